@@ -1,0 +1,16 @@
+"""The command line of analyze: builds it, nothing else."""
+
+from analyze.commands import cluster
+from extract.command_line import new_app, run
+
+app = new_app("Turn a file of vectors into answers.")
+app.callback()(cluster.cluster)
+
+
+def main() -> None:
+    """Run ``python -m analyze``."""
+    run(app, "python -m analyze")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,205 @@
+"""How well clusters agree with classes: chance-corrected scores and an aligned confusion matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+MISSING = -1
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """How one class was found.
+
+    Parameters
+    ----------
+    name : str
+    n_images : int
+    cluster : int or None
+        The cluster matched to it.
+    recall : float
+        Share of the class that lies in its cluster; 0 without one.
+    precision : float or None
+        Share of its cluster that is of the class; None without one, or for an empty cluster.
+    """
+
+    name: str
+    n_images: int
+    cluster: int | None
+    recall: float
+    precision: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Agreement:
+    """Clusters against classes.
+
+    Parameters
+    ----------
+    classes : tuple of str
+        Those with at least one row, in the level's order.
+    clusters : tuple of int
+        Column order of the matrix: the cluster matched to each class in turn, then the rest.
+    confusion : ndarray of shape (n_classes, n_clusters), int
+        Counts of labelled rows.
+    cluster_to_class : mapping of int to str
+        One-to-one on min(classes, clusters) pairs; other clusters are unmatched.
+    scores : mapping of str to float or None
+        None where a score would not be informative.
+    n_labelled : int
+    notes : tuple of str
+    """
+
+    classes: tuple[str, ...]
+    clusters: tuple[int, ...]
+    confusion: np.ndarray
+    cluster_to_class: Mapping[int, str]
+    scores: Mapping[str, float | None]
+    n_labelled: int
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        shape = (len(self.classes), len(self.clusters))
+        if self.confusion.shape != shape:
+            raise ValueError(f"confusion must have shape {shape}, got {self.confusion.shape}")
+        if len(self.cluster_to_class) != min(shape):
+            raise ValueError(f"{min(shape)} clusters must be matched, got {self.cluster_to_class}")
+        if len(set(self.cluster_to_class.values())) != len(self.cluster_to_class):
+            raise ValueError("two clusters are matched to one class")
+
+    def class_scores(self) -> tuple[ClassScore, ...]:
+        """Recall and precision of each class, by its matched cluster."""
+        cluster_of = {name: number for number, name in self.cluster_to_class.items()}
+        scores = []
+        for i, name in enumerate(self.classes):
+            n_images = int(self.confusion[i].sum())
+            if name not in cluster_of:
+                scores.append(ClassScore(name, n_images, None, 0.0, None))
+                continue
+            column = self.confusion[:, self.clusters.index(cluster_of[name])]
+            precision = float(column[i] / column.sum()) if column.sum() else None
+            recall = float(column[i] / n_images)
+            scores.append(ClassScore(name, n_images, cluster_of[name], recall, precision))
+        return tuple(scores)
+
+
+def _ari(labels: np.ndarray, assignments: np.ndarray) -> float:
+    """Adjusted Rand index (Hubert and Arabie 1985): 1 is equal, 0 is chance."""
+    from sklearn.metrics import adjusted_rand_score
+
+    return float(adjusted_rand_score(labels, assignments))
+
+
+def _ami(labels: np.ndarray, assignments: np.ndarray) -> float:
+    """Adjusted mutual information (Vinh, Epps and Bailey 2010), arithmetic mean."""
+    from sklearn.metrics import adjusted_mutual_info_score
+
+    return float(adjusted_mutual_info_score(labels, assignments))
+
+
+def _nmi(labels: np.ndarray, assignments: np.ndarray) -> float:
+    """Normalized mutual information, arithmetic mean; not corrected for chance."""
+    from sklearn.metrics import normalized_mutual_info_score
+
+    return float(normalized_mutual_info_score(labels, assignments))
+
+
+def _matched_accuracy(labels: np.ndarray, assignments: np.ndarray) -> float:
+    """Share of rows in the cluster matched to their class; unmatched clusters count as wrong."""
+    confusion = contingency(labels, assignments)
+    return float(confusion[match(confusion)].sum() / confusion.sum())
+
+
+METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+    "ari": _ari,
+    "ami": _ami,
+    "nmi": _nmi,
+    "matched_accuracy": _matched_accuracy,
+}
+
+
+def contingency(labels: np.ndarray, assignments: np.ndarray) -> np.ndarray:
+    """Count rows by class and cluster.
+
+    Parameters
+    ----------
+    labels, assignments : ndarray of shape (n,), int
+        Not negative.
+
+    Returns
+    -------
+    ndarray of shape (max label + 1, max assignment + 1), int64
+    """
+    counts = np.zeros((int(labels.max()) + 1, int(assignments.max()) + 1), dtype=np.int64)
+    np.add.at(counts, (labels, assignments), 1)
+    return counts
+
+
+def match(confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Match classes and clusters one to one so that most rows agree (Kuhn 1955).
+
+    Returns
+    -------
+    classes, clusters : ndarray of shape (min(n_classes, n_clusters),), int
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    classes, clusters = linear_sum_assignment(confusion, maximize=True)
+    return classes, clusters
+
+
+def agree(
+    labels: np.ndarray, categories: Sequence[str], assignments: np.ndarray, n_clusters: int
+) -> Agreement:
+    """Compare clusters with classes on the rows that have a label.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n_images,), int
+        Index into ``categories``, -1 where a row has no label.
+    categories : sequence of str
+    assignments : ndarray of shape (n_images,), int
+    n_clusters : int
+
+    Raises
+    ------
+    ValueError
+        When no row has a label.
+    """
+    labelled = labels != MISSING
+    if not labelled.any():
+        raise ValueError("no row has a label")
+    notes = []
+    if not labelled.all():
+        notes.append(f"scores are on the {int(labelled.sum())} rows with a label")
+    present, codes = np.unique(labels[labelled], return_inverse=True)
+    classes = tuple(categories[i] for i in present)
+    assigned = assignments[labelled]
+    confusion = np.zeros((len(classes), n_clusters), dtype=np.int64)
+    np.add.at(confusion, (codes, assigned), 1)
+    # columns by content first, so that neither ties nor the rest depend on cluster numbers
+    by_content = np.lexsort([*-confusion[::-1], -confusion.sum(axis=0)])
+    matched_classes, places = match(confusion[:, by_content])
+    matched_clusters = by_content[places]
+    order = matched_clusters.tolist()
+    order += [c for c in by_content.tolist() if c not in set(order)]
+    scores: dict[str, float | None] = dict.fromkeys(METRICS)
+    if len(classes) < 2 or len(codes) < 2:
+        notes.append("one class: scores against it are not informative")
+    else:
+        scores = {name: metric(codes, assigned) for name, metric in METRICS.items()}
+    return Agreement(
+        classes=classes,
+        clusters=tuple(order),
+        confusion=confusion[:, order],
+        cluster_to_class={
+            int(cluster): classes[i]
+            for i, cluster in zip(matched_classes, matched_clusters, strict=True)
+        },
+        scores=scores,
+        n_labelled=int(labelled.sum()),
+        notes=tuple(notes),
+    )

@@ -1,0 +1,185 @@
+"""``python -m analyze``: reduce, cluster, compare with the labels, draw."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from extract import command_line as cl
+from extract.workspace import Workspace
+
+if TYPE_CHECKING:
+    from analyze.analysis import Analysis
+
+COMMAND = "python -m analyze"
+
+
+def cluster(
+    context: typer.Context,
+    reduce: Annotated[
+        str,
+        typer.Option(
+            "--reduce",
+            metavar="STEPS",
+            help="none, or steps joined by commas: l2, pca:50, pca:0.99, tsne, tsne:30:random.",
+        ),
+    ] = "none",
+    embeddings: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="An embeddings file.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="The stored file of this backbone.")] = None,
+    catalog: cl.CatalogOption = None,
+    level: Annotated[
+        str | None, typer.Option(metavar="NAME|N", help="Level of labels; default the first.")
+    ] = None,
+    clusters: Annotated[
+        int | None, typer.Option(metavar="K", help="Default: as many as classes.")
+    ] = None,
+    seed: cl.SeedOption = 0,
+    svg: Annotated[bool, typer.Option("--svg", help="Figures as SVG too.")] = False,
+    root: cl.RootOption = None,
+    as_json: cl.JsonOption = False,
+    verbose: cl.VerboseOption = 0,
+    quiet: cl.QuietOption = False,
+) -> None:
+    """Do the pictures fall into their classes without being told? KMeans, ARI, two figures."""
+    if context.invoked_subcommand:
+        return
+    cl.set_up(verbose, quiet)
+    from analyze.analysis import analyze_embeddings
+    from analyze.commands.selection import choose_embeddings
+    from analyze.reduction import parse_steps
+    from analyze.reduction_cache import ReductionCache
+    from extract.embeddings_file import read_embeddings
+
+    parse_steps(reduce)  # a wrong word is said before anything is read
+    workspace = Workspace.find(root)
+    path = choose_embeddings(workspace, embeddings, model, catalog)
+    vectors = read_embeddings(path)
+    with cl.progress_bar("t-SNE", quiet=quiet or "tsne" not in reduce) as progress:
+        analysis = analyze_embeddings(
+            vectors,
+            reduction=reduce,
+            n_clusters=clusters,
+            level=level,
+            seed=seed,
+            progress=progress,
+            reducer=ReductionCache(workspace.reductions),
+        )
+    result = {"file": workspace.relative(path), **analysis.to_json()}
+    result["results"] = _write(workspace, analysis, result, svg=svg)
+    cl.print_result(as_json, result, _text(analysis, result))
+
+
+def _write(workspace: Workspace, analysis: Analysis, result: dict[str, Any], *, svg: bool) -> str:
+    """Write tables and figures into a folder of their own; say which."""
+    from analyze import results
+    from analyze.run_record import run_record
+
+    with results.new_run(workspace.results, "analyze") as (folder, final):
+        said = workspace.relative(final)
+        record = run_record(cl.typed_command(COMMAND), analysis.embeddings)
+        results.write_json(folder / "run.json", {**result, "results": said, **record})
+        _write_assignments(folder / "assignments.csv", analysis)
+        _draw(folder, analysis, svg=svg)
+    return said
+
+
+def _write_assignments(path: Path, analysis: Analysis) -> None:
+    from analyze import results
+
+    vectors, agreement = analysis.embeddings, analysis.agreement
+    matched = agreement.cluster_to_class if agreement else {}
+    labels = [level.values() for level in vectors.levels]
+    results.write_csv(
+        path,
+        ["id", "cluster", "class", *(level.name for level in vectors.levels), *vectors.columns],
+        (
+            [
+                row_id,
+                int(cluster),
+                matched.get(int(cluster)),
+                *(values[i] for values in labels),
+                *(values[i] for values in vectors.columns.values()),
+            ]
+            for i, (row_id, cluster) in enumerate(
+                zip(vectors.ids, analysis.clustering.assignments, strict=True)
+            )
+        ),
+    )
+
+
+def _draw(folder: Path, analysis: Analysis, *, svg: bool) -> None:
+    from analyze import figures
+    from analyze.plane import plane
+
+    title, subtitle = _headings(analysis)
+    if analysis.agreement:
+        drawn = figures.draw_confusion(analysis.agreement, title=title, subtitle=subtitle)
+        figures.save(drawn, folder, "confusion", svg=svg)
+    flat = plane(analysis.reduced)
+    if flat is None:
+        cl.log.info("no map: the rows do not span a plane")
+        return
+    agreement, level = analysis.agreement, analysis.level
+    drawn = figures.draw_map(
+        flat.points,
+        flat.axis_names,
+        labels=level.values() if level and agreement else None,
+        categories=level.categories if level else (),
+        assignments=analysis.clustering.assignments,
+        cluster_to_class=dict(agreement.cluster_to_class) if agreement else {},
+        title=title,
+        subtitle=subtitle,
+    )
+    figures.save(drawn, folder, "map", svg=svg)
+
+
+def _headings(analysis: Analysis) -> tuple[str, str]:
+    provenance, scores = analysis.embeddings.provenance, analysis.scores
+    weights = ", random weights" if provenance.weights == "random" else ""
+    title = f"{provenance.model}{weights} · {analysis.reduced.reduction}"
+    title += f" · k-means {analysis.clustering.n_clusters}"
+    parts = [f"{len(analysis.embeddings)} pictures"]
+    if analysis.level:
+        parts.append(f"level {analysis.level.name}")
+    if scores["ari"] is not None:
+        parts.append(f"ARI {scores['ari']:.3f}")
+        parts.append(f"matched accuracy {scores['matched_accuracy']:.3f}")
+    return title, " · ".join([*parts, f"seed {analysis.clustering.seed}"])
+
+
+def _text(analysis: Analysis, result: dict[str, Any]) -> str:
+    from extract.catalog import shown
+
+    title, subtitle = _headings(analysis)
+    lines = [result["file"], title, subtitle]
+    scored = {name: value for name, value in analysis.scores.items() if value is not None}
+    if scored:
+        lines.append("  ".join(f"{name} {value:.3f}" for name, value in scored.items()))
+    if analysis.agreement:
+        rows = analysis.agreement.class_scores()
+        width = min(60, max(len(shown(row.name)) for row in rows) + 2)
+        lines.append(
+            f"{'class':<{width}} {'pictures':>8} {'cluster':>8} {'recall':>8} {'precision':>10}"
+        )
+        for row in rows:
+            found = "-" if row.cluster is None else str(row.cluster)
+            precision = "-" if row.precision is None else f"{row.precision:.3f}"
+            lines.append(
+                f"{shown(row.name)[:width]:<{width}} {row.n_images:>8} {found:>8} "
+                f"{row.recall:>8.3f} {precision:>10}"
+            )
+        unmatched = [
+            c for c in analysis.agreement.clusters if c not in analysis.agreement.cluster_to_class
+        ]
+        if unmatched:
+            lines.append(f"clusters matched to no class: {', '.join(map(str, unmatched))}")
+    if result["left_out"]:
+        reasons = ", ".join(f"{n} {code}" for code, n in result["left_out_by_reason"].items())
+        lines.append(f"left out: {reasons}")
+    lines += [f"note: {note}" for note in analysis.notes]
+    lines.append(f"results: {result['results']}")
+    return "\n".join(lines)

@@ -1,0 +1,32 @@
+"""What a result came from: command, versions, input hashes."""
+
+from __future__ import annotations
+
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from extract.embeddings import EmbeddingSet
+
+PACKAGES = ("sosie", "numpy", "scipy", "scikit-learn", "openTSNE", "matplotlib", "seaborn", "h5py")
+
+
+def run_record(command: str, embeddings: EmbeddingSet) -> dict[str, Any]:
+    """Describe a run for ``run.json``."""
+    return {
+        "command": command,
+        "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {"python": platform.python_version()} | {p: _version(p) for p in PACKAGES},
+        "inputs": {
+            "identity_sha256": embeddings.provenance.identity_sha256,
+            "embeddings_sha256": embeddings.fingerprint,
+        },
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,19 @@
+"""The command line of extract: builds it, nothing else."""
+
+from extract.command_line import new_app, run
+from extract.commands import demo, embed, models, show
+
+app = new_app("Turn a folder or a manifest of pictures into one file of vectors.")
+app.callback()(embed.embed)
+app.command("models")(models.models)
+app.command("show")(show.show)
+app.command("demo")(demo.demo)
+
+
+def main() -> None:
+    """Run ``python -m extract``."""
+    run(app, "python -m extract")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,219 @@
+"""Which pictures, in which order, with which labels: a folder or a CSV manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from extract.errors import CatalogError, UsageError
+
+IMAGE_EXTENSIONS = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .dib .tif .tiff .avif .heic .heif "
+    ".jp2 .ppm .pgm .pbm .pnm".split()
+)
+MAX_LEVELS = 3
+MISSING_LABEL = -1
+
+
+def text_of(raw: bytes) -> str:
+    """Decode an id's bytes; what is not UTF-8 becomes lone surrogates, so nothing is lost."""
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def bytes_of(text: str) -> bytes:
+    """Give back an id's exact bytes."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def shown(text: str) -> str:
+    """Write an id or a path for people: control characters and stray bytes as escapes."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Level:
+    """One level of labels, a code a row.
+
+    Parameters
+    ----------
+    name : str
+    categories : tuple of str
+        Sorted; full paths (``Home >> Curtains``), since one word occurs under several parents.
+    codes : ndarray of shape (n_images,), int32
+        Index into ``categories``, -1 where a row has no label.
+    """
+
+    name: str
+    categories: tuple[str, ...]
+    codes: np.ndarray
+
+    def __post_init__(self) -> None:
+        low, high = MISSING_LABEL, len(self.categories)
+        if self.codes.size and not (low <= self.codes.min() and self.codes.max() < high):
+            raise ValueError(f"codes of level {self.name!r} must lie between {low} and {high - 1}")
+
+    @classmethod
+    def from_values(cls, name: str, values: Sequence[str | None]) -> Level:
+        """Code a column of labels; None is a row without one."""
+        categories = tuple(sorted({v for v in values if v is not None}))
+        code = {category: i for i, category in enumerate(categories)}
+        codes = [MISSING_LABEL if v is None else code[v] for v in values]
+        return cls(name, categories, np.array(codes, dtype=np.int32))
+
+    def values(self) -> tuple[str | None, ...]:
+        """Spell the label of each row."""
+        return tuple(None if c == MISSING_LABEL else self.categories[c] for c in self.codes)
+
+    def take(self, rows: np.ndarray) -> Level:
+        """Keep some rows, in the order given; the categories stay."""
+        return Level(self.name, self.categories, self.codes[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class Catalog:
+    """Pictures in the order of their rows, with what is known about them.
+
+    Parameters
+    ----------
+    name : str
+        Where in ``cache/embeddings`` its files go.
+    images_root : Path
+    ids : tuple of str
+        Unique, sorted by their bytes, never empty.
+    paths : tuple of str
+        Relative to ``images_root``, with ``/``; the ids themselves unless an id column was given.
+    levels : tuple of Level
+        Empty when nothing is labelled.
+    columns : mapping of str to tuple of str
+        The manifest's other columns, by row.
+    notes : tuple of str
+        What was passed over in listing, for people.
+    """
+
+    name: str
+    images_root: Path
+    ids: tuple[str, ...]
+    paths: tuple[str, ...]
+    levels: tuple[Level, ...] = ()
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.ids:
+            raise ValueError("a catalog must hold at least one picture")
+        raw = [bytes_of(i) for i in self.ids]
+        if any(a >= b for a, b in itertools.pairwise(raw)):
+            raise ValueError("ids must be unique and sorted by their bytes")
+        check_row_counts(len(self.ids), self.levels, {"paths": self.paths, **self.columns})
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 over the ids alone, joined by NUL (which no id can hold)."""
+        return ids_fingerprint(self.ids)
+
+
+def check_row_counts(
+    n_images: int, levels: Sequence[Level], columns: Mapping[str, Sequence[str]]
+) -> None:
+    """Refuse levels and columns that do not hold one entry a picture.
+
+    Raises
+    ------
+    ValueError
+        Naming the one that does not.
+    """
+    lengths = {f"level {level.name}": len(level.codes) for level in levels}
+    lengths |= {f"column {name}": len(values) for name, values in columns.items()}
+    for what, length in lengths.items():
+        if length != n_images:
+            raise ValueError(f"{what} must hold {n_images} rows, got {length}")
+
+
+def ids_fingerprint(ids: Sequence[str]) -> str:
+    """Hash a list of ids: sha256 over their bytes joined by NUL."""
+    return hashlib.sha256(b"\0".join(map(bytes_of, ids))).hexdigest()
+
+
+def list_folder(
+    folder: Path, *, name: str | None = None, leave_out: Sequence[Path] = ()
+) -> Catalog:
+    """List a folder of pictures: sub-folders are classes, nested ones are levels.
+
+    Parameters
+    ----------
+    folder : Path
+    name : str, optional
+        The catalogue's name; the folder's own without it.
+    leave_out : sequence of Path
+        Folders inside that are not part of the catalogue (the workspace's own cache and results).
+
+    Raises
+    ------
+    UsageError
+        When the folder does not exist.
+    CatalogError
+        When it holds no picture, or cannot be read.
+    """
+    if not folder.is_dir():
+        what = "is not a folder" if folder.exists() else "does not exist"
+        raise UsageError(f"{folder} {what}: give the folder of your pictures with --images DIR")
+    root = folder.resolve()
+    passed_over: Counter[str] = Counter()
+    skip = {os.fsencode(p.resolve()) for p in leave_out}
+    found = sorted(_scan(os.fsencode(root), b"", skip, passed_over))
+    if not found:
+        raise CatalogError(
+            f"no picture in {folder}: looked for names ending in "
+            f"{', '.join(sorted(IMAGE_EXTENSIONS)[:6])} and the like; "
+            "give another folder with --images DIR"
+        )
+    ids = tuple(text_of(p) for p in found)
+    notes = tuple(f"{count} {what} passed over" for what, count in sorted(passed_over.items()))
+    return Catalog(name or root.name or "root", root, ids, ids, _folder_levels(ids), notes=notes)
+
+
+def _scan(
+    root: bytes, inside: bytes, leave_out: set[bytes], passed_over: Counter[str]
+) -> Iterator[bytes]:
+    """Yield the relative path of every name with a picture's extension, in any order."""
+    try:
+        entries = list(os.scandir(os.path.join(root, inside)))
+    except OSError as error:
+        folder = shown(text_of(os.path.join(root, inside)))
+        raise CatalogError(f"cannot list {folder}: {error.strerror}") from error
+    for entry in entries:
+        path = os.path.join(inside, entry.name)
+        if entry.name.startswith(b"."):
+            continue
+        if os.path.splitext(entry.name)[1].lower().decode("latin-1") in IMAGE_EXTENSIONS:
+            yield path  # whatever it is: what cannot be read is refused with its reason
+        elif entry.is_symlink() and entry.is_dir():
+            passed_over["linked folders (give them with --images)"] += 1
+        elif not entry.is_dir(follow_symlinks=False):
+            passed_over["files without a picture's extension"] += 1
+        if entry.is_dir(follow_symlinks=False) and entry.path not in leave_out:
+            yield from _scan(root, path, leave_out, passed_over)
+
+
+def _folder_levels(ids: Sequence[str]) -> tuple[Level, ...]:
+    folders = [i.split("/")[:-1] for i in ids]
+    depth = min(MAX_LEVELS, max(len(f) for f in folders))
+    return tuple(
+        Level.from_values(
+            "class" if level == 1 else f"class_{level}",
+            ["/".join(f[:level]) if len(f) >= level else None for f in folders],
+        )
+        for level in range(1, depth + 1)
+    )

@@ -1,0 +1,161 @@
+"""What all commands share: options, exit codes, one-line errors, progress."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from extract.errors import SosieError, Stopped
+
+log = logging.getLogger("sosie")
+
+# typer carries click inside itself or brings it along, by its version; the tree is the same
+ClickException: type[Exception] = next(
+    c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException"
+)
+
+RootOption = Annotated[
+    Path | None,
+    typer.Option("--root", metavar="DIR", help="Workspace; else SOSIE_ROOT, else here."),
+]
+SeedOption = Annotated[
+    int, typer.Option("--seed", min=0, max=2**32 - 1, help="Where chance plays.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+VerboseOption = Annotated[
+    int, typer.Option("--verbose", "-v", count=True, help="Say more; -vv shows tracebacks.")
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Only results and errors.")]
+CatalogOption = Annotated[
+    str | None, typer.Option("--catalog", metavar="NAME", help="Name in cache/embeddings.")
+]
+
+
+def new_app(summary: str) -> typer.Typer:
+    """Make a command group that runs its default action when no sub-command is named."""
+    return typer.Typer(
+        help=summary,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        invoke_without_command=True,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+
+def run(app: typer.Typer, name: str) -> None:
+    """Run a command line to its exit code: one line on stderr for whatever goes wrong."""
+    logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        code = app(standalone_mode=False, prog_name=name)
+        sys.stdout.flush()
+        sys.exit(code if isinstance(code, int) else 0)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has enough
+        sys.exit(0)
+    except (SosieError, ClickException, KeyboardInterrupt, Exception) as error:
+        message, code = _describe(error, name)
+        print(f"error: {message}", file=sys.stderr)  # noqa: T201
+        if log.isEnabledFor(logging.DEBUG) and logging.getLogger().isEnabledFor(logging.INFO):
+            raise
+        sys.exit(code)
+
+
+def _describe(error: BaseException, name: str) -> tuple[str, int]:
+    """Give an error's one line and its exit code."""
+    if isinstance(error, SosieError):
+        return str(error).replace("\n", " "), error.exit_code
+    if isinstance(error, ClickException):
+        text = " ".join(error.format_message().split()).rstrip(".")  # type: ignore[attr-defined]
+        context = getattr(error, "ctx", None)
+        return f"{text}: see {context.command_path if context else name} --help", 2
+    if isinstance(error, KeyboardInterrupt | typer.Abort):
+        return "stopped", 130
+    text = str(error).splitlines()[0] if str(error) else "no further word"
+    if isinstance(error, OSError):
+        return f"{text}", 1
+    return f"unexpected {type(error).__name__}: {text}; run again with -vv for the traceback", 1
+
+
+def set_up(verbose: int, quiet: bool) -> None:
+    """Set how much is said on stderr: notes by default, details with -v, all with -vv."""
+    log.setLevel(logging.ERROR if quiet else (logging.INFO, logging.DEBUG)[min(verbose, 1)])
+    logging.getLogger().setLevel(logging.INFO if verbose > 1 else logging.WARNING)
+
+
+def print_result(as_json: bool, result: Mapping[str, Any], text: str) -> None:
+    """Print a command's result on stdout: one JSON object, or text for people."""
+    print(json.dumps(result, allow_nan=False) if as_json else text)  # noqa: T201
+
+
+def typed_command(name: str) -> str:
+    """Spell the command as it was typed, for the record."""
+    return " ".join([name, *sys.argv[1:]])[:1000]
+
+
+@contextmanager
+def progress_bar(what: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Show iterations done on stderr; the bar opens when the work first tells of itself."""
+    from tqdm import tqdm
+
+    bar: Any = None
+
+    def progress(done: int, total: int) -> None:
+        nonlocal bar
+        if bar is None:
+            bar = tqdm(total=total, desc=what, disable=True if quiet else None, dynamic_ncols=True)
+        bar.update(done - bar.n)
+
+    try:
+        yield progress
+    finally:
+        if bar is not None:
+            bar.close()
+
+
+class StopRequest:
+    """Becomes true when SIGINT or SIGTERM asks the run to end."""
+
+    signal_number: int | None = None
+
+    def __bool__(self) -> bool:
+        return self.signal_number is not None
+
+    def stopped(self, message: str) -> Stopped:
+        """Make the error that ends the run with the signal's exit code."""
+        return Stopped(message, self.signal_number or signal.SIGINT)
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[StopRequest]:
+    """Catch the first SIGINT or SIGTERM, so that the batch in flight ends well.
+
+    The second one ends the process at once, as it would have without this.
+    """
+    request = StopRequest()
+
+    def ask(signal_number: int, _frame: object) -> None:
+        request.signal_number = signal_number
+        log.warning("stopping after the batch in flight; once more stops at once")
+        for number in before:
+            signal.signal(number, signal.SIG_DFL)
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,240 @@
+"""Bytes on disk to upright RGB pixels, or a reason why not.
+
+The reference path: Pillow decodes, the model's own evaluation transform does the rest. Pictures
+come from anywhere, so what they claim is checked before it is believed.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import os
+import stat
+import threading
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from extract.catalog import bytes_of
+from extract.refusals import Reason, Refused
+
+MAX_FILE_BYTES = 256 << 20
+MAX_DECODED_BYTES = 600_000_000
+ONE_AT_A_TIME_BYTES = 100_000_000
+MAX_ASPECT = 100
+"""Beyond it a transform that keeps the aspect makes one axis enormous."""
+
+FORMATS = frozenset("JPEG PNG WEBP GIF BMP DIB TIFF AVIF JPEG2000 PPM".split())
+"""Formats that are read, as far as this build of Pillow has them."""
+
+BYTES_A_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2}
+"""Pillow's own storage; four for every other mode, RGB included."""
+
+ORIENTATION = 0x0112
+UPRIGHT = {
+    2: (Image.Transpose.FLIP_LEFT_RIGHT,),
+    3: (Image.Transpose.ROTATE_180,),
+    4: (Image.Transpose.FLIP_TOP_BOTTOM,),
+    5: (Image.Transpose.TRANSPOSE,),
+    6: (Image.Transpose.ROTATE_270,),
+    7: (Image.Transpose.TRANSVERSE,),
+    8: (Image.Transpose.ROTATE_90,),
+}
+"""EXIF 2.32, tag Orientation: what turns a picture upright."""
+
+RULES = {
+    "exif_orientation": "applied",
+    "alpha": "composited on white",
+    "color": "converted to RGB, profiles not applied",
+    "sixteen_bit": "divided by 257",
+    "frame": "first",
+}
+"""What every path does to a picture; part of the identity."""
+
+# A picture's oddities are no news to a terminal; filters are the process's, not a thread's.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+Image.init()
+_formats = tuple(sorted(FORMATS & set(Image.OPEN)))
+
+_large_pictures = threading.Semaphore(1)
+
+
+@dataclass(frozen=True)
+class PictureFile:
+    """The bytes of a picture and what was seen when they were read.
+
+    Parameters
+    ----------
+    content : bytes
+    sha256 : bytes
+        32 bytes, over the content.
+    size : int
+        Bytes.
+    mtime_ns : int
+        Nanoseconds since the epoch.
+    """
+
+    content: bytes
+    sha256: bytes
+    size: int
+    mtime_ns: int
+
+
+def locate_picture(images_root: Path, path: str) -> bytes:
+    """Give the real path of a picture inside its folder.
+
+    Raises
+    ------
+    Refused
+        When the path, or a link in it, leaves the folder, or leads nowhere.
+    """
+    root = os.fsencode(images_root)
+    try:
+        real = os.path.realpath(os.path.join(root, bytes_of(path)), strict=True)
+    except ValueError as error:
+        raise Refused(Reason.MISSING, str(error)) from error
+    except OSError as error:
+        raise _refusal_of_os_error(error) from error
+    if not real.startswith(root.rstrip(b"/") + b"/"):
+        raise Refused(Reason.OUTSIDE_FOLDER, "leads out of the pictures' folder")
+    return real
+
+
+def picture_stat(images_root: Path, path: str) -> tuple[int, int]:
+    """Give a picture's size in bytes and mtime in ns, or (-1, -1) where it cannot be reached."""
+    try:
+        found = os.stat(locate_picture(images_root, path))  # noqa: PTH116 - bytes
+    except (Refused, OSError):
+        return -1, -1
+    return found.st_size, found.st_mtime_ns
+
+
+def read_picture(images_root: Path, path: str) -> PictureFile:
+    """Read a regular file of at most 256 MiB; nothing else is opened for long.
+
+    Raises
+    ------
+    Refused
+    """
+    try:
+        # a FIFO opened without O_NONBLOCK would wait for ever
+        handle = os.open(locate_picture(images_root, path), os.O_RDONLY | os.O_NONBLOCK)
+    except OSError as error:
+        raise _refusal_of_os_error(error) from error
+    try:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise Refused(Reason.NOT_REGULAR, "not a regular file")
+        if found.st_size == 0:
+            raise Refused(Reason.EMPTY, "an empty file")
+        if found.st_size > MAX_FILE_BYTES:
+            raise Refused(Reason.TOO_LARGE, f"{found.st_size:,} bytes, over {MAX_FILE_BYTES:,}")
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise _refusal_of_os_error(error) from error
+    finally:
+        os.close(handle)
+    sha256 = hashlib.sha256(content).digest()
+    return PictureFile(content, sha256, found.st_size, found.st_mtime_ns)
+
+
+def _refusal_of_os_error(error: OSError) -> Refused:
+    message = error.strerror or str(error)
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return Refused(Reason.PERMISSION, message)
+    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
+        return Refused(Reason.MISSING, message)
+    if error.errno in (errno.ENXIO, errno.ENODEV, errno.EISDIR):
+        return Refused(Reason.NOT_REGULAR, message)
+    return Refused(Reason.CORRUPT, f"cannot be read: {message}")
+
+
+def decode_picture(content: bytes) -> Image.Image:
+    """Decode a picture to RGB: first frame, upright, alpha on white, 16 bits scaled to 8.
+
+    Raises
+    ------
+    Refused
+        For whatever Pillow says of it, and for pictures over the aspect and memory limits, which
+        are reckoned from the header before a pixel is decoded.
+    """
+    try:
+        with Image.open(io.BytesIO(content), formats=_formats) as picture:
+            # a PNG may keep its EXIF behind its pixels: asking for it would decode them
+            turned = picture.format != "PNG" and _orientation(picture) in UPRIGHT
+            if _check_limits(picture, turned) > ONE_AT_A_TIME_BYTES:
+                with _large_pictures:
+                    return _to_rgb(picture)
+            return _to_rgb(picture)
+    except Refused:
+        raise
+    except MemoryError as error:
+        raise Refused(Reason.TOO_LARGE, "more memory than there is") from error
+    except Exception as error:
+        raise Refused(_reason_of(error), f"{type(error).__name__}: {error}") from error
+
+
+def _check_limits(picture: Image.Image, turned: bool) -> int:
+    """Reckon the bytes that a picture takes when decoded: pixels times copies held at once."""
+    width, height = picture.size
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise Refused(Reason.ASPECT, f"{width} x {height}, over {MAX_ASPECT}:1")
+    one_copy = picture.mode == "RGB" and not turned and "progressive" not in picture.info
+    needed = width * height * BYTES_A_PIXEL.get(picture.mode, 4) * (1 if one_copy else 2)
+    if needed > MAX_DECODED_BYTES:
+        raise Refused(
+            Reason.TOO_LARGE, f"{width} x {height} {picture.mode} takes {needed:,} bytes decoded"
+        )
+    return needed
+
+
+def _orientation(picture: Image.Image) -> int:
+    try:
+        return int(picture.getexif().get(ORIENTATION, 1))
+    except Exception:  # noqa: BLE001 - EXIF that cannot be read turns nothing
+        return 1
+
+
+def _to_rgb(picture: Image.Image) -> Image.Image:
+    picture.load()
+    turns = UPRIGHT.get(_orientation(picture), ())
+    _check_limits(picture, bool(turns))
+    if picture.mode.startswith("I") or picture.mode == "F":
+        picture = _eight_bits(picture)
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        white = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(white, picture)
+    picture = picture.convert("RGB")
+    for turn in turns:
+        picture = picture.transpose(turn)
+    return picture
+
+
+def _eight_bits(picture: Image.Image) -> Image.Image:
+    """Scale 16-bit gray to 8 bits; Pillow's own conversion cuts it off and gives white."""
+    values: np.ndarray[Any, Any] = np.asarray(picture)
+    if picture.mode == "F" or values.min() < 0 or values.max() > 0xFFFF:
+        raise Refused(Reason.UNSUPPORTED, f"mode {picture.mode} outside 16 bits")
+    return Image.fromarray((values.astype(np.float32) / 257 + 0.5).astype(np.uint8))
+
+
+def _reason_of(error: Exception) -> Reason:
+    text = str(error).lower()
+    if isinstance(error, UnidentifiedImageError):
+        return Reason.UNIDENTIFIED
+    if isinstance(error, Image.DecompressionBombError):
+        return Reason.TOO_LARGE
+    if "truncated" in text or "unexpected end" in text:
+        return Reason.TRUNCATED
+    if isinstance(error, NotImplementedError) or "unsupported" in text:
+        return Reason.UNSUPPORTED
+    return Reason.CORRUPT

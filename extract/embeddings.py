@@ -1,0 +1,120 @@
+"""Vectors with their ids, labels and provenance: what the analysis starts from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from extract.catalog import Level, bytes_of, check_row_counts
+
+
+def canonical_json(value: Any) -> str:
+    """Spell a value as JSON in one way only: sorted keys, no spaces, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def sha256_of(value: Any) -> str:
+    """Hash a JSON value: sha256 over its canonical spelling."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where vectors come from.
+
+    Parameters
+    ----------
+    identity : mapping
+        What a number means: backbone, weights, pooling, geometry. Another identity, another file.
+    realisations : tuple of mapping
+        How rows were computed: decoder, dtype, device, batch size, threads.
+    record : mapping
+        Versions, command, dates, where the pictures lie. Never invalidates anything.
+    """
+
+    identity: Mapping[str, Any]
+    realisations: tuple[Mapping[str, Any], ...]
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def identity_sha256(self) -> str:
+        """sha256 over the identity's canonical JSON."""
+        return sha256_of(self.identity)
+
+    @property
+    def short_identity(self) -> str:
+        """The eight hex digits that stand in the file's name."""
+        return self.identity_sha256[:8]
+
+    @property
+    def model(self) -> str:
+        """The model's name as it was typed."""
+        return str(self.record.get("model") or self.identity.get("backbone", "unknown"))
+
+    @property
+    def weights(self) -> str:
+        """``pretrained``, ``random`` or ``file``."""
+        return str(self.identity.get("weights", {}).get("source", "unknown"))
+
+
+@dataclass(frozen=True, eq=False)
+class EmbeddingSet:
+    """Row i of every array belongs to ``ids[i]``.
+
+    Parameters
+    ----------
+    ids : tuple of str
+    vectors : ndarray of shape (n_images, n_dims), float32
+        Finite, not normalised.
+    levels : tuple of Level
+    columns : mapping of str to tuple of str
+        The manifest's other columns.
+    provenance : Provenance
+    left_out : mapping of str to int
+        How many rows of the file are not here, by reason (``to_do``, ``missing``, ...).
+    """
+
+    ids: tuple[str, ...]
+    vectors: np.ndarray
+    provenance: Provenance
+    levels: tuple[Level, ...] = ()
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.vectors.ndim != 2 or len(self.vectors) != len(self.ids):
+            raise ValueError(
+                f"vectors must have shape ({len(self.ids)}, n_dims), got {self.vectors.shape}"
+            )
+        if self.vectors.dtype != np.float32:
+            raise ValueError(f"vectors must be float32, got {self.vectors.dtype}")
+        if not np.isfinite(self.vectors).all():
+            raise ValueError("vectors must be finite; leave other rows out and say so")
+        check_row_counts(len(self.ids), self.levels, self.columns)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 over identity, ids and vectors: what a cached result depends on."""
+        digest = hashlib.sha256(self.provenance.identity_sha256.encode())
+        for row_id in self.ids:
+            digest.update(bytes_of(row_id) + b"\0")
+        digest.update(np.ascontiguousarray(self.vectors).data)
+        return digest.hexdigest()
+
+
+def row_crc32(row_id: str, content_sha256: bytes, vector: np.ndarray) -> int:
+    """Check sum of one row: CRC-32 over id, picture hash and the vector's bytes.
+
+    The id is part of it, so that two rows swapped are found.
+    """
+    checked = zlib.crc32(content_sha256, zlib.crc32(bytes_of(row_id)))
+    return zlib.crc32(np.ascontiguousarray(vector, dtype="<f4").data, checked)

@@ -1,0 +1,283 @@
+"""The embeddings file, format 1: laid out whole first, then filled in place.
+
+A finished row is never lost, an unfinished row is never shown as finished, a row is never another
+picture's. While it is filled no HDF5 handle is open for writing: rows go to their place with
+``pwrite``, then ``fdatasync``, and only then their status says that they are sound.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from extract.catalog import ids_fingerprint
+from extract.embeddings import EmbeddingSet, Provenance, canonical_json, row_crc32
+from extract.errors import EmbeddingsFileError
+from extract.labels_file import labels_path, read_labels
+from extract.refusals import SOUND, TO_DO, reason_code
+from extract.strings_dataset import plain_dataset, read_strings
+
+FORMAT = "sosie-embeddings"
+FORMAT_VERSION = 1
+RECORD_BYTES = 8192
+HEADER_BYTES = 1 << 20
+"""Attributes lie near the start of the file, before any dataset of size."""
+
+ROW_FIELDS: dict[str, tuple[Any, tuple[int, ...]]] = {
+    "status": (np.dtype("u1"), ()),
+    "row_crc32": (np.dtype("<u4"), ()),
+    "content_sha256": (np.dtype("u1"), (32,)),
+    "size": (np.dtype("<i8"), ()),
+    "mtime_ns": (np.dtype("<i8"), ()),
+    "realisation": (np.dtype("u1"), ()),
+}
+"""What is stored a row beside its vector: dtype and the shape of one entry."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Everything that is stored a row, for n rows.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (n, n_dims), float32
+        NaN until sound.
+    status : ndarray of shape (n,), uint8
+        0 to do, 1 sound, 2.. why the picture was refused.
+    row_crc32 : ndarray of shape (n,), uint32
+    content_sha256 : ndarray of shape (n, 32), uint8
+    size, mtime_ns : ndarray of shape (n,), int64
+        As seen when the picture was read; -1 where there was none.
+    realisation : ndarray of shape (n,), uint8
+        Index into the file's realisations.
+    """
+
+    vectors: np.ndarray
+    status: np.ndarray
+    row_crc32: np.ndarray
+    content_sha256: np.ndarray
+    size: np.ndarray
+    mtime_ns: np.ndarray
+    realisation: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.status)
+
+
+def blank_fields(n_images: int) -> dict[str, np.ndarray]:
+    """Make what is stored beside the vectors for rows that are all still to do."""
+    fields = {
+        name: np.zeros((n_images, *shape), dtype) for name, (dtype, shape) in ROW_FIELDS.items()
+    }
+    fields["size"] -= 1
+    fields["mtime_ns"] -= 1
+    return fields
+
+
+@dataclass(frozen=True, eq=False)
+class EmbeddingsTable:
+    """An embeddings file as read: its head, its rows (vectors mapped, not loaded), its places.
+
+    Parameters
+    ----------
+    path : Path
+    provenance : Provenance
+    ids, paths : tuple of str
+    rows : Rows
+    offsets : mapping of str to int
+        Where each dataset's bytes begin in the file.
+    """
+
+    path: Path
+    provenance: Provenance
+    ids: tuple[str, ...]
+    paths: tuple[str, ...]
+    rows: Rows
+    offsets: Mapping[str, int]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def n_dims(self) -> int:
+        """Width of a vector."""
+        return int(self.rows.vectors.shape[1])
+
+    def sound(self) -> np.ndarray:
+        """Say which rows are proven: status 1 and a check sum that fits.
+
+        Returns
+        -------
+        ndarray of shape (n_images,), bool
+        """
+        proven: np.ndarray = self.rows.status == SOUND
+        for i in np.flatnonzero(proven):
+            expected = row_crc32(
+                self.ids[i], self.rows.content_sha256[i].tobytes(), self.rows.vectors[i]
+            )
+            proven[i] = expected == self.rows.row_crc32[i]
+        return proven
+
+    def counts(self) -> dict[str, Any]:
+        """Count rows by status: ``sound``, ``to_do``, ``refused`` by reason."""
+        numbers, counts = np.unique(self.rows.status, return_counts=True)
+        found = dict(zip(numbers.tolist(), counts.tolist(), strict=True))
+        return {
+            "sound": found.pop(SOUND, 0),
+            "to_do": found.pop(TO_DO, 0),
+            "refused": {reason_code(number): count for number, count in found.items()},
+        }
+
+
+def padded_record(record: Mapping[str, Any]) -> str:
+    """Spell the record with room to grow, since it is rewritten in place when a run ends."""
+    text = canonical_json(record)
+    if len(text) > RECORD_BYTES:
+        raise EmbeddingsFileError(f"the record of a run must fit {RECORD_BYTES} bytes")
+    return text.ljust(RECORD_BYTES)
+
+
+def read_provenance(path: Path) -> Provenance:
+    """Read only the head of a file: cheap, for listing files.
+
+    Raises
+    ------
+    EmbeddingsFileError
+    """
+    with _opened(path) as file:
+        return _read_provenance(file)
+
+
+def read_table(path: Path) -> EmbeddingsTable:
+    """Open an embeddings file, also one that is being filled, and check that it is one.
+
+    Raises
+    ------
+    EmbeddingsFileError
+        When it is not there, not of this format, of a later version, or its parts disagree.
+    """
+    with _opened(path) as file:
+        return _read_open_table(path, file)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[h5py.File]:
+    """Open a file for reading; whatever is wrong with it becomes one line."""
+    if not path.is_file():
+        raise EmbeddingsFileError(f"no embeddings file {path}: make one with python -m extract")
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            yield file
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        detail = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise EmbeddingsFileError(
+            f"{path} is not a readable embeddings file ({detail}); "
+            "delete it and run python -m extract again"
+        ) from error
+
+
+def _read_provenance(file: h5py.File) -> Provenance:
+    if attribute(file, "format") != FORMAT:
+        raise ValueError(f"its format attribute is not {FORMAT!r}")
+    version = int(file.attrs["format_version"])
+    if version > FORMAT_VERSION:
+        raise ValueError(f"format {version} is later than {FORMAT_VERSION}: upgrade sosie")
+    provenance = Provenance(
+        identity=json.loads(attribute(file, "identity")),
+        realisations=tuple(json.loads(attribute(file, "realisations"))),
+        record=_read_record(attribute(file, "record")),
+    )
+    if provenance.identity_sha256 != attribute(file, "identity_sha256"):
+        raise ValueError("its identity does not fit its hash")
+    return provenance
+
+
+def _read_open_table(path: Path, file: h5py.File) -> EmbeddingsTable:
+    provenance = _read_provenance(file)
+    ids = read_strings(file, "ids")
+    if ids_fingerprint(ids) != attribute(file, "catalog_fingerprint"):
+        raise ValueError("its ids do not fit their fingerprint")
+    paths = read_strings(file, "paths", len(ids)) if "paths" in file else ids
+    vectors = plain_dataset(file, "embeddings", "<f4", 2)
+    fields = {
+        name: plain_dataset(file, name, dtype, 1 + len(shape))
+        for name, (dtype, shape) in ROW_FIELDS.items()
+    }
+    for name, dataset in {"embeddings": vectors, **fields}.items():
+        if len(dataset) != len(ids):
+            raise ValueError(f"{name} holds {len(dataset)} rows for {len(ids)} ids")
+    offsets = {name: dataset.id.get_offset() for name, dataset in fields.items()}
+    offsets["embeddings"] = vectors.id.get_offset()
+    return EmbeddingsTable(
+        path=path,
+        provenance=provenance,
+        ids=ids,
+        paths=paths,
+        rows=Rows(
+            vectors=np.memmap(path, "<f4", "r", offsets["embeddings"], vectors.shape),
+            **{name: dataset[()] for name, dataset in fields.items()},
+        ),
+        offsets=offsets,
+    )
+
+
+def attribute(file: h5py.File, name: str) -> str:
+    """Read a text attribute, of variable or fixed length."""
+    value = file.attrs[name]
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _read_record(text: str) -> dict[str, Any]:
+    """Read the record; a torn one is no reason to refuse a file, since nothing depends on it."""
+    try:
+        record = json.loads(text)
+    except ValueError:
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def read_embeddings(path: Path) -> EmbeddingSet:
+    """Read the sound rows of an embeddings file with their labels.
+
+    Rows that are to do, refused, damaged or not finite are left out and counted.
+
+    Raises
+    ------
+    EmbeddingsFileError
+        When the file cannot be read, or holds no sound row.
+    """
+    table = read_table(path)
+    marked = table.rows.status == SOUND
+    proven = table.sound()
+    vectors = np.asarray(table.rows.vectors, dtype=np.float32)
+    finite = np.isfinite(vectors).all(axis=1)
+    counts = table.counts()
+    refused = counts["refused"]
+    left_out = {
+        "to_do": counts["to_do"],
+        **refused,
+        "damaged": int((marked & ~proven).sum()),
+        "not_finite": refused.get("not_finite", 0) + int((proven & ~finite).sum()),
+    }
+    rows = np.flatnonzero(proven & finite)
+    if not len(rows):
+        raise EmbeddingsFileError(
+            f"{path} holds no sound row yet: run python -m extract, or see why with "
+            f"python -m extract show {path}"
+        )
+    levels, columns = read_labels(labels_path(path), ids_fingerprint(table.ids), len(table))
+    return EmbeddingSet(
+        ids=tuple(table.ids[i] for i in rows),
+        vectors=vectors[rows],
+        provenance=table.provenance,
+        levels=tuple(level.take(rows) for level in levels),
+        columns={name: tuple(values[i] for i in rows) for name, values in columns.items()},
+        left_out={reason: int(count) for reason, count in left_out.items() if count},
+    )

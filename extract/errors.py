@@ -1,0 +1,65 @@
+"""What can go wrong, as a tree.
+
+    SosieError                 exit code 1
+    ├── UsageError             exit code 2: what was typed cannot be done
+    ├── CatalogError           the pictures or the manifest cannot be listed
+    ├── WeightsError           weights are not here, or do not fit the backbone
+    ├── EmbeddingsFileError    an embeddings file cannot be laid out, read or trusted
+    │   └── FileLocked         another run is writing it
+    ├── NothingEmbedded        a run ended without a single sound row
+    ├── PictureRefused         --on-bad-image stop met a picture that cannot be read
+    └── Stopped                a signal ended the run; what was finished is kept
+
+Every message is one line: what was wrong, then what to type next.
+"""
+
+
+class SosieError(Exception):
+    """Base of every error that is the user's to read: one line, no traceback."""
+
+    exit_code = 1
+
+
+class UsageError(SosieError):
+    """What was typed names something that is not there or cannot be."""
+
+    exit_code = 2
+
+
+class CatalogError(SosieError):
+    """The pictures or the manifest cannot be listed."""
+
+
+class WeightsError(SosieError):
+    """The weights asked for are not here, or do not fit the backbone."""
+
+
+class EmbeddingsFileError(SosieError):
+    """An embeddings file cannot be laid out, read or trusted."""
+
+
+class FileLocked(EmbeddingsFileError):
+    """Another run holds the embeddings file's lock."""
+
+
+class NothingEmbedded(SosieError):
+    """A run ended without a single sound row."""
+
+
+class PictureRefused(SosieError):
+    """A picture was refused and the run was told to stop at the first."""
+
+
+class Stopped(SosieError):
+    """A signal ended the run.
+
+    Parameters
+    ----------
+    message : str
+    signal_number : int
+        The exit code is 128 more, as shells have it: 130 for SIGINT, 143 for SIGTERM.
+    """
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number

@@ -1,0 +1,54 @@
+"""Refused pictures and why: a line each in ``<stem>.failures.jsonl``, append-only."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from extract.embeddings_file import EmbeddingsTable
+from extract.refusals import SOUND, TO_DO, reason_code
+
+
+def failures_path(embeddings: Path) -> Path:
+    """Name the list of refusals of an embeddings file."""
+    return embeddings.with_name(f"{embeddings.stem}.failures.jsonl")
+
+
+def append_refusals(path: Path, refusals: Sequence[dict[str, Any]]) -> None:
+    """Append a line for each refused picture, durably."""
+    if not refusals:
+        return
+    with path.open("a", encoding="ascii") as file:
+        file.writelines(json.dumps(refusal) + "\n" for refusal in refusals)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_refusals(table: EmbeddingsTable) -> list[dict[str, Any]]:
+    """List the pictures that are refused now, in the order of their rows.
+
+    The status in the file is the truth; the last line about a picture tells its message.
+    """
+    said: dict[str, dict[str, Any]] = {}
+    path = failures_path(table.path)
+    if path.exists():
+        for line in path.read_text(encoding="ascii", errors="replace").splitlines():
+            try:
+                refusal = json.loads(line)
+                said[refusal["id"]] = refusal
+            except (ValueError, KeyError, TypeError):
+                continue  # a line torn by a kill; its status was never written
+    refused = np.flatnonzero((table.rows.status != SOUND) & (table.rows.status != TO_DO))
+    listed = []
+    for row in refused:
+        row_id, status = table.ids[row], int(table.rows.status[row])
+        code = reason_code(status)
+        known = said.get(row_id, {})
+        message = known.get("message", "") if known.get("code") == code else ""
+        listed.append({"id": row_id, "code": code, "status": status, "message": message})
+    return listed

@@ -1,0 +1,52 @@
+"""One writer at a time: a lock file beside the embeddings file."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from extract.errors import EmbeddingsFileError, FileLocked
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock of an embeddings file; the kernel lets go of it when the process ends.
+
+    Raises
+    ------
+    FileLocked
+        When another run holds it; the message says which.
+    EmbeddingsFileError
+        When the folder cannot be written.
+    """
+    lock_path = path.with_name(f"{path.stem}.lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise EmbeddingsFileError(
+            f"cannot write in {path.parent}: {error.strerror}; "
+            "write elsewhere with --output FILE or --root DIR"
+        ) from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(handle, 200, 0).decode("utf-8", "replace").strip() or "another run"
+            raise FileLocked(
+                f"{path} is being written by {holder}; wait for it, or write another "
+                "file with --output FILE"
+            ) from error
+        start = datetime.now(UTC).isoformat(timespec="seconds")
+        os.ftruncate(handle, 0)
+        os.pwrite(
+            handle, f"process {os.getpid()} on {socket.gethostname()} since {start}".encode(), 0
+        )
+        yield
+    finally:
+        os.close(handle)

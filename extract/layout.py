@@ -1,0 +1,146 @@
+"""Laying an embeddings file out whole, before its first row is computed.
+
+All its bytes are on disk from then on, so that filling it needs no HDF5 and cannot run out of room.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from extract.catalog import Catalog, bytes_of
+from extract.embeddings import Provenance, canonical_json
+from extract.embeddings_file import (
+    FORMAT,
+    FORMAT_VERSION,
+    HEADER_BYTES,
+    EmbeddingsTable,
+    blank_fields,
+    padded_record,
+)
+from extract.errors import EmbeddingsFileError
+from extract.strings_dataset import write_strings
+
+
+@dataclass(frozen=True, eq=False)
+class CarriedRows:
+    """Rows of an older file that still hold, and where they go.
+
+    Parameters
+    ----------
+    table : EmbeddingsTable
+    old, new : ndarray of shape (n_carried,), int
+        Row numbers in the older file and in the new one, in step.
+    """
+
+    table: EmbeddingsTable
+    old: np.ndarray
+    new: np.ndarray
+
+
+def lay_out(
+    path: Path,
+    catalog: Catalog,
+    provenance: Provenance,
+    n_dims: int,
+    carried: CarriedRows | None = None,
+) -> None:
+    """Write a whole file under a temporary name, sync it, rename it into place.
+
+    Vectors are NaN and rows are to do, but for those carried over from an older file.
+
+    Raises
+    ------
+    EmbeddingsFileError
+        When the folder cannot be written or the disk has no room; nothing is left behind.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for left_behind in path.parent.glob(f".{path.name}.*.tmp"):
+            left_behind.unlink()  # by a run that was killed while it laid the file out
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            _check_room(path, catalog, n_dims)
+            _write_whole(temporary, catalog, provenance, n_dims, carried)
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.replace(path)
+            _sync_folder(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise EmbeddingsFileError(
+            f"cannot write {path}: {error.strerror or error}; "
+            "write elsewhere with --output FILE or --root DIR"
+        ) from error
+
+
+def _check_room(path: Path, catalog: Catalog, n_dims: int) -> None:
+    """Refuse a disk without room before HDF5 meets it: it would end in a segmentation fault."""
+    strings = (catalog.ids,) if catalog.paths is catalog.ids else (catalog.ids, catalog.paths)
+    names = sum(len(bytes_of(value)) + 8 for values in strings for value in values)
+    needed = len(catalog) * (n_dims * 4 + 64) + names + HEADER_BYTES
+    free = shutil.disk_usage(path.parent).free
+    if needed > free:
+        raise EmbeddingsFileError(
+            f"{path.parent} has {free:,} bytes free and {path.name} needs {needed:,}: "
+            "make room, or write elsewhere with --output FILE"
+        )
+
+
+def _write_whole(
+    path: Path,
+    catalog: Catalog,
+    provenance: Provenance,
+    n_dims: int,
+    carried: CarriedRows | None,
+) -> None:
+    fields = blank_fields(len(catalog))
+    with h5py.File(path, "w") as file:
+        file.attrs["format"] = FORMAT
+        file.attrs["format_version"] = FORMAT_VERSION
+        file.attrs["identity"] = canonical_json(provenance.identity)
+        file.attrs["identity_sha256"] = provenance.identity_sha256
+        file.attrs["realisations"] = canonical_json(list(provenance.realisations))
+        file.attrs["catalog_fingerprint"] = catalog.fingerprint
+        file.attrs["record"] = padded_record(provenance.record)
+        write_strings(file.create_group("ids"), catalog.ids)
+        if catalog.paths != catalog.ids:
+            write_strings(file.create_group("paths"), catalog.paths)
+        vectors = _create_contiguous(file, "embeddings", "<f4", (len(catalog), n_dims), np.nan)
+        if carried is not None:
+            for name, values in fields.items():
+                values[carried.new] = getattr(carried.table.rows, name)[carried.old]
+            for old, new in zip(carried.old, carried.new, strict=True):
+                vectors[new] = carried.table.rows.vectors[old]
+        for name, values in fields.items():
+            dataset = _create_contiguous(file, name, values.dtype, values.shape, 0)
+            dataset[...] = values
+
+
+def _create_contiguous(
+    file: h5py.File, name: str, dtype: Any, shape: tuple[int, ...], fill: float
+) -> h5py.Dataset:
+    """Create a dataset whose bytes are on disk from the start, to be filled in place."""
+    stored = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    stored.set_layout(h5py.h5d.CONTIGUOUS)
+    stored.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    stored.set_fill_time(h5py.h5d.FILL_TIME_ALLOC)
+    stored.set_fill_value(np.array(fill, dtype=dtype))
+    space = h5py.h5s.create_simple(shape)
+    kind = h5py.h5t.py_create(np.dtype(dtype), logical=True)
+    return h5py.Dataset(h5py.h5d.create(file.id, name.encode(), kind, space, stored))
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

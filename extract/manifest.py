@@ -1,0 +1,211 @@
+"""A CSV manifest as a catalogue: one row a picture, labels and other columns beside it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from extract.catalog import MAX_LEVELS, Catalog, Level, bytes_of, shown
+from extract.errors import CatalogError, UsageError
+
+DELIMITERS = (",", ";", "\t")
+MAX_COLUMNS = 10_000
+
+
+@dataclass(frozen=True)
+class ManifestColumns:
+    """Which column of a manifest means what.
+
+    Parameters
+    ----------
+    image : str
+        Path of the picture, relative to the images' folder.
+    id : str, optional
+        What names a row; the picture's path without it.
+    label : str, optional
+        The class, or a tree of classes when ``label_separator`` is given.
+    label_separator : str, optional
+        What stands between the levels of a label, such as ``' >> '``.
+    """
+
+    image: str = "image"
+    id: str | None = None
+    label: str | None = None
+    label_separator: str | None = None
+
+
+def list_manifest(
+    manifest: Path,
+    columns: ManifestColumns,
+    *,
+    images_dir: Path | None = None,
+    name: str | None = None,
+) -> Catalog:
+    """List the pictures of a CSV manifest (UTF-8; comma, semicolon or tab).
+
+    Cells are text as they stand: ``NA`` and ``None`` are names like any other. A label column
+    with a separator gives up to three levels, each spelled as its full path; a JSON-like list of
+    one string (``["a >> b"]``) counts as that string.
+
+    Raises
+    ------
+    UsageError
+        When the manifest, the images' folder or a named column is not there.
+    CatalogError
+        When the file cannot be read as a table; the message names file, row and column.
+    """
+    if not manifest.is_file():
+        raise UsageError(f"no manifest {manifest}: give a CSV file with --manifest FILE")
+    root = images_dir or manifest.parent
+    if not root.is_dir():
+        raise UsageError(f"no folder {root}: say where the pictures are with --images-dir DIR")
+    header, rows = _read_table(manifest, columns)
+    position = {column: i for i, column in enumerate(header)}
+    rows = _sorted_by_id(manifest, rows, columns, position)
+    ids = tuple(row[position[columns.id or columns.image]] for _, row in rows)
+    paths = tuple(row[position[columns.image]] for _, row in rows)
+    used = {columns.image, columns.id, columns.label}
+    return Catalog(
+        name=name or manifest.stem,
+        images_root=root.resolve(),
+        ids=ids,
+        paths=paths,
+        levels=_levels(manifest, rows, columns, position),
+        columns={
+            column: tuple(row[i] for _, row in rows)
+            for column, i in position.items()
+            if column not in used
+        },
+    )
+
+
+NumberedRow = tuple[int, list[str]]
+
+
+def _read_table(manifest: Path, columns: ManifestColumns) -> tuple[list[str], list[NumberedRow]]:
+    """Read header and rows, each row with the number of its last line."""
+    raw = manifest.read_bytes()
+    if b"\0" in raw:
+        line = raw[: raw.index(b"\0")].count(b"\n") + 1
+        raise CatalogError(f"{manifest}, line {line}: a NUL byte; save it as plain UTF-8 text")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        raise CatalogError(f"{manifest}, line {line}: not UTF-8; save it as UTF-8") from error
+    if not text.strip():
+        raise CatalogError(f"{manifest} is empty: it needs a header line and a row a picture")
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
+    try:
+        header = next(reader)
+        _check_header(manifest, header, columns)
+        rows = [(reader.line_num, row) for row in reader if row]
+    except csv.Error as error:
+        raise CatalogError(f"{manifest}, line {reader.line_num}: {error}") from error
+    for line, row in rows:
+        if len(row) != len(header):
+            raise CatalogError(
+                f"{manifest}, line {line}: {len(row)} cells where the header has {len(header)}"
+            )
+    if not rows:
+        raise CatalogError(f"{manifest} has a header and no rows: it needs a row a picture")
+    return header, rows
+
+
+def _delimiter(text: str) -> str:
+    """Take the delimiter that cuts the header into most cells."""
+    first_line = text.split("\n", 1)[0]
+    return max(DELIMITERS, key=lambda d: len(next(csv.reader([first_line], delimiter=d), [])))
+
+
+def _check_header(manifest: Path, header: Sequence[str], columns: ManifestColumns) -> None:
+    if len(header) > MAX_COLUMNS:
+        raise CatalogError(f"{manifest}: {len(header)} columns; at most {MAX_COLUMNS} are read")
+    doubled = sorted({c for c in header if header.count(c) > 1})
+    if doubled:
+        raise CatalogError(f"{manifest}: column {doubled[0]!r} stands twice in the header")
+    for option, column in (
+        ("--image-column", columns.image),
+        ("--id-column", columns.id),
+        ("--label-column", columns.label),
+    ):
+        if column is not None and column not in header:
+            listed = ", ".join(shown(c)[:40] for c in header[:12])
+            raise UsageError(
+                f"no column {column!r} in {manifest}: it has {listed}; name one with {option}"
+            )
+
+
+def _sorted_by_id(
+    manifest: Path,
+    rows: Iterable[NumberedRow],
+    columns: ManifestColumns,
+    position: dict[str, int],
+) -> list[NumberedRow]:
+    """Order rows by the bytes of their id; an empty or doubled id is refused with its line."""
+    column = columns.id or columns.image
+    at = position[column]
+    ordered = sorted(rows, key=lambda numbered: bytes_of(numbered[1][at]))
+    seen: tuple[int, str] | None = None
+    for line, row in ordered:
+        if not row[at].strip():
+            raise CatalogError(f"{manifest}, line {line}: column {column!r} is empty")
+        if seen and seen[1] == row[at]:
+            way_out = "" if columns.id else "; name a column of unique ids with --id-column"
+            raise CatalogError(
+                f"{manifest}, line {line}: {shown(row[at])!r} in column {column!r} "
+                f"stands on line {seen[0]} too{way_out}"
+            )
+        seen = (line, row[at])
+    return ordered
+
+
+def _levels(
+    manifest: Path,
+    rows: Sequence[NumberedRow],
+    columns: ManifestColumns,
+    position: dict[str, int],
+) -> tuple[Level, ...]:
+    if columns.label is None:
+        return ()
+    at = position[columns.label]
+    cells = [_unbracketed(manifest, line, columns.label, row[at]) for line, row in rows]
+    if not any(cells):
+        return ()
+    if columns.label_separator is None:
+        return (Level.from_values(columns.label, [cell or None for cell in cells]),)
+    separator = columns.label_separator
+    trees = [
+        [part.strip() for part in cell.split(separator.strip() or separator)] for cell in cells
+    ]
+    trees = [tree if any(tree) else [] for tree in trees]
+    joint = f" {separator.strip()} " if separator.strip() else separator
+    depth = min(MAX_LEVELS, max(map(len, trees)))
+    return tuple(
+        Level.from_values(
+            f"{columns.label}_{level}",
+            [joint.join(tree[:level]) if len(tree) >= level else None for tree in trees],
+        )
+        for level in range(1, depth + 1)
+    )
+
+
+def _unbracketed(manifest: Path, line: int, column: str, cell: str) -> str:
+    """Take the one string out of a JSON-like list; other cells stay as they are."""
+    cell = cell.strip()
+    if not (cell.startswith("[") and cell.endswith("]")):
+        return cell
+    try:
+        values = json.loads(cell)
+    except (ValueError, RecursionError):
+        return cell[1:-1].strip().strip("\"'")  # a list by its look, with quotes not escaped
+    if len(values) > 1 or not all(isinstance(value, str) for value in values):
+        raise CatalogError(
+            f"{manifest}, line {line}: column {column!r} lists {len(values)} values; "
+            "one label a picture is read"
+        )
+    return values[0].strip() if values else ""

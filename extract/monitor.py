@@ -1,0 +1,22 @@
+"""What a run tells while it works, and how it is asked to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class Monitor:
+    """What a run tells while it works; this one stays silent and never asks to stop."""
+
+    def start(
+        self, n_to_do: int, n_done: int, n_images: int, realisation: Mapping[str, Any]
+    ) -> None:
+        """Be told of the work before it begins."""
+
+    def finished(self, n_rows: int) -> None:
+        """Be told of rows that are durable now."""
+
+    def should_stop(self) -> bool:
+        """Say whether to stop after the batch in flight."""
+        return False

@@ -1,0 +1,70 @@
+"""How rows are computed, and the record of a run: what stands in the file beside its identity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from extract.backbones import Backbone
+from extract.embeddings_file import EmbeddingsTable
+
+DEFAULT_BATCH_SIZE = 8
+RECORDED_PACKAGES = ("sosie", "torch", "timm", "pillow", "numpy", "h5py")
+
+
+def choose_realisation(
+    backbone: Backbone,
+    table: EmbeddingsTable | None,
+    *,
+    batch_size: int | None = None,
+    threads: int | None = None,
+) -> dict[str, Any]:
+    """Say how this run computes; batch size and threads are the file's unless told.
+
+    Equal slices on equal threads give equal bits, so a resumed file equals an uninterrupted one.
+    """
+    import torch
+
+    stored: Mapping[str, Any] = table.provenance.realisations[-1] if table else {}
+    return {
+        "decoder": "reference",
+        "resize": "pillow",
+        "dtype": "fp32",
+        "runtime": "eager",
+        "device": backbone.device.split(":")[0],
+        "batch_size": batch_size or stored.get("batch_size") or DEFAULT_BATCH_SIZE,
+        "threads": threads or stored.get("threads") or torch.get_num_threads(),
+    }
+
+
+def apply_realisation(realisation: Mapping[str, Any]) -> None:
+    """Make this process compute as said; fp32 means fp32 also on a GPU."""
+    import torch
+
+    torch.set_num_threads(realisation["threads"])
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+
+
+def run_record(
+    backbone: Backbone, table: EmbeddingsTable | None, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Describe a run: model as typed, what the caller adds, dates, versions."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    created = table.provenance.record.get("created") if table else None
+    return {
+        "model": backbone.name,
+        **given,
+        "created": created or now,
+        "updated": now,
+        "versions": {package: _version(package) for package in RECORDED_PACKAGES},
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"

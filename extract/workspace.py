@@ -1,0 +1,84 @@
+"""Where the workspace's folders are; nobody else spells these paths."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from extract.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folder that holds ``data``, ``cache`` and ``results``.
+
+    Parameters
+    ----------
+    root : Path
+        Absolute and without links, so that a file inside it can be told from one outside.
+    """
+
+    root: Path
+
+    @classmethod
+    def find(cls, root: Path | None = None) -> Workspace:
+        """Take the folder given, else the variable ``SOSIE_ROOT``, else the working directory.
+
+        Raises
+        ------
+        UsageError
+            When that folder does not exist.
+        """
+        chosen = root or Path(os.environ.get("SOSIE_ROOT") or ".")
+        if not chosen.is_dir():
+            raise UsageError(f"no folder {chosen}: make it, or give another with --root DIR")
+        return cls(chosen.resolve())
+
+    @property
+    def data(self) -> Path:
+        """What the user gives; only read."""
+        return self.root / "data"
+
+    @property
+    def cache(self) -> Path:
+        """What can be rebuilt."""
+        return self.root / "cache"
+
+    @property
+    def results(self) -> Path:
+        """What people look at."""
+        return self.root / "results"
+
+    @property
+    def demo(self) -> Path:
+        """The drawn demo catalogue."""
+        return self.cache / "demo"
+
+    @property
+    def reductions(self) -> Path:
+        """Reduced coordinates, kept between runs."""
+        return self.cache / "reductions"
+
+    def embeddings_file(self, catalog: str, model: str, identity: str) -> Path:
+        """Say where the file of one catalogue, model and identity (eight hex digits) lies."""
+        return self.cache / "embeddings" / file_name(catalog) / f"{file_name(model)}-{identity}.h5"
+
+    def stored_embeddings(self, catalog: str | None = None) -> tuple[Path, ...]:
+        """List the embeddings files here, of one catalogue or of all, sorted by path."""
+        folder = file_name(catalog) if catalog else "*"
+        found = (self.cache / "embeddings").glob(f"{folder}/*.h5")
+        return tuple(sorted(p for p in found if not p.name.endswith(".labels.h5")))
+
+    def relative(self, path: Path) -> str:
+        """Write a path relative to the root if it lies inside, else absolute."""
+        path = Path(os.path.abspath(path))  # noqa: PTH100 - a link such as results/latest is kept
+        return (
+            path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
+        )
+
+
+def file_name(text: str) -> str:
+    """Make a name safe as one path component: ``timm:resnet50.a1`` gives ``timm_resnet50.a1``."""
+    return re.sub(r"[^\w.+ -]", "_", text).strip(" .") or "_"

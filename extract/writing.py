@@ -1,0 +1,85 @@
+"""A thread that writes finished slices while the next ones are computed."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from extract.embeddings_file import Rows
+from extract.errors import EmbeddingsFileError
+from extract.failures import append_refusals
+from extract.row_writer import RowWriter
+
+SYNC_SECONDS = 1.0
+SYNC_BATCHES = 16
+
+
+class WritingThread:
+    """Writes rows beside the forward pass and makes them durable every second or 16 batches.
+
+    Parameters
+    ----------
+    writer : RowWriter
+    failures : Path
+        Refused pictures are appended there, a JSON line each, before their status is durable.
+    finished : callable
+        Told how many rows are durable, each time some are.
+    """
+
+    def __init__(self, writer: RowWriter, failures: Path, finished: Callable[[int], None]) -> None:
+        self._writer, self._failures, self._finished = writer, failures, finished
+        self._queue: queue.Queue[tuple[np.ndarray, Rows, list[dict[str, Any]]] | None]
+        self._queue = queue.Queue(maxsize=4)
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="write", daemon=True)
+        self._thread.start()
+
+    def put(self, rows: np.ndarray, computed: Rows, refusals: list[dict[str, Any]]) -> None:
+        """Hand over one slice; an error of the writer is raised here."""
+        self._raise()
+        self._queue.put((rows, computed, refusals))
+
+    def finish(self) -> None:
+        """Wait until all that was handed over is durable."""
+        self._queue.put(None)
+        self._thread.join()
+        self._raise()
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise EmbeddingsFileError(
+                f"cannot write the file any more: {error}; what was finished is kept, type the "
+                "same command again to go on"
+            ) from error
+
+    def _run(self) -> None:
+        batches, last = 0, time.monotonic()
+        pending: list[dict[str, Any]] = []
+        while True:
+            try:
+                item = self._queue.get(timeout=SYNC_SECONDS)
+            except queue.Empty:
+                item = ()  # type: ignore[assignment]
+            try:
+                if item and self._error is None:
+                    rows, computed, refusals = item
+                    self._writer.write(rows, computed)
+                    pending += refusals
+                    batches += 1
+                due = batches >= SYNC_BATCHES or time.monotonic() - last >= SYNC_SECONDS
+                if self._error is None and (due or item is None):
+                    append_refusals(self._failures, pending)
+                    pending.clear()
+                    self._finished(self._writer.sync())
+                    batches, last = 0, time.monotonic()
+            except BaseException as error:  # noqa: BLE001 - raised again by the loop's thread
+                self._error = error
+            if item is None:
+                return

@@ -1,0 +1,78 @@
+"""Vectors with a planted truth, and short ways to make what the analysis starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+
+from analyze.reduction import Reduced
+from extract.catalog import Level
+from extract.embeddings import EmbeddingSet, Provenance
+
+
+def _ids(n_images: int) -> tuple[str, ...]:
+    return tuple(f"{i:04}.png" for i in range(n_images))
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    array.flags.writeable = False
+    return array
+
+
+@pytest.fixture(scope="session")
+def overlapping() -> tuple[np.ndarray, np.ndarray]:
+    """200 x 64 vectors of five classes that no clustering can part, and their classes."""
+    from sklearn.datasets import make_blobs
+
+    vectors, labels = make_blobs(
+        200, 64, centers=5, cluster_std=1.3, center_box=(-1, 1), random_state=0
+    )
+    return _read_only(vectors.astype(np.float32)), _read_only(labels.astype(np.int32))
+
+
+@pytest.fixture(scope="session")
+def separated() -> tuple[np.ndarray, np.ndarray]:
+    """120 x 16 vectors of four classes far apart, and their classes."""
+    from sklearn.datasets import make_blobs
+
+    vectors, labels = make_blobs(120, 16, centers=4, center_box=(-8, 8), random_state=0)
+    return _read_only(vectors.astype(np.float32)), _read_only(labels.astype(np.int32))
+
+
+@pytest.fixture(scope="session")
+def embeddings_of() -> Callable[..., EmbeddingSet]:
+    """Make an embedding set from vectors and, level by level, the label of each row."""
+
+    def make(
+        vectors: np.ndarray,
+        *labels: Sequence[str | None] | np.ndarray,
+        names: Sequence[str] = ("class", "class_2", "class_3"),
+        ids: Sequence[str] | None = None,
+        **others: object,
+    ) -> EmbeddingSet:
+        identity = {"backbone": "efficientnet_lite0", "weights": {"source": "random"}}
+        levels = tuple(
+            Level.from_values(name, [None if v is None else str(v) for v in values])
+            for name, values in zip(names, labels, strict=False)
+        )
+        return EmbeddingSet(
+            tuple(ids) if ids else _ids(len(vectors)),
+            np.asarray(vectors, dtype=np.float32),
+            Provenance(identity, ()),
+            levels,
+            **others,  # type: ignore[arg-type]
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def unreduced() -> Callable[..., Reduced]:
+    """Wrap coordinates as the result of a reduction, ``none`` unless said."""
+
+    def make(coordinates: np.ndarray, reduction: str = "none", seed: int = 0) -> Reduced:
+        return Reduced(_ids(len(coordinates)), coordinates, reduction, (), seed)
+
+    return make

@@ -1,0 +1,331 @@
+"""Figures: what they show, inspected in the finished drawing, and that no name breaks them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex, to_rgba
+from matplotlib.text import Annotation
+from PIL import Image
+
+from analyze.agreement import Agreement, agree
+from analyze.figures import draw_confusion, draw_map, figure_text, save
+from analyze.palette import MUTED, UNMATCHED, class_style, style_of
+
+LABELS = np.repeat([0, 1, 2], [6, 5, 4])
+ASSIGNMENTS = np.array([3, 3, 3, 3, 0, 1, 2, 2, 2, 2, 4, 0, 0, 0, 1])
+NAMES = ("cups", "hats", "rugs")
+
+HOSTILE = [
+    "$x_1^$",
+    "$$",
+    r"\$\frac{1}$",
+    "two\nlines\r\tand \x00\x1b[31m",
+    "long " * 40,
+    "カーテン 窗帘 커튼",
+    "ستارة",
+    "🧦",
+    "_hidden",
+    "",
+    "\n",
+    "<script>&amp;\"'",
+    "stray \udc80 byte",
+    "%s {0} {}",
+]
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    yield
+    plt.close("all")
+
+
+def agreement_of(names: tuple[str, ...] = NAMES) -> Agreement:
+    return agree(LABELS, names, ASSIGNMENTS, 5)
+
+
+def mapped(names: tuple[str, ...] = NAMES, labelled: bool = True, **changes: Any) -> Any:
+    points = np.random.default_rng(0).normal(size=(len(LABELS), 2))
+    arguments: dict[str, Any] = {
+        "labels": [names[i] for i in LABELS] if labelled else None,
+        "categories": names,
+        "assignments": ASSIGNMENTS,
+        "cluster_to_class": dict(agreement_of(names).cluster_to_class) if labelled else {},
+        "title": names[0],
+        "subtitle": names[-1],
+    }
+    return draw_map(points, ("t-SNE 1", "t-SNE 2"), **{**arguments, **changes})
+
+
+def drawn_groups(axes: Any) -> dict[str, Any]:
+    """Give the points of each group by its name."""
+    return {str(group.get_label()): group for group in axes.collections}
+
+
+def color_of(group: Any) -> str:
+    (color,) = {tuple(color) for color in group.get_facecolor()}
+    return to_hex(color).upper()
+
+
+def legend_of(figure: Any) -> list[str]:
+    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+
+
+# text
+
+
+@pytest.mark.parametrize(
+    ("text", "safe"),
+    [
+        ("Curtains >> Sheer", "Curtains >> Sheer"),
+        ("$x_1^$", r"\$x_1^\$"),
+        ("a\nb\tc\x00\x1b\x7f\u202e\u200b", "abc"),
+        ("stray \udc80 byte", "stray  byte"),
+        ("カーテン é", "カーテン é"),
+        ("", ""),
+    ],
+)
+def test_text_is_made_safe(text: str, safe: str) -> None:
+    assert figure_text(text) == safe
+
+
+def test_text_is_cut_at_sixty() -> None:
+    assert figure_text("a" * 60) == "a" * 60
+    assert figure_text("a" * 61) == "a" * 59 + "…"
+    assert figure_text("\n" * 100 + "a" * 60) == "a" * 60
+
+
+def test_the_cut_never_parts_an_escape() -> None:
+    assert figure_text("$" * 61) == r"\$" * 59 + "…"
+
+
+# palette
+
+
+def test_nine_classes_have_nine_colors() -> None:
+    assert len({class_style(i)[0] for i in range(9)}) == len(MUTED) == 9
+    assert UNMATCHED not in MUTED
+
+
+def test_color_and_marker_tell_many_classes_apart() -> None:
+    assert len({class_style(i) for i in range(60)}) == 60
+
+
+def test_colors_stay_as_they_are_known() -> None:
+    assert [class_style(i)[0] for i in (0, 1, 8)] == ["#332288", "#CC6677", "#999933"]
+    assert [class_style(i)[0] for i in range(9, 18)] == [class_style(i)[0] for i in range(9)]
+
+
+def test_a_class_is_styled_by_its_place_and_nothing_else_is() -> None:
+    assert [style_of(name, NAMES) for name in NAMES] == [class_style(i) for i in range(3)]
+    assert style_of(None, NAMES) == style_of("socks", NAMES) == (UNMATCHED, "o")
+
+
+# the map
+
+
+def test_a_class_has_one_color_in_both_panels() -> None:
+    by_class, by_cluster = map(drawn_groups, mapped().axes)
+    matched = agreement_of().cluster_to_class
+    assert set(matched.values()) == set(NAMES)
+    for cluster, name in matched.items():
+        color = MUTED[NAMES.index(name)]
+        assert color_of(by_class[name]) == color_of(by_cluster[f"cluster {cluster}"]) == color
+
+
+def test_unmatched_clusters_are_gray_and_said() -> None:
+    axes = mapped().axes[1]
+    matched = agreement_of().cluster_to_class
+    for cluster in set(range(5)) - set(matched):
+        assert color_of(drawn_groups(axes)[f"cluster {cluster}"]) == UNMATCHED
+    assert [text for text in axes.texts if "gray" in text.get_text()]
+
+
+def test_matched_clusters_alone_say_nothing_of_gray() -> None:
+    figure = mapped(assignments=LABELS, cluster_to_class=dict(enumerate(NAMES)))
+    assert list(figure.axes[1].texts) == []
+
+
+def test_every_row_is_drawn_once_in_each_panel_where_it_lies() -> None:
+    points = np.random.default_rng(0).normal(size=(len(LABELS), 2))
+    by_class, by_cluster = map(drawn_groups, mapped().axes)
+    for group, members in [
+        *((by_class[name], np.equal(LABELS, i)) for i, name in enumerate(NAMES)),
+        *((by_cluster[f"cluster {c}"], np.equal(ASSIGNMENTS, c)) for c in range(5)),
+    ]:
+        np.testing.assert_array_equal(group.get_offsets(), points[members])
+    for groups in (by_class, by_cluster):
+        assert sum(len(group.get_offsets()) for group in groups.values()) == len(points)
+
+
+def test_rows_without_a_label_are_gray_and_named() -> None:
+    labels = [None if i % 5 == 0 else NAMES[c] for i, c in enumerate(LABELS)]
+    figure = mapped(labels=labels)
+    unlabelled = drawn_groups(figure.axes[0])["no label"]
+    assert color_of(unlabelled) == UNMATCHED
+    assert len(unlabelled.get_offsets()) == 3
+    assert legend_of(figure) == [*NAMES, "no label"]
+
+
+def test_a_class_keeps_its_color_where_others_have_no_row() -> None:
+    few = [i for i, c in enumerate(LABELS) if c != 1]
+    figure = draw_map(
+        np.zeros((len(few), 2)),
+        ("x", "y"),
+        labels=[NAMES[LABELS[i]] for i in few],
+        categories=NAMES,
+        assignments=ASSIGNMENTS[few],
+        cluster_to_class={},
+        title="",
+        subtitle="",
+    )
+    groups = drawn_groups(figure.axes[0])
+    assert set(groups) == {"cups", "rugs"}
+    assert color_of(groups["rugs"]) == MUTED[2]
+
+
+def test_without_labels_each_cluster_has_a_color_of_its_own() -> None:
+    figure = mapped(labelled=False)
+    (axes,) = figure.axes
+    groups = drawn_groups(axes)
+    assert set(groups) == {f"cluster {c}" for c in range(5)}
+    colors = {color_of(group) for group in groups.values()}
+    assert len(colors) == 5
+    assert UNMATCHED not in colors
+    assert legend_of(figure) == list(groups)
+
+
+def test_the_axes_are_named_and_equally_scaled() -> None:
+    for axes in mapped().axes:
+        assert axes.get_aspect() == 1
+        assert axes.get_xlabel() == "t-SNE 1"
+    assert mapped().axes[0].get_ylabel() == "t-SNE 2"
+
+
+@pytest.mark.parametrize("names", [("_a", "hats", "rugs"), ("_a", "_b", "_c")])
+def test_the_legend_names_every_class(names: tuple[str, ...]) -> None:
+    texts = legend_of(mapped(names))
+    assert len(texts) == 3
+    assert all(text.endswith(name) for text, name in zip(texts, names, strict=True))
+
+
+def test_a_long_legend_ends_in_a_count() -> None:
+    names = tuple(f"class {i:02}" for i in range(30))
+    figure = draw_map(
+        np.random.default_rng(0).normal(size=(60, 2)),
+        ("x", "y"),
+        labels=names * 2,
+        categories=names,
+        assignments=np.arange(60) % 30,
+        cluster_to_class=dict(enumerate(names)),
+        title="",
+        subtitle="",
+    )
+    texts = legend_of(figure)
+    assert texts[:19] == list(names[:19])
+    assert texts[19].endswith("and 10 more")
+    assert len(texts) == 20
+
+
+# the confusion matrix
+
+
+def confusion_axes(agreement: Agreement) -> Any:
+    return draw_confusion(agreement, title="t", subtitle="s").axes[0]
+
+
+def test_the_counts_are_written_into_the_cells() -> None:
+    agreement = agreement_of()
+    axes = confusion_axes(agreement)
+    cells = [text for text in axes.texts if not isinstance(text, Annotation)]
+    written = np.full(agreement.confusion.shape, -1)
+    for text in cells:
+        x, y = text.get_position()
+        written[int(y), int(x)] = int(text.get_text())
+    np.testing.assert_array_equal(written, agreement.confusion)
+
+
+def test_the_color_is_the_share_of_the_class() -> None:
+    agreement = agreement_of()
+    mesh = confusion_axes(agreement).collections[0]
+    share = agreement.confusion / agreement.confusion.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(mesh.get_array().reshape(share.shape), share)
+    assert mesh.get_clim() == (0, 1)
+
+
+def test_clusters_are_labelled_with_their_class() -> None:
+    agreement = agreement_of()
+    axes = confusion_axes(agreement)
+    assert [text.get_text() for text in axes.get_yticklabels()] == list(NAMES)
+    assert [text.get_text() for text in axes.get_xticklabels()] == [
+        f"{c} · {agreement.cluster_to_class.get(c, 'unmatched')}" for c in agreement.clusters
+    ]
+
+
+def test_a_large_matrix_is_drawn_without_numbers() -> None:
+    labels = np.arange(60) % 30
+    agreement = agree(labels, [f"class {i}" for i in range(30)], labels[::-1], 30)
+    axes = confusion_axes(agreement)
+    assert [text for text in axes.texts if not isinstance(text, Annotation)] == []
+    assert len(axes.get_yticklabels()) == 30
+
+
+# files
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_name_breaks_a_figure(name: str, tmp_path: Path) -> None:
+    names = (name, "hats", "rugs")
+    confusion = draw_confusion(agreement_of(names), title=name, subtitle=name)
+    written = save(confusion, tmp_path, "confusion") + save(mapped(names), tmp_path, "map")
+    for png in written:
+        with Image.open(png) as picture:
+            assert min(picture.size) > 300
+
+
+def test_names_stay_text_in_svg(tmp_path: Path) -> None:
+    names = ("<script>&amp;\"'", "]]><b>", "--><!--")
+    confusion = draw_confusion(agreement_of(names), title=names[0], subtitle=names[1])
+    for figure in (confusion, mapped(names)):
+        _, svg = save(figure, tmp_path, "figure", svg=True)
+        tags = {element.tag.rsplit("}")[-1] for element in ElementTree.parse(svg).iter()}
+        assert not tags & {"script", "b"}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    "draw", [mapped, lambda names: draw_confusion(agreement_of(names), title="", subtitle="")]
+)
+def test_names_that_the_font_lacks_give_no_warning(
+    draw: Callable[[tuple[str, ...]], Any], tmp_path: Path
+) -> None:
+    save(draw(("カーテン", "窗帘", "커튼")), tmp_path, "figure")
+
+
+@pytest.mark.parametrize("svg", [False, True])
+def test_save_writes_what_was_asked_for_and_closes(svg: bool, tmp_path: Path) -> None:
+    paths = save(mapped(), tmp_path, "map", svg=svg)
+    assert [path.name for path in paths] == (["map.png", "map.svg"] if svg else ["map.png"])
+    assert sorted(tmp_path.iterdir()) == paths
+    assert plt.get_fignums() == []
+    with Image.open(paths[0]) as picture:
+        assert picture.format == "PNG"
+        assert min(picture.size) > 300
+    if svg:
+        assert ElementTree.parse(paths[1]).getroot().tag.endswith("svg")
+
+
+def test_the_same_numbers_give_the_same_picture(tmp_path: Path) -> None:
+    first, second = (save(mapped(), tmp_path, name)[0] for name in ("first", "second"))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_gray_is_what_it_is_called() -> None:
+    red, green, blue, _ = to_rgba(UNMATCHED)
+    assert red == green == blue

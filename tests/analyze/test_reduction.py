@@ -1,0 +1,264 @@
+"""Reductions: how they are typed, and that they are what they are called."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+from sklearn.neighbors import KNeighborsClassifier
+from threadpoolctl import threadpool_limits
+
+from analyze.reduction import REDUCTIONS, Reduced, Step, parse_steps, reduce
+from extract.errors import UsageError
+
+Planted = tuple[np.ndarray, np.ndarray]
+
+
+def reduced(vectors: np.ndarray, reduction: str, seed: int = 0) -> Reduced:
+    return reduce(tuple(str(i) for i in range(len(vectors))), vectors, reduction, seed)
+
+
+def tsne_step(perplexity: float = 30.0, initialization: str = "pca") -> Step:
+    return Step("tsne", {"perplexity": perplexity, "initialization": initialization})
+
+
+@pytest.mark.parametrize(
+    ("text", "steps"),
+    [
+        ("none", ()),
+        (" none ", ()),
+        ("l2", (Step("l2"),)),
+        ("pca:50", (Step("pca", {"n_components": 50}),)),
+        ("pca:0.99", (Step("pca", {"n_components": 0.99}),)),
+        ("pca:1", (Step("pca", {"n_components": 1}),)),
+        ("tsne", (tsne_step(),)),
+        ("tsne:12.5", (tsne_step(12.5),)),
+        ("tsne:30:random", (tsne_step(30.0, "random"),)),
+        ("tsne:5:pca", (tsne_step(5.0, "pca"),)),
+        ("l2, pca:50 ,tsne", (Step("l2"), Step("pca", {"n_components": 50}), tsne_step())),
+    ],
+)
+def test_steps_are_read_as_typed(text: str, steps: tuple[Step, ...]) -> None:
+    assert parse_steps(text) == steps
+
+
+def test_components_are_counted_in_whole_numbers() -> None:
+    (step,) = parse_steps("pca:50")
+    assert isinstance(step.parameters["n_components"], int)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("pca", "pca:", "pca:0", "pca:-3", "pca:1.5", "pca:many", "pca:nan", "pca:50:60"),
+        *("l2:3", "tsne:x", "tsne:", "tsne:0.5", "tsne:-5", "tsne:nan", "tsne:inf"),
+        *("tsne:30:spectral", "tsne:30:pca:5", "pca:inf", "pca:1e999"),
+    ],
+)
+def test_a_step_that_cannot_be_read_is_named(text: str) -> None:
+    with pytest.raises(UsageError, match=f"cannot read '{text}': .+"):
+        parse_steps(f"l2,{text}")
+
+
+@pytest.mark.parametrize("text", ["umap", "", "l2,,tsne", "none,l2", "PCA:50"])
+def test_an_unknown_reduction_names_the_choices(text: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        parse_steps(text)
+    assert all(choice in str(refused.value) for choice in ("none", *REDUCTIONS))
+
+
+def test_none_gives_the_vectors_unchanged(overlapping: Planted) -> None:
+    vectors, _ = overlapping
+    result = reduced(vectors, "none")
+    np.testing.assert_array_equal(result.coordinates, vectors, strict=True)
+    assert result.parameters == ()
+    assert result.notes == ()
+
+
+@pytest.mark.parametrize("reduction", ["none", "l2", "pca:3", "pca:0.9", "l2,pca:3,tsne:5"])
+def test_the_vectors_are_never_modified(reduction: str) -> None:
+    vectors = np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32)
+    before = vectors.copy()
+    reduced(vectors, reduction)
+    np.testing.assert_array_equal(vectors, before, strict=True)
+
+
+@pytest.mark.parametrize("reduction", ["none", "l2", "pca:3", "tsne:5"])
+def test_coordinates_are_float32_and_row_by_row(reduction: str) -> None:
+    vectors = np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32)
+    result = reduced(vectors, reduction, seed=3)
+    assert result.coordinates.dtype == np.float32
+    assert len(result.coordinates) == len(result.ids) == 40
+    assert (result.reduction, result.seed) == (reduction, 3)
+
+
+def test_l2_gives_unit_rows_in_the_same_direction(overlapping: Planted) -> None:
+    vectors, _ = overlapping
+    result = reduced(vectors, "l2")
+    np.testing.assert_allclose(np.linalg.norm(result.coordinates, axis=1), 1, rtol=1e-6)
+    by_hand = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    np.testing.assert_allclose(result.coordinates, by_hand, rtol=1e-5)
+    assert result.notes == ()
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_l2_forgets_any_length(scale: float) -> None:
+    vectors = np.random.default_rng(0).normal(size=(9, 5)).astype(np.float32)
+    far = reduced(vectors * np.float32(scale), "l2").coordinates
+    np.testing.assert_allclose(far, reduced(vectors, "l2").coordinates, rtol=1e-5)
+
+
+def test_l2_keeps_rows_of_zeros_and_says_so() -> None:
+    vectors = np.array([[3, 4], [0, 0], [0, 0]], dtype=np.float32)
+    result = reduced(vectors, "l2")
+    np.testing.assert_allclose(result.coordinates, [[0.6, 0.8], [0, 0], [0, 0]], rtol=1e-7)
+    assert [note for note in result.notes if "2 rows of zeros" in note]
+
+
+@pytest.mark.parametrize("wanted", [2, 50, 0.5, 0.99])
+def test_pca_equals_scikit_learn(overlapping: Planted, wanted: float) -> None:
+    vectors, _ = overlapping
+    with threadpool_limits(1):
+        fitted = PCA(wanted, random_state=5)
+        expected = fitted.fit_transform(vectors)
+    result = reduced(vectors, f"pca:{wanted}", seed=5)
+    np.testing.assert_array_equal(result.coordinates, expected, strict=True)
+    (used,) = result.parameters
+    assert used["n_components"] == fitted.n_components_
+    assert used["explained_variance"] == pytest.approx(
+        fitted.explained_variance_ratio_.sum(), abs=1e-5
+    )
+
+
+def test_pca_keeps_distances_when_all_components_stay(overlapping: Planted) -> None:
+    vectors, _ = overlapping
+    coordinates = reduced(vectors, "pca:64").coordinates
+    between = np.linalg.norm(vectors[:20, None] - vectors[None, :20], axis=2)
+    after = np.linalg.norm(coordinates[:20, None] - coordinates[None, :20], axis=2)
+    np.testing.assert_allclose(after, between, atol=1e-4)
+
+
+def test_pca_of_permuted_rows_is_the_permuted_pca(overlapping: Planted) -> None:
+    vectors, _ = overlapping
+    order = np.random.default_rng(0).permutation(len(vectors))
+    permuted = reduced(vectors[order], "pca:3").coordinates
+    np.testing.assert_allclose(permuted, reduced(vectors, "pca:3").coordinates[order], atol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(6, 20), (20, 6)])
+def test_more_components_than_possible_are_lowered_and_said(shape: tuple[int, int]) -> None:
+    vectors = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    result = reduced(vectors, "pca:50")
+    assert result.coordinates.shape[1] == result.parameters[0]["n_components"] == 6
+    assert [note for note in result.notes if "50 components lowered to 6" in note]
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1e20, 1e37])
+def test_pca_does_not_depend_on_the_scale(scale: float) -> None:
+    vectors = np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32)
+    expected = reduced(vectors, "pca:0.9")
+    result = reduced(vectors * np.float32(scale), "pca:0.9")
+    assert result.parameters[0] == pytest.approx(expected.parameters[0], abs=1e-5)
+    relative = result.coordinates / np.float32(scale)
+    np.testing.assert_allclose(relative, expected.coordinates, atol=1e-4)
+
+
+def test_steps_compose_left_to_right(overlapping: Planted) -> None:
+    vectors, _ = overlapping
+    with threadpool_limits(1):
+        norms = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+        unit = (vectors / norms).astype(np.float32)
+        expected = PCA(5, random_state=0).fit_transform(unit)
+    result = reduced(vectors, "l2,pca:5")
+    np.testing.assert_array_equal(result.coordinates, expected, strict=True)
+    assert [used["method"] for used in result.parameters] == ["l2", "pca"]
+    other_way = reduced(vectors, "pca:5,l2").coordinates
+    np.testing.assert_allclose(np.linalg.norm(other_way, axis=1), 1, rtol=1e-6)
+    assert not np.allclose(other_way, expected)
+
+
+@pytest.mark.parametrize("reduction", ["tsne", "tsne:30:random"])
+def test_tsne_keeps_planted_classes_together(separated: Planted, reduction: str) -> None:
+    vectors, labels = separated
+    coordinates = reduced(vectors, reduction).coordinates
+    assert coordinates.shape == (len(vectors), 2)
+    nearest = KNeighborsClassifier(5).fit(coordinates[::2], labels[::2])
+    assert nearest.score(coordinates[1::2], labels[1::2]) > 0.95
+
+
+@pytest.mark.parametrize("reduction", ["tsne:10", "tsne:10:random", "pca:0.9"])
+def test_the_same_seed_gives_the_same_bits(separated: Planted, reduction: str) -> None:
+    vectors, _ = separated
+    first, second = (reduced(vectors, reduction, seed=7) for _ in range(2))
+    assert first.coordinates.tobytes() == second.coordinates.tobytes()
+    assert first.parameters == second.parameters
+
+
+def test_another_seed_gives_another_random_map(separated: Planted) -> None:
+    vectors, _ = separated
+    first, second = (reduced(vectors, "tsne:10:random", seed).coordinates for seed in (0, 1))
+    assert not np.allclose(first, second)
+
+
+@pytest.mark.parametrize("n_rows", [2, 3, 4, 5, 20])
+def test_a_perplexity_too_high_is_lowered_and_said(
+    n_rows: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    vectors = np.random.default_rng(0).normal(size=(n_rows, 8)).astype(np.float32)
+    with caplog.at_level(logging.WARNING):
+        result = reduced(vectors, "tsne")
+    (used,) = result.parameters
+    assert used["perplexity"] < n_rows
+    assert [note for note in result.notes if "perplexity 30 lowered" in note]
+    assert caplog.messages == [], "the library lowers it once more, so what is reported is wrong"
+
+
+def test_tsne_of_one_column_is_drawn_and_said() -> None:
+    line = np.arange(30, dtype=np.float32)[:, None] ** 2
+    result = reduced(line, "tsne:5")
+    assert result.coordinates.shape == (30, 2)
+    assert result.notes
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1e20])
+def test_tsne_does_not_depend_on_the_scale(separated: Planted, scale: float) -> None:
+    vectors, labels = separated
+    coordinates = reduced(vectors * np.float32(scale), "tsne").coordinates
+    nearest = KNeighborsClassifier(5).fit(coordinates[::2], labels[::2])
+    assert nearest.score(coordinates[1::2], labels[1::2]) > 0.95
+
+
+@pytest.mark.parametrize("reduction", ["pca:2", "pca:0.9", "tsne", "l2,tsne"])
+@pytest.mark.parametrize("value", [0.0, 2.0])
+def test_equal_rows_are_refused_not_a_crash(reduction: str, value: float) -> None:
+    with pytest.raises(UsageError, match="all 50 rows are equal"):
+        reduced(np.full((50, 8), value, dtype=np.float32), reduction)
+
+
+def test_zeros_of_both_signs_are_equal_rows() -> None:
+    vectors = np.zeros((10, 4), dtype=np.float32)
+    vectors[::2] *= -1
+    with pytest.raises(UsageError, match="are equal"):
+        reduced(vectors, "pca:2")
+
+
+def test_progress_is_told_to_the_end(separated: Planted) -> None:
+    vectors, _ = separated
+    told: list[tuple[int, int]] = []
+    reduce(
+        tuple(str(i) for i in range(60)),
+        vectors[:60],
+        "tsne:5",
+        progress=lambda *now: told.append(now),
+    )
+    done = [now for now, _ in told]
+    assert done == sorted(set(done))
+    assert told[-1] == (750, 750)
+
+
+@pytest.mark.parametrize("broken", [np.zeros((3, 2)), np.zeros(2), np.full((2, 2), np.nan)])
+def test_coordinates_must_be_finite_and_fit_the_ids(broken: np.ndarray) -> None:
+    with pytest.raises(ValueError, match=r"must (have shape|be finite)"):
+        Reduced(("a", "b"), broken.astype(np.float32), "none", (), 0)

@@ -1,0 +1,53 @@
+"""Fixtures that tests of both packages share."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from small_catalogs import Run, draw_noise, offline_environment, tiny_backbone
+
+from extract.backbones import Backbone
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    root = tmp_path / "workspace"
+    root.mkdir()
+    return root
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Three classes of seven pictures each."""
+    folder = tmp_path / "shop"
+    for k, kind in enumerate(("cups", "hats", "rugs")):
+        for i in range(7):
+            draw_noise(folder / kind / f"{i}.png", 100 * k + i)
+    return folder
+
+
+@pytest.fixture
+def backbone() -> Backbone:
+    return tiny_backbone()
+
+
+@pytest.fixture
+def run(workspace: Path) -> Run:
+    """Run a command of the product as a user does: a process of its own, in a workspace."""
+
+    def run_command(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", *words],
+            cwd=workspace,
+            env=offline_environment(workspace),
+            capture_output=True,
+            text=True,
+            errors="surrogateescape",
+            timeout=240,
+            check=False,
+        )
+
+    return run_command

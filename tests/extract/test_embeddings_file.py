@@ -1,0 +1,304 @@
+"""The file format: readable by any HDF5 tool, proven row by row, wary of files from elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+
+import h5py
+import numpy as np
+import pytest
+from small_catalogs import fill, some_rows
+
+from extract.catalog import Catalog, Level, bytes_of, ids_fingerprint
+from extract.embeddings import Provenance
+from extract.embeddings_file import (
+    read_embeddings,
+    read_provenance,
+    read_table,
+)
+from extract.errors import EmbeddingsFileError, FileLocked
+from extract.file_lock import locked
+from extract.labels_file import labels_path, read_labels, write_labels
+from extract.layout import CarriedRows, lay_out
+from extract.row_writer import RowWriter
+
+IDS = ("a/1.jpg", "a/\udcff.jpg", "b/2.jpg", "é/3.jpg")
+REALISATION = {"batch_size": 2, "threads": 1}
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Catalog:
+    ids = tuple(sorted(IDS, key=bytes_of))
+    levels = (Level.from_values("class", ["a", None, "b", "é >> $x$"]),)
+    return Catalog("shop", tmp_path, ids, ids, levels, {"name/unit": ("NA", "", "=1", "\u2028")})
+
+
+@pytest.fixture
+def path(tmp_path: Path, catalog: Catalog) -> Path:
+    path = tmp_path / "cache" / "tiny-12345678.h5"
+    provenance = Provenance({"backbone": "tiny"}, (REALISATION,), {"model": "tiny"})
+    lay_out(path, catalog, provenance, 6)
+    return path
+
+
+def test_any_hdf5_tool_reads_what_the_format_promises(path: Path, catalog: Catalog) -> None:
+    rows = fill(path, [0, 2, 3])
+    with h5py.File(path) as file:
+        assert file.attrs["format"] == "sosie-embeddings"
+        assert file.attrs["format_version"] == 1
+        assert json.loads(file.attrs["identity"]) == {"backbone": "tiny"}
+        assert json.loads(file.attrs["realisations"]) == [REALISATION]
+        assert json.loads(file.attrs["record"]) == {"model": "tiny"}
+        assert file.attrs["catalog_fingerprint"] == ids_fingerprint(catalog.ids)
+        pool, offsets = file["ids/bytes"][()].tobytes(), file["ids/offsets"][()]
+        assert [pool[a:b] for a, b in pairwise(offsets)] == [bytes_of(i) for i in catalog.ids]
+        assert file["embeddings"].dtype == np.float32
+        assert file["embeddings"].chunks is None
+        assert file["status"][()].tolist() == [1, 0, 1, 1]
+        assert np.isnan(file["embeddings"][1]).all()
+        assert (file["embeddings"][[0, 2, 3]] == rows.vectors).all()
+        mapped = np.memmap(path, "<f4", "r", file["embeddings"].id.get_offset(), (4, 6))
+        assert (mapped[2] == rows.vectors[1]).all()
+
+
+def test_rows_are_not_finished_before_sync(path: Path) -> None:
+    table = read_table(path)
+    writer = RowWriter(table)
+    writer.write(np.array([0, 1]), some_rows(table.ids[:2]))
+    assert read_table(path).rows.status.tolist() == [0, 0, 0, 0]
+    writer.sync()
+    assert read_table(path).rows.status.tolist() == [1, 1, 0, 0]
+    writer.close()
+
+
+def flip(path: Path, dataset: str, row: int) -> None:
+    table = read_table(path)
+    with path.open("r+b") as file:
+        values = getattr(table.rows, "vectors" if dataset == "embeddings" else dataset)
+        file.seek(table.offsets[dataset] + row * (values.nbytes // len(values)))
+        byte = file.read(1)[0]
+        file.seek(-1, 1)
+        file.write(bytes([byte ^ 1]))
+
+
+@pytest.mark.parametrize("dataset", ["embeddings", "content_sha256", "row_crc32"])
+def test_one_flipped_bit_makes_a_row_unsound(path: Path, dataset: str) -> None:
+    fill(path, [0, 1, 2, 3])
+    assert read_table(path).sound().all()
+    flip(path, dataset, 2)
+    assert read_table(path).sound().tolist() == [True, True, False, True]
+    vectors = read_embeddings(path)
+    assert vectors.ids == tuple(i for n, i in enumerate(read_table(path).ids) if n != 2)
+    assert vectors.left_out == {"damaged": 1}
+
+
+def test_two_rows_swapped_are_found(path: Path) -> None:
+    rows = fill(path, [0, 1, 2, 3])
+    table = read_table(path)
+    with path.open("r+b") as file:
+        for name in ("vectors", "content_sha256", "row_crc32"):
+            values = getattr(rows, name)
+            place = table.offsets["embeddings" if name == "vectors" else name]
+            file.seek(place + values.nbytes // 4)
+            file.write(np.ascontiguousarray(values[[2, 1]]).tobytes())
+    assert read_table(path).sound().tolist() == [True, False, False, True]
+
+
+def test_record_is_rewritten_in_place_and_a_torn_one_hurts_nothing(path: Path) -> None:
+    fill(path, [0, 1])
+    before = path.stat().st_size
+    writer = RowWriter(read_table(path))
+    writer.write_record({"model": "tiny", "images_per_second": 12.5})
+    writer.close()
+    assert read_table(path).provenance.record == {"model": "tiny", "images_per_second": 12.5}
+    assert path.stat().st_size == before
+    content = path.read_bytes()
+    at = content.index(b'"images_per_second"')
+    path.write_bytes(content[:at] + b"\xff#" + content[at + 2 :])
+    table = read_table(path)
+    assert table.provenance.record == {}
+    assert table.sound().tolist() == [True, True, False, False]
+    writer = RowWriter(table)
+    writer.write_record({"model": "tiny"})
+    writer.close()
+    assert read_table(path).provenance.record == {"model": "tiny"}
+
+
+def test_rows_are_carried_into_a_new_file_with_their_ids(path: Path, catalog: Catalog) -> None:
+    rows = fill(path, [1, 3])
+    old = read_table(path)
+    ids = tuple(sorted([*catalog.ids, "a/0.jpg", "z.jpg"], key=bytes_of))
+    grown = Catalog("shop", catalog.images_root, ids, ids)
+    new = np.array([ids.index(old.ids[1]), ids.index(old.ids[3])])
+    carried = CarriedRows(old, np.array([1, 3]), new)
+    lay_out(path, grown, old.provenance, 6, carried)
+    table = read_table(path)
+    assert np.flatnonzero(table.sound()).tolist() == new.tolist()
+    assert (table.rows.vectors[new] == rows.vectors).all()
+
+
+def test_failed_layout_leaves_the_old_file_and_nothing_else(path: Path, catalog: Catalog) -> None:
+    fill(path, [0, 1, 2, 3])
+    before = path.read_bytes()
+    provenance = Provenance({"backbone": "tiny"}, ({},), {"too long": "x" * 10_000})
+    with pytest.raises(EmbeddingsFileError, match="record"):
+        lay_out(path, catalog, provenance, 6)
+    assert path.read_bytes() == before
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_a_disk_without_room_is_refused_with_both_numbers(
+    path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1_000))
+    with pytest.raises(EmbeddingsFileError, match=r"1,000 bytes free and .* needs [\d,]+"):
+        lay_out(path.with_name("other.h5"), catalog, read_provenance(path), 6)
+
+
+def test_second_writer_is_told_who_holds_the_file(path: Path) -> None:
+    with locked(path), pytest.raises(FileLocked, match=r"process \d+ on .* since"), locked(path):
+        pass
+    with locked(path):
+        pass
+
+
+def _external_link(file: h5py.File, elsewhere: Path) -> None:
+    del file["status"]
+    file["status"] = h5py.ExternalLink(str(elsewhere), "status")
+
+
+def _soft_link(file: h5py.File, _elsewhere: Path) -> None:
+    file["status2"] = np.zeros(4, np.uint8)
+    del file["status"]
+    file["status"] = h5py.SoftLink("/status2")
+
+
+def _external_storage(file: h5py.File, _elsewhere: Path) -> None:
+    del file["status"]
+    file.create_dataset("status", (4,), "u1", external=[("/etc/passwd", 0, 4)])
+
+
+def _virtual(file: h5py.File, elsewhere: Path) -> None:
+    del file["status"]
+    layout = h5py.VirtualLayout((4,), "u1")
+    layout[:] = h5py.VirtualSource(str(elsewhere), "status", shape=(4,))
+    file.create_virtual_dataset("status", layout)
+
+
+def _filtered(file: h5py.File, _elsewhere: Path) -> None:
+    del file["status"]
+    file.create_dataset("status", data=np.zeros(4, "u1"), compression="gzip")
+
+
+def _bomb(file: h5py.File, _elsewhere: Path) -> None:
+    del file["embeddings"]
+    file.create_dataset("embeddings", (4, 10**9), "f4", chunks=(1, 1000), compression="gzip")
+
+
+def _never_stored(file: h5py.File, _elsewhere: Path) -> None:
+    del file["embeddings"]
+    file.create_dataset("embeddings", (4, 10**9), "f4")
+
+
+def _other_type(file: h5py.File, _elsewhere: Path) -> None:
+    del file["size"]
+    file["size"] = np.zeros(4, "f8")
+
+
+def _variable_length(file: h5py.File, _elsewhere: Path) -> None:
+    del file["ids/bytes"]
+    file.create_dataset("ids/bytes", (4,), h5py.string_dtype())
+
+
+def _other_rows(file: h5py.File, _elsewhere: Path) -> None:
+    del file["mtime_ns"]
+    file["mtime_ns"] = np.zeros(3, "i8")
+
+
+def _falling_offsets(file: h5py.File, _elsewhere: Path) -> None:
+    file["ids/offsets"][1] = 10**12
+
+
+def _other_ids(file: h5py.File, _elsewhere: Path) -> None:
+    file["ids/bytes"][0] = ord("b")
+
+
+def _other_identity(file: h5py.File, _elsewhere: Path) -> None:
+    file.attrs["identity"] = '{"backbone":"other"}'
+
+
+def _later_version(file: h5py.File, _elsewhere: Path) -> None:
+    file.attrs["format_version"] = 2
+
+
+HOSTILE = [
+    _external_link,
+    _soft_link,
+    _external_storage,
+    _virtual,
+    _filtered,
+    _bomb,
+    _never_stored,
+    _other_type,
+    _variable_length,
+    _other_rows,
+    _falling_offsets,
+    _other_ids,
+    _other_identity,
+    _later_version,
+]
+
+
+@pytest.mark.parametrize("spoil", HOSTILE)
+def test_hostile_files_are_refused_in_one_line(
+    path: Path, tmp_path: Path, spoil: Callable[[h5py.File, Path], None]
+) -> None:
+    elsewhere = tmp_path / "elsewhere.h5"
+    elsewhere.write_bytes(path.read_bytes())
+    with h5py.File(path, "r+") as file:
+        spoil(file, elsewhere)
+    with pytest.raises(EmbeddingsFileError) as error:
+        read_table(path)
+    assert "\n" not in str(error.value)
+
+
+def test_what_is_no_hdf5_file_is_refused_in_one_line(path: Path) -> None:
+    for content in (b"", b"hello", path.read_bytes()[:700]):
+        path.write_bytes(content)
+        with pytest.raises(EmbeddingsFileError):
+            read_table(path)
+    with pytest.raises(EmbeddingsFileError, match="python -m extract"):
+        read_table(path.with_name("no.h5"))
+
+
+def test_no_sound_row_is_said_and_not_an_empty_answer(path: Path) -> None:
+    with pytest.raises(EmbeddingsFileError, match="no sound row"):
+        read_embeddings(path)
+
+
+def test_labels_and_columns_come_back_as_they_were(path: Path, catalog: Catalog) -> None:
+    labels = labels_path(path)
+    write_labels(labels, catalog)
+    levels, columns = read_labels(labels, catalog.fingerprint, len(catalog))
+    assert [(v.name, v.values()) for v in levels] == [(v.name, v.values()) for v in catalog.levels]
+    assert columns == catalog.columns
+    with pytest.raises(EmbeddingsFileError, match="another list"):
+        read_labels(labels, "0" * 64, len(catalog))
+    labels.write_bytes(b"broken")
+    with pytest.raises(EmbeddingsFileError, match="delete it"):
+        read_labels(labels, catalog.fingerprint, len(catalog))
+
+
+def test_read_embeddings_joins_rows_with_their_labels(path: Path, catalog: Catalog) -> None:
+    write_labels(labels_path(path), catalog)
+    rows = fill(path, [0, 2, 3])
+    vectors = read_embeddings(path)
+    assert (vectors.vectors == rows.vectors).all()
+    assert vectors.ids == tuple(catalog.ids[i] for i in (0, 2, 3))
+    assert vectors.levels[0].values() == tuple(catalog.levels[0].values()[i] for i in (0, 2, 3))
+    assert vectors.columns["name/unit"] == ("NA", "=1", "\u2028")
+    assert vectors.left_out == {"to_do": 1}

@@ -1,0 +1,297 @@
+"""The loop: every row is its own picture's, nothing is lost, a resumed file equals a whole one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small_catalogs import draw_noise, tiny_backbone
+
+from extract.backbones import Backbone
+from extract.catalog import Catalog, list_folder
+from extract.decoding import decode_picture
+from extract.embeddings_file import read_embeddings, read_table
+from extract.errors import EmbeddingsFileError, PictureRefused
+from extract.extraction import Options, Report, extract_embeddings
+from extract.failures import read_refusals
+from extract.monitor import Monitor
+
+FOUR = Options(batch_size=4, threads=1, workers=2)
+
+
+class StopAfter(Monitor):
+    """Asks to stop after so many slices."""
+
+    def __init__(self, slices: int) -> None:
+        self.slices = slices
+        self.durable = 0
+
+    def finished(self, n_rows: int) -> None:
+        self.durable += n_rows
+
+    def should_stop(self) -> bool:
+        self.slices -= 1
+        return self.slices <= 0
+
+
+class CountingBackbone:
+    """Passes everything on to a backbone and counts the batches forwarded."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        self._backbone = backbone
+        self.batches = 0
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._backbone, name)
+
+    def embed(self, pixels: torch.Tensor) -> np.ndarray:
+        self.batches += 1
+        return self._backbone.embed(pixels)
+
+
+def extract(folder: Path, backbone: Backbone, path: Path, options: Options = FOUR) -> Report:
+    return extract_embeddings(list_folder(folder), backbone, path, options=options)
+
+
+def alone(backbone: Backbone, picture: Path) -> np.ndarray:
+    """One picture through the model, without any of the loop."""
+    pixels = backbone.preprocessing.transform()(decode_picture(picture.read_bytes()))
+    with torch.inference_mode():
+        vector: np.ndarray = backbone.model(pixels[None])[0].numpy()
+    return vector
+
+
+def test_every_row_is_the_vector_of_its_own_picture(
+    pictures: Path, backbone: Backbone, tmp_path: Path
+) -> None:
+    report = extract(pictures, backbone, tmp_path / "x.h5")
+    vectors = read_embeddings(report.file)
+    assert report.embedded == len(vectors) == 21
+    for row_id, vector in zip(vectors.ids, vectors.vectors, strict=True):
+        np.testing.assert_allclose(vector, alone(backbone, pictures / row_id), atol=1e-6)
+    assert len(np.unique(vectors.vectors.round(4), axis=0)) == 21
+
+
+def test_second_run_computes_nothing(pictures: Path, backbone: Backbone, tmp_path: Path) -> None:
+    extract(pictures, backbone, tmp_path / "x.h5")
+    before = (tmp_path / "x.h5").read_bytes()
+    counting = CountingBackbone(backbone)
+    report = extract(pictures, counting, tmp_path / "x.h5")  # type: ignore[arg-type]
+    assert (report.embedded, report.reused, counting.batches) == (0, 21, 0)
+    assert (tmp_path / "x.h5").read_bytes() == before
+
+
+@pytest.mark.parametrize("after", [1, 2, 3, 5])
+def test_stopped_and_resumed_equals_uninterrupted_bit_for_bit(
+    pictures: Path, backbone: Backbone, tmp_path: Path, after: int
+) -> None:
+    (pictures / "cups" / "3.png").write_bytes(b"broken")
+    whole = read_table(extract(pictures, backbone, tmp_path / "whole.h5").file)
+    monitor = StopAfter(after)
+    catalog = list_folder(pictures)
+    stopped = extract_embeddings(
+        catalog, backbone, tmp_path / "x.h5", options=FOUR, monitor=monitor
+    )
+    assert stopped.stopped
+    assert 0 < monitor.durable == 21 - stopped.to_do < 21
+    resumed = read_table(extract(pictures, backbone, tmp_path / "x.h5").file)
+    for name in ("vectors", "status", "row_crc32", "content_sha256", "size", "realisation"):
+        one, other = getattr(whole.rows, name), getattr(resumed.rows, name)
+        assert one.tobytes() == other.tobytes(), name
+
+
+def test_a_row_keeps_its_bits_whatever_its_companions(
+    pictures: Path, backbone: Backbone, tmp_path: Path
+) -> None:
+    with_all = read_embeddings(extract(pictures, backbone, tmp_path / "x.h5").file)
+    for i in (0, 2, 3):
+        (pictures / "cups" / f"{i}.png").write_bytes(b"broken")
+    without = read_embeddings(extract(pictures, backbone, tmp_path / "y.h5").file)
+    kept = [with_all.ids.index(row_id) for row_id in without.ids]
+    assert len(kept) == 18
+    assert with_all.vectors[kept].tobytes() == without.vectors.tobytes()
+
+
+def test_broken_pictures_are_refused_and_the_rest_goes_on(
+    pictures: Path, backbone: Backbone, tmp_path: Path
+) -> None:
+    (pictures / "cups" / "3.png").write_bytes(b"broken")
+    (pictures / "hats" / "0.png").write_bytes(b"")
+    os.mkfifo(pictures / "rugs" / "pipe.jpg")
+    report = extract(pictures, backbone, tmp_path / "x.h5")
+    assert report.refused == {"not_regular": 1, "empty": 1, "unidentified": 1}
+    assert (report.embedded, report.to_do) == (19, 0)
+    table = read_table(report.file)
+    assert [(r["id"], r["code"]) for r in read_refusals(table)] == [
+        ("cups/3.png", "unidentified"),
+        ("hats/0.png", "empty"),
+        ("rugs/pipe.jpg", "not_regular"),
+    ]
+    assert np.isnan(table.rows.vectors[table.rows.status != 1]).all()
+    lines = (tmp_path / "x.failures.jsonl").read_text().splitlines()
+    assert {json.loads(line)["id"] for line in lines} == {
+        "cups/3.png",
+        "hats/0.png",
+        "rugs/pipe.jpg",
+    }
+    assert read_embeddings(report.file).left_out == {
+        "not_regular": 1,
+        "empty": 1,
+        "unidentified": 1,
+    }
+
+
+def test_refused_pictures_are_tried_again_when_asked_or_changed(
+    pictures: Path, backbone: Backbone, tmp_path: Path
+) -> None:
+    broken = pictures / "cups" / "3.png"
+    good = broken.read_bytes()
+    broken.write_bytes(b"broken")
+    counting = CountingBackbone(backbone)
+    path = tmp_path / "x.h5"
+    extract(pictures, backbone, path)
+    assert extract(pictures, counting, path).refused == {"unidentified": 1}  # type: ignore[arg-type]
+    retry = Options(batch_size=4, threads=1, retry_failed=True)
+    assert extract(pictures, counting, path, retry).refused == {"unidentified": 1}  # type: ignore[arg-type]
+    assert counting.batches == 0
+    broken.write_bytes(good)
+    assert extract(pictures, backbone, path).embedded == 1
+    assert read_embeddings(path).ids == list_folder(pictures).ids
+
+
+def test_stop_at_the_first_refusal_keeps_what_is_finished(
+    pictures: Path, backbone: Backbone, tmp_path: Path
+) -> None:
+    (pictures / "hats" / "3.png").write_bytes(b"broken")
+    with pytest.raises(PictureRefused, match=r"hats/3\.png: unidentified"):
+        extract(pictures, backbone, tmp_path / "x.h5", Options(4, 1, stop_at_refusal=True))
+    assert 8 <= len(read_embeddings(tmp_path / "x.h5")) < 20
+
+
+def test_grown_catalogue_computes_only_what_is_new(
+    pictures: Path, backbone: Backbone, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.h5"
+    before = read_embeddings(extract(pictures, backbone, path).file)
+    draw_noise(pictures / "cups" / "11.png", 999)
+    draw_noise(pictures / "toys" / "0.png", 998)
+    (pictures / "rugs" / "6.png").unlink()
+    report = extract(pictures, backbone, path)
+    assert (report.embedded, report.reused, report.n_images) == (2, 20, 22)
+    after = read_embeddings(path)
+    assert after.ids == list_folder(pictures).ids
+    for row_id, vector in zip(after.ids, after.vectors, strict=True):
+        if row_id in before.ids:
+            assert (vector == before.vectors[before.ids.index(row_id)]).all()
+        else:
+            np.testing.assert_allclose(vector, alone(backbone, pictures / row_id), atol=1e-6)
+    assert after.levels[0].values()[-1] == "toys"
+
+
+def test_changed_picture_gets_its_new_vector(
+    pictures: Path, backbone: Backbone, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.h5"
+    extract(pictures, backbone, path)
+    draw_noise(pictures / "hats" / "2.png", 777, (50, 50))
+    report = extract(pictures, backbone, path)
+    assert (report.embedded, report.reused) == (1, 20)
+    vectors = read_embeddings(path)
+    row = vectors.ids.index("hats/2.png")
+    expected = alone(backbone, pictures / "hats" / "2.png")
+    np.testing.assert_allclose(vectors.vectors[row], expected, atol=1e-6)
+
+
+def test_damaged_row_is_done_again_and_said(
+    pictures: Path, backbone: Backbone, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.h5"
+    extract(pictures, backbone, path)
+    before = path.read_bytes()
+    table = read_table(path)
+    at = table.offsets["embeddings"] + 5 * table.n_dims * 4
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(b"\1\2\3\4")
+    report = extract(pictures, backbone, path)
+    assert report.embedded == 1
+    assert "check sum" in report.notes[0]
+    assert path.read_bytes()[at : at + 4] == before[at : at + 4]
+
+
+def test_a_picture_that_is_gone_keeps_its_row(
+    pictures: Path, backbone: Backbone, tmp_path: Path
+) -> None:
+    catalog = list_folder(pictures)
+    path = tmp_path / "x.h5"
+    extract_embeddings(catalog, backbone, path, options=FOUR)
+    shutil.rmtree(pictures / "cups")  # a folder that is not mounted today
+    report = extract_embeddings(catalog, backbone, path, options=FOUR)
+    assert report.reused == 21
+    assert "7 pictures are no longer there" in report.notes[0]
+
+
+def test_listed_but_missing_picture_is_refused_and_later_found(
+    tmp_path: Path, backbone: Backbone
+) -> None:
+    draw_noise(tmp_path / "a.png", 1)
+    catalog = Catalog("shop", tmp_path.resolve(), ("a.png", "b.png"), ("a.png", "b.png"))
+    path = tmp_path / "cache" / "x.h5"
+    assert extract_embeddings(catalog, backbone, path, options=FOUR).refused == {"missing": 1}
+    draw_noise(tmp_path / "b.png", 2)
+    report = extract_embeddings(catalog, backbone, path, options=FOUR)
+    assert (report.embedded, dict(report.refused)) == (1, {})
+
+
+def test_limit_leaves_the_rest_to_do(pictures: Path, backbone: Backbone, tmp_path: Path) -> None:
+    path = tmp_path / "x.h5"
+    first = extract(pictures, backbone, path, Options(4, 1, limit=5))
+    assert (first.embedded, first.to_do) == (8, 13)
+    assert "without --limit" in first.notes[0]
+    assert extract(pictures, backbone, path, Options(4, 1, limit=1)).embedded == 4
+    assert extract(pictures, backbone, path).embedded == 9
+
+
+def test_batch_size_and_threads_of_the_file_are_kept(
+    pictures: Path, backbone: Backbone, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.h5"
+    extract(pictures, backbone, path, Options(batch_size=3, threads=1, limit=3))
+    report = extract(pictures, backbone, path, Options())
+    assert report.realisation["batch_size"] == 3
+    assert report.realisation["threads"] == 1
+    assert len(read_table(path).provenance.realisations) == 1
+
+
+def test_another_identity_never_shares_a_file(
+    pictures: Path, backbone: Backbone, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.h5"
+    extract(pictures, backbone, path)
+    with pytest.raises(EmbeddingsFileError, match="another identity"):
+        extract(pictures, tiny_backbone(seed=1), path)
+
+
+def test_numbers_that_are_not_finite_are_refused(
+    pictures: Path, backbone: Backbone, tmp_path: Path
+) -> None:
+    with torch.no_grad():
+        backbone.model[0].bias.fill_(float("inf"))
+    report = extract(pictures, backbone, tmp_path / "x.h5")
+    assert report.refused == {"not_finite": 21}
+    assert np.isnan(read_table(report.file).rows.vectors).all()
+
+
+def test_unwritable_place_is_refused_before_the_first_picture(
+    pictures: Path, backbone: Backbone, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    counting = CountingBackbone(backbone)
+    with pytest.raises(EmbeddingsFileError, match="--output"):
+        extract(pictures, counting, tmp_path / "file" / "x.h5")  # type: ignore[arg-type]
+    assert counting.batches == 0

@@ -1,0 +1,99 @@
+"""A CSV manifest as a catalogue, and what is said of one that cannot be read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from extract.errors import CatalogError, UsageError
+from extract.manifest import ManifestColumns, list_manifest
+
+TREE = """uniq_id,product_name,product_category_tree,brand,image
+u2,"Mug, blue","[""Kitchen >> Cups >> Mugs >> Blue""]",NA,b.jpg
+u1,Rug,"[""Home >> Rugs""]",None,a.jpg
+u3,Hat,"[""Wear""]",,c.jpg
+"""
+
+
+def write(tmp_path: Path, text: str | bytes) -> Path:
+    path = tmp_path / "products.csv"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+def test_tree_of_categories_gives_levels_as_full_paths(tmp_path: Path) -> None:
+    columns = ManifestColumns(label="product_category_tree", label_separator=" >> ")
+    listed = list_manifest(write(tmp_path, TREE), columns)
+    assert listed.ids == listed.paths == ("a.jpg", "b.jpg", "c.jpg")
+    assert [level.name for level in listed.levels] == [
+        f"product_category_tree_{i}" for i in (1, 2, 3)
+    ]
+    assert listed.levels[0].values() == ("Home", "Kitchen", "Wear")
+    assert listed.levels[1].values() == ("Home >> Rugs", "Kitchen >> Cups", None)
+    assert listed.levels[2].values() == (None, "Kitchen >> Cups >> Mugs", None)
+    assert listed.name == "products"
+
+
+def test_other_columns_are_kept_by_row_as_they_stand(tmp_path: Path) -> None:
+    columns = ManifestColumns(label="product_category_tree", label_separator=" >> ")
+    listed = list_manifest(write(tmp_path, TREE), columns)
+    assert listed.columns == {
+        "uniq_id": ("u1", "u2", "u3"),
+        "product_name": ("Rug", "Mug, blue", "Hat"),
+        "brand": ("None", "NA", ""),
+    }
+
+
+def test_id_column_names_rows_and_pictures_may_repeat(tmp_path: Path) -> None:
+    path = write(tmp_path, "sku,image\nz,1.jpg\na,1.jpg\n")
+    listed = list_manifest(path, ManifestColumns(id="sku"))
+    assert listed.ids == ("a", "z")
+    assert listed.paths == ("1.jpg", "1.jpg")
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_delimiters_and_byte_order_mark_are_understood(tmp_path: Path, delimiter: str) -> None:
+    rows = [["image", "kind"], ["1.jpg", "cup"], ["2.jpg", ""]]
+    text = "\ufeff" + "\r\n".join(delimiter.join(row) for row in rows)
+    listed = list_manifest(write(tmp_path, text), ManifestColumns(label="kind"))
+    assert listed.levels[0].values() == ("cup", None)
+
+
+def test_bracketed_cell_with_bare_quotes_is_still_one_label(tmp_path: Path) -> None:
+    path = write(tmp_path, 'image;kind\n1.jpg;"[""Screens >> 15"" wide""]"\n')
+    listed = list_manifest(path, ManifestColumns(label="kind", label_separator=">>"))
+    assert listed.levels[1].values() == ('Screens >> 15" wide',)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("image,image\n1.jpg,2.jpg\n", "'image' stands twice"),
+        ("image\n1.jpg\n1.jpg\n", r"line 3: '1.jpg' .* line 2 too; .*--id-column"),
+        ("image,kind\n1.jpg\n", "line 2: 1 cells where the header has 2"),
+        ("image,kind\n,cup\n", "line 2: column 'image' is empty"),
+        (b"image\n1\x00.jpg\n", "line 2: a NUL byte"),
+        ("image\n1.jpg\né.jpg\n".encode("latin-1"), "line 3: not UTF-8"),
+        ("", "is empty"),
+        ("image\n", "no rows"),
+        ('image,kind\n1.jpg,"open\n', "line"),
+        ('image,kind\n1.jpg,"[""a"",""b""]"\n', "line 2: column 'kind' lists 2 values"),
+    ],
+)
+def test_what_cannot_be_read_is_named_by_line(tmp_path: Path, text: str | bytes, said: str) -> None:
+    label = "kind" if "kind" in str(text) else None
+    with pytest.raises(CatalogError, match=said):
+        list_manifest(write(tmp_path, text), ManifestColumns(label=label))
+
+
+def test_missing_column_lists_those_there_are(tmp_path: Path) -> None:
+    path = write(tmp_path, "picture,kind\n1.jpg,cup\n")
+    with pytest.raises(UsageError, match=r"no column 'image'.*picture, kind.*--image-column"):
+        list_manifest(path, ManifestColumns())
+    with pytest.raises(UsageError, match=r"no column 'sort'.*--label-column"):
+        list_manifest(path, ManifestColumns(image="picture", label="sort"))
+    with pytest.raises(UsageError, match="--images-dir"):
+        list_manifest(path, ManifestColumns(image="picture"), images_dir=tmp_path / "no")
+    with pytest.raises(UsageError, match="--manifest"):
+        list_manifest(tmp_path / "no.csv", ManifestColumns())

@@ -1,0 +1,77 @@
+"""What tests build on: small pictures, a tiny backbone, rows for a file, an environment offline."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from extract.backbones import Backbone, Preprocessing
+from extract.embeddings import row_crc32
+from extract.embeddings_file import Rows, blank_fields, read_table
+from extract.row_writer import RowWriter
+
+PROJECT = Path(__file__).parent.parent
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def draw_noise(path: Path, seed: int, size: tuple[int, int] = (40, 30)) -> None:
+    """Save a picture of colored blocks that no other seed gives."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    blocks = rng.integers(0, 256, (5, 4, 3), dtype=np.uint8)
+    Image.fromarray(blocks).resize(size, Image.Resampling.NEAREST).save(path)
+
+
+def tiny_backbone(seed: int = 0, name: str = "tiny") -> Backbone:
+    """Build a real, small convolutional backbone: 32 pixels a side, 8 numbers out."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = torch.nn.Sequential(
+            torch.nn.Conv2d(3, 8, 5, stride=3),
+            torch.nn.ReLU(),
+            torch.nn.AdaptiveAvgPool2d(1),
+            torch.nn.Flatten(),
+        )
+    model.eval().requires_grad_(False)
+    preprocessing = Preprocessing(32, "crop", 0.875, "bicubic", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    weights = {"source": "random", "tag": f"{name}.random", "seed": seed, "sha256": str(seed)}
+    return Backbone(name, model, preprocessing, 8, weights, "mean", "cpu")
+
+
+def some_rows(ids: tuple[str, ...], seed: int = 0) -> Rows:
+    """Make sound rows of six numbers for some ids."""
+    rng = np.random.default_rng(seed)
+    rows = Rows(vectors=rng.normal(size=(len(ids), 6)).astype(np.float32), **blank_fields(len(ids)))
+    rows.status[:] = 1
+    rows.content_sha256[:] = rng.integers(0, 256, rows.content_sha256.shape)
+    for i, row_id in enumerate(ids):
+        rows.row_crc32[i] = row_crc32(row_id, rows.content_sha256[i].tobytes(), rows.vectors[i])
+    return rows
+
+
+def fill(path: Path, places: list[int], seed: int = 0) -> Rows:
+    """Write sound rows into some places of a laid-out file."""
+    table = read_table(path)
+    rows = some_rows(tuple(table.ids[i] for i in places), seed)
+    writer = RowWriter(table)
+    writer.write(np.array(places), rows)
+    assert writer.sync() == len(places)
+    writer.close()
+    return rows
+
+
+def offline_environment(workspace: Path) -> dict[str, str]:
+    """Give an environment in which no hub, no cache of a user and no workspace is to be found."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "SOSIE_"))}
+    return {
+        **kept,
+        "HF_HUB_OFFLINE": "1",
+        "HF_HOME": str(workspace / "no-hub"),
+        "TORCH_HOME": str(workspace / "no-torch"),
+    }

@@ -1,0 +1,372 @@
+"""The commands as a user types them: real processes, exit codes, one-line errors, README."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from small_catalogs import PROJECT, Run, draw_noise, offline_environment
+
+from extract.demo import KINDS, draw_picture
+from extract.embeddings_file import read_table
+
+README = (PROJECT / "README.md").read_text()
+CODE_BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+LINES = [line for block in CODE_BLOCKS for line in block.splitlines() if line.strip()]
+COMMANDS = [
+    part.strip()
+    for line in LINES
+    for part in line.split("&&")
+    if part.strip().startswith(("python -m extract", "python -m analyze"))
+]
+TREES = {"Mugs": "Kitchen >> Cups", "Vases": "Home >> Decor", "Watches": "Wear >> Watches"}
+
+
+def draw(path: Path, kind: str, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draw_picture(kind, random.Random(seed)).save(path)
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workspace with what the README speaks of: photos, a manifest, pictures without labels."""
+    root = tmp_path_factory.mktemp("shop")
+    rows = []
+    for kind, tree in TREES.items():
+        for i in range(5):
+            draw(root / "photos" / kind / f"{i}.jpg", kind, i)
+            draw(root / "images" / f"{kind}{i}.jpg", kind, 10 + i)
+            draw(root / "flat" / f"{kind}{i}.png", kind, 20 + i)
+            rows.append(f'{kind}{i},"[""{tree} >> {kind}""]",{kind}{i}.jpg')
+    header = "uniq_id,product_category_tree,image"
+    (root / "products.csv").write_text("\n".join([header, *rows]) + "\n")
+    return root
+
+
+def run_in(root: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *words],
+        cwd=root,
+        env={**offline_environment(root), **env},
+        capture_output=True,
+        text=True,
+        errors="surrogateescape",
+        timeout=240,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def followed(shop: Path) -> dict[str, subprocess.CompletedProcess[str]]:
+    """Every command of the README, in its order, in one workspace."""
+    done = {}
+    for command in COMMANDS:
+        words = shlex.split(command, comments=True)
+        done[command] = run_in(shop, *words[2:])
+    return done
+
+
+def test_readme_has_the_two_lines_that_newcomers_type() -> None:
+    start = "python3 -m venv .venv && . .venv/bin/activate && pip install -e"
+    assert f"{start} . && python -m extract && python -m analyze --reduce tsne" in LINES
+    assert f'{start} ".[dev]" && python -m pytest' in LINES
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_readme_command_does_what_it_says(
+    command: str, followed: dict[str, subprocess.CompletedProcess[str]]
+) -> None:
+    done = followed[command]
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+    assert "Traceback" not in done.stderr
+
+
+def test_readme_python_runs(
+    shop: Path, followed: dict[str, subprocess.CompletedProcess[str]]
+) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert followed
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=shop, capture_output=True, text=True, check=True
+    )
+    assert "'ari': " in done.stdout
+
+
+def test_first_line_of_the_readme_ends_in_a_true_result(
+    shop: Path, followed: dict[str, subprocess.CompletedProcess[str]]
+) -> None:
+    """The demo's kinds are found, and not as if they were labels: ARI between 0.4 and 0.9."""
+    said = followed["python -m analyze --reduce tsne"].stdout
+    found = re.search(r"^ari (\S+)", said, re.MULTILINE)
+    assert found
+    assert 0.4 < float(found[1]) < 0.9
+    for kind in KINDS:
+        assert kind in said
+    results = shop / re.search(r"^results: (.*)", said, re.MULTILINE)[1]  # type: ignore[index]
+    assert {p.name for p in results.iterdir()} == {
+        "run.json",
+        "assignments.csv",
+        "confusion.png",
+        "map.png",
+    }
+    assert (shop / "results" / "latest").resolve().parent == (shop / "results").resolve()
+
+
+def test_json_has_the_promised_keys_and_is_all_of_stdout(
+    shop: Path, followed: dict[str, subprocess.CompletedProcess[str]]
+) -> None:
+    assert followed
+    extracted = json.loads(run_in(shop, "extract", "--json").stdout)
+    keys = "file model weights identity n_images embedded reused refused to_do seconds"
+    assert {*keys.split(), "images_per_second"} <= extracted.keys()
+    assert (extracted["n_images"], extracted["embedded"]) == (210, 0)
+    assert extracted["images_per_second"] is None
+    analyzed = json.loads(run_in(shop, "analyze", "--catalog", "demo", "--json").stdout)
+    keys = (
+        "model weights file n_images left_out level reduction clustering n_clusters seed scores "
+        "confusion results"
+    )
+    assert set(keys.split()) <= analyzed.keys()
+    scores = "ari ami nmi matched_accuracy one_nn_accuracy"
+    assert set(scores.split()) <= analyzed["scores"].keys()
+    assert sum(map(sum, analyzed["confusion"]["counts"])) == 210
+    shown = json.loads(run_in(shop, "extract", "show", extracted["file"], "--json").stdout)
+    assert shown["counts"] == {"sound": 210, "to_do": 0, "refused": {}}
+    assert shown["record"]["images_root"] == "cache/demo"
+    again = json.loads(run_in(shop, "analyze", "--catalog", "demo", "--json").stdout)
+    assert {k: v for k, v in again.items() if k != "results"} == {
+        k: v for k, v in analyzed.items() if k != "results"
+    }
+
+
+def test_random_weights_are_named_wherever_their_numbers_stand(
+    shop: Path, followed: dict[str, subprocess.CompletedProcess[str]]
+) -> None:
+    said = followed["python -m analyze --catalog photos --model convnext_base"].stdout
+    assert "random weights" in said
+    assert (
+        "random weights"
+        in followed[
+            "python -m extract --images photos --model convnext_base --weights random --limit 8"
+        ].stdout
+    )
+
+
+def assert_one_line(done: subprocess.CompletedProcess[str], code: int, *said: str) -> None:
+    assert done.returncode == code, done.stderr
+    assert done.stdout == ""
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    for words in said:
+        assert words in lines[0]
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        ("extract --images nowhere", 2, ["nowhere does not exist", "--images"]),
+        ("extract --images empty", 1, ["no picture in empty"]),
+        ("extract --model resnet", 2, ["no backbone 'resnet'", "efficientnet_lite0"]),
+        ("extract --manifest products.csv --image-column pic", 2, ["'pic'", "--image-column"]),
+        ("extract --manifest none.csv", 2, ["no manifest none.csv"]),
+        ("extract --images a --manifest products.csv", 2, ["exclude"]),
+        ("extract --images-dir images", 2, ["--manifest"]),
+        ("extract --images photos --device cuda:99", 2, ["no cuda:99"]),
+        ("extract --images photos --device tpu", 2, ["no device 'tpu'"]),
+        ("extract --images photos --weights no.pth", 1, ["no weights file no.pth"]),
+        ("extract --images photos --model convnext_base", 1, ["python -m extract --model"]),
+        ("extract --batch-size 0", 2, ["--batch-size"]),
+        ("extract --bogus", 2, ["--bogus", "--help"]),
+        ("extract nonsense", 2, ["nonsense"]),
+        ("extract show none.h5", 1, ["no embeddings file"]),
+        ("extract show products.csv", 1, ["not a readable embeddings file"]),
+        ("extract demo photos", 2, ["not an empty folder"]),
+        ("extract --root nowhere", 2, ["no folder nowhere"]),
+        ("analyze --reduce umax", 2, ["no reduction 'umax'", "tsne"]),
+        ("analyze --reduce pca", 2, ["pca:50"]),
+        ("analyze --embeddings none.h5", 1, ["no embeddings file"]),
+        ("analyze --root empty", 2, ["python -m extract"]),
+        ("analyze", 2, ["embeddings files, say which", "--model"]),
+        ("analyze --model vgg16", 2, ["no embeddings of vgg16"]),
+        ("analyze --catalog unsorted", 2, ["--clusters"]),
+        ("analyze --catalog unsorted --clusters 99", 2, ["99 clusters of 15"]),
+        ("analyze --catalog unsorted --clusters 0", 2, ["0 clusters"]),
+        ("analyze --catalog products --level 9", 2, ["no level '9'", "product_category_tree_1"]),
+    ],
+)
+def test_what_cannot_be_done_is_one_clear_line(
+    shop: Path,
+    followed: dict[str, subprocess.CompletedProcess[str]],
+    command: str,
+    code: int,
+    said: list[str],
+) -> None:
+    assert followed
+    (shop / "empty").mkdir(exist_ok=True)
+    assert_one_line(run_in(shop, *command.split()), code, *said)
+
+
+def test_another_root_under_a_taken_name_is_refused(
+    shop: Path, followed: dict[str, subprocess.CompletedProcess[str]]
+) -> None:
+    assert followed
+    done = run_in(shop, "extract", "--images", "flat", "--catalog", "photos")
+    assert_one_line(done, 2, "photos", "flat", "--catalog")
+
+
+def test_results_that_cannot_be_written_are_one_clear_line(
+    shop: Path, followed: dict[str, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    assert followed
+    (tmp_path / "results").write_text("a file where the folder should be")
+    file = shop / "cache/embeddings/demo/efficientnet_lite0-cbfee4d5.h5"
+    done = run_in(tmp_path, "analyze", "--embeddings", str(file))
+    assert_one_line(done, 1, "cannot write", "--root")
+    done = run_in(shop, "extract", "--images", "photos", "--output", "products.csv/x.h5")
+    assert_one_line(done, 1, "cannot write", "--output")
+
+
+def test_broken_pictures_are_said_and_the_run_goes_on(run: Run, workspace: Path) -> None:
+    for i in range(3):
+        draw_noise(workspace / "shop" / "a" / f"{i}.png", i)
+    (workspace / "shop" / "a" / "broken.jpg").write_bytes(b"\xff\xd8 broken")
+    done = run("extract", "--images", "shop")
+    assert done.returncode == 0
+    assert "3 embedded, 0 reused, 1 refused" in done.stdout
+    assert "1 unidentified" in done.stdout
+    command = re.search(r"listed by python -m (.*)", done.stdout)
+    assert command
+    assert "a/broken.jpg: unidentified" in run(*command[1].split()).stdout
+    again = run("extract", "--images", "shop")
+    assert "0 embedded, 3 reused, 1 refused" in again.stdout
+    analyzed = run("analyze")
+    assert "left out: 1 unidentified" in analyzed.stdout
+    assert "one class: scores against it are not informative" in analyzed.stdout
+
+
+def test_only_broken_pictures_is_a_failure(run: Run, workspace: Path) -> None:
+    (workspace / "shop").mkdir()
+    (workspace / "shop" / "broken.jpg").write_bytes(b"broken")
+    done = run("extract", "--images", "shop")
+    assert done.returncode == 1
+    assert "error: not one of 1 pictures could be embedded" in done.stderr
+    stop = run("extract", "--images", "shop", "--restart", "--on-bad-image", "stop")
+    assert_one_line(stop, 1, "broken.jpg", "--on-bad-image skip")
+
+
+def test_one_picture_is_embedded_and_nothing_is_made_up(run: Run, workspace: Path) -> None:
+    draw_noise(workspace / "shop" / "a" / "1.png", 1)
+    assert run("extract", "--images", "shop").returncode == 0
+    said = json.loads(run("analyze", "--reduce", "tsne", "--json").stdout)
+    assert said["n_images"] == 1
+    assert set(said["scores"].values()) == {None}
+    assert any(note.startswith("1 image") for note in said["notes"])
+
+
+def pictures_in(workspace: Path, n_images: int) -> None:
+    for i in range(n_images):
+        draw_noise(workspace / "shop" / f"kind{i % 3}" / f"{i}.png", i, (300, 300))
+
+
+def stored(workspace: Path) -> Path:
+    (path,) = (workspace / "cache/embeddings/shop").glob("efficientnet_lite0-????????.h5")
+    return path
+
+
+def start(workspace: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "extract", "--images", "shop", "--batch-size", "4"],
+        cwd=workspace,
+        env=offline_environment(workspace),
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_rows(workspace: Path, process: subprocess.Popen[str]) -> int:
+    """Read the file with plain h5py while it is being filled, until some rows are sound."""
+    for _ in range(2_000):
+        assert process.poll() is None, "it ended before it could be stopped"
+        found = list((workspace / "cache/embeddings/shop").glob("efficientnet_lite0-????????.h5"))
+        if found:
+            with h5py.File(found[0], "r") as file:
+                status = file["status"][()]
+                assert not np.isnan(file["embeddings"][()][status == 1]).any()
+            if (status == 1).any():
+                return int((status == 1).sum())
+        time.sleep(0.02)
+    raise AssertionError("no row was finished")
+
+
+def test_killed_and_started_again_gives_the_same_file_bit_for_bit(tmp_path: Path) -> None:
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    for workspace in (killed, whole):
+        pictures_in(workspace, 72)
+    assert run_in(whole, "extract", "--images", "shop", "--batch-size", "4").returncode == 0
+    process = start(killed)
+    finished = wait_for_rows(killed, process)
+    process.kill()
+    process.communicate()
+    before = read_table(stored(killed))
+    assert finished <= before.sound().sum() < 72
+    done = run_in(killed, "extract", "--images", "shop")
+    assert done.returncode == 0
+    assert f"{before.sound().sum()} reused" in done.stdout
+    one, other = read_table(stored(killed)), read_table(stored(whole))
+    for name in ("vectors", "status", "row_crc32", "content_sha256", "size", "realisation"):
+        assert getattr(one.rows, name).tobytes() == getattr(other.rows, name).tobytes(), name
+    left = {p.name for p in stored(killed).parent.iterdir()}
+    stem = stored(killed).stem
+    assert left == {f"{stem}.h5", f"{stem}.labels.h5", f"{stem}.lock"}
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signal_ends_the_run_with_all_that_is_finished(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    pictures_in(tmp_path, 72)
+    process = start(tmp_path)
+    wait_for_rows(tmp_path, process)
+    os.kill(process.pid, number)
+    second = run_in(tmp_path, "extract", "--images", "shop")  # it may meet the first one's lock
+    _, said = process.communicate()
+    assert process.returncode == code, said
+    assert "type the same command again" in said.splitlines()[-1]
+    assert second.returncode in (0, 1)
+    if second.returncode == 1:
+        assert "is being written by process" in second.stderr
+    assert run_in(tmp_path, "extract", "--images", "shop").returncode == 0
+    assert read_table(stored(tmp_path)).sound().all()
+
+
+def test_output_that_nobody_reads_to_its_end_is_no_error(shop: Path) -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m extract models | head -1",
+        shell=True,
+        cwd=shop,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
+
+
+def test_installed_scripts_are_the_same_commands() -> None:
+    for script in ("sosie-extract", "sosie-analyze"):
+        path = Path(sys.executable).with_name(script)
+        done = subprocess.run([path, "--help"], capture_output=True, text=True, check=True)
+        assert "--model" in done.stdout

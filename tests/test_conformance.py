@@ -1,0 +1,126 @@
+"""Every entry of every table keeps the same promises."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+from small_catalogs import PROJECT
+
+from analyze.agreement import METRICS
+from analyze.clustering import CLUSTERINGS, cluster
+from analyze.reduction import REDUCTIONS, Reduced, reduce
+from extract.backbones import BACKBONES, load_backbone
+
+README = (PROJECT / "README.md").read_text()
+EXAMPLES = {"l2": "l2", "pca": "pca:3", "tsne": "tsne:5"}
+
+
+@pytest.fixture(scope="module")
+def vectors() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(60, 10)).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_backbone_is_headless_in_evaluation_and_repeatable(name: str) -> None:
+    spec = BACKBONES[name]
+    backbone = load_backbone(name, weights="random", seed=3)
+    assert backbone.n_dims == spec.n_dims
+    assert backbone.preprocessing.size == spec.input_size
+    assert not any(module.training for module in backbone.model.modules())
+    assert not any(p.requires_grad for p in backbone.model.parameters())
+    size = spec.input_size
+    pixels = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+    rows = backbone.embed(pixels)
+    assert rows.shape == (2, spec.n_dims)
+    assert np.isfinite(rows).all()
+    assert np.abs(rows[0] - rows[1]).max() > 1e-6
+    assert backbone.weights["source"] == "random"
+    assert backbone.identity == load_backbone(name, weights="random", seed=3).identity
+    assert backbone.identity != load_backbone(name, weights="random", seed=4).identity
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_vector_through_the_models_own_classifier_gives_its_logits(name: str) -> None:
+    spec = BACKBONES[name]
+    backbone = load_backbone(name, weights="random", seed=3)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        full = timm.create_model(spec.architecture, pretrained=False).eval()
+    size = spec.input_size
+    pixels = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        logits = full(pixels)
+        through = full.get_classifier()(torch.from_numpy(backbone.embed(pixels)))
+    torch.testing.assert_close(through, logits, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_a_pictures_row_does_not_depend_on_its_companions(name: str) -> None:
+    backbone = load_backbone(name, weights="random")
+    size = BACKBONES[name].input_size
+    pixels = torch.randn(4, 3, size, size, generator=torch.Generator().manual_seed(0))
+    together, alone = backbone.embed(pixels)[1], backbone.embed(pixels[1:2])[0]
+    cosine = together @ alone / np.linalg.norm(together) / np.linalg.norm(alone)
+    assert cosine >= 0.999999
+    others = torch.zeros_like(pixels)
+    others[1] = pixels[1]
+    assert backbone.embed(others)[1].tobytes() == together.tobytes()
+
+
+@pytest.mark.parametrize("name", REDUCTIONS)
+def test_reduction_keeps_rows_repeats_and_leaves_its_input_alone(
+    name: str, vectors: np.ndarray
+) -> None:
+    before = vectors.copy()
+    ids = tuple(map(str, range(len(vectors))))
+    one, two = (reduce(ids, vectors, EXAMPLES[name], seed=5) for _ in range(2))
+    assert one.coordinates.shape[0] == len(vectors)
+    assert one.coordinates.dtype == np.float32
+    assert np.isfinite(one.coordinates).all()
+    assert one.coordinates.tobytes() == two.coordinates.tobytes()
+    assert (vectors == before).all()
+
+
+@pytest.mark.parametrize("method", CLUSTERINGS)
+def test_clustering_finds_planted_groups_and_repeats(method: str) -> None:
+    rng = np.random.default_rng(0)
+    planted = np.repeat(np.arange(4), 20)
+    points = (10 * np.eye(4, 6)[planted] + rng.normal(size=(80, 6))).astype(np.float32)
+    reduced = Reduced(tuple(map(str, range(80))), points, "none", (), 0)
+    found, again = (cluster(reduced, 4, seed=1, method=method) for _ in range(2))
+    assert (found.assignments == again.assignments).all()
+    assert METRICS["ari"](planted, found.assignments) == 1
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_metric_is_one_for_equal_partitions_whatever_their_numbers(name: str) -> None:
+    labels = np.random.default_rng(0).integers(0, 5, 100)
+    assert METRICS[name](labels, (labels + 2) % 5) == pytest.approx(1, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", [*BACKBONES, *REDUCTIONS, *CLUSTERINGS])
+def test_entry_is_named_in_the_readme(name: str) -> None:
+    assert f"`{name}" in README or f" {name}" in README
+
+
+def test_reference_vectors_are_timms_own(tmp_path: Path) -> None:
+    """The packaged weights, through none of our code but the mapping of their names."""
+    from PIL import Image
+
+    packaged = BACKBONES["efficientnet_lite0"].packaged
+    assert packaged is not None
+    stored = torch.load(packaged.path(), weights_only=True)
+    model = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    model.load_state_dict(dict(zip(model.state_dict(), stored.values(), strict=True)))
+    model.reset_classifier(0)
+    transform = timm.data.create_transform(**timm.data.resolve_data_config({}, model=model))
+    noise = np.random.default_rng(0).integers(0, 256, (300, 411, 3), dtype=np.uint8)
+    picture = Image.fromarray(noise).resize((500, 380))
+    with torch.inference_mode():
+        expected = model.eval()(transform(picture)[None])[0].numpy()
+    got = load_backbone("efficientnet_lite0").embed_pictures([picture])[0]
+    np.testing.assert_array_equal(got, expected)
