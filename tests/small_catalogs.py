@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,11 +14,13 @@ import torch
 from PIL import Image
 
 from extract.backbones import Backbone, Preprocessing
+from extract.demo import draw_picture
 from extract.embeddings import row_crc32
 from extract.embeddings_file import Rows, blank_fields, read_table
 from extract.row_writer import RowWriter
 
 PROJECT = Path(__file__).parent.parent
+TREES = {"Mugs": "Kitchen >> Cups", "Vases": "Home >> Decor", "Watches": "Wear >> Watches"}
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -75,3 +79,34 @@ def offline_environment(workspace: Path) -> dict[str, str]:
         "HF_HOME": str(workspace / "no-hub"),
         "TORCH_HOME": str(workspace / "no-torch"),
     }
+
+
+def draw(path: Path, kind: str, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draw_picture(kind, random.Random(seed)).save(path)
+
+
+def make_shop(root: Path) -> None:
+    """Fill a workspace: photos in folders, a manifest, pictures without labels."""
+    rows = []
+    for kind, tree in TREES.items():
+        for i in range(5):
+            draw(root / "photos" / kind / f"{i}.jpg", kind, i)
+            draw(root / "images" / f"{kind}{i}.jpg", kind, 10 + i)
+            draw(root / "flat" / f"{kind}{i}.png", kind, 20 + i)
+            rows.append(f'{kind}{i},"[""{tree} >> {kind}""]",{kind}{i}.jpg')
+    header = "uniq_id,product_category_tree,image"
+    (root / "products.csv").write_text("\n".join([header, *rows]) + "\n")
+
+
+def run_in(root: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *words],
+        cwd=root,
+        env={**offline_environment(root), **env},
+        capture_output=True,
+        text=True,
+        errors="surrogateescape",
+        timeout=240,
+        check=False,
+    )

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import re
-import shlex
 import signal
 import subprocess
 import sys
@@ -16,124 +14,33 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from small_catalogs import PROJECT, Run, draw_noise, offline_environment
+from small_catalogs import Run, draw_noise, make_shop, offline_environment, run_in
 
-from extract.demo import KINDS, draw_picture
 from extract.embeddings_file import read_table
-
-README = (PROJECT / "README.md").read_text()
-CODE_BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
-LINES = [line for block in CODE_BLOCKS for line in block.splitlines() if line.strip()]
-COMMANDS = [
-    part.strip()
-    for line in LINES
-    for part in line.split("&&")
-    if part.strip().startswith(("python -m extract", "python -m analyze"))
-]
-TREES = {"Mugs": "Kitchen >> Cups", "Vases": "Home >> Decor", "Watches": "Wear >> Watches"}
-
-
-def draw(path: Path, kind: str, seed: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draw_picture(kind, random.Random(seed)).save(path)
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace with what the README speaks of: photos, a manifest, pictures without labels."""
+def stored_shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A shop of which three catalogues are embedded."""
     root = tmp_path_factory.mktemp("shop")
-    rows = []
-    for kind, tree in TREES.items():
-        for i in range(5):
-            draw(root / "photos" / kind / f"{i}.jpg", kind, i)
-            draw(root / "images" / f"{kind}{i}.jpg", kind, 10 + i)
-            draw(root / "flat" / f"{kind}{i}.png", kind, 20 + i)
-            rows.append(f'{kind}{i},"[""{tree} >> {kind}""]",{kind}{i}.jpg')
-    header = "uniq_id,product_category_tree,image"
-    (root / "products.csv").write_text("\n".join([header, *rows]) + "\n")
+    make_shop(root)
+    tree = "--label-column product_category_tree --label-separator >>"
+    for words in (
+        "--images photos",
+        "--images flat --catalog unsorted",
+        f"--manifest products.csv --images-dir images {tree}",
+    ):
+        assert run_in(root, "extract", *words.split()).returncode == 0
     return root
 
 
-def run_in(root: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", *words],
-        cwd=root,
-        env={**offline_environment(root), **env},
-        capture_output=True,
-        text=True,
-        errors="surrogateescape",
-        timeout=240,
-        check=False,
-    )
-
-
-@pytest.fixture(scope="module")
-def followed(shop: Path) -> dict[str, subprocess.CompletedProcess[str]]:
-    """Every command of the README, in its order, in one workspace."""
-    done = {}
-    for command in COMMANDS:
-        words = shlex.split(command, comments=True)
-        done[command] = run_in(shop, *words[2:])
-    return done
-
-
-def test_readme_has_the_two_lines_that_newcomers_type() -> None:
-    start = "python3 -m venv .venv && . .venv/bin/activate && pip install -e"
-    assert f"{start} . && python -m extract && python -m analyze --reduce tsne" in LINES
-    assert f'{start} ".[dev]" && python -m pytest' in LINES
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_readme_command_does_what_it_says(
-    command: str, followed: dict[str, subprocess.CompletedProcess[str]]
-) -> None:
-    done = followed[command]
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip()
-    assert "Traceback" not in done.stderr
-
-
-def test_readme_python_runs(
-    shop: Path, followed: dict[str, subprocess.CompletedProcess[str]]
-) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert followed
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=shop, capture_output=True, text=True, check=True
-    )
-    assert "'ari': " in done.stdout
-
-
-def test_first_line_of_the_readme_ends_in_a_true_result(
-    shop: Path, followed: dict[str, subprocess.CompletedProcess[str]]
-) -> None:
-    """The demo's kinds are found, and not as if they were labels: ARI between 0.4 and 0.9."""
-    said = followed["python -m analyze --reduce tsne"].stdout
-    found = re.search(r"^ari (\S+)", said, re.MULTILINE)
-    assert found
-    assert 0.4 < float(found[1]) < 0.9
-    for kind in KINDS:
-        assert kind in said
-    results = shop / re.search(r"^results: (.*)", said, re.MULTILINE)[1]  # type: ignore[index]
-    assert {p.name for p in results.iterdir()} == {
-        "run.json",
-        "assignments.csv",
-        "confusion.png",
-        "map.png",
-    }
-    assert (shop / "results" / "latest").resolve().parent == (shop / "results").resolve()
-
-
-def test_json_has_the_promised_keys_and_is_all_of_stdout(
-    shop: Path, followed: dict[str, subprocess.CompletedProcess[str]]
-) -> None:
-    assert followed
-    extracted = json.loads(run_in(shop, "extract", "--json").stdout)
+def test_json_has_the_promised_keys_and_is_all_of_stdout(stored_shop: Path) -> None:
+    extracted = json.loads(run_in(stored_shop, "extract", "--images", "photos", "--json").stdout)
     keys = "file model weights identity n_images embedded reused refused to_do seconds"
     assert {*keys.split(), "images_per_second"} <= extracted.keys()
-    assert (extracted["n_images"], extracted["embedded"]) == (210, 0)
+    assert (extracted["n_images"], extracted["embedded"]) == (15, 0)
     assert extracted["images_per_second"] is None
-    analyzed = json.loads(run_in(shop, "analyze", "--catalog", "demo", "--json").stdout)
+    analyzed = json.loads(run_in(stored_shop, "analyze", "--catalog", "photos", "--json").stdout)
     keys = (
         "model weights file n_images left_out level reduction clustering n_clusters seed scores "
         "confusion results"
@@ -141,27 +48,14 @@ def test_json_has_the_promised_keys_and_is_all_of_stdout(
     assert set(keys.split()) <= analyzed.keys()
     scores = "ari ami nmi matched_accuracy one_nn_accuracy"
     assert set(scores.split()) <= analyzed["scores"].keys()
-    assert sum(map(sum, analyzed["confusion"]["counts"])) == 210
-    shown = json.loads(run_in(shop, "extract", "show", extracted["file"], "--json").stdout)
-    assert shown["counts"] == {"sound": 210, "to_do": 0, "refused": {}}
-    assert shown["record"]["images_root"] == "cache/demo"
-    again = json.loads(run_in(shop, "analyze", "--catalog", "demo", "--json").stdout)
+    assert sum(map(sum, analyzed["confusion"]["counts"])) == 15
+    shown = json.loads(run_in(stored_shop, "extract", "show", extracted["file"], "--json").stdout)
+    assert shown["counts"] == {"sound": 15, "to_do": 0, "refused": {}}
+    assert shown["record"]["images_root"] == "photos"
+    again = json.loads(run_in(stored_shop, "analyze", "--catalog", "photos", "--json").stdout)
     assert {k: v for k, v in again.items() if k != "results"} == {
         k: v for k, v in analyzed.items() if k != "results"
     }
-
-
-def test_random_weights_are_named_wherever_their_numbers_stand(
-    shop: Path, followed: dict[str, subprocess.CompletedProcess[str]]
-) -> None:
-    said = followed["python -m analyze --catalog photos --model convnext_base"].stdout
-    assert "random weights" in said
-    assert (
-        "random weights"
-        in followed[
-            "python -m extract --images photos --model convnext_base --weights random --limit 8"
-        ].stdout
-    )
 
 
 def assert_one_line(done: subprocess.CompletedProcess[str], code: int, *said: str) -> None:
@@ -208,34 +102,28 @@ def assert_one_line(done: subprocess.CompletedProcess[str], code: int, *said: st
     ],
 )
 def test_what_cannot_be_done_is_one_clear_line(
-    shop: Path,
-    followed: dict[str, subprocess.CompletedProcess[str]],
+    stored_shop: Path,
     command: str,
     code: int,
     said: list[str],
 ) -> None:
-    assert followed
-    (shop / "empty").mkdir(exist_ok=True)
-    assert_one_line(run_in(shop, *command.split()), code, *said)
+    (stored_shop / "empty").mkdir(exist_ok=True)
+    assert_one_line(run_in(stored_shop, *command.split()), code, *said)
 
 
-def test_another_root_under_a_taken_name_is_refused(
-    shop: Path, followed: dict[str, subprocess.CompletedProcess[str]]
-) -> None:
-    assert followed
-    done = run_in(shop, "extract", "--images", "flat", "--catalog", "photos")
+def test_another_root_under_a_taken_name_is_refused(stored_shop: Path) -> None:
+    done = run_in(stored_shop, "extract", "--images", "flat", "--catalog", "photos")
     assert_one_line(done, 2, "photos", "flat", "--catalog")
 
 
 def test_results_that_cannot_be_written_are_one_clear_line(
-    shop: Path, followed: dict[str, subprocess.CompletedProcess[str]], tmp_path: Path
+    stored_shop: Path, tmp_path: Path
 ) -> None:
-    assert followed
     (tmp_path / "results").write_text("a file where the folder should be")
-    file = shop / "cache/embeddings/demo/efficientnet_lite0-cbfee4d5.h5"
+    file = stored_shop / "cache/embeddings/photos/efficientnet_lite0-cbfee4d5.h5"
     done = run_in(tmp_path, "analyze", "--embeddings", str(file))
     assert_one_line(done, 1, "cannot write", "--root")
-    done = run_in(shop, "extract", "--images", "photos", "--output", "products.csv/x.h5")
+    done = run_in(stored_shop, "extract", "--images", "photos", "--output", "products.csv/x.h5")
     assert_one_line(done, 1, "cannot write", "--output")
 
 
@@ -353,11 +241,11 @@ def test_signal_ends_the_run_with_all_that_is_finished(
     assert read_table(stored(tmp_path)).sound().all()
 
 
-def test_output_that_nobody_reads_to_its_end_is_no_error(shop: Path) -> None:
+def test_output_that_nobody_reads_to_its_end_is_no_error(stored_shop: Path) -> None:
     done = subprocess.run(
         f"{sys.executable} -m extract models | head -1",
         shell=True,
-        cwd=shop,
+        cwd=stored_shop,
         capture_output=True,
         text=True,
         check=True,

@@ -1,0 +1,101 @@
+"""Every command of the README, in its order, in one workspace."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from small_catalogs import PROJECT, make_shop, run_in
+
+from extract.demo import KINDS
+
+README = (PROJECT / "README.md").read_text()
+CODE_BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+LINES = [line for block in CODE_BLOCKS for line in block.splitlines() if line.strip()]
+COMMANDS = [
+    part.strip()
+    for line in LINES
+    for part in line.split("&&")
+    if part.strip().startswith(("python -m extract", "python -m analyze"))
+]
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("shop")
+    make_shop(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def followed(shop: Path) -> dict[str, subprocess.CompletedProcess[str]]:
+    """Every command of the README, in its order, in one workspace."""
+    done = {}
+    for command in COMMANDS:
+        words = shlex.split(command, comments=True)
+        done[command] = run_in(shop, *words[2:])
+    return done
+
+
+def test_readme_has_the_two_lines_that_newcomers_type() -> None:
+    start = "python3 -m venv .venv && . .venv/bin/activate && pip install -e"
+    assert f"{start} . && python -m extract && python -m analyze --reduce tsne" in LINES
+    assert f'{start} ".[dev]" && python -m pytest' in LINES
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_readme_command_does_what_it_says(
+    command: str, followed: dict[str, subprocess.CompletedProcess[str]]
+) -> None:
+    done = followed[command]
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()
+    assert "Traceback" not in done.stderr
+
+
+def test_readme_python_runs(
+    shop: Path, followed: dict[str, subprocess.CompletedProcess[str]]
+) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert followed
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=shop, capture_output=True, text=True, check=True
+    )
+    assert "'ari': " in done.stdout
+
+
+def test_first_line_of_the_readme_ends_in_a_true_result(
+    shop: Path, followed: dict[str, subprocess.CompletedProcess[str]]
+) -> None:
+    """The demo's kinds are found, and not as if they were labels: ARI between 0.4 and 0.9."""
+    said = followed["python -m analyze --reduce tsne"].stdout
+    found = re.search(r"^ari (\S+)", said, re.MULTILINE)
+    assert found
+    assert 0.4 < float(found[1]) < 0.9
+    for kind in KINDS:
+        assert kind in said
+    results = shop / re.search(r"^results: (.*)", said, re.MULTILINE)[1]  # type: ignore[index]
+    assert {p.name for p in results.iterdir()} == {
+        "run.json",
+        "assignments.csv",
+        "confusion.png",
+        "map.png",
+    }
+    assert (shop / "results" / "latest").resolve().parent == (shop / "results").resolve()
+
+
+def test_random_weights_are_named_wherever_their_numbers_stand(
+    shop: Path, followed: dict[str, subprocess.CompletedProcess[str]]
+) -> None:
+    said = followed["python -m analyze --catalog photos --model convnext_base"].stdout
+    assert "random weights" in said
+    assert (
+        "random weights"
+        in followed[
+            "python -m extract --images photos --model convnext_base --weights random --limit 8"
+        ].stdout
+    )
