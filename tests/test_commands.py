@@ -164,8 +164,12 @@ def test_one_picture_is_embedded_and_nothing_is_made_up(run: Run, workspace: Pat
     assert any(note.startswith("1 image") for note in said["notes"])
 
 
-def pictures_in(workspace: Path, n_images: int) -> None:
-    for i in range(n_images):
+SLOWLY = ("--batch-size", "1", "--workers", "1")
+N_PICTURES = 64
+
+
+def pictures_in(workspace: Path) -> None:
+    for i in range(N_PICTURES):
         draw_noise(workspace / "shop" / f"kind{i % 3}" / f"{i}.png", i, (300, 300))
 
 
@@ -176,7 +180,7 @@ def stored(workspace: Path) -> Path:
 
 def start(workspace: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "extract", "--images", "shop", "--batch-size", "4"],
+        [sys.executable, "-m", "extract", "--images", "shop", *SLOWLY],
         cwd=workspace,
         env=offline_environment(workspace),
         stderr=subprocess.PIPE,
@@ -203,14 +207,14 @@ def wait_for_rows(workspace: Path, process: subprocess.Popen[str]) -> int:
 def test_killed_and_started_again_gives_the_same_file_bit_for_bit(tmp_path: Path) -> None:
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     for workspace in (killed, whole):
-        pictures_in(workspace, 72)
-    assert run_in(whole, "extract", "--images", "shop", "--batch-size", "4").returncode == 0
+        pictures_in(workspace)
+    assert run_in(whole, "extract", "--images", "shop", *SLOWLY).returncode == 0
     process = start(killed)
     finished = wait_for_rows(killed, process)
     process.kill()
     process.communicate()
     before = read_table(stored(killed))
-    assert finished <= before.sound().sum() < 72
+    assert finished <= before.sound().sum() < N_PICTURES
     done = run_in(killed, "extract", "--images", "shop")
     assert done.returncode == 0
     assert f"{before.sound().sum()} reused" in done.stdout
@@ -226,7 +230,7 @@ def test_killed_and_started_again_gives_the_same_file_bit_for_bit(tmp_path: Path
 def test_signal_ends_the_run_with_all_that_is_finished(
     tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
-    pictures_in(tmp_path, 72)
+    pictures_in(tmp_path)
     process = start(tmp_path)
     wait_for_rows(tmp_path, process)
     os.kill(process.pid, number)
