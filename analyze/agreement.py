@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-MISSING = -1
+from extract.catalog import MISSING_LABEL
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ def agree(
     ValueError
         When no row has a label.
     """
-    labelled = labels != MISSING
+    labelled = labels != MISSING_LABEL
     if not labelled.any():
         raise ValueError("no row has a label")
     notes = []
@@ -185,10 +185,13 @@ def agree(
     matched_classes, places = match(confusion[:, by_content])
     matched_clusters = by_content[places]
     order = matched_clusters.tolist()
-    order += [c for c in by_content.tolist() if c not in set(order)]
+    matched = set(order)
+    order += [c for c in by_content.tolist() if c not in matched]
     scores: dict[str, float | None] = dict.fromkeys(METRICS)
-    if len(classes) < 2 or len(codes) < 2:
+    if len(classes) < 2:
         notes.append("one class: scores against it are not informative")
+    elif len(classes) == len(codes):
+        notes.append("every picture a class of its own: scores are not informative")
     else:
         scores = {name: metric(codes, assigned) for name, metric in METRICS.items()}
     return Agreement(

@@ -151,11 +151,16 @@ def analyze_embeddings(
             chosen.codes, chosen.categories, clustering.assignments, clustering.n_clusters
         )
         notes += agreement.notes
-        accuracy, n_zero = one_nn_accuracy(embeddings.vectors, chosen.codes)
-        if len(present) < 2:
-            accuracy = None
-        if n_zero:
-            notes.append(f"1-NN accuracy leaves out {n_zero} rows of zeros")
+        nearest = one_nn_accuracy(embeddings.vectors, chosen.codes, seed=seed)
+        accuracy = nearest.accuracy
+        if None in agreement.scores.values():
+            accuracy = None  # not informative either
+        if nearest.n_left_out:
+            notes.append(f"1-NN accuracy leaves out {nearest.n_left_out} rows of zeros")
+        if nearest.n_queries < nearest.n_rows:
+            notes.append(
+                f"1-NN accuracy asks {nearest.n_queries} of {nearest.n_rows} rows, drawn by seed"
+            )
     else:
         notes.append("no labels: scores against classes are left out")
     return Analysis(embeddings, chosen, reduced, clustering, agreement, accuracy, tuple(notes))

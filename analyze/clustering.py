@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from analyze.reduction import Reduced, ordinary_scale
+from analyze.threads import one_thread
 from extract.errors import UsageError
 
 
@@ -92,7 +92,7 @@ def cluster(reduced: Reduced, n_clusters: int, seed: int = 0, method: str = "kme
     coordinates, exponent = ordinary_scale(coordinates)
     if exponent:
         notes.append(f"clustered after division by 2^{exponent}, whose squares fit float32")
-    with threadpool_limits(1), warnings.catch_warnings():
+    with one_thread(), warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
         assignments = CLUSTERINGS[method](coordinates, effective, seed)
     return Clustering(reduced.ids, assignments, n_clusters, method, seed, tuple(notes))

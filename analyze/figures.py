@@ -19,7 +19,21 @@ MOST_IN_LEGEND = 20
 MOST_ANNOTATED = 25
 MOST_NAMED = 80
 PNG_DOTS_PER_INCH = 160
-INK, FAINT = "#222222", "#888888"
+INK, FAINT = "#222222", "#666666"
+FONTS = (
+    "DejaVu Sans",
+    "Noto Sans CJK JP",
+    "Noto Sans CJK SC",
+    "PingFang SC",
+    "Hiragino Sans",
+    "WenQuanYi Zen Hei",
+    "Arial Unicode MS",
+)
+"""In this order for each letter, as far as they are installed."""
+
+Group = tuple[str, str | None, np.ndarray]
+"""Rows drawn alike: text for people, name that gives the style, which rows."""
+
 STYLE: dict[str, Any] = {
     "font.size": 9,
     "axes.titlesize": 10,
@@ -38,13 +52,24 @@ def figure_text(text: str, longest: int = LONGEST_LABEL) -> str:
     return cut.replace("$", r"\$")
 
 
-def axis_label(text: str, longest: int) -> str:
-    """Shorten a label in its middle: of a path both the first and the last part tell most."""
-    text = _drawable(text)
-    if len(text) > longest:
-        head = longest // 3
-        text = f"{text[:head].rstrip()}…{text[head + 1 - longest :].lstrip()}"
-    return figure_text(text)
+def axis_labels(names: Sequence[str], longest: int) -> list[str]:
+    """Shorten labels in their middle, as far as they stay different from each other.
+
+    Of a path both the first and the last part tell most.
+    """
+    names = [_drawable(name) for name in names]
+    while True:
+        short = [_elided(name, longest) for name in names]
+        if len(set(short)) == len(set(names)) or longest >= max(map(len, names)):
+            return [text.replace("$", r"\$") for text in short]
+        longest += 10
+
+
+def _elided(text: str, longest: int) -> str:
+    if len(text) <= longest:
+        return text
+    head = longest // 3
+    return f"{text[:head].rstrip()}…{text[head + 1 - longest :].lstrip()}"
 
 
 def _drawable(text: str) -> str:
@@ -55,8 +80,11 @@ def _drawable(text: str) -> str:
 def _drawing() -> Iterator[None]:
     """Draw in the project's style, and say nothing of names in a script that the font lacks."""
     import matplotlib as mpl
+    from matplotlib.font_manager import fontManager
 
-    with mpl.rc_context(STYLE), warnings.catch_warnings():
+    installed = {font.name for font in fontManager.ttflist}
+    fonts = {"font.family": [name for name in FONTS if name in installed]}
+    with mpl.rc_context({**STYLE, **fonts}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")
         yield
 
@@ -107,12 +135,8 @@ def draw_confusion(agreement: Agreement, *, title: str, subtitle: str) -> Any:
         linecolor="white",
         annot_kws={"size": 9},
         cbar_kws={"label": "share of the class", "shrink": 0.8},
-        xticklabels=[_cluster_label(agreement, c) for c in agreement.clusters]
-        if n_clusters <= MOST_NAMED
-        else False,
-        yticklabels=[axis_label(name, 40) for name in agreement.classes]
-        if n_classes <= MOST_NAMED
-        else False,
+        xticklabels=_cluster_labels(agreement) if n_clusters <= MOST_NAMED else False,
+        yticklabels=axis_labels(agreement.classes, 40) if n_classes <= MOST_NAMED else False,
     )
     axes.tick_params(length=0, labelsize=8 if annotated else 6)
     axes.set_xticklabels(axes.get_xticklabels(), rotation=45, ha="right", rotation_mode="anchor")
@@ -125,9 +149,12 @@ def draw_confusion(agreement: Agreement, *, title: str, subtitle: str) -> Any:
     return figure
 
 
-def _cluster_label(agreement: Agreement, cluster: int) -> str:
-    name = agreement.cluster_to_class.get(cluster)
-    return f"{cluster} · {axis_label(name, 30) if name else 'unmatched'}"
+def _cluster_labels(agreement: Agreement) -> list[str]:
+    matched = agreement.cluster_to_class
+    short = dict(zip(agreement.classes, axis_labels(agreement.classes, 30), strict=True))
+    return [
+        f"{c} · {short[matched[c]] if c in matched else 'unmatched'}" for c in agreement.clusters
+    ]
 
 
 def _entitle(figure: Any, axes: Any, title: str, subtitle: str) -> None:
@@ -179,19 +206,20 @@ def draw_map(
     all_axes = figure.subplots(1, panels, squeeze=False)
     numbers = [int(c) for c in np.unique(assignments)]
     if labels is not None:
-        names = [name for name in categories if name in set(labels)]
-        groups: list[tuple[str, str | None, np.ndarray]] = [
-            (figure_text(name), name, np.array([v == name for v in labels])) for name in names
+        code = {name: i for i, name in enumerate(categories)}
+        codes = np.array([-1 if v is None else code[v] for v in labels])
+        groups: list[Group] = [
+            (figure_text(categories[c]), categories[c], codes == c)
+            for c in np.unique(codes[codes >= 0])
         ]
-        unlabelled = np.array([v is None for v in labels])
-        if unlabelled.any():
-            groups.append(("no label", None, unlabelled))
+        if (codes < 0).any():
+            groups.append(("no label", None, codes < 0))
         _scatter(all_axes[0, 0], points, groups, categories)
         all_axes[0, 0].set_title("by class")
         clusters = [(f"cluster {c}", cluster_to_class.get(c), assignments == c) for c in numbers]
         _scatter(all_axes[0, 1], points, clusters, categories)
         all_axes[0, 1].set_title("by cluster, in the color of its class")
-        _legend(figure, all_axes[0, 0], n_groups=len(groups))
+        _legend(figure, all_axes[0, 0], groups)
         gray = [c for c in numbers if c not in cluster_to_class]
         if gray:
             note = "gray: clusters matched to no class"
@@ -203,7 +231,7 @@ def draw_map(
         groups = [(name, name, assignments == c) for name, c in zip(own, numbers, strict=True)]
         _scatter(all_axes[0, 0], points, groups, own)
         all_axes[0, 0].set_title("by cluster")
-        _legend(figure, all_axes[0, 0], n_groups=len(groups))
+        _legend(figure, all_axes[0, 0], groups)
     for axes in all_axes[0]:
         axes.set(xticks=[], yticks=[], xlabel=axis_names[0])
         axes.set_aspect("equal", adjustable="datalim")
@@ -226,7 +254,7 @@ def _map_size(points: np.ndarray, panels: int) -> tuple[float, float]:
 def _scatter(
     axes: Any,
     points: np.ndarray,
-    groups: Sequence[tuple[str, str | None, np.ndarray]],
+    groups: Sequence[Group],
     categories: Sequence[str],
 ) -> None:
     size = float(np.clip(6_000 / len(points), 3, 28))
@@ -246,13 +274,19 @@ def _scatter(
         )
 
 
-def _legend(figure: Any, axes: Any, *, n_groups: int) -> None:
-    """Name the classes below the panels; beyond twenty a legend would be longer than the map."""
+def _legend(figure: Any, axes: Any, groups: Sequence[Group]) -> None:
+    """Name the classes below the panels: of many only the largest, and how many more there are."""
+    from matplotlib.lines import Line2D
+
     handles = list(axes.collections)
-    texts = [str(handle.get_label()) for handle in handles]
-    if n_groups > MOST_IN_LEGEND:
-        handles, texts = handles[:MOST_IN_LEGEND], texts[:MOST_IN_LEGEND]
-        texts[-1] = f"{texts[-1]}, and {n_groups - MOST_IN_LEGEND} more"
+    texts = [text for text, _, _ in groups]
+    if len(groups) > MOST_IN_LEGEND:
+        sizes = np.array([members.sum() for _, _, members in groups])
+        unlabelled = [i for i, (_, name, _) in enumerate(groups) if name is None]
+        largest = np.argsort(-sizes, kind="stable")[:MOST_IN_LEGEND].tolist()
+        kept = sorted({*largest, *unlabelled})
+        handles = [*(handles[i] for i in kept), Line2D([], [], linestyle="none")]
+        texts = [*(texts[i] for i in kept), f"and {len(groups) - len(kept)} smaller classes"]
     longest = max(map(len, texts))
     columns = max(1, min(len(texts), (130 if len(figure.axes) > 1 else 60) // (longest + 6)))
     legend = figure.legend(

@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
+from analyze.threads import one_thread
 from extract.errors import UsageError
 
 EXACT_TSNE_ROWS = 5_000
 """Below, Barnes-Hut is faster than the interpolation of FIt-SNE; above, the reverse."""
+
+
+FEWEST_TSNE_ROWS = 4
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ def ordinary_scale(vectors: np.ndarray) -> tuple[np.ndarray, int]:
     exponent : int
         ``vectors`` is ``scaled`` times two to this power.
     """
-    largest = float(np.abs(vectors).max())
+    largest = max(float(vectors.max()), -float(vectors.min()))
     if largest == 0 or 1e-12 < largest < 1e15:
         return vectors, 0
     exponent = math.frexp(largest)[1]
@@ -141,6 +144,8 @@ def _parse_pca(words: Sequence[str]) -> dict[str, Any]:
         number = float(words[0])
     except ValueError:
         raise ValueError(expected) from None
+    if number >= 1 and "." in words[0]:
+        raise ValueError(f"{words[0]} could be a share or a number: {expected}")
     if 0 < number < 1:
         return {"n_components": number}
     if number >= 1 and number.is_integer():
@@ -197,6 +202,8 @@ def _tsne(
 
     n_rows = len(vectors)
     perplexity, notes = parameters["perplexity"], []
+    if n_rows < FEWEST_TSNE_ROWS:
+        return StepResult(vectors, {}, (f"tsne: {n_rows} rows are too few, it is left out",))
     most = (n_rows - 1) / 3
     if perplexity > most:
         perplexity = most
@@ -250,6 +257,8 @@ def parse_steps(text: str) -> tuple[Step, ...]:
     """
     if text.strip() == "none":
         return ()
+    if "none" in text.split(","):
+        raise UsageError(f"none stands alone, not in {text!r}")
     steps = []
     for part in text.split(","):
         method, *words = part.strip().split(":")
@@ -288,7 +297,7 @@ def reduce(
     coordinates = vectors
     used: list[Mapping[str, Any]] = []
     notes: list[str] = []
-    with threadpool_limits(1):
+    with one_thread():
         for step in steps:
             if step.method != "l2" and not _varies(coordinates):
                 raise UsageError(

@@ -40,7 +40,8 @@ def new_run(results: Path, command: str) -> Iterator[tuple[Path, Path]]:
             temporary.rename(final)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-        _point_latest(results, final)
+        with contextlib.suppress(OSError):  # the run itself is written
+            _point_latest(results, final)
     except OSError as error:
         raise SosieError(
             f"cannot write results in {results}: {error.strerror or error}; choose a workspace "

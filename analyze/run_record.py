@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from extract.embeddings import EmbeddingSet
+from extract.embeddings import EmbeddingSet, sha256_of
 
 PACKAGES = ("sosie", "numpy", "scipy", "scikit-learn", "openTSNE", "matplotlib", "seaborn", "h5py")
 
@@ -21,6 +21,7 @@ def run_record(command: str, embeddings: EmbeddingSet) -> dict[str, Any]:
         "inputs": {
             "identity_sha256": embeddings.provenance.identity_sha256,
             "embeddings_sha256": embeddings.fingerprint,
+            "labels_sha256": sha256_of([[v.name, v.values()] for v in embeddings.levels]),
         },
     }
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from extract.errors import CatalogError, UsageError
+from extract.errors import CatalogError, NoPictures, UsageError
 
 IMAGE_EXTENSIONS = frozenset(
     ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .dib .tif .tiff .avif .heic .heif "
@@ -113,6 +113,8 @@ class Catalog:
         raw = [bytes_of(i) for i in self.ids]
         if any(a >= b for a, b in itertools.pairwise(raw)):
             raise ValueError("ids must be unique and sorted by their bytes")
+        if any(b"\0" in r for r in raw):
+            raise ValueError("ids must not hold NUL")
         check_row_counts(len(self.ids), self.levels, {"paths": self.paths, **self.columns})
 
     def __len__(self) -> int:
@@ -163,8 +165,10 @@ def list_folder(
     ------
     UsageError
         When the folder does not exist.
+    NoPictures
+        When it holds no picture.
     CatalogError
-        When it holds no picture, or cannot be read.
+        When it cannot be read.
     """
     if not folder.is_dir():
         what = "is not a folder" if folder.exists() else "does not exist"
@@ -172,39 +176,52 @@ def list_folder(
     root = folder.resolve()
     passed_over: Counter[str] = Counter()
     skip = {os.fsencode(p.resolve()) for p in leave_out}
-    found = sorted(_scan(os.fsencode(root), b"", skip, passed_over))
+    found = sorted(_scan(os.fsencode(root), skip, passed_over))
     if not found:
-        raise CatalogError(
-            f"no picture in {folder}: looked for names ending in "
-            f"{', '.join(sorted(IMAGE_EXTENSIONS)[:6])} and the like; "
-            "give another folder with --images DIR"
+        raise NoPictures(
+            f"no picture in {folder}: looked for names ending in .jpg, .png, .webp, .gif, .tif and "
+            "the like; give another folder with --images DIR"
         )
     ids = tuple(text_of(p) for p in found)
     notes = tuple(f"{count} {what} passed over" for what, count in sorted(passed_over.items()))
     return Catalog(name or root.name or "root", root, ids, ids, _folder_levels(ids), notes=notes)
 
 
-def _scan(
-    root: bytes, inside: bytes, leave_out: set[bytes], passed_over: Counter[str]
-) -> Iterator[bytes]:
+def _scan(root: bytes, leave_out: set[bytes], passed_over: Counter[str]) -> Iterator[bytes]:
     """Yield the relative path of every name with a picture's extension, in any order."""
+    folders = [b""]
+    while folders:
+        inside = folders.pop()
+        for entry in _entries(os.path.join(root, inside)):
+            path = os.path.join(inside, entry.name)
+            if entry.name.startswith(b"."):
+                continue
+            is_folder = _is_folder(entry)
+            if is_folder and entry.path not in leave_out:
+                folders.append(path)
+            if os.path.splitext(entry.name)[1].lower().decode("latin-1") in IMAGE_EXTENSIONS:
+                yield path  # whatever it is: what cannot be read is refused with its reason
+            elif entry.is_symlink():
+                passed_over["links (give a linked folder with --images)"] += 1
+            elif not is_folder:
+                passed_over["files without a picture's extension"] += 1
+
+
+def _is_folder(entry: os.DirEntry[bytes]) -> bool:
     try:
-        entries = list(os.scandir(os.path.join(root, inside)))
+        return entry.is_dir(follow_symlinks=False)
+    except OSError:  # gone or closed to us: reading it will say
+        return False
+
+
+def _entries(folder: bytes) -> list[os.DirEntry[bytes]]:
+    try:
+        return list(os.scandir(folder))
     except OSError as error:
-        folder = shown(text_of(os.path.join(root, inside)))
-        raise CatalogError(f"cannot list {folder}: {error.strerror}") from error
-    for entry in entries:
-        path = os.path.join(inside, entry.name)
-        if entry.name.startswith(b"."):
-            continue
-        if os.path.splitext(entry.name)[1].lower().decode("latin-1") in IMAGE_EXTENSIONS:
-            yield path  # whatever it is: what cannot be read is refused with its reason
-        elif entry.is_symlink() and entry.is_dir():
-            passed_over["linked folders (give them with --images)"] += 1
-        elif not entry.is_dir(follow_symlinks=False):
-            passed_over["files without a picture's extension"] += 1
-        if entry.is_dir(follow_symlinks=False) and entry.path not in leave_out:
-            yield from _scan(root, path, leave_out, passed_over)
+        raise CatalogError(
+            f"cannot list {shown(text_of(folder))}: {error.strerror}; mend that, or give another "
+            "folder with --images DIR"
+        ) from error
 
 
 def _folder_levels(ids: Sequence[str]) -> tuple[Level, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from extract.catalog import Catalog
 from extract.embeddings_file import read_provenance
 from extract.errors import EmbeddingsFileError, UsageError
@@ -13,22 +15,28 @@ def recorded_root(workspace: Workspace, catalog: Catalog) -> str:
     return workspace.relative(catalog.images_root)
 
 
-def check_root(workspace: Workspace, catalog: Catalog) -> None:
-    """Refuse a name that stands for other pictures already.
+def check_root(workspace: Workspace, catalog: Catalog, output: Path | None = None) -> None:
+    """Refuse a name, or a file, that stands for other pictures already.
 
     Raises
     ------
     UsageError
-        With the two folders and the option that gives this one another name.
+        With the two folders and the option that gives these a place of their own.
     """
     wanted = recorded_root(workspace, catalog)
-    for path in workspace.stored_embeddings(catalog.name):
+    stored = workspace.stored_embeddings(catalog.name) if output is None else (output,)
+    for path in stored:
         try:
-            stored = read_provenance(path).record.get("images_root")
+            root = read_provenance(path).record.get("images_root")
         except EmbeddingsFileError:
-            continue  # said when that file is used
-        if stored is not None and stored != wanted:
+            continue  # not there, or said when that file is used
+        if root is not None and root != wanted:
+            what, way_out = (
+                (f"the name {catalog.name!r}", "--catalog NAME")
+                if output is None
+                else (f"the file {output}", "--output FILE")
+            )
             raise UsageError(
-                f"the name {catalog.name!r} stands for pictures in {stored} already, not in "
-                f"{wanted}: give these another with --catalog NAME"
+                f"{what} stands for pictures in {root} already, not in {wanted}: "
+                f"give these another with {way_out}"
             )

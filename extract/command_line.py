@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -101,7 +102,7 @@ def print_result(as_json: bool, result: Mapping[str, Any], text: str) -> None:
 
 def typed_command(name: str) -> str:
     """Spell the command as it was typed, for the record."""
-    return " ".join([name, *sys.argv[1:]])[:1000]
+    return f"{name} {shlex.join(sys.argv[1:])}".rstrip()
 
 
 @contextmanager

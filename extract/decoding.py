@@ -13,6 +13,8 @@ import os
 import stat
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,8 @@ MAX_ASPECT = 100
 
 FORMATS = frozenset("JPEG PNG WEBP GIF BMP DIB TIFF AVIF JPEG2000 PPM".split())
 """Formats that are read, as far as this build of Pillow has them."""
+
+HEIC_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"heim", b"heis", b"hevx"})
 
 BYTES_A_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2}
 """Pillow's own storage; four for every other mode, RGB included."""
@@ -148,6 +152,8 @@ def read_picture(images_root: Path, path: str) -> PictureFile:
 
 def _refusal_of_os_error(error: OSError) -> Refused:
     message = error.strerror or str(error)
+    if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE):
+        raise error  # the machine's trouble, not the picture's: the run ends, the row stays to do
     if error.errno in (errno.EACCES, errno.EPERM):
         return Refused(Reason.PERMISSION, message)
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
@@ -166,18 +172,28 @@ def decode_picture(content: bytes) -> Image.Image:
         For whatever Pillow says of it, and for pictures over the aspect and memory limits, which
         are reckoned from the header before a pixel is decoded.
     """
+    if content[4:8] == b"ftyp" and content[8:12] in HEIC_BRANDS:
+        raise Refused(Reason.UNSUPPORTED, "HEIC is not read: save it as JPEG or PNG")
+    with refusing(), Image.open(io.BytesIO(content), formats=_formats) as picture:
+        # a PNG may keep its EXIF behind its pixels: asking for it would decode them
+        turned = picture.format != "PNG" and _orientation(picture) in UPRIGHT
+        if _check_limits(picture, turned) > ONE_AT_A_TIME_BYTES:
+            with _large_pictures:
+                return _to_rgb(picture)
+        return _to_rgb(picture)
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Turn whatever a picture raises into its refusal, with the class of the exception."""
     try:
-        with Image.open(io.BytesIO(content), formats=_formats) as picture:
-            # a PNG may keep its EXIF behind its pixels: asking for it would decode them
-            turned = picture.format != "PNG" and _orientation(picture) in UPRIGHT
-            if _check_limits(picture, turned) > ONE_AT_A_TIME_BYTES:
-                with _large_pictures:
-                    return _to_rgb(picture)
-            return _to_rgb(picture)
+        yield
     except Refused:
         raise
     except MemoryError as error:
         raise Refused(Reason.TOO_LARGE, "more memory than there is") from error
+    except UnidentifiedImageError as error:
+        raise Refused(Reason.UNIDENTIFIED, "not a picture of a format that is read") from error
     except Exception as error:
         raise Refused(_reason_of(error), f"{type(error).__name__}: {error}") from error
 
@@ -229,8 +245,6 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
 
 def _reason_of(error: Exception) -> Reason:
     text = str(error).lower()
-    if isinstance(error, UnidentifiedImageError):
-        return Reason.UNIDENTIFIED
     if isinstance(error, Image.DecompressionBombError):
         return Reason.TOO_LARGE
     if "truncated" in text or "unexpected end" in text:

@@ -7,6 +7,7 @@ import json
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,17 @@ class Provenance:
     identity: Mapping[str, Any]
     realisations: tuple[Mapping[str, Any], ...]
     record: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        weights = self.identity.get("weights", {}) if isinstance(self.identity, Mapping) else None
+        for what, value in (
+            ("identity", self.identity),
+            ("identity's weights", weights),
+            ("record", self.record),
+            *(("realisations", r) for r in self.realisations),
+        ):
+            if not isinstance(value, Mapping):
+                raise ValueError(f"{what} must be a mapping, got {type(value).__name__}")
 
     @property
     def identity_sha256(self) -> str:
@@ -101,7 +113,7 @@ class EmbeddingSet:
     def __len__(self) -> int:
         return len(self.ids)
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """sha256 over identity, ids and vectors: what a cached result depends on."""
         digest = hashlib.sha256(self.provenance.identity_sha256.encode())

@@ -118,10 +118,9 @@ class EmbeddingsTable:
         ndarray of shape (n_images,), bool
         """
         proven: np.ndarray = self.rows.status == SOUND
-        for i in np.flatnonzero(proven):
-            expected = row_crc32(
-                self.ids[i], self.rows.content_sha256[i].tobytes(), self.rows.vectors[i]
-            )
+        vectors = np.asarray(self.rows.vectors)  # rows of a memmap are slow to take
+        for i in np.flatnonzero(proven).tolist():
+            expected = row_crc32(self.ids[i], self.rows.content_sha256[i].tobytes(), vectors[i])
             proven[i] = expected == self.rows.row_crc32[i]
         return proven
 
@@ -139,8 +138,10 @@ class EmbeddingsTable:
 def padded_record(record: Mapping[str, Any]) -> str:
     """Spell the record with room to grow, since it is rewritten in place when a run ends."""
     text = canonical_json(record)
-    if len(text) > RECORD_BYTES:
-        raise EmbeddingsFileError(f"the record of a run must fit {RECORD_BYTES} bytes")
+    for least in ("command", "versions", "images_root"):
+        if len(text) > RECORD_BYTES:  # a record must never keep a run from its work
+            record = {**record, least: None}
+            text = canonical_json(record)
     return text.ljust(RECORD_BYTES)
 
 
@@ -171,15 +172,18 @@ def read_table(path: Path) -> EmbeddingsTable:
 def _opened(path: Path) -> Iterator[h5py.File]:
     """Open a file for reading; whatever is wrong with it becomes one line."""
     if not path.is_file():
-        raise EmbeddingsFileError(f"no embeddings file {path}: make one with python -m extract")
+        what = "is not a file" if path.exists() else "is not there"
+        raise EmbeddingsFileError(
+            f"no embeddings file: {path} {what}; make one with python -m extract"
+        )
     try:
         with h5py.File(path, "r", locking=False) as file:
             yield file
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
         detail = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise EmbeddingsFileError(
-            f"{path} is not a readable embeddings file ({detail}); "
-            "delete it and run python -m extract again"
+            f"{path} is not a readable embeddings file ({detail}): name another, or, if it is one "
+            "of python -m extract's that was damaged, move it away and run that again"
         ) from error
 
 
@@ -213,6 +217,8 @@ def _read_open_table(path: Path, file: h5py.File) -> EmbeddingsTable:
     for name, dataset in {"embeddings": vectors, **fields}.items():
         if len(dataset) != len(ids):
             raise ValueError(f"{name} holds {len(dataset)} rows for {len(ids)} ids")
+        if name in ROW_FIELDS and dataset.shape[1:] != ROW_FIELDS[name][1]:
+            raise ValueError(f"{name} has entries of shape {dataset.shape[1:]}")
     offsets = {name: dataset.id.get_offset() for name, dataset in fields.items()}
     offsets["embeddings"] = vectors.id.get_offset()
     return EmbeddingsTable(
@@ -237,7 +243,7 @@ def attribute(file: h5py.File, name: str) -> str:
 def _read_record(text: str) -> dict[str, Any]:
     """Read the record; a torn one is no reason to refuse a file, since nothing depends on it."""
     try:
-        record = json.loads(text)
+        record = json.loads(text, parse_constant=str)  # NaN is no JSON
     except ValueError:
         return {}
     return record if isinstance(record, dict) else {}
@@ -275,7 +281,7 @@ def read_embeddings(path: Path) -> EmbeddingSet:
     levels, columns = read_labels(labels_path(path), ids_fingerprint(table.ids), len(table))
     return EmbeddingSet(
         ids=tuple(table.ids[i] for i in rows),
-        vectors=vectors[rows],
+        vectors=vectors if len(rows) == len(table) else vectors[rows],
         provenance=table.provenance,
         levels=tuple(level.take(rows) for level in levels),
         columns={name: tuple(values[i] for i in rows) for name, values in columns.items()},

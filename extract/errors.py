@@ -3,6 +3,7 @@
     SosieError                 exit code 1
     ├── UsageError             exit code 2: what was typed cannot be done
     ├── CatalogError           the pictures or the manifest cannot be listed
+    │   └── NoPictures         the folder holds no picture
     ├── WeightsError           weights are not here, or do not fit the backbone
     ├── EmbeddingsFileError    an embeddings file cannot be laid out, read or trusted
     │   └── FileLocked         another run is writing it
@@ -28,6 +29,10 @@ class UsageError(SosieError):
 
 class CatalogError(SosieError):
     """The pictures or the manifest cannot be listed."""
+
+
+class NoPictures(CatalogError):
+    """The folder holds no picture."""
 
 
 class WeightsError(SosieError):

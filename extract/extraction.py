@@ -15,7 +15,7 @@ import numpy as np
 
 from extract.backbones import Backbone
 from extract.catalog import Catalog, shown
-from extract.decoding import decode_picture, picture_stat, read_picture
+from extract.decoding import decode_picture, picture_stat, read_picture, refusing
 from extract.embeddings import Provenance, row_crc32
 from extract.embeddings_file import EmbeddingsTable, Rows, blank_fields, read_table
 from extract.errors import EmbeddingsFileError, PictureRefused
@@ -59,6 +59,12 @@ class Options:
     retry_failed: bool = False
     stop_at_refusal: bool = False
 
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "threads", "workers", "limit"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be 1 or more, got {value}")
+
 
 @dataclass(frozen=True)
 class Report:
@@ -76,6 +82,8 @@ class Report:
         Rows of the file, by reason.
     to_do : int
         Rows still to do.
+    tried : int
+        Pictures that this run read, refused ones among them.
     seconds : float
         Of the loop, without loading the model.
     stopped : bool
@@ -90,6 +98,7 @@ class Report:
     reused: int
     refused: Mapping[str, int]
     to_do: int
+    tried: int
     seconds: float
     stopped: bool
     realisation: Mapping[str, Any]
@@ -142,19 +151,21 @@ def extract_embeddings(
             table,
             realisation,
             restart=options.restart,
-            retry_failed=options.retry_failed,
+            retry_failed=options.retry_failed or options.stop_at_refusal,
         )
-        described = run_record(backbone, table, record or {})
+        described = run_record(backbone, None if options.restart else table, record or {})
         if table is None or plan.lay_out:
             provenance = Provenance(backbone.identity, plan.realisations, described)
             lay_out(path, catalog, provenance, backbone.n_dims, plan.carried)
             table = read_table(path)
-        store_labels(labels_path(path), catalog)
+        relabelled = store_labels(labels_path(path), catalog)
         run = _Run(table, plan, catalog, backbone, options, described, monitor)
         before = _status_now(table)
         began = time.monotonic()
         stopped = _fill(run)
-        return _report(run, before, time.monotonic() - began, stopped=stopped)
+        return _report(
+            run, before, time.monotonic() - began, stopped=stopped, relabelled=relabelled
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,31 +204,33 @@ def _fill(run: _Run) -> bool:
     n_kept = int((~run.plan.to_do).sum())
     realisation = run.plan.realisations[run.plan.realisation]
     run.monitor.start(n_to_do, n_kept, len(run.catalog), realisation)
+    began, n_sound, stopped = time.monotonic(), 0, False
     writer = RowWriter(run.table)
-    writing = WritingThread(writer, failures_path(run.table.path), run.monitor.finished)
-    began, n_sound = time.monotonic(), 0
     try:
         writer.reset(run.plan.to_reset)
-        for rows, loaded in _loaded_slices(run, slices):
-            computed, refusals = _embed_slice(run, rows, loaded)
-            writing.put(rows, computed, refusals)
-            n_sound += int((computed.status == SOUND).sum())
-            if refusals and run.options.stop_at_refusal:
-                first = refusals[0]
-                raise PictureRefused(
-                    f"refused {shown(first['id'])}: {first['code']} ({first['message']}); mend or "
-                    "remove it, or let the run go on with --on-bad-image skip"
-                )
-            if run.monitor.should_stop():
-                return True
+        failures = failures_path(run.table.path)
+        with WritingThread(writer, failures, run.monitor.finished) as writing:
+            for rows, loaded in _loaded_slices(run, slices):
+                computed, refusals = _embed_slice(run, rows, loaded)
+                writing.put(rows, computed, refusals)
+                n_sound += int((computed.status == SOUND).sum())
+                if refusals and run.options.stop_at_refusal:
+                    raise _refused(refusals[0])
+                stopped = run.monitor.should_stop()
+                if stopped:
+                    break
+        rate = n_sound / max(time.monotonic() - began, 1e-9)
+        writer.write_record({**run.record, "images_per_second": round(rate, 2)})
     finally:
-        try:
-            writing.finish()
-            rate = n_sound / max(time.monotonic() - began, 1e-9)
-            writer.write_record({**run.record, "images_per_second": round(rate, 2)})
-        finally:
-            writer.close()
-    return False
+        writer.close()
+    return stopped
+
+
+def _refused(refusal: Mapping[str, Any]) -> PictureRefused:
+    return PictureRefused(
+        f"refused {shown(refusal['id'])}: {refusal['code']} ({shown(refusal['message'])}); mend or "
+        "remove it, or let the run go on with --on-bad-image skip"
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,7 +252,8 @@ def _load(catalog: Catalog, row: int, transform: Callable[[Any], Any]) -> _Pictu
         return _Picture(None, bytes(32), *picture_stat(catalog.images_root, path), refused)
     seen = (file.sha256, file.size, file.mtime_ns)
     try:
-        return _Picture(transform(decode_picture(file.content)), *seen)
+        with refusing():
+            return _Picture(transform(decode_picture(file.content)), *seen)
     except Refused as refused:
         return _Picture(None, *seen, refused)
 
@@ -313,16 +327,23 @@ def _failure(row_id: str, picture: _Picture, refused: Refused) -> dict[str, Any]
     }
 
 
-def _report(run: _Run, before: np.ndarray, seconds: float, *, stopped: bool) -> Report:
+def _report(
+    run: _Run, before: np.ndarray, seconds: float, *, stopped: bool, relabelled: str | None
+) -> Report:
     plan, status = run.plan, _status_now(run.table)
-    notes = []
+    notes = [relabelled] if relabelled else []
     if plan.damaged:
         notes.append(f"{plan.damaged} rows did not fit their check sum and were to be done again")
     if plan.gone:
         notes.append(f"{plan.gone} pictures are no longer there; their rows are kept")
+    if plan.dropped:
+        notes.append(f"{plan.dropped} rows of pictures that are not listed any more are dropped")
     to_do = int((status == TO_DO).sum())
     if to_do and run.options.limit is not None and not stopped:
-        notes.append(f"{to_do} pictures are left to do: run again without --limit")
+        notes.append(
+            f"{to_do} pictures are left to do: run again without --limit (it is rounded up to "
+            f"whole batches of {plan.batch_size})"
+        )
     return Report(
         file=run.table.path,
         n_images=len(run.catalog),
@@ -330,6 +351,7 @@ def _report(run: _Run, before: np.ndarray, seconds: float, *, stopped: bool) -> 
         reused=int(((before == SOUND) & ~plan.to_do).sum()),
         refused=refusal_counts(status),
         to_do=to_do,
+        tried=int(((status != TO_DO) & plan.to_do).sum()),
         seconds=seconds,
         stopped=stopped and to_do > 0,
         realisation=plan.realisations[plan.realisation],

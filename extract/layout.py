@@ -5,8 +5,11 @@ All its bytes are on disk from then on, so that filling it needs no HDF5 and can
 
 from __future__ import annotations
 
+import glob
+import itertools
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +29,8 @@ from extract.embeddings_file import (
 )
 from extract.errors import EmbeddingsFileError
 from extract.strings_dataset import write_strings
+
+BLOCK_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +67,8 @@ def lay_out(
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        for left_behind in path.parent.glob(f".{path.name}.*.tmp"):
-            left_behind.unlink()  # by a run that was killed while it laid the file out
+        for left_behind in path.parent.glob(f".{glob.escape(path.stem)}.*.tmp"):
+            left_behind.unlink()  # by a run that was killed while it wrote the file or its labels
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
             _check_room(path, catalog, n_dims)
@@ -74,18 +79,18 @@ def lay_out(
             _sync_folder(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # h5py raises either
         raise EmbeddingsFileError(
-            f"cannot write {path}: {error.strerror or error}; "
+            f"cannot write {path}: {getattr(error, 'strerror', None) or error}; "
             "write elsewhere with --output FILE or --root DIR"
         ) from error
 
 
 def _check_room(path: Path, catalog: Catalog, n_dims: int) -> None:
     """Refuse a disk without room before HDF5 meets it: it would end in a segmentation fault."""
-    strings = (catalog.ids,) if catalog.paths is catalog.ids else (catalog.ids, catalog.paths)
-    names = sum(len(bytes_of(value)) + 8 for values in strings for value in values)
-    needed = len(catalog) * (n_dims * 4 + 64) + names + HEADER_BYTES
+    strings = [catalog.ids, catalog.paths, *catalog.columns.values()]
+    texts = sum(len(bytes_of(value)) + 8 for values in strings for value in values)
+    needed = len(catalog) * (n_dims * 4 + 64 + 4 * len(catalog.levels)) + texts + HEADER_BYTES
     free = shutil.disk_usage(path.parent).free
     if needed > free:
         raise EmbeddingsFileError(
@@ -117,11 +122,22 @@ def _write_whole(
         if carried is not None:
             for name, values in fields.items():
                 values[carried.new] = getattr(carried.table.rows, name)[carried.old]
-            for old, new in zip(carried.old, carried.new, strict=True):
-                vectors[new] = carried.table.rows.vectors[old]
+            for old, new, length in _blocks(carried, n_dims):
+                vectors[new : new + length] = carried.table.rows.vectors[old : old + length]
         for name, values in fields.items():
             dataset = _create_contiguous(file, name, values.dtype, values.shape, 0)
             dataset[...] = values
+
+
+def _blocks(carried: CarriedRows, n_dims: int) -> Iterator[tuple[int, int, int]]:
+    """Cut carried rows into runs that are neighbors in both files: old row, new row, length."""
+    longest = max(1, BLOCK_BYTES // (4 * n_dims))
+    breaks = (np.diff(carried.old) != 1) | (np.diff(carried.new) != 1)
+    edges = [0, *(np.flatnonzero(breaks) + 1).tolist(), len(carried.old)]
+    for begin, end in itertools.pairwise(edges):
+        for first in range(begin, end, longest):
+            length = min(longest, end - first)
+            yield int(carried.old[first]), int(carried.new[first]), length
 
 
 def _create_contiguous(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +63,10 @@ def list_manifest(
     if not manifest.is_file():
         raise UsageError(f"no manifest {manifest}: give a CSV file with --manifest FILE")
     root = images_dir or manifest.parent
+    if columns.label_separator is not None and columns.label is None:
+        raise UsageError("--label-separator cuts a column: name it with --label-column")
+    if columns.label_separator == "":
+        raise UsageError("--label-separator is empty: give what stands between levels, as ' >> '")
     if not root.is_dir():
         raise UsageError(f"no folder {root}: say where the pictures are with --images-dir DIR")
     header, rows = _read_table(manifest, columns)
@@ -99,8 +105,10 @@ def _read_table(manifest: Path, columns: ManifestColumns) -> tuple[list[str], li
         raise CatalogError(f"{manifest}, line {line}: not UTF-8; save it as UTF-8") from error
     if not text.strip():
         raise CatalogError(f"{manifest} is empty: it needs a header line and a row a picture")
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
+    reader = csv.reader(io.StringIO(text), strict=True)
     try:
+        delimiter = _delimiter(text)
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
         header = next(reader)
         _check_header(manifest, header, columns)
         rows = [(reader.line_num, row) for row in reader if row]
@@ -118,14 +126,16 @@ def _read_table(manifest: Path, columns: ManifestColumns) -> tuple[list[str], li
 
 def _delimiter(text: str) -> str:
     """Take the delimiter that cuts the header into most cells."""
-    first_line = text.split("\n", 1)[0]
+    first_line = io.StringIO(text, newline="").readline()
     return max(DELIMITERS, key=lambda d: len(next(csv.reader([first_line], delimiter=d), [])))
 
 
 def _check_header(manifest: Path, header: Sequence[str], columns: ManifestColumns) -> None:
+    if not any(header):
+        raise CatalogError(f"{manifest}: the first line is empty; it must name the columns")
     if len(header) > MAX_COLUMNS:
         raise CatalogError(f"{manifest}: {len(header)} columns; at most {MAX_COLUMNS} are read")
-    doubled = sorted({c for c in header if header.count(c) > 1})
+    doubled = sorted(column for column, count in Counter(header).items() if count > 1)
     if doubled:
         raise CatalogError(f"{manifest}: column {doubled[0]!r} stands twice in the header")
     for option, column in (
@@ -174,38 +184,53 @@ def _levels(
         return ()
     at = position[columns.label]
     cells = [_unbracketed(manifest, line, columns.label, row[at]) for line, row in rows]
-    if not any(cells):
+    if not any(cell.strip() for cell in cells):
         return ()
     if columns.label_separator is None:
-        return (Level.from_values(columns.label, [cell or None for cell in cells]),)
-    separator = columns.label_separator
-    trees = [
-        [part.strip() for part in cell.split(separator.strip() or separator)] for cell in cells
-    ]
-    trees = [tree if any(tree) else [] for tree in trees]
-    joint = f" {separator.strip()} " if separator.strip() else separator
-    depth = min(MAX_LEVELS, max(map(len, trees)))
+        return (Level.from_values(columns.label, [cell.strip() or None for cell in cells]),)
+    trees = [_parts(cell, columns.label_separator) for cell in cells]
+    depth = min(MAX_LEVELS, max(map(len, trees)))  # 0 where every first part is empty
     return tuple(
         Level.from_values(
             f"{columns.label}_{level}",
-            [joint.join(tree[:level]) if len(tree) >= level else None for tree in trees],
+            [
+                columns.label_separator.join(tree[:level]) if len(tree) >= level else None
+                for tree in trees
+            ],
         )
         for level in range(1, depth + 1)
     )
 
 
+def _parts(cell: str, separator: str) -> list[str]:
+    """Cut a label at its separator, as typed; from an empty part on there is no label."""
+    parts = [part.strip() for part in cell.split(separator)]
+    return list(itertools.takewhile(bool, parts))
+
+
 def _unbracketed(manifest: Path, line: int, column: str, cell: str) -> str:
     """Take the one string out of a JSON-like list; other cells stay as they are."""
-    cell = cell.strip()
-    if not (cell.startswith("[") and cell.endswith("]")):
+    bare = cell.strip()
+    if not (bare.startswith("[") and bare.endswith("]") and bare[1:].lstrip()[:1] in "\"']"):
         return cell
     try:
-        values = json.loads(cell)
+        values = json.loads(bare)
     except (ValueError, RecursionError):
-        return cell[1:-1].strip().strip("\"'")  # a list by its look, with quotes not escaped
+        return bare[1:-1].strip().strip("\"'")  # a list by its look, with quotes not escaped
     if len(values) > 1 or not all(isinstance(value, str) for value in values):
         raise CatalogError(
             f"{manifest}, line {line}: column {column!r} lists {len(values)} values; "
             "one label a picture is read"
         )
-    return values[0].strip() if values else ""
+    label = values[0] if values else ""
+    if not label.isprintable() and not _is_text(label):
+        raise CatalogError(f"{manifest}, line {line}: column {column!r} holds what is no text")
+    return label
+
+
+def _is_text(label: str) -> bool:
+    try:
+        label.encode()
+    except UnicodeEncodeError:  # JSON can spell half a character
+        return False
+    return True

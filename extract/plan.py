@@ -37,6 +37,8 @@ class Plan:
         How many rows of the file did not fit their check sum.
     gone : int
         Sound rows whose picture is not there any more; they are kept.
+    dropped : int
+        Rows of the file that the list of pictures does not name any more.
     """
 
     lay_out: bool
@@ -47,6 +49,7 @@ class Plan:
     to_reset: np.ndarray
     damaged: int = 0
     gone: int = 0
+    dropped: int = 0
 
     @property
     def batch_size(self) -> int:
@@ -106,20 +109,29 @@ def plan_run(
     sound = table.sound()[row]
     refused = (status != SOUND) & (status != TO_DO)
     recorded = np.stack([table.rows.size[row], table.rows.mtime_ns[row]], axis=1)
-    unchanged = (recorded == seen[known]).all(axis=1)
-    gone = sound & (seen[known, 0] < 0)
+    same_path = _same_paths(catalog, table, known, row)
+    unchanged = (recorded == seen[known]).all(axis=1) & same_path
+    gone = sound & (seen[known, 0] < 0) & same_path
+    # a permission may have been given since, which changes neither size nor mtime
+    refused &= status != Reason.PERMISSION
     kept = (sound & (unchanged | gone)) | (refused & unchanged & (not retry_failed))
     to_do = everything.copy()
     to_do[known[kept]] = False
     realisations, index = _with(table.provenance.realisations, realisation)
     damaged = int(((status == SOUND) & ~sound).sum())
     same_list = catalog.ids == table.ids and catalog.paths == table.paths
-    if same_list and len(realisations) == len(table.provenance.realisations):
+    new_way = len(realisations) > len(table.provenance.realisations) and bool(to_do.any())
+    counts = {
+        "damaged": damaged,
+        "gone": int(gone.sum()),
+        "dropped": len(table) - len(known),
+    }
+    if same_list and not new_way:
         stale = known[(status != TO_DO) & ~kept]
-        return Plan(False, None, realisations, index, to_do, stale, damaged, int(gone.sum()))
+        return Plan(False, None, realisations, index, to_do, stale, **counts)
     carried = CarriedRows(table, row[kept], known[kept])
     none = np.array([], int)
-    return Plan(True, carried, realisations, index, to_do, none, damaged, int(gone.sum()))
+    return Plan(True, carried, realisations, index, to_do, none, **counts)
 
 
 def _rows_of(catalog: Catalog, table: EmbeddingsTable) -> np.ndarray:
@@ -128,6 +140,16 @@ def _rows_of(catalog: Catalog, table: EmbeddingsTable) -> np.ndarray:
         return np.arange(len(catalog))
     rows = {row_id: i for i, row_id in enumerate(table.ids)}
     return np.array([rows.get(row_id, -1) for row_id in catalog.ids])
+
+
+def _same_paths(
+    catalog: Catalog, table: EmbeddingsTable, known: np.ndarray, row: np.ndarray
+) -> np.ndarray:
+    """Say which rows still name the same file: an id may have been given another picture."""
+    if catalog.paths == table.paths:
+        return np.ones(len(known), dtype=bool)
+    pairs = zip(known.tolist(), row.tolist(), strict=True)
+    return np.array([catalog.paths[new] == table.paths[old] for new, old in pairs], dtype=bool)
 
 
 def _with(

@@ -7,6 +7,7 @@ numbers can be checked before they are believed.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ import numpy as np
 
 from extract.catalog import bytes_of, text_of
 from extract.errors import EmbeddingsFileError
+
+NOT_THERE = "is not there"
 
 
 def write_strings(group: h5py.Group, values: Sequence[str]) -> None:
@@ -40,7 +43,7 @@ def read_strings(file: h5py.File, name: str, n_values: int | None = None) -> tup
         len(offsets) > 0
         and offsets[0] == 0
         and offsets[-1] == len(pool)
-        and not (np.diff(offsets) < 0).any()
+        and not (offsets[1:] < offsets[:-1]).any()
         and n_values in (None, len(offsets) - 1)
     )
     if not sound:
@@ -65,15 +68,38 @@ def plain_dataset(file: h5py.File, name: str, dtype: Any, n_axes: int) -> h5py.D
     return file[name]
 
 
-def _why_not_plain(file: h5py.File, name: str, dtype: np.dtype[Any], n_axes: int) -> str | None:
+def plain_group(file: h5py.File, name: str) -> h5py.Group | None:
+    """Open a group reached by hard links alone; None where there is none.
+
+    Raises
+    ------
+    EmbeddingsFileError
+    """
+    why = _why_not_reached(file, name)
+    if why == NOT_THERE:
+        return None
+    if why or not isinstance(file[name], h5py.Group):
+        what = why or "is not a group"
+        raise EmbeddingsFileError(f"{file.filename}: {name!r} {what}; this file is not read")
+    return file[name]
+
+
+def _why_not_reached(file: h5py.File, name: str) -> str | None:
     reached = ""
     for part in name.split("/"):
         reached = f"{reached}/{part}"
         link = file.get(reached, getlink=True)
         if link is None:
-            return "is not there"
+            return NOT_THERE
         if not isinstance(link, h5py.HardLink):
             return "is a link to elsewhere"
+    return None
+
+
+def _why_not_plain(file: h5py.File, name: str, dtype: np.dtype[Any], n_axes: int) -> str | None:
+    why = _why_not_reached(file, name)
+    if why:
+        return why
     dataset = file[name]
     if not isinstance(dataset, h5py.Dataset):
         return "is not a dataset"
@@ -82,7 +108,7 @@ def _why_not_plain(file: h5py.File, name: str, dtype: np.dtype[Any], n_axes: int
         return "is not stored as plain bytes in this file"
     if dataset.dtype != dtype or dataset.ndim != n_axes:
         return f"is {dataset.dtype} with {dataset.ndim} axes where {dtype} with {n_axes} is read"
-    start, size = dataset.id.get_offset(), dataset.size * dtype.itemsize
+    start, size = dataset.id.get_offset(), math.prod(dataset.shape) * dtype.itemsize
     if size and (start is None or start + size > Path(file.filename).stat().st_size):
         return "reaches past the end of the file"
     return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import sys
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +90,7 @@ def find_on_hub(repo: str, model: str) -> Path:
     for name in () if why else HUB_FILES:
         try:
             return Path(huggingface_hub.hf_hub_download(repo, name))
-        except huggingface_hub.errors.EntryNotFoundError:
+        except huggingface_hub.errors.RemoteEntryNotFoundError:
             why = f"{repo} has neither {' nor '.join(HUB_FILES)}"
         except Exception as error:  # noqa: BLE001 - the hub's client raises its HTTP library's own
             why = f"{type(error).__name__}: {error}".splitlines()[0]
@@ -130,7 +131,9 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
             return dict(load_file(path))
         import torch
 
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a pickle's protocol; what it holds is judged below
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise WeightsError(
             f"{path} cannot be read as weights ({type(error).__name__}); only .safetensors, or "
@@ -157,7 +160,8 @@ def in_order_of(model: torch.nn.Module, tensors: Mapping[str, Any]) -> dict[str,
 def fit(model: torch.nn.Module, tensors: Mapping[str, torch.Tensor], source: str) -> None:
     """Load tensors into a headless model: every key, every shape, all of it finite.
 
-    Tensors of the classifier that the model no longer has are ignored; nothing else is.
+    Tensors of the classifier that the model no longer has are ignored, and what timm's own
+    translation of an original checkpoint drops; nothing else is.
 
     Raises
     ------
@@ -192,7 +196,10 @@ def _remapped(
 ) -> dict[str, torch.Tensor]:
     """Let timm translate an original author's checkpoint, where its model has a translation."""
     translate = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
-    return dict(translate(dict(tensors), model)) if translate else dict(tensors)
+    try:
+        return dict(translate(dict(tensors), model)) if translate else dict(tensors)
+    except Exception:  # noqa: BLE001 - of another architecture: fit names the keys that differ
+        return dict(tensors)
 
 
 def _classifier_prefixes(model: torch.nn.Module) -> tuple[str, ...]:

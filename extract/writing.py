@@ -40,24 +40,28 @@ class WritingThread:
         self._thread = threading.Thread(target=self._run, name="write", daemon=True)
         self._thread.start()
 
+    def __enter__(self) -> WritingThread:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Wait until all that was handed over is durable, or dropped after an error."""
+        self._queue.put(None)
+        self._thread.join()
+        if kind is None:
+            self._raise()
+
     def put(self, rows: np.ndarray, computed: Rows, refusals: list[dict[str, Any]]) -> None:
         """Hand over one slice; an error of the writer is raised here."""
         self._raise()
         self._queue.put((rows, computed, refusals))
 
-    def finish(self) -> None:
-        """Wait until all that was handed over is durable."""
-        self._queue.put(None)
-        self._thread.join()
-        self._raise()
-
     def _raise(self) -> None:
+        # an error stays: a second fdatasync may succeed on pages that the first one lost
         if self._error is not None:
-            error, self._error = self._error, None
             raise EmbeddingsFileError(
-                f"cannot write the file any more: {error}; what was finished is kept, type the "
-                "same command again to go on"
-            ) from error
+                f"cannot write the file any more: {self._error}; what was finished is kept, type "
+                "the same command again to go on"
+            ) from self._error
 
     def _run(self) -> None:
         batches, last = 0, time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -14,6 +15,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from sklearn.metrics import adjusted_rand_score
 from small_catalogs import Run, draw_noise, make_shop, offline_environment, run_in
 
 from extract.embeddings_file import read_table
@@ -86,7 +88,7 @@ def assert_one_line(done: subprocess.CompletedProcess[str], code: int, *said: st
         ("extract --bogus", 2, ["--bogus", "--help"]),
         ("extract nonsense", 2, ["nonsense"]),
         ("extract show none.h5", 1, ["no embeddings file"]),
-        ("extract show products.csv", 1, ["not a readable embeddings file"]),
+        ("extract show products.csv", 1, ["not a readable embeddings file", "name another"]),
         ("extract demo photos", 2, ["not an empty folder"]),
         ("extract --root nowhere", 2, ["no folder nowhere"]),
         ("analyze --reduce umax", 2, ["no reduction 'umax'", "tsne"]),
@@ -94,7 +96,9 @@ def assert_one_line(done: subprocess.CompletedProcess[str], code: int, *said: st
         ("analyze --embeddings none.h5", 1, ["no embeddings file"]),
         ("analyze --root empty", 2, ["python -m extract"]),
         ("analyze", 2, ["embeddings files, say which", "--model"]),
-        ("analyze --model vgg16", 2, ["no embeddings of vgg16"]),
+        ("analyze --model vgg16", 2, ["no embeddings of vgg16", "efficientnet_lite0"]),
+        ("analyze --catalog nosuch", 2, ["no catalogue 'nosuch'", "photos, products, unsorted"]),
+        ("extract --manifest products.csv --label-separator >>", 2, ["--label-column"]),
         ("analyze --catalog unsorted", 2, ["--clusters"]),
         ("analyze --catalog unsorted --clusters 99", 2, ["99 clusters of 15"]),
         ("analyze --catalog unsorted --clusters 0", 2, ["0 clusters"]),
@@ -109,6 +113,57 @@ def test_what_cannot_be_done_is_one_clear_line(
 ) -> None:
     (stored_shop / "empty").mkdir(exist_ok=True)
     assert_one_line(run_in(stored_shop, *command.split()), code, *said)
+
+
+def test_assignments_are_a_table_with_a_name_a_column(stored_shop: Path) -> None:
+    said = json.loads(run_in(stored_shop, "analyze", "--catalog", "photos", "--json").stdout)
+    with (stored_shop / said["results"] / "assignments.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["id", "cluster", "class", "class_label"]
+    assert all(row["id"].startswith(row["class_label"] + "/") for row in rows)
+    right = sum(row["class"] == row["class_label"] for row in rows)
+    assert right / len(rows) == pytest.approx(said["scores"]["matched_accuracy"])
+    ari = adjusted_rand_score([r["class_label"] for r in rows], [r["cluster"] for r in rows])
+    assert ari == pytest.approx(said["scores"]["ari"], abs=1e-12)
+
+
+def test_a_seed_gives_the_same_numbers_on_any_number_of_threads(tmp_path: Path) -> None:
+    script = """
+import hashlib, numpy as np
+from analyze import cluster, reduce
+x = np.random.default_rng(0).normal(size=(600, 1280)).astype(np.float32)
+reduced = reduce(tuple(map(str, range(600))), x, "pca:0.99", 1)
+found = cluster(reduced, 20, 1)
+print(hashlib.sha256(reduced.coordinates.tobytes() + found.assignments.tobytes()).hexdigest())
+"""
+    said = set()
+    for n_threads in ("1", "2"):
+        threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), n_threads)
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            cwd=tmp_path,
+            env={**os.environ, **threads},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        said.add(done.stdout)
+    assert len(said) == 1
+
+
+def test_pictures_that_cannot_be_listed_are_not_replaced_by_the_demo(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file where the folder should be")
+    assert_one_line(run_in(tmp_path, "extract"), 2, "is not a folder")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_file_of_other_pictures_is_not_written_over(stored_shop: Path) -> None:
+    out = ("--output", "out.h5")
+    assert run_in(stored_shop, "extract", "--images", "photos", *out).returncode == 0
+    done = run_in(stored_shop, "extract", "--images", "flat", *out)
+    assert_one_line(done, 2, "out.h5", "photos", "flat", "--output")
+    done = run_in(stored_shop, "extract", "--images", "flat", "--output", "products.csv")
+    assert_one_line(done, 2, "must end in .h5")
 
 
 def test_another_root_under_a_taken_name_is_refused(stored_shop: Path) -> None:

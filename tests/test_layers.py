@@ -24,7 +24,8 @@ EXTRACT_ORDER = [
     {"commands", "__main__"},
 ]
 ANALYZE_ORDER = [
-    {"palette", "reduction", "agreement", "neighbors", "results"},
+    {"palette", "threads", "agreement", "results"},
+    {"reduction", "neighbors"},
     {"clustering", "reduction_cache", "plane", "figures", "run_record"},
     {"analysis"},
     {"commands", "__main__"},

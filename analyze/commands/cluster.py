@@ -12,6 +12,7 @@ from extract.workspace import Workspace
 
 if TYPE_CHECKING:
     from analyze.analysis import Analysis
+    from analyze.plane import Plane
 
 COMMAND = "python -m analyze"
 
@@ -76,14 +77,19 @@ def cluster(
 def _write(workspace: Workspace, analysis: Analysis, result: dict[str, Any], *, svg: bool) -> str:
     """Write tables and figures into a folder of their own; say which."""
     from analyze import results
+    from analyze.plane import plane
     from analyze.run_record import run_record
+
+    flat = plane(analysis.reduced)
+    if flat is None:
+        result["notes"].append("no map: the rows do not span a plane")
 
     with results.new_run(workspace.results, "analyze") as (folder, final):
         said = workspace.relative(final)
         record = run_record(cl.typed_command(COMMAND), analysis.embeddings)
         results.write_json(folder / "run.json", {**result, "results": said, **record})
         _write_assignments(folder / "assignments.csv", analysis)
-        _draw(folder, analysis, svg=svg)
+        _draw(folder, analysis, flat, svg=svg)
     return said
 
 
@@ -93,9 +99,13 @@ def _write_assignments(path: Path, analysis: Analysis) -> None:
     vectors, agreement = analysis.embeddings, analysis.agreement
     matched = agreement.cluster_to_class if agreement else {}
     labels = [level.values() for level in vectors.levels]
+    header = ["id", "cluster", "class"]
+    for names, kind in (([v.name for v in vectors.levels], "label"), (vectors.columns, "column")):
+        for name in names:  # a folder's level is called class too
+            header.append(name if name not in header else f"{name}_{kind}")
     results.write_csv(
         path,
-        ["id", "cluster", "class", *(level.name for level in vectors.levels), *vectors.columns],
+        header,
         (
             [
                 row_id,
@@ -111,17 +121,14 @@ def _write_assignments(path: Path, analysis: Analysis) -> None:
     )
 
 
-def _draw(folder: Path, analysis: Analysis, *, svg: bool) -> None:
+def _draw(folder: Path, analysis: Analysis, flat: Plane | None, *, svg: bool) -> None:
     from analyze import figures
-    from analyze.plane import plane
 
     title, subtitle = _headings(analysis)
     if analysis.agreement:
         drawn = figures.draw_confusion(analysis.agreement, title=title, subtitle=subtitle)
         figures.save(drawn, folder, "confusion", svg=svg)
-    flat = plane(analysis.reduced)
     if flat is None:
-        cl.log.info("no map: the rows do not span a plane")
         return
     agreement, level = analysis.agreement, analysis.level
     drawn = figures.draw_map(
@@ -141,8 +148,11 @@ def _headings(analysis: Analysis) -> tuple[str, str]:
     provenance, scores = analysis.embeddings.provenance, analysis.scores
     weights = ", random weights" if provenance.weights == "random" else ""
     title = f"{provenance.model}{weights} · {analysis.reduced.reduction}"
-    title += f" · k-means {analysis.clustering.n_clusters}"
+    title += f" · k-means {analysis.clustering.n_found}"
     parts = [f"{len(analysis.embeddings)} pictures"]
+    agreement = analysis.agreement
+    if agreement and agreement.n_labelled < len(analysis.embeddings):
+        parts.append(f"scores on the {agreement.n_labelled} labelled")
     if analysis.level:
         parts.append(f"level {analysis.level.name}")
     if scores["ari"] is not None:
@@ -158,8 +168,10 @@ def _text(analysis: Analysis, result: dict[str, Any]) -> str:
     lines = [result["file"], title, subtitle]
     scored = {name: value for name, value in analysis.scores.items() if value is not None}
     if scored:
-        lines.append("  ".join(f"{name} {value:.3f}" for name, value in scored.items()))
-    if analysis.agreement:
+        lines.append(
+            "  ".join(f"{name} {round(value, 3) + 0:.3f}" for name, value in scored.items())
+        )
+    if analysis.agreement and analysis.scores["ari"] is not None:
         rows = analysis.agreement.class_scores()
         width = min(60, max(len(shown(row.name)) for row in rows) + 2)
         lines.append(
@@ -180,6 +192,6 @@ def _text(analysis: Analysis, result: dict[str, Any]) -> str:
     if result["left_out"]:
         reasons = ", ".join(f"{n} {code}" for code, n in result["left_out_by_reason"].items())
         lines.append(f"left out: {reasons}")
-    lines += [f"note: {note}" for note in analysis.notes]
+    lines += [f"note: {note}" for note in result["notes"]]
     lines.append(f"results: {result['results']}")
     return "\n".join(lines)

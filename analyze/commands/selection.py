@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from extract.catalog import shown
 from extract.embeddings_file import read_provenance
 from extract.errors import EmbeddingsFileError, UsageError
-from extract.workspace import Workspace
+from extract.workspace import Workspace, file_name
 
 
 def choose_embeddings(
@@ -21,25 +22,32 @@ def choose_embeddings(
     """
     if embeddings is not None:
         return embeddings if embeddings.exists() else workspace.root / embeddings
-    stored = workspace.stored_embeddings(catalog)
+    stored = {path: _head(path) for path in workspace.stored_embeddings()}
     if not stored:
-        of = f" of catalogue {catalog!r}" if catalog else ""
-        raise UsageError(f"no embeddings{of} in {workspace.cache}: run python -m extract first")
-    fitting = [path for path in stored if model is None or _model_of(path) == model]
+        raise UsageError(f"no embeddings in {workspace.cache}: run python -m extract first")
+    folder = file_name(catalog) if catalog else None
+    fitting = {path: head for path, head in stored.items() if folder in (None, path.parent.name)}
     if not fitting:
-        have = ", ".join(sorted({_model_of(path) for path in stored}))
-        raise UsageError(
-            f"no embeddings of {model}: there are {have}; run python -m extract --model {model}"
-        )
+        have = ", ".join(sorted({path.parent.name for path in stored}))
+        raise UsageError(f"no catalogue {catalog!r} in {workspace.cache}: there are {have}")
+    if model is not None:
+        have = ", ".join(sorted({name for name, _ in fitting.values()}))
+        fitting = {path: head for path, head in fitting.items() if head[0] == model}
+        if not fitting:
+            raise UsageError(f"no embeddings of {model}: there are {have}; name one with --model")
     if len(fitting) > 1:
-        listed = ", ".join(workspace.relative(path) for path in fitting)
-        options = "--model NAME, --catalog NAME or --embeddings FILE"
+        listed = ", ".join(
+            f"{workspace.relative(path)} ({weights})" for path, (_, weights) in fitting.items()
+        )
+        options = "--embeddings FILE, --model NAME or --catalog NAME"
         raise UsageError(f"{len(fitting)} embeddings files, say which with {options}: {listed}")
-    return fitting[0]
+    return next(iter(fitting))
 
 
-def _model_of(path: Path) -> str:
+def _head(path: Path) -> tuple[str, str]:
+    """Give model and weights of a file, for choosing and listing."""
     try:
-        return read_provenance(path).model
+        provenance = read_provenance(path)
     except EmbeddingsFileError:
-        return "an unreadable file"
+        return "an unreadable file", "unreadable"
+    return shown(provenance.model), shown(provenance.weights)

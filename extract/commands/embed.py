@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from extract import command_line as cl
-from extract.errors import NothingEmbedded, UsageError
+from extract.errors import NoPictures, NothingEmbedded, UsageError
 from extract.monitor import Monitor
 from extract.workspace import Workspace
 
@@ -113,27 +114,26 @@ def _list_images(
 ) -> Catalog:
     """List the folder given; without one data/ if it holds pictures, else the demo."""
     from extract.catalog import list_folder
-    from extract.errors import CatalogError
 
     own = (workspace.cache, workspace.results)
     if images is not None:
         return list_folder(images, name=name, leave_out=own)
-    try:
-        listed = list_folder(workspace.data, name=name)
-        cl.log.info(f"pictures: {workspace.data} ({len(listed)})")
-        return listed
-    except (CatalogError, UsageError):
+    if workspace.data.exists():
+        with suppress(NoPictures):
+            listed = list_folder(workspace.data, name=name)
+            cl.log.info(f"no pictures given: taking those in {workspace.data}")
+            return listed
+    if workspace.demo.is_dir():
+        cl.log.info(f"no pictures given: taking the demo catalogue, {workspace.demo}")
+    else:
         from extract.commands.demo import draw_with_progress
 
-        if not workspace.demo.is_dir():
-            cl.log.info(
-                f"no pictures given and none in {workspace.data}: drawing the demo catalogue "
-                f"into {workspace.demo}"
-            )
-            draw_with_progress(workspace.demo, seed=0, quiet=quiet)
-        else:
-            cl.log.info(f"no pictures given: taking the demo catalogue, {workspace.demo}")
-        return list_folder(workspace.demo, name=name)
+        cl.log.info(
+            f"no pictures given and none in {workspace.data}: drawing the demo catalogue "
+            f"into {workspace.demo}"
+        )
+        draw_with_progress(workspace.demo, seed=0, quiet=quiet)
+    return list_folder(workspace.demo, name=name)
 
 
 def _embed(
@@ -152,8 +152,9 @@ def _embed(
     from extract.embeddings import Provenance
     from extract.extraction import extract_embeddings
 
-    if output is None:
-        check_root(workspace, catalog)
+    if output is not None and output.suffix != ".h5":
+        raise UsageError(f"--output {output} must end in .h5")
+    check_root(workspace, catalog, output)
     cl.log.debug(f"loading {model}")
     backbone = load_backbone(model, weights=weights, seed=seed, device=choose_device(device))
     provenance = Provenance(backbone.identity, ())
@@ -203,7 +204,9 @@ def _end(report: Report, result: dict[str, Any], as_json: bool, command: str) ->
         f"{result['file']}",
         f"{result['model']} ({result['weights']} weights), {report.n_images} pictures: "
         f"{report.embedded} embedded, {report.reused} reused, {n_refused} refused, "
-        f"{report.to_do} to do" + (f"; {rate:.1f} pictures/s" if rate else "; nothing new"),
+        f"{report.to_do} to do"
+        + (f"; {rate:.1f} pictures/s" if rate else "")
+        + ("" if report.tried else "; nothing new"),
     ]
     if n_refused:
         reasons = ", ".join(f"{count} {code}" for code, count in report.refused.items())

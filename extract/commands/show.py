@@ -30,12 +30,16 @@ def show(
     path = file if file.exists() else workspace.root / file
     table = read_table(path)
     refusals = read_refusals(table)
+    counts = table.counts()
+    proven = int(table.sound().sum())
+    if proven < counts["sound"]:
+        counts |= {"sound": proven, "damaged": counts["sound"] - proven}
     result = {
         "file": workspace.relative(path),
         "identity": dict(table.provenance.identity),
         "realisations": [dict(r) for r in table.provenance.realisations],
         "record": dict(table.provenance.record),
-        "counts": table.counts(),
+        "counts": counts,
         "n_images": len(table),
         "n_dims": table.n_dims,
         "refused": refusals,
@@ -50,13 +54,14 @@ def _text(result: dict[str, Any], refusals: list[dict[str, Any]]) -> str:
     refused = ", ".join(f"{n} {code}" for code, n in counts["refused"].items()) or "none"
     lines = [
         f"{result['file']}: {result['n_images']} rows of {result['n_dims']} numbers",
-        f"sound {counts['sound']}, to do {counts['to_do']}, refused: {refused}",
+        f"sound {counts['sound']}, to do {counts['to_do']}, refused: {refused}"
+        + (f", damaged {counts['damaged']}" if "damaged" in counts else ""),
     ]
     for part in ("identity", "record"):
         lines.append(f"{part}:")
-        lines += [f"  {k}: {_plain(v)}" for k, v in result[part].items()]
+        lines += [shown(f"  {k}: {_plain(v)}") for k, v in result[part].items()]
     lines.append("realisations:")
-    lines += [f"  {i}: {_plain(r)}" for i, r in enumerate(result["realisations"])]
+    lines += [shown(f"  {i}: {_plain(r)}") for i, r in enumerate(result["realisations"])]
     if refusals:
         lines.append("refused pictures:")
         lines += [

@@ -72,7 +72,7 @@ def test_one_nn_accuracy_is_of_the_vectors_whatever_the_reduction(
     overlapping: Planted, embeddings_of: Embed
 ) -> None:
     vectors, labels = overlapping
-    expected, _ = one_nn_accuracy(vectors, labels)
+    expected = one_nn_accuracy(vectors, labels).accuracy
     for reduction in ("none", "pca:1"):
         analysis = analyze_embeddings(embeddings_of(vectors, labels), reduction=reduction)
         assert analysis.scores["one_nn_accuracy"] == expected
@@ -202,7 +202,9 @@ def test_rows_without_a_label_are_clustered_but_not_scored(
     kept = np.arange(200) % 4 != 0
     assert len(assignments) == 200
     assert analysis.scores["ari"] == adjusted_rand_score(classes[kept], assignments[kept])
-    assert analysis.scores["one_nn_accuracy"] == one_nn_accuracy(vectors[kept], classes[kept])[0]
+    assert (
+        analysis.scores["one_nn_accuracy"] == one_nn_accuracy(vectors[kept], classes[kept]).accuracy
+    )
     assert analysis.to_json()["n_labelled"] == 150
     assert noted(analysis, "150 rows with a label")
 

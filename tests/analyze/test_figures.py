@@ -15,7 +15,7 @@ from matplotlib.text import Annotation
 from PIL import Image
 
 from analyze.agreement import Agreement, agree
-from analyze.figures import draw_confusion, draw_map, figure_text, save
+from analyze.figures import axis_labels, draw_confusion, draw_map, figure_text, save
 from analyze.palette import MUTED, UNMATCHED, class_style, style_of
 
 LABELS = np.repeat([0, 1, 2], [6, 5, 4])
@@ -228,9 +228,35 @@ def test_a_long_legend_ends_in_a_count() -> None:
         subtitle="",
     )
     texts = legend_of(figure)
-    assert texts[:19] == list(names[:19])
-    assert texts[19].endswith("and 10 more")
-    assert len(texts) == 20
+    assert texts[:20] == list(names[:20])
+    assert texts[20:] == ["and 10 smaller classes"]
+
+
+def test_a_long_legend_names_the_largest_and_those_without_label() -> None:
+    names = tuple(f"class {i:02}" for i in range(30))
+    labels = [*names, *["class 27"] * 9, None]
+    figure = draw_map(
+        np.random.default_rng(0).normal(size=(40, 2)),
+        ("x", "y"),
+        labels=labels,
+        categories=names,
+        assignments=np.zeros(40, int),
+        cluster_to_class={0: "class 27"},
+        title="",
+        subtitle="",
+    )
+    texts = legend_of(figure)
+    assert {"class 27", "no label"} <= set(texts)
+    assert texts[-1] == "and 10 smaller classes"
+
+
+def test_axis_labels_stay_different_when_they_are_cut() -> None:
+    names = [f"a long name of class {i} that goes on and on for ever" for i in range(12)]
+    short = axis_labels(names, 20)
+    assert len(set(short)) == 12
+    assert max(map(len, short)) < len(names[0])
+    assert axis_labels(["Home >> Furnishing >> Curtains"], 20)[0].endswith("Curtains")
+    assert axis_labels(["$x$"], 20) == [r"\$x\$"]
 
 
 # the confusion matrix

@@ -62,11 +62,22 @@ def test_a_step_that_cannot_be_read_is_named(text: str) -> None:
         parse_steps(f"l2,{text}")
 
 
-@pytest.mark.parametrize("text", ["umap", "", "l2,,tsne", "none,l2", "PCA:50"])
+@pytest.mark.parametrize("text", ["umap", "", "l2,,tsne", "PCA:50"])
 def test_an_unknown_reduction_names_the_choices(text: str) -> None:
     with pytest.raises(UsageError) as refused:
         parse_steps(text)
     assert all(choice in str(refused.value) for choice in ("none", *REDUCTIONS))
+
+
+def test_none_stands_alone() -> None:
+    with pytest.raises(UsageError, match="none stands alone"):
+        parse_steps("none,l2")
+
+
+def test_a_share_of_one_is_not_taken_for_one_component() -> None:
+    with pytest.raises(UsageError, match=r"1\.0 could be a share or a number"):
+        parse_steps("pca:1.0")
+    assert parse_steps("pca:1")[0].parameters == {"n_components": 1}
 
 
 def test_none_gives_the_vectors_unchanged(overlapping: Planted) -> None:
@@ -202,7 +213,7 @@ def test_another_seed_gives_another_random_map(separated: Planted) -> None:
     assert not np.allclose(first, second)
 
 
-@pytest.mark.parametrize("n_rows", [2, 3, 4, 5, 20])
+@pytest.mark.parametrize("n_rows", [4, 5, 20])
 def test_a_perplexity_too_high_is_lowered_and_said(
     n_rows: int, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -213,6 +224,14 @@ def test_a_perplexity_too_high_is_lowered_and_said(
     assert used["perplexity"] < n_rows
     assert [note for note in result.notes if "perplexity 30 lowered" in note]
     assert caplog.messages == [], "the library lowers it once more, so what is reported is wrong"
+
+
+@pytest.mark.parametrize("n_rows", [2, 3])
+def test_tsne_of_too_few_rows_is_left_out_and_said(n_rows: int) -> None:
+    vectors = np.random.default_rng(0).normal(size=(n_rows, 8)).astype(np.float32)
+    result = reduced(vectors, "tsne")
+    assert (result.coordinates == vectors).all()
+    assert result.notes == (f"tsne: {n_rows} rows are too few, it is left out",)
 
 
 def test_tsne_of_one_column_is_drawn_and_said() -> None:

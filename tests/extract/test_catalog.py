@@ -76,9 +76,11 @@ def test_linked_folders_are_not_followed_and_that_is_said(tmp_path: Path) -> Non
     touch(tmp_path / "shop", "1.jpg")
     (tmp_path / "shop" / "more").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "shop" / "loop").symlink_to(tmp_path / "shop")
+    (tmp_path / "shop" / "itself").symlink_to("itself")
+    (tmp_path / "shop" / "nowhere").symlink_to("nothing")
     listed = list_folder(tmp_path / "shop")
     assert listed.ids == ("1.jpg",)
-    assert listed.notes == ("2 linked folders (give them with --images) passed over",)
+    assert listed.notes == ("4 links (give a linked folder with --images) passed over",)
 
 
 def test_fingerprint_depends_on_ids_alone(tmp_path: Path) -> None:
@@ -116,3 +118,20 @@ def test_level_codes_and_values_are_inverse() -> None:
     assert level.take(np.array([3, 1])).values() == ("b", None)
     with pytest.raises(ValueError, match="codes"):
         Level("class", ("a",), np.array([1], dtype=np.int32))
+
+
+def test_deep_folders_are_listed(tmp_path: Path) -> None:
+    top = folder = tmp_path / "top"
+    folder.mkdir()
+    for _ in range(1_200):
+        folder = folder / "d"
+        folder.mkdir()
+    (folder / "1.jpg").touch()
+    try:
+        assert len(list_folder(top)) == 1
+    finally:
+        while folder != top:  # shutil.rmtree would meet the recursion limit
+            for path in folder.iterdir():
+                path.unlink()
+            folder.rmdir()
+            folder = folder.parent

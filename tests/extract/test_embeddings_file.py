@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -141,14 +142,28 @@ def test_rows_are_carried_into_a_new_file_with_their_ids(path: Path, catalog: Ca
     assert (table.rows.vectors[new] == rows.vectors).all()
 
 
-def test_failed_layout_leaves_the_old_file_and_nothing_else(path: Path, catalog: Catalog) -> None:
+@pytest.mark.parametrize("error", [OSError(28, "No space left"), RuntimeError("unable to extend")])
+def test_failed_layout_leaves_the_old_file_and_nothing_else(
+    path: Path, catalog: Catalog, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     fill(path, [0, 1, 2, 3])
     before = path.read_bytes()
-    provenance = Provenance({"backbone": "tiny"}, ({},), {"too long": "x" * 10_000})
-    with pytest.raises(EmbeddingsFileError, match="record"):
-        lay_out(path, catalog, provenance, 6)
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("extract.layout.write_strings", fail)
+    with pytest.raises(EmbeddingsFileError, match="--output"):
+        lay_out(path, catalog, read_provenance(path), 6)
     assert path.read_bytes() == before
     assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_a_record_too_long_is_shortened_and_stops_nothing(path: Path, catalog: Catalog) -> None:
+    record = {"model": "tiny", "command": "詰" * 2_000, "images_root": "/shop"}
+    lay_out(path, catalog, Provenance({"backbone": "tiny"}, ({},), record), 6)
+    kept = read_provenance(path).record
+    assert kept == {"model": "tiny", "command": None, "images_root": "/shop"}
 
 
 def test_a_disk_without_room_is_refused_with_both_numbers(
@@ -231,6 +246,23 @@ def _other_identity(file: h5py.File, _elsewhere: Path) -> None:
     file.attrs["identity"] = '{"backbone":"other"}'
 
 
+def _wide_hash(file: h5py.File, _elsewhere: Path) -> None:
+    del file["content_sha256"]
+    file["content_sha256"] = np.zeros((4, 16), np.uint8)
+
+
+def _realisations_are_a_number(file: h5py.File, _elsewhere: Path) -> None:
+    file.attrs["realisations"] = "5"
+
+
+def _version_is_a_list(file: h5py.File, _elsewhere: Path) -> None:
+    file.attrs["format_version"] = [1, 1]
+
+
+def _overflowing_offsets(file: h5py.File, _elsewhere: Path) -> None:
+    file["ids/offsets"][1:4] = [2**63 - 1, -(2**63), -1]
+
+
 def _later_version(file: h5py.File, _elsewhere: Path) -> None:
     file.attrs["format_version"] = 2
 
@@ -249,6 +281,10 @@ HOSTILE = [
     _falling_offsets,
     _other_ids,
     _other_identity,
+    _wide_hash,
+    _realisations_are_a_number,
+    _version_is_a_list,
+    _overflowing_offsets,
     _later_version,
 ]
 
@@ -302,3 +338,67 @@ def test_read_embeddings_joins_rows_with_their_labels(path: Path, catalog: Catal
     assert vectors.levels[0].values() == tuple(catalog.levels[0].values()[i] for i in (0, 2, 3))
     assert vectors.columns["name/unit"] == ("NA", "=1", "\u2028")
     assert vectors.left_out == {"to_do": 1}
+
+
+@pytest.mark.parametrize("group", ["levels", "columns", "levels/0", "levels/0/codes"])
+def test_hostile_labels_are_refused_before_a_link_is_followed(
+    path: Path, catalog: Catalog, tmp_path: Path, group: str
+) -> None:
+    labels = labels_path(path)
+    write_labels(labels, catalog)
+    os.mkfifo(tmp_path / "pipe")  # opening it would wait for ever
+    with h5py.File(labels, "r+") as file:
+        del file[group]
+        file[group] = h5py.ExternalLink(str(tmp_path / "pipe"), "/")
+    with pytest.raises(EmbeddingsFileError, match="link to elsewhere"):
+        read_labels(labels, catalog.fingerprint, len(catalog))
+
+
+def test_carried_rows_are_copied_in_runs_whatever_moved(path: Path, catalog: Catalog) -> None:
+    rows = fill(path, [0, 1, 2, 3])
+    old = read_table(path)
+    ids = (*catalog.ids[:1], "a/11.jpg", *catalog.ids[1:])
+    ids = tuple(sorted(ids, key=bytes_of))
+    new = np.array([ids.index(i) for i in old.ids])
+    lay_out(
+        path,
+        Catalog("shop", catalog.images_root, ids, ids),
+        old.provenance,
+        6,
+        CarriedRows(old, np.arange(4), new),
+    )
+    assert (read_table(path).rows.vectors[new] == rows.vectors).all()
+    assert read_table(path).sound().sum() == 4
+
+
+def test_status_is_written_only_after_rows_are_durable(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = read_table(path)
+    calls: list[str] = []
+    place = {offset: name for name, offset in table.offsets.items()}
+    pwrite, fdatasync = os.pwrite, os.fdatasync
+
+    def spied_pwrite(file: int, data: bytes, offset: int) -> int:
+        calls.append(place[offset])
+        return pwrite(file, data, offset)
+
+    def spied_fdatasync(file: int) -> None:
+        calls.append("fdatasync")
+        fdatasync(file)
+
+    monkeypatch.setattr("os.pwrite", spied_pwrite)
+    monkeypatch.setattr("os.fdatasync", spied_fdatasync)
+    writer = RowWriter(table)
+    writer.write(np.array([0, 1]), some_rows(table.ids[:2]))
+    writer.sync()
+    writer.close()
+    assert set(calls[:6]) == {
+        "embeddings",
+        "row_crc32",
+        "content_sha256",
+        "size",
+        "mtime_ns",
+        "realisation",
+    }
+    assert calls[6:] == ["fdatasync", "status", "fdatasync"]

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from small_catalogs import draw_noise, tiny_backbone
 
 from extract.backbones import Backbone
@@ -170,7 +171,9 @@ def test_stop_at_the_first_refusal_keeps_what_is_finished(
     (pictures / "hats" / "3.png").write_bytes(b"broken")
     with pytest.raises(PictureRefused, match=r"hats/3\.png: unidentified"):
         extract(pictures, backbone, tmp_path / "x.h5", Options(4, 1, stop_at_refusal=True))
-    assert 8 <= len(read_embeddings(tmp_path / "x.h5")) < 20
+    assert len(read_embeddings(tmp_path / "x.h5")) == 11  # three slices of four, less the one
+    with pytest.raises(PictureRefused, match=r"hats/3\.png"):
+        extract(pictures, backbone, tmp_path / "x.h5", Options(4, 1, stop_at_refusal=True))
 
 
 def test_grown_catalogue_computes_only_what_is_new(
@@ -295,3 +298,87 @@ def test_unwritable_place_is_refused_before_the_first_picture(
     with pytest.raises(EmbeddingsFileError, match="--output"):
         extract(pictures, counting, tmp_path / "file" / "x.h5")  # type: ignore[arg-type]
     assert counting.batches == 0
+
+
+def test_a_lost_write_stays_an_error_and_its_rows_stay_to_do(
+    pictures: Path, backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel reports lost pages once; a later fdatasync succeeds and proves nothing."""
+    path = tmp_path / "x.h5"
+    extract(pictures, backbone, path, Options(4, 1, limit=4))
+    fdatasync, calls = os.fdatasync, 0
+
+    def fail_once(file: int) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 2:  # the first is the reset's
+            raise OSError(5, "Input/output error")
+        fdatasync(file)
+
+    monkeypatch.setattr("os.fdatasync", fail_once)
+    monkeypatch.setattr("extract.writing.SYNC_BATCHES", 1)
+    with pytest.raises(EmbeddingsFileError, match="Input/output error"):
+        extract(pictures, backbone, path)
+    monkeypatch.undo()
+    assert read_table(path).counts() == {"sound": 4, "to_do": 17, "refused": {}}
+    assert extract(pictures, backbone, path).embedded == 17
+
+
+def test_an_id_that_moves_to_another_picture_gets_its_vector(
+    tmp_path: Path, backbone: Backbone
+) -> None:
+    for i in (1, 2):
+        draw_noise(tmp_path / f"{i}.bmp", i)
+        os.utime(tmp_path / f"{i}.bmp", ns=(0, 0))  # as an archive unpacks them
+    path = tmp_path / "cache" / "x.h5"
+    for names in (("1.bmp", "1.bmp"), ("1.bmp", "2.bmp")):
+        catalog = Catalog("shop", tmp_path.resolve(), ("sku1", "sku2"), names)
+        extract_embeddings(catalog, backbone, path, options=FOUR)
+    expected = alone(backbone, tmp_path / "2.bmp")
+    np.testing.assert_allclose(read_embeddings(path).vectors[1], expected, atol=1e-6)
+
+
+def test_other_options_on_a_finished_file_change_nothing(
+    pictures: Path, backbone: Backbone, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.h5"
+    extract(pictures, backbone, path)
+    before = path.read_bytes()
+    extract(pictures, backbone, path, Options(batch_size=2, threads=1))
+    assert path.read_bytes() == before
+
+
+def test_a_transform_that_fails_refuses_its_picture_alone(
+    pictures: Path, backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transform = backbone.preprocessing.transform()
+
+    def fail_on_square(picture: Image.Image) -> torch.Tensor:
+        if picture.size == (50, 50):
+            raise ValueError("square")
+        return transform(picture)
+
+    draw_noise(pictures / "cups" / "1.png", 5, (50, 50))
+    monkeypatch.setattr("extract.backbones.Preprocessing.transform", lambda _: fail_on_square)
+    report = extract(pictures, backbone, tmp_path / "x.h5")
+    assert (report.embedded, dict(report.refused)) == (20, {"corrupt": 1})
+
+
+def test_options_below_one_are_refused() -> None:
+    for name in ("batch_size", "threads", "workers", "limit"):
+        with pytest.raises(ValueError, match=f"{name} must be 1 or more"):
+            Options(**{name: 0})
+
+
+def test_rows_that_are_dropped_and_labels_that_change_are_said(
+    pictures: Path, backbone: Backbone, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.h5"
+    catalog = list_folder(pictures)
+    assert extract(pictures, backbone, path).notes == ()
+    bare = Catalog(catalog.name, catalog.images_root, catalog.ids, catalog.paths)
+    notes = extract_embeddings(bare, backbone, path, options=FOUR).notes
+    assert notes == ("labels and columns are written anew (levels none; before: class)",)
+    shutil.rmtree(pictures / "cups")
+    notes = extract(pictures, backbone, path).notes
+    assert notes == ("7 rows of pictures that are not listed any more are dropped",)

@@ -62,8 +62,39 @@ def test_delimiters_and_byte_order_mark_are_understood(tmp_path: Path, delimiter
 
 def test_bracketed_cell_with_bare_quotes_is_still_one_label(tmp_path: Path) -> None:
     path = write(tmp_path, 'image;kind\n1.jpg;"[""Screens >> 15"" wide""]"\n')
-    listed = list_manifest(path, ManifestColumns(label="kind", label_separator=">>"))
+    listed = list_manifest(path, ManifestColumns(label="kind", label_separator=" >> "))
     assert listed.levels[1].values() == ('Screens >> 15" wide',)
+
+
+@pytest.mark.parametrize(
+    ("cell", "separator", "levels"),
+    [
+        ("Clothes - T-shirts", " - ", ["Clothes", "Clothes - T-shirts"]),
+        ("Audio/Video / Cables", " / ", ["Audio/Video", "Audio/Video / Cables"]),
+        ("a>>b", ">>", ["a", "a>>b"]),
+        ("a >> ", " >> ", ["a"]),
+        ("a >>  >> c", " >> ", ["a"]),
+        (" >> b", " >> ", []),
+        ("[Sale] Mugs [new]", " >> ", ["[Sale] Mugs [new]"]),
+    ],
+)
+def test_separator_is_taken_as_typed(
+    tmp_path: Path, cell: str, separator: str, levels: list[str]
+) -> None:
+    path = write(tmp_path, f"image,kind\n1.jpg,{cell}\n2.jpg,other\n")
+    listed = list_manifest(path, ManifestColumns(label="kind", label_separator=separator))
+    assert [v.values()[0] for v in listed.levels if v.values()[0] is not None] == levels
+
+
+def test_empty_separator_is_wrong_usage(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--label-separator"):
+        list_manifest(write(tmp_path, TREE), ManifestColumns(label="brand", label_separator=""))
+
+
+def test_line_ends_of_every_kind_are_read(tmp_path: Path) -> None:
+    for end in ("\n", "\r\n", "\r"):
+        path = write(tmp_path, f"image,kind{end}1.jpg,cup{end}")
+        assert list_manifest(path, ManifestColumns(label="kind")).ids == ("1.jpg",)
 
 
 @pytest.mark.parametrize(
@@ -78,6 +109,8 @@ def test_bracketed_cell_with_bare_quotes_is_still_one_label(tmp_path: Path) -> N
         ("", "is empty"),
         ("image\n", "no rows"),
         ('image,kind\n1.jpg,"open\n', "line"),
+        ("image," + "x" * 200_000 + "\n1.jpg,2\n", "line"),
+        ('image,kind\n1.jpg,"[""\\ud800""]"\n', "line 2: column 'kind' holds what is no text"),
         ('image,kind\n1.jpg,"[""a"",""b""]"\n', "line 2: column 'kind' lists 2 values"),
     ],
 )

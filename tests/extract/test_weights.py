@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -135,20 +136,28 @@ def test_checkpoint_of_another_shape_is_refused_with_its_keys(
         fit(headless, wild, "file")
 
 
+def test_checkpoint_of_another_family_is_refused_with_its_keys(tmp_path: Path) -> None:
+    """timm's own translation of ConvNeXt checkpoints expects keys that others do not have."""
+    torch.save(timm.create_model("resnet18").state_dict(), tmp_path / "resnet.pth")
+    with pytest.raises(WeightsError, match=r"resnet\.pth does not fit the model: it lacks stem"):
+        load_backbone("convnext_base", weights=str(tmp_path / "resnet.pth"))
+
+
+MARKER = Path(tempfile.mkdtemp()) / "was-here"
+
+
 class Malicious:
     def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
-        return os.system, ("touch /tmp/sosie-was-here",)
+        return os.system, (f"touch {MARKER}",)
 
 
 def test_pickles_are_not_run(tmp_path: Path) -> None:
-    marker = Path("/tmp/sosie-was-here")
-    marker.unlink(missing_ok=True)
     (tmp_path / "w.pth").write_bytes(pickle.dumps(Malicious()))
     torch.save({"x": Malicious()}, tmp_path / "v.pth")
     for name in ("w.pth", "v.pth"):
         with pytest.raises(WeightsError, match="pickle"):
             read_tensors(tmp_path / name)
-    assert not marker.exists()
+    assert not MARKER.exists()
 
 
 def test_what_holds_no_tensors_is_refused(tmp_path: Path) -> None:
