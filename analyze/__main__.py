@@ -3,7 +3,7 @@
 from analyze.commands import cluster
 from extract.command_line import new_app, run
 
-app = new_app("Turn a file of vectors into answers.")
+app = new_app()
 app.callback()(cluster.cluster)
 
 

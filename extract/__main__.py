@@ -3,7 +3,7 @@
 from extract.command_line import new_app, run
 from extract.commands import demo, embed, models, show
 
-app = new_app("Turn a folder or a manifest of pictures into one file of vectors.")
+app = new_app()
 app.callback()(embed.embed)
 app.command("models")(models.models)
 app.command("show")(show.show)

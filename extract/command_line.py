@@ -29,7 +29,7 @@ RootOption = Annotated[
     typer.Option("--root", metavar="DIR", help="Workspace; else SOSIE_ROOT, else here."),
 ]
 SeedOption = Annotated[
-    int, typer.Option("--seed", min=0, max=2**32 - 1, help="Where chance plays.")
+    int, typer.Option("--seed", metavar="N", min=0, max=2**32 - 1, help="Where chance plays.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 VerboseOption = Annotated[
@@ -41,10 +41,9 @@ CatalogOption = Annotated[
 ]
 
 
-def new_app(summary: str) -> typer.Typer:
+def new_app() -> typer.Typer:
     """Make a command group that runs its default action when no sub-command is named."""
     return typer.Typer(
-        help=summary,
         add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,

@@ -99,3 +99,21 @@ def test_random_weights_are_named_wherever_their_numbers_stand(
             "python -m extract --images photos --model convnext_base --weights random --limit 8"
         ].stdout
     )
+
+
+def test_benchmark_of_seeds_runs(
+    shop: Path, followed: dict[str, subprocess.CompletedProcess[str]]
+) -> None:
+    assert followed
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "tests.benchmarks", "seeds"),
+            *(shop / "cache/embeddings/photos").glob("efficientnet_lite0-????????.h5"),
+            *("--seeds", "2", "--reduce", "none"),
+        ],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "ARI" in done.stdout

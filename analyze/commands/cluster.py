@@ -30,7 +30,9 @@ def cluster(
     embeddings: Annotated[
         Path | None, typer.Option(metavar="FILE", help="An embeddings file.")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="The stored file of this backbone.")] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The stored file of this backbone.")
+    ] = None,
     catalog: cl.CatalogOption = None,
     level: Annotated[
         str | None, typer.Option(metavar="NAME|N", help="Level of labels; default the first.")

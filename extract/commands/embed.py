@@ -23,9 +23,9 @@ COMMAND = "python -m extract"
 
 def embed(
     context: typer.Context,
-    model: Annotated[str, typer.Option(help="A name of the table: python -m extract models.")] = (
-        "efficientnet_lite0"
-    ),
+    model: Annotated[
+        str, typer.Option(metavar="NAME", help="A name of the table: python -m extract models.")
+    ] = ("efficientnet_lite0"),
     images: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Folder of pictures; sub-folders are classes."),
@@ -33,11 +33,18 @@ def embed(
     manifest: Annotated[
         Path | None, typer.Option(metavar="CSV", help="Table of pictures, a row each.")
     ] = None,
-    image_column: Annotated[str, typer.Option(help="The manifest's column of paths.")] = "image",
-    id_column: Annotated[str | None, typer.Option(help="Column of unique ids.")] = None,
-    label_column: Annotated[str | None, typer.Option(help="Column of classes.")] = None,
+    image_column: Annotated[
+        str, typer.Option(metavar="COLUMN", help="The manifest's column of paths.")
+    ] = "image",
+    id_column: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Column of unique ids.")
+    ] = None,
+    label_column: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Column of classes.")
+    ] = None,
     label_separator: Annotated[
-        str | None, typer.Option(help="Between the levels of a label, such as ' >> '.")
+        str | None,
+        typer.Option(metavar="TEXT", help="Between the levels of a label, such as ' >> '."),
     ] = None,
     images_dir: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where the manifest's pictures are.")
@@ -47,20 +54,27 @@ def embed(
         str, typer.Option(metavar="pretrained|random|FILE", help="random is drawn from --seed.")
     ] = "pretrained",
     seed: cl.SeedOption = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    device: Annotated[
+        str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")
+    ] = "auto",
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Default: the file's, or 8.")
+        int | None, typer.Option(metavar="N", min=1, help="Default: the file's, or 8.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Decoding threads.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Decoding threads.")
+    ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="At most so many new pictures, in whole batches.")
+        int | None,
+        typer.Option(metavar="N", min=1, help="At most so many new pictures, in whole batches."),
     ] = None,
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write there.")] = None,
     restart: Annotated[bool, typer.Option("--restart", help="Compute every row again.")] = False,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try refused pictures again.")
     ] = False,
-    on_bad_image: Annotated[Literal["skip", "stop"], typer.Option()] = "skip",
+    on_bad_image: Annotated[
+        Literal["skip", "stop"], typer.Option(help="What a broken picture does to the run.")
+    ] = "skip",
     root: cl.RootOption = None,
     as_json: cl.JsonOption = False,
     verbose: cl.VerboseOption = 0,

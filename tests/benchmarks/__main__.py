@@ -1,0 +1,19 @@
+"""What is measured by hand: ``python -m tests.benchmarks NAME``; see README.md beside this."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from tests.benchmarks import seeds
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
+    commands = parser.add_subparsers(required=True, metavar="NAME")
+    spread = commands.add_parser("seeds", help="ARI over seeds, by reduction, of a stored file")
+    spread.add_argument("embeddings", type=Path)
+    spread.add_argument("--reduce", action="append", dest="reductions")
+    spread.add_argument("--seeds", type=int, default=50)
+    spread.set_defaults(measure=seeds.measure)
+    words = vars(parser.parse_args())
+    words.pop("measure")(**words)
