@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import platform
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from extract.embeddings import EmbeddingSet, sha256_of
+from extract.realisation import versions_of
 
 PACKAGES = ("sosie", "numpy", "scipy", "scikit-learn", "openTSNE", "matplotlib", "seaborn", "h5py")
 
@@ -17,17 +17,10 @@ def run_record(command: str, embeddings: EmbeddingSet) -> dict[str, Any]:
     return {
         "command": command,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {"python": platform.python_version()} | {p: _version(p) for p in PACKAGES},
+        "versions": {"python": platform.python_version(), **versions_of(PACKAGES)},
         "inputs": {
             "identity_sha256": embeddings.provenance.identity_sha256,
             "embeddings_sha256": embeddings.fingerprint,
             "labels_sha256": sha256_of([[v.name, v.values()] for v in embeddings.levels]),
         },
     }
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "unknown"

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +13,7 @@ import numpy as np
 
 from extract.backbones import Backbone
 from extract.catalog import Catalog, shown
-from extract.decoding import decode_picture, picture_stat, read_picture, refusing
+from extract.decoding import picture_stat
 from extract.embeddings import Provenance, row_crc32
 from extract.embeddings_file import EmbeddingsTable, Rows, blank_fields, read_table
 from extract.errors import EmbeddingsFileError, PictureRefused
@@ -23,6 +21,7 @@ from extract.failures import failures_path
 from extract.file_lock import locked
 from extract.labels_file import labels_path, store_labels
 from extract.layout import lay_out
+from extract.loading import LoadedPicture, loaded_slices
 from extract.monitor import Monitor
 from extract.plan import Plan, plan_run, refusal_counts
 from extract.realisation import apply_realisation, choose_realisation, run_record
@@ -31,9 +30,7 @@ from extract.row_writer import RowWriter
 from extract.writing import WritingThread
 
 if TYPE_CHECKING:
-    import torch
-
-SLICES_AHEAD = 3
+    pass
 
 
 @dataclass(frozen=True)
@@ -204,13 +201,16 @@ def _fill(run: _Run) -> bool:
     n_kept = int((~run.plan.to_do).sum())
     realisation = run.plan.realisations[run.plan.realisation]
     run.monitor.start(n_to_do, n_kept, len(run.catalog), realisation)
+    transform = run.backbone.preprocessing.transform()
     began, n_sound, stopped = time.monotonic(), 0, False
     writer = RowWriter(run.table)
     try:
         writer.reset(run.plan.to_reset)
         failures = failures_path(run.table.path)
         with WritingThread(writer, failures, run.monitor.finished) as writing:
-            for rows, loaded in _loaded_slices(run, slices):
+            for rows, loaded in loaded_slices(
+                run.catalog, run.plan, slices, transform, run.options.workers
+            ):
                 computed, refusals = _embed_slice(run, rows, loaded)
                 writing.put(rows, computed, refusals)
                 n_sound += int((computed.status == SOUND).sum())
@@ -233,56 +233,8 @@ def _refused(refusal: Mapping[str, Any]) -> PictureRefused:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Picture:
-    """One row's picture as it came from the disk: pixels, or why not."""
-
-    pixels: torch.Tensor | None
-    sha256: bytes
-    size: int
-    mtime_ns: int
-    refused: Refused | None = None
-
-
-def _load(catalog: Catalog, row: int, transform: Callable[[Any], Any]) -> _Picture:
-    path = catalog.paths[row]
-    try:
-        file = read_picture(catalog.images_root, path)
-    except Refused as refused:
-        return _Picture(None, bytes(32), *picture_stat(catalog.images_root, path), refused)
-    seen = (file.sha256, file.size, file.mtime_ns)
-    try:
-        with refusing():
-            return _Picture(transform(decode_picture(file.content)), *seen)
-    except Refused as refused:
-        return _Picture(None, *seen, refused)
-
-
-def _loaded_slices(run: _Run, slices: np.ndarray) -> Iterator[tuple[np.ndarray, list[_Picture]]]:
-    """Yield the rows to do of each slice, in order, with their pictures loaded ahead in threads."""
-    transform = run.backbone.preprocessing.transform()
-    batch_size = run.plan.batch_size
-    ahead: deque[tuple[np.ndarray, list[Future[_Picture]]]] = deque()
-    with ThreadPoolExecutor(run.options.workers, thread_name_prefix="decode") as pool:
-        try:
-            for number in slices.tolist():
-                first = number * batch_size
-                rows = first + np.flatnonzero(run.plan.to_do[first : first + batch_size])
-                ahead.append((rows, [pool.submit(_load, run.catalog, r, transform) for r in rows]))
-                if len(ahead) > SLICES_AHEAD:
-                    yield _loaded(*ahead.popleft())
-            while ahead:
-                yield _loaded(*ahead.popleft())
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _loaded(rows: np.ndarray, futures: list[Future[_Picture]]) -> tuple[np.ndarray, list[_Picture]]:
-    return rows, [future.result() for future in futures]
-
-
 def _embed_slice(
-    run: _Run, rows: np.ndarray, loaded: list[_Picture]
+    run: _Run, rows: np.ndarray, loaded: list[LoadedPicture]
 ) -> tuple[Rows, list[dict[str, Any]]]:
     """Forward one slice, each row in its own place, the other places zero."""
     import torch
@@ -316,7 +268,7 @@ def _embed_slice(
     return computed, refusals
 
 
-def _failure(row_id: str, picture: _Picture, refused: Refused) -> dict[str, Any]:
+def _failure(row_id: str, picture: LoadedPicture, refused: Refused) -> dict[str, Any]:
     return {
         "id": row_id,
         "code": refused.reason.code,

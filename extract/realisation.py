@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -59,12 +59,16 @@ def run_record(
         **given,
         "created": created or now,
         "updated": now,
-        "versions": {package: _version(package) for package in RECORDED_PACKAGES},
+        "versions": versions_of(RECORDED_PACKAGES),
     }
 
 
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "unknown"
+def versions_of(packages: Sequence[str]) -> dict[str, str]:
+    """Name the installed versions of packages, for a record."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "unknown"
+    return found

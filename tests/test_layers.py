@@ -19,7 +19,7 @@ EXTRACT_ORDER = [
     {"strings_dataset", "labels_file", "embeddings_file", "layout", "row_writer", "file_lock"},
     {"failures", "catalog_roots", "plan", "writing"},
     {"weights", "decoding", "backbones"},
-    {"realisation", "extraction"},
+    {"loading", "realisation", "extraction"},
     {"command_line"},
     {"commands", "__main__"},
 ]

@@ -15,8 +15,9 @@ from extract.monitor import Monitor
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
+    from extract.backbones import Backbone
     from extract.catalog import Catalog
-    from extract.extraction import Report
+    from extract.extraction import Options, Report
 
 COMMAND = "python -m extract"
 
@@ -158,7 +159,7 @@ def _embed(
     seed: int,
     device: str,
     output: Path | None,
-    options: Any,
+    options: Options,
     quiet: bool,
 ) -> tuple[Report, dict[str, Any]]:
     from extract.backbones import choose_device, load_backbone
@@ -186,11 +187,27 @@ def _embed(
             )
         finally:
             monitor.close()
-    result = {
-        "file": workspace.relative(path),
-        "model": model,
+    result = _result(workspace, backbone, report, catalog, weights)
+    if report.stopped:
+        done = report.n_images - report.to_do
+        raise stop.stopped(
+            f"stopped: {done} of {report.n_images} rows are finished in {result['file']}; "
+            "type the same command again to go on"
+        )
+    return report, result
+
+
+def _result(
+    workspace: Workspace, backbone: Backbone, report: Report, catalog: Catalog, weights: str
+) -> dict[str, Any]:
+    """Spell what was done with the keys that programs read."""
+    from extract.embeddings import Provenance
+
+    return {
+        "file": workspace.relative(report.file),
+        "model": backbone.name,
         "weights": backbone.weights["source"] if weights in ("pretrained", "random") else weights,
-        "identity": provenance.short_identity,
+        "identity": Provenance(backbone.identity, ()).short_identity,
         "n_images": report.n_images,
         "embedded": report.embedded,
         "reused": report.reused,
@@ -200,14 +217,8 @@ def _embed(
         "seconds": report.seconds,
         "catalog": catalog.name,
         "device": backbone.device,
+        "notes": list(report.notes),
     }
-    if report.stopped:
-        done = report.n_images - report.to_do
-        raise stop.stopped(
-            f"stopped: {done} of {report.n_images} rows are finished in {result['file']}; "
-            "type the same command again to go on"
-        )
-    return report, result
 
 
 def _end(report: Report, result: dict[str, Any], as_json: bool, command: str) -> None:
