@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from extract import decoding
+from extract.embeddings import Provenance
 from extract.errors import UsageError, WeightsError
 from extract.weights import (
     PackagedWeights,
@@ -88,7 +89,6 @@ BACKBONES: dict[str, BackboneSpec] = {
         weights_license="Apache-2.0",
     ),
 }
-DEFAULT_BACKBONE = "efficientnet_lite0"
 
 
 @dataclass(frozen=True)
@@ -170,6 +170,11 @@ class Backbone:
             "std": list(self.preprocessing.std),
             "rules": dict(decoding.RULES),
         }
+
+    @property
+    def provenance(self) -> Provenance:
+        """The identity with its hashes; how rows are computed is a run's to say."""
+        return Provenance(self.identity, ())
 
     def embed(self, pixels: torch.Tensor) -> np.ndarray:
         """Embed one batch.

@@ -124,15 +124,24 @@ class EmbeddingsTable:
             proven[i] = expected == self.rows.row_crc32[i]
         return proven
 
-    def counts(self) -> dict[str, Any]:
-        """Count rows by status: ``sound``, ``to_do``, ``refused`` by reason."""
+    def counts(self, proven: np.ndarray | None = None) -> dict[str, Any]:
+        """Count rows: ``sound``, ``to_do``, ``refused`` by reason, ``damaged`` if there are any.
+
+        Parameters
+        ----------
+        proven : ndarray of shape (n_images,), bool, optional
+            What :meth:`sound` said, where it was asked already.
+        """
+        n_proven = int((self.sound() if proven is None else proven).sum())
         numbers, counts = np.unique(self.rows.status, return_counts=True)
         found = dict(zip(numbers.tolist(), counts.tolist(), strict=True))
-        return {
-            "sound": found.pop(SOUND, 0),
+        n_damaged = found.pop(SOUND, 0) - n_proven
+        rows = {
+            "sound": n_proven,
             "to_do": found.pop(TO_DO, 0),
             "refused": {reason_code(number): count for number, count in found.items()},
         }
+        return rows | ({"damaged": n_damaged} if n_damaged else {})
 
 
 def padded_record(record: Mapping[str, Any]) -> str:
@@ -260,16 +269,15 @@ def read_embeddings(path: Path) -> EmbeddingSet:
         When the file cannot be read, or holds no sound row.
     """
     table = read_table(path)
-    marked = table.rows.status == SOUND
     proven = table.sound()
     vectors = np.asarray(table.rows.vectors, dtype=np.float32)
     finite = np.isfinite(vectors).all(axis=1)
-    counts = table.counts()
+    counts = table.counts(proven)
     refused = counts["refused"]
     left_out = {
         "to_do": counts["to_do"],
         **refused,
-        "damaged": int((marked & ~proven).sum()),
+        "damaged": counts.get("damaged", 0),
         "not_finite": refused.get("not_finite", 0) + int((proven & ~finite).sum()),
     }
     rows = np.flatnonzero(proven & finite)

@@ -47,6 +47,14 @@ class FileLocked(EmbeddingsFileError):
     """Another run holds the embeddings file's lock."""
 
 
+def cannot_write(place: object, error: Exception) -> EmbeddingsFileError:
+    """Make the error of a place that cannot be written, with the way out."""
+    reason = getattr(error, "strerror", None) or error
+    return EmbeddingsFileError(
+        f"cannot write {place}: {reason}; write elsewhere with --output FILE or --root DIR"
+    )
+
+
 class NothingEmbedded(SosieError):
     """A run ended without a single sound row."""
 

@@ -179,7 +179,7 @@ class _Run:
 
 
 def _check_identity(table: EmbeddingsTable | None, backbone: Backbone) -> None:
-    wanted = Provenance(backbone.identity, ()).identity_sha256
+    wanted = backbone.provenance.identity_sha256
     if table is not None and table.provenance.identity_sha256 != wanted:
         raise EmbeddingsFileError(
             f"{table.path} holds vectors of another identity ({table.provenance.model}): write "

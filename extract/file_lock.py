@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from extract.errors import EmbeddingsFileError, FileLocked
+from extract.errors import FileLocked, cannot_write
 
 
 @contextlib.contextmanager
@@ -29,10 +29,7 @@ def locked(path: Path) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        raise EmbeddingsFileError(
-            f"cannot write in {path.parent}: {error.strerror}; "
-            "write elsewhere with --output FILE or --root DIR"
-        ) from error
+        raise cannot_write(f"in {path.parent}", error) from error
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

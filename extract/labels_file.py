@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 
 from extract.catalog import Catalog, Level
-from extract.errors import EmbeddingsFileError
+from extract.errors import EmbeddingsFileError, cannot_write
 from extract.strings_dataset import plain_dataset, plain_group, read_strings, write_strings
 
 FORMAT = "sosie-labels"
@@ -50,10 +50,7 @@ def write_labels(path: Path, catalog: Catalog) -> None:
             os.fsync(written.fileno())
         temporary.replace(path)
     except (OSError, RuntimeError) as error:  # h5py raises either
-        raise EmbeddingsFileError(
-            f"cannot write {path}: {getattr(error, 'strerror', None) or error}; "
-            "write elsewhere with --output FILE or --root DIR"
-        ) from error
+        raise cannot_write(path, error) from error
     finally:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()

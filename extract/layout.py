@@ -27,7 +27,7 @@ from extract.embeddings_file import (
     blank_fields,
     padded_record,
 )
-from extract.errors import EmbeddingsFileError
+from extract.errors import EmbeddingsFileError, cannot_write
 from extract.strings_dataset import write_strings
 
 BLOCK_BYTES = 16 << 20
@@ -80,10 +80,7 @@ def lay_out(
         finally:
             temporary.unlink(missing_ok=True)
     except (OSError, RuntimeError) as error:  # h5py raises either
-        raise EmbeddingsFileError(
-            f"cannot write {path}: {getattr(error, 'strerror', None) or error}; "
-            "write elsewhere with --output FILE or --root DIR"
-        ) from error
+        raise cannot_write(path, error) from error
 
 
 def _check_room(path: Path, catalog: Catalog, n_dims: int) -> None:

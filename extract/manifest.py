@@ -105,10 +105,9 @@ def _read_table(manifest: Path, columns: ManifestColumns) -> tuple[list[str], li
         raise CatalogError(f"{manifest}, line {line}: not UTF-8; save it as UTF-8") from error
     if not text.strip():
         raise CatalogError(f"{manifest} is empty: it needs a header line and a row a picture")
-    reader = csv.reader(io.StringIO(text), strict=True)
+    delimiter = _delimiter(manifest, text)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        delimiter = _delimiter(text)
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
         header = next(reader)
         _check_header(manifest, header, columns)
         rows = [(reader.line_num, row) for row in reader if row]
@@ -124,10 +123,13 @@ def _read_table(manifest: Path, columns: ManifestColumns) -> tuple[list[str], li
     return header, rows
 
 
-def _delimiter(text: str) -> str:
+def _delimiter(manifest: Path, text: str) -> str:
     """Take the delimiter that cuts the header into most cells."""
     first_line = io.StringIO(text, newline="").readline()
-    return max(DELIMITERS, key=lambda d: len(next(csv.reader([first_line], delimiter=d), [])))
+    try:
+        return max(DELIMITERS, key=lambda d: len(next(csv.reader([first_line], delimiter=d), [])))
+    except csv.Error as error:
+        raise CatalogError(f"{manifest}, line 1: {error}") from error
 
 
 def _check_header(manifest: Path, header: Sequence[str], columns: ManifestColumns) -> None:
@@ -223,7 +225,7 @@ def _unbracketed(manifest: Path, line: int, column: str, cell: str) -> str:
             "one label a picture is read"
         )
     label = values[0] if values else ""
-    if not label.isprintable() and not _is_text(label):
+    if not _is_text(label):
         raise CatalogError(f"{manifest}, line {line}: column {column!r} holds what is no text")
     return label
 

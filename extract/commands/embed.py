@@ -26,7 +26,7 @@ def embed(
     context: typer.Context,
     model: Annotated[
         str, typer.Option(metavar="NAME", help="A name of the table: python -m extract models.")
-    ] = ("efficientnet_lite0"),
+    ] = "efficientnet_lite0",
     images: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Folder of pictures; sub-folders are classes."),
@@ -164,7 +164,6 @@ def _embed(
 ) -> tuple[Report, dict[str, Any]]:
     from extract.backbones import choose_device, load_backbone
     from extract.catalog_roots import check_root, recorded_root
-    from extract.embeddings import Provenance
     from extract.extraction import extract_embeddings
 
     if output is not None and output.suffix != ".h5":
@@ -172,8 +171,8 @@ def _embed(
     check_root(workspace, catalog, output)
     cl.log.debug(f"loading {model}")
     backbone = load_backbone(model, weights=weights, seed=seed, device=choose_device(device))
-    provenance = Provenance(backbone.identity, ())
-    path = output or workspace.embeddings_file(catalog.name, model, provenance.short_identity)
+    identity = backbone.provenance.short_identity
+    path = output or workspace.embeddings_file(catalog.name, model, identity)
     record = {
         "images_root": recorded_root(workspace, catalog),
         "catalog": catalog.name,
@@ -201,13 +200,11 @@ def _result(
     workspace: Workspace, backbone: Backbone, report: Report, catalog: Catalog, weights: str
 ) -> dict[str, Any]:
     """Spell what was done with the keys that programs read."""
-    from extract.embeddings import Provenance
-
     return {
         "file": workspace.relative(report.file),
         "model": backbone.name,
         "weights": backbone.weights["source"] if weights in ("pretrained", "random") else weights,
-        "identity": Provenance(backbone.identity, ()).short_identity,
+        "identity": backbone.provenance.short_identity,
         "n_images": report.n_images,
         "embedded": report.embedded,
         "reused": report.reused,

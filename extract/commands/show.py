@@ -30,16 +30,12 @@ def show(
     path = file if file.exists() else workspace.root / file
     table = read_table(path)
     refusals = read_refusals(table)
-    counts = table.counts()
-    proven = int(table.sound().sum())
-    if proven < counts["sound"]:
-        counts |= {"sound": proven, "damaged": counts["sound"] - proven}
     result = {
         "file": workspace.relative(path),
         "identity": dict(table.provenance.identity),
         "realisations": [dict(r) for r in table.provenance.realisations],
         "record": dict(table.provenance.record),
-        "counts": counts,
+        "counts": table.counts(),
         "n_images": len(table),
         "n_dims": table.n_dims,
         "refused": refusals,
