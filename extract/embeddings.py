@@ -6,7 +6,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -90,6 +90,8 @@ class EmbeddingSet:
     provenance : Provenance
     left_out : mapping of str to int
         How many rows of the file are not here, by reason (``to_do``, ``missing``, ...).
+    content_sha256 : ndarray of shape (n_images, 32), uint8, or None
+        Over the bytes of each picture; None where that is not known.
     """
 
     ids: tuple[str, ...]
@@ -98,6 +100,7 @@ class EmbeddingSet:
     levels: tuple[Level, ...] = ()
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
+    content_sha256: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.vectors.ndim != 2 or len(self.vectors) != len(self.ids):
@@ -109,6 +112,23 @@ class EmbeddingSet:
         if not np.isfinite(self.vectors).all():
             raise ValueError("vectors must be finite; leave other rows out and say so")
         check_row_counts(len(self.ids), self.levels, self.columns)
+        shape = (len(self.ids), 32)
+        if self.content_sha256 is not None and self.content_sha256.shape != shape:
+            raise ValueError(
+                f"content_sha256 must have shape {shape}, got {self.content_sha256.shape}"
+            )
+
+    def take(self, rows: np.ndarray) -> EmbeddingSet:
+        """Keep some rows, in the order given; what was left out before stays counted."""
+        kept = rows.tolist()
+        return replace(
+            self,
+            ids=tuple(self.ids[i] for i in kept),
+            vectors=self.vectors[rows],
+            levels=tuple(level.take(rows) for level in self.levels),
+            columns={name: tuple(v[i] for i in kept) for name, v in self.columns.items()},
+            content_sha256=None if self.content_sha256 is None else self.content_sha256[rows],
+        )
 
     def __len__(self) -> int:
         return len(self.ids)

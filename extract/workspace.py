@@ -61,6 +61,11 @@ class Workspace:
         """Reduced coordinates, kept between runs."""
         return self.cache / "reductions"
 
+    @property
+    def clusterings(self) -> Path:
+        """Cluster assignments, kept between runs."""
+        return self.cache / "clusterings"
+
     def embeddings_file(self, catalog: str, model: str, identity: str) -> Path:
         """Say where the file of one catalogue, model and identity (eight hex digits) lies."""
         return self.cache / "embeddings" / file_name(catalog) / f"{file_name(model)}-{identity}.h5"

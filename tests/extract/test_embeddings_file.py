@@ -340,6 +340,24 @@ def test_read_embeddings_joins_rows_with_their_labels(path: Path, catalog: Catal
     assert vectors.left_out == {"to_do": 1}
 
 
+def test_taking_rows_takes_everything_of_them(path: Path, catalog: Catalog) -> None:
+    write_labels(labels_path(path), catalog)
+    fill(path, list(range(len(catalog))))
+    vectors = read_embeddings(path)
+    rows = np.array([3, 0])
+    taken = vectors.take(rows)
+    assert taken.ids == (vectors.ids[3], vectors.ids[0])
+    assert (taken.vectors == vectors.vectors[rows]).all()
+    stored = read_table(path).rows.content_sha256
+    assert taken.content_sha256 is not None
+    assert (taken.content_sha256 == stored[rows]).all()
+    for level, whole in zip(taken.levels, vectors.levels, strict=True):
+        assert level.values() == (whole.values()[3], whole.values()[0])
+    assert {k: v[0] for k, v in taken.columns.items()} == {
+        k: v[3] for k, v in vectors.columns.items()
+    }
+
+
 @pytest.mark.parametrize("group", ["levels", "columns", "levels/0", "levels/0/codes"])
 def test_hostile_labels_are_refused_before_a_link_is_followed(
     path: Path, catalog: Catalog, tmp_path: Path, group: str
