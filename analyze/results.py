@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import itertools
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from extract.errors import SosieError
+from extract.tables import write_csv
 
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+__all__ = ["new_run", "write_csv", "write_json"]
 
 
 @contextmanager
@@ -74,21 +74,3 @@ def _point_latest(results: Path, final: Path) -> None:
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write a run's JSON object, readable; NaN never appears."""
     path.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", encoding="ascii")
-
-
-def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    r"""Write a table for programs and spreadsheets.
-
-    Cells that a spreadsheet would run as a formula get a leading ``'``; bytes of an id that are
-    not UTF-8 are written as ``\\udcXX``.
-    """
-    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow([_cell(v) for v in header])
-        writer.writerows([_cell(v) for v in row] for row in rows)
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, str) and value.startswith(FORMULA_STARTS):
-        return f"'{value}"
-    return "" if value is None else value

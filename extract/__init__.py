@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 _PARTS = {
     "Catalog": "extract.catalog",
     "list_folder": "extract.catalog",
+    "list_imagefolder": "extract.imagefolder",
     "list_manifest": "extract.manifest",
     "ManifestColumns": "extract.manifest",
     "load_backbone": "extract.backbones",
@@ -20,6 +21,7 @@ _PARTS = {
     "Options": "extract.extraction",
     "EmbeddingSet": "extract.embeddings",
     "read_embeddings": "extract.embeddings_file",
+    "export_embeddings": "extract.export",
     "Workspace": "extract.workspace",
 }
 

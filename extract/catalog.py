@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +20,7 @@ IMAGE_EXTENSIONS = frozenset(
 )
 MAX_LEVELS = 3
 MISSING_LABEL = -1
+_PICTURE, _TABLE = "picture", "table"
 
 
 def text_of(raw: bytes) -> str:
@@ -72,6 +73,11 @@ class Level:
     def values(self) -> tuple[str | None, ...]:
         """Spell the label of each row."""
         return tuple(None if c == MISSING_LABEL else self.categories[c] for c in self.codes)
+
+    def value(self, row: int) -> str | None:
+        """Spell the label of one row."""
+        code = int(self.codes[row])
+        return None if code == MISSING_LABEL else self.categories[code]
 
     def take(self, rows: np.ndarray) -> Level:
         """Keep some rows, in the order given; the categories stay."""
@@ -170,25 +176,95 @@ def list_folder(
     CatalogError
         When it cannot be read.
     """
+    return catalog_of_scan(scan_folder(folder, leave_out=leave_out), name=name)
+
+
+@dataclass(frozen=True)
+class FolderScan:
+    """What lies in a folder, by path relative to it.
+
+    Parameters
+    ----------
+    folder : Path
+        As it was given.
+    root : Path
+        The same, absolute and without links.
+    pictures : tuple of str
+        Every name with a picture's extension, sorted by its bytes.
+    tables : tuple of str
+        Regular files of the name that was looked for, sorted by their bytes.
+    passed_over : mapping of str to str
+        Path of what is neither, and what it is.
+    """
+
+    folder: Path
+    root: Path
+    pictures: tuple[str, ...]
+    tables: tuple[str, ...]
+    passed_over: Mapping[str, str]
+
+    def notes(self, named: Container[str] = ()) -> tuple[str, ...]:
+        """Count what was passed over, but for the paths that are named elsewhere."""
+        counts = Counter(what for path, what in self.passed_over.items() if path not in named)
+        return tuple(f"{count} {what} passed over" for what, count in sorted(counts.items()))
+
+
+def catalog_of_scan(
+    scan: FolderScan, *, name: str | None = None, notes: Sequence[str] = ()
+) -> Catalog:
+    """Make a catalogue of the pictures of a folder; their folders are the labels.
+
+    Raises
+    ------
+    NoPictures
+    """
+    ids = scan.pictures
+    if not ids:
+        raise NoPictures(
+            f"no picture in {scan.folder}: looked for names ending in .jpg, .png, .webp, .gif, "
+            ".tif and the like; give another folder with --images DIR"
+        )
+    catalog_name = name or scan.root.name or "root"
+    notes = (*scan.notes(), *notes)
+    return Catalog(catalog_name, scan.root, ids, ids, folder_levels(ids), notes=notes)
+
+
+def scan_folder(
+    folder: Path, *, leave_out: Sequence[Path] = (), table: str | None = None
+) -> FolderScan:
+    """Look through a folder and its sub-folders; hidden names are not there, links not followed.
+
+    Parameters
+    ----------
+    folder : Path
+    leave_out : sequence of Path
+        Folders inside that are not looked into.
+    table : str, optional
+        A file's name to look for beside the pictures.
+
+    Raises
+    ------
+    UsageError
+        When the folder does not exist.
+    CatalogError
+        When it cannot be read.
+    """
     if not folder.is_dir():
         what = "is not a folder" if folder.exists() else "does not exist"
         raise UsageError(f"{folder} {what}: give the folder of your pictures with --images DIR")
     root = folder.resolve()
-    passed_over: Counter[str] = Counter()
     skip = {os.fsencode(p.resolve()) for p in leave_out}
-    found = sorted(_scan(os.fsencode(root), skip, passed_over))
-    if not found:
-        raise NoPictures(
-            f"no picture in {folder}: looked for names ending in .jpg, .png, .webp, .gif, .tif and "
-            "the like; give another folder with --images DIR"
-        )
-    ids = tuple(text_of(p) for p in found)
-    notes = tuple(f"{count} {what} passed over" for what, count in sorted(passed_over.items()))
-    return Catalog(name or root.name or "root", root, ids, ids, _folder_levels(ids), notes=notes)
+    table_name = None if table is None else os.fsencode(table)
+    found: dict[str, list[bytes]] = {}
+    for path, what in _scan(os.fsencode(root), skip, table_name):
+        found.setdefault(what, []).append(path)
+    pictures, tables = (tuple(map(text_of, sorted(found.pop(k, [])))) for k in (_PICTURE, _TABLE))
+    passed_over = {text_of(path): what for what, paths in found.items() for path in paths}
+    return FolderScan(folder, root, pictures, tables, passed_over)
 
 
-def _scan(root: bytes, leave_out: set[bytes], passed_over: Counter[str]) -> Iterator[bytes]:
-    """Yield the relative path of every name with a picture's extension, in any order."""
+def _scan(root: bytes, leave_out: set[bytes], table: bytes | None) -> Iterator[tuple[bytes, str]]:
+    """Yield relative paths in any order, each with what it is; folders only if named a picture."""
     folders = [b""]
     while folders:
         inside = folders.pop()
@@ -200,11 +276,13 @@ def _scan(root: bytes, leave_out: set[bytes], passed_over: Counter[str]) -> Iter
             if is_folder and entry.path not in leave_out:
                 folders.append(path)
             if os.path.splitext(entry.name)[1].lower().decode("latin-1") in IMAGE_EXTENSIONS:
-                yield path  # whatever it is: what cannot be read is refused with its reason
+                yield path, _PICTURE  # what cannot be read is refused with its reason
             elif entry.is_symlink():
-                passed_over["links (give a linked folder with --images)"] += 1
+                yield path, "links (give a linked folder with --images)"
+            elif entry.name == table and entry.is_file(follow_symlinks=False):
+                yield path, _TABLE
             elif not is_folder:
-                passed_over["files without a picture's extension"] += 1
+                yield path, "files without a picture's extension"
 
 
 def _is_folder(entry: os.DirEntry[bytes]) -> bool:
@@ -224,8 +302,9 @@ def _entries(folder: bytes) -> list[os.DirEntry[bytes]]:
         ) from error
 
 
-def _folder_levels(ids: Sequence[str]) -> tuple[Level, ...]:
-    folders = [i.split("/")[:-1] for i in ids]
+def folder_levels(paths: Sequence[str]) -> tuple[Level, ...]:
+    """Take the folders of some paths as labels: ``class``, ``class_2``, ``class_3``."""
+    folders = [path.split("/")[:-1] for path in paths]
     depth = min(MAX_LEVELS, max(len(f) for f in folders))
     return tuple(
         Level.from_values(

@@ -63,13 +63,11 @@ def list_manifest(
     if not manifest.is_file():
         raise UsageError(f"no manifest {manifest}: give a CSV file with --manifest FILE")
     root = images_dir or manifest.parent
-    if columns.label_separator is not None and columns.label is None:
-        raise UsageError("--label-separator cuts a column: name it with --label-column")
-    if columns.label_separator == "":
-        raise UsageError("--label-separator is empty: give what stands between levels, as ' >> '")
+    check_separator(columns)
     if not root.is_dir():
         raise UsageError(f"no folder {root}: say where the pictures are with --images-dir DIR")
-    header, rows = _read_table(manifest, columns)
+    header, rows = read_table(manifest)
+    _check_named(manifest, header, columns)
     position = {column: i for i, column in enumerate(header)}
     rows = _sorted_by_id(manifest, rows, columns, position)
     ids = tuple(row[position[columns.id or columns.image]] for _, row in rows)
@@ -92,9 +90,33 @@ def list_manifest(
 NumberedRow = tuple[int, list[str]]
 
 
-def _read_table(manifest: Path, columns: ManifestColumns) -> tuple[list[str], list[NumberedRow]]:
-    """Read header and rows, each row with the number of its last line."""
-    raw = manifest.read_bytes()
+def check_separator(columns: ManifestColumns) -> None:
+    """Refuse a separator that is empty or has no column to cut.
+
+    Raises
+    ------
+    UsageError
+    """
+    if columns.label_separator is not None and columns.label is None:
+        raise UsageError("--label-separator cuts a column: name it with --label-column")
+    if columns.label_separator == "":
+        raise UsageError("--label-separator is empty: give what stands between levels, as ' >> '")
+
+
+def read_table(manifest: Path) -> tuple[list[str], list[NumberedRow]]:
+    """Read header and rows of a CSV file, each row with the number of its last line.
+
+    Raises
+    ------
+    CatalogError
+        When it is no table; the message names file and line.
+    """
+    try:
+        raw = manifest.read_bytes()
+    except OSError as error:
+        raise CatalogError(
+            f"cannot read {manifest}: {error.strerror}; mend that, or move the file away"
+        ) from error
     if b"\0" in raw:
         line = raw[: raw.index(b"\0")].count(b"\n") + 1
         raise CatalogError(f"{manifest}, line {line}: a NUL byte; save it as plain UTF-8 text")
@@ -109,7 +131,7 @@ def _read_table(manifest: Path, columns: ManifestColumns) -> tuple[list[str], li
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         header = next(reader)
-        _check_header(manifest, header, columns)
+        _check_header(manifest, header)
         rows = [(reader.line_num, row) for row in reader if row]
     except csv.Error as error:
         raise CatalogError(f"{manifest}, line {reader.line_num}: {error}") from error
@@ -132,7 +154,7 @@ def _delimiter(manifest: Path, text: str) -> str:
         raise CatalogError(f"{manifest}, line 1: {error}") from error
 
 
-def _check_header(manifest: Path, header: Sequence[str], columns: ManifestColumns) -> None:
+def _check_header(manifest: Path, header: Sequence[str]) -> None:
     if not any(header):
         raise CatalogError(f"{manifest}: the first line is empty; it must name the columns")
     if len(header) > MAX_COLUMNS:
@@ -140,16 +162,22 @@ def _check_header(manifest: Path, header: Sequence[str], columns: ManifestColumn
     doubled = sorted(column for column, count in Counter(header).items() if count > 1)
     if doubled:
         raise CatalogError(f"{manifest}: column {doubled[0]!r} stands twice in the header")
+
+
+def _check_named(manifest: Path, header: Sequence[str], columns: ManifestColumns) -> None:
     for option, column in (
         ("--image-column", columns.image),
         ("--id-column", columns.id),
         ("--label-column", columns.label),
     ):
         if column is not None and column not in header:
-            listed = ", ".join(shown(c)[:40] for c in header[:12])
-            raise UsageError(
-                f"no column {column!r} in {manifest}: it has {listed}; name one with {option}"
-            )
+            raise no_column(str(manifest), header, option, column)
+
+
+def no_column(place: str, header: Sequence[str], option: str, column: str) -> UsageError:
+    """Make the error of a column that a table does not have; it lists those there are."""
+    listed = ", ".join(shown(c)[:40] for c in header[:12])
+    return UsageError(f"no column {column!r} in {place}: it has {listed}; name one with {option}")
 
 
 def _sorted_by_id(
@@ -185,20 +213,43 @@ def _levels(
     if columns.label is None:
         return ()
     at = position[columns.label]
-    cells = [_unbracketed(manifest, line, columns.label, row[at]) for line, row in rows]
-    if not any(cell.strip() for cell in cells):
+    return label_levels(
+        columns.label,
+        columns.label_separator,
+        [(f"{manifest}, line {line}", row[at]) for line, row in rows],
+    )
+
+
+def label_levels(
+    column: str, separator: str | None, cells: Sequence[tuple[str, str]]
+) -> tuple[Level, ...]:
+    """Read a column of labels as levels.
+
+    Parameters
+    ----------
+    column : str
+        Its name: the level's, with ``_1``, ``_2``, ... when it is cut.
+    separator : str or None
+        What stands between the levels of a label; None for one level.
+    cells : sequence of (str, str)
+        Where a cell stands, for errors, and the cell; one a row, empty without a label.
+
+    Raises
+    ------
+    CatalogError
+        When a cell is a list of several labels.
+    """
+    labels = [_unbracketed(where, column, cell) for where, cell in cells]
+    if not any(label.strip() for label in labels):
         return ()
-    if columns.label_separator is None:
-        return (Level.from_values(columns.label, [cell.strip() or None for cell in cells]),)
-    trees = [_parts(cell, columns.label_separator) for cell in cells]
+    if separator is None:
+        return (Level.from_values(column, [label.strip() or None for label in labels]),)
+    trees = [_parts(label, separator) for label in labels]
     depth = min(MAX_LEVELS, max(map(len, trees)))  # 0 where every first part is empty
     return tuple(
         Level.from_values(
-            f"{columns.label}_{level}",
-            [
-                columns.label_separator.join(tree[:level]) if len(tree) >= level else None
-                for tree in trees
-            ],
+            f"{column}_{level}",
+            [separator.join(tree[:level]) if len(tree) >= level else None for tree in trees],
         )
         for level in range(1, depth + 1)
     )
@@ -210,7 +261,7 @@ def _parts(cell: str, separator: str) -> list[str]:
     return list(itertools.takewhile(bool, parts))
 
 
-def _unbracketed(manifest: Path, line: int, column: str, cell: str) -> str:
+def _unbracketed(where: str, column: str, cell: str) -> str:
     """Take the one string out of a JSON-like list; other cells stay as they are."""
     bare = cell.strip()
     if not (bare.startswith("[") and bare.endswith("]") and bare[1:].lstrip()[:1] in "\"']"):
@@ -221,12 +272,11 @@ def _unbracketed(manifest: Path, line: int, column: str, cell: str) -> str:
         return bare[1:-1].strip().strip("\"'")  # a list by its look, with quotes not escaped
     if len(values) > 1 or not all(isinstance(value, str) for value in values):
         raise CatalogError(
-            f"{manifest}, line {line}: column {column!r} lists {len(values)} values; "
-            "one label a picture is read"
+            f"{where}: column {column!r} lists {len(values)} values; one label a picture is read"
         )
     label = values[0] if values else ""
     if not _is_text(label):
-        raise CatalogError(f"{manifest}, line {line}: column {column!r} holds what is no text")
+        raise CatalogError(f"{where}: column {column!r} holds what is no text")
     return label
 
 

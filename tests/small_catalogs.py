@@ -88,14 +88,16 @@ def draw(path: Path, kind: str, seed: int) -> None:
 
 def make_shop(root: Path) -> None:
     """Fill a workspace: photos in folders, a manifest, pictures without labels."""
-    rows = []
+    rows, kinds = [], []
     for kind, tree in TREES.items():
         for i in range(5):
             draw(root / "photos" / kind / f"{i}.jpg", kind, i)
+            kinds.append(f"{kind}/{i}.jpg,{tree.partition(' >> ')[0]}")
             draw(root / "images" / f"{kind}{i}.jpg", kind, 10 + i)
             draw(root / "flat" / f"{kind}{i}.png", kind, 20 + i)
             rows.append(f'{kind}{i},"[""{tree} >> {kind}""]",{kind}{i}.jpg')
     header = "uniq_id,product_category_tree,image"
+    (root / "photos" / "metadata.csv").write_text("\n".join(["file_name,kind", *kinds]) + "\n")
     (root / "products.csv").write_text("\n".join([header, *rows]) + "\n")
 
 

@@ -14,10 +14,10 @@ HEAVY = ("torch", "timm", "transformers", "sklearn", "umap", "matplotlib", "nump
 BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "manager"}
 
 EXTRACT_ORDER = [
-    {"errors", "workspace", "refusals", "monitor", "drawing"},
-    {"catalog", "manifest", "embeddings", "demo"},
+    {"errors", "workspace", "refusals", "monitor", "drawing", "tables"},
+    {"catalog", "manifest", "imagefolder", "embeddings", "demo"},
     {"strings_dataset", "labels_file", "embeddings_file", "layout", "row_writer", "file_lock"},
-    {"failures", "catalog_roots", "plan", "writing"},
+    {"failures", "catalog_roots", "plan", "writing", "export"},
     {"weights", "decoding", "backbones"},
     {"loading", "realisation", "extraction"},
     {"command_line"},

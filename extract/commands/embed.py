@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from extract.backbones import Backbone
     from extract.catalog import Catalog
     from extract.extraction import Options, Report
+    from extract.manifest import ManifestColumns
 
 COMMAND = "python -m extract"
 
@@ -29,7 +30,9 @@ def embed(
     ] = "efficientnet_lite0",
     images: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Folder of pictures; sub-folders are classes."),
+        typer.Option(
+            metavar="DIR", help="Folder of pictures; sub-folders are classes, metadata.csv is read."
+        ),
     ] = None,
     manifest: Annotated[
         Path | None, typer.Option(metavar="CSV", help="Table of pictures, a row each.")
@@ -94,16 +97,20 @@ def embed(
     find_spec(model)  # a wrong name is said before anything is read
     if manifest is not None and images is not None:
         raise UsageError("--images and --manifest exclude each other: use --images-dir beside it")
-    if manifest is not None:
-        from extract.manifest import ManifestColumns, list_manifest
+    from extract.manifest import ManifestColumns, list_manifest
 
+    if manifest is not None:
         columns = ManifestColumns(image_column, id_column, label_column, label_separator)
         listed = list_manifest(manifest, columns, images_dir=images_dir, name=catalog)
     else:
-        only_with_manifest = (id_column, label_column, label_separator, images_dir)
-        if any(value is not None for value in only_with_manifest):
-            raise UsageError("columns and --images-dir need a table: give it with --manifest CSV")
-        listed = _list_images(workspace, images, catalog, quiet)
+        from extract.imagefolder import FILE_NAME
+
+        if images_dir is not None or image_column != "image":
+            raise UsageError(
+                "--image-column and --images-dir belong to a table: give it with --manifest CSV"
+            )
+        columns = ManifestColumns(FILE_NAME, id_column, label_column, label_separator)
+        listed = _list_images(workspace, images, columns, catalog, quiet)
     for note in listed.notes:
         cl.log.info(note)
 
@@ -124,20 +131,23 @@ def embed(
 def _list_images(
     workspace: Workspace,
     images: Path | None,
+    columns: ManifestColumns,
     name: str | None,
     quiet: bool,
 ) -> Catalog:
     """List the folder given; without one data/ if it holds pictures, else the demo."""
     from extract.catalog import list_folder
+    from extract.imagefolder import list_imagefolder, refuse_columns
 
     own = (workspace.cache, workspace.results)
     if images is not None:
-        return list_folder(images, name=name, leave_out=own)
+        return list_imagefolder(images, columns=columns, name=name, leave_out=own)
     if workspace.data.exists():
         with suppress(NoPictures):
-            listed = list_folder(workspace.data, name=name)
+            listed = list_imagefolder(workspace.data, columns=columns, name=name)
             cl.log.info(f"no pictures given: taking those in {workspace.data}")
             return listed
+    refuse_columns(workspace.data, columns)
     if workspace.demo.is_dir():
         cl.log.info(f"no pictures given: taking the demo catalogue, {workspace.demo}")
     else:

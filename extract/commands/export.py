@@ -1,0 +1,67 @@
+"""``python -m extract export``: embeddings for other tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from extract import command_line as cl
+
+
+def export(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="An embeddings file.")],
+    file_format: Annotated[
+        Literal["npz", "csv", "parquet"] | None,
+        typer.Option("--format", help="Default: what --output ends in, or npz."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Default: the file's name, in the workspace."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace that file.")] = False,
+    root: cl.RootOption = None,
+    as_json: cl.JsonOption = False,
+    verbose: cl.VerboseOption = 0,
+    quiet: cl.QuietOption = False,
+) -> None:
+    """Write the sound rows as npz, CSV or parquet: ids, vectors, labels, other columns."""
+    cl.set_up(verbose, quiet)
+    from extract.embeddings_file import read_embeddings
+    from extract.errors import UsageError
+    from extract.export import check_can_export, choose_format, export_embeddings
+    from extract.workspace import Workspace
+
+    workspace = Workspace.find(root)
+    source = file if file.exists() else workspace.root / file
+    chosen = choose_format(file_format, output)
+    path = output or workspace.root / f"{source.stem}.{chosen}"
+    if path.exists() and source.exists() and path.samefile(source):
+        raise UsageError(f"{path} is the embeddings file itself: give another --output FILE")
+    check_can_export(path, chosen, overwrite=overwrite)
+    vectors = read_embeddings(source)
+    with cl.progress_bar("rows", quiet=quiet or chosen != "csv") as progress:
+        notes = export_embeddings(vectors, path, chosen, overwrite=overwrite, progress=progress)
+    result = {
+        "file": workspace.relative(path),
+        "format": chosen,
+        "n_images": len(vectors),
+        "n_dims": int(vectors.vectors.shape[1]),
+        "left_out": sum(vectors.left_out.values()),
+        "left_out_by_reason": dict(vectors.left_out),
+        "source": workspace.relative(source),
+        "notes": list(notes),
+    }
+    cl.print_result(as_json, result, _text(result))
+
+
+def _text(result: dict[str, Any]) -> str:
+    lines = [
+        f"{result['file']}",
+        f"{result['n_images']} rows of {result['n_dims']} numbers from {result['source']}",
+    ]
+    if result["left_out"]:
+        reasons = ", ".join(f"{n} {code}" for code, n in result["left_out_by_reason"].items())
+        lines.append(f"left out: {reasons}")
+    return "\n".join([*lines, *(f"note: {note}" for note in result["notes"])])

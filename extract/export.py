@@ -1,0 +1,232 @@
+"""Embeddings for other tools: npz, CSV or parquet."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import struct
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+import numpy as np
+
+from extract.embeddings import EmbeddingSet
+from extract.errors import SosieError, UsageError, cannot_write
+from extract.tables import column_names, write_csv
+
+Format = Literal["npz", "csv", "parquet"]
+FORMATS: tuple[Format, ...] = ("npz", "csv", "parquet")
+Progress = Callable[[int, int], None]
+
+ROWS_A_STEP = 256
+"""How many rows of a CSV are written between two words of progress."""
+
+
+def choose_format(wanted: Format | None, output: Path | None) -> Format:
+    """Take the format that was asked for, else what the file's name ends in, else npz.
+
+    Raises
+    ------
+    UsageError
+        When the name says nothing, or another format.
+    """
+    by_name = {f".{known}": known for known in FORMATS}
+    named = by_name.get(output.suffix.lower()) if output is not None else None
+    if wanted and named and wanted != named:
+        raise UsageError(
+            f"--output {output} is the name of {named}: end it in .{wanted}, or leave "
+            f"--format {wanted} away"
+        )
+    if output is not None and not (wanted or named):
+        raise UsageError(
+            f"--output {output} does not say what to write: end it in "
+            f"{', '.join(by_name)}, or say --format {'|'.join(FORMATS)}"
+        )
+    return wanted or named or "npz"
+
+
+def check_can_export(path: Path, file_format: Format, *, overwrite: bool = False) -> None:
+    """Refuse, before anything is read, what could not be written.
+
+    Raises
+    ------
+    UsageError
+        When a file of that name is there.
+    SosieError
+        When the format needs a package that is not installed.
+    """
+    if os.path.lexists(path) and not overwrite:
+        raise UsageError(f"{path} is there already: give another --output FILE, or --overwrite")
+    if file_format == "parquet":
+        _pyarrow()
+
+
+def export_embeddings(
+    vectors: EmbeddingSet,
+    path: Path,
+    file_format: Format,
+    *,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> tuple[str, ...]:
+    """Write ids, vectors, labels and other columns under a temporary name, then rename.
+
+    Parameters
+    ----------
+    vectors : EmbeddingSet
+    path : Path
+        Its folder is made where it is not there.
+    file_format : {'npz', 'csv', 'parquet'}
+    overwrite : bool
+        Whether a file of that name may be replaced.
+    progress : callable, optional
+        Takes rows written and all rows; only CSV takes long enough to tell.
+
+    Returns
+    -------
+    tuple of str
+        What the file does not hold as it was, for people.
+
+    Raises
+    ------
+    UsageError
+        When a file of that name is there and may not be replaced.
+    SosieError
+        When it cannot be written, or its format needs a package that is not installed.
+    """
+    check_can_export(path, file_format, overwrite=overwrite)
+    with _renamed_when_written(path) as temporary:
+        if file_format == "npz":
+            try:
+                _write_npz(temporary, vectors)
+            except (MemoryError, struct.error) as error:  # an array is as wide as its longest text
+                raise SosieError(
+                    "a label or column is too long for npz: write --format csv or parquet"
+                ) from error
+        elif file_format == "csv":
+            _write_csv(temporary, vectors, progress or (lambda done, total: None))
+        else:
+            _write_parquet(temporary, vectors)
+    return _notes(vectors, file_format)
+
+
+def provenance_json(vectors: EmbeddingSet) -> str:
+    """Spell where the vectors come from, and what was left out, as one JSON object."""
+    provenance = vectors.provenance
+    said = {
+        "identity": dict(provenance.identity),
+        "identity_sha256": provenance.identity_sha256,
+        "realisations": [dict(r) for r in provenance.realisations],
+        "record": dict(provenance.record),
+        "left_out": dict(vectors.left_out),
+    }
+    return json.dumps(said, sort_keys=True)
+
+
+@contextmanager
+def _renamed_when_written(path: Path) -> Iterator[Path]:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _write_npz(path: Path, vectors: EmbeddingSet) -> None:
+    arrays = {"ids": _texts(vectors.ids), "vectors": vectors.vectors}
+    arrays |= {f"label_{v.name}": _texts([s or "" for s in v.values()]) for v in vectors.levels}
+    arrays |= {f"column_{name}": _texts(values) for name, values in vectors.columns.items()}
+    if vectors.content_sha256 is not None:
+        arrays["content_sha256"] = _texts([row.tobytes().hex() for row in vectors.content_sha256])
+    arrays["provenance"] = _texts(provenance_json(vectors))
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, array in arrays.items():
+            member = zipfile.ZipInfo(f"{name}.npy")  # its date is fixed: same rows, same bytes
+            if array.dtype.kind == "U":  # as wide as the longest, so most of it is nothing
+                member.compress_type = zipfile.ZIP_DEFLATED
+            with archive.open(member, "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, array, allow_pickle=False)
+
+
+def _texts(values: Sequence[str] | str) -> np.ndarray:
+    return np.array(values, dtype=np.str_)
+
+
+def _write_csv(path: Path, vectors: EmbeddingSet, progress: Progress) -> None:
+    numbers = [f"v{i}" for i in range(vectors.vectors.shape[1])]
+    names, columns = _columns(vectors, ["id", *numbers])
+
+    def rows() -> Iterator[list[Any]]:
+        for i, row_id in enumerate(vectors.ids):
+            if i % ROWS_A_STEP == 0:
+                progress(i, len(vectors))
+            # nine digits name one float32, also where they are read as a double first
+            row = [float(f"{v:.9g}") for v in vectors.vectors[i].tolist()]
+            yield [row_id, *(values[i] for values in columns), *row]
+        progress(len(vectors), len(vectors))
+
+    write_csv(path, ["id", *names, *numbers], rows())
+
+
+def _write_parquet(path: Path, vectors: EmbeddingSet) -> None:
+    arrow = _pyarrow()
+    import pyarrow.parquet
+
+    names, columns = _columns(vectors, ["id", "vector"])
+    flat = arrow.array(np.ascontiguousarray(vectors.vectors).ravel())
+    arrays = {
+        "id": arrow.array(map(_escaped, vectors.ids), arrow.string()),
+        "vector": arrow.FixedSizeListArray.from_arrays(flat, vectors.vectors.shape[1]),
+    }
+    for name, values in zip(names, columns, strict=True):
+        texts = [None if value is None else _escaped(value) for value in values]
+        arrays[_escaped(name)] = arrow.array(texts, arrow.string())
+    table = arrow.table(arrays).replace_schema_metadata({"provenance": provenance_json(vectors)})
+    pyarrow.parquet.write_table(table, path)
+
+
+def _columns(
+    vectors: EmbeddingSet, taken: Sequence[str]
+) -> tuple[tuple[str, ...], list[Sequence[str | None]]]:
+    """Give labels and other columns side by side, under names that no other column has."""
+    names = column_names(taken, [level.name for level in vectors.levels], vectors.columns)
+    return names, [*(level.values() for level in vectors.levels), *vectors.columns.values()]
+
+
+def _pyarrow() -> ModuleType:
+    try:
+        import pyarrow
+    except ImportError as error:
+        raise SosieError('parquet needs pyarrow: pip install "sosie[parquet]"') from error
+    found: ModuleType = pyarrow
+    return found
+
+
+def _escaped(text: str) -> str:
+    r"""Write bytes that are no UTF-8 as ``\udcXX``; parquet's strings are UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _notes(vectors: EmbeddingSet, file_format: Format) -> tuple[str, ...]:
+    if file_format == "npz":
+        return ()
+    notes = []
+    n_escaped = sum(_escaped(row_id) != row_id for row_id in vectors.ids)
+    if n_escaped:
+        are = "id is" if n_escaped == 1 else "ids are"
+        notes.append(f"{n_escaped} {are} not UTF-8: written with \\udcXX for each such byte")
+    if file_format == "csv":
+        notes.append("a CSV holds no provenance: npz and parquet do")
+    return tuple(notes)

@@ -1,0 +1,234 @@
+"""A folder of pictures with ``metadata.csv`` beside them, as Hugging Face's imagefolder has it."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from extract.catalog import (
+    Catalog,
+    FolderScan,
+    Level,
+    bytes_of,
+    catalog_of_scan,
+    folder_levels,
+    scan_folder,
+    shown,
+)
+from extract.errors import CatalogError, UsageError
+from extract.manifest import (
+    ManifestColumns,
+    check_separator,
+    label_levels,
+    no_column,
+    read_table,
+)
+
+METADATA = "metadata.csv"
+FILE_NAME = "file_name"
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row of some metadata file: where it stands, for errors, and its cells by column."""
+
+    where: str
+    cells: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class _Metadata:
+    """What all metadata files of a folder say: columns in order, rows by the picture's path."""
+
+    columns: tuple[str, ...]
+    rows: Mapping[str, _Row]
+    notes: tuple[str, ...]
+
+
+def list_imagefolder(
+    folder: Path,
+    *,
+    columns: ManifestColumns | None = None,
+    name: str | None = None,
+    leave_out: Sequence[Path] = (),
+) -> Catalog:
+    """List a folder of pictures with what its ``metadata.csv`` files say of them.
+
+    Rows are the pictures found and those named; a path is relative to the metadata file's own
+    folder. Without such a file this is :func:`extract.catalog.list_folder`.
+
+    Parameters
+    ----------
+    folder : Path
+    columns : ManifestColumns, optional
+        Ids and labels: without a label column the folders are the labels, without an id column
+        a picture's path is its id. ``image`` is not asked: the column is ``file_name``.
+    name : str, optional
+        The catalogue's name; the folder's own without it.
+    leave_out : sequence of Path
+        Folders inside that are not looked into.
+
+    Raises
+    ------
+    UsageError
+        When the folder or a named column is not there.
+    NoPictures
+        When no picture is found or named.
+    CatalogError
+        When the folder or a metadata file cannot be read; the message names file and line.
+    """
+    columns = columns or ManifestColumns(image=FILE_NAME)
+    scan = scan_folder(folder, leave_out=leave_out, table=METADATA)
+    metadata = _read_metadata(scan)
+    if not metadata.columns:
+        refuse_columns(folder, columns)
+        return catalog_of_scan(scan, name=name, notes=metadata.notes)
+    _check_named(folder, metadata, columns)
+    paths = sorted({*scan.pictures, *metadata.rows}, key=bytes_of)
+    id_of = {path: path for path in paths}
+    if columns.id is not None:
+        id_of = _ids(columns.id, paths, metadata)
+        paths.sort(key=lambda path: bytes_of(id_of[path]))
+    used = {FILE_NAME, columns.id, columns.label}
+    return Catalog(
+        name=name or scan.root.name or "root",
+        images_root=scan.root,
+        ids=tuple(id_of[path] for path in paths),
+        paths=tuple(paths),
+        levels=_levels(paths, metadata, columns),
+        columns={
+            column: tuple(_cell(metadata, path, column) for path in paths)
+            for column in metadata.columns
+            if column not in used
+        },
+        notes=(*scan.notes(metadata.rows), *metadata.notes, *_without_row(scan, metadata)),
+    )
+
+
+def refuse_columns(folder: Path, columns: ManifestColumns) -> None:
+    """Refuse columns that are named where no table is.
+
+    Raises
+    ------
+    UsageError
+    """
+    for option, column in (
+        ("--id-column", columns.id),
+        ("--label-column", columns.label),
+        ("--label-separator", columns.label_separator),
+    ):
+        if column is not None:
+            raise UsageError(
+                f"{option} needs a table: give one with --manifest CSV, or put a {METADATA} with "
+                f"a column {FILE_NAME} into {folder}"
+            )
+
+
+def _read_metadata(scan: FolderScan) -> _Metadata:
+    """Unite the metadata files of a folder, the outermost first."""
+    columns: dict[str, None] = {}
+    rows: dict[str, _Row] = {}
+    notes = []
+    for table in sorted(scan.tables, key=lambda path: path.count("/")):
+        path = scan.folder / table
+        try:
+            header, numbered = read_table(path)
+        except CatalogError:
+            if _names_pictures(path):
+                raise
+            header, numbered = [], []
+        if FILE_NAME not in header:
+            notes.append(f"{shown(table)} has no column {FILE_NAME}: passed over")
+            continue
+        columns |= dict.fromkeys(header)
+        for line, row in numbered:
+            found = _Row(f"{shown(str(path))}, line {line}", dict(zip(header, row, strict=True)))
+            _add(rows, posixpath.dirname(table), found)
+    return _Metadata(tuple(columns), rows, tuple(notes))
+
+
+def _names_pictures(path: Path) -> bool:
+    """Say whether a table that cannot be read means pictures; another program's may lie here."""
+    try:
+        return FILE_NAME.encode() in path.read_bytes().replace(b"\0", b"")  # UTF-16 has NULs
+    except OSError:
+        return True
+
+
+def _add(rows: dict[str, _Row], folder: str, row: _Row) -> None:
+    file_name = row.cells[FILE_NAME]
+    if not file_name.strip():
+        raise CatalogError(f"{row.where}: column {FILE_NAME!r} is empty")
+    path = _path_in_folder(folder, file_name)
+    if path in rows:
+        raise CatalogError(
+            f"{row.where}: {shown(file_name)!r} is named in {rows[path].where} too; "
+            "keep one of the two rows"
+        )
+    rows[path] = row
+
+
+def _path_in_folder(folder: str, file_name: str) -> str:
+    """Spell a picture's path as the listing does; one that leaves the folder stays as it is."""
+    joined = posixpath.join(folder, file_name)
+    plain = posixpath.normpath(joined)
+    return joined if _leaves(plain) else plain
+
+
+def _leaves(path: str) -> bool:
+    plain = posixpath.normpath(path)
+    return plain.startswith(("/", "../")) or plain in (".", "..")
+
+
+def _check_named(folder: Path, metadata: _Metadata, columns: ManifestColumns) -> None:
+    check_separator(columns)
+    for option, column in (("--id-column", columns.id), ("--label-column", columns.label)):
+        if column is not None and column not in metadata.columns:
+            raise no_column(f"{METADATA} of {folder}", metadata.columns, option, column)
+
+
+def _ids(column: str, paths: Sequence[str], metadata: _Metadata) -> dict[str, str]:
+    """Take each picture's id from a column; it must be there and be another's no more."""
+    id_of: dict[str, str] = {}
+    holder: dict[str, _Row] = {}
+    for path in paths:
+        row = metadata.rows.get(path)
+        if row is None:
+            raise CatalogError(
+                f"{shown(path)} has no row in {METADATA}, so no id in column {column!r}: "
+                "add a row, or leave --id-column away"
+            )
+        row_id = row.cells.get(column, "")
+        if not row_id.strip():
+            raise CatalogError(f"{row.where}: column {column!r} is empty")
+        if row_id in holder:
+            raise CatalogError(
+                f"{row.where}: {shown(row_id)!r} in column {column!r} stands in "
+                f"{holder[row_id].where} too; name a column of unique ids with --id-column"
+            )
+        holder[row_id] = row
+        id_of[path] = row_id
+    return id_of
+
+
+def _cell(metadata: _Metadata, path: str, column: str) -> str:
+    row = metadata.rows.get(path)
+    return row.cells.get(column, "") if row else ""
+
+
+def _levels(
+    paths: Sequence[str], metadata: _Metadata, columns: ManifestColumns
+) -> tuple[Level, ...]:
+    if columns.label is None:  # folders outside are nobody's classes
+        return folder_levels(["" if _leaves(path) else path for path in paths])
+    where = {path: row.where for path, row in metadata.rows.items()}
+    cells = [(where.get(path, ""), _cell(metadata, path, columns.label)) for path in paths]
+    return label_levels(columns.label, columns.label_separator, cells)
+
+
+def _without_row(scan: FolderScan, metadata: _Metadata) -> tuple[str, ...]:
+    count = sum(path not in metadata.rows for path in scan.pictures)
+    have = "picture has" if count == 1 else "pictures have"
+    return (f"{count} {have} no row in {METADATA}",) if count else ()

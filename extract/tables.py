@@ -1,0 +1,59 @@
+"""Tables as CSV, for programs and spreadsheets."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    r"""Write a table for programs and spreadsheets.
+
+    Cells that a spreadsheet would run as a formula get a leading ``'``; bytes of an id that are
+    not UTF-8 are written as ``\\udcXX``.
+    """
+    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([_cell(v) for v in header])
+        writer.writerows([_cell(v) for v in row] for row in rows)
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, str) and value.startswith(FORMULA_STARTS):
+        return f"'{value}"
+    return "" if value is None else value
+
+
+def column_names(
+    taken: Iterable[str], levels: Iterable[str], columns: Iterable[str]
+) -> tuple[str, ...]:
+    """Name the columns of levels and of other columns, so that no name stands twice.
+
+    A name that is taken gets ``_label`` or ``_column`` behind it: a folder's level is called
+    class, and so may a column be.
+
+    Parameters
+    ----------
+    taken : iterable of str
+        Names of the columns that the table has beside these.
+    levels, columns : iterable of str
+
+    Returns
+    -------
+    tuple of str
+        First the levels' names, then the columns'.
+    """
+    used = set(taken)
+    names = []
+    for wanted, kind in ((levels, "label"), (columns, "column")):
+        for name in wanted:
+            free = name
+            while free in used:
+                free = f"{free}_{kind}"
+            used.add(free)
+            names.append(free)
+    return tuple(names)
