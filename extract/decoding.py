@@ -224,7 +224,7 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
     turns = UPRIGHT.get(_orientation(picture), ())
     _check_limits(picture, bool(turns))
     if picture.mode.startswith("I") or picture.mode == "F":
-        picture = _eight_bits(picture)
+        picture = _eight_bits(picture, picture.info.get("transparency"))
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         white = Image.new("RGBA", picture.size, "white")
@@ -235,12 +235,19 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
     return picture
 
 
-def _eight_bits(picture: Image.Image) -> Image.Image:
-    """Scale 16-bit gray to 8 bits; Pillow's own conversion cuts it off and gives white."""
+def _eight_bits(picture: Image.Image, transparent: object) -> Image.Image:
+    """Scale 16-bit gray to 8 bits; Pillow's own conversion cuts it off and gives white.
+
+    One gray of the 65,536 may stand for transparent, which others share at 8 bits.
+    """
     values: np.ndarray[Any, Any] = np.asarray(picture)
     if picture.mode == "F" or values.min() < 0 or values.max() > 0xFFFF:
         raise Refused(Reason.UNSUPPORTED, f"mode {picture.mode} outside 16 bits")
-    return Image.fromarray((values.astype(np.float32) / 257 + 0.5).astype(np.uint8))
+    gray = (values.astype(np.float32) / 257 + 0.5).astype(np.uint8)
+    if not isinstance(transparent, int):
+        return Image.fromarray(gray)
+    alpha = np.where(values == transparent, 0, 255).astype(np.uint8)
+    return Image.fromarray(np.dstack([gray, alpha]))
 
 
 def _reason_of(error: Exception) -> Reason:

@@ -92,6 +92,8 @@ class EmbeddingSet:
         How many rows of the file are not here, by reason (``to_do``, ``missing``, ...).
     content_sha256 : ndarray of shape (n_images, 32), uint8, or None
         Over the bytes of each picture; None where that is not known.
+    paths : tuple of str, or None
+        Of the pictures, relative to their folder; None where they are the ids.
     """
 
     ids: tuple[str, ...]
@@ -101,6 +103,7 @@ class EmbeddingSet:
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
     content_sha256: np.ndarray | None = None
+    paths: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.vectors.ndim != 2 or len(self.vectors) != len(self.ids):
@@ -111,7 +114,8 @@ class EmbeddingSet:
             raise ValueError(f"vectors must be float32, got {self.vectors.dtype}")
         if not np.isfinite(self.vectors).all():
             raise ValueError("vectors must be finite; leave other rows out and say so")
-        check_row_counts(len(self.ids), self.levels, self.columns)
+        paths = {} if self.paths is None else {"paths": self.paths}
+        check_row_counts(len(self.ids), self.levels, {**paths, **self.columns})
         shape = (len(self.ids), 32)
         if self.content_sha256 is not None and self.content_sha256.shape != shape:
             raise ValueError(
@@ -128,6 +132,7 @@ class EmbeddingSet:
             levels=tuple(level.take(rows) for level in self.levels),
             columns={name: tuple(v[i] for i in kept) for name, v in self.columns.items()},
             content_sha256=None if self.content_sha256 is None else self.content_sha256[rows],
+            paths=None if self.paths is None else tuple(self.paths[i] for i in kept),
         )
 
     def __len__(self) -> int:

@@ -295,4 +295,5 @@ def read_embeddings(path: Path) -> EmbeddingSet:
         columns={name: tuple(values[i] for i in rows) for name, values in columns.items()},
         left_out={reason: int(count) for reason, count in left_out.items() if count},
         content_sha256=table.rows.content_sha256[rows],
+        paths=None if table.paths == table.ids else tuple(table.paths[i] for i in rows),
     )

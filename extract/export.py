@@ -209,7 +209,9 @@ def _pyarrow() -> ModuleType:
     try:
         import pyarrow
     except ImportError as error:
-        raise SosieError('parquet needs pyarrow: pip install "sosie[parquet]"') from error
+        raise SosieError(
+            'parquet needs pyarrow: pip install pyarrow (the extra "parquet" brings it)'
+        ) from error
     found: ModuleType = pyarrow
     return found
 

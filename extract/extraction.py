@@ -4,33 +4,34 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from extract.backbones import Backbone
 from extract.catalog import Catalog, shown
 from extract.decoding import picture_stat
-from extract.embeddings import Provenance, row_crc32
-from extract.embeddings_file import EmbeddingsTable, Rows, blank_fields, read_table
+from extract.embeddings import Provenance
+from extract.embeddings_file import EmbeddingsTable, read_table
 from extract.errors import EmbeddingsFileError, PictureRefused
 from extract.failures import failures_path
 from extract.file_lock import locked
+from extract.file_run import FileRun
 from extract.labels_file import labels_path, store_labels
 from extract.layout import lay_out
-from extract.loading import LoadedPicture, loaded_slices
+from extract.loading import loaded_pictures
 from extract.monitor import Monitor
-from extract.plan import Plan, plan_run, refusal_counts
-from extract.realisation import apply_realisation, choose_realisation, run_record
-from extract.refusals import SOUND, TO_DO, Reason, Refused
+from extract.plan import plan_run, refusal_counts
+from extract.realisation import choose_realisation, run_record
+from extract.refusals import SOUND, TO_DO
 from extract.row_writer import RowWriter
 from extract.writing import WritingThread
 
-if TYPE_CHECKING:
-    pass
+SLICES_AHEAD = 3
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,14 @@ class Report:
         return self.embedded / self.seconds if self.embedded and self.seconds else None
 
 
+@dataclass(frozen=True, eq=False)
+class Target:
+    """A backbone and the file that its vectors go to."""
+
+    backbone: Backbone
+    path: Path
+
+
 def extract_embeddings(
     catalog: Catalog,
     backbone: Backbone,
@@ -116,75 +125,98 @@ def extract_embeddings(
     record: Mapping[str, Any] | None = None,
     monitor: Monitor | None = None,
 ) -> Report:
-    """Embed a catalogue into one file, reusing every row that still holds.
+    """Embed a catalogue into one file; see :func:`extract_together`."""
+    targets = [Target(backbone, path)]
+    return extract_together(catalog, targets, options=options, record=record, monitor=monitor)[0]
 
-    Batch k is the slice [kB, (k+1)B) of the catalogue, and a row keeps its place in its slice
-    whatever its companions, so that a resumed file equals an uninterrupted one bit for bit.
+
+def extract_together(
+    catalog: Catalog,
+    targets: Sequence[Target],
+    *,
+    options: Options | None = None,
+    record: Mapping[str, Any] | None = None,
+    monitor: Monitor | None = None,
+) -> list[Report]:
+    """Embed a catalogue with several backbones, each picture read and decoded once.
+
+    Every row of every file that still holds is reused. Batch k of a file is the slice
+    [kB, (k+1)B) of the catalogue, and a row keeps its place in its slice whatever its companions,
+    so that a resumed file equals an uninterrupted one bit for bit, embedded alone or beside others.
 
     Parameters
     ----------
     record : mapping, optional
-        Added to the file's record (``images_root``, ``command``).
+        Added to the files' records (``images_root``, ``command``).
 
     Raises
     ------
     EmbeddingsFileError
-        When the file is another identity's, locked, unreadable, or cannot be written.
+        When a file is another identity's, locked, unreadable, or cannot be written.
     PictureRefused
         At the first refused picture, with ``stop_at_refusal``.
     """
     options, monitor = options or Options(), monitor or Monitor()
-    with locked(path):
-        table = read_table(path) if path.exists() else None
-        _check_identity(table, backbone)
-        realisation = choose_realisation(
-            backbone, table, batch_size=options.batch_size, threads=options.threads
-        )
-        apply_realisation(realisation)
-        seen = [picture_stat(catalog.images_root, p) for p in catalog.paths]
-        plan = plan_run(
-            catalog,
-            np.array(seen, dtype=np.int64),
-            table,
-            realisation,
-            restart=options.restart,
-            retry_failed=options.retry_failed or options.stop_at_refusal,
-        )
-        described = run_record(backbone, None if options.restart else table, record or {})
-        if table is None or plan.lay_out:
-            provenance = Provenance(backbone.identity, plan.realisations, described)
-            lay_out(path, catalog, provenance, backbone.n_dims, plan.carried)
-            table = read_table(path)
-        relabelled = store_labels(labels_path(path), catalog)
-        run = _Run(table, plan, catalog, backbone, options, described, monitor)
-        before = _status_now(table)
+    with ExitStack() as locks:
+        for target in targets:
+            locks.enter_context(locked(target.path))
+        tables = [_table_there(target) for target in targets]  # of all, before one is touched
+        seen = np.array([picture_stat(catalog.images_root, p) for p in catalog.paths], np.int64)
+        runs = [
+            _prepare(catalog, target, table, seen, options, record or {})
+            for target, table in zip(targets, tables, strict=True)
+        ]
+        before = [_status_now(run.table) for run in runs]
         began = time.monotonic()
-        stopped = _fill(run)
-        return _report(
-            run, before, time.monotonic() - began, stopped=stopped, relabelled=relabelled
-        )
+        stopped = _fill(runs, options, monitor)
+        seconds = time.monotonic() - began
+        return [
+            _report(run, status, seconds, stopped=stopped)
+            for run, status in zip(runs, before, strict=True)
+        ]
 
 
-@dataclass(frozen=True, eq=False)
-class _Run:
-    """What the steps of one run share."""
-
-    table: EmbeddingsTable
-    plan: Plan
-    catalog: Catalog
-    backbone: Backbone
-    options: Options
-    record: Mapping[str, Any]
-    monitor: Monitor
-
-
-def _check_identity(table: EmbeddingsTable | None, backbone: Backbone) -> None:
-    wanted = backbone.provenance.identity_sha256
-    if table is not None and table.provenance.identity_sha256 != wanted:
+def _table_there(target: Target) -> EmbeddingsTable | None:
+    """Read a target's file, if there is one; that of another identity is refused."""
+    if not target.path.exists():
+        return None
+    table = read_table(target.path)
+    if table.provenance.identity_sha256 != target.backbone.provenance.identity_sha256:
         raise EmbeddingsFileError(
             f"{table.path} holds vectors of another identity ({table.provenance.model}): write "
             "this one elsewhere with --output FILE"
         )
+    return table
+
+
+def _prepare(
+    catalog: Catalog,
+    target: Target,
+    table: EmbeddingsTable | None,
+    seen: np.ndarray,
+    options: Options,
+    record: Mapping[str, Any],
+) -> FileRun:
+    """Decide what a file needs, and lay it out where it is not there or not of this list."""
+    path, backbone = target.path, target.backbone
+    realisation = choose_realisation(
+        backbone, table, batch_size=options.batch_size, threads=options.threads
+    )
+    plan = plan_run(
+        catalog,
+        seen,
+        table,
+        realisation,
+        restart=options.restart,
+        retry_failed=options.retry_failed or options.stop_at_refusal,
+    )
+    described = run_record(backbone, None if options.restart else table, record)
+    if table is None or plan.lay_out:
+        provenance = Provenance(backbone.identity, plan.realisations, described)
+        lay_out(path, catalog, provenance, backbone.n_dims, plan.carried)
+        table = read_table(path)
+    relabelled = store_labels(labels_path(path), catalog)
+    return FileRun(table, plan, catalog, backbone, described, options.limit, relabelled)
 
 
 def _status_now(table: EmbeddingsTable) -> np.ndarray:
@@ -192,38 +224,66 @@ def _status_now(table: EmbeddingsTable) -> np.ndarray:
     return np.fromfile(table.path, np.uint8, len(table), offset=table.offsets["status"])
 
 
-def _fill(run: _Run) -> bool:
-    """Compute what is to do and write it; say whether it was asked to stop before the end."""
-    slices = run.plan.slices(run.options.limit)
-    if not len(slices):
+def _fill(runs: Sequence[FileRun], options: Options, monitor: Monitor) -> bool:
+    """Compute what is due and write it; say whether it was asked to stop before the end."""
+    due = [run for run in runs if run.due.any()]
+    if not due:
         return False
-    n_to_do = int(run.plan.to_do[: (slices[-1] + 1) * run.plan.batch_size].sum())
-    n_kept = int((~run.plan.to_do).sum())
-    realisation = run.plan.realisations[run.plan.realisation]
-    run.monitor.start(n_to_do, n_kept, len(run.catalog), realisation)
-    transform = run.backbone.preprocessing.transform()
-    began, n_sound, stopped = time.monotonic(), 0, False
-    writer = RowWriter(run.table)
+    monitor.start(
+        n_to_do=sum(int(run.due.sum()) for run in due),
+        n_done=sum(int((~run.plan.to_do).sum()) for run in due),
+        n_rows=sum(len(run.catalog) for run in due),
+        realisations=[run.realisation for run in due],
+    )
+    writers = [RowWriter(run.table) for run in due]
     try:
-        writer.reset(run.plan.to_reset)
-        failures = failures_path(run.table.path)
-        with WritingThread(writer, failures, run.monitor.finished) as writing:
-            for rows, loaded in loaded_slices(
-                run.catalog, run.plan, slices, transform, run.options.workers
-            ):
-                computed, refusals = _embed_slice(run, rows, loaded)
-                writing.put(rows, computed, refusals)
-                n_sound += int((computed.status == SOUND).sum())
-                if refusals and run.options.stop_at_refusal:
-                    raise _refused(refusals[0])
-                stopped = run.monitor.should_stop()
-                if stopped:
-                    break
-        rate = n_sound / max(time.monotonic() - began, 1e-9)
-        writer.write_record({**run.record, "images_per_second": round(rate, 2)})
+        for run, writer in zip(due, writers, strict=True):
+            writer.reset(run.plan.to_reset)
+        began = time.monotonic()
+        n_sound, stopped = _compute(due, writers, options, monitor)
+        seconds = max(time.monotonic() - began, 1e-9)
+        for run, writer, count in zip(due, writers, n_sound, strict=True):
+            rate = {"images_per_second": round(count / seconds, 2), "models_in_pass": len(due)}
+            writer.write_record({**run.record, **rate})
     finally:
-        writer.close()
+        for writer in writers:
+            writer.close()
     return stopped
+
+
+def _compute(
+    runs: Sequence[FileRun], writers: Sequence[RowWriter], options: Options, monitor: Monitor
+) -> tuple[list[int], bool]:
+    """Run the loop; count each file's sound rows, and say whether it was asked to stop."""
+    rows = np.flatnonzero(np.any([run.due for run in runs], axis=0))
+    wanted = (
+        (row, tuple(dict.fromkeys(r.backbone.preprocessing for r in runs if r.due[row])))
+        for row in rows.tolist()
+    )
+    ahead = SLICES_AHEAD * max(run.plan.batch_size for run in runs)
+    n_sound = [0] * len(runs)
+    catalog = runs[0].catalog
+    with ExitStack() as threads:
+        writing = [
+            threads.enter_context(
+                WritingThread(writer, failures_path(run.table.path), monitor.finished)
+            )
+            for run, writer in zip(runs, writers, strict=True)
+        ]
+        loaded = loaded_pictures(catalog, wanted, workers=options.workers, ahead=ahead)
+        with closing(loaded):
+            for row, picture in loaded:
+                for i, run in enumerate(runs):
+                    computed = run.take(row, picture)
+                    if computed is None:
+                        continue
+                    writing[i].put(computed.numbers, computed.rows, computed.refusals)
+                    n_sound[i] += int((computed.rows.status == SOUND).sum())
+                    if computed.refusals and options.stop_at_refusal:
+                        raise _refused(computed.refusals[0])
+                    if monitor.should_stop():
+                        return n_sound, True
+    return n_sound, False
 
 
 def _refused(refusal: Mapping[str, Any]) -> PictureRefused:
@@ -233,57 +293,9 @@ def _refused(refusal: Mapping[str, Any]) -> PictureRefused:
     )
 
 
-def _embed_slice(
-    run: _Run, rows: np.ndarray, loaded: list[LoadedPicture]
-) -> tuple[Rows, list[dict[str, Any]]]:
-    """Forward one slice, each row in its own place, the other places zero."""
-    import torch
-
-    size = run.backbone.preprocessing.size
-    pixels = torch.zeros(run.plan.batch_size, 3, size, size)
-    places = rows % run.plan.batch_size
-    for place, picture in zip(places, loaded, strict=True):
-        if picture.pixels is not None:
-            pixels[place] = picture.pixels
-    vectors = np.full((len(rows), run.backbone.n_dims), np.nan, np.float32)
-    if any(picture.pixels is not None for picture in loaded):
-        vectors = run.backbone.embed(pixels)[places]
-    computed = Rows(vectors=vectors, **blank_fields(len(rows)))
-    computed.realisation[:] = run.plan.realisation
-    refusals = []
-    for i, (row, picture) in enumerate(zip(rows, loaded, strict=True)):
-        row_id = run.catalog.ids[row]
-        computed.size[i], computed.mtime_ns[i] = picture.size, picture.mtime_ns
-        computed.content_sha256[i] = np.frombuffer(picture.sha256, np.uint8)
-        refused = picture.refused
-        if refused is None and not np.isfinite(vectors[i]).all():
-            refused = Refused(Reason.NOT_FINITE, "the backbone gave numbers that are not finite")
-        if refused is None:
-            computed.status[i] = SOUND
-            computed.row_crc32[i] = row_crc32(row_id, picture.sha256, vectors[i])
-        else:
-            vectors[i] = np.nan
-            computed.status[i] = refused.reason
-            refusals.append(_failure(row_id, picture, refused))
-    return computed, refusals
-
-
-def _failure(row_id: str, picture: LoadedPicture, refused: Refused) -> dict[str, Any]:
-    return {
-        "id": row_id,
-        "code": refused.reason.code,
-        "status": int(refused.reason),
-        "message": refused.message,
-        "bytes": picture.size if picture.size >= 0 else None,
-        "content_sha256": picture.sha256.hex() if any(picture.sha256) else None,
-    }
-
-
-def _report(
-    run: _Run, before: np.ndarray, seconds: float, *, stopped: bool, relabelled: str | None
-) -> Report:
+def _report(run: FileRun, before: np.ndarray, seconds: float, *, stopped: bool) -> Report:
     plan, status = run.plan, _status_now(run.table)
-    notes = [relabelled] if relabelled else []
+    notes = [run.relabelled] if run.relabelled else []
     if plan.damaged:
         notes.append(f"{plan.damaged} rows did not fit their check sum and were to be done again")
     if plan.gone:
@@ -291,7 +303,7 @@ def _report(
     if plan.dropped:
         notes.append(f"{plan.dropped} rows of pictures that are not listed any more are dropped")
     to_do = int((status == TO_DO).sum())
-    if to_do and run.options.limit is not None and not stopped:
+    if to_do and run.limit is not None and not stopped:
         notes.append(
             f"{to_do} pictures are left to do: run again without --limit (it is rounded up to "
             f"whole batches of {plan.batch_size})"

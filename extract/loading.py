@@ -1,27 +1,23 @@
-"""Pictures read and decoded ahead of the forward pass, in threads."""
+"""Pictures read and decoded ahead of the forward pass, in threads, each once."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Generator, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from extract.catalog import Catalog
 from extract.decoding import decode_picture, picture_stat, read_picture, refusing
-from extract.plan import Plan
+from extract.preprocessing import Preprocessing
 from extract.refusals import Refused
 
 if TYPE_CHECKING:
     import torch
 
-SLICES_AHEAD = 3
-
-Transform = Callable[[Any], "torch.Tensor"]
-"""An upright RGB picture in, float32 of shape (3, size, size) out."""
+Wanted = tuple[int, tuple[Preprocessing, ...]]
+"""A row, and what its picture is to be made ready for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,59 +26,63 @@ class LoadedPicture:
 
     Parameters
     ----------
-    pixels : tensor of shape (3, size, size), float32, or None
     sha256 : bytes
         32 bytes over the file's content; zeros where it could not be read.
     size, mtime_ns : int
         As seen when it was read; -1 where there was none.
+    pixels : mapping of Preprocessing to tensor of shape (3, size, size), float32
+        Empty where the picture is refused.
     refused : Refused, optional
     """
 
-    pixels: torch.Tensor | None
     sha256: bytes
     size: int
     mtime_ns: int
+    pixels: Mapping[Preprocessing, torch.Tensor] = field(default_factory=dict)
     refused: Refused | None = None
 
 
-def load_picture(catalog: Catalog, row: int, transform: Transform) -> LoadedPicture:
-    """Read and decode one row's picture; what is wrong with it is part of the answer."""
+def load_picture(
+    catalog: Catalog, row: int, transforms: Mapping[Preprocessing, Any]
+) -> LoadedPicture:
+    """Read and decode one row's picture once; what is wrong with it is part of the answer."""
     path = catalog.paths[row]
     try:
         file = read_picture(catalog.images_root, path)
     except Refused as refused:
         seen = picture_stat(catalog.images_root, path)
-        return LoadedPicture(None, bytes(32), *seen, refused)
+        return LoadedPicture(bytes(32), *seen, refused=refused)
+    seen = (file.size, file.mtime_ns)
     try:
         with refusing():
-            pixels = transform(decode_picture(file.content))
+            picture = decode_picture(file.content)
+            pixels = {wanted: transform(picture) for wanted, transform in transforms.items()}
     except Refused as refused:
-        return LoadedPicture(None, file.sha256, file.size, file.mtime_ns, refused)
-    return LoadedPicture(pixels, file.sha256, file.size, file.mtime_ns)
+        return LoadedPicture(file.sha256, *seen, refused=refused)
+    return LoadedPicture(file.sha256, *seen, pixels)
 
 
-def loaded_slices(
-    catalog: Catalog, plan: Plan, slices: np.ndarray, transform: Transform, workers: int
-) -> Iterator[tuple[np.ndarray, list[LoadedPicture]]]:
-    """Yield the rows to do of each slice, in order, with their pictures loaded ahead."""
-    ahead: deque[tuple[np.ndarray, list[Future[LoadedPicture]]]] = deque()
+def loaded_pictures(
+    catalog: Catalog, wanted: Iterable[Wanted], *, workers: int, ahead: int
+) -> Generator[tuple[int, LoadedPicture]]:
+    """Yield rows with their pictures, in the order wanted, so many of them loaded ahead."""
+    transforms: dict[Preprocessing, Any] = {}
+    waiting: deque[tuple[int, Future[LoadedPicture]]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
         try:
-            for number in slices.tolist():
-                first = number * plan.batch_size
-                rows = first + np.flatnonzero(plan.to_do[first : first + plan.batch_size])
-                ahead.append(
-                    (rows, [pool.submit(load_picture, catalog, r, transform) for r in rows])
-                )
-                if len(ahead) > SLICES_AHEAD:
-                    yield _finished(*ahead.popleft())
-            while ahead:
-                yield _finished(*ahead.popleft())
+            for row, preprocessings in wanted:
+                for each in preprocessings:
+                    if each not in transforms:
+                        transforms[each] = each.transform()
+                needed = {each: transforms[each] for each in preprocessings}
+                waiting.append((row, pool.submit(load_picture, catalog, row, needed)))
+                if len(waiting) > ahead:
+                    yield _finished(*waiting.popleft())
+            while waiting:
+                yield _finished(*waiting.popleft())
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def _finished(
-    rows: np.ndarray, futures: list[Future[LoadedPicture]]
-) -> tuple[np.ndarray, list[LoadedPicture]]:
-    return rows, [future.result() for future in futures]
+def _finished(row: int, future: Future[LoadedPicture]) -> tuple[int, LoadedPicture]:
+    return row, future.result()

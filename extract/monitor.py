@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -10,9 +10,9 @@ class Monitor:
     """What a run tells while it works; this one stays silent and never asks to stop."""
 
     def start(
-        self, n_to_do: int, n_done: int, n_images: int, realisation: Mapping[str, Any]
+        self, *, n_to_do: int, n_done: int, n_rows: int, realisations: Sequence[Mapping[str, Any]]
     ) -> None:
-        """Be told of the work before it begins."""
+        """Be told of the work before it begins: rows of all files, and how each is computed."""
 
     def finished(self, n_rows: int) -> None:
         """Be told of rows that are durable now."""

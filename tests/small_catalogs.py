@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from extract.backbones import Backbone, Preprocessing
+from extract.backbones import Backbone
 from extract.demo import draw_picture
 from extract.embeddings import row_crc32
 from extract.embeddings_file import Rows, blank_fields, read_table
+from extract.preprocessing import Preprocessing
 from extract.row_writer import RowWriter
 
 PROJECT = Path(__file__).parent.parent

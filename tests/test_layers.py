@@ -18,8 +18,9 @@ EXTRACT_ORDER = [
     {"catalog", "manifest", "imagefolder", "embeddings", "demo"},
     {"strings_dataset", "labels_file", "embeddings_file", "layout", "row_writer", "file_lock"},
     {"failures", "catalog_roots", "plan", "writing", "export"},
-    {"weights", "decoding", "backbones"},
-    {"loading", "realisation", "extraction"},
+    {"weights", "hub", "preprocessing", "pooling", "decoding", "image_processors"},
+    {"timm_models", "transformers_models", "backbones"},
+    {"loading", "realisation", "file_run", "extraction"},
     {"command_line"},
     {"commands", "__main__"},
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -11,23 +10,28 @@ import typer
 
 from extract import command_line as cl
 from extract.errors import NoPictures, NothingEmbedded, UsageError
-from extract.monitor import Monitor
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
     from extract.backbones import Backbone
     from extract.catalog import Catalog
-    from extract.extraction import Options, Report
+    from extract.extraction import Options, Report, Target
     from extract.manifest import ManifestColumns
 
 COMMAND = "python -m extract"
+DEFAULT_MODEL = "efficientnet_lite0"
 
 
 def embed(
     context: typer.Context,
     model: Annotated[
-        str, typer.Option(metavar="NAME", help="A name of the table: python -m extract models.")
-    ] = "efficientnet_lite0",
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Of the table (python -m extract models), timm:NAME or hf:REPO; may be repeated. "
+            f"Default: {DEFAULT_MODEL}.",
+        ),
+    ] = None,
     images: Annotated[
         Path | None,
         typer.Option(
@@ -57,6 +61,14 @@ def embed(
     weights: Annotated[
         str, typer.Option(metavar="pretrained|random|FILE", help="random is drawn from --seed.")
     ] = "pretrained",
+    pooling: Annotated[
+        Literal["auto", "cls", "mean"],
+        typer.Option(help="auto: what the model's own classifier reads."),
+    ] = "auto",
+    resize: Annotated[
+        Literal["auto", "crop", "squash", "pad"],
+        typer.Option(help="auto: what comes with the weights; pad fills with white."),
+    ] = "auto",
     seed: cl.SeedOption = 0,
     device: Annotated[
         str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")
@@ -92,9 +104,8 @@ def embed(
         return
     cl.set_up(verbose, quiet)
     workspace = Workspace.find(root)
-    from extract.backbones import find_spec
-
-    find_spec(model)  # a wrong name is said before anything is read
+    models = model or [DEFAULT_MODEL]
+    _check_models(models, weights, output)  # what was typed wrong is said before anything is read
     if manifest is not None and images is not None:
         raise UsageError("--images and --manifest exclude each other: use --images-dir beside it")
     from extract.manifest import ManifestColumns, list_manifest
@@ -114,7 +125,8 @@ def embed(
     for note in listed.notes:
         cl.log.info(note)
 
-    from extract.extraction import Options
+    from extract.catalog_roots import check_root
+    from extract.extraction import Options, Target
 
     options = Options(
         batch_size=batch_size,
@@ -124,8 +136,24 @@ def embed(
         stop_at_refusal=on_bad_image == "stop",
         **({"workers": workers} if workers else {}),
     )
-    report, result = _embed(workspace, listed, model, weights, seed, device, output, options, quiet)
-    _end(report, result, as_json, COMMAND)
+    check_root(workspace, listed, output)
+    backbones = _load(models, weights, seed, device, pooling, resize)
+    targets = [
+        Target(
+            backbone,
+            output
+            or workspace.embeddings_file(
+                listed.name, backbone.name, backbone.provenance.short_identity
+            ),
+        )
+        for backbone in backbones
+    ]
+    reports = _embed(workspace, listed, targets, options, quiet)
+    results = [
+        _result(workspace, backbone, report, listed, weights)
+        for backbone, report in zip(backbones, reports, strict=True)
+    ]
+    _end(reports, results, as_json)
 
 
 def _list_images(
@@ -161,49 +189,74 @@ def _list_images(
     return list_folder(workspace.demo, name=name)
 
 
+def _check_models(models: list[str], weights: str, output: Path | None) -> None:
+    """Refuse names and combinations that cannot be."""
+    from extract.backbones import find_model
+
+    for name in models:
+        find_model(name)
+    doubled = next((name for name in models if models.count(name) > 1), None)
+    if doubled:
+        raise UsageError(f"--model {doubled} is given twice: once is enough")
+    if len(models) > 1 and output is not None:
+        raise UsageError("--output names one file, not those of several models: leave it out")
+    if len(models) > 1 and weights not in ("pretrained", "random"):
+        raise UsageError("--weights FILE is of one model: embed each with a command of its own")
+    if output is not None and output.suffix != ".h5":
+        raise UsageError(f"--output {output} must end in .h5")
+
+
+def _load(
+    models: list[str], weights: str, seed: int, device: str, pooling: str, resize: str
+) -> list[Backbone]:
+    """Build every backbone before the first picture is read, so that none is missing at the end."""
+    from extract.backbones import choose_device, load_backbone
+
+    chosen = choose_device(device)
+    backbones = []
+    for name in models:
+        cl.log.debug(f"loading {name}")
+        backbones.append(
+            load_backbone(
+                name, weights=weights, seed=seed, device=chosen, pooling=pooling, resize=resize
+            )
+        )
+    return backbones
+
+
 def _embed(
     workspace: Workspace,
     catalog: Catalog,
-    model: str,
-    weights: str,
-    seed: int,
-    device: str,
-    output: Path | None,
+    targets: list[Target],
     options: Options,
     quiet: bool,
-) -> tuple[Report, dict[str, Any]]:
-    from extract.backbones import choose_device, load_backbone
-    from extract.catalog_roots import check_root, recorded_root
-    from extract.extraction import extract_embeddings
+) -> list[Report]:
+    """Run, with a bar and an ear for signals; a run that was stopped ends here."""
+    from extract.catalog_roots import recorded_root
+    from extract.commands.embedding_bar import EmbeddingBar
+    from extract.extraction import extract_together
 
-    if output is not None and output.suffix != ".h5":
-        raise UsageError(f"--output {output} must end in .h5")
-    check_root(workspace, catalog, output)
-    cl.log.debug(f"loading {model}")
-    backbone = load_backbone(model, weights=weights, seed=seed, device=choose_device(device))
-    identity = backbone.provenance.short_identity
-    path = output or workspace.embeddings_file(catalog.name, model, identity)
     record = {
         "images_root": recorded_root(workspace, catalog),
         "catalog": catalog.name,
         "command": cl.typed_command(COMMAND),
     }
     with cl.stop_on_signals() as stop:
-        monitor = ProgressBar(stop, quiet, backbone.device)
+        bar = EmbeddingBar(stop, quiet)
         try:
-            report = extract_embeddings(
-                catalog, backbone, path, options=options, record=record, monitor=monitor
+            reports = extract_together(
+                catalog, targets, options=options, record=record, monitor=bar
             )
         finally:
-            monitor.close()
-    result = _result(workspace, backbone, report, catalog, weights)
-    if report.stopped:
-        done = report.n_images - report.to_do
-        raise stop.stopped(
-            f"stopped: {done} of {report.n_images} rows are finished in {result['file']}; "
-            "type the same command again to go on"
+            bar.close()
+    if any(report.stopped for report in reports):
+        done = ", ".join(
+            f"{r.n_images - r.to_do} of {r.n_images} rows are finished in "
+            f"{workspace.relative(r.file)}"
+            for r in reports
         )
-    return report, result
+        raise stop.stopped(f"stopped: {done}; type the same command again to go on")
+    return reports
 
 
 def _result(
@@ -224,17 +277,33 @@ def _result(
         "seconds": report.seconds,
         "catalog": catalog.name,
         "device": backbone.device,
+        "pooling": backbone.pooling,
+        "resize": backbone.preprocessing.resize,
         "notes": list(report.notes),
     }
 
 
-def _end(report: Report, result: dict[str, Any], as_json: bool, command: str) -> None:
-    """Print what was done; without a single sound row the run has failed."""
+def _end(reports: list[Report], results: list[dict[str, Any]], as_json: bool) -> None:
+    """Print what was done; where a file has not a single sound row the run has failed."""
+    texts = [_text(report, result) for report, result in zip(reports, results, strict=True)]
+    result = results[0] if len(results) == 1 else {"runs": results}
+    cl.print_result(as_json, result, "\n".join(texts))
+    for report, result in zip(reports, results, strict=True):
+        if report.embedded + report.reused == 0 and report.to_do < report.n_images:
+            raise NothingEmbedded(
+                f"not one of {report.n_images} pictures could be embedded: see why with "
+                f"{COMMAND} show {result['file']}"
+            )
+
+
+def _text(report: Report, result: dict[str, Any]) -> str:
     n_refused = sum(report.refused.values())
     rate = report.images_per_second
+    chosen = [f"{result['weights']} weights"]
+    chosen += [f"{k} {result[k]}" for k in ("pooling", "resize")]
     lines = [
         f"{result['file']}",
-        f"{result['model']} ({result['weights']} weights), {report.n_images} pictures: "
+        f"{result['model']} ({', '.join(chosen)}), {report.n_images} pictures: "
         f"{report.embedded} embedded, {report.reused} reused, {n_refused} refused, "
         f"{report.to_do} to do"
         + (f"; {rate:.1f} pictures/s" if rate else "")
@@ -242,50 +311,5 @@ def _end(report: Report, result: dict[str, Any], as_json: bool, command: str) ->
     ]
     if n_refused:
         reasons = ", ".join(f"{count} {code}" for code, count in report.refused.items())
-        lines.append(f"refused: {reasons}; listed by {command} show {result['file']}")
-    cl.print_result(as_json, result, "\n".join([*lines, *report.notes]))
-    if report.embedded + report.reused == 0 and report.to_do < report.n_images:
-        raise NothingEmbedded(
-            f"not one of {report.n_images} pictures could be embedded: see why with "
-            f"{command} show {result['file']}"
-        )
-
-
-class ProgressBar(Monitor):
-    """Shows the run on stderr: rows that are durable, rate, time left."""
-
-    def __init__(self, stop: cl.StopRequest, quiet: bool, device: str) -> None:
-        self._stop, self._quiet, self._device = stop, quiet, device
-        self._bar: Any = None
-
-    def start(
-        self, n_to_do: int, n_done: int, n_images: int, realisation: Mapping[str, Any]
-    ) -> None:
-        """Open the bar and say how the run computes."""
-        from tqdm import tqdm
-
-        cl.log.info(
-            f"{n_to_do} pictures to embed on {self._device}, "
-            f"batches of {realisation['batch_size']}, {realisation['threads']} threads, "
-            f"{realisation['dtype']}"
-            + (f"; {n_done} of {n_images} are there already" if n_done else "")
-        )
-        self._bar = tqdm(
-            total=n_to_do,
-            unit="picture",
-            disable=True if self._quiet else None,
-            dynamic_ncols=True,
-        )
-
-    def finished(self, n_rows: int) -> None:
-        """Count rows that are durable."""
-        self._bar.update(n_rows)
-
-    def should_stop(self) -> bool:
-        """Say whether a signal came."""
-        return bool(self._stop)
-
-    def close(self) -> None:
-        """Close the bar, also when the run failed."""
-        if self._bar is not None:
-            self._bar.close()
+        lines.append(f"refused: {reasons}; listed by {COMMAND} show {result['file']}")
+    return "\n".join([*lines, *report.notes])

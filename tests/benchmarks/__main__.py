@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tests.benchmarks import seeds
+from tests.benchmarks import devices, seeds
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
@@ -15,5 +15,10 @@ if __name__ == "__main__":
     spread.add_argument("--reduce", action="append", dest="reductions")
     spread.add_argument("--seeds", type=int, default=50)
     spread.set_defaults(measure=seeds.measure)
+    rows = commands.add_parser("devices", help="rows of a GPU against those of the CPU, and rates")
+    rows.add_argument("--device", default="cuda")
+    rows.add_argument("--model", action="append", dest="models")
+    rows.add_argument("--pictures", type=int, default=256)
+    rows.set_defaults(measure=devices.measure)
     words = vars(parser.parse_args())
     words.pop("measure")(**words)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,14 +12,15 @@ import numpy as np
 import pytest
 import timm
 import torch
+import transformers
 from safetensors.torch import save_file
-from small_catalogs import offline_environment
 
 from extract.backbones import BACKBONES, load_backbone
 from extract.errors import WeightsError
-from extract.weights import PackagedWeights, fit, read_tensors, tensors_sha256
+from extract.transformers_models import TransformersModel
+from extract.weights import Checkpoint, PackagedWeights, fit, read_tensors, translated
 
-ARCHITECTURE = BACKBONES["efficientnet_lite0"].architecture
+ARCHITECTURE = "tf_efficientnet_lite0"
 
 
 @pytest.fixture(scope="module")
@@ -71,51 +69,63 @@ def test_file_of_weights_gives_the_vectors_of_that_model(
     assert backbone.weights["source"] == "file"
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
-def test_hub_cache_is_found_without_a_network(tmp_path: Path, name: str) -> None:
-    """The folder is laid out as huggingface_hub lays out its cache, below HF_HOME."""
-    spec = BACKBONES["convnext_base"]
-    torch.manual_seed(99)
-    full = timm.create_model(spec.architecture, pretrained=False)
-    repo = tmp_path / "hub" / f"models--timm--{spec.tagged}"
-    commit = "0123456789abcdef0123456789abcdef01234567"
-    snapshot = repo / "snapshots" / commit
-    snapshot.mkdir(parents=True)
-    (repo / "refs").mkdir()
-    (repo / "refs" / "main").write_text(commit)
-    save = save_file if name.endswith(".safetensors") else torch.save
-    save(full.state_dict(), snapshot / name)
-    script = (
-        "import json; from extract.backbones import load_backbone; "
-        "print(json.dumps(load_backbone('convnext_base').weights))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env={**offline_environment(tmp_path), "HF_HOME": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    full.reset_classifier(0)
-    assert json.loads(done.stdout) == {
-        "source": "pretrained",
-        "tag": spec.tagged,
-        "sha256": tensors_sha256(full),
+def test_torchvisions_own_checkpoint_of_vgg_is_translated() -> None:
+    """Its linear layers are convolutions in timm, under other names; shapes are enough to see."""
+    with torch.device("meta"):
+        model = timm.create_model("vgg16", pretrained=False)
+        theirs = dict(model.state_dict())
+        for ours, name in {"pre_logits.fc1": "0", "pre_logits.fc2": "3", "head.fc": "6"}.items():
+            weight = theirs.pop(f"{ours}.weight")
+            theirs[f"classifier.{name}.weight"] = weight.flatten(1)
+            theirs[f"classifier.{name}.bias"] = theirs.pop(f"{ours}.bias")
+    ours = translated(model, theirs)
+    assert {k: v.shape for k, v in ours.items()} == {
+        k: v.shape for k, v in model.state_dict().items()
     }
 
 
-def test_without_network_and_cache_one_line_says_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+TINY_CVT = {
+    "model_type": "cvt",
+    "embed_dim": [8, 8, 16],
+    "depth": [1, 2, 3],
+    "num_heads": [1, 1, 2],
+    "num_labels": 5,
+}
+
+
+@pytest.fixture
+def tiny_cvt() -> dict[str, torch.Tensor]:
+    config = transformers.AutoConfig.for_model(**TINY_CVT)
+    return dict(transformers.CvtForImageClassification(config).state_dict())
+
+
+STEM = "cvt.encoder.stages.0.embedding.convolution_embeddings.projection.weight"
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"layernorm.weight": None}, r"lacks layernorm\.weight"),
+        ({"cvt.more.weight": torch.zeros(1)}, r"surplus cvt\.more\.weight"),
+        ({STEM: torch.zeros(8, 3, 5, 5)}, r"projection\.weight \(8, 3, 5, 5\) for"),
+        ({"layernorm.bias": torch.full((16,), torch.inf)}, r"not finite, in layernorm"),
+    ],
+    ids=["lacks", "surplus", "unlike", "wild"],
+)
+def test_checkpoint_of_transformers_is_refused_with_its_keys(
+    tiny_cvt: dict[str, torch.Tensor], changed: dict[str, torch.Tensor | None], said: str
 ) -> None:
-    monkeypatch.setattr("extract.weights.cached_on_hub", lambda _repo: None)
-    monkeypatch.setattr("extract.weights._why_hub_is_out_of_reach", lambda: "no route")
-    with pytest.raises(WeightsError) as error:
-        load_backbone("convnext_base")
-    said = str(error.value)
-    assert "timm/convnext_base.fb_in22k_ft_in1k" in said
-    assert "no route" in said or "HF_HUB_OFFLINE" in said
-    assert said.endswith("python -m extract --model efficientnet_lite0")
-    assert "\n" not in said
+    tensors = {k: v for k, v in {**tiny_cvt, **changed}.items() if v is not None}
+    with pytest.raises(WeightsError, match=said) as error:
+        TransformersModel("acme/cvt", TINY_CVT).headless(0, Checkpoint(tensors, "file"), "auto")
+    assert "\n" not in str(error.value)
+
+
+def test_a_classifier_of_other_classes_is_no_misfit(tiny_cvt: dict[str, torch.Tensor]) -> None:
+    tuned = {**tiny_cvt, "classifier.weight": torch.zeros(7, 16), "classifier.bias": torch.ones(7)}
+    model = TransformersModel("acme/cvt", TINY_CVT)
+    one, two = (model.headless(0, Checkpoint(t, "file"), "auto") for t in (tiny_cvt, tuned))
+    assert one.sha256 == two.sha256
 
 
 def test_checkpoint_of_another_shape_is_refused_with_its_keys(

@@ -1,0 +1,53 @@
+"""The progress of a run, on stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from extract import command_line as cl
+from extract.monitor import Monitor
+
+
+class EmbeddingBar(Monitor):
+    """Shows a run: rows that are durable, rate, time left."""
+
+    def __init__(self, stop: cl.StopRequest, quiet: bool) -> None:
+        self._stop, self._quiet = stop, quiet
+        self._bar: Any = None
+
+    def start(
+        self, *, n_to_do: int, n_done: int, n_rows: int, realisations: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Open the bar and say how the run computes."""
+        from tqdm import tqdm
+
+        several = len(realisations) > 1
+        what = f"rows of {len(realisations)} backbones" if several else "pictures"
+        ways = dict.fromkeys(
+            f"on {r['device']}, batches of {r['batch_size']}, {r['threads']} threads, {r['dtype']}"
+            for r in realisations
+        )
+        cl.log.info(
+            f"{n_to_do} {what} to embed {'; '.join(ways)}"
+            + (f"; {n_done} of {n_rows} are there already" if n_done else "")
+        )
+        self._bar = tqdm(
+            total=n_to_do,
+            unit="row" if several else "picture",
+            disable=True if self._quiet else None,
+            dynamic_ncols=True,
+        )
+
+    def finished(self, n_rows: int) -> None:
+        """Count rows that are durable."""
+        self._bar.update(n_rows)
+
+    def should_stop(self) -> bool:
+        """Say whether a signal came."""
+        return bool(self._stop)
+
+    def close(self) -> None:
+        """Close the bar, also when the run failed."""
+        if self._bar is not None:
+            self._bar.close()

@@ -1,0 +1,104 @@
+"""How a picture is made ready for a backbone: its geometry, then the scale of its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from extract.errors import UsageError
+
+WHITE = (255, 255, 255)
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """The evaluation transform that comes with the weights, or another geometry when asked for.
+
+    Parameters
+    ----------
+    size : int
+        Pixels a side of what the model sees.
+    resize : str
+        ``crop``: the shorter side is resized to ``size / crop_pct``, the center is cut out.
+        ``squash``: both sides are, whatever the aspect; then the center is cut out.
+        ``pad``: the longer side is, and what is missing is filled with white.
+    crop_pct : float
+    interpolation : str
+    mean, std : tuple of float
+        Of the red, green and blue channel, on a scale of 0 to 1.
+    """
+
+    size: int
+    resize: str
+    crop_pct: float
+    interpolation: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if self.resize not in RESIZES:
+            raise ValueError(f"resize must be one of {', '.join(RESIZES)}, got {self.resize!r}")
+
+    @property
+    def geometry(self) -> dict[str, Any]:
+        """Everything but the scale of the channels."""
+        return {k: v for k, v in asdict(self).items() if k not in ("mean", "std")}
+
+    def resized(self, resize: str) -> Preprocessing:
+        """Take another geometry; ``auto`` is the one that comes with the weights.
+
+        A picture that is squashed or padded on request is seen whole: nothing is cut off it.
+
+        Raises
+        ------
+        UsageError
+            When there is no such geometry.
+        """
+        if resize in ("auto", self.resize):
+            return self
+        if resize not in RESIZES:
+            raise UsageError(f"no --resize {resize!r}: choose auto, {', '.join(RESIZES)}")
+        return replace(self, resize=resize, crop_pct=1.0 if resize != "crop" else 0.875)
+
+    def transform(self) -> Any:
+        """Build the transform: a PIL picture in, float32 (3, size, size) out."""
+        return RESIZES[self.resize](self)
+
+
+def _crop(wanted: Preprocessing) -> Any:
+    return _timms_own(wanted, "center")
+
+
+def _squash(wanted: Preprocessing) -> Any:
+    return _timms_own(wanted, "squash")
+
+
+def _timms_own(wanted: Preprocessing, crop_mode: str) -> Any:
+    from timm.data import create_transform
+
+    return create_transform(
+        input_size=(3, wanted.size, wanted.size),
+        is_training=False,
+        crop_pct=wanted.crop_pct,
+        crop_mode=crop_mode,
+        interpolation=wanted.interpolation,
+        mean=wanted.mean,
+        std=wanted.std,
+    )
+
+
+def _pad(wanted: Preprocessing) -> Any:
+    """Timm's ``border`` mode on white, the ground of a catalogue, where timm takes the mean."""
+    from timm.data.transforms import CenterCropOrPad
+    from torchvision.transforms import Compose
+
+    keep_aspect, _, *rest = _timms_own(wanted, "border").transforms
+    return Compose([keep_aspect, CenterCropOrPad(wanted.size, fill=WHITE), *rest])
+
+
+RESIZES: dict[str, Callable[[Preprocessing], Any]] = {
+    "crop": _crop,
+    "squash": _squash,
+    "pad": _pad,
+}

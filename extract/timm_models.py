@@ -1,0 +1,174 @@
+"""Models of timm, headless: how one is built, what its vector is, where its weights are."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from extract.errors import UsageError, WeightsError
+from extract.hub import (
+    cached_in_torch_home,
+    cached_on_hub,
+    download_to_torch_home,
+    find_on_hub,
+)
+from extract.preprocessing import Preprocessing
+from extract.weights import Checkpoint, Headless, fit, in_order_of, tensors_sha256
+
+GEOMETRIES = {"center": "crop", "squash": "squash"}
+"""timm's words for what we build."""
+
+
+@dataclass(frozen=True)
+class TimmModel:
+    """One model of timm.
+
+    Parameters
+    ----------
+    architecture : str
+        timm's name.
+    tag : str
+        Of its weights; empty where timm knows none.
+    pooling : str
+        What gives the vector that the model's own classifier uses: ``mean``, ``cls`` or the name
+        of a layer.
+    """
+
+    architecture: str
+    tag: str
+    pooling: str = "head"
+
+    @property
+    def tagged(self) -> str:
+        """Architecture and tag, as timm spells them."""
+        return f"{self.architecture}.{self.tag}" if self.tag else self.architecture
+
+    def preprocessing(self, resize: str = "auto") -> Preprocessing:
+        """Take the transform that comes with the tag, also for random weights.
+
+        Raises
+        ------
+        UsageError
+            When the model sees no square, or its own geometry is none of ours.
+        """
+        settings = self._settings()
+        _, height, width = settings.input_size
+        if height != width:
+            raise UsageError(f"{self.tagged} sees {width} x {height} pixels; only squares are made")
+        own = GEOMETRIES.get(settings.crop_mode)
+        if own is None and resize == "auto":
+            raise UsageError(
+                f"{self.tagged} prepares pictures in a way of its own ({settings.crop_mode}): "
+                "choose --resize crop, squash or pad"
+            )
+        return Preprocessing(
+            size=height,
+            resize=own or "crop",
+            crop_pct=settings.crop_pct,
+            interpolation=settings.interpolation,
+            mean=tuple(settings.mean),
+            std=tuple(settings.std),
+        ).resized(resize)
+
+    def headless(self, seed: int, checkpoint: Checkpoint | None, pooling: str) -> Headless:
+        """Build the model without its classifier: of a checkpoint, or random, drawn from a seed.
+
+        Raises
+        ------
+        WeightsError
+            When the checkpoint does not fit.
+        UsageError
+            When the model has nothing to pool that way.
+        """
+        import timm
+        import torch
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)  # timm draws the weights when it builds the model
+            model = timm.create_model(self.architecture, pretrained=False)
+        if checkpoint:
+            tensors = checkpoint.tensors
+            named = in_order_of(model, tensors) if checkpoint.in_order else tensors
+            model.reset_classifier(0)
+            fit(model, named, checkpoint.source)
+        else:
+            model.reset_classifier(0)
+        sha256 = tensors_sha256(model)
+        if pooling in ("auto", self.pooling):
+            return Headless(model, self.pooling, sha256)
+        return Headless(_pooled(model, pooling, self.tagged), pooling, sha256)
+
+    def find_weights(self, name: str) -> Path:
+        """Find the tag's checkpoint in a cache, or download it there.
+
+        Raises
+        ------
+        WeightsError
+            When it is not to be had, or timm knows no weights of this architecture.
+        """
+        settings = self._settings()
+        if settings.hf_hub_id:
+            return find_on_hub(settings.hf_hub_id, name, settings.hf_hub_filename)
+        if settings.url:
+            return download_to_torch_home(settings.url, name)
+        raise WeightsError(
+            f"timm knows no weights of {self.tagged}: give a file with --weights FILE"
+        )
+
+    def weights_are_cached(self) -> bool:
+        """Say whether the tag's checkpoint can be had without a network."""
+        settings = self._settings()
+        if settings.hf_hub_id:
+            return cached_on_hub(settings.hf_hub_id, settings.hf_hub_filename) is not None
+        return bool(settings.url) and cached_in_torch_home(settings.url) is not None
+
+    def license(self) -> str:
+        """Name the license of the weights, as timm has it."""
+        return str(self._settings().license or "unknown")
+
+    def _settings(self) -> Any:
+        from timm.models import get_pretrained_cfg
+
+        return get_pretrained_cfg(self.tagged)
+
+
+def find_timm_model(name: str) -> TimmModel:
+    """Find a model by timm's name, with a tag or with timm's default one.
+
+    Raises
+    ------
+    UsageError
+        With the names that are nearest, or the tags there are.
+    """
+    import timm
+    from timm.models import get_pretrained_cfg
+
+    architecture, _, tag = name.partition(".")
+    if not timm.is_model(architecture):
+        near = difflib.get_close_matches(architecture, timm.list_models(), n=3, cutoff=0.5)
+        hint = f"did you mean {', '.join(near)}?" if near else "see timm.list_models()"
+        raise UsageError(f"timm has no model {architecture!r}: {hint}")
+    tags = [known.partition(".")[2] for known in timm.list_pretrained(f"{architecture}.*")]
+    if tag and tag not in tags:
+        raise UsageError(f"timm has no {name!r}: its tags are {', '.join(tags) or 'none'}")
+    settings = get_pretrained_cfg(architecture)
+    return TimmModel(architecture, tag or str(getattr(settings, "tag", None) or ""))
+
+
+def _pooled(model: Any, pooling: str, name: str) -> Any:
+    """Pool what timm's ``forward_features`` gives."""
+    from extract.pooling import Pooled, class_token, mean_over_places, no_class_token
+
+    if pooling == "mean":
+        pool = partial(
+            mean_over_places,
+            n_prefix_tokens=getattr(model, "num_prefix_tokens", 0),
+            channels_last=getattr(model, "output_fmt", "NCHW") == "NHWC",
+        )
+        return Pooled(model, model.forward_features, pool)
+    if getattr(model, "cls_token", None) is None:
+        raise no_class_token(name)
+    return Pooled(model, model.forward_features, class_token)

@@ -1,0 +1,128 @@
+"""Geometry: what is cut off, squeezed or padded is what was asked for, and is told apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from PIL import Image
+from timm.data import create_transform
+
+from extract.errors import UsageError, WeightsError
+from extract.image_processors import read_preprocessing
+from extract.preprocessing import Preprocessing
+
+PLAIN = Preprocessing(64, "crop", 0.875, "bicubic", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+
+
+@pytest.fixture
+def oblong() -> Image.Image:
+    """Twice as wide as high: red left, blue right, green between, with some texture."""
+    pixels = np.zeros((100, 200, 3), np.uint8)
+    pixels[:, :50, 0] = pixels[:, 150:, 2] = pixels[:, 50:150, 1] = 200
+    pixels += np.random.default_rng(0).integers(0, 40, pixels.shape, dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+def seen(preprocessing: Preprocessing, picture: Image.Image) -> np.ndarray:
+    return preprocessing.transform()(picture).numpy()
+
+
+def test_crop_loses_the_sides_and_keeps_the_aspect(oblong: Image.Image) -> None:
+    red, green, blue = seen(PLAIN, oblong)
+    assert red.max() < 0.4 > blue.max()
+    assert green.min() > 0.7
+
+
+def test_squash_keeps_everything_and_is_pillows_own_resize(oblong: Image.Image) -> None:
+    """The founding recipe for VGG16: 224 x 224 whatever the aspect."""
+    got = seen(PLAIN.resized("squash"), oblong)
+    expected = np.asarray(oblong.resize((64, 64), Image.Resampling.BICUBIC)) / 255
+    np.testing.assert_allclose(got, expected.transpose(2, 0, 1), atol=1e-6)
+    assert got[0, :, 0].min() > 0.7 < got[2, :, -1].min()
+
+
+def test_pad_keeps_everything_and_the_aspect_on_white(oblong: Image.Image) -> None:
+    got = seen(PLAIN.resized("pad"), oblong)
+    inside = np.asarray(oblong.resize((64, 32), Image.Resampling.BICUBIC)) / 255
+    np.testing.assert_allclose(got[:, 16:48], inside.transpose(2, 0, 1), atol=1e-6)
+    assert (got[:, :16] == 1).all()
+    assert (got[:, 48:] == 1).all()
+
+
+@pytest.mark.parametrize("side", [64, 65])
+def test_pad_of_a_square_is_squash_of_a_square(side: int, oblong: Image.Image) -> None:
+    square = oblong.crop((20, 0, 20 + side, side))
+    pad, squash = (seen(PLAIN.resized(way), square) for way in ("pad", "squash"))
+    np.testing.assert_array_equal(pad, squash)
+
+
+def test_auto_is_timms_own_transform(oblong: Image.Image) -> None:
+    own = create_transform(
+        (3, 64, 64), is_training=False, crop_pct=0.875, mean=(0, 0, 0), std=(1, 1, 1),
+        interpolation="bicubic",
+    )  # fmt: skip
+    np.testing.assert_array_equal(seen(PLAIN.resized("auto"), oblong), own(oblong).numpy())
+
+
+def test_geometry_is_told_apart_and_unknown_ones_are_refused() -> None:
+    ways = [PLAIN.resized(way) for way in ("auto", "squash", "pad")]
+    assert len({str(way.geometry) for way in ways}) == 3
+    assert ways[1].crop_pct == 1
+    assert ways[1].resized("crop").crop_pct == 0.875
+    with pytest.raises(UsageError, match="choose auto, crop, squash, pad"):
+        PLAIN.resized("stretch")
+    with pytest.raises(ValueError, match="resize must be one of"):
+        Preprocessing(64, "stretch", 1.0, "bicubic", (0.0,) * 3, (1.0,) * 3)
+
+
+PROCESSORS = {
+    "vit": transformers.ViTImageProcessor(size={"height": 64, "width": 64}),
+    "convnext": transformers.ConvNextImageProcessor(size={"shortest_edge": 224}, crop_pct=0.875),
+    "convnext whole": transformers.ConvNextImageProcessor(size={"shortest_edge": 384}),
+    "dinov2": transformers.BitImageProcessor(
+        size={"shortest_edge": 256}, crop_size={"height": 224, "width": 224}
+    ),
+    "not normalized": transformers.ViTImageProcessor(
+        size={"height": 64, "width": 64}, do_normalize=False
+    ),
+    "a share that floats miss": transformers.BitImageProcessor(
+        size={"shortest_edge": 354}, crop_size={"height": 224, "width": 224}
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PROCESSORS)
+def test_processors_of_transformers_are_spelled_truly(name: str, oblong: Image.Image) -> None:
+    """Theirs resizes with torchvision where ours does with Pillow: two levels of 255 apart."""
+    processor = PROCESSORS[name]
+    ours = read_preprocessing(processor, "acme/x")
+    got = seen(ours, oblong)
+    expected = processor(oblong, return_tensors="pt")["pixel_values"][0].numpy()
+    assert got.shape == expected.shape
+    assert np.abs(got - expected).max() * min(ours.std) <= 3 / 255
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"do_resize": False},
+        {"do_rescale": False},
+        {"rescale_factor": 1 / 127.5},
+        {"size": {"height": 64, "width": 32}},
+        {"size": {"shortest_edge": 64}},
+    ],
+    ids=str,
+)
+def test_what_a_processor_does_beside_that_is_refused(changed: dict[str, Any]) -> None:
+    processor = transformers.ViTImageProcessor(**{"size": {"height": 64, "width": 64}, **changed})
+    with pytest.raises(WeightsError, match=r"not built here.*timm:NAME"):
+        read_preprocessing(processor, "acme/x")
+
+
+def test_transform_gives_float32() -> None:
+    picture = Image.new("RGB", (70, 80), "white")
+    assert PLAIN.transform()(picture).dtype == torch.float32
