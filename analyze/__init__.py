@@ -14,6 +14,7 @@ _PARTS = {
     "cluster": "analyze.clustering",
     "agree": "analyze.agreement",
     "one_nn_accuracy": "analyze.neighbors",
+    "compare": "analyze.comparison",
     "analyze_embeddings": "analyze.analysis",
 }
 

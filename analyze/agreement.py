@@ -151,6 +151,40 @@ def match(confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return classes, clusters
 
 
+def score_clusters(
+    labels: np.ndarray, assignments: np.ndarray
+) -> tuple[dict[str, float | None], tuple[str, ...]]:
+    """Score clusters against classes on the rows that have a label.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n_images,), int
+        -1 where a row has no label.
+    assignments : ndarray of shape (n_images,), int
+
+    Returns
+    -------
+    scores : dict of str to float or None
+        None where a score would not be informative.
+    notes : tuple of str
+        What was left out or is not informative.
+    """
+    labelled = labels != MISSING_LABEL
+    present, codes = np.unique(labels[labelled], return_inverse=True)
+    scores: dict[str, float | None] = dict.fromkeys(METRICS)
+    notes = []
+    if not labelled.all():
+        notes.append(f"scores are on the {int(labelled.sum())} rows with a label")
+    if len(present) < 2:
+        notes.append("one class: scores against it are not informative")
+    elif len(present) == len(codes):
+        notes.append("every picture a class of its own: scores are not informative")
+    else:
+        assigned = assignments[labelled]
+        scores |= {name: metric(codes, assigned) for name, metric in METRICS.items()}
+    return scores, tuple(notes)
+
+
 def agree(
     labels: np.ndarray, categories: Sequence[str], assignments: np.ndarray, n_clusters: int
 ) -> Agreement:
@@ -172,9 +206,6 @@ def agree(
     labelled = labels != MISSING_LABEL
     if not labelled.any():
         raise ValueError("no row has a label")
-    notes = []
-    if not labelled.all():
-        notes.append(f"scores are on the {int(labelled.sum())} rows with a label")
     present, codes = np.unique(labels[labelled], return_inverse=True)
     classes = tuple(categories[i] for i in present)
     assigned = assignments[labelled]
@@ -187,13 +218,7 @@ def agree(
     order = matched_clusters.tolist()
     matched = set(order)
     order += [c for c in by_content.tolist() if c not in matched]
-    scores: dict[str, float | None] = dict.fromkeys(METRICS)
-    if len(classes) < 2:
-        notes.append("one class: scores against it are not informative")
-    elif len(classes) == len(codes):
-        notes.append("every picture a class of its own: scores are not informative")
-    else:
-        scores = {name: metric(codes, assigned) for name, metric in METRICS.items()}
+    scores, notes = score_clusters(labels, assignments)
     return Agreement(
         classes=classes,
         clusters=tuple(order),
@@ -204,5 +229,5 @@ def agree(
         },
         scores=scores,
         n_labelled=int(labelled.sum()),
-        notes=tuple(notes),
+        notes=notes,
     )

@@ -62,6 +62,20 @@ def _kmeans(coordinates: np.ndarray, n_clusters: int, seed: int) -> np.ndarray:
 CLUSTERINGS: dict[str, Callable[[np.ndarray, int, int], np.ndarray]] = {"kmeans": _kmeans}
 
 
+def check_n_clusters(n_clusters: int, n_rows: int) -> None:
+    """Refuse a number of clusters that so many rows cannot have.
+
+    Raises
+    ------
+    UsageError
+        With the numbers that can be given.
+    """
+    if not 1 <= n_clusters <= n_rows:
+        raise UsageError(
+            f"{n_clusters} clusters of {n_rows} pictures: give --clusters between 1 and {n_rows}"
+        )
+
+
 def cluster(reduced: Reduced, n_clusters: int, seed: int = 0, method: str = "kmeans") -> Clustering:
     """Cluster reduced rows, on one thread so that a seed gives one result.
 
@@ -77,11 +91,7 @@ def cluster(reduced: Reduced, n_clusters: int, seed: int = 0, method: str = "kme
     """
     if method not in CLUSTERINGS:
         raise UsageError(f"no clustering {method!r}: choose one of {', '.join(CLUSTERINGS)}")
-    n_rows = len(reduced.ids)
-    if not 1 <= n_clusters <= n_rows:
-        raise UsageError(
-            f"{n_clusters} clusters of {n_rows} pictures: give --clusters between 1 and {n_rows}"
-        )
+    check_n_clusters(n_clusters, len(reduced.ids))
     coordinates = reduced.coordinates
     notes = []
     effective = min(n_clusters, _distinct_rows(coordinates, n_clusters))

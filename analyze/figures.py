@@ -2,113 +2,33 @@
 
 from __future__ import annotations
 
-import unicodedata
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from analyze.agreement import Agreement
+from analyze.figure_style import (
+    FAINT,
+    axis_labels,
+    drawing,
+    entitle,
+    figure_text,
+    new_figure,
+    save,
+)
 from analyze.palette import UNMATCHED, style_of
 
-LONGEST_LABEL = 60
+__all__ = ["axis_labels", "draw_confusion", "draw_map", "figure_text", "save"]
+
 MOST_IN_LEGEND = 20
 MOST_ANNOTATED = 25
 MOST_NAMED = 80
-PNG_DOTS_PER_INCH = 160
-INK, FAINT = "#222222", "#666666"
-FONTS = (
-    "DejaVu Sans",
-    "Noto Sans CJK JP",
-    "Noto Sans CJK SC",
-    "PingFang SC",
-    "Hiragino Sans",
-    "WenQuanYi Zen Hei",
-    "Arial Unicode MS",
-)
-"""In this order for each letter, as far as they are installed."""
-
 Group = tuple[str, str | None, np.ndarray]
 """Rows drawn alike: text for people, name that gives the style, which rows."""
 
-STYLE: dict[str, Any] = {
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "axes.edgecolor": FAINT,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "svg.hashsalt": "sosie",
-}
 
-
-def figure_text(text: str, longest: int = LONGEST_LABEL) -> str:
-    """Make any text safe to draw: no mathematics, no control characters, cut where too long."""
-    plain = _drawable(text)
-    cut = plain if len(plain) <= longest else plain[: longest - 1] + "…"
-    return cut.replace("$", r"\$")
-
-
-def axis_labels(names: Sequence[str], longest: int) -> list[str]:
-    """Shorten labels in their middle, as far as they stay different from each other.
-
-    Of a path both the first and the last part tell most.
-    """
-    names = [_drawable(name) for name in names]
-    while True:
-        short = [_elided(name, longest) for name in names]
-        if len(set(short)) == len(set(names)) or longest >= max(map(len, names)):
-            return [text.replace("$", r"\$") for text in short]
-        longest += 10
-
-
-def _elided(text: str, longest: int) -> str:
-    if len(text) <= longest:
-        return text
-    head = longest // 3
-    return f"{text[:head].rstrip()}…{text[head + 1 - longest :].lstrip()}"
-
-
-def _drawable(text: str) -> str:
-    return "".join(c for c in text if unicodedata.category(c)[0] != "C")
-
-
-@contextmanager
-def _drawing() -> Iterator[None]:
-    """Draw in the project's style, and say nothing of names in a script that the font lacks."""
-    import matplotlib as mpl
-    from matplotlib.font_manager import fontManager
-
-    installed = {font.name for font in fontManager.ttflist}
-    fonts = {"font.family": [name for name in FONTS if name in installed]}
-    with mpl.rc_context({**STYLE, **fonts}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")
-        yield
-
-
-def _new_figure(width: float, height: float) -> Any:
-    """Make a figure of so many inches, without pyplot and its global state."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height))
-    FigureCanvasAgg(figure)
-    return figure
-
-
-@_drawing()
-def save(figure: Any, folder: Path, name: str, *, svg: bool = False) -> list[Path]:
-    """Write a figure as PNG, and as SVG beside it on request."""
-    paths = [folder / f"{name}.{kind}" for kind in (("png", "svg") if svg else ("png",))]
-    for path in paths:
-        figure.savefig(path, dpi=PNG_DOTS_PER_INCH, bbox_inches="tight", facecolor="white")
-    return paths
-
-
-@_drawing()
+@drawing()
 def draw_confusion(agreement: Agreement, *, title: str, subtitle: str) -> Any:
     """Draw the aligned confusion matrix: classes down, their clusters across, the rest last.
 
@@ -119,7 +39,7 @@ def draw_confusion(agreement: Agreement, *, title: str, subtitle: str) -> Any:
     n_classes, n_clusters = agreement.confusion.shape
     side = 0.62 if max(n_classes, n_clusters) <= MOST_ANNOTATED else 0.24
     width, height = (min(max(side * n, 2.4), 20) for n in (n_clusters, n_classes))
-    figure = _new_figure(width + 1.2, height)  # the bar takes the rest
+    figure = new_figure(width + 1.2, height)  # the bar takes the rest
     axes = figure.subplots()
     share = agreement.confusion / np.maximum(agreement.confusion.sum(axis=1, keepdims=True), 1)
     annotated = max(n_classes, n_clusters) <= MOST_ANNOTATED
@@ -145,7 +65,7 @@ def draw_confusion(agreement: Agreement, *, title: str, subtitle: str) -> Any:
     named = ", and the class matched to it"
     axes.set_xlabel("cluster" + (named if n_clusters <= MOST_NAMED else many))
     axes.set_ylabel("class" if n_classes <= MOST_NAMED else f"{n_classes} classes, by name")
-    _entitle(figure, axes, title, subtitle)
+    entitle(axes, title, subtitle)
     return figure
 
 
@@ -157,28 +77,7 @@ def _cluster_labels(agreement: Agreement) -> list[str]:
     ]
 
 
-def _entitle(figure: Any, axes: Any, title: str, subtitle: str) -> None:
-    axes.annotate(
-        figure_text(title, 120),
-        (0, 1),
-        xytext=(0, 22),
-        xycoords="axes fraction",
-        textcoords="offset points",
-        weight="bold",
-        size=10,
-    )
-    axes.annotate(
-        figure_text(subtitle, 160),
-        (0, 1),
-        xytext=(0, 9),
-        xycoords="axes fraction",
-        textcoords="offset points",
-        size=8,
-        color=FAINT,
-    )
-
-
-@_drawing()
+@drawing()
 def draw_map(
     points: np.ndarray,
     axis_names: tuple[str, str],
@@ -202,7 +101,7 @@ def draw_map(
         The class of each row; None without labels.
     """
     panels = 2 if labels is not None else 1
-    figure = _new_figure(*_map_size(points, panels))
+    figure = new_figure(*_map_size(points, panels))
     all_axes = figure.subplots(1, panels, squeeze=False)
     numbers = [int(c) for c in np.unique(assignments)]
     if labels is not None:

@@ -14,6 +14,20 @@ MARKERS = ("o", "s", "^", "D", "v", "p", "h", "<", ">")
 UNMATCHED = "#BBBBBB"
 
 
+BACKBONE_COLORS = (
+    "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#777777",
+)  # fmt: skip
+"""Okabe and Ito's scheme, also safe for the color-blind; other than that of the classes."""
+
+HATCHES = ("", "///", "...", "xxx")
+
+
+def backbone_style(index: int) -> tuple[str, str]:
+    """Give the color and hatch of the bars of a backbone, different for the first 32."""
+    rounds = index // len(BACKBONE_COLORS)
+    return BACKBONE_COLORS[index % len(BACKBONE_COLORS)], HATCHES[rounds % len(HATCHES)]
+
+
 def class_style(index: int) -> tuple[str, str]:
     """Give the color and marker of a class by its place in its level's categories."""
     return MUTED[index % len(MUTED)], MARKERS[(index + index // len(MUTED)) % len(MARKERS)]

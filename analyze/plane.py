@@ -8,6 +8,8 @@ import numpy as np
 
 from analyze.reduction import Reduced, parse_steps, reduce
 
+AXIS_NAMES = {"tsne": "t-SNE", "umap": "UMAP", "pca": "PC"}
+
 
 @dataclass(frozen=True, eq=False)
 class Plane:
@@ -34,7 +36,7 @@ def plane(reduced: Reduced) -> Plane | None:
         return None
     steps = parse_steps(reduced.reduction)
     if coordinates.shape[1] == 2:
-        name = {"tsne": "t-SNE", "pca": "PC"}.get(steps[-1].method if steps else "", "axis")
+        name = AXIS_NAMES.get(steps[-1].method if steps else "", "axis")
         return Plane(coordinates, (f"{name} 1", f"{name} 2"))
     flat = reduce(reduced.ids, coordinates, "pca:2", reduced.seed)
     return Plane(flat.coordinates, ("first principal component", "second principal component"))

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from analyze import reduction_steps
+from analyze.reduction_steps import Place, Progress, StepResult, ordinary_scale
 from analyze.threads import one_thread
 from extract.errors import UsageError
 
-EXACT_TSNE_ROWS = 5_000
-"""Below, Barnes-Hut is faster than the interpolation of FIt-SNE; above, the reverse."""
-
-
-FEWEST_TSNE_ROWS = 4
+__all__ = [
+    "REDUCTIONS",
+    "Place",
+    "Progress",
+    "Reduced",
+    "ReductionSpec",
+    "Step",
+    "StepResult",
+    "ordinary_scale",
+    "parse_steps",
+    "reduce",
+    "uses_chance",
+]
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,9 @@ class Reduced:
     seed : int
     notes : tuple of str
         What had to be lowered or left out, for people.
+    place : callable, optional
+        New vectors (m, n_dims) -> their coordinates (m, n_out) among these, float32; None where
+        the coordinates were read from a cache, which keeps no fitted steps.
     """
 
     ids: tuple[str, ...]
@@ -57,6 +70,7 @@ class Reduced:
     parameters: tuple[Mapping[str, Any], ...]
     seed: int
     notes: tuple[str, ...] = ()
+    place: Place | None = None
 
     def __post_init__(self) -> None:
         if self.coordinates.ndim != 2 or len(self.coordinates) != len(self.ids):
@@ -66,19 +80,6 @@ class Reduced:
             )
         if not np.isfinite(self.coordinates).all():
             raise ValueError(f"coordinates of {self.reduction!r} must be finite")
-
-
-@dataclass(frozen=True)
-class StepResult:
-    """Coordinates after one step, what was used, and what has to be said."""
-
-    coordinates: np.ndarray
-    used: Mapping[str, Any] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-
-
-Progress = Callable[[int, int], None]
-"""Told of iterations done and of their total."""
 
 
 @dataclass(frozen=True)
@@ -93,157 +94,40 @@ class ReductionSpec:
         Words after the colons -> parameters; raises ValueError with what was expected.
     apply : callable
         (vectors, parameters, seed, progress) -> StepResult.
-    seeded : bool
-        Whether chance plays.
+    seeded : callable
+        Parameters -> whether chance plays.
     """
 
     form: str
     parse: Callable[[Sequence[str]], dict[str, Any]]
     apply: Callable[[np.ndarray, Mapping[str, Any], int, Progress | None], StepResult]
-    seeded: bool = False
+    seeded: Callable[[Mapping[str, Any]], bool]
 
 
-def ordinary_scale(vectors: np.ndarray) -> tuple[np.ndarray, int]:
-    """Divide by a power of two where squares would leave float32; exact, and often by 1.
-
-    Returns
-    -------
-    scaled : ndarray
-    exponent : int
-        ``vectors`` is ``scaled`` times two to this power.
-    """
-    largest = max(float(vectors.max()), -float(vectors.min()))
-    if largest == 0 or 1e-12 < largest < 1e15:
-        return vectors, 0
-    exponent = math.frexp(largest)[1]
-    return np.ldexp(vectors, -exponent), exponent
+def _never(_parameters: Mapping[str, Any]) -> bool:
+    return False
 
 
-def _no_words(words: Sequence[str]) -> dict[str, Any]:
-    if words:
-        raise ValueError("it takes nothing after a colon")
-    return {}
+def _always(_parameters: Mapping[str, Any]) -> bool:
+    return True
 
 
-def _l2(
-    vectors: np.ndarray, _parameters: Mapping[str, Any], _seed: int, _progress: Progress | None
-) -> StepResult:
-    """Scale each row to length 1; rows of zeros have no direction and stay zero."""
-    norms = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-    zero = int((norms == 0).sum())
-    scaled = (vectors / np.where(norms == 0, 1, norms)).astype(np.float32)
-    notes = (f"l2: {zero} rows of zeros have no direction and stay zero",) if zero else ()
-    return StepResult(scaled, {}, notes)
-
-
-def _parse_pca(words: Sequence[str]) -> dict[str, Any]:
-    expected = "say pca:50 for 50 components or pca:0.99 for that share of the variance"
-    if len(words) != 1:
-        raise ValueError(expected)
-    try:
-        number = float(words[0])
-    except ValueError:
-        raise ValueError(expected) from None
-    if number >= 1 and "." in words[0]:
-        raise ValueError(f"{words[0]} could be a share or a number: {expected}")
-    if 0 < number < 1:
-        return {"n_components": number}
-    if number >= 1 and number.is_integer():
-        return {"n_components": int(number)}
-    raise ValueError(expected)
-
-
-def _pca(
-    vectors: np.ndarray, parameters: Mapping[str, Any], seed: int, _progress: Progress | None
-) -> StepResult:
-    """Project on the principal components, scikit-learn's."""
-    from sklearn.decomposition import PCA
-
-    wanted, most = parameters["n_components"], min(vectors.shape)
-    notes = []
-    if wanted > most:
-        notes.append(f"pca: {wanted} components lowered to {most}, as many as the rows allow")
-        wanted = most
-    scaled, exponent = ordinary_scale(vectors)
-    fitted = PCA(n_components=wanted, random_state=seed)
-    coordinates = np.ldexp(fitted.fit_transform(scaled), exponent).astype(np.float32)
-    share = float(fitted.explained_variance_ratio_.sum())
-    used = {"n_components": int(fitted.n_components_), "explained_variance": round(share, 6)}
-    return StepResult(coordinates, used, tuple(notes))
-
-
-def _parse_tsne(words: Sequence[str]) -> dict[str, Any]:
-    expected = "say tsne, tsne:30 (perplexity) or tsne:30:random (initialization: pca or random)"
-    parameters: dict[str, Any] = {"perplexity": 30.0, "initialization": "pca"}
-    if len(words) > 2:
-        raise ValueError(expected)
-    if words:
-        try:
-            parameters["perplexity"] = float(words[0])
-        except ValueError:
-            raise ValueError(expected) from None
-        if not (math.isfinite(parameters["perplexity"]) and parameters["perplexity"] >= 1):
-            raise ValueError("the perplexity must be 1 or more")
-    if len(words) == 2:
-        if words[1] not in ("pca", "random"):
-            raise ValueError(expected)
-        parameters["initialization"] = words[1]
-    return parameters
-
-
-def _tsne(
-    vectors: np.ndarray, parameters: Mapping[str, Any], seed: int, progress: Progress | None
-) -> StepResult:
-    """Embed in two dimensions by t-SNE (van der Maaten and Hinton 2008), openTSNE's.
-
-    Neighbors are exact; Barnes-Hut below 5,000 rows, FIt-SNE (Linderman et al. 2019) above.
-    """
-    from openTSNE import TSNE
-
-    n_rows = len(vectors)
-    perplexity, notes = parameters["perplexity"], []
-    if n_rows < FEWEST_TSNE_ROWS:
-        return StepResult(vectors, {}, (f"tsne: {n_rows} rows are too few, it is left out",))
-    most = (n_rows - 1) / 3
-    if perplexity > most:
-        perplexity = most
-        notes.append(
-            f"tsne: perplexity {parameters['perplexity']:g} lowered to {perplexity:.4g} "
-            f"for {n_rows} rows"
-        )
-    initialization = parameters["initialization"]
-    if initialization == "pca" and vectors.shape[1] < 2:
-        initialization = "random"
-        notes.append("tsne: one column has no second component, started at random")
-    vectors, _ = ordinary_scale(vectors)
-    done = 0
-
-    def report(iteration: int, _error: float, _embedding: np.ndarray) -> None:
-        nonlocal done
-        done += 50
-        if progress:
-            progress(min(done, 750), 750)
-
-    fitted = TSNE(
-        n_components=2,
-        perplexity=perplexity,
-        initialization=initialization,
-        neighbors="exact",
-        negative_gradient_method="bh" if n_rows < EXACT_TSNE_ROWS else "fft",
-        random_state=seed,
-        n_jobs=1,
-        callbacks=report,
-        callbacks_every_iters=50,
-    ).fit(vectors)
-    used = {"perplexity": perplexity, "initialization": initialization}
-    used["kl_divergence"] = round(float(fitted.kl_divergence), 4)
-    return StepResult(np.asarray(fitted, dtype=np.float32), used, tuple(notes))
+def _counts_components(parameters: Mapping[str, Any]) -> bool:
+    """Say whether scikit-learn may take its randomized solver: never for a share of variance."""
+    return isinstance(parameters["n_components"], int)
 
 
 REDUCTIONS: dict[str, ReductionSpec] = {
-    "l2": ReductionSpec("l2", _no_words, _l2),
-    "pca": ReductionSpec("pca:50 or pca:0.99", _parse_pca, _pca, seeded=True),
-    "tsne": ReductionSpec("tsne[:PERPLEXITY[:pca|random]]", _parse_tsne, _tsne, seeded=True),
+    "l2": ReductionSpec("l2", reduction_steps.parse_nothing, reduction_steps.l2, _never),
+    "pca": ReductionSpec(
+        "pca:50 or pca:0.99", reduction_steps.parse_pca, reduction_steps.pca, _counts_components
+    ),
+    "tsne": ReductionSpec(
+        "tsne[:PERPLEXITY[:pca|random]]", reduction_steps.parse_tsne, reduction_steps.tsne, _always
+    ),
+    "umap": ReductionSpec(
+        "umap[:NEIGHBORS]", reduction_steps.parse_umap, reduction_steps.umap, _always
+    ),
 }
 
 
@@ -272,6 +156,11 @@ def parse_steps(text: str) -> tuple[Step, ...]:
     return tuple(steps)
 
 
+def uses_chance(steps: Sequence[Step]) -> bool:
+    """Say whether coordinates may change with the seed."""
+    return any(REDUCTIONS[step.method].seeded(step.parameters) for step in steps)
+
+
 def reduce(
     ids: tuple[str, ...],
     vectors: np.ndarray,
@@ -297,6 +186,7 @@ def reduce(
     coordinates = vectors
     used: list[Mapping[str, Any]] = []
     notes: list[str] = []
+    places: list[Place] = []
     with one_thread():
         for step in steps:
             if step.method != "l2" and not _varies(coordinates):
@@ -308,7 +198,23 @@ def reduce(
             coordinates = result.coordinates
             used.append({"method": step.method, **result.used})
             notes += result.notes
-    return Reduced(ids, coordinates, reduction, tuple(used), seed, tuple(notes))
+            if result.place:
+                places.append(result.place)
+    place = partial(_place_through, tuple(places), vectors.shape[1])
+    return Reduced(ids, coordinates, reduction, tuple(used), seed, tuple(notes), place)
+
+
+def _place_through(places: tuple[Place, ...], n_dims: int, vectors: np.ndarray) -> np.ndarray:
+    """Take new vectors through the fitted steps, on one thread as the rows were."""
+    if vectors.ndim != 2 or vectors.shape[1] != n_dims:
+        raise ValueError(f"vectors to place must have shape (m, {n_dims}), got {vectors.shape}")
+    if not len(vectors):
+        raise ValueError("no vectors to place")
+    placed = vectors.astype(np.float32)
+    with one_thread():
+        for place in places:
+            placed = place(placed)
+    return placed
 
 
 def _varies(coordinates: np.ndarray) -> bool:

@@ -1,24 +1,31 @@
-"""Reduced coordinates kept between runs: ``.npy`` beside the JSON key that they depend on."""
+"""Reduced coordinates kept between runs."""
 
 from __future__ import annotations
 
-import json
-import logging
-import os
-import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from analyze.reduction import Progress, Reduced, parse_steps, reduce
-from extract.embeddings import EmbeddingSet, canonical_json, sha256_of
+from analyze.array_cache import ArrayCache, keyed_versions
+from analyze.reduction import Progress, Reduced, parse_steps, reduce, uses_chance
+from extract.embeddings import EmbeddingSet
 
-log = logging.getLogger("sosie")
 
-KEYED_PACKAGES = ("numpy", "scikit-learn", "openTSNE")
+def reduction_key(embeddings: EmbeddingSet, reduction: str, seed: int) -> dict[str, Any]:
+    """Name all that reduced coordinates depend on.
+
+    The seed is null where no chance plays, so that all seeds share what they have in common.
+    """
+    steps = parse_steps(reduction)
+    return {
+        "embeddings": embeddings.fingerprint,
+        "steps": [[step.method, dict(step.parameters)] for step in steps],
+        "seed": seed if uses_chance(steps) else None,
+        "versions": keyed_versions(),
+    }
 
 
 @dataclass(frozen=True)
@@ -36,65 +43,27 @@ class ReductionCache:
     def __call__(
         self, embeddings: EmbeddingSet, reduction: str, seed: int, progress: Progress | None
     ) -> Reduced:
-        """Reduce, or read; ``none`` costs nothing and is not kept."""
-        steps = parse_steps(reduction)
-        if not steps:
+        """Reduce, or read; ``none`` costs nothing and is not kept.
+
+        What is read cannot place new vectors: its ``place`` is None.
+        """
+        if not parse_steps(reduction):
             return reduce(embeddings.ids, embeddings.vectors, reduction, seed, progress)
-        key = {
-            "embeddings": embeddings.fingerprint,
-            "steps": [[step.method, dict(step.parameters)] for step in steps],
-            "seed": seed,
-            "versions": {package: version(package) for package in KEYED_PACKAGES},
-        }
-        stem = self.folder / sha256_of(key)[:32]
-        kept = self._read(stem, key, embeddings, reduction, seed)
+        store = ArrayCache(self.folder, "the reduction is")
+        key = reduction_key(embeddings, reduction, seed)
+
+        def build(coordinates: np.ndarray, said: Mapping[str, Any]) -> Reduced:
+            parameters, notes = tuple(said["parameters"]), tuple(said["notes"])
+            return Reduced(embeddings.ids, coordinates, reduction, parameters, seed, notes)
+
+        kept = store.read(key, build)
         if kept is not None:
             return kept
         reduced = reduce(embeddings.ids, embeddings.vectors, reduction, seed, progress)
-        try:
-            self._write(stem, key, reduced)
-        except OSError as error:  # the answer is had all the same
-            log.warning("the reduction is not kept for the next run: %s", error)
+        store.write(
+            key,
+            reduced.coordinates,
+            parameters=[dict(p) for p in reduced.parameters],
+            notes=list(reduced.notes),
+        )
         return reduced
-
-    def _read(
-        self,
-        stem: Path,
-        key: dict[str, Any],
-        embeddings: EmbeddingSet,
-        reduction: str,
-        seed: int,
-    ) -> Reduced | None:
-        """Read what was kept; anything damaged counts as not there."""
-        try:
-            said = json.loads(stem.with_suffix(".json").read_text())
-            array = stem.with_suffix(".npy")
-            if said["key"] != key or said["crc32"] != zlib.crc32(array.read_bytes()):
-                return None
-            with array.open("rb") as file:
-                coordinates = np.lib.format.read_array(file, allow_pickle=False)
-            return Reduced(
-                embeddings.ids,
-                coordinates,
-                reduction,
-                tuple(said["parameters"]),
-                seed,
-                tuple(said["notes"]),
-            )
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-
-    def _write(self, stem: Path, key: dict[str, Any], reduced: Reduced) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self.folder / f".{stem.name}.{os.getpid()}.npy"
-        np.save(temporary, reduced.coordinates, allow_pickle=False)
-        said = {
-            "key": key,
-            "crc32": zlib.crc32(temporary.read_bytes()),
-            "parameters": [dict(p) for p in reduced.parameters],
-            "notes": list(reduced.notes),
-        }
-        temporary.replace(stem.with_suffix(".npy"))
-        temporary = temporary.with_suffix(".json")
-        temporary.write_text(canonical_json(said))
-        temporary.replace(stem.with_suffix(".json"))

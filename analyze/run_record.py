@@ -3,24 +3,41 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from extract.embeddings import EmbeddingSet, sha256_of
 from extract.realisation import versions_of
 
-PACKAGES = ("sosie", "numpy", "scipy", "scikit-learn", "openTSNE", "matplotlib", "seaborn", "h5py")
+PACKAGES = (
+    "sosie",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "openTSNE",
+    "umap-learn",
+    "matplotlib",
+    "seaborn",
+    "h5py",
+)
 
 
-def run_record(command: str, embeddings: EmbeddingSet) -> dict[str, Any]:
-    """Describe a run for ``run.json``."""
+def run_record(command: str, embeddings: EmbeddingSet | Sequence[EmbeddingSet]) -> dict[str, Any]:
+    """Describe a run for ``run.json``; ``inputs`` is a list where several were given."""
     return {
         "command": command,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version(), **versions_of(PACKAGES)},
-        "inputs": {
-            "identity_sha256": embeddings.provenance.identity_sha256,
-            "embeddings_sha256": embeddings.fingerprint,
-            "labels_sha256": sha256_of([[v.name, v.values()] for v in embeddings.levels]),
-        },
+        "inputs": _input(embeddings)
+        if isinstance(embeddings, EmbeddingSet)
+        else [_input(e) for e in embeddings],
+    }
+
+
+def _input(embeddings: EmbeddingSet) -> dict[str, str]:
+    return {
+        "identity_sha256": embeddings.provenance.identity_sha256,
+        "embeddings_sha256": embeddings.fingerprint,
+        "labels_sha256": sha256_of([[v.name, v.values()] for v in embeddings.levels]),
     }

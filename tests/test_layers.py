@@ -25,10 +25,13 @@ EXTRACT_ORDER = [
     {"commands", "__main__"},
 ]
 ANALYZE_ORDER = [
-    {"palette", "threads", "agreement", "results"},
-    {"reduction", "neighbors"},
-    {"clustering", "reduction_cache", "plane", "figures", "run_record"},
-    {"analysis"},
+    {"palette", "figure_style", "threads", "agreement", "results", "array_cache"},
+    {"reduction_steps", "neighbors"},
+    {"reduction"},
+    {"clustering", "reduction_cache", "plane", "figures", "comparison_figure", "run_record"},
+    {"analysis", "clustering_cache"},
+    {"alignment", "clustering_runs", "comparison_result"},
+    {"comparison"},
     {"commands", "__main__"},
 ]
 

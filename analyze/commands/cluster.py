@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from analyze.commands import options
 from extract import command_line as cl
 from extract.workspace import Workspace
 
@@ -24,24 +25,16 @@ def cluster(
         typer.Option(
             "--reduce",
             metavar="STEPS",
-            help="none, or steps joined by commas: l2, pca:50, pca:0.99, tsne, tsne:30:random.",
+            help=options.STEPS_HELP,
         ),
     ] = "none",
-    embeddings: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="An embeddings file.")
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The stored file of this backbone.")
-    ] = None,
+    embeddings: options.EmbeddingsOption = None,
+    model: options.ModelOption = None,
     catalog: cl.CatalogOption = None,
-    level: Annotated[
-        str | None, typer.Option(metavar="NAME|N", help="Level of labels; default the first.")
-    ] = None,
-    clusters: Annotated[
-        int | None, typer.Option(metavar="K", help="Default: as many as classes.")
-    ] = None,
+    level: options.LevelOption = None,
+    clusters: options.ClustersOption = None,
     seed: cl.SeedOption = 0,
-    svg: Annotated[bool, typer.Option("--svg", help="Figures as SVG too.")] = False,
+    svg: options.SvgOption = False,
     root: cl.RootOption = None,
     as_json: cl.JsonOption = False,
     verbose: cl.VerboseOption = 0,
@@ -97,14 +90,13 @@ def _write(workspace: Workspace, analysis: Analysis, result: dict[str, Any], *, 
 
 def _write_assignments(path: Path, analysis: Analysis) -> None:
     from analyze import results
+    from extract.tables import column_names
 
     vectors, agreement = analysis.embeddings, analysis.agreement
     matched = agreement.cluster_to_class if agreement else {}
     labels = [level.values() for level in vectors.levels]
     header = ["id", "cluster", "class"]
-    for names, kind in (([v.name for v in vectors.levels], "label"), (vectors.columns, "column")):
-        for name in names:  # a folder's level is called class too
-            header.append(name if name not in header else f"{name}_{kind}")
+    header += column_names(header, [v.name for v in vectors.levels], vectors.columns)
     results.write_csv(
         path,
         header,

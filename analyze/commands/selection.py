@@ -1,7 +1,8 @@
-"""Which embeddings file a command means."""
+"""Which embeddings files a command means."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from extract.catalog import shown
@@ -21,7 +22,52 @@ def choose_embeddings(
         When none fits, or several do; the message lists them.
     """
     if embeddings is not None:
-        return embeddings if embeddings.exists() else workspace.root / embeddings
+        return _named(workspace, embeddings)
+    fitting = _of_models(_of_catalog(workspace, catalog), [model] if model is not None else [])
+    if len(fitting) > 1:
+        options = "--embeddings FILE, --model NAME or --catalog NAME"
+        raise UsageError(
+            f"{len(fitting)} embeddings files, say which with {options}: "
+            f"{_listed(workspace, fitting)}"
+        )
+    return next(iter(fitting))
+
+
+def choose_several(
+    workspace: Workspace,
+    embeddings: Sequence[Path],
+    models: Sequence[str],
+    catalog: str | None,
+) -> tuple[Path, ...]:
+    """Find the files to compare: those named, those of the models named, else all there are.
+
+    Of a model all files of the catalogue are taken, whatever their identity. Files that are
+    found, not named, are of one catalogue.
+
+    Raises
+    ------
+    UsageError
+        When none fits, or several catalogues do; the message lists them.
+    """
+    chosen = [_named(workspace, path) for path in embeddings]
+    if models or not chosen:
+        fitting = _of_models(_of_catalog(workspace, catalog), models)
+        catalogs = sorted({path.parent.name for path in fitting})
+        if len(catalogs) > 1:
+            raise UsageError(
+                f"embeddings of {len(catalogs)} catalogues, say which with --catalog NAME: "
+                f"{', '.join(catalogs)}"
+            )
+        chosen += fitting
+    return tuple({path.resolve(): path for path in chosen}.values())
+
+
+def _named(workspace: Workspace, embeddings: Path) -> Path:
+    return embeddings if embeddings.exists() else workspace.root / embeddings
+
+
+def _of_catalog(workspace: Workspace, catalog: str | None) -> dict[Path, tuple[str, str]]:
+    """Give the stored files of one catalogue or of all, with model and weights."""
     stored = {path: _head(path) for path in workspace.stored_embeddings()}
     if not stored:
         raise UsageError(f"no embeddings in {workspace.cache}: run python -m extract first")
@@ -30,18 +76,25 @@ def choose_embeddings(
     if not fitting:
         have = ", ".join(sorted({path.parent.name for path in stored}))
         raise UsageError(f"no catalogue {catalog!r} in {workspace.cache}: there are {have}")
-    if model is not None:
-        have = ", ".join(sorted({name for name, _ in fitting.values()}))
-        fitting = {path: head for path, head in fitting.items() if head[0] == model}
-        if not fitting:
-            raise UsageError(f"no embeddings of {model}: there are {have}; name one with --model")
-    if len(fitting) > 1:
-        listed = ", ".join(
-            f"{workspace.relative(path)} ({weights})" for path, (_, weights) in fitting.items()
-        )
-        options = "--embeddings FILE, --model NAME or --catalog NAME"
-        raise UsageError(f"{len(fitting)} embeddings files, say which with {options}: {listed}")
-    return next(iter(fitting))
+    return fitting
+
+
+def _of_models(
+    files: Mapping[Path, tuple[str, str]], models: Sequence[str]
+) -> dict[Path, tuple[str, str]]:
+    """Keep the files of some models, all where none is named."""
+    have = {name for name, _ in files.values()}
+    for model in models:
+        if model not in have:
+            there = ", ".join(sorted(have))
+            raise UsageError(f"no embeddings of {model}: there are {there}; name one with --model")
+    return {path: head for path, head in files.items() if not models or head[0] in models}
+
+
+def _listed(workspace: Workspace, files: Mapping[Path, tuple[str, str]]) -> str:
+    return ", ".join(
+        f"{workspace.relative(path)} ({weights})" for path, (_, weights) in files.items()
+    )
 
 
 def _head(path: Path) -> tuple[str, str]:

@@ -161,8 +161,8 @@ def test_one_picture_has_no_score(embeddings_of: Embed, reduction: str) -> None:
 
 
 def test_a_wrong_word_is_said_for_one_picture_too(embeddings_of: Embed) -> None:
-    with pytest.raises(UsageError, match="no reduction 'umap'"):
-        analyze_embeddings(embeddings_of(np.ones((1, 4)), ["a"]), reduction="umap")
+    with pytest.raises(UsageError, match="no reduction 'umax'"):
+        analyze_embeddings(embeddings_of(np.ones((1, 4)), ["a"]), reduction="umax")
 
 
 @pytest.mark.parametrize("labels", [(), ([None] * 6,)])

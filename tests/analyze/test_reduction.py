@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import KNeighborsClassifier
 from threadpoolctl import threadpool_limits
 
-from analyze.reduction import REDUCTIONS, Reduced, Step, parse_steps, reduce
+from analyze import reduction_steps
+from analyze.reduction import REDUCTIONS, Reduced, Step, parse_steps, reduce, uses_chance
 from extract.errors import UsageError
 
 Planted = tuple[np.ndarray, np.ndarray]
@@ -37,6 +39,8 @@ def tsne_step(perplexity: float = 30.0, initialization: str = "pca") -> Step:
         ("tsne:12.5", (tsne_step(12.5),)),
         ("tsne:30:random", (tsne_step(30.0, "random"),)),
         ("tsne:5:pca", (tsne_step(5.0, "pca"),)),
+        ("umap", (Step("umap", {"n_neighbors": 15}),)),
+        ("umap:5", (Step("umap", {"n_neighbors": 5}),)),
         ("l2, pca:50 ,tsne", (Step("l2"), Step("pca", {"n_components": 50}), tsne_step())),
     ],
 )
@@ -55,6 +59,7 @@ def test_components_are_counted_in_whole_numbers() -> None:
         *("pca", "pca:", "pca:0", "pca:-3", "pca:1.5", "pca:many", "pca:nan", "pca:50:60"),
         *("l2:3", "tsne:x", "tsne:", "tsne:0.5", "tsne:-5", "tsne:nan", "tsne:inf"),
         *("tsne:30:spectral", "tsne:30:pca:5", "pca:inf", "pca:1e999"),
+        *("umap:", "umap:1", "umap:2.5", "umap:-3", "umap:many", "umap:15:2", "umap:²"),
     ],
 )
 def test_a_step_that_cannot_be_read_is_named(text: str) -> None:
@@ -62,7 +67,7 @@ def test_a_step_that_cannot_be_read_is_named(text: str) -> None:
         parse_steps(f"l2,{text}")
 
 
-@pytest.mark.parametrize("text", ["umap", "", "l2,,tsne", "PCA:50"])
+@pytest.mark.parametrize("text", ["umax", "", "l2,,tsne", "PCA:50"])
 def test_an_unknown_reduction_names_the_choices(text: str) -> None:
     with pytest.raises(UsageError) as refused:
         parse_steps(text)
@@ -249,7 +254,7 @@ def test_tsne_does_not_depend_on_the_scale(separated: Planted, scale: float) -> 
     assert nearest.score(coordinates[1::2], labels[1::2]) > 0.95
 
 
-@pytest.mark.parametrize("reduction", ["pca:2", "pca:0.9", "tsne", "l2,tsne"])
+@pytest.mark.parametrize("reduction", ["pca:2", "pca:0.9", "tsne", "l2,tsne", "umap"])
 @pytest.mark.parametrize("value", [0.0, 2.0])
 def test_equal_rows_are_refused_not_a_crash(reduction: str, value: float) -> None:
     with pytest.raises(UsageError, match="all 50 rows are equal"):
@@ -261,6 +266,126 @@ def test_zeros_of_both_signs_are_equal_rows() -> None:
     vectors[::2] *= -1
     with pytest.raises(UsageError, match="are equal"):
         reduced(vectors, "pca:2")
+
+
+@pytest.mark.parametrize(
+    ("reduction", "chance"),
+    [
+        ("none", False),
+        ("l2", False),
+        ("pca:0.99", False),
+        ("l2,pca:0.5", False),
+        ("pca:50", True),
+        ("tsne", True),
+        ("pca:0.99,tsne:30:random", True),
+        ("umap", True),
+    ],
+)
+def test_steps_say_whether_chance_plays(reduction: str, chance: bool) -> None:
+    assert uses_chance(parse_steps(reduction)) is chance
+
+
+@pytest.mark.parametrize("shape", [(600, 300), (400, 800), (2000, 30)])
+def test_a_share_of_variance_does_not_depend_on_the_seed(shape: tuple[int, int]) -> None:
+    vectors = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    first, second = (reduced(vectors, "l2,pca:0.8", seed).coordinates for seed in (0, 1))
+    assert first.tobytes() == second.tobytes()
+
+
+@pytest.mark.parametrize("reduction", ["none", "l2", "pca:3", "pca:0.9", "l2,pca:4"])
+@pytest.mark.parametrize("scale", [1, 1e20, 1e-25])
+def test_rows_are_placed_where_they_are(overlapping: Planted, reduction: str, scale: float) -> None:
+    vectors = overlapping[0] * np.float32(scale)
+    result = reduced(vectors, reduction)
+    assert result.place is not None
+    placed = result.place(vectors[5:9])
+    assert placed.dtype == np.float32
+    atol = 1e-4 * float(np.abs(result.coordinates).max())
+    np.testing.assert_allclose(placed, result.coordinates[5:9], atol=atol)
+
+
+def test_a_step_left_out_places_nothing_anew() -> None:
+    vectors = np.random.default_rng(0).normal(size=(3, 8)).astype(np.float32)
+    for reduction in ("tsne", "umap"):
+        place = reduced(vectors, reduction).place
+        assert place is not None
+        np.testing.assert_array_equal(place(vectors + 1), vectors + 1)
+
+
+@pytest.mark.parametrize("shape", [(2, 7), (8,), (0, 8)])
+def test_what_cannot_be_placed_is_refused(shape: tuple[int, ...]) -> None:
+    place = reduced(np.random.default_rng(0).normal(size=(9, 8)).astype(np.float32), "l2").place
+    assert place is not None
+    with pytest.raises(ValueError, match="to place"):
+        place(np.zeros(shape, dtype=np.float32))
+
+
+@pytest.mark.parametrize("reduction", ["tsne:10", "l2,pca:5,tsne:10", "umap:8"])
+def test_a_row_held_out_is_placed_among_its_class(separated: Planted, reduction: str) -> None:
+    vectors, labels = separated
+    told: list[int] = []
+    ids = tuple(map(str, range(100)))
+    result = reduce(ids, vectors[:100], reduction, progress=lambda done, _: told.append(done))
+    at_the_end = list(told)
+    assert result.place is not None
+    placed = result.place(vectors[100:])
+    assert placed.shape == (20, 2)
+    assert placed.dtype == np.float32
+    nearest = KNeighborsClassifier(5).fit(result.coordinates, labels[:100])
+    assert nearest.score(placed, labels[100:]) == 1
+    assert result.place(vectors[100:]).tobytes() == placed.tobytes()
+    assert told == at_the_end, "placing is no progress of the reduction"
+
+
+def test_umap_keeps_planted_classes_together_whatever_the_scale(separated: Planted) -> None:
+    vectors, labels = separated
+    for scale in (1, 1e20):
+        result = reduced(vectors * np.float32(scale), "umap:8")
+        assert result.coordinates.shape == (len(vectors), 2)
+        assert result.coordinates.dtype == np.float32
+        nearest = KNeighborsClassifier(5).fit(result.coordinates[::2], labels[::2])
+        assert nearest.score(result.coordinates[1::2], labels[1::2]) > 0.95
+    (used,) = result.parameters
+    assert used == {
+        "method": "umap",
+        "n_neighbors": 8,
+        "min_dist": 0.1,
+        "initialization": "spectral",
+    }
+
+
+def test_the_same_seed_gives_the_same_umap_and_another_another(separated: Planted) -> None:
+    vectors, _ = separated
+    first, again, other = (reduced(vectors, "umap:8", seed).coordinates for seed in (3, 3, 4))
+    assert first.tobytes() == again.tobytes()
+    assert not np.allclose(first, other)
+
+
+def test_umap_of_few_rows_is_lowered_or_left_out_and_said() -> None:
+    vectors = np.random.default_rng(0).normal(size=(12, 8)).astype(np.float32)
+    result = reduced(vectors, "umap")
+    assert result.parameters[0]["n_neighbors"] == 11
+    assert result.notes == ("umap: 15 neighbors lowered to 11 for 12 rows",)
+    few = reduced(vectors[:9], "umap")
+    assert (few.coordinates == vectors[:9]).all()
+    assert few.notes == ("umap: 9 rows are too few, it is left out",)
+
+
+def test_that_umap_compiles_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delitem(sys.modules, "umap", raising=False)
+    monkeypatch.setattr(reduction_steps, "_said", [])
+    with caplog.at_level(logging.INFO, "sosie"):
+        for _ in range(2):
+            reduction_steps.say_umap_compiles()
+    assert caplog.messages == ["UMAP: compiling once, about half a minute at first use"]
+
+
+def test_umap_of_repeated_rows_is_finite_and_silent() -> None:
+    vectors = np.repeat(np.random.default_rng(0).normal(size=(4, 6)), 8, axis=0)
+    result = reduced(vectors.astype(np.float32), "umap:5")
+    assert np.isfinite(result.coordinates).all()
 
 
 def test_progress_is_told_to_the_end(separated: Planted) -> None:

@@ -96,9 +96,29 @@ def test_another_version_of_a_library_computes_again(
 ) -> None:
     cache = ReductionCache(tmp_path)
     cache(embeddings, "pca:3", 0, None)
-    monkeypatch.setattr(reduction_cache, "version", lambda _package: "99.0")
+    monkeypatch.setattr(reduction_cache, "keyed_versions", lambda: {"numpy": "99.0"})
     cache(embeddings, "pca:3", 0, None)
     assert len(computed) == 2
+
+
+@pytest.mark.parametrize(
+    ("reduction", "entries"), [("pca:0.9", 1), ("l2", 1), ("pca:3", 3), ("l2,tsne:5", 3)]
+)
+def test_seeds_share_what_no_chance_changes(
+    reduction: str, entries: int, embeddings: EmbeddingSet, tmp_path: Path, computed: list[str]
+) -> None:
+    cache = ReductionCache(tmp_path)
+    for seed in (0, 1, 7):
+        kept = cache(embeddings, reduction, seed, None)
+        assert same(kept, reduce(embeddings.ids, VECTORS, reduction, seed))
+    assert len(computed) == entries
+    assert len(list(tmp_path.glob("*.npy"))) == entries
+
+
+def test_what_is_read_places_nothing(embeddings: EmbeddingSet, tmp_path: Path) -> None:
+    cache = ReductionCache(tmp_path)
+    assert cache(embeddings, "pca:3", 0, None).place is not None
+    assert cache(embeddings, "pca:3", 0, None).place is None
 
 
 def test_the_labels_do_not_matter(

@@ -1,0 +1,177 @@
+"""Several embeddings of one catalogue, row by row about the same pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from analyze.analysis import choose_level
+from extract.catalog import Level, bytes_of, shown
+from extract.embeddings import EmbeddingSet
+from extract.errors import UsageError
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """Embeddings whose row i is about the same picture, and the labels of the rows.
+
+    Parameters
+    ----------
+    embedding_sets : tuple of EmbeddingSet
+        All with the same ids.
+    names : tuple of str
+        One an embedding set, all different.
+    level : Level
+        Labels belong to pictures, so all sets are held against the same.
+    notes : tuple of str
+    """
+
+    embedding_sets: tuple[EmbeddingSet, ...]
+    names: tuple[str, ...]
+    level: Level
+    notes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len({s.ids for s in self.embedding_sets}) != 1:
+            raise ValueError("all embedding sets must have the same ids")
+        if len(self.level.codes) != len(self.embedding_sets[0]):
+            raise ValueError(f"level {self.level.name!r} must hold one code a row")
+        if len(set(self.names)) != len(self.embedding_sets):
+            raise ValueError(f"each embedding set must have a name of its own, got {self.names}")
+
+
+def align(embedding_sets: Sequence[EmbeddingSet], level: str | None = None) -> Alignment:
+    """Keep the pictures that all sets hold, in id order, and find their labels.
+
+    Left out, and said: pictures whose bytes or whose labels are not the same in all sets. A label
+    that only some sets know is taken from those.
+
+    Parameters
+    ----------
+    embedding_sets : sequence of EmbeddingSet
+    level : str, optional
+        Name or number of a level of labels; the first of the first set that has labels.
+
+    Raises
+    ------
+    UsageError
+        When no picture, or no label, is left to compare by.
+    """
+    if not embedding_sets:
+        raise UsageError("nothing to compare: name files with --embeddings FILE or --model NAME")
+    names = told_apart(embedding_sets)
+    chosen = _level_name(embedding_sets, level)
+    ids = sorted(set.intersection(*(set(s.ids) for s in embedding_sets)), key=bytes_of)
+    counts = ", ".join(f"{name} {len(s)}" for name, s in zip(names, embedding_sets, strict=True))
+    if not ids:
+        raise UsageError(
+            f"no picture is in all of them ({counts}): compare files of one catalogue, with "
+            "--catalog NAME or --embeddings FILE"
+        )
+    notes = []
+    if any(len(s) != len(ids) for s in embedding_sets):
+        notes.append(f"compared on the {len(ids)} pictures that all files hold: {counts}")
+    sets = [_in_order(s, ids) for s in embedding_sets]
+    other_bytes = _other_bytes(sets)
+    values, disagree = _merged_labels(sets, chosen)
+    if other_bytes.any():
+        notes.append(
+            f"{int(other_bytes.sum())} pictures left out: files hold other pictures under their ids"
+        )
+    disagree &= ~other_bytes
+    if disagree.any():
+        notes.append(f"{int(disagree.sum())} pictures left out: files disagree on their labels")
+    lacking = [n for n, s in zip(names, sets, strict=True) if chosen not in _level_names(s)]
+    if lacking:
+        notes.append(f"no level {chosen!r} in {', '.join(lacking)}: the others' labels are used")
+    rows = np.flatnonzero(~(other_bytes | disagree))
+    if len(rows) < 2:
+        raise UsageError(
+            f"{len(rows)} pictures left to compare on: embed the same pictures with each backbone "
+            "by python -m extract"
+        )
+    known = Level.from_values(chosen, [values[i] for i in rows])
+    if not known.categories:
+        raise UsageError(f"no picture has a label of level {chosen!r}: name another with --level")
+    if len(rows) < len(ids):
+        sets = [s.take(rows) for s in sets]
+    return Alignment(tuple(sets), names, known, tuple(notes))
+
+
+def told_apart(embedding_sets: Sequence[EmbeddingSet]) -> tuple[str, ...]:
+    """Name each set by its model, with random weights said; by identity too where that is needed.
+
+    Two sets of one identity, of two catalogues for example, are counted.
+    """
+    heads = [(shown(s.provenance.model), s.provenance.short_identity) for s in embedding_sets]
+    random = [
+        " (random weights)" if s.provenance.weights == "random" else "" for s in embedding_sets
+    ]
+    short = [model + said for (model, _), said in zip(heads, random, strict=True)]
+    long = [f"{model} {i}{said}" for (model, i), said in zip(heads, random, strict=True)]
+    names = [a if short.count(a) == 1 else b for a, b in zip(short, long, strict=True)]
+    return tuple(
+        name if names.count(name) == 1 else f"{name}, {names[: i + 1].count(name)}"
+        for i, name in enumerate(names)
+    )
+
+
+def _level_names(embeddings: EmbeddingSet) -> list[str]:
+    return [level.name for level in embeddings.levels]
+
+
+def _level_name(embedding_sets: Sequence[EmbeddingSet], wanted: str | None) -> str:
+    """Find the level that is meant, in the first set that has it."""
+    labelled = [s for s in embedding_sets if s.levels]
+    if not labelled:
+        raise UsageError(
+            "no labels, so nothing says which backbone is right: embed pictures in a folder a "
+            "class, or with --manifest and --label-column; or cluster one file with "
+            "python -m analyze --clusters 7"
+        )
+    by_name = (s for s in labelled if wanted in _level_names(s))
+    level = choose_level(next(by_name, labelled[0]).levels, wanted)
+    assert level is not None
+    return level.name
+
+
+def _in_order(embeddings: EmbeddingSet, ids: Sequence[str]) -> EmbeddingSet:
+    if embeddings.ids == tuple(ids):
+        return embeddings
+    place = {row_id: i for i, row_id in enumerate(embeddings.ids)}
+    return embeddings.take(np.array([place[row_id] for row_id in ids]))
+
+
+def _other_bytes(embedding_sets: Sequence[EmbeddingSet]) -> np.ndarray:
+    """Find rows whose picture is not the same bytes in all sets that know them."""
+    differ = np.zeros(len(embedding_sets[0]), dtype=bool)
+    first = np.zeros((len(differ), 32), dtype=np.uint8)
+    for embeddings in embedding_sets:
+        hashes = embeddings.content_sha256
+        if hashes is None:
+            continue
+        known = hashes.any(axis=1)
+        seen = first.any(axis=1)
+        differ |= known & seen & (hashes != first).any(axis=1)
+        first[~seen] = hashes[~seen]
+    return differ
+
+
+def _merged_labels(
+    embedding_sets: Sequence[EmbeddingSet], level: str
+) -> tuple[list[str | None], np.ndarray]:
+    """Give the label of each row by the sets that know it, and the rows on which they disagree."""
+    merged: list[str | None] = [None] * len(embedding_sets[0])
+    disagree = np.zeros(len(merged), dtype=bool)
+    for embeddings in embedding_sets:
+        for found in embeddings.levels:
+            if found.name != level:
+                continue
+            for i, value in enumerate(found.values()):
+                if merged[i] is None:
+                    merged[i] = value
+                elif value is not None and value != merged[i]:
+                    disagree[i] = True
+    return merged, disagree

@@ -1,0 +1,112 @@
+"""Arrays kept between runs: a ``.npy`` beside the JSON key that it depends on."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from extract.embeddings import canonical_json, sha256_of
+
+log = logging.getLogger("sosie")
+
+KEYED_PACKAGES = (
+    "numpy",
+    "scikit-learn",
+    "openTSNE",
+    "umap-learn",
+    "pynndescent",
+    "numba",
+)
+"""Another version of one of these may give other numbers."""
+
+Kept = TypeVar("Kept")
+
+
+@dataclass(frozen=True)
+class ArrayCache:
+    """A folder of arrays, each under the hash of all that it depends on.
+
+    Parameters
+    ----------
+    folder : Path
+        Deleting it costs time, never truth.
+    what : str
+        What is kept, for the warning that it cannot be.
+    """
+
+    folder: Path
+    what: str
+
+    def read(
+        self, key: Mapping[str, Any], build: Callable[[np.ndarray, Mapping[str, Any]], Kept]
+    ) -> Kept | None:
+        """Build again what was kept under a key; None for whatever is missing or damaged.
+
+        Parameters
+        ----------
+        key : mapping
+            All that the array depends on; JSON values only.
+        build : callable
+            (array, what was written beside it) -> the thing itself. A ValueError, KeyError or
+            TypeError of it says that the array cannot be what it should.
+        """
+        stem = self._stem(key)
+        try:
+            said = json.loads(stem.with_suffix(".json").read_text())
+            raw = stem.with_suffix(".npy").read_bytes()
+            if said["key"] != key or said["crc32"] != zlib.crc32(raw):
+                return None
+            array = np.lib.format.read_array(io.BytesIO(raw), allow_pickle=False)
+            return build(array, said)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def write(self, key: Mapping[str, Any], array: np.ndarray, **beside: Any) -> None:
+        """Keep an array and some JSON values; each file appears whole or not at all.
+
+        Where it cannot be kept a warning says so: the answer is had all the same.
+        """
+        stem = self._stem(key)
+        raw = io.BytesIO()
+        np.lib.format.write_array(raw, array, allow_pickle=False)
+        said = {**beside, "key": key, "crc32": zlib.crc32(raw.getbuffer())}
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._put(stem.with_suffix(".npy"), raw.getvalue())
+            self._put(stem.with_suffix(".json"), canonical_json(said).encode())
+        except OSError as error:
+            _warn_once(f"{self.what} not kept for the next run: {error.strerror or error}")
+
+    def _stem(self, key: Mapping[str, Any]) -> Path:
+        return self.folder / sha256_of(key)[:32]
+
+    def _put(self, path: Path, raw: bytes) -> None:
+        temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+        try:
+            temporary.write_bytes(raw)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)  # on a full disk it would take what room is left
+
+
+@cache
+def _warn_once(message: str) -> None:
+    """Warn once of what would fail for each of many arrays alike."""
+    log.warning("%s", message)
+
+
+@cache
+def keyed_versions() -> dict[str, str]:
+    """Name the versions of the libraries that cached numbers come from."""
+    return {package: version(package) for package in KEYED_PACKAGES}

@@ -1,0 +1,189 @@
+"""Many clusterings: those kept before are read, the others are spread over processes."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analyze.clustering import Clustering, cluster
+from analyze.clustering_cache import ClusteringCache
+from analyze.reduction import Progress, Reduced, parse_steps, reduce, uses_chance
+from analyze.reduction_cache import ReductionCache
+from analyze.reduction_steps import say_umap_compiles
+from extract.embeddings import EmbeddingSet
+
+log = logging.getLogger("sosie")
+
+PROCESSES_PAY_SECONDS = 3.0
+"""Less work than that, by a rough estimate, is done before other processes have started."""
+
+SLOW = ("tsne", "umap")
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One reduction and one clustering, both by the same seed."""
+
+    embeddings: EmbeddingSet
+    reduction: str
+    n_clusters: int
+    seed: int
+
+    @property
+    def uses_chance(self) -> bool:
+        """Whether the reduction depends on the seed."""
+        return uses_chance(parse_steps(self.reduction))
+
+    @property
+    def seconds(self) -> float:
+        """About how long it takes, to begin with the longest: measured on one core, by order."""
+        n_rows, n_dims = map(int, self.embeddings.vectors.shape)
+        clustering: float = 4e-8 * n_rows * n_dims * self.n_clusters
+        slow = any(step.method in SLOW for step in parse_steps(self.reduction))
+        return clustering + (4e-3 * n_rows if slow else 0)
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """Where results are kept between runs; None where they are not.
+
+    Parameters
+    ----------
+    reductions, clusterings : Path or None
+        Folders.
+    """
+
+    reductions: Path | None = None
+    clusterings: Path | None = None
+
+    def read(self, run: Run) -> Clustering | None:
+        """Give a clustering that is kept."""
+        if self.clusterings is None:
+            return None
+        cache = ClusteringCache(self.clusterings)
+        return cache.read(run.embeddings, run.reduction, run.n_clusters, run.seed)
+
+    def reduce(self, run: Run) -> Reduced:
+        """Reduce, or read; without what places new vectors, which nobody needs here."""
+        if self.reductions is None:
+            vectors = run.embeddings
+            reduced = reduce(vectors.ids, vectors.vectors, run.reduction, run.seed)
+        else:
+            reduced = ReductionCache(self.reductions)(run.embeddings, run.reduction, run.seed, None)
+        return replace(reduced, place=None)
+
+    def cluster(self, run: Run, reduced: Reduced | None) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Cluster, reducing first where that is not done, and keep the answer with its notes."""
+        reduced = self.reduce(run) if reduced is None else reduced
+        clustering = cluster(reduced, run.n_clusters, run.seed)
+        clustering = replace(clustering, notes=(*reduced.notes, *clustering.notes))
+        if self.clusterings is not None:
+            cache = ClusteringCache(self.clusterings)
+            cache.write(run.embeddings, run.reduction, clustering)
+        return clustering.assignments, clustering.notes
+
+
+def cluster_all(
+    runs: Sequence[Run],
+    keeping: Keeping,
+    *,
+    n_jobs: int | None = None,
+    progress: Progress | None = None,
+) -> list[Clustering]:
+    """Give the clustering of each run, in their order, whatever order they were done in.
+
+    A reduction without chance is computed once for all seeds. Each run is on one thread, so that
+    the numbers do not depend on how many run at a time.
+
+    Parameters
+    ----------
+    n_jobs : int, optional
+        Processes; as many as there are cores.
+    progress : callable, optional
+        Told of runs done and of how many there are, those kept before left out.
+    """
+    found = [keeping.read(run) for run in runs]
+    missing = sorted(
+        (i for i, clustering in enumerate(found) if clustering is None),
+        key=lambda i: -runs[i].seconds,
+    )
+    n_jobs = _processes([runs[i] for i in missing], n_jobs)
+    shared = _shared_reductions([runs[i] for i in missing], keeping, n_jobs)
+    tasks = [(i, runs[i], shared.get(_shared_key(runs[i]))) for i in missing]
+    for done, (i, (assignments, notes)) in enumerate(
+        _outcomes(keeping.cluster, tasks, n_jobs), start=1
+    ):
+        run = runs[i]
+        ids, n_clusters = run.embeddings.ids, run.n_clusters
+        found[i] = Clustering(ids, assignments, n_clusters, "kmeans", run.seed, notes)
+        if progress:
+            progress(done, len(missing))
+    return [clustering for clustering in found if clustering is not None]
+
+
+def _processes(runs: Sequence[Run], wanted: int | None) -> int:
+    """Say how many processes are worth starting; 1 is this one."""
+    from joblib import cpu_count
+
+    if sum(run.seconds for run in runs) < PROCESSES_PAY_SECONDS:
+        return 1
+    return max(1, min(cpu_count() if wanted is None else wanted, len(runs)))
+
+
+def _shared_key(run: Run) -> tuple[int, str]:
+    return id(run.embeddings), run.reduction
+
+
+def _shared_reductions(
+    runs: Iterable[Run], keeping: Keeping, n_jobs: int
+) -> dict[tuple[int, str], Reduced]:
+    """Reduce once what no seed changes."""
+    once: dict[tuple[int, str], Run] = {}
+    for run in runs:
+        if not run.uses_chance:
+            once.setdefault(_shared_key(run), run)
+    keys = list(once)
+    tasks = [(i, once[key]) for i, key in enumerate(keys)]
+    return {keys[i]: reduced for i, reduced in _outcomes(keeping.reduce, tasks, n_jobs)}
+
+
+def _outcomes(
+    work: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], n_jobs: int
+) -> Iterator[tuple[int, Any]]:
+    """Do ``work(*arguments)`` for each ``(number, *arguments)``, giving numbers and outcomes."""
+    if n_jobs == 1 or len(tasks) < 2:
+        for number, *arguments in tasks:
+            yield number, work(*arguments)
+        return
+    from joblib import Parallel, delayed
+
+    if any("umap" in run.reduction for _, run, *_ in tasks):
+        say_umap_compiles()
+    with _no_orphans():
+        pool = Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)
+        yield from pool(delayed(_in_worker)(log.level, work, *task) for task in tasks)
+
+
+def _in_worker(level: int, work: Callable[..., Any], number: int, *arguments: Any) -> Any:
+    log.setLevel(level)  # what was asked for in the process that started this one,
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # which also ends it
+    return number, work(*arguments)
+
+
+@contextmanager
+def _no_orphans() -> Iterator[None]:
+    """End the other processes at once when this one is told to stop or one of them fails."""
+    try:
+        yield
+    except BaseException:
+        from joblib.externals.loky import get_reusable_executor
+
+        get_reusable_executor().shutdown(wait=True, kill_workers=True)
+        raise

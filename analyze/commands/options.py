@@ -1,0 +1,34 @@
+"""Options that several commands of analyze share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+STEPS_HELP = (
+    "none, or steps joined by commas: l2, pca:50, pca:0.99, tsne, tsne:30:random, umap, umap:15."
+)
+
+LevelOption = Annotated[
+    str | None,
+    typer.Option("--level", metavar="NAME|N", help="Level of labels; default the first."),
+]
+ClustersOption = Annotated[
+    int | None,
+    typer.Option("--clusters", metavar="K", help="Default: as many as classes."),
+]
+EmbeddingsOption = Annotated[
+    Path | None,
+    typer.Option("--embeddings", metavar="FILE", help="An embeddings file."),
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option("--model", metavar="NAME", help="The stored file of this backbone."),
+]
+ImagesOption = Annotated[
+    Path | None,
+    typer.Option("--images", metavar="DIR", help="The pictures, if outside the workspace."),
+]
+SvgOption = Annotated[bool, typer.Option("--svg", help="Figures as SVG too.")]

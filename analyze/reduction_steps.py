@@ -1,0 +1,280 @@
+"""The steps that reductions are made of: how each is typed, what it computes."""
+
+from __future__ import annotations
+
+import logging
+import math
+import sys
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+log = logging.getLogger("sosie")
+
+EXACT_TSNE_ROWS = 5_000
+"""Below, Barnes-Hut is faster than the interpolation of FIt-SNE; above, the reverse."""
+
+FEWEST_TSNE_ROWS = 4
+FEWEST_UMAP_ROWS = 10
+UMAP_MIN_DIST = 0.1
+
+Progress = Callable[[int, int], None]
+"""Told of iterations done and of their total."""
+
+Place = Callable[[np.ndarray], np.ndarray]
+"""Where new vectors lie among those reduced: (m, n_dims) float32 -> (m, n_out) float32."""
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """Coordinates after one step, what was used, what has to be said, and where others lie.
+
+    Parameters
+    ----------
+    coordinates : ndarray of shape (n_images, n_out), float32
+    used : mapping
+    notes : tuple of str
+    place : callable, optional
+        None where the step was left out: others stay where they are too.
+    """
+
+    coordinates: np.ndarray
+    used: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    place: Place | None = None
+
+
+def ordinary_scale(vectors: np.ndarray) -> tuple[np.ndarray, int]:
+    """Divide by a power of two where squares would leave float32; exact, and often by 1.
+
+    Returns
+    -------
+    scaled : ndarray
+    exponent : int
+        ``vectors`` is ``scaled`` times two to this power.
+    """
+    largest = max(float(vectors.max()), -float(vectors.min()))
+    if largest == 0 or 1e-12 < largest < 1e15:
+        return vectors, 0
+    exponent = math.frexp(largest)[1]
+    return np.ldexp(vectors, -exponent), exponent
+
+
+def parse_nothing(words: Sequence[str]) -> dict[str, Any]:
+    """Read a step that takes no parameters."""
+    if words:
+        raise ValueError("it takes nothing after a colon")
+    return {}
+
+
+def l2(
+    vectors: np.ndarray, _parameters: Mapping[str, Any], _seed: int, _progress: Progress | None
+) -> StepResult:
+    """Scale each row to length 1; rows of zeros have no direction and stay zero."""
+    zero = int((~vectors.any(axis=1)).sum())
+    notes = (f"l2: {zero} rows of zeros have no direction and stay zero",) if zero else ()
+    return StepResult(_unit_rows(vectors), {}, notes, _unit_rows)
+
+
+def _unit_rows(vectors: np.ndarray) -> np.ndarray:
+    norms = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+    scaled: np.ndarray = (vectors / np.where(norms == 0, 1, norms)).astype(np.float32)
+    return scaled
+
+
+def parse_pca(words: Sequence[str]) -> dict[str, Any]:
+    """Read a number of components or a share of the variance."""
+    expected = "say pca:50 for 50 components or pca:0.99 for that share of the variance"
+    if len(words) != 1:
+        raise ValueError(expected)
+    try:
+        number = float(words[0])
+    except ValueError:
+        raise ValueError(expected) from None
+    if number >= 1 and "." in words[0]:
+        raise ValueError(f"{words[0]} could be a share or a number: {expected}")
+    if 0 < number < 1:
+        return {"n_components": number}
+    if number >= 1 and number.is_integer():
+        return {"n_components": int(number)}
+    raise ValueError(expected)
+
+
+def pca(
+    vectors: np.ndarray, parameters: Mapping[str, Any], seed: int, _progress: Progress | None
+) -> StepResult:
+    """Project on the principal components, scikit-learn's."""
+    from sklearn.decomposition import PCA
+
+    wanted, most = parameters["n_components"], min(vectors.shape)
+    notes = []
+    if wanted > most:
+        notes.append(f"pca: {wanted} components lowered to {most}, as many as the rows allow")
+        wanted = most
+    scaled, exponent = ordinary_scale(vectors)
+    fitted = PCA(n_components=wanted, random_state=seed)
+    coordinates = np.ldexp(fitted.fit_transform(scaled), exponent).astype(np.float32)
+    share = float(fitted.explained_variance_ratio_.sum())
+    used = {"n_components": int(fitted.n_components_), "explained_variance": round(share, 6)}
+    return StepResult(coordinates, used, tuple(notes), partial(_place_pca, fitted, exponent))
+
+
+def _place_pca(fitted: Any, exponent: int, vectors: np.ndarray) -> np.ndarray:
+    scores = fitted.transform(np.ldexp(vectors, -exponent))
+    placed: np.ndarray = np.ldexp(scores, exponent).astype(np.float32)
+    return placed
+
+
+def parse_tsne(words: Sequence[str]) -> dict[str, Any]:
+    """Read perplexity and initialization."""
+    expected = "say tsne, tsne:30 (perplexity) or tsne:30:random (initialization: pca or random)"
+    parameters: dict[str, Any] = {"perplexity": 30.0, "initialization": "pca"}
+    if len(words) > 2:
+        raise ValueError(expected)
+    if words:
+        try:
+            parameters["perplexity"] = float(words[0])
+        except ValueError:
+            raise ValueError(expected) from None
+        if not (math.isfinite(parameters["perplexity"]) and parameters["perplexity"] >= 1):
+            raise ValueError("the perplexity must be 1 or more")
+    if len(words) == 2:
+        if words[1] not in ("pca", "random"):
+            raise ValueError(expected)
+        parameters["initialization"] = words[1]
+    return parameters
+
+
+def tsne(
+    vectors: np.ndarray, parameters: Mapping[str, Any], seed: int, progress: Progress | None
+) -> StepResult:
+    """Embed in two dimensions by t-SNE (van der Maaten and Hinton 2008), openTSNE's.
+
+    Neighbors are exact; Barnes-Hut below 5,000 rows, FIt-SNE (Linderman et al. 2019) above.
+    """
+    from openTSNE import TSNE
+
+    n_rows = len(vectors)
+    if n_rows < FEWEST_TSNE_ROWS:
+        return StepResult(vectors, {}, (f"tsne: {n_rows} rows are too few, it is left out",))
+    perplexity, initialization, notes = _fitting_tsne(vectors, parameters)
+    vectors, exponent = ordinary_scale(vectors)
+    done = 0
+
+    def report(_iteration: int, _error: float, _embedding: np.ndarray) -> None:
+        nonlocal done
+        done += 50
+        if progress:
+            progress(min(done, 750), 750)
+
+    fitted = TSNE(
+        n_components=2,
+        perplexity=perplexity,
+        initialization=initialization,
+        neighbors="exact",
+        negative_gradient_method="bh" if n_rows < EXACT_TSNE_ROWS else "fft",
+        random_state=seed,
+        n_jobs=1,
+        callbacks=report,
+        callbacks_every_iters=50,
+    ).fit(vectors)
+    used = {"perplexity": perplexity, "initialization": initialization}
+    used["kl_divergence"] = round(float(fitted.kl_divergence), 4)
+    fitted.gradient_descent_params.update(callbacks=None)  # placing others is no progress
+    place = partial(_place_tsne, fitted, np.array(fitted), exponent)
+    return StepResult(np.asarray(fitted, dtype=np.float32), used, tuple(notes), place)
+
+
+def _fitting_tsne(
+    vectors: np.ndarray, parameters: Mapping[str, Any]
+) -> tuple[float, str, list[str]]:
+    """Give perplexity and initialization that the rows allow, and what was changed."""
+    n_rows = len(vectors)
+    perplexity, initialization = parameters["perplexity"], parameters["initialization"]
+    notes, most = [], (n_rows - 1) / 3
+    if perplexity > most:
+        notes.append(f"tsne: perplexity {perplexity:g} lowered to {most:.4g} for {n_rows} rows")
+        perplexity = most
+    if initialization == "pca" and vectors.shape[1] < 2:
+        initialization = "random"
+        notes.append("tsne: one column has no second component, started at random")
+    return perplexity, initialization, notes
+
+
+def _place_tsne(
+    fitted: Any, coordinates: np.ndarray, exponent: int, vectors: np.ndarray
+) -> np.ndarray:
+    """Optimize each new row among the fixed ones (Poličar, Stražar and Zupan 2021)."""
+    fitted[:] = coordinates  # openTSNE moves them to the middle of their box before it places
+    middle = (coordinates.max(axis=0) + coordinates.min(axis=0)) / 2
+    perplexity = min(5, (len(coordinates) - 1) / 3)
+    placed = fitted.transform(np.ldexp(vectors, -exponent), perplexity=perplexity)
+    return np.asarray(placed + middle, dtype=np.float32)
+
+
+def parse_umap(words: Sequence[str]) -> dict[str, Any]:
+    """Read the number of neighbors."""
+    expected = "say umap or umap:15 (neighbors, a whole number from 2)"
+    if len(words) > 1:
+        raise ValueError(expected)
+    if not words:
+        return {"n_neighbors": 15}
+    if not (words[0].isascii() and words[0].isdigit() and int(words[0]) >= 2):
+        raise ValueError(expected)
+    return {"n_neighbors": int(words[0])}
+
+
+_said: list[str] = []
+
+
+def say_umap_compiles() -> None:
+    """Say what takes so long, once: UMAP is compiled where it is first used in a process."""
+    if "umap" not in sys.modules and not _said:
+        _said.append("umap")
+        log.info("UMAP: compiling once, about half a minute at first use")
+
+
+def umap(
+    vectors: np.ndarray, parameters: Mapping[str, Any], seed: int, _progress: Progress | None
+) -> StepResult:
+    """Embed in two dimensions by UMAP (McInnes, Healy and Melville 2018), umap-learn's."""
+    n_rows, n_neighbors, notes = len(vectors), parameters["n_neighbors"], []
+    if n_rows < FEWEST_UMAP_ROWS:
+        return StepResult(vectors, {}, (f"umap: {n_rows} rows are too few, it is left out",))
+    if n_neighbors >= n_rows:
+        notes.append(f"umap: {n_neighbors} neighbors lowered to {n_rows - 1} for {n_rows} rows")
+        n_neighbors = n_rows - 1
+    say_umap_compiles()
+    vectors, exponent = ordinary_scale(vectors)
+    if not vectors.flags.writeable:
+        vectors = np.array(vectors)  # compiled for arrays that can be written
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        from umap import UMAP
+
+        fitted = UMAP(
+            n_neighbors=n_neighbors,
+            n_components=2,
+            min_dist=UMAP_MIN_DIST,
+            metric="euclidean",
+            random_state=seed,
+            n_jobs=1,
+        )
+        coordinates = np.array(fitted.fit_transform(vectors), dtype=np.float32)
+    initialization = "spectral"
+    if any("Spectral initialisation failed" in str(w.message) for w in warned):
+        initialization = "random"
+        notes.append("umap: no spectral start can be found, started at random")
+    used = {"n_neighbors": n_neighbors, "min_dist": UMAP_MIN_DIST, "initialization": initialization}
+    return StepResult(coordinates, used, tuple(notes), partial(_place_umap, fitted, exponent))
+
+
+def _place_umap(fitted: Any, exponent: int, vectors: np.ndarray) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        placed = fitted.transform(np.ldexp(vectors, -exponent))
+    return np.array(placed, dtype=np.float32)

@@ -1,0 +1,160 @@
+"""Arrays kept between runs, and clusterings as one kind of them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from analyze import array_cache, reduction_cache
+from analyze.array_cache import ArrayCache, keyed_versions
+from analyze.clustering import Clustering, cluster
+from analyze.clustering_cache import ClusteringCache
+from analyze.reduction import reduce
+from extract.embeddings import EmbeddingSet
+
+KEY = {"what": "numbers", "seed": None}
+ARRAY = np.arange(12, dtype=np.float32).reshape(4, 3)
+VECTORS = np.random.default_rng(0).normal(size=(30, 6)).astype(np.float32)
+
+
+def as_is(array: np.ndarray, said: Mapping[str, Any]) -> tuple[np.ndarray, Any]:
+    return array, said["beside"]
+
+
+def test_what_is_written_is_read_bit_for_bit(tmp_path: Path) -> None:
+    store = ArrayCache(tmp_path / "new" / "folder", "it is")
+    assert store.read(KEY, as_is) is None
+    store.write(KEY, ARRAY, beside=["a", 1])
+    kept = store.read(KEY, as_is)
+    assert kept is not None
+    np.testing.assert_array_equal(kept[0], ARRAY, strict=True)
+    assert kept[1] == ["a", 1]
+    assert store.read({**KEY, "seed": 0}, as_is) is None
+    assert {p.suffix for p in store.folder.iterdir()} == {".npy", ".json"}
+
+
+def test_a_key_of_equal_hash_is_still_compared(tmp_path: Path) -> None:
+    store = ArrayCache(tmp_path, "it is")
+    store.write(KEY, ARRAY, beside=0)
+    (path,) = tmp_path.glob("*.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "key": {"another": 1}}))
+    assert store.read(KEY, as_is) is None
+
+
+def test_what_the_reader_refuses_counts_as_missing(tmp_path: Path) -> None:
+    store = ArrayCache(tmp_path, "it is")
+    store.write(KEY, ARRAY, beside=0)
+
+    def refuse(_array: np.ndarray, _said: Mapping[str, Any]) -> None:
+        raise ValueError("not such an array")
+
+    assert store.read(KEY, refuse) is None
+
+
+def test_a_folder_that_cannot_be_written_warns_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "taken").write_text("")
+    array_cache._warn_once.cache_clear()
+    store = ArrayCache(tmp_path / "taken", "the reduction is")
+    with caplog.at_level(logging.WARNING, "sosie"):
+        for seed in range(3):
+            store.write({"seed": seed}, ARRAY)
+    (message,) = caplog.messages
+    assert message.startswith("the reduction is not kept for the next run: ")
+
+
+def test_a_write_that_fails_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    ArrayCache(tmp_path, "it is").write(KEY, ARRAY)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_versions_are_of_what_computes() -> None:
+    assert {"scikit-learn", "openTSNE", "umap-learn", "numba"} <= keyed_versions().keys()
+
+
+# clusterings
+
+
+@pytest.fixture
+def embeddings(embeddings_of: Callable[..., EmbeddingSet]) -> EmbeddingSet:
+    return embeddings_of(VECTORS)
+
+
+def clustered(embeddings: EmbeddingSet, reduction: str, n_clusters: int, seed: int) -> Clustering:
+    reduced = reduce(embeddings.ids, embeddings.vectors, reduction, seed)
+    clustering = cluster(reduced, n_clusters, seed)
+    return replace(clustering, notes=(*reduced.notes, *clustering.notes))
+
+
+def test_a_clustering_is_read_with_all_that_was_said(
+    embeddings: EmbeddingSet, tmp_path: Path
+) -> None:
+    cache = ClusteringCache(tmp_path)
+    assert cache.read(embeddings, "pca:99", 4, 3) is None
+    clustering = clustered(embeddings, "pca:99", 4, 3)
+    cache.write(embeddings, "pca:99", clustering)
+    kept = cache.read(embeddings, "pca:99", 4, 3)
+    assert kept is not None
+    np.testing.assert_array_equal(kept.assignments, clustering.assignments)
+    assert (kept.ids, kept.n_clusters, kept.method, kept.seed) == (embeddings.ids, 4, "kmeans", 3)
+    assert kept.notes == clustering.notes
+    assert "lowered" in kept.notes[0]
+
+
+def test_a_clustering_depends_on_all_of_its_makings(
+    embeddings: EmbeddingSet,
+    embeddings_of: Callable[..., EmbeddingSet],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cache = ClusteringCache(tmp_path)
+    cache.write(embeddings, "pca:0.9", clustered(embeddings, "pca:0.9", 4, 3))
+    assert cache.read(embeddings, "pca:0.9", 4, 3) is not None
+    others: list[tuple[EmbeddingSet, str, int, int]] = [
+        (embeddings, "pca:0.9", 4, 4),
+        (embeddings, "pca:0.9", 5, 3),
+        (embeddings, "none", 4, 3),
+        (embeddings, "l2,pca:0.9", 4, 3),
+        (embeddings_of(VECTORS + np.float32(1e-6)), "pca:0.9", 4, 3),
+    ]
+    assert [cache.read(*other) for other in others] == [None] * len(others)
+    assert cache.read(embeddings, "pca:0.9", 4, 3, "another") is None
+    monkeypatch.setattr(reduction_cache, "keyed_versions", lambda: {"scikit-learn": "99.0"})
+    assert cache.read(embeddings, "pca:0.9", 4, 3) is None
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros(29, "i4"),
+        np.zeros((30, 1), "i4"),
+        np.full(30, 4, "i4"),
+        np.full(30, -1, "i4"),
+        np.zeros(30, "f4"),
+    ],
+)
+def test_an_array_that_cannot_be_the_clustering_counts_as_missing(
+    array: np.ndarray, embeddings: EmbeddingSet, tmp_path: Path
+) -> None:
+    cache = ClusteringCache(tmp_path)
+    cache.write(embeddings, "none", clustered(embeddings, "none", 4, 0))
+    (npy,), (key,) = tmp_path.glob("*.npy"), tmp_path.glob("*.json")
+    np.save(npy, array)
+    said = {**json.loads(key.read_text()), "crc32": zlib.crc32(npy.read_bytes())}
+    key.write_text(json.dumps(said))
+    assert cache.read(embeddings, "none", 4, 0) is None
