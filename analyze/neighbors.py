@@ -1,7 +1,8 @@
-"""Nearest neighbors by cosine, exact."""
+"""Nearest neighbors by cosine, exact: for a score, and for look-ups."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,12 @@ from analyze.threads import one_thread
 from extract.catalog import MISSING_LABEL
 
 BLOCK_BYTES = 64 << 20
+BEYOND = 16
+"""Proposals past the k-th, the last of which is mostly far enough to be settled at once."""
+
+ROUNDING = 1e-5
+"""More than products of float32 of unit rows can be off."""
+
 MOST_QUERIES = 20_000
 """Beyond, a sample is asked: all against all grows with the square of the catalogue."""
 
@@ -36,6 +43,112 @@ class OneNearest:
     n_left_out: int
 
 
+@dataclass(frozen=True, eq=False)
+class Neighbors:
+    """The most similar rows of each query, best first, ties by row.
+
+    Parameters
+    ----------
+    rows : tuple of ndarray of int
+        One array a query.
+    similarities : tuple of ndarray of float64
+        Cosines, in step.
+    """
+
+    rows: tuple[np.ndarray, ...]
+    similarities: tuple[np.ndarray, ...]
+
+
+class ExactIndex:
+    """All rows of a catalogue, to be asked which are most similar to a query by cosine.
+
+    FAISS proposes by products of float32; those within their rounding are compared in float64, so
+    that equal similarities are ordered by row on every machine.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (n_images, n_dims), float32
+        Rows of zeros have no direction and are nobody's neighbors.
+    """
+
+    name = "flat"
+
+    def __init__(self, vectors: np.ndarray) -> None:
+        import faiss
+
+        directions = unit_rows(vectors)
+        self._vectors = vectors
+        self._known = np.flatnonzero(directions.any(axis=1))
+        self._index = faiss.IndexFlatIP(vectors.shape[1])
+        self._index.add(directions[self._known])
+
+    def find(
+        self, queries: np.ndarray, k: int, left_out: Sequence[np.ndarray] | None = None
+    ) -> Neighbors:
+        """Find the k rows most similar to each query; of fewer rows all are given.
+
+        Parameters
+        ----------
+        queries : ndarray of shape (n_queries, n_dims), float32
+            Not zero.
+        k : int
+        left_out : sequence of ndarray of int, optional
+            Rows that are not answers, a query each.
+        """
+        barred = left_out if left_out is not None else [np.array([], int)] * len(queries)
+        with one_thread():
+            found = [self._find(q, k, out) for q, out in zip(queries, barred, strict=True)]
+        return Neighbors(tuple(rows for rows, _ in found), tuple(cosines for _, cosines in found))
+
+    def _find(self, query: np.ndarray, k: int, out: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        candidates = np.sort(self._candidates(query, k, out))
+        exact = _cosines(self._vectors[candidates], query)
+        best = np.argsort(-exact, kind="stable")[:k]
+        return candidates[best], exact[best]
+
+    def _candidates(self, query: np.ndarray, k: int, out: np.ndarray) -> np.ndarray:
+        """Propose rows until none beyond them may round to as much as the k-th."""
+        wanted = k + len(out) + BEYOND
+        direction = unit_rows(query[None])
+        while True:
+            wanted = min(wanted, len(self._known))
+            if not wanted:
+                return np.array([], int)
+            scores, places = self._index.search(direction, wanted)
+            rows = self._known[places[0]]
+            kept = ~np.isin(rows, out)
+            settled = int(kept.sum()) >= k
+            settled = settled and scores[0][kept][k - 1] - scores[0][-1] > ROUNDING
+            if settled or wanted == len(self._known):
+                candidates: np.ndarray = rows[kept]
+                return candidates
+            wanted *= 2
+
+
+def unit_rows(vectors: np.ndarray) -> np.ndarray:
+    """Scale rows to length 1; rows of zeros stay zero.
+
+    Returns
+    -------
+    ndarray of shape (n, n_dims), float32
+    """
+    scale = np.abs(vectors).max(axis=1, keepdims=True)  # squares of huge rows overflow
+    scaled = vectors / np.where(scale == 0, 1, scale)
+    lengths = np.linalg.norm(scaled, axis=1, keepdims=True)
+    unit: np.ndarray = (scaled / np.where(lengths == 0, 1, lengths)).astype(np.float32)
+    return np.ascontiguousarray(unit)
+
+
+def _cosines(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
+    """Compare rows with a query in float64."""
+    rows, one = vectors.astype(np.float64), query.astype(np.float64)
+    lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(one)
+    # a sum a row, not a matrix product: its order of adding must not depend on the others
+    products = np.einsum("ij,j->i", rows, one)
+    cosines: np.ndarray = products / lengths
+    return cosines
+
+
 def one_nn_accuracy(
     vectors: np.ndarray, labels: np.ndarray, *, most_queries: int = MOST_QUERIES, seed: int = 0
 ) -> OneNearest:
@@ -58,9 +171,7 @@ def one_nn_accuracy(
     left_out = int((labelled & (scale == 0)).sum())
     if len(rows) < 2:
         return OneNearest(None, 0, len(rows), left_out)
-    directions = vectors[rows]
-    directions /= scale[rows, None]  # first by the largest number: squares of huge rows overflow
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    directions = unit_rows(vectors[rows])
     known = labels[rows]
     queries = np.arange(len(rows))
     if len(rows) > most_queries:

@@ -62,6 +62,11 @@ def class_token(features: torch.Tensor) -> torch.Tensor:
     return features[:, 0]
 
 
+def no_pooling(name: str, pooling: str) -> UsageError:
+    """Make the error of a pooling that a backbone does not have."""
+    return UsageError(f"{name} has no pooling {pooling!r}: use --pooling auto, cls or mean")
+
+
 def no_class_token(name: str) -> UsageError:
     """Make the error of a backbone that has none."""
     return UsageError(f"{name} has no class token: use --pooling auto or mean")

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from extract.allocation import keep_freed_memory
 from extract.backbones import Backbone
 from extract.embeddings_file import EmbeddingsTable
 
@@ -43,6 +44,7 @@ def apply_realisation(realisation: Mapping[str, Any]) -> None:
     """Make this process compute as said; fp32 means fp32 also on a GPU."""
     import torch
 
+    keep_freed_memory()
     torch.set_num_threads(realisation["threads"])
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False

@@ -9,12 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from extract.errors import UsageError, WeightsError
-from extract.hub import (
-    cached_in_torch_home,
-    cached_on_hub,
-    download_to_torch_home,
-    find_on_hub,
-)
+from extract.hub import cached_on_hub, download_to_torch_home, find_on_hub
 from extract.preprocessing import Preprocessing
 from extract.weights import Checkpoint, Headless, fit, in_order_of, tensors_sha256
 
@@ -119,15 +114,8 @@ class TimmModel:
         )
 
     def weights_are_cached(self) -> bool:
-        """Say whether the tag's checkpoint can be had without a network."""
-        settings = self._settings()
-        if settings.hf_hub_id:
-            return cached_on_hub(settings.hf_hub_id, settings.hf_hub_filename) is not None
-        return bool(settings.url) and cached_in_torch_home(settings.url) is not None
-
-    def license(self) -> str:
-        """Name the license of the weights, as timm has it."""
-        return str(self._settings().license or "unknown")
+        """Say whether the hub's cache holds the tag's checkpoint, without loading timm."""
+        return cached_on_hub(f"timm/{self.tagged}") is not None
 
     def _settings(self) -> Any:
         from timm.models import get_pretrained_cfg
@@ -160,7 +148,7 @@ def find_timm_model(name: str) -> TimmModel:
 
 def _pooled(model: Any, pooling: str, name: str) -> Any:
     """Pool what timm's ``forward_features`` gives."""
-    from extract.pooling import Pooled, class_token, mean_over_places, no_class_token
+    from extract.pooling import Pooled, class_token, mean_over_places, no_class_token, no_pooling
 
     if pooling == "mean":
         pool = partial(
@@ -169,6 +157,8 @@ def _pooled(model: Any, pooling: str, name: str) -> Any:
             channels_last=getattr(model, "output_fmt", "NCHW") == "NHWC",
         )
         return Pooled(model, model.forward_features, pool)
+    if pooling != "cls":
+        raise no_pooling(name, pooling)
     if getattr(model, "cls_token", None) is None:
         raise no_class_token(name)
     return Pooled(model, model.forward_features, class_token)

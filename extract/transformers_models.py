@@ -111,10 +111,6 @@ class TransformersModel:
         """Say whether the checkpoint can be had without a network."""
         return cached_on_hub(self.repo) is not None
 
-    def license(self) -> str:
-        """Say where the license of the weights stands."""
-        return f"see huggingface.co/{self.repo}"
-
     def _config(self) -> Any:
         with _quiet():
             from transformers import AutoConfig
@@ -188,13 +184,15 @@ def _is_head(key: str, heads: tuple[str, ...]) -> bool:
 
 def _pool_of_cvt(model: Any, pooling: str, repo: str) -> tuple[Any, str]:
     """Give what CvT's own classifier reads, or the mean over places by the same layer norm."""
-    from extract.pooling import Pooled, no_class_token
+    from extract.pooling import Pooled, no_class_token, no_pooling
 
     has_class_token = model.config.cls_token[-1]
     if pooling == "auto":
         pooling = "cls" if has_class_token else "mean"
     if pooling == "cls" and not has_class_token:
         raise no_class_token(repo)
+    if pooling not in ("cls", "mean"):
+        raise no_pooling(repo, pooling)
 
     def pool(outputs: Any) -> Any:
         tokens = outputs.last_hidden_state.flatten(2).transpose(1, 2)
@@ -205,12 +203,12 @@ def _pool_of_cvt(model: Any, pooling: str, repo: str) -> tuple[Any, str]:
 
 def _pool_of(model: Any, seen: Any, pooling: str, repo: str) -> tuple[Any, str]:
     """Give the model's own pooler, else its class token, else the mean over places."""
-    from extract.pooling import Pooled, class_token, mean_over_places, no_class_token
+    from extract.pooling import Pooled, class_token, mean_over_places, no_class_token, no_pooling
 
     tokens = [n for n, _ in model.named_parameters() if n.endswith((*CLASS_TOKENS, "_token"))]
     has_class_token = any(name.endswith(CLASS_TOKENS) for name in tokens)
+    has_pooler = getattr(seen, "pooler_output", None) is not None
     if pooling == "auto":
-        has_pooler = getattr(seen, "pooler_output", None) is not None
         pooling = "pooler" if has_pooler else "cls" if has_class_token else "mean"
     if pooling == "cls" and not has_class_token:
         raise no_class_token(repo)
@@ -223,6 +221,8 @@ def _pool_of(model: Any, seen: Any, pooling: str, repo: str) -> tuple[Any, str]:
             outputs.last_hidden_state, n_prefix_tokens=n_prefix
         ),
     }
+    if pooling not in pools or (pooling == "pooler" and not has_pooler):
+        raise no_pooling(repo, pooling)
     return Pooled(model, partial(_forward, model), pools[pooling]), pooling
 
 

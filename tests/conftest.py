@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+# Before numpy and torch are loaded: the workers share the cores, and threads that wait spin.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 from small_catalogs import Run, draw_noise, offline_environment, tiny_backbone
 
+from extract.allocation import keep_freed_memory
 from extract.backbones import Backbone
+
+keep_freed_memory()
 
 
 @pytest.fixture

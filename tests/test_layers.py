@@ -14,7 +14,7 @@ HEAVY = ("torch", "timm", "transformers", "sklearn", "umap", "matplotlib", "nump
 BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "manager"}
 
 EXTRACT_ORDER = [
-    {"errors", "workspace", "refusals", "monitor", "drawing", "tables"},
+    {"errors", "workspace", "refusals", "monitor", "drawing", "tables", "allocation"},
     {"catalog", "manifest", "imagefolder", "embeddings", "demo"},
     {"strings_dataset", "labels_file", "embeddings_file", "layout", "row_writer", "file_lock"},
     {"failures", "catalog_roots", "plan", "writing", "export"},
@@ -26,8 +26,10 @@ EXTRACT_ORDER = [
 ]
 ANALYZE_ORDER = [
     {"palette", "figure_style", "threads", "agreement", "results", "array_cache"},
-    {"reduction_steps", "neighbors"},
-    {"reduction"},
+    {"duplicates", "pictures"},
+    {"reduction_steps", "neighbors", "query", "contact_sheet"},
+    {"reduction", "similar", "glance"},
+    {"similar_sheet"},
     {"clustering", "reduction_cache", "plane", "figures", "comparison_figure", "run_record"},
     {"analysis", "clustering_cache"},
     {"alignment", "clustering_runs", "comparison_result"},

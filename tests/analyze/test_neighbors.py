@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from analyze import neighbors
-from analyze.neighbors import one_nn_accuracy
+from analyze.neighbors import ExactIndex, one_nn_accuracy, unit_rows
 
 
 def nearest(vectors: np.ndarray, labels: np.ndarray) -> tuple[float | None, int]:
@@ -140,3 +140,174 @@ def test_a_sample_of_queries_stands_for_all_and_is_said() -> None:
     assert whole.accuracy is not None
     assert part.accuracy == pytest.approx(whole.accuracy, abs=0.05)
     assert part == one_nn_accuracy(vectors, labels, most_queries=1_000, seed=1)
+
+
+# the index
+
+
+def all_compared(
+    vectors: np.ndarray, query: np.ndarray, left_out: np.ndarray | None = None
+) -> tuple[list[int], list[float]]:
+    """Compare a query with one row after the other in float64, best first, ties by row."""
+    barred = set() if left_out is None else set(left_out.tolist())
+    one = query.astype(np.float64)
+    cosines = {}
+    for i, row in enumerate(vectors.astype(np.float64)):
+        if i not in barred and row.any():
+            cosines[i] = float(
+                (row * one).sum() / np.sqrt((row**2).sum()) / np.sqrt((one**2).sum())
+            )
+    rows = sorted(cosines, key=lambda i: (-cosines[i], i))
+    return rows, [cosines[i] for i in rows]
+
+
+def assert_found(
+    vectors: np.ndarray, queries: np.ndarray, k: int, left_out: list[np.ndarray] | None = None
+) -> None:
+    """Hold what the index finds for each query against all rows, compared one by one."""
+    found = ExactIndex(vectors).find(queries, k, left_out)
+    assert len(found.rows) == len(found.similarities) == len(queries)
+    for i, query in enumerate(queries):
+        rows, cosines = all_compared(vectors, query, left_out[i] if left_out else None)
+        assert found.rows[i].tolist() == rows[:k]
+        assert found.similarities[i].dtype == np.float64
+        np.testing.assert_allclose(found.similarities[i], cosines[:k], rtol=0, atol=1e-12)
+
+
+def clustered(n_images: int, n_dims: int, seed: int, spread: float = 1e-3) -> np.ndarray:
+    """Draw rows of a few products each, so alike that float32 hardly tells them apart."""
+    rng = np.random.default_rng(seed)
+    centers = rng.normal(size=(5, n_dims))[rng.integers(0, 5, n_images)]
+    lengths = rng.uniform(0.1, 10, (n_images, 1))
+    return ((centers + spread * rng.normal(size=centers.shape)) * lengths).astype(np.float32)
+
+
+SIZES = [(1, 3, 1), (2, 1, 5), (50, 8, 1), (50, 8, 10), (150, 64, 7), (40, 5, 100), (90, 16, 90)]
+
+
+@pytest.mark.parametrize(("n_images", "n_dims", "k"), SIZES)
+def test_found_rows_equal_a_plain_loop(n_images: int, n_dims: int, k: int) -> None:
+    vectors = np.random.default_rng(n_images).normal(size=(n_images, n_dims)).astype(np.float32)
+    if n_dims == 1:
+        vectors = np.abs(vectors)  # one number has one direction, or the other
+    assert_found(vectors, vectors, k)
+
+
+@pytest.mark.parametrize(("n_images", "n_dims", "k"), SIZES[2:])
+def test_found_rows_equal_a_plain_loop_where_rows_are_alike(
+    n_images: int, n_dims: int, k: int
+) -> None:
+    vectors = clustered(n_images, n_dims, n_images)
+    assert_found(vectors, vectors, k)
+
+
+def test_equal_rows_are_found_in_the_order_of_rows() -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(60, 9)).astype(np.float32)
+    same = np.array([3, 7, 8, 20, 41, 42, 59])
+    # powers of two scale exactly, so that these cosines are equal to the last bit
+    vectors[same] = vectors[3] * np.float32(2) ** rng.integers(-20, 20, (len(same), 1))
+    found = ExactIndex(vectors).find(vectors[same], 5)
+    for rows, cosines in zip(found.rows, found.similarities, strict=True):
+        assert rows.tolist() == same[:5].tolist()
+        assert len(set(cosines.tolist())) == 1
+    assert_found(vectors, vectors, 5)
+    assert_found(vectors, vectors, 50)
+
+
+def test_hundreds_of_equal_rows_are_found_from_the_first() -> None:
+    vectors = np.ones((500, 7), dtype=np.float32)
+    vectors[::2] = -1
+    (rows,) = ExactIndex(vectors).find(vectors[1:2], 4).rows
+    assert rows.tolist() == [1, 3, 5, 7]
+
+
+def test_near_ties_that_float32_cannot_tell_are_ordered_by_float64() -> None:
+    rng = np.random.default_rng(1)
+    tilt = rng.permutation(np.linspace(1e-4, 3e-4, 200))
+    vectors = np.zeros((200, 12), dtype=np.float32)
+    vectors[:, 0], vectors[:, 1] = 1, tilt
+    query = vectors[:1] * 0
+    query[0, 0] = 1
+    rounded = unit_rows(vectors) @ query[0]
+    assert len(np.unique(rounded)) < 5, "float32 has to be blind for this to show anything"
+    (rows,) = ExactIndex(vectors).find(query, 10).rows
+    assert rows.tolist() == np.argsort(tilt)[:10].tolist()
+    assert_found(vectors, query, 10)
+
+
+def test_what_is_left_out_is_never_found() -> None:
+    rng = np.random.default_rng(2)
+    vectors = clustered(70, 6, 2)
+    left_out = [rng.choice(70, n, replace=False) for n in (0, 1, 5, 40, 66, 69, 70)]
+    queries = vectors[: len(left_out)]
+    found = ExactIndex(vectors).find(queries, 4, left_out)
+    assert [len(rows) for rows in found.rows] == [4, 4, 4, 4, 4, 1, 0]
+    for rows, out in zip(found.rows, left_out, strict=True):
+        assert not set(rows.tolist()) & set(out.tolist())
+    assert_found(vectors, queries, 4, left_out)
+
+
+def test_each_query_leaves_out_its_own_rows() -> None:
+    vectors, _ = drawn(40, 5, 3)
+    own = [np.array([i]) for i in range(40)]
+    assert_found(vectors, vectors, 3, own)
+    with pytest.raises(ValueError, match="shorter"):
+        ExactIndex(vectors).find(vectors, 3, own[:-1])
+
+
+def test_rows_of_zeros_are_found_by_nobody() -> None:
+    vectors, _ = drawn(30, 4, 4)
+    vectors[[0, 11, 29]] = 0
+    queries = np.concatenate([vectors[[1, 5]], -vectors[[7]]])
+    found = ExactIndex(vectors).find(queries, 30)
+    assert all(len(rows) == 27 for rows in found.rows)
+    assert not {0, 11, 29} & {row for rows in found.rows for row in rows.tolist()}
+    assert_found(vectors, queries, 30)
+    nothing = ExactIndex(np.zeros((3, 4), dtype=np.float32)).find(queries, 2)
+    assert [len(rows) for rows in nothing.rows] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("scale", [1e-38, 1e-30, 1e30, 3e37])
+def test_lengths_of_rows_and_queries_do_not_matter_to_the_index(scale: float) -> None:
+    vectors, _ = drawn(50, 8, 5)
+    lengths = np.float32(2) ** np.random.default_rng(0).integers(-3, 3, (50, 1))
+    scaled = vectors * lengths * np.float32(scale)
+    assert np.isfinite(scaled).all()
+    plain = ExactIndex(vectors).find(vectors, 6)
+    for found in (
+        ExactIndex(scaled).find(vectors, 6),
+        ExactIndex(vectors).find(scaled, 6),
+        ExactIndex(scaled).find(scaled, 6),
+    ):
+        for i in range(50):
+            assert found.rows[i].tolist() == plain.rows[i].tolist()
+            np.testing.assert_allclose(found.similarities[i], plain.similarities[i], atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-44, 1e-30, 1.0, 1e30, 3e38])
+def test_unit_rows_have_length_one_and_zeros_stay(scale: float) -> None:
+    vectors = np.array([[1, 0, 0], [1, -1, 1], [0, 0, 0]], np.float32) * np.float32(scale)
+    lengths = np.linalg.norm(unit_rows(vectors), axis=1)
+    np.testing.assert_allclose(lengths, [1, 1, 0], atol=1e-6)
+
+
+def test_the_order_of_rows_does_not_matter_to_the_index() -> None:
+    vectors, _ = drawn(80, 8, 6)
+    order = np.random.default_rng(0).permutation(80)
+    plain, moved = ExactIndex(vectors).find(vectors, 9), ExactIndex(vectors[order]).find(vectors, 9)
+    for i in range(80):
+        assert order[moved.rows[i]].tolist() == plain.rows[i].tolist()
+        # the sum of one row must not depend on the rows beside it: equal to the last bit
+        assert moved.similarities[i].tolist() == plain.similarities[i].tolist()
+
+
+def test_the_index_leaves_what_it_is_given_as_it_was() -> None:
+    vectors, _ = drawn(30, 6, 7)
+    before = vectors.copy()
+    vectors.flags.writeable = False
+    queries = vectors[:5]
+    left_out = [np.array([9, 2, i]) for i in range(5)]
+    ExactIndex(vectors).find(queries, 40, left_out)
+    np.testing.assert_array_equal(vectors, before, strict=True)
+    assert [out.tolist() for out in left_out] == [[9, 2, i] for i in range(5)]

@@ -1,0 +1,88 @@
+"""``python -m analyze catalog``: what a catalogue holds, at a glance."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from analyze.commands import options
+from extract import command_line as cl
+from extract.workspace import Workspace
+
+COMMAND = "python -m analyze"
+MOST_LISTED = 80
+
+
+def catalog(
+    embeddings: options.EmbeddingsOption = None,
+    model: options.ModelOption = None,
+    name: cl.CatalogOption = None,
+    level: options.LevelOption = None,
+    examples: Annotated[
+        int, typer.Option(metavar="N", min=1, max=12, help="Pictures a class.")
+    ] = 6,
+    images: options.ImagesOption = None,
+    seed: cl.SeedOption = 0,
+    svg: options.SvgOption = False,
+    root: cl.RootOption = None,
+    as_json: cl.JsonOption = False,
+    verbose: cl.VerboseOption = 0,
+    quiet: cl.QuietOption = False,
+) -> None:
+    """Show a catalogue at a glance: classes, how many pictures each, some of them, and copies."""
+    cl.set_up(verbose, quiet)
+    from analyze import figure_style, results
+    from analyze.analysis import choose_level
+    from analyze.commands.selection import choose_several
+    from analyze.glance import draw_glance, glance_at
+    from analyze.pictures import PictureFolder
+    from analyze.run_record import run_record
+    from extract.embeddings_file import read_embeddings
+
+    workspace = Workspace.find(root)
+    paths = choose_several(
+        workspace, [embeddings] if embeddings else [], [model] if model else [], name
+    )
+    path = paths[0]  # which backbone saw them is no matter here
+    if len(paths) > 1:
+        cl.log.info(f"of {len(paths)} files of this catalogue taking {workspace.relative(path)}")
+    vectors = read_embeddings(path)
+    pictures = PictureFolder.of(vectors, workspace, images)
+    glance = glance_at(vectors, choose_level(vectors.levels, level))
+    drawn = draw_glance(glance, pictures, n_examples=examples, seed=seed)
+    result = {
+        "file": workspace.relative(path),
+        **glance.to_json(),
+        "seed": seed,
+        "notes": list(pictures.notes()),
+    }
+    with results.new_run(workspace.results, "catalog") as (folder, final):
+        result["results"] = workspace.relative(final)
+        record = run_record(cl.typed_command(COMMAND), vectors)
+        results.write_json(folder / "run.json", {**result, **record})
+        figure_style.save(drawn, folder, "catalog", svg=svg)
+    cl.print_result(as_json, result, _text(result))
+
+
+def _text(result: dict[str, Any]) -> str:
+    from extract.catalog import shown
+
+    level = f", level {result['level']}" if result["level"] else ", no labels"
+    lines = [result["file"], f"{result['n_images']} pictures{level}"]
+    classes = result["classes"]
+    width = min(60, max(len(shown(each["class"])) for each in classes) + 2)
+    lines += [
+        f"  {shown(each['class'])[:width]:<{width}} {each['n_images']:>8,}"
+        for each in classes[:MOST_LISTED]
+    ]
+    if len(classes) > MOST_LISTED:
+        lines.append(f"  and {len(classes) - MOST_LISTED} more: --json lists them all")
+    if result["left_out"]:
+        reasons = ", ".join(f"{n} {code}" for code, n in result["left_out_by_reason"].items())
+        lines.append(f"left out: {reasons}")
+    for same in result["equal_bytes"][:MOST_LISTED]:
+        lines.append(f"equal byte for byte: {', '.join(map(shown, same))}")
+    lines += [f"note: {note}" for note in result["notes"]]
+    lines.append(f"results: {result['results']}")
+    return "\n".join(lines)

@@ -1,0 +1,95 @@
+"""A catalogue at a glance: how many pictures a class holds, and what some of them look like."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from analyze.contact_sheet import ClassRow, draw_classes
+from analyze.duplicates import groups_of_equal_bytes
+from analyze.palette import UNMATCHED, style_of
+from analyze.pictures import PictureFolder
+from extract.catalog import Level
+from extract.embeddings import EmbeddingSet
+
+MOST_CLASSES = 20
+NO_LABEL = "no label"
+
+
+@dataclass(frozen=True, eq=False)
+class Glance:
+    """What a catalogue holds.
+
+    Parameters
+    ----------
+    embeddings : EmbeddingSet
+    level : Level or None
+    classes : tuple of (str, ndarray of int)
+        Name and rows of each class in the level's order, rows without a label last.
+    copies : tuple of ndarray of int
+        Groups of rows whose pictures are equal byte for byte.
+    """
+
+    embeddings: EmbeddingSet
+    level: Level | None
+    classes: tuple[tuple[str, np.ndarray], ...]
+    copies: tuple[np.ndarray, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Spell counts and copies for programs."""
+        ids = self.embeddings.ids
+        return {
+            "n_images": len(self.embeddings),
+            "left_out": sum(self.embeddings.left_out.values()),
+            "left_out_by_reason": dict(self.embeddings.left_out),
+            "level": self.level.name if self.level else None,
+            "classes": [{"class": name, "n_images": len(rows)} for name, rows in self.classes],
+            "equal_bytes": [[ids[row] for row in rows] for rows in self.copies],
+        }
+
+
+def glance_at(embeddings: EmbeddingSet, level: Level | None) -> Glance:
+    """Count the classes of a level, and the pictures that are there more than once."""
+    if level is None:
+        classes = [("all pictures", np.arange(len(embeddings)))]
+    else:
+        rows = [np.flatnonzero(level.codes == code) for code in range(len(level.categories))]
+        classes = [(n, r) for n, r in zip(level.categories, rows, strict=True) if len(r)]
+        unlabelled = np.flatnonzero(level.codes < 0)
+        classes += [(NO_LABEL, unlabelled)] if len(unlabelled) else []
+    groups = groups_of_equal_bytes(embeddings.content_sha256, len(embeddings))
+    numbers, counts = np.unique(groups, return_counts=True)
+    copies = tuple(np.flatnonzero(groups == number) for number in numbers[counts > 1])
+    copies = tuple(sorted(copies, key=lambda rows: int(rows[0])))
+    return Glance(embeddings, level, tuple(classes), copies)
+
+
+def draw_glance(glance: Glance, pictures: PictureFolder, *, n_examples: int, seed: int) -> Any:
+    """Draw a row a class: its count, and some of its pictures, drawn by a seed.
+
+    Of many classes the largest are drawn, and how many more there are is said.
+    """
+    largest = sorted(range(len(glance.classes)), key=lambda i: -len(glance.classes[i][1]))
+    shown = [glance.classes[i] for i in sorted(largest[:MOST_CLASSES])]
+    rng = np.random.default_rng(seed)
+    categories = glance.level.categories if glance.level else ()
+    rows = []
+    for name, members in shown:
+        drawn = np.sort(rng.permutation(members)[:n_examples]).tolist()
+        color = style_of(None if name == NO_LABEL else name, categories)[0]
+        color = color if glance.level else UNMATCHED
+        rows.append(ClassRow(name, len(members), color, [pictures.open(row) for row in drawn]))
+    more = len(glance.classes) - len(shown)
+    n_classes = sum(name != NO_LABEL for name, _ in glance.classes)
+    level = f" · level {glance.level.name}" if glance.level else ""
+    return draw_classes(
+        rows,
+        title=f"{len(glance.embeddings):,} pictures, {n_classes} "
+        f"{'class' if n_classes == 1 else 'classes'}{level}"
+        if glance.level
+        else f"{len(glance.embeddings):,} pictures without labels",
+        subtitle=f"up to {n_examples} of each, drawn by seed {seed}"
+        + (f"; {more} smaller classes are not drawn" if more else ""),
+    )

@@ -1,0 +1,137 @@
+"""What is asked about: a row of the catalogue, or a new picture embedded as the rows were."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from analyze.pictures import PictureFolder
+from extract.catalog import shown
+from extract.embeddings import EmbeddingSet
+from extract.errors import PictureRefused, UsageError
+
+if TYPE_CHECKING:
+    from extract.backbones import Backbone
+
+MOST_RECOMPUTED = 16
+WAYS = ("decoder", "resize", "dtype", "runtime", "device")
+"""Parts of a realisation in which a query may differ from the rows."""
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """What is asked about: a row of the catalogue, or a new picture.
+
+    Parameters
+    ----------
+    text : str
+        As it was typed.
+    vector : ndarray of shape (n_dims,), float32
+    row : int or None
+        None for a new picture, of which nothing is left out.
+    picture : Image or None
+        The new picture.
+    content_sha256 : bytes or None
+        Of the new picture's file.
+    """
+
+    text: str
+    vector: np.ndarray
+    row: int | None = None
+    picture: Image.Image | None = None
+    content_sha256: bytes | None = None
+
+
+def query_by_id(embeddings: EmbeddingSet, row_id: str) -> Query | None:
+    """Find a row by its id; None where there is none of that id.
+
+    Raises
+    ------
+    UsageError
+        When its vector is all zeros and so has no direction.
+    """
+    if row_id not in embeddings.ids:
+        return None
+    row = embeddings.ids.index(row_id)
+    vector = embeddings.vectors[row]
+    if not vector.any():
+        raise UsageError(f"the vector of {row_id!r} is all zeros: nothing is similar to it")
+    return Query(row_id, vector, row)
+
+
+def query_by_picture(path: Path, backbone: Backbone, text: str | None = None) -> Query:
+    """Embed a new picture by the path that the file's rows took.
+
+    Parameters
+    ----------
+    path : Path
+    backbone : Backbone
+        The file's own (:func:`extract.backbones.load_again`).
+    text : str, optional
+        As it was typed; the path without it.
+
+    Raises
+    ------
+    PictureRefused
+        When the picture cannot be read, with the reason.
+    """
+    from extract.decoding import decode_picture, read_picture
+    from extract.realisation import apply_realisation, choose_realisation
+    from extract.refusals import Refused
+
+    real = path.resolve()
+    try:
+        file = read_picture(real.parent, real.name)
+        picture = decode_picture(file.content)
+    except Refused as refused:
+        raise PictureRefused(
+            f"{shown(str(path))} is refused: {refused.reason.code} ({shown(refused.message)}); "
+            "give another picture with --query"
+        ) from refused
+    apply_realisation(choose_realisation(backbone, None))
+    vector = backbone.embed_pictures([picture])[0]
+    if not vector.any():
+        raise UsageError(f"the vector of {shown(str(path))} is all zeros: nothing is similar to it")
+    return Query(text or str(path), vector, None, picture, file.sha256)
+
+
+def other_realisation(
+    embeddings: EmbeddingSet, backbone: Backbone, pictures: PictureFolder
+) -> str | None:
+    """Say how the file's rows were computed otherwise than a query here, and how far that goes.
+
+    Up to 16 rows are computed again from their pictures, and the worst cosine is said.
+
+    Returns
+    -------
+    str or None
+        None when they were computed in the same way.
+    """
+    from extract.realisation import choose_realisation
+
+    here = choose_realisation(backbone, None)
+    ways = {
+        tuple((way, r.get(way)) for way in WAYS if r.get(way) != here[way])
+        for r in embeddings.provenance.realisations
+    }
+    if not any(ways):
+        return None
+    other = dict(next(way for way in sorted(ways, key=str) if way))
+    said = ", ".join(f"{way} {value} (here {here[way]})" for way, value in other.items())
+    known = np.flatnonzero(embeddings.vectors.any(axis=1))  # zeros have no cosine
+    drawn = np.random.default_rng(0).permutation(known)[:MOST_RECOMPUTED]
+    opened = {int(row): pictures.open(int(row)) for row in drawn}
+    again = {row: picture for row, picture in opened.items() if picture is not None}
+    if not again:
+        return f"the file's rows were computed otherwise: {said}; none could be computed again"
+    rows = embeddings.vectors[list(again)].astype(np.float64)
+    new = backbone.embed_pictures(list(again.values())).astype(np.float64)
+    cosines = (rows * new).sum(axis=1) / np.linalg.norm(rows, axis=1) / np.linalg.norm(new, axis=1)
+    return (
+        f"the file's rows were computed otherwise: {said}; {len(again)} computed again agree to "
+        f"cosine {cosines.min():.6f} or better"
+    )

@@ -1,0 +1,58 @@
+"""The contact sheet of a look-up: the query first, then its hits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from analyze.contact_sheet import Tile, draw_sheet
+from analyze.palette import style_of
+from analyze.pictures import PictureFolder
+from analyze.similar import Answer
+from extract.catalog import Level
+from extract.embeddings import EmbeddingSet
+
+
+def draw_answer(
+    vectors: EmbeddingSet,
+    answer: Answer,
+    pictures: PictureFolder,
+    level: Level | None,
+    names: str | None,
+) -> Any:
+    """Draw the query, then its hits by rank, each framed in the color of its class.
+
+    Parameters
+    ----------
+    level : Level, optional
+        Gives the frames; none without it.
+    names : str, optional
+        The column of product names; ids stand in its place.
+    """
+
+    def tile(row: int, heading: str, n_copies: int) -> Tile:
+        label = level.value(row) if level else None
+        name = vectors.columns[names][row] if names else ""
+        copies = [f"+ {n_copies} {'copy' if n_copies == 1 else 'copies'}"] if n_copies else []
+        color = style_of(label, level.categories)[0] if level and label else None
+        lines = [*copies, name or vectors.ids[row], *([label] if label else [])]
+        return Tile(pictures.open(row), heading, lines, color)
+
+    query = answer.query
+    first = Tile(query.picture, "query", [Path(query.text).name])
+    if query.row is not None:
+        first = tile(query.row, "query", len(answer.left_out))
+    tiles = [replace(first, is_query=True)]
+    for rank, hit in enumerate(answer.hits, start=1):
+        mark = " · copy" if hit.copy_of_query else ""
+        heading = f"{rank} · {hit.similarity:.3f}{mark}"
+        tiles.append(tile(hit.row, heading, len(hit.equal_bytes) + len(hit.near_equal)))
+    provenance = vectors.provenance
+    random = ", random weights" if provenance.weights == "random" else ""
+    frames = f" · frames: {level.name}" if level else ""
+    return draw_sheet(
+        tiles,
+        title=f"Similar to {query.text}",
+        subtitle=f"{provenance.model}{random} · cosine, exact · {len(vectors)} pictures{frames}",
+    )
