@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 # Before numpy and torch are loaded: the workers share the cores, and threads that wait spin.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# No test may find what the user's own caches hold.
+os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HOME": "/no-hub", "TORCH_HOME": "/no-torch"}
 
 import pytest
-from small_catalogs import Run, draw_noise, offline_environment, tiny_backbone
+from small_catalogs import Run, draw_noise, run_in, tiny_backbone
 
 from extract.allocation import keep_freed_memory
 from extract.backbones import Backbone
@@ -45,16 +46,4 @@ def backbone() -> Backbone:
 def run(workspace: Path) -> Run:
     """Run a command of the product as a user does: a process of its own, in a workspace."""
 
-    def run_command(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", *words],
-            cwd=workspace,
-            env=offline_environment(workspace),
-            capture_output=True,
-            text=True,
-            errors="surrogateescape",
-            timeout=240,
-            check=False,
-        )
-
-    return run_command
+    return partial(run_in, workspace)

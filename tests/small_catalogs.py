@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from warm_commands import run_warm
 
 from extract.backbones import Backbone
 from extract.demo import draw_picture
@@ -103,6 +104,12 @@ def make_shop(root: Path) -> None:
 
 
 def run_in(root: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a command as a user does: a process of its own, in a workspace."""
+    return run_warm(words, root, {**offline_environment(root), **env}, timeout=240)
+
+
+def run_fresh(root: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a command from nothing, as a shell does."""
     return subprocess.run(
         [sys.executable, "-m", *words],
         cwd=root,
