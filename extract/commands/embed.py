@@ -285,7 +285,9 @@ def _result(
 
 def _end(reports: list[Report], results: list[dict[str, Any]], as_json: bool) -> None:
     """Print what was done; where a file has not a single sound row the run has failed."""
-    texts = [_text(report, result) for report, result in zip(reports, results, strict=True)]
+    texts = [
+        _text(report, result, len(results)) for report, result in zip(reports, results, strict=True)
+    ]
     result = results[0] if len(results) == 1 else {"runs": results}
     cl.print_result(as_json, result, "\n".join(texts))
     for report, result in zip(reports, results, strict=True):
@@ -296,7 +298,7 @@ def _end(reports: list[Report], results: list[dict[str, Any]], as_json: bool) ->
             )
 
 
-def _text(report: Report, result: dict[str, Any]) -> str:
+def _text(report: Report, result: dict[str, Any], n_models: int) -> str:
     n_refused = sum(report.refused.values())
     rate = report.images_per_second
     chosen = [f"{result['weights']} weights"]
@@ -307,6 +309,7 @@ def _text(report: Report, result: dict[str, Any]) -> str:
         f"{report.embedded} embedded, {report.reused} reused, {n_refused} refused, "
         f"{report.to_do} to do"
         + (f"; {rate:.1f} pictures/s" if rate else "")
+        + (f" through {n_models} models" if rate and n_models > 1 else "")
         + ("" if report.tried else "; nothing new"),
     ]
     if n_refused:
