@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analyze.directions import unit_rows
 from analyze.threads import one_thread
 from extract.catalog import MISSING_LABEL
 
@@ -123,20 +124,6 @@ class ExactIndex:
                 candidates: np.ndarray = rows[kept]
                 return candidates
             wanted *= 2
-
-
-def unit_rows(vectors: np.ndarray) -> np.ndarray:
-    """Scale rows to length 1; rows of zeros stay zero.
-
-    Returns
-    -------
-    ndarray of shape (n, n_dims), float32
-    """
-    scale = np.abs(vectors).max(axis=1, keepdims=True)  # squares of huge rows overflow
-    scaled = vectors / np.where(scale == 0, 1, scale)
-    lengths = np.linalg.norm(scaled, axis=1, keepdims=True)
-    unit: np.ndarray = (scaled / np.where(lengths == 0, 1, lengths)).astype(np.float32)
-    return np.ascontiguousarray(unit)
 
 
 def _cosines(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:

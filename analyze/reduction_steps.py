@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from analyze.directions import unit_rows
+
 log = logging.getLogger("sosie")
 
 EXACT_TSNE_ROWS = 5_000
@@ -77,13 +79,7 @@ def l2(
     """Scale each row to length 1; rows of zeros have no direction and stay zero."""
     zero = int((~vectors.any(axis=1)).sum())
     notes = (f"l2: {zero} rows of zeros have no direction and stay zero",) if zero else ()
-    return StepResult(_unit_rows(vectors), {}, notes, _unit_rows)
-
-
-def _unit_rows(vectors: np.ndarray) -> np.ndarray:
-    norms = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-    scaled: np.ndarray = (vectors / np.where(norms == 0, 1, norms)).astype(np.float32)
-    return scaled
+    return StepResult(unit_rows(vectors), {}, notes, unit_rows)
 
 
 def parse_pca(words: Sequence[str]) -> dict[str, Any]:

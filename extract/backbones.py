@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -194,8 +194,8 @@ def load_backbone(
     checkpoint, source, tag = None, weights, f"{model.architecture}.random"
     if weights == "pretrained":
         path = packaged.path() if packaged else model.find_weights(name)
-        checkpoint = Checkpoint(read_tensors(path), path.name if packaged else str(path))
-        checkpoint = replace(checkpoint, in_order=packaged is not None)
+        called = path.name if packaged else str(path)
+        checkpoint = Checkpoint(read_tensors(path), called, in_order=packaged is not None)
         tag = model.tagged
     elif weights != "random":
         checkpoint, source = Checkpoint(read_tensors(Path(weights)), weights), "file"

@@ -99,6 +99,11 @@ def print_result(as_json: bool, result: Mapping[str, Any], text: str) -> None:
     print(json.dumps(result, allow_nan=False) if as_json else text)  # noqa: T201
 
 
+def counted(reasons: Mapping[str, int]) -> str:
+    """Spell counts by reason, as in ``3 missing, 1 empty``."""
+    return ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+
+
 def typed_command(name: str) -> str:
     """Spell the command as it was typed, for the record."""
     return f"{name} {shlex.join(sys.argv[1:])}".rstrip()

@@ -76,6 +76,10 @@ class Workspace:
         found = (self.cache / "embeddings").glob(f"{folder}/*.h5")
         return tuple(sorted(p for p in found if not p.name.endswith(".labels.h5")))
 
+    def find_file(self, path: Path) -> Path:
+        """Take a file as it was typed, or, where there is none, as seen from the root."""
+        return path if path.exists() else self.root / path
+
     def relative(self, path: Path) -> str:
         """Write a path relative to the root if it lies inside, else absolute."""
         path = Path(os.path.abspath(path))  # noqa: PTH100 - a link such as results/latest is kept

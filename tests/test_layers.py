@@ -25,7 +25,7 @@ EXTRACT_ORDER = [
     {"commands", "__main__"},
 ]
 ANALYZE_ORDER = [
-    {"palette", "figure_style", "threads", "agreement", "results", "array_cache"},
+    {"palette", "directions", "figure_style", "threads", "agreement", "results", "array_cache"},
     {"duplicates", "pictures"},
     {"reduction_steps", "neighbors", "query", "contact_sheet"},
     {"reduction", "similar", "glance"},

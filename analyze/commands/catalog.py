@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
-from analyze.commands import options
+from analyze.commands import options, wording
+from analyze.commands.run_folder import run_folder
 from extract import command_line as cl
 from extract.workspace import Workspace
 
-COMMAND = "python -m analyze"
 MOST_LISTED = 80
 
 
@@ -32,12 +32,11 @@ def catalog(
 ) -> None:
     """Show a catalogue at a glance: classes, how many pictures each, some of them, and copies."""
     cl.set_up(verbose, quiet)
-    from analyze import figure_style, results
+    from analyze import figure_style
     from analyze.analysis import choose_level
     from analyze.commands.selection import choose_several
     from analyze.glance import draw_glance, glance_at
     from analyze.pictures import PictureFolder
-    from analyze.run_record import run_record
     from extract.embeddings_file import read_embeddings
 
     workspace = Workspace.find(root)
@@ -57,10 +56,7 @@ def catalog(
         "seed": seed,
         "notes": list(pictures.notes()),
     }
-    with results.new_run(workspace.results, "catalog") as (folder, final):
-        result["results"] = workspace.relative(final)
-        record = run_record(cl.typed_command(COMMAND), vectors)
-        results.write_json(folder / "run.json", {**result, **record})
+    with run_folder(workspace, "catalog", result, vectors) as folder:
         figure_style.save(drawn, folder, "catalog", svg=svg)
     cl.print_result(as_json, result, _text(result))
 
@@ -78,11 +74,7 @@ def _text(result: dict[str, Any]) -> str:
     ]
     if len(classes) > MOST_LISTED:
         lines.append(f"  and {len(classes) - MOST_LISTED} more: --json lists them all")
-    if result["left_out"]:
-        reasons = ", ".join(f"{n} {code}" for code, n in result["left_out_by_reason"].items())
-        lines.append(f"left out: {reasons}")
+    lines += wording.left_out(result)
     for same in result["equal_bytes"][:MOST_LISTED]:
         lines.append(f"equal byte for byte: {', '.join(map(shown, same))}")
-    lines += [f"note: {note}" for note in result["notes"]]
-    lines.append(f"results: {result['results']}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *wording.closing(result)])

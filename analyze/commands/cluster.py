@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from analyze.commands import options
+from analyze.commands import options, wording
+from analyze.commands.run_folder import run_folder
 from extract import command_line as cl
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
     from analyze.analysis import Analysis
     from analyze.plane import Plane
-
-COMMAND = "python -m analyze"
 
 
 def cluster(
@@ -65,27 +64,20 @@ def cluster(
             reducer=ReductionCache(workspace.reductions),
         )
     result = {"file": workspace.relative(path), **analysis.to_json()}
-    result["results"] = _write(workspace, analysis, result, svg=svg)
+    _write(workspace, analysis, result, svg=svg)
     cl.print_result(as_json, result, _text(analysis, result))
 
 
-def _write(workspace: Workspace, analysis: Analysis, result: dict[str, Any], *, svg: bool) -> str:
-    """Write tables and figures into a folder of their own; say which."""
-    from analyze import results
+def _write(workspace: Workspace, analysis: Analysis, result: dict[str, Any], *, svg: bool) -> None:
+    """Write tables and figures into a folder of their own."""
     from analyze.plane import plane
-    from analyze.run_record import run_record
 
     flat = plane(analysis.reduced)
     if flat is None:
         result["notes"].append("no map: the rows do not span a plane")
-
-    with results.new_run(workspace.results, "analyze") as (folder, final):
-        said = workspace.relative(final)
-        record = run_record(cl.typed_command(COMMAND), analysis.embeddings)
-        results.write_json(folder / "run.json", {**result, "results": said, **record})
+    with run_folder(workspace, "analyze", result, analysis.embeddings) as folder:
         _write_assignments(folder / "assignments.csv", analysis)
         _draw(folder, analysis, flat, svg=svg)
-    return said
 
 
 def _write_assignments(path: Path, analysis: Analysis) -> None:
@@ -162,9 +154,7 @@ def _text(analysis: Analysis, result: dict[str, Any]) -> str:
     lines = [result["file"], title, subtitle]
     scored = {name: value for name, value in analysis.scores.items() if value is not None}
     if scored:
-        lines.append(
-            "  ".join(f"{name} {round(value, 3) + 0:.3f}" for name, value in scored.items())
-        )
+        lines.append("  ".join(f"{name} {wording.score(value)}" for name, value in scored.items()))
     if analysis.agreement and analysis.scores["ari"] is not None:
         rows = analysis.agreement.class_scores()
         width = min(60, max(len(shown(row.name)) for row in rows) + 2)
@@ -183,9 +173,4 @@ def _text(analysis: Analysis, result: dict[str, Any]) -> str:
         ]
         if unmatched:
             lines.append(f"clusters matched to no class: {', '.join(map(str, unmatched))}")
-    if result["left_out"]:
-        reasons = ", ".join(f"{n} {code}" for code, n in result["left_out_by_reason"].items())
-        lines.append(f"left out: {reasons}")
-    lines += [f"note: {note}" for note in result["notes"]]
-    lines.append(f"results: {result['results']}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *wording.left_out(result), *wording.closing(result)])

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from analyze.commands import options
+from analyze.commands import options, wording
+from analyze.commands.run_folder import run_folder
 from extract import command_line as cl
 from extract.errors import Stopped, UsageError
 from extract.workspace import Workspace
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from analyze.comparison_result import Comparison
     from extract.embeddings import EmbeddingSet
 
-COMMAND = "python -m analyze"
 WIDEST_NAME = 48
 
 
@@ -83,7 +83,7 @@ def compare(
             )
         files = [workspace.relative(path) for path in paths]
         result = {"files": files, **comparison.to_json()}
-        result["results"] = _write(workspace, comparison, vectors, result, svg=svg)
+        _write(workspace, comparison, vectors, result, svg=svg)
     cl.print_result(as_json, result, _text(comparison, result))
 
 
@@ -113,11 +113,10 @@ def _write(
     result: dict[str, Any],
     *,
     svg: bool,
-) -> str:
-    """Write tables and the figure into a folder of their own; say which."""
+) -> None:
+    """Write tables and the figure into a folder of their own."""
     from analyze import figure_style, results
     from analyze.comparison_figure import draw_comparison
-    from analyze.run_record import run_record
 
     scores = comparison.over_seeds("ari")
     drawn = None
@@ -132,10 +131,7 @@ def _write(
         )
     else:
         result["notes"].append("no figure: there are no scores to draw")
-    with results.new_run(workspace.results, "compare") as (folder, final):
-        said = workspace.relative(final)
-        record = run_record(cl.typed_command(COMMAND), vectors)
-        results.write_json(folder / "run.json", {**result, "results": said, **record})
+    with run_folder(workspace, "compare", result, vectors) as folder:
         rows = [row.to_json() for row in comparison.rows]
         header = list(rows[0])
         results.write_csv(
@@ -143,7 +139,6 @@ def _write(
         )
         if drawn is not None:
             figure_style.save(drawn, folder, "ari", svg=svg)
-    return said
 
 
 def _subtitle(comparison: Comparison, of_several: str) -> str:
@@ -182,10 +177,8 @@ def _text(comparison: Comparison, result: dict[str, Any]) -> str:
         lines.append("  ".join([first, *others]))
     if len(comparison.seeds) > 1:
         lines.append("± is chance over seeds, not what other pictures of the kind would give")
-    lines += [f"note: {note}" for note in result["notes"]]
-    lines.append(f"results: {result['results']}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *wording.closing(result)])
 
 
 def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{round(value, 3) + 0:.3f}"
+    return "-" if value is None else wording.score(value)

@@ -22,7 +22,7 @@ def choose_embeddings(
         When none fits, or several do; the message lists them.
     """
     if embeddings is not None:
-        return _named(workspace, embeddings)
+        return workspace.find_file(embeddings)
     fitting = _of_models(_of_catalog(workspace, catalog), [model] if model is not None else [])
     if len(fitting) > 1:
         options = "--embeddings FILE, --model NAME or --catalog NAME"
@@ -49,7 +49,7 @@ def choose_several(
     UsageError
         When none fits, or several catalogues do; the message lists them.
     """
-    chosen = [_named(workspace, path) for path in embeddings]
+    chosen = [workspace.find_file(path) for path in embeddings]
     if models or not chosen:
         fitting = _of_models(_of_catalog(workspace, catalog), models)
         catalogs = sorted({path.parent.name for path in fitting})
@@ -60,10 +60,6 @@ def choose_several(
             )
         chosen += fitting
     return tuple({path.resolve(): path for path in chosen}.values())
-
-
-def _named(workspace: Workspace, embeddings: Path) -> Path:
-    return embeddings if embeddings.exists() else workspace.root / embeddings
 
 
 def _of_catalog(workspace: Workspace, catalog: str | None) -> dict[Path, tuple[str, str]]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from analyze.commands import options
+from analyze.commands import options, wording
+from analyze.commands.run_folder import run_folder
 from extract import command_line as cl
 from extract.errors import UsageError
 from extract.workspace import Workspace
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from analyze.query import Query
     from extract.embeddings import EmbeddingSet
 
-COMMAND = "python -m analyze"
 MOST_COMPARED = 100_000
 """Ids that are held against a wrong one."""
 
@@ -85,7 +85,7 @@ def similar(
     notes += pictures.notes()
     if pictures.missed:
         notes.append("of pictures that are not opened only equal bytes fold")
-    result["results"] = _write(workspace, vectors, result, sheets, svg=svg)
+    _write(workspace, vectors, result, sheets, svg=svg)
     cl.print_result(as_json, result, _text(result))
 
 
@@ -140,16 +140,12 @@ def _write(
     sheets: Sequence[Any],
     *,
     svg: bool,
-) -> str:
-    """Write the table and a sheet a query into a folder of their own; say which."""
+) -> None:
+    """Write the table and a sheet a query into a folder of their own."""
     from analyze import figure_style, results
-    from analyze.run_record import run_record
     from extract.tables import column_names
 
-    with results.new_run(workspace.results, "similar") as (folder, final):
-        where = workspace.relative(final)
-        record = run_record(cl.typed_command(COMMAND), vectors)
-        results.write_json(folder / "run.json", {**result, "results": where, **record})
+    with run_folder(workspace, "similar", result, vectors) as folder:
         header = ["query", "rank", "id", "similarity", "copy_of_query", "copies"]
         levels = [level.name for level in vectors.levels]
         names = column_names(header, levels, vectors.columns)
@@ -174,7 +170,6 @@ def _write(
         for i, sheet in enumerate(sheets, start=1):
             name = "similar" if len(sheets) == 1 else f"similar-{i}"
             figure_style.save(sheet, folder, name, svg=svg)
-    return where
 
 
 def _text(result: dict[str, Any]) -> str:
@@ -192,9 +187,7 @@ def _text(result: dict[str, Any]) -> str:
                 f"  left out, equal byte for byte: {', '.join(map(shown, said['copies']))}"
             )
         lines += [_line(hit) for hit in said["hits"]]
-    lines += [f"note: {note}" for note in result["notes"]]
-    lines.append(f"results: {result['results']}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *wording.closing(result)])
 
 
 def _line(hit: dict[str, Any]) -> str:

@@ -313,6 +313,7 @@ def _text(report: Report, result: dict[str, Any], n_models: int) -> str:
         + ("" if report.tried else "; nothing new"),
     ]
     if n_refused:
-        reasons = ", ".join(f"{count} {code}" for code, count in report.refused.items())
-        lines.append(f"refused: {reasons}; listed by {COMMAND} show {result['file']}")
+        lines.append(
+            f"refused: {cl.counted(report.refused)}; listed by {COMMAND} show {result['file']}"
+        )
     return "\n".join([*lines, *report.notes])

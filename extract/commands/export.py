@@ -34,7 +34,7 @@ def export(
     from extract.workspace import Workspace
 
     workspace = Workspace.find(root)
-    source = file if file.exists() else workspace.root / file
+    source = workspace.find_file(file)
     chosen = choose_format(file_format, output)
     path = output or workspace.root / f"{source.stem}.{chosen}"
     if path.exists() and source.exists() and path.samefile(source):
@@ -62,6 +62,5 @@ def _text(result: dict[str, Any]) -> str:
         f"{result['n_images']} rows of {result['n_dims']} numbers from {result['source']}",
     ]
     if result["left_out"]:
-        reasons = ", ".join(f"{n} {code}" for code, n in result["left_out_by_reason"].items())
-        lines.append(f"left out: {reasons}")
+        lines.append(f"left out: {cl.counted(result['left_out_by_reason'])}")
     return "\n".join([*lines, *(f"note: {note}" for note in result["notes"])])

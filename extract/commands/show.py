@@ -27,7 +27,7 @@ def show(
     from extract.workspace import Workspace
 
     workspace = Workspace.find(root)
-    path = file if file.exists() else workspace.root / file
+    path = workspace.find_file(file)
     table = read_table(path)
     refusals = read_refusals(table)
     result = {
@@ -47,7 +47,7 @@ def _text(result: dict[str, Any], refusals: list[dict[str, Any]]) -> str:
     from extract.catalog import shown
 
     counts = result["counts"]
-    refused = ", ".join(f"{n} {code}" for code, n in counts["refused"].items()) or "none"
+    refused = cl.counted(counts["refused"]) or "none"
     lines = [
         f"{result['file']}: {result['n_images']} rows of {result['n_dims']} numbers",
         f"sound {counts['sound']}, to do {counts['to_do']}, refused: {refused}"

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from analyze import neighbors
-from analyze.neighbors import ExactIndex, one_nn_accuracy, unit_rows
+from analyze.directions import unit_rows
+from analyze.neighbors import ExactIndex, one_nn_accuracy
 
 
 def nearest(vectors: np.ndarray, labels: np.ndarray) -> tuple[float | None, int]:
