@@ -240,11 +240,13 @@ def load_again(
     """
     identity, name = provenance.identity, provenance.model
     said = identity.get("weights", {})
-    if said.get("source") == "file" and weights_file is None:
+    source = said.get("source", "pretrained")
+    # a file from elsewhere may call a path its source: only a path that is given is opened
+    if source not in ("pretrained", "random") and weights_file is None:
         raise WeightsError(f"the weights of {name} came from a file: give it with --weights FILE")
     backbone = load_backbone(
         name,
-        weights=str(weights_file or said.get("source", "pretrained")),
+        weights=str(weights_file or source),
         seed=int(said.get("seed", 0)),
         device=device,
         pooling=str(identity.get("pooling", "auto")),

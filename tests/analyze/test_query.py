@@ -263,3 +263,19 @@ def test_weights_of_a_file_have_to_be_given_and_to_be_the_same(tmp_path: Path) -
     assert again.identity == backbone.identity
     with pytest.raises(WeightsError, match="its weights differ"):
         load_again(provenance_of(backbone), weights_file=other)
+
+
+def test_a_path_that_a_file_from_elsewhere_calls_its_weights_is_not_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resnet = load_backbone("timm:test_resnet", weights="random")
+    secret = tmp_path / "secret.pth"
+    secret.write_bytes(b"x")
+
+    def read_tensors(path: Path) -> None:
+        raise AssertionError(f"{path} was opened")
+
+    monkeypatch.setattr("extract.backbones.read_tensors", read_tensors)
+    weights = {**resnet.identity["weights"], "source": str(secret)}
+    with pytest.raises(WeightsError, match="--weights FILE"):
+        load_again(provenance_of(resnet, weights=weights))
