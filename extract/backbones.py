@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -131,6 +131,10 @@ class Backbone:
     def provenance(self) -> Provenance:
         """The identity with its hashes; how rows are computed is a run's to say."""
         return Provenance(self.identity, ())
+
+    def on(self, device: str) -> Backbone:
+        """Move it to a device."""
+        return replace(self, model=self.model.to(device), device=device)
 
     def embed(self, pixels: torch.Tensor) -> np.ndarray:
         """Embed one batch.

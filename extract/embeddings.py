@@ -14,6 +14,9 @@ import numpy as np
 
 from extract.catalog import Level, bytes_of, check_row_counts
 
+BLOCK_NUMBERS = 1 << 22
+"""How many numbers of a large file are looked at together: 16 MiB of float32."""
+
 
 def canonical_json(value: Any) -> str:
     """Spell a value as JSON in one way only: sorted keys, no spaces, no NaN."""
@@ -65,6 +68,11 @@ class Provenance:
         return self.identity_sha256[:8]
 
     @property
+    def realisation(self) -> Mapping[str, Any]:
+        """How rows were computed last; empty where that is not recorded."""
+        return self.realisations[-1] if self.realisations else {}
+
+    @property
     def model(self) -> str:
         """The model's name as it was typed."""
         return str(self.record.get("model") or self.identity.get("backbone", "unknown"))
@@ -112,7 +120,7 @@ class EmbeddingSet:
             )
         if self.vectors.dtype != np.float32:
             raise ValueError(f"vectors must be float32, got {self.vectors.dtype}")
-        if not np.isfinite(self.vectors).all():
+        if not finite_rows(self.vectors).all():
             raise ValueError("vectors must be finite; leave other rows out and say so")
         paths = {} if self.paths is None else {"paths": self.paths}
         check_row_counts(len(self.ids), self.levels, {**paths, **self.columns})
@@ -148,10 +156,22 @@ class EmbeddingSet:
         return digest.hexdigest()
 
 
-def row_crc32(row_id: str, content_sha256: bytes, vector: np.ndarray) -> int:
+def finite_rows(vectors: np.ndarray) -> np.ndarray:
+    """Say which rows hold only finite numbers; ndarray of shape (n,), bool.
+
+    Block by block: a flag for each number of a large file would take a gigabyte.
+    """
+    finite = np.empty(len(vectors), bool)
+    step = max(1, BLOCK_NUMBERS // max(1, vectors.shape[1]))
+    for first in range(0, len(vectors), step):
+        finite[first : first + step] = np.isfinite(vectors[first : first + step]).all(axis=1)
+    return finite
+
+
+def row_crc32(row_id: str, content_sha256: bytes, vector: memoryview) -> int:
     """Check sum of one row: CRC-32 over id, picture hash and the vector's bytes.
 
-    The id is part of it, so that two rows swapped are found.
+    The id is part of it, so that two rows swapped are found. The vector is given as the memory of
+    its float32 numbers.
     """
-    checked = zlib.crc32(content_sha256, zlib.crc32(bytes_of(row_id)))
-    return zlib.crc32(np.ascontiguousarray(vector, dtype="<f4").data, checked)
+    return zlib.crc32(vector, zlib.crc32(content_sha256, zlib.crc32(bytes_of(row_id))))

@@ -8,6 +8,7 @@ picture's. While it is filled no HDF5 handle is open for writing: rows go to the
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,14 @@ import h5py
 import numpy as np
 
 from extract.catalog import ids_fingerprint
-from extract.embeddings import EmbeddingSet, Provenance, canonical_json, row_crc32
+from extract.embeddings import (
+    BLOCK_NUMBERS,
+    EmbeddingSet,
+    Provenance,
+    canonical_json,
+    finite_rows,
+    row_crc32,
+)
 from extract.errors import EmbeddingsFileError
 from extract.labels_file import labels_path, read_labels
 from extract.refusals import SOUND, TO_DO, reason_code
@@ -110,6 +118,28 @@ class EmbeddingsTable:
         """Width of a vector."""
         return int(self.rows.vectors.shape[1])
 
+    def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Read the vectors through, some at a time: number of the first, ndarray (n, n_dims).
+
+        Read and not mapped, so that a file larger than memory never counts as this process's.
+        """
+        step = max(1, BLOCK_NUMBERS // self.n_dims)
+        for first in range(0, len(self), step):
+            yield first, self.read_vectors(first, min(step, len(self) - first))
+
+    def read_vectors(self, first: int, count: int) -> np.ndarray:
+        """Read some neighboring vectors as they are on disk now; ndarray (count, n_dims)."""
+        row_bytes = 4 * self.n_dims
+        at = self.offsets["embeddings"] + first * row_bytes
+        vectors = np.fromfile(self.path, "<f4", count * self.n_dims, offset=at)
+        return vectors.reshape(count, self.n_dims)
+
+    def now(self, name: str) -> np.ndarray:
+        """Read what stands beside the vectors as it is on disk now: an entry of ROW_FIELDS."""
+        dtype, shape = ROW_FIELDS[name]
+        numbers = len(self) * math.prod(shape)
+        return np.fromfile(self.path, dtype, numbers, offset=self.offsets[name]).reshape(-1, *shape)
+
     def sound(self) -> np.ndarray:
         """Say which rows are proven: status 1 and a check sum that fits.
 
@@ -118,11 +148,28 @@ class EmbeddingsTable:
         ndarray of shape (n_images,), bool
         """
         proven: np.ndarray = self.rows.status == SOUND
-        vectors = np.asarray(self.rows.vectors)  # rows of a memmap are slow to take
-        for i in np.flatnonzero(proven).tolist():
-            expected = row_crc32(self.ids[i], self.rows.content_sha256[i].tobytes(), vectors[i])
-            proven[i] = expected == self.rows.row_crc32[i]
+        width = 4 * self.n_dims
+        for first, vectors in self.blocks():
+            marked = np.flatnonzero(proven[first : first + len(vectors)])
+            content = self.rows.content_sha256[first : first + len(vectors)].tobytes()
+            numbers = vectors.data.cast("B")
+            expected = [
+                row_crc32(
+                    self.ids[first + i],
+                    content[32 * i : 32 * i + 32],
+                    numbers[width * i : width * (i + 1)],
+                )
+                for i in marked.tolist()
+            ]
+            marked += first
+            proven[marked] = self.rows.row_crc32[marked] == np.array(expected, np.uint32)
         return proven
+
+    def rows_by_realisation(self) -> dict[int, np.ndarray]:
+        """Give the finished rows of each realisation, as they stand in the file now."""
+        finished = np.flatnonzero(self.now("status") == SOUND)
+        of_row = self.now("realisation")[finished]
+        return {int(i): finished[of_row == i] for i in np.unique(of_row)}
 
     def counts(self, proven: np.ndarray | None = None) -> dict[str, Any]:
         """Count rows: ``sound``, ``to_do``, ``refused`` by reason, ``damaged`` if there are any.
@@ -271,7 +318,7 @@ def read_embeddings(path: Path) -> EmbeddingSet:
     table = read_table(path)
     proven = table.sound()
     vectors = np.asarray(table.rows.vectors, dtype=np.float32)
-    finite = np.isfinite(vectors).all(axis=1)
+    finite = finite_rows(vectors)
     counts = table.counts(proven)
     refused = counts["refused"]
     left_out = {

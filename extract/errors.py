@@ -9,6 +9,7 @@
     │   └── FileLocked         another run is writing it
     ├── NothingEmbedded        a run ended without a single sound row
     ├── PictureRefused         --on-bad-image stop met a picture that cannot be read
+    ├── SurveyStopped          a run was asked to stop before its first picture
     └── Stopped                a signal ended the run; what was finished is kept
 
 Every message is one line: what was wrong, then what to type next.
@@ -61,6 +62,10 @@ class NothingEmbedded(SosieError):
 
 class PictureRefused(SosieError):
     """A picture was refused and the run was told to stop at the first."""
+
+
+class SurveyStopped(SosieError):
+    """A run was asked to stop while it looked at the pictures; nothing was touched."""
 
 
 class Stopped(SosieError):

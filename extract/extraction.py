@@ -1,37 +1,33 @@
-"""The only loop: read and decode in threads, forward, write; every row in its place."""
+"""Embedding a catalogue into files: look, plan, lay out, compute in one pass, report."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from extract.backbones import Backbone
-from extract.catalog import Catalog, shown
-from extract.decoding import picture_stat
+from extract.catalog import Catalog
 from extract.embeddings import Provenance
 from extract.embeddings_file import EmbeddingsTable, read_table
-from extract.errors import EmbeddingsFileError, PictureRefused
-from extract.failures import failures_path
+from extract.errors import EmbeddingsFileError
 from extract.file_lock import locked
 from extract.file_run import FileRun
 from extract.labels_file import labels_path, store_labels
 from extract.layout import lay_out
-from extract.loading import loaded_pictures
 from extract.monitor import Monitor
-from extract.plan import plan_run, refusal_counts
-from extract.realisation import choose_realisation, run_record
+from extract.one_pass import embed_in_one_pass
+from extract.plan import Plan, plan_run, refusal_counts
+from extract.realisation import choose_realisation, run_record, ways_of
 from extract.refusals import SOUND, TO_DO
-from extract.row_writer import RowWriter
-from extract.writing import WritingThread
-
-SLICES_AHEAD = 3
+from extract.survey import hash_pictures, stat_pictures
 
 
 @dataclass(frozen=True)
@@ -42,19 +38,20 @@ class Options:
     ----------
     batch_size, threads : int, optional
         Those of the file when it is there, else 8 and what torch chooses.
-    workers : int
-        Threads that read and decode.
+    workers : int, optional
+        Threads that read and decode; as many as cores without it.
     limit : int, optional
-        At most so many new pictures in this run, rounded up to whole slices.
-    restart, retry_failed, stop_at_refusal : bool
+        At most so many new pictures in this run, rounded up to whole batches.
+    restart, retry_failed, rehash, stop_at_refusal : bool
     """
 
     batch_size: int | None = None
     threads: int | None = None
-    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    workers: int | None = None
     limit: int | None = None
     restart: bool = False
     retry_failed: bool = False
+    rehash: bool = False
     stop_at_refusal: bool = False
 
     def __post_init__(self) -> None:
@@ -74,6 +71,8 @@ class Report:
     n_images : int
     embedded : int
         Rows that this run made sound.
+    copied : int
+        Of those, rows that took the vector of a picture of the same bytes.
     reused : int
         Rows that were sound before.
     refused : mapping of str to int
@@ -93,6 +92,7 @@ class Report:
     file: Path
     n_images: int
     embedded: int
+    copied: int
     reused: int
     refused: Mapping[str, int]
     to_do: int
@@ -140,9 +140,11 @@ def extract_together(
 ) -> list[Report]:
     """Embed a catalogue with several backbones, each picture read and decoded once.
 
-    Every row of every file that still holds is reused. Batch k of a file is the slice
+    Every row of every file that still holds is reused. Batch k of a new file is the slice
     [kB, (k+1)B) of the catalogue, and a row keeps its place in its slice whatever its companions,
     so that a resumed file equals an uninterrupted one bit for bit, embedded alone or beside others.
+    A file that takes over rows of an older one has its new pictures forwarded in full batches.
+    Equal bytes are embedded once.
 
     Parameters
     ----------
@@ -155,24 +157,24 @@ def extract_together(
         When a file is another identity's, locked, unreadable, or cannot be written.
     PictureRefused
         At the first refused picture, with ``stop_at_refusal``.
+    SurveyStopped
+        When the monitor asks to stop before the first picture.
     """
     options, monitor = options or Options(), monitor or Monitor()
+    workers = options.workers or os.cpu_count() or 1
     with ExitStack() as locks:
         for target in targets:
             locks.enter_context(locked(target.path))
-        tables = [_table_there(target) for target in targets]  # of all, before one is touched
-        seen = np.array([picture_stat(catalog.images_root, p) for p in catalog.paths], np.int64)
-        runs = [
-            _prepare(catalog, target, table, seen, options, record or {})
-            for target, table in zip(targets, tables, strict=True)
-        ]
-        before = [_status_now(run.table) for run in runs]
+        runs = _prepare_all(catalog, targets, options, record or {}, monitor, workers)
+        before = [run.table.now("status") for run in runs]
         began = time.monotonic()
-        stopped = _fill(runs, options, monitor)
+        passed = embed_in_one_pass(
+            runs, monitor, workers=workers, stop_at_refusal=options.stop_at_refusal
+        )
         seconds = time.monotonic() - began
         return [
-            _report(run, status, seconds, stopped=stopped)
-            for run, status in zip(runs, before, strict=True)
+            _report(run, status, tally.copied, seconds, stopped=passed.stopped)
+            for run, status, tally in zip(runs, before, passed.tallies, strict=True)
         ]
 
 
@@ -189,115 +191,72 @@ def _table_there(target: Target) -> EmbeddingsTable | None:
     return table
 
 
+def _prepare_all(
+    catalog: Catalog,
+    targets: Sequence[Target],
+    options: Options,
+    record: Mapping[str, Any],
+    monitor: Monitor,
+    workers: int,
+) -> list[FileRun]:
+    """Decide what every file needs before one is touched; then lay out those that need it."""
+    tables = [_table_there(target) for target in targets]
+    stats = stat_pictures(catalog, monitor)
+    read_contents = partial(hash_pictures, catalog, monitor=monitor, workers=workers)
+    plans = [
+        plan_run(
+            catalog,
+            stats,
+            table,
+            choose_realisation(
+                target.backbone, table, batch_size=options.batch_size, threads=options.threads
+            ),
+            read_contents,
+            restart=options.restart,
+            retry_failed=options.retry_failed or options.stop_at_refusal,
+            rehash=options.rehash,
+        )
+        for target, table in zip(targets, tables, strict=True)
+    ]
+    return [
+        _prepare(catalog, target, table, plan, options, record)
+        for target, table, plan in zip(targets, tables, plans, strict=True)
+    ]
+
+
 def _prepare(
     catalog: Catalog,
     target: Target,
     table: EmbeddingsTable | None,
-    seen: np.ndarray,
+    plan: Plan,
     options: Options,
     record: Mapping[str, Any],
 ) -> FileRun:
-    """Decide what a file needs, and lay it out where it is not there or not of this list."""
+    """Lay a file out where it is not there, or not of these pictures."""
     path, backbone = target.path, target.backbone
-    realisation = choose_realisation(
-        backbone, table, batch_size=options.batch_size, threads=options.threads
-    )
-    plan = plan_run(
-        catalog,
-        seen,
-        table,
-        realisation,
-        restart=options.restart,
-        retry_failed=options.retry_failed or options.stop_at_refusal,
-    )
-    described = run_record(backbone, None if options.restart else table, record)
+    described = run_record(backbone, None if options.restart else table, record, dense=plan.dense)
     if table is None or plan.lay_out:
         provenance = Provenance(backbone.identity, plan.realisations, described)
         lay_out(path, catalog, provenance, backbone.n_dims, plan.carried)
-        table = read_table(path)
+        table, plan = read_table(path), replace(plan, carried=None)  # the older file is gone
     relabelled = store_labels(labels_path(path), catalog)
     return FileRun(table, plan, catalog, backbone, described, options.limit, relabelled)
 
 
-def _status_now(table: EmbeddingsTable) -> np.ndarray:
-    """Read the status of all rows as it stands in the file now."""
-    return np.fromfile(table.path, np.uint8, len(table), offset=table.offsets["status"])
-
-
-def _fill(runs: Sequence[FileRun], options: Options, monitor: Monitor) -> bool:
-    """Compute what is due and write it; say whether it was asked to stop before the end."""
-    due = [run for run in runs if run.due.any()]
-    if not due:
-        return False
-    monitor.start(
-        n_to_do=sum(int(run.due.sum()) for run in due),
-        n_done=sum(int((~run.plan.to_do).sum()) for run in due),
-        n_rows=sum(len(run.catalog) for run in due),
-        realisations=[run.realisation for run in due],
-    )
-    writers = [RowWriter(run.table) for run in due]
-    try:
-        for run, writer in zip(due, writers, strict=True):
-            writer.reset(run.plan.to_reset)
-        began = time.monotonic()
-        n_sound, stopped = _compute(due, writers, options, monitor)
-        seconds = max(time.monotonic() - began, 1e-9)
-        for run, writer, count in zip(due, writers, n_sound, strict=True):
-            rate = {"images_per_second": round(count / seconds, 2), "models_in_pass": len(due)}
-            writer.write_record({**run.record, **rate})
-    finally:
-        for writer in writers:
-            writer.close()
-    return stopped
-
-
-def _compute(
-    runs: Sequence[FileRun], writers: Sequence[RowWriter], options: Options, monitor: Monitor
-) -> tuple[list[int], bool]:
-    """Run the loop; count each file's sound rows, and say whether it was asked to stop."""
-    rows = np.flatnonzero(np.any([run.due for run in runs], axis=0))
-    wanted = (
-        (row, tuple(dict.fromkeys(r.backbone.preprocessing for r in runs if r.due[row])))
-        for row in rows.tolist()
-    )
-    ahead = SLICES_AHEAD * max(run.plan.batch_size for run in runs)
-    n_sound = [0] * len(runs)
-    catalog = runs[0].catalog
-    with ExitStack() as threads:
-        writing = [
-            threads.enter_context(
-                WritingThread(writer, failures_path(run.table.path), monitor.finished)
-            )
-            for run, writer in zip(runs, writers, strict=True)
-        ]
-        loaded = loaded_pictures(catalog, wanted, workers=options.workers, ahead=ahead)
-        with closing(loaded):
-            for row, picture in loaded:
-                for i, run in enumerate(runs):
-                    computed = run.take(row, picture)
-                    if computed is None:
-                        continue
-                    writing[i].put(computed.numbers, computed.rows, computed.refusals)
-                    n_sound[i] += int((computed.rows.status == SOUND).sum())
-                    if computed.refusals and options.stop_at_refusal:
-                        raise _refused(computed.refusals[0])
-                    if monitor.should_stop():
-                        return n_sound, True
-    return n_sound, False
-
-
-def _refused(refusal: Mapping[str, Any]) -> PictureRefused:
-    return PictureRefused(
-        f"refused {shown(refusal['id'])}: {refusal['code']} ({shown(refusal['message'])}); mend or "
-        "remove it, or let the run go on with --on-bad-image skip"
-    )
-
-
-def _report(run: FileRun, before: np.ndarray, seconds: float, *, stopped: bool) -> Report:
-    plan, status = run.plan, _status_now(run.table)
+def _report(
+    run: FileRun, before: np.ndarray, copied: int, seconds: float, *, stopped: bool
+) -> Report:
+    plan, status = run.plan, run.table.now("status")
     notes = [run.relabelled] if run.relabelled else []
     if plan.damaged:
         notes.append(f"{plan.damaged} rows did not fit their check sum and were to be done again")
+    if plan.found_again:
+        notes.append(
+            f"{plan.found_again} pictures were renamed, moved or written anew with the same bytes; "
+            "their rows are kept"
+        )
+    if copied:
+        notes.append(f"{copied} pictures have the same bytes as others and share their vectors")
     if plan.gone:
         notes.append(f"{plan.gone} pictures are no longer there; their rows are kept")
     if plan.dropped:
@@ -308,10 +267,14 @@ def _report(run: FileRun, before: np.ndarray, seconds: float, *, stopped: bool) 
             f"{to_do} pictures are left to do: run again without --limit (it is rounded up to "
             f"whole batches of {plan.batch_size})"
         )
+    ways = ways_of(run.table)
+    if len(ways) > 1:
+        notes.append(f"rows were computed in {len(ways)} ways: {'; '.join(ways)}")
     return Report(
         file=run.table.path,
         n_images=len(run.catalog),
         embedded=int(((status == SOUND) & plan.to_do).sum()),
+        copied=copied,
         reused=int(((before == SOUND) & ~plan.to_do).sum()),
         refused=refusal_counts(status),
         to_do=to_do,

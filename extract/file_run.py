@@ -1,4 +1,4 @@
-"""One file's part of a run: which of its rows are due, and its slices as their pictures come."""
+"""One file's part of a run: which of its rows are due, and its batches as pictures come."""
 
 from __future__ import annotations
 
@@ -11,30 +11,13 @@ import numpy as np
 
 from extract.backbones import Backbone
 from extract.catalog import Catalog
-from extract.embeddings import row_crc32
+from extract.content_index import ContentIndex
 from extract.embeddings_file import EmbeddingsTable, Rows, blank_fields
 from extract.loading import LoadedPicture
-from extract.plan import Plan
+from extract.plan import Batches, Plan
 from extract.realisation import apply_realisation
 from extract.refusals import SOUND, Reason, Refused
-
-
-@dataclass(frozen=True, eq=False)
-class ComputedSlice:
-    """The rows of one slice that were due, computed.
-
-    Parameters
-    ----------
-    numbers : ndarray of int
-        Row numbers.
-    rows : Rows
-    refusals : list of mapping
-        A line each for the list of refused pictures.
-    """
-
-    numbers: np.ndarray
-    rows: Rows
-    refusals: list[dict[str, Any]]
+from extract.writing import ComputedSlice
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +33,7 @@ class FileRun:
     record : mapping
         Of this run, as it is written when it ends.
     limit : int, optional
-        At most so many new pictures, rounded up to whole slices.
+        At most so many new pictures, rounded up to whole batches.
     relabelled : str, optional
         What changed in the labels, for people.
     """
@@ -70,28 +53,44 @@ class FileRun:
         return self.plan.realisations[self.plan.realisation]
 
     @cached_property
+    def batches(self) -> Batches:
+        """The rows to compute in this run, and where each is forwarded."""
+        return self.plan.batches(self.limit)
+
+    @cached_property
     def due(self) -> np.ndarray:
         """Rows to compute in this run; ndarray of shape (n_images,), bool."""
-        slices = np.arange(len(self.catalog)) // self.plan.batch_size
-        due: np.ndarray = self.plan.to_do & np.isin(slices, self.plan.slices(self.limit))
+        due = np.zeros(len(self.catalog), dtype=bool)
+        due[self.batches.rows] = True
         return due
 
     @cached_property
-    def _closing(self) -> frozenset[int]:
-        """Rows that are the last due of their slice."""
-        rows = np.flatnonzero(self.due)
-        slices = rows // self.plan.batch_size
-        return frozenset(rows[np.append(slices[1:] != slices[:-1], True)].tolist())
+    def _closing(self) -> np.ndarray:
+        """Rows that are the last of their batch; ndarray of shape (n_images,), bool."""
+        closing = np.zeros(len(self.catalog), dtype=bool)
+        numbers = self.batches.numbers
+        closing[self.batches.rows[np.append(numbers[1:] != numbers[:-1], True)]] = True
+        return closing
+
+    @cached_property
+    def finished(self) -> ContentIndex:
+        """The rows that need not be computed, by content: equal bytes are embedded once."""
+        rows = np.flatnonzero((self.table.rows.status == SOUND) & ~self.plan.to_do)
+        return ContentIndex(self.table.rows.content_sha256, rows)
+
+    def needs(self, row: int, sha256: bytes) -> bool:
+        """Say whether a row needs the pixels of its picture, or only its bytes."""
+        return bool(self.due[row]) and self.finished.find(sha256) < 0
 
     def take(self, row: int, picture: LoadedPicture) -> ComputedSlice | None:
-        """Keep a picture that is due; give the slice when this one completes it.
+        """Keep a picture that is due; give the batch when this one completes it.
 
         Rows come in ascending order.
         """
         if not self.due[row]:
             return None
         self._waiting.append((row, picture))
-        if row not in self._closing:
+        if not self._closing[row]:
             return None
         rows = np.array([number for number, _ in self._waiting])
         loaded = [each for _, each in self._waiting]
@@ -99,44 +98,71 @@ class FileRun:
         return self._embed(rows, loaded)
 
     def _embed(self, rows: np.ndarray, loaded: list[LoadedPicture]) -> ComputedSlice:
-        """Forward one slice, each row in its own place, the other places zero."""
+        """Compute one batch: forward what is new by content, take the vector of what is not."""
+        computed = Rows(
+            vectors=np.full((len(rows), self.backbone.n_dims), np.nan, np.float32),
+            **blank_fields(len(rows)),
+        )
+        computed.realisation[:] = self.plan.realisation
+        sources = np.full(len(rows), -1)
+        first: dict[bytes, int] = {}  # of each content that this batch brings
+        for i, picture in enumerate(loaded):
+            if picture.refused is None:
+                sources[i] = self.finished.find(picture.sha256)
+                if sources[i] < 0:
+                    first.setdefault(picture.sha256, i)
+        self._forward(computed, list(first.values()), rows, loaded)
+        refusals = []
+        for i, (row, picture) in enumerate(zip(rows.tolist(), loaded, strict=True)):
+            if sources[i] >= 0:
+                computed.realisation[i] = self._realisation_of(int(sources[i]))
+            elif picture.refused is None:
+                computed.vectors[i] = computed.vectors[first[picture.sha256]]
+            refusal = self._fill(computed, i, row, picture, copied=bool(sources[i] >= 0))
+            refusals += [refusal] if refusal else []
+        for sha256, i in first.items():
+            if computed.status[i] == SOUND:
+                self.finished.add(sha256, int(rows[i]))
+        copied = np.ones(len(rows), bool)
+        copied[list(first.values())] = False
+        return ComputedSlice(rows, computed, sources, copied, refusals)
+
+    def _forward(
+        self, computed: Rows, new: list[int], rows: np.ndarray, loaded: list[LoadedPicture]
+    ) -> None:
+        """Forward the new pictures of a batch, each in its own place, the other places zero."""
         import torch
 
+        if not new:
+            return
         apply_realisation(self.realisation)
         preprocessing = self.backbone.preprocessing
         pixels = torch.zeros(self.plan.batch_size, 3, preprocessing.size, preprocessing.size)
-        places = rows % self.plan.batch_size
-        for place, picture in zip(places, loaded, strict=True):
-            if picture.refused is None:
-                pixels[place] = picture.pixels[preprocessing]
-        vectors = np.full((len(rows), self.backbone.n_dims), np.nan, np.float32)
-        if any(picture.refused is None for picture in loaded):
-            vectors = self.backbone.embed(pixels)[places]
-        computed = Rows(vectors=vectors, **blank_fields(len(rows)))
-        computed.realisation[:] = self.plan.realisation
-        refusals = []
-        for i, (row, picture) in enumerate(zip(rows, loaded, strict=True)):
-            refusal = self._fill(computed, i, self.catalog.ids[row], picture)
-            refusals += [refusal] if refusal else []
-        return ComputedSlice(rows, computed, refusals)
+        places = self.batches.places[np.searchsorted(self.batches.rows, rows[new])]
+        for place, i in zip(places.tolist(), new, strict=True):
+            pixels[place] = loaded[i].pixels[preprocessing]
+        computed.vectors[new] = self.backbone.embed(pixels)[places]
+
+    def _realisation_of(self, row: int) -> int:
+        """Say how a finished row was computed."""
+        return self.plan.realisation if self.due[row] else int(self.table.rows.realisation[row])
 
     def _fill(
-        self, computed: Rows, i: int, row_id: str, picture: LoadedPicture
+        self, computed: Rows, i: int, row: int, picture: LoadedPicture, *, copied: bool
     ) -> dict[str, Any] | None:
         """Fill what stands beside one vector; give its line if the picture is refused."""
         computed.size[i], computed.mtime_ns[i] = picture.size, picture.mtime_ns
         computed.content_sha256[i] = np.frombuffer(picture.sha256, np.uint8)
         refused = picture.refused
-        if refused is None and not np.isfinite(computed.vectors[i]).all():
+        if refused is None and not copied and not np.isfinite(computed.vectors[i]).all():
             refused = Refused(Reason.NOT_FINITE, "the backbone gave numbers that are not finite")
         if refused is None:
             computed.status[i] = SOUND
-            computed.row_crc32[i] = row_crc32(row_id, picture.sha256, computed.vectors[i])
             return None
         computed.vectors[i] = np.nan
         computed.status[i] = refused.reason
         return {
-            "id": row_id,
+            "id": self.catalog.ids[row],
             "code": refused.reason.code,
             "status": int(refused.reason),
             "message": refused.message,

@@ -9,7 +9,7 @@ import glob
 import itertools
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 
 from extract.catalog import Catalog, bytes_of
-from extract.embeddings import Provenance, canonical_json
+from extract.embeddings import BLOCK_NUMBERS, Provenance, canonical_json, row_crc32
 from extract.embeddings_file import (
     FORMAT,
     FORMAT_VERSION,
@@ -28,9 +28,8 @@ from extract.embeddings_file import (
     padded_record,
 )
 from extract.errors import EmbeddingsFileError, cannot_write
+from extract.refusals import SOUND
 from extract.strings_dataset import write_strings
-
-BLOCK_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,12 +40,18 @@ class CarriedRows:
     ----------
     table : EmbeddingsTable
     old, new : ndarray of shape (n_carried,), int
-        Row numbers in the older file and in the new one, in step.
+        Row numbers in the older file and in the new one, in step; the new ones ascend.
+    stats : ndarray of shape (n_carried, 2), int64
+        Size and mtime of each picture to be recorded; a picture that was moved has its own.
     """
 
     table: EmbeddingsTable
     old: np.ndarray
     new: np.ndarray
+    stats: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.old)
 
 
 def lay_out(
@@ -117,24 +122,41 @@ def _write_whole(
             write_strings(file.create_group("paths"), catalog.paths)
         vectors = _create_contiguous(file, "embeddings", "<f4", (len(catalog), n_dims), np.nan)
         if carried is not None:
-            for name, values in fields.items():
-                values[carried.new] = getattr(carried.table.rows, name)[carried.old]
-            for old, new, length in _blocks(carried, n_dims):
-                vectors[new : new + length] = carried.table.rows.vectors[old : old + length]
+            _carry(carried, catalog, fields, vectors)
         for name, values in fields.items():
             dataset = _create_contiguous(file, name, values.dtype, values.shape, 0)
             dataset[...] = values
 
 
-def _blocks(carried: CarriedRows, n_dims: int) -> Iterator[tuple[int, int, int]]:
-    """Cut carried rows into runs that are neighbors in both files: old row, new row, length."""
-    longest = max(1, BLOCK_BYTES // (4 * n_dims))
+def _carry(
+    carried: CarriedRows,
+    catalog: Catalog,
+    fields: Mapping[str, np.ndarray],
+    vectors: h5py.Dataset,
+) -> None:
+    """Copy rows of the older file; one under another id gets the check sum of its new one."""
+    table, old, new = carried.table, carried.old, carried.new
+    for name, values in fields.items():
+        values[new] = getattr(table.rows, name)[old]
+    fields["size"][new], fields["mtime_ns"][new] = carried.stats.T
+    for begin, end in _blocks(carried):
+        block = table.read_vectors(int(old[begin]), end - begin)
+        vectors[new[begin] : new[begin] + len(block)] = block
+        for i, vector in enumerate(block, start=begin):
+            row_id = catalog.ids[new[i]]
+            if row_id != table.ids[old[i]] and table.rows.status[old[i]] == SOUND:
+                content = table.rows.content_sha256[old[i]].tobytes()
+                fields["row_crc32"][new[i]] = row_crc32(row_id, content, vector.data)
+
+
+def _blocks(carried: CarriedRows) -> Iterator[tuple[int, int]]:
+    """Cut carried rows into runs that are neighbors in both files: first and end."""
+    longest = max(1, BLOCK_NUMBERS // carried.table.n_dims)
     breaks = (np.diff(carried.old) != 1) | (np.diff(carried.new) != 1)
-    edges = [0, *(np.flatnonzero(breaks) + 1).tolist(), len(carried.old)]
+    edges = [0, *(np.flatnonzero(breaks) + 1).tolist(), len(carried)]
     for begin, end in itertools.pairwise(edges):
         for first in range(begin, end, longest):
-            length = min(longest, end - first)
-            yield int(carried.old[first]), int(carried.new[first]), length
+            yield first, min(end, first + longest)
 
 
 def _create_contiguous(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,8 @@ from extract.refusals import Refused
 if TYPE_CHECKING:
     import torch
 
-Wanted = tuple[int, tuple[Preprocessing, ...]]
-"""A row, and what its picture is to be made ready for."""
+Wanted = Callable[[int, bytes], tuple[Preprocessing, ...]]
+"""What a row's picture is to be made ready for, once its bytes are hashed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class LoadedPicture:
     size, mtime_ns : int
         As seen when it was read; -1 where there was none.
     pixels : mapping of Preprocessing to tensor of shape (3, size, size), float32
-        Empty where the picture is refused.
+        Empty where the picture is refused, or equal bytes were embedded before.
     refused : Refused, optional
     """
 
@@ -43,7 +43,7 @@ class LoadedPicture:
 
 
 def load_picture(
-    catalog: Catalog, row: int, transforms: Mapping[Preprocessing, Any]
+    catalog: Catalog, row: int, transforms: Mapping[Preprocessing, Any], wanted: Wanted
 ) -> LoadedPicture:
     """Read and decode one row's picture once; what is wrong with it is part of the answer."""
     path = catalog.paths[row]
@@ -53,29 +53,34 @@ def load_picture(
         seen = picture_stat(catalog.images_root, path)
         return LoadedPicture(bytes(32), *seen, refused=refused)
     seen = (file.size, file.mtime_ns)
+    needed = wanted(row, file.sha256)
+    if not needed:
+        return LoadedPicture(file.sha256, *seen)
     try:
         with refusing():
             picture = decode_picture(file.content)
-            pixels = {wanted: transform(picture) for wanted, transform in transforms.items()}
+            pixels = {each: transforms[each](picture) for each in needed}
     except Refused as refused:
         return LoadedPicture(file.sha256, *seen, refused=refused)
     return LoadedPicture(file.sha256, *seen, pixels)
 
 
 def loaded_pictures(
-    catalog: Catalog, wanted: Iterable[Wanted], *, workers: int, ahead: int
+    catalog: Catalog,
+    rows: Iterable[int],
+    preprocessings: Iterable[Preprocessing],
+    wanted: Wanted,
+    *,
+    workers: int,
+    ahead: int,
 ) -> Generator[tuple[int, LoadedPicture]]:
-    """Yield rows with their pictures, in the order wanted, so many of them loaded ahead."""
-    transforms: dict[Preprocessing, Any] = {}
+    """Yield rows with their pictures, in the order given, so many of them loaded ahead."""
+    transforms = {each: each.transform() for each in preprocessings}
     waiting: deque[tuple[int, Future[LoadedPicture]]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
         try:
-            for row, preprocessings in wanted:
-                for each in preprocessings:
-                    if each not in transforms:
-                        transforms[each] = each.transform()
-                needed = {each: transforms[each] for each in preprocessings}
-                waiting.append((row, pool.submit(load_picture, catalog, row, needed)))
+            for row in rows:
+                waiting.append((row, pool.submit(load_picture, catalog, row, transforms, wanted)))
                 if len(waiting) > ahead:
                     yield _finished(*waiting.popleft())
             while waiting:

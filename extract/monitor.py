@@ -9,6 +9,9 @@ from typing import Any
 class Monitor:
     """What a run tells while it works; this one stays silent and never asks to stop."""
 
+    def surveyed(self, what: str, done: int, total: int) -> None:
+        """Be told how many pictures were looked at before the work is known."""
+
     def start(
         self, *, n_to_do: int, n_done: int, n_rows: int, realisations: Sequence[Mapping[str, Any]]
     ) -> None:

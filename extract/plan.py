@@ -2,16 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from extract.catalog import Catalog
+from extract.content_index import ContentIndex
 from extract.embeddings_file import EmbeddingsTable
 from extract.layout import CarriedRows
 from extract.refusals import SOUND, TO_DO, Reason
+
+ReadContents = Callable[[np.ndarray], Mapping[int, bytes]]
+"""Row numbers in, sha256 of the bytes of those pictures that can be read out."""
+
+
+DENSE = "dense"
+"""In a file's record under ``batches``: whatever is to do shares a batch."""
+
+
+@dataclass(frozen=True, eq=False)
+class Batches:
+    """The rows that a run computes, and the batch in which each is forwarded.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_due,), int
+        Ascending.
+    numbers : ndarray of shape (n_due,), int
+        Of the batch; never falls.
+    places : ndarray of shape (n_due,), int
+        Within its batch.
+    """
+
+    rows: np.ndarray
+    numbers: np.ndarray
+    places: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,8 +48,8 @@ class Plan:
     Parameters
     ----------
     lay_out : bool
-        Whether a new file has to be laid out (none yet, another list of pictures, another way of
-        computing, or ``--restart``); else the file there is filled in place.
+        Whether a new file has to be laid out (none yet, another list of pictures, pictures that
+        changed, another way of computing, or ``--restart``); else the file there is filled.
     carried : CarriedRows or None
         Rows of the file there that go into the new one.
     realisations : tuple of mapping
@@ -31,14 +58,19 @@ class Plan:
         Index of this run's.
     to_do : ndarray of shape (n_images,), bool
     to_reset : ndarray of int
-        Rows marked as finished whose picture has changed, or whose bytes do not fit their check
-        sum.
+        Rows marked as finished that are to be done again: damaged, or refused and tried again.
+    dense : bool
+        Whether batches are filled with whatever is to do: a file that was begun with rows of an
+        older one. Else every row is forwarded in its own place of its own slice, so that a resumed
+        file equals an uninterrupted one bit for bit.
     damaged : int
         How many rows of the file did not fit their check sum.
     gone : int
         Sound rows whose picture is not there any more; they are kept.
     dropped : int
-        Rows of the file that the list of pictures does not name any more.
+        Rows of the file whose picture is not listed any more.
+    found_again : int
+        Rows kept because their picture's bytes are those of a row: renamed, moved, written anew.
     """
 
     lay_out: bool
@@ -47,91 +79,173 @@ class Plan:
     realisation: int
     to_do: np.ndarray
     to_reset: np.ndarray
+    dense: bool = False
     damaged: int = 0
     gone: int = 0
     dropped: int = 0
+    found_again: int = 0
 
     @property
     def batch_size(self) -> int:
-        """Pictures in one slice."""
+        """Pictures in one batch."""
         return int(self.realisations[self.realisation]["batch_size"])
 
-    def slices(self, limit: int | None = None) -> np.ndarray:
-        """List the slices with something to do, of the frozen list cut into batches.
+    def batches(self, limit: int | None = None) -> Batches:
+        """Cut what is to do into batches.
 
         Parameters
         ----------
         limit : int, optional
-            At most so many pictures to do, rounded up to whole slices.
+            At most so many pictures, rounded up to whole batches.
         """
-        numbers, counts = np.unique(
-            np.flatnonzero(self.to_do) // self.batch_size, return_counts=True
-        )
-        if limit is None:
-            return numbers
-        enough = np.cumsum(counts) - counts < limit
-        return numbers[enough]
+        rows = np.flatnonzero(self.to_do)
+        numbers, places = np.divmod(np.arange(len(rows)) if self.dense else rows, self.batch_size)
+        if limit is not None and limit < len(rows):
+            last = np.searchsorted(numbers, numbers[limit - 1], side="right")
+            rows, numbers, places = rows[:last], numbers[:last], places[:last]
+        return Batches(rows, numbers, places)
 
 
 def plan_run(
     catalog: Catalog,
-    seen: np.ndarray,
+    stats: np.ndarray,
     table: EmbeddingsTable | None,
     realisation: Mapping[str, Any],
+    read_contents: ReadContents,
     *,
     restart: bool = False,
     retry_failed: bool = False,
+    rehash: bool = False,
 ) -> Plan:
     """Decide what to reuse, resume or compute.
+
+    A picture of unchanged size and mtime is unchanged. Where a row would be lost, the pictures that
+    could be its own, of the same size, are read: equal bytes keep their vector under any name.
 
     Parameters
     ----------
     catalog : Catalog
-    seen : ndarray of shape (n_images, 2), int64
+    stats : ndarray of shape (n_images, 2), int64
         Size in bytes and mtime in ns of each picture as it is now; -1 where there is none.
     table : EmbeddingsTable or None
         The file of the same identity, if there is one.
     realisation : mapping
         How this run would compute.
+    read_contents : callable
+        Asked for the hash of pictures, only where that decides.
     restart : bool
         Compute every row again.
     retry_failed : bool
         Try refused pictures again though they have not changed.
+    rehash : bool
+        Read every picture, and trust only its bytes.
     """
     n_images = len(catalog)
-    everything = np.ones(n_images, dtype=bool)
+    everything, none = np.ones(n_images, dtype=bool), np.array([], int)
     if table is None or restart:
-        return Plan(True, None, (realisation,), 0, everything, np.array([], int))
-    old = _rows_of(catalog, table)
-    known = np.flatnonzero(old >= 0)
-    row = old[known]
-    status = table.rows.status[row]
-    sound = table.sound()[row]
-    refused = (status != SOUND) & (status != TO_DO)
-    recorded = np.stack([table.rows.size[row], table.rows.mtime_ns[row]], axis=1)
-    same_path = _same_paths(catalog, table, known, row)
-    unchanged = (recorded == seen[known]).all(axis=1) & same_path
-    gone = sound & (seen[known, 0] < 0) & same_path
+        return Plan(True, None, (realisation,), 0, everything, none)
+    rows = _Rows.of(catalog, stats, table)
+    known, row = rows.known, rows.row
+    refused = (rows.status != SOUND) & (rows.status != TO_DO)
     # a permission may have been given since, which changes neither size nor mtime
-    refused &= status != Reason.PERMISSION
-    kept = (sound & (unchanged | gone)) | (refused & unchanged & (not retry_failed))
-    to_do = everything.copy()
-    to_do[known[kept]] = False
+    refused &= (rows.status != Reason.PERMISSION) & (not retry_failed)
+    kept = (rows.sound & (rows.unchanged | rows.gone)) | (refused & rows.unchanged)
+    source = np.full(n_images, -1)  # the row of the file that each picture takes
+    source[known[kept]] = row[kept]
+    contents = read_contents(_doubted(rows, stats, source, rehash=rehash))
+    found = _found_again(rows, source, contents)
+    source[list(found)] = list(found.values())
+    moved = [new for new, old in found.items() if old >= 0]
+    to_do = source < 0
     realisations, index = _with(table.provenance.realisations, realisation)
-    damaged = int(((status == SOUND) & ~sound).sum())
+    replaced = to_do[known] & rows.sound  # a picture that was embedded and has other bytes now
     same_list = catalog.ids == table.ids and catalog.paths == table.paths
     new_way = len(realisations) > len(table.provenance.realisations) and bool(to_do.any())
-    counts = {
-        "damaged": damaged,
-        "gone": int(gone.sum()),
-        "dropped": len(table) - len(known),
-    }
-    if same_list and not new_way:
-        stale = known[(status != TO_DO) & ~kept]
-        return Plan(False, None, realisations, index, to_do, stale, **counts)
-    carried = CarriedRows(table, row[kept], known[kept])
-    none = np.array([], int)
-    return Plan(True, carried, realisations, index, to_do, none, **counts)
+    decided = Plan(
+        False,
+        None,
+        realisations,
+        index,
+        to_do,
+        none,
+        dense=table.provenance.record.get("batches") == DENSE,
+        damaged=int(((rows.status == SOUND) & ~rows.sound).sum()),
+        gone=int(rows.gone.sum()),
+        dropped=len(table) - len(np.union1d(row, source[moved])),
+        found_again=len(moved),
+    )
+    if same_list and not (new_way or moved or replaced.any()):
+        return replace(decided, to_reset=known[(rows.status != TO_DO) & to_do[known]])
+    new = np.flatnonzero(~to_do)
+    recorded = np.stack([table.rows.size, table.rows.mtime_ns], axis=1)[source[new]]
+    seen = np.where(stats[new, :1] < 0, recorded, stats[new])
+    carried = CarriedRows(table, source[new], new, seen)
+    return replace(decided, lay_out=True, carried=carried, dense=len(carried) > 0)
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """What the file there says of the pictures that it knows by id.
+
+    ``known`` are their numbers in the list, ``row`` those in the file, all else in step with them.
+    """
+
+    table: EmbeddingsTable
+    proven: np.ndarray
+    known: np.ndarray
+    row: np.ndarray
+    status: np.ndarray
+    sound: np.ndarray
+    unchanged: np.ndarray
+    gone: np.ndarray
+
+    @classmethod
+    def of(cls, catalog: Catalog, stats: np.ndarray, table: EmbeddingsTable) -> _Rows:
+        old = _rows_of(catalog, table)
+        known = np.flatnonzero(old >= 0)
+        row = old[known]
+        proven = table.sound()
+        recorded = np.stack([table.rows.size[row], table.rows.mtime_ns[row]], axis=1)
+        same_path = _same_paths(catalog, table, known, row)
+        return cls(
+            table=table,
+            proven=proven,
+            known=known,
+            row=row,
+            status=table.rows.status[row],
+            sound=proven[row],
+            unchanged=(recorded == stats[known]).all(axis=1) & same_path,
+            gone=proven[row] & (stats[known, 0] < 0) & same_path,
+        )
+
+
+def _doubted(rows: _Rows, stats: np.ndarray, source: np.ndarray, *, rehash: bool) -> np.ndarray:
+    """List the pictures whose bytes decide."""
+    there = stats[:, 0] >= 0
+    if rehash:
+        return np.flatnonzero(there)
+    lost = rows.proven.copy()
+    lost[source[source >= 0]] = False
+    could_be = np.isin(stats[:, 0], np.unique(rows.table.rows.size[lost]))
+    return np.flatnonzero(there & (source < 0) & could_be)
+
+
+def _found_again(rows: _Rows, source: np.ndarray, contents: Mapping[int, bytes]) -> dict[int, int]:
+    """Give each picture that was read the row of the same bytes, or -1; no entry: as it stood."""
+    if not contents:
+        return {}
+    stored = rows.table.rows.content_sha256
+    by_content = ContentIndex(stored, np.flatnonzero(rows.proven))
+    own = dict(zip(rows.known.tolist(), rows.row.tolist(), strict=True))
+    found = {}
+    for picture, content in contents.items():
+        at = own.get(picture, -1)
+        if at >= 0 and stored[at].tobytes() == content:
+            if source[picture] < 0 and rows.proven[at]:
+                found[picture] = at  # only its date is another
+        elif (at := by_content.find(content)) >= 0 or source[picture] >= 0:
+            found[picture] = at
+    return found
 
 
 def _rows_of(catalog: Catalog, table: EmbeddingsTable) -> np.ndarray:

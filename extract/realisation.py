@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from extract.allocation import keep_freed_memory
-from extract.backbones import Backbone
-from extract.embeddings_file import EmbeddingsTable
+from extract.backbones import Backbone, choose_device
+from extract.embeddings_file import EmbeddingsTable, read_provenance
+from extract.errors import UsageError
+from extract.plan import DENSE
 
 DEFAULT_BATCH_SIZE = 8
 RECORDED_PACKAGES = ("sosie", "torch", "timm", "pillow", "numpy", "h5py")
@@ -28,7 +32,7 @@ def choose_realisation(
     """
     import torch
 
-    stored: Mapping[str, Any] = table.provenance.realisations[-1] if table else {}
+    stored: Mapping[str, Any] = table.provenance.realisation if table else {}
     return {
         "decoder": "reference",
         "resize": "pillow",
@@ -38,6 +42,23 @@ def choose_realisation(
         "batch_size": batch_size or stored.get("batch_size") or DEFAULT_BATCH_SIZE,
         "threads": threads or stored.get("threads") or torch.get_num_threads(),
     }
+
+
+def device_for(path: Path, wanted: str) -> str:
+    """Take the device named; ``auto`` is the one that the file was computed on, where it is here.
+
+    Raises
+    ------
+    UsageError
+        When the device named is not here.
+    EmbeddingsFileError
+        When there is a file that cannot be read.
+    """
+    if wanted == "auto" and path.exists():
+        stored = str(read_provenance(path).realisation.get("device"))
+        with suppress(UsageError):
+            return choose_device(stored)
+    return choose_device(wanted)
 
 
 def apply_realisation(realisation: Mapping[str, Any]) -> None:
@@ -50,10 +71,29 @@ def apply_realisation(realisation: Mapping[str, Any]) -> None:
     torch.backends.cudnn.allow_tf32 = False
 
 
+def described(realisation: Mapping[str, Any]) -> str:
+    """Spell in a few words how rows are computed."""
+    said = {k: realisation.get(k, "unknown") for k in ("device", "batch_size", "threads", "dtype")}
+    return "on {device}, batches of {batch_size}, {threads} threads, {dtype}".format(**said)
+
+
+def ways_of(table: EmbeddingsTable) -> list[str]:
+    """Count the sound rows that were computed in each way, in words."""
+    ways = table.provenance.realisations
+    return [
+        f"{len(rows):,} {described(ways[i]) if i < len(ways) else 'in a way not recorded'}"
+        for i, rows in table.rows_by_realisation().items()
+    ]
+
+
 def run_record(
-    backbone: Backbone, table: EmbeddingsTable | None, given: Mapping[str, Any]
+    backbone: Backbone,
+    table: EmbeddingsTable | None,
+    given: Mapping[str, Any],
+    *,
+    dense: bool = False,
 ) -> dict[str, Any]:
-    """Describe a run: model as typed, what the caller adds, dates, versions."""
+    """Describe a run: model as typed, what the caller adds, dates, versions, kind of batches."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     created = table.provenance.record.get("created") if table else None
     return {
@@ -62,6 +102,7 @@ def run_record(
         "created": created or now,
         "updated": now,
         "versions": versions_of(RECORDED_PACKAGES),
+        **({"batches": DENSE} if dense else {}),
     }
 
 

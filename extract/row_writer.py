@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 
 from extract.catalog import bytes_of
+from extract.embeddings import row_crc32
 from extract.embeddings_file import (
     HEADER_BYTES,
     ROW_FIELDS,
@@ -21,6 +22,7 @@ from extract.embeddings_file import (
     padded_record,
 )
 from extract.errors import EmbeddingsFileError
+from extract.refusals import SOUND
 
 
 class RowWriter:
@@ -36,12 +38,12 @@ class RowWriter:
     """
 
     def __init__(self, table: EmbeddingsTable) -> None:
-        self._offsets = table.offsets
+        self._ids, self._offsets = table.ids, table.offsets
         self._file = os.open(table.path, os.O_RDWR)
         self._record_at = self._find_record(table.path)
         self._pending: list[tuple[int, np.ndarray]] = []
 
-    def write(self, places: np.ndarray, rows: Rows) -> None:
+    def write(self, places: np.ndarray, rows: Rows, sources: np.ndarray | None = None) -> None:
         """Put rows in their places; they are not finished before :meth:`sync`.
 
         Parameters
@@ -49,7 +51,16 @@ class RowWriter:
         places : ndarray of shape (n,), int
             Row numbers in the file, ascending.
         rows : Rows
+            Check sums are made here.
+        sources : ndarray of shape (n,), int, optional
+            The row of the file whose vector each takes; -1 for one that brings its own.
         """
+        if sources is not None:
+            for i in np.flatnonzero(sources >= 0).tolist():
+                rows.vectors[i] = self._read_vector(int(sources[i]), rows.vectors.shape[1])
+        for i in np.flatnonzero(rows.status == SOUND).tolist():
+            content = rows.content_sha256[i].tobytes()
+            rows.row_crc32[i] = row_crc32(self._ids[places[i]], content, rows.vectors[i].data)
         for begin, end in _runs(places):
             for name in ("vectors", *ROW_FIELDS):
                 if name != "status":
@@ -83,6 +94,10 @@ class RowWriter:
     def close(self) -> None:
         """Give the file back; what was not synced is still to do."""
         os.close(self._file)
+
+    def _read_vector(self, row: int, n_dims: int) -> np.ndarray:
+        at = self._offsets["embeddings"] + row * 4 * n_dims
+        return np.frombuffer(os.pread(self._file, 4 * n_dims, at), "<f4")
 
     def _put(self, name: str, row: int, values: np.ndarray) -> None:
         dataset = "embeddings" if name == "vectors" else name

@@ -6,6 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,30 @@ from extract.row_writer import RowWriter
 
 SYNC_SECONDS = 1.0
 SYNC_BATCHES = 16
+
+
+@dataclass(frozen=True, eq=False)
+class ComputedSlice:
+    """The rows of one slice that were due, computed.
+
+    Parameters
+    ----------
+    numbers : ndarray of shape (n,), int
+        Row numbers, ascending.
+    rows : Rows
+    sources : ndarray of shape (n,), int
+        The finished row whose picture has the same bytes and whose vector is taken; else -1.
+    copied : ndarray of shape (n,), bool
+        Which rows take the vector of another, of this slice or finished before.
+    refusals : list of mapping
+        A line each for the list of refused pictures.
+    """
+
+    numbers: np.ndarray
+    rows: Rows
+    sources: np.ndarray
+    copied: np.ndarray
+    refusals: list[dict[str, Any]]
 
 
 class WritingThread:
@@ -34,8 +59,7 @@ class WritingThread:
 
     def __init__(self, writer: RowWriter, failures: Path, finished: Callable[[int], None]) -> None:
         self._writer, self._failures, self._finished = writer, failures, finished
-        self._queue: queue.Queue[tuple[np.ndarray, Rows, list[dict[str, Any]]] | None]
-        self._queue = queue.Queue(maxsize=4)
+        self._queue: queue.Queue[ComputedSlice | None] = queue.Queue(maxsize=4)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="write", daemon=True)
         self._thread.start()
@@ -50,10 +74,10 @@ class WritingThread:
         if kind is None:
             self._raise()
 
-    def put(self, rows: np.ndarray, computed: Rows, refusals: list[dict[str, Any]]) -> None:
+    def put(self, computed: ComputedSlice) -> None:
         """Hand over one slice; an error of the writer is raised here."""
         self._raise()
-        self._queue.put((rows, computed, refusals))
+        self._queue.put(computed)
 
     def _raise(self) -> None:
         # an error stays: a second fdatasync may succeed on pages that the first one lost
@@ -67,23 +91,24 @@ class WritingThread:
         batches, last = 0, time.monotonic()
         pending: list[dict[str, Any]] = []
         while True:
+            ended, computed = False, None
             try:
-                item = self._queue.get(timeout=SYNC_SECONDS)
+                computed = self._queue.get(timeout=SYNC_SECONDS)
+                ended = computed is None
             except queue.Empty:
-                item = ()  # type: ignore[assignment]
+                pass  # a second without a slice: what is written is made durable
             try:
-                if item and self._error is None:
-                    rows, computed, refusals = item
-                    self._writer.write(rows, computed)
-                    pending += refusals
+                if computed is not None and self._error is None:
+                    self._writer.write(computed.numbers, computed.rows, computed.sources)
+                    pending += computed.refusals
                     batches += 1
                 due = batches >= SYNC_BATCHES or time.monotonic() - last >= SYNC_SECONDS
-                if self._error is None and (due or item is None):
+                if self._error is None and (due or ended):
                     append_refusals(self._failures, pending)
                     pending.clear()
                     self._finished(self._writer.sync())
                     batches, last = 0, time.monotonic()
             except BaseException as error:  # noqa: BLE001 - raised again by the loop's thread
                 self._error = error
-            if item is None:
+            if ended:
                 return

@@ -17,10 +17,10 @@ EXTRACT_ORDER = [
     {"errors", "workspace", "refusals", "monitor", "drawing", "tables", "allocation"},
     {"catalog", "manifest", "imagefolder", "embeddings", "demo"},
     {"strings_dataset", "labels_file", "embeddings_file", "layout", "row_writer", "file_lock"},
-    {"failures", "catalog_roots", "plan", "writing", "export"},
+    {"content_index", "failures", "catalog_roots", "plan", "writing", "export"},
     {"weights", "hub", "preprocessing", "pooling", "decoding", "image_processors"},
     {"timm_models", "transformers_models", "backbones"},
-    {"loading", "realisation", "file_run", "extraction"},
+    {"loading", "realisation", "survey", "file_run", "one_pass", "extraction"},
     {"command_line"},
     {"commands", "__main__"},
 ]

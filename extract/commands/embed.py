@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from extract import command_line as cl
-from extract.errors import NoPictures, NothingEmbedded, UsageError
+from extract.errors import NoPictures, NothingEmbedded, SurveyStopped, UsageError
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -88,6 +88,9 @@ def embed(
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try refused pictures again.")
     ] = False,
+    rehash: Annotated[
+        bool, typer.Option("--rehash", help="Trust the bytes of every picture, not its date.")
+    ] = False,
     on_bad_image: Annotated[
         Literal["skip", "stop"], typer.Option(help="What a broken picture does to the run.")
     ] = "skip",
@@ -125,33 +128,32 @@ def embed(
     for note in listed.notes:
         cl.log.info(note)
 
+    from extract.backbones import choose_device
     from extract.catalog_roots import check_root
     from extract.extraction import Options, Target
+    from extract.realisation import device_for
 
     options = Options(
         batch_size=batch_size,
         limit=limit,
         restart=restart,
         retry_failed=retry_failed,
+        rehash=rehash,
         stop_at_refusal=on_bad_image == "stop",
-        **({"workers": workers} if workers else {}),
+        workers=workers,
     )
     check_root(workspace, listed, output)
-    backbones = _load(models, weights, seed, device, pooling, resize)
-    targets = [
-        Target(
-            backbone,
-            output
-            or workspace.embeddings_file(
-                listed.name, backbone.name, backbone.provenance.short_identity
-            ),
+    choose_device(device)  # one that is not here is said before anything is loaded
+    targets = []
+    for backbone in _load(models, weights, seed, pooling, resize):
+        path = output or workspace.embeddings_file(
+            listed.name, backbone.name, backbone.provenance.short_identity
         )
-        for backbone in backbones
-    ]
+        targets.append(Target(backbone.on(device_for(path, device)), path))
     reports = _embed(workspace, listed, targets, options, quiet)
     results = [
-        _result(workspace, backbone, report, listed, weights)
-        for backbone, report in zip(backbones, reports, strict=True)
+        _result(workspace, target.backbone, report, listed, weights)
+        for target, report in zip(targets, reports, strict=True)
     ]
     _end(reports, results, as_json)
 
@@ -206,20 +208,15 @@ def _check_models(models: list[str], weights: str, output: Path | None) -> None:
         raise UsageError(f"--output {output} must end in .h5")
 
 
-def _load(
-    models: list[str], weights: str, seed: int, device: str, pooling: str, resize: str
-) -> list[Backbone]:
+def _load(models: list[str], weights: str, seed: int, pooling: str, resize: str) -> list[Backbone]:
     """Build every backbone before the first picture is read, so that none is missing at the end."""
-    from extract.backbones import choose_device, load_backbone
+    from extract.backbones import load_backbone
 
-    chosen = choose_device(device)
     backbones = []
     for name in models:
         cl.log.debug(f"loading {name}")
         backbones.append(
-            load_backbone(
-                name, weights=weights, seed=seed, device=chosen, pooling=pooling, resize=resize
-            )
+            load_backbone(name, weights=weights, seed=seed, pooling=pooling, resize=resize)
         )
     return backbones
 
@@ -247,6 +244,8 @@ def _embed(
             reports = extract_together(
                 catalog, targets, options=options, record=record, monitor=bar
             )
+        except SurveyStopped as error:
+            raise stop.stopped(str(error)) from error
         finally:
             bar.close()
     if any(report.stopped for report in reports):
@@ -271,6 +270,7 @@ def _result(
         "n_images": report.n_images,
         "embedded": report.embedded,
         "reused": report.reused,
+        "copied": report.copied,
         "refused": dict(report.refused),
         "to_do": report.to_do,
         "images_per_second": report.images_per_second,

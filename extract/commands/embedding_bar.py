@@ -15,6 +15,7 @@ class EmbeddingBar(Monitor):
     def __init__(self, stop: cl.StopRequest, quiet: bool) -> None:
         self._stop, self._quiet = stop, quiet
         self._bar: Any = None
+        self._what = ""
 
     def start(
         self, *, n_to_do: int, n_done: int, n_rows: int, realisations: Sequence[Mapping[str, Any]]
@@ -22,12 +23,12 @@ class EmbeddingBar(Monitor):
         """Open the bar and say how the run computes."""
         from tqdm import tqdm
 
+        from extract.realisation import described
+
+        self.close()
         several = len(realisations) > 1
         what = f"rows of {len(realisations)} backbones" if several else "pictures"
-        ways = dict.fromkeys(
-            f"on {r['device']}, batches of {r['batch_size']}, {r['threads']} threads, {r['dtype']}"
-            for r in realisations
-        )
+        ways = dict.fromkeys(described(r) for r in realisations)
         cl.log.info(
             f"{n_to_do} {what} to embed {'; '.join(ways)}"
             + (f"; {n_done} of {n_rows} are there already" if n_done else "")
@@ -38,6 +39,24 @@ class EmbeddingBar(Monitor):
             disable=True if self._quiet else None,
             dynamic_ncols=True,
         )
+
+    def surveyed(self, what: str, done: int, total: int) -> None:
+        """Show the look at the pictures where it takes long."""
+        from tqdm import tqdm
+
+        if what != self._what:
+            self.close()
+            self._what = what
+            self._bar = tqdm(
+                desc=what,
+                total=total,
+                unit="picture",
+                disable=True if self._quiet else None,
+                delay=1,
+                leave=False,
+                dynamic_ncols=True,
+            )
+        self._bar.update(done - self._bar.n)
 
     def finished(self, n_rows: int) -> None:
         """Count rows that are durable."""

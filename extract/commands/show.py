@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from extract import command_line as cl
 
+if TYPE_CHECKING:
+    from extract.embeddings_file import EmbeddingsTable
+
 MOST_REFUSALS = 50
+MOST_IDS = 10
 
 
 def show(
@@ -38,9 +42,24 @@ def show(
         "counts": table.counts(),
         "n_images": len(table),
         "n_dims": table.n_dims,
+        "rows_by_realisation": _ways(table),
         "refused": refusals,
     }
     cl.print_result(as_json, result, _text(result, refusals))
+
+
+def _ways(table: EmbeddingsTable) -> list[dict[str, Any]]:
+    """Say how many rows were computed in each way; of all but the most usual way, which."""
+    ways = table.rows_by_realisation()
+    usual = max(ways, key=lambda i: len(ways[i]), default=None)
+    return [
+        {
+            "realisation": i,
+            "n_rows": len(rows),
+            "ids": None if i == usual else [table.ids[row] for row in rows.tolist()],
+        }
+        for i, rows in ways.items()
+    ]
 
 
 def _text(result: dict[str, Any], refusals: list[dict[str, Any]]) -> str:
@@ -58,6 +77,14 @@ def _text(result: dict[str, Any], refusals: list[dict[str, Any]]) -> str:
         lines += [shown(f"  {k}: {_plain(v)}") for k, v in result[part].items()]
     lines.append("realisations:")
     lines += [shown(f"  {i}: {_plain(r)}") for i, r in enumerate(result["realisations"])]
+    for way in result["rows_by_realisation"]:
+        ids = way["ids"] or []
+        named = ", ".join(shown(i) for i in ids[:MOST_IDS]) + (
+            ", ..." if len(ids) > MOST_IDS else ""
+        )
+        lines.append(
+            f"  {way['n_rows']} rows by {way['realisation']}" + (f": {named}" if ids else "")
+        )
     if refusals:
         lines.append("refused pictures:")
         lines += [

@@ -17,6 +17,7 @@ from small_catalogs import fill, some_rows
 from extract.catalog import Catalog, Level, bytes_of, ids_fingerprint
 from extract.embeddings import Provenance
 from extract.embeddings_file import (
+    EmbeddingsTable,
     read_embeddings,
     read_provenance,
     read_table,
@@ -129,13 +130,17 @@ def test_record_is_rewritten_in_place_and_a_torn_one_hurts_nothing(path: Path) -
     assert read_table(path).provenance.record == {"model": "tiny"}
 
 
+def stats(table: EmbeddingsTable) -> np.ndarray:
+    return np.stack([table.rows.size, table.rows.mtime_ns], axis=1)
+
+
 def test_rows_are_carried_into_a_new_file_with_their_ids(path: Path, catalog: Catalog) -> None:
     rows = fill(path, [1, 3])
     old = read_table(path)
     ids = tuple(sorted([*catalog.ids, "a/0.jpg", "z.jpg"], key=bytes_of))
     grown = Catalog("shop", catalog.images_root, ids, ids)
     new = np.array([ids.index(old.ids[1]), ids.index(old.ids[3])])
-    carried = CarriedRows(old, np.array([1, 3]), new)
+    carried = CarriedRows(old, np.array([1, 3]), new, stats(old)[[1, 3]])
     lay_out(path, grown, old.provenance, 6, carried)
     table = read_table(path)
     assert np.flatnonzero(table.sound()).tolist() == new.tolist()
@@ -383,7 +388,7 @@ def test_carried_rows_are_copied_in_runs_whatever_moved(path: Path, catalog: Cat
         Catalog("shop", catalog.images_root, ids, ids),
         old.provenance,
         6,
-        CarriedRows(old, np.arange(4), new),
+        CarriedRows(old, np.arange(4), new, stats(old)),
     )
     assert (read_table(path).rows.vectors[new] == rows.vectors).all()
     assert read_table(path).sound().sum() == 4

@@ -34,36 +34,51 @@ def stored(tmp_path: Path, sound: list[int]) -> EmbeddingsTable:
 def plan(table: EmbeddingsTable | None, ids: tuple[str, ...] = IDS, **options: Any) -> Plan:
     size = options.pop("size", np.full(len(ids), -1))
     how = options.pop("how", HOW)
-    return plan_run(catalog(ids), np.stack([size, np.full(len(ids), -1)], 1), table, how, **options)
+    stats = np.stack([size, np.full(len(ids), -1)], 1)
+    contents = options.pop("contents", {})
+
+    def read(rows: np.ndarray) -> dict[int, bytes]:
+        return {row: contents[row] for row in rows.tolist() if row in contents}
+
+    return plan_run(catalog(ids), stats, table, how, read, **options)
+
+
+def numbers(decided: Plan, limit: int | None = None) -> list[int]:
+    """The batches that are to be computed."""
+    return np.unique(decided.batches(limit).numbers).tolist()
 
 
 def test_no_file_means_lay_out_and_do_all() -> None:
     decided = plan(None)
     assert decided.lay_out
     assert decided.to_do.all()
-    assert decided.slices().tolist() == [0, 1, 2]
+    assert numbers(decided) == [0, 1, 2]
 
 
 def test_complete_file_means_nothing(tmp_path: Path) -> None:
     decided = plan(stored(tmp_path, list(range(7))))
     assert not decided.lay_out
     assert not decided.to_do.any()
-    assert decided.slices().tolist() == []
+    assert numbers(decided) == []
 
 
 def test_resume_does_only_what_is_not_sound(tmp_path: Path) -> None:
     decided = plan(stored(tmp_path, [0, 1, 2, 4]))
     assert not decided.lay_out
     assert np.flatnonzero(decided.to_do).tolist() == [3, 5, 6]
-    assert decided.slices().tolist() == [1, 2]
+    assert numbers(decided) == [1, 2]
     assert decided.to_reset.tolist() == []
 
 
-def test_changed_picture_is_reset_and_done_again(tmp_path: Path) -> None:
+def test_changed_picture_is_done_again_in_a_new_file(tmp_path: Path) -> None:
     size = np.full(7, -1)
     size[2] = 99
     decided = plan(stored(tmp_path, list(range(7))), size=size)
-    assert np.flatnonzero(decided.to_do).tolist() == [2] == decided.to_reset.tolist()
+    assert decided.lay_out
+    assert decided.carried is not None
+    assert decided.carried.old.tolist() == decided.carried.new.tolist() == [0, 1, 3, 4, 5, 6]
+    assert np.flatnonzero(decided.to_do).tolist() == [2]
+    assert decided.found_again == 0
 
 
 def test_grown_and_shrunk_list_carries_rows_by_id(tmp_path: Path) -> None:
@@ -87,7 +102,7 @@ def test_another_way_of_computing_is_added_not_put_over_the_old(tmp_path: Path) 
 
 def test_limit_is_rounded_up_to_whole_slices(tmp_path: Path) -> None:
     decided = plan(stored(tmp_path, [0, 4]))  # to do: 1 2 | 3 5 | 6
-    assert [decided.slices(limit).tolist() for limit in (1, 2, 3, 4, 5, 99)] == [
+    assert [numbers(decided, limit) for limit in (1, 2, 3, 4, 5, 99)] == [
         [0],
         [0],
         [0, 1],
@@ -102,3 +117,57 @@ def test_restart_forgets_all(tmp_path: Path) -> None:
     assert decided.lay_out
     assert decided.carried is None
     assert decided.to_do.all()
+
+
+def content_of(table: EmbeddingsTable, row: int) -> bytes:
+    return table.rows.content_sha256[row].tobytes()
+
+
+def test_only_pictures_of_the_size_of_a_lost_row_are_read(tmp_path: Path) -> None:
+    table = stored(tmp_path, list(range(7)))
+    table.rows.size[:] = 10 * np.arange(7)
+    asked: list[int] = []
+
+    def read(rows: np.ndarray) -> dict[int, bytes]:
+        asked.extend(rows.tolist())
+        return {row: content_of(table, 3) for row in rows.tolist()}
+
+    ids = ("0.jpg", "1.jpg", "2.jpg", "4.jpg", "5.jpg", "6.jpg", "new.jpg", "other.jpg")
+    stats = np.stack([[0, 10, 20, 40, 50, 60, 30, 31], np.full(8, -1)], 1)
+    decided = plan_run(catalog(ids), stats, table, HOW, read)
+    assert asked == [6]  # of as many bytes as 3.jpg had, whose row would be lost
+    assert decided.carried is not None
+    assert decided.carried.old.tolist() == [0, 1, 2, 4, 5, 6, 3]
+    assert decided.carried.stats[:, 0].tolist() == [0, 10, 20, 40, 50, 60, 30]
+    assert np.flatnonzero(decided.to_do).tolist() == [7]
+    assert (decided.found_again, decided.dropped) == (1, 0)
+
+
+def test_a_resumed_run_reads_no_picture_to_decide(tmp_path: Path) -> None:
+    def read(rows: np.ndarray) -> dict[int, bytes]:
+        assert len(rows) == 0
+        return {}
+
+    stats = np.full((7, 2), -1)
+    assert plan_run(catalog(), stats, stored(tmp_path, [0, 4]), HOW, read).to_do.sum() == 5
+
+
+def test_rehash_reads_every_picture_that_is_there(tmp_path: Path) -> None:
+    table = stored(tmp_path, list(range(7)))
+    table.rows.size[:] = 10
+    contents = {row: content_of(table, row) for row in range(7)} | {2: b"x" * 32}
+    size = np.full(7, 10)
+    decided = plan(table, contents=contents, size=size, rehash=True)
+    assert np.flatnonzero(decided.to_do).tolist() == [2]
+    assert decided.lay_out
+    assert not plan(table, contents=contents, size=size).to_do.any()
+
+
+def test_rows_that_are_taken_over_make_batches_dense(tmp_path: Path) -> None:
+    ids = tuple(sorted([*IDS, "00.jpg", "33.jpg", "55.jpg", "66.jpg"]))
+    decided = plan(stored(tmp_path, list(range(7))), ids)
+    assert decided.dense
+    batches = decided.batches()
+    assert [ids[row] for row in batches.rows] == ["00.jpg", "33.jpg", "55.jpg", "66.jpg"]
+    assert batches.numbers.tolist() == [0, 0, 0, 1]
+    assert batches.places.tolist() == [0, 1, 2, 0]

@@ -1,0 +1,74 @@
+"""What is seen of the pictures before any is decoded: size, date, and bytes where those decide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import numpy as np
+
+from extract.catalog import Catalog
+from extract.decoding import picture_stat, read_picture
+from extract.errors import SurveyStopped
+from extract.monitor import Monitor
+from extract.refusals import Refused
+
+ROWS_AT_ONCE = 1024
+"""So many are looked at between two questions whether to stop."""
+
+
+def stat_pictures(catalog: Catalog, monitor: Monitor) -> np.ndarray:
+    """See size in bytes and mtime in ns of every picture; -1 where there is none.
+
+    Returns
+    -------
+    ndarray of shape (n_images, 2), int64
+
+    Raises
+    ------
+    SurveyStopped
+        When the monitor asks for it.
+    """
+    stats = np.empty((len(catalog), 2), np.int64)
+    everything = np.arange(len(catalog))
+    look = partial(picture_stat, catalog.images_root)
+    for rows in _portions(everything, "looking at pictures", monitor):
+        stats[rows] = [look(catalog.paths[row]) for row in rows]
+    return stats
+
+
+def hash_pictures(
+    catalog: Catalog, rows: np.ndarray, monitor: Monitor, *, workers: int
+) -> dict[int, bytes]:
+    """Read some pictures whole; sha256 of the bytes of those that can be read.
+
+    Raises
+    ------
+    SurveyStopped
+        When the monitor asks for it.
+    """
+    found: dict[int, bytes] = {}
+    with ThreadPoolExecutor(workers, thread_name_prefix="hash") as pool:
+        for portion in _portions(rows, "reading pictures", monitor):
+            hashes = pool.map(partial(_hash, catalog), portion)
+            found |= {r: h for r, h in zip(portion, hashes, strict=True) if h is not None}
+    return found
+
+
+def _hash(catalog: Catalog, row: int) -> bytes | None:
+    try:
+        return read_picture(catalog.images_root, catalog.paths[row]).sha256
+    except Refused:
+        return None
+
+
+def _portions(rows: np.ndarray, what: str, monitor: Monitor) -> Iterator[list[int]]:
+    """Hand out rows, telling how far the look has come and asking whether to go on."""
+    for first in range(0, len(rows), ROWS_AT_ONCE):
+        if first and monitor.should_stop():
+            raise SurveyStopped(
+                f"stopped while {what}, before the first was embedded: type the same command again"
+            )
+        yield rows[first : first + ROWS_AT_ONCE].tolist()
+        monitor.surveyed(what, min(first + ROWS_AT_ONCE, len(rows)), len(rows))
