@@ -224,27 +224,41 @@ def _doubted(rows: _Rows, stats: np.ndarray, source: np.ndarray, *, rehash: bool
     there = stats[:, 0] >= 0
     if rehash:
         return np.flatnonzero(there)
-    lost = rows.proven.copy()
-    lost[source[source >= 0]] = False
-    could_be = np.isin(stats[:, 0], np.unique(rows.table.rows.size[lost]))
+    could_be = np.isin(stats[:, 0], np.unique(rows.table.rows.size[_lost(rows, source)]))
     return np.flatnonzero(there & (source < 0) & could_be)
 
 
+def _lost(rows: _Rows, source: np.ndarray) -> np.ndarray:
+    """Say which proven rows no picture takes."""
+    lost = rows.proven.copy()
+    lost[source[source >= 0]] = False
+    return lost
+
+
 def _found_again(rows: _Rows, source: np.ndarray, contents: Mapping[int, bytes]) -> dict[int, int]:
-    """Give each picture that was read the row of the same bytes, or -1; no entry: as it stood."""
+    """Give pictures that were read the row they take, or -1; no entry: as it stood.
+
+    First each its own, whatever its date; then rows that would be lost go to the same bytes under
+    another name.
+    """
     if not contents:
         return {}
     stored = rows.table.rows.content_sha256
-    by_content = ContentIndex(stored, np.flatnonzero(rows.proven))
     own = dict(zip(rows.known.tolist(), rows.row.tolist(), strict=True))
     found = {}
     for picture, content in contents.items():
-        at = own.get(picture, -1)
-        if at >= 0 and stored[at].tobytes() == content:
-            if source[picture] < 0 and rows.proven[at]:
-                found[picture] = at  # only its date is another
-        elif (at := by_content.find(content)) >= 0 or source[picture] >= 0:
-            found[picture] = at
+        row = own.get(picture, -1)
+        same = row >= 0 and stored[row].tobytes() == content
+        if same and source[picture] < 0 and rows.proven[row]:
+            found[picture] = row
+        elif not same and source[picture] >= 0:
+            found[picture] = -1
+    taken = source.copy()
+    taken[list(found)] = list(found.values())
+    lost = ContentIndex(stored, np.flatnonzero(_lost(rows, taken)))
+    for picture, content in contents.items():
+        if taken[picture] < 0 and (row := lost.find(content)) >= 0:
+            found[picture] = row
     return found
 
 

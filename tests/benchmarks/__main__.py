@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tests.benchmarks import devices, seeds
+from tests.benchmarks import checks, devices, seeds
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
@@ -20,5 +20,9 @@ if __name__ == "__main__":
     rows.add_argument("--model", action="append", dest="models")
     rows.add_argument("--pictures", type=int, default=256)
     rows.set_defaults(measure=devices.measure)
+    proof = commands.add_parser("checks", help="what hashes and check sums cost beside a run")
+    proof.add_argument("images", type=Path)
+    proof.add_argument("--model", default="efficientnet_lite0")
+    proof.set_defaults(measure=checks.measure)
     words = vars(parser.parse_args())
     words.pop("measure")(**words)

@@ -1,0 +1,51 @@
+"""How rows are computed: the file's way unless told, and what its device means elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from extract.catalog import Catalog
+from extract.embeddings import Provenance
+from extract.errors import UsageError
+from extract.layout import lay_out
+from extract.realisation import device_for
+
+
+@pytest.fixture
+def path(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """A file whose rows were computed on the device that the test names."""
+    path = tmp_path / "x.h5"
+    lay_out(
+        path,
+        Catalog("shop", tmp_path, ("a",), ("a",)),
+        Provenance({}, ({"device": request.param},)),
+        6,
+    )
+    return path
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+
+
+@pytest.mark.usefixtures("gpu")
+@pytest.mark.parametrize("path", ["cpu"], indirect=True)
+def test_auto_keeps_the_device_of_the_file(path: Path, tmp_path: Path) -> None:
+    assert device_for(tmp_path / "none.h5", "auto") == "cuda"
+    assert device_for(path, "auto") == "cpu"
+    assert device_for(path, "cuda") == "cuda"
+
+
+@pytest.mark.parametrize("path", ["cuda", "no such thing"], indirect=True)
+def test_a_device_that_is_not_here_is_replaced_only_by_auto(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    assert device_for(path, "auto") == "cpu"
+    with pytest.raises(UsageError, match="no cuda"):
+        device_for(path, "cuda")

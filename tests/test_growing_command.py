@@ -1,0 +1,62 @@
+"""A catalogue that grows, as a user sees it: what was computed, what was kept, and how."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_catalogs import Run, draw_noise
+
+EMBED = ("extract", "--images", "shop", "--weights", "random", "--json")
+
+
+@pytest.fixture
+def shop(workspace: Path) -> Path:
+    for i in range(12):
+        draw_noise(workspace / "shop" / f"kind{i % 3}" / f"{i}.png", i)
+    return workspace / "shop"
+
+
+def test_only_new_content_is_computed_and_all_else_is_said(shop: Path, run: Run) -> None:
+    def embed(*words: str) -> dict[str, Any]:
+        done = run(*EMBED, *words)
+        assert done.returncode == 0, done.stderr
+        result: dict[str, Any] = json.loads(done.stdout)
+        return result
+
+    assert embed()["embedded"] == 12
+    (shop / "kind0").rename(shop / "renamed")
+    os.utime(shop / "kind1" / "1.png", ns=(1, 1))
+    shutil.copy(shop / "kind1" / "10.png", shop / "kind1" / "copy.png")
+    (shop / "kind2" / "2.png").unlink()
+    draw_noise(shop / "kind2" / "new.png", 99)
+    grown = embed()
+    assert (grown["n_images"], grown["reused"], grown["embedded"], grown["copied"]) == (
+        13,
+        11,
+        2,
+        1,
+    )
+    assert any("5 pictures were renamed" in note for note in grown["notes"])
+    assert any("1 rows of pictures that are not listed" in note for note in grown["notes"])
+
+    path = shop / "kind1" / "4.png"
+    seen, content = path.stat(), path.read_bytes()
+    path.write_bytes((shop / "kind2" / "5.png").read_bytes().ljust(len(content), b"\0"))
+    same_size = path.stat().st_size == len(content)
+    os.utime(path, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+    assert embed()["embedded"] == (0 if same_size else 1)
+    assert embed("--rehash")["embedded"] == (1 if same_size else 0)
+
+    draw_noise(shop / "kind2" / "other.png", 100)
+    assert any("2 ways" in note for note in embed("--batch-size", "2")["notes"])
+    show = json.loads(run("extract", "show", grown["file"], "--json").stdout)
+    ways = {way["realisation"]: way for way in show["rows_by_realisation"]}
+    assert [ways[0]["n_rows"], ways[1]["n_rows"]] == [13, 1]
+    assert ways[1]["ids"] == ["kind2/other.png"]
+    assert show["realisations"][1]["batch_size"] == 2
+    assert "1 rows by 1: kind2/other.png" in run("extract", "show", grown["file"]).stdout
