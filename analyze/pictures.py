@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from extract.catalog_roots import pictures_root
 from extract.embeddings import EmbeddingSet
-from extract.errors import UsageError
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -38,26 +38,12 @@ class PictureFolder:
     ) -> PictureFolder:
         """Take the folder given, else the file's own if it lies inside the workspace.
 
-        A file from elsewhere must not make us open other people's paths.
-
         Raises
         ------
         UsageError
             When the folder given is not there.
         """
-        if given is not None:
-            if not given.is_dir():
-                raise UsageError(f"no folder {given}: say where the pictures are with --images DIR")
-            return cls(embeddings, given.resolve())
-        recorded = embeddings.provenance.record.get("images_root")
-        if not isinstance(recorded, str):
-            return cls(embeddings, None)
-        try:
-            root = (workspace.root / recorded).resolve()
-            inside = root.is_relative_to(workspace.root) and root.is_dir()
-        except (OSError, ValueError):  # no path at all: NUL, lone surrogates, far too long
-            return cls(embeddings, None)
-        return cls(embeddings, root if inside else None)
+        return cls(embeddings, pictures_root(workspace, embeddings.provenance, given))
 
     def open(self, row: int) -> Image.Image | None:
         """Give a row's picture, upright RGB; None where it cannot be had or has changed since."""

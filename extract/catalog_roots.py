@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from extract.catalog import Catalog
+from extract.embeddings import Provenance
 from extract.embeddings_file import read_provenance
 from extract.errors import EmbeddingsFileError, UsageError
 from extract.workspace import Workspace
@@ -40,3 +41,35 @@ def check_root(workspace: Workspace, catalog: Catalog, output: Path | None = Non
                 f"{what} stands for pictures in {root} already, not in {wanted}: "
                 f"give these another with {way_out}"
             )
+
+
+def pictures_root(
+    workspace: Workspace, provenance: Provenance, given: Path | None = None
+) -> Path | None:
+    """Find a file's pictures: in the folder given, else in its own if the workspace holds that.
+
+    A file from elsewhere must not make us open other people's paths.
+
+    Returns
+    -------
+    Path or None
+        None where no folder may be opened.
+
+    Raises
+    ------
+    UsageError
+        When the folder given is not there.
+    """
+    if given is not None:
+        if not given.is_dir():
+            raise UsageError(f"no folder {given}: say where the pictures are with --images DIR")
+        return given.resolve()
+    recorded = provenance.record.get("images_root")
+    if not isinstance(recorded, str):
+        return None
+    try:
+        root = (workspace.root / recorded).resolve()
+        inside = root.is_relative_to(workspace.root) and root.is_dir()
+    except (OSError, ValueError):  # no path at all: NUL, lone surrogates, far too long
+        return None
+    return root if inside else None
