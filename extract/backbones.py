@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from extract import decoding
 from extract.embeddings import Provenance
-from extract.errors import UsageError, WeightsError
+from extract.errors import UsageError, WeightsDiffer, WeightsError
 from extract.preprocessing import Preprocessing
 from extract.timm_models import TimmModel, find_timm_model
 from extract.transformers_models import TransformersModel
@@ -240,7 +240,9 @@ def load_again(
     Raises
     ------
     WeightsError
-        When its weights are not to be had, or what is to be had gives other vectors.
+        When its weights are not to be had.
+    WeightsDiffer
+        When what is to be had gives other vectors.
     """
     identity, name = provenance.identity, provenance.model
     said = identity.get("weights", {})
@@ -259,7 +261,7 @@ def load_again(
     if backbone.provenance.identity_sha256 != provenance.identity_sha256:
         here = backbone.identity
         other = [part for part in here if here[part] != identity.get(part)]
-        raise WeightsError(
+        raise WeightsDiffer(
             f"the {name} that is to be had here gives other vectors than those of the file: its "
             f"{', '.join(other) or 'identity'} differ; embed the catalogue with it first, "
             "python -m extract"

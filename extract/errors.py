@@ -5,8 +5,10 @@
     ├── CatalogError           the pictures or the manifest cannot be listed
     │   └── NoPictures         the folder holds no picture
     ├── WeightsError           weights are not here, or do not fit the backbone
+    │   └── WeightsDiffer      what is to be had here gives other vectors than a file's
     ├── EmbeddingsFileError    an embeddings file cannot be laid out, read or trusted
     │   └── FileLocked         another run is writing it
+    ├── NotSound               a file was verified, and a check failed
     ├── NothingEmbedded        a run ended without a single sound row
     ├── PictureRefused         --on-bad-image stop met a picture that cannot be read
     ├── SurveyStopped          a run was asked to stop before its first picture
@@ -40,6 +42,10 @@ class WeightsError(SosieError):
     """The weights asked for are not here, or do not fit the backbone."""
 
 
+class WeightsDiffer(WeightsError):
+    """The backbone that is to be had here gives other vectors than those of a file."""
+
+
 class EmbeddingsFileError(SosieError):
     """An embeddings file cannot be laid out, read or trusted."""
 
@@ -54,6 +60,10 @@ def cannot_write(place: object, error: Exception) -> EmbeddingsFileError:
     return EmbeddingsFileError(
         f"cannot write {place}: {reason}; write elsewhere with --output FILE or --root DIR"
     )
+
+
+class NotSound(SosieError):
+    """An embeddings file was verified, and a check failed."""
 
 
 class NothingEmbedded(SosieError):
