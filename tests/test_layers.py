@@ -21,6 +21,7 @@ EXTRACT_ORDER = [
     {"weights", "hub", "preprocessing", "pooling", "decoding", "image_processors"},
     {"timm_models", "transformers_models", "backbones"},
     {"loading", "realisation", "survey", "file_run", "one_pass", "extraction"},
+    {"evidence", "recomputation", "verification"},
     {"command_line"},
     {"commands", "__main__"},
 ]
