@@ -100,6 +100,7 @@ def test_rooms_of_one_package_form_no_cycle(package: str) -> None:
         ["-m", "extract", "--help"],
         ["-m", "analyze", "--help"],
         ["-m", "extract", "show", "--help"],
+        ["-m", "extract", "verify", "--help"],
     ],
 )
 def test_opening_loads_nothing_heavy(words: list[str]) -> None:

@@ -1,0 +1,113 @@
+"""``python -m extract verify``: prove an embeddings file right, or say which rows are not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from extract import command_line as cl
+
+if TYPE_CHECKING:
+    from extract.verification import Check
+
+MOST_ROWS = 20
+MARKS = {True: "ok", False: "FAILED", None: "not checked"}
+
+NEW_FILE = "embed the catalogue into a new file, python -m extract --output FILE"
+RESTART = "compute every row again, python -m extract --restart"
+NEXT = {
+    "golden": "this installation computes other vectors: reinstall torch, torchvision, timm and "
+    "pillow, and verify again",
+    "weights": "give the weights that were embedded with, --weights FILE, or " + NEW_FILE,
+    "ids": NEW_FILE,
+    "counts": RESTART,
+    "finite": RESTART,
+    "not_constant": RESTART,
+    "doubled": RESTART,
+    "recomputed": RESTART,
+    "contents": "compute what has changed by content, python -m extract --rehash",
+    "check_sums": "run python -m extract again, which does damaged rows again",
+}
+"""What to type where a check failed, the furthest-reaching first: it mends the others as well."""
+
+
+def verify(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="An embeddings file.")],
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Where the pictures are; needed where the file's own root lies outside the "
+            "workspace.",
+        ),
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Where the file's weights came from a file."),
+    ] = None,
+    seed: cl.SeedOption = 0,
+    root: cl.RootOption = None,
+    as_json: cl.JsonOption = False,
+    verbose: cl.VerboseOption = 0,
+    quiet: cl.QuietOption = False,
+) -> None:
+    """Prove a file right, or say which rows are not; exits 1 when a check fails.
+
+    Every row is checked, every picture that is there is read, and 16 rows are computed again.
+    Without pictures or weights the checks that need them are not made, and that is said.
+    """
+    cl.set_up(verbose, quiet)
+    from extract.catalog_roots import pictures_root
+    from extract.embeddings_file import read_table
+    from extract.errors import NotSound
+    from extract.evidence import find_backbone, gather
+    from extract.verification import is_sound
+    from extract.verification import verify as verified
+    from extract.workspace import Workspace
+
+    workspace = Workspace.find(root)
+    path = workspace.find_file(file)
+    table = read_table(path)
+    pictures = pictures_root(workspace, table.provenance, images)
+    here = find_backbone(table.provenance, weights)
+    with cl.progress_bar("pictures", quiet=quiet) as progress:
+        evidence = gather(
+            table, here, root=pictures, seed=seed, workers=os.cpu_count() or 1, progress=progress
+        )
+    checks = verified(evidence)
+    sound = is_sound(checks)
+    result = {
+        "file": workspace.relative(path),
+        "sound": sound,
+        "checks": [check.to_json() for check in checks],
+    }
+    failed = [check.name for check in checks if check.passed is False]
+    way_out = next((step for name, step in NEXT.items() if name in failed), None)
+    cl.print_result(as_json, result, as_text(workspace.relative(path), checks, way_out))
+    if not sound:
+        raise NotSound(f"{workspace.relative(path)} is not sound ({', '.join(failed)}): {way_out}")
+
+
+def as_text(file: str, checks: Sequence[Check], way_out: str | None) -> str:
+    """Spell the verdicts for people: a line a check, the wrong rows, and what to type next."""
+    from extract.catalog import shown
+
+    lines = [shown(file)]
+    for check in checks:
+        lines.append(f"{MARKS[check.passed]:<12} {check.name:<13} {shown(check.detail)}")
+        lines += [f"{'':<12} {'':<13} {shown(row_id)}" for row_id in check.rows[:MOST_ROWS]]
+        if len(check.rows) > MOST_ROWS:
+            more = f"and {len(check.rows) - MOST_ROWS} more: --json lists them all"
+            lines.append(f"{'':<12} {'':<13} {more}")
+    counted = {
+        what: sum(check.passed is verdict for check in checks)
+        for what, verdict in (("passed", True), ("failed", False), ("not checked", None))
+    }
+    verdict = "not sound" if counted["failed"] else "sound"
+    said = ", ".join(f"{count} {what}" for what, count in counted.items() if count)
+    lines.append(f"{verdict}: {said}" + (f"; {way_out}" if way_out else ""))
+    return "\n".join(lines)

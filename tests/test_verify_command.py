@@ -1,0 +1,220 @@
+"""``extract verify`` as a user types it: real processes, exit codes, JSON, what to type next."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from functools import partial
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from small_catalogs import Run, draw, make_shop, run_in
+
+from extract.commands.verify import as_text
+from extract.embeddings import canonical_json, row_crc32, sha256_of
+from extract.embeddings_file import read_table
+from extract.verification import Check
+
+NAMES = (
+    "ids counts check_sums finite not_constant contents doubled weights golden recomputed".split()
+)
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A shop of which one catalogue is embedded, with a picture that is refused."""
+    root = tmp_path_factory.mktemp("shop")
+    make_shop(root)
+    (root / "photos" / "Mugs" / "9.jpg").write_bytes(b"")
+    assert run_in(root, "extract", "--images", "photos").returncode == 0
+    return root
+
+
+@pytest.fixture
+def shop(embedded: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(embedded, tmp_path / "shop"))
+
+
+@pytest.fixture
+def file(shop: Path) -> Path:
+    (path,) = (
+        p for p in (shop / "cache/embeddings/photos").glob("*.h5") if ".labels" not in p.name
+    )
+    return path
+
+
+@pytest.fixture
+def run(shop: Path) -> Run:
+    return partial(run_in, shop)
+
+
+def spoil(path: Path, row: int, *, fitted: bool) -> str:
+    """Change a row's vector; give its id."""
+    table = read_table(path)
+    vector = np.array(table.rows.vectors[row]) + 1
+    with h5py.File(path, "r+") as file:
+        file["embeddings"][row] = vector
+        if fitted:
+            content = table.rows.content_sha256[row].tobytes()
+            file["row_crc32"][row] = row_crc32(table.ids[row], content, vector)
+    return table.ids[row]
+
+
+def test_sound_file_is_proven_and_the_keys_are_those_promised(file: Path, run: Run) -> None:
+    name = f"cache/embeddings/photos/{file.name}"
+    done = run("extract", "verify", name)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == name
+    assert [line.split()[:2] for line in lines[1:-1]] == [["ok", check] for check in NAMES]
+    assert "15 sound, 0 to do, 1 refused: 1 empty" in done.stdout
+    assert lines[-1] == "sound: 10 passed"
+    assert "error" not in done.stderr
+    said = json.loads(run("extract", "verify", name, "--json", "--seed", "3").stdout)
+    assert list(said) == ["file", "sound", "checks"]
+    assert (said["file"], said["sound"]) == (name, True)
+    assert [check["name"] for check in said["checks"]] == NAMES
+    for check in said["checks"]:
+        assert list(check) == ["name", "passed", "detail", "rows"]
+        assert (check["passed"], check["rows"]) == (True, [])
+        assert check["detail"]
+        assert "\n" not in check["detail"]
+
+
+@pytest.mark.parametrize("fitted", [False, True])
+def test_wrong_row_is_named_and_what_to_type_next_mends_it(
+    file: Path, run: Run, fitted: bool
+) -> None:
+    wrong = spoil(file, 4, fitted=fitted)
+    check, more = ("recomputed", ["--restart"]) if fitted else ("check_sums", [])
+    done = run("extract", "verify", str(file), "--json")
+    said = json.loads(done.stdout)
+    assert (done.returncode, said["sound"]) == (1, False)
+    failed = {each["name"]: each["rows"] for each in said["checks"] if each["passed"] is False}
+    assert failed == {check: [wrong]}
+    (error,) = (line for line in done.stderr.splitlines() if line.startswith("error: "))
+    assert f"is not sound ({check}): " in error
+    assert all(word in error for word in ["python -m extract", *more])
+    done = run("extract", "verify", str(file))
+    assert done.returncode == 1
+    lines = done.stdout.splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith("FAILED"))
+    assert lines[at].split()[1] == check
+    assert lines[at + 1].strip() == wrong
+    assert lines[-1].startswith("not sound: 9 passed, 1 failed; ")
+    assert run("extract", "--images", "photos", *more).returncode == 0
+    assert run("extract", "verify", str(file)).returncode == 0
+
+
+def test_changed_picture_is_named(file: Path, shop: Path, run: Run) -> None:
+    draw(shop / "photos" / "Mugs" / "3.jpg", "Vases", 77)
+    done = run("extract", "verify", str(file), "--json")
+    said = json.loads(done.stdout)
+    failed = {each["name"]: each["rows"] for each in said["checks"] if each["passed"] is False}
+    assert (done.returncode, failed) == (1, {"contents": ["Mugs/3.jpg"]})
+    assert "--rehash" in done.stderr
+
+
+def test_without_pictures_those_checks_are_null_and_with_images_they_are_made(
+    file: Path, shop: Path, run: Run
+) -> None:
+    (shop / "photos").rename(shop.parent / "moved")
+    done = run("extract", "verify", str(file), "--json")
+    said = {each["name"]: each for each in json.loads(done.stdout)["checks"]}
+    assert done.returncode == 0
+    unchecked = {name for name, each in said.items() if each["passed"] is None}
+    assert unchecked == {"contents", "recomputed"}
+    assert "--images DIR" in said["contents"]["detail"]
+    text = run("extract", "verify", str(file)).stdout
+    assert "not checked  contents" in text
+    assert text.splitlines()[-1] == "sound: 8 passed, 2 not checked"
+    done = run("extract", "verify", str(file), "--images", str(shop.parent / "moved"), "--json")
+    assert {each["passed"] for each in json.loads(done.stdout)["checks"]} == {True}
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_folder_outside_the_workspace_is_opened_only_when_it_is_given(
+    file: Path, shop: Path, run: Run, given: bool
+) -> None:
+    elsewhere = shop.parent / "elsewhere"
+    (shop / "photos").rename(elsewhere)
+    draw(elsewhere / "Mugs" / "3.jpg", "Vases", 77)
+    with h5py.File(file, "r+") as opened:
+        record = {**json.loads(opened.attrs["record"]), "images_root": str(elsewhere)}
+        opened.attrs["record"] = canonical_json(record)
+    words = ["--images", str(elsewhere)] if given else []
+    done = run("extract", "verify", str(file), "--json", *words)
+    contents = next(c for c in json.loads(done.stdout)["checks"] if c["name"] == "contents")
+    assert (done.returncode, contents["passed"]) == ((1, False) if given else (0, None))
+    assert contents["rows"] == (["Mugs/3.jpg"] if given else [])
+
+
+def test_random_weights_are_drawn_again(run: Run) -> None:
+    words = ["--images", "photos", "--weights", "random", "--seed", "4", "--catalog", "drawn"]
+    made = json.loads(run("extract", *words, "--json").stdout)["file"]
+    said = json.loads(run("extract", "verify", made, "--json").stdout)
+    passed = {check["name"]: check["passed"] for check in said["checks"]}
+    assert passed == {**dict.fromkeys(NAMES, True), "golden": None}
+
+
+def test_weights_file_that_only_the_file_names_is_not_opened(
+    file: Path, shop: Path, run: Run
+) -> None:
+    (shop / "w.pth").write_bytes(b"never read")
+    with h5py.File(file, "r+") as opened:
+        identity = json.loads(opened.attrs["identity"])
+        identity["weights"]["source"] = str(shop / "w.pth")
+        opened.attrs["identity"] = canonical_json(identity)
+        opened.attrs["identity_sha256"] = sha256_of(identity)
+    done = run("extract", "verify", str(file), "--json")
+    said = {each["name"]: each for each in json.loads(done.stdout)["checks"]}
+    assert done.returncode == 0
+    unchecked = {name for name, each in said.items() if each["passed"] is None}
+    assert unchecked == {"weights", "golden", "recomputed"}
+    assert "give it with --weights FILE" in said["weights"]["detail"]
+    done = run("extract", "verify", str(file), "--weights", "w.pth", "--json")
+    said = {each["name"]: each for each in json.loads(done.stdout)["checks"]}
+    assert (done.returncode, said["weights"]["passed"]) == (1, False)
+    assert "w.pth cannot be read as weights" in said["weights"]["detail"]
+
+
+def test_many_rows_are_cut_in_text_and_every_id_is_one_line() -> None:
+    ids = tuple(f"a\n{i:02}.jpg" for i in range(25))
+    text = as_text("x\n.h5", [Check("finite", False, "25 rows", ids)], "type this")
+    lines = text.splitlines()
+    assert [line.strip() for line in lines[2:-2]] == [f"a\\n{i:02}.jpg" for i in range(20)]
+    assert lines[-2].strip() == "and 5 more: --json lists them all"
+    assert lines[-1] == "not sound: 1 failed; type this"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["none.h5"], 1, "no embeddings file"),
+        (["products.csv"], 1, "not a readable embeddings file"),
+        (["FILE", "--images", "nowhere"], 2, "no folder nowhere"),
+        (["FILE", "--weights", "none.pth"], 2, "no weights file none.pth"),
+        (["FILE", "--weights", "products.csv"], 2, "leave --weights products.csv out"),
+        ([], 2, "FILE"),
+    ],
+)
+def test_what_cannot_be_verified_is_one_line(
+    file: Path, run: Run, words: list[str], code: int, said: str
+) -> None:
+    done = run("extract", "verify", *(str(file) if word == "FILE" else word for word in words))
+    assert (done.returncode, done.stdout) == (code, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert said in line
+
+
+def test_file_whose_parts_disagree_is_refused_in_one_line(file: Path, run: Run) -> None:
+    with h5py.File(file, "r+") as opened:
+        status = opened["status"][:-1]
+        del opened["status"]
+        opened["status"] = status
+    done = run("extract", "verify", str(file), "--json")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "status holds 15 rows for 16 ids" in done.stderr
