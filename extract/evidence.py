@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,12 +13,11 @@ import numpy as np
 
 from extract.backbones import Backbone, load_again
 from extract.decoding import read_picture
-from extract.embeddings import Provenance, row_crc32
+from extract.embeddings import Provenance
 from extract.embeddings_file import EmbeddingsTable
 from extract.errors import UsageError, WeightsDiffer, WeightsError
 from extract.refusals import SOUND, Reason, Refused
 
-BLOCK_BYTES = 16 << 20
 PICTURES_AT_ONCE = 256
 DIGEST_BYTES = 16
 OTHER_NOW = frozenset({Reason.EMPTY, Reason.TOO_LARGE, Reason.NOT_REGULAR})
@@ -33,7 +32,7 @@ def _silent(_done: int, _total: int) -> None:
 
 @dataclass(frozen=True, eq=False)
 class VectorScan:
-    """What one pass over the vectors tells of each row; rows that are not marked sound are False.
+    """What the vectors tell of each row; rows that are not marked sound are False.
 
     Parameters
     ----------
@@ -58,38 +57,21 @@ class VectorScan:
         return sorted((g for g in groups if len(g) > 1), key=lambda group: int(group[0]))
 
 
-def scan_vectors(table: EmbeddingsTable, *, block_bytes: int = BLOCK_BYTES) -> VectorScan:
-    """Read the vectors once, block by block, so that a file larger than memory can be judged."""
-    n_images, n_dims = table.rows.vectors.shape
-    proven, finite, constant = (np.zeros(n_images, bool) for _ in range(3))
-    digests = np.zeros((n_images, DIGEST_BYTES), np.uint8)
+def scan_vectors(table: EmbeddingsTable) -> VectorScan:
+    """Read the vectors block by block, so that a file larger than memory can be judged."""
+    finite, constant = (np.zeros(len(table), bool) for _ in range(2))
+    digests = np.zeros((len(table), DIGEST_BYTES), np.uint8)
     marked = table.rows.status == SOUND
-    for first, block in _blocks(table, marked, max(1, block_bytes // (4 * n_dims))):
+    for first, block in table.blocks():
         here = slice(first, first + len(block))
         finite[here] = np.isfinite(block).all(axis=1) & marked[here]
         # a vector of one number is no constant unless it is zero
-        base = block[:, :1] if n_dims > 1 else np.zeros(1, block.dtype)
+        base = block[:, :1] if table.n_dims > 1 else np.zeros(1, block.dtype)
         constant[here] = (block == base).all(axis=1) & marked[here]
-        for i in (np.flatnonzero(marked[here]) + first).tolist():
-            vector, content = block[i - first], table.rows.content_sha256[i].tobytes()
-            proven[i] = row_crc32(table.ids[i], content, vector) == table.rows.row_crc32[i]
-            digest = hashlib.blake2b(vector.data, digest_size=DIGEST_BYTES).digest()
-            digests[i] = np.frombuffer(digest, np.uint8)
-    return VectorScan(proven, finite, constant, digests.view(np.uint64))
-
-
-def _blocks(
-    table: EmbeddingsTable, wanted: np.ndarray, n_rows: int
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield blocks of rows that hold a wanted one, read and not mapped: pages do not pile up."""
-    n_images, n_dims = table.rows.vectors.shape
-    with table.path.open("rb") as file:
-        for first in range(0, n_images, n_rows):
-            if not wanted[first : first + n_rows].any():
-                continue
-            file.seek(table.offsets["embeddings"] + first * n_dims * 4)
-            values = np.fromfile(file, "<f4", min(n_rows, n_images - first) * n_dims)
-            yield first, values.reshape(-1, n_dims)
+        for i in np.flatnonzero(marked[here]).tolist():
+            digest = hashlib.blake2b(block[i].data, digest_size=DIGEST_BYTES).digest()
+            digests[first + i] = np.frombuffer(digest, np.uint8)
+    return VectorScan(table.sound(), finite, constant, digests.view(np.uint64))
 
 
 @dataclass(frozen=True, eq=False)
