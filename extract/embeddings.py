@@ -68,11 +68,6 @@ class Provenance:
         return self.identity_sha256[:8]
 
     @property
-    def realisation(self) -> Mapping[str, Any]:
-        """How rows were computed last; empty where that is not recorded."""
-        return self.realisations[-1] if self.realisations else {}
-
-    @property
     def model(self) -> str:
         """The model's name as it was typed."""
         return str(self.record.get("model") or self.identity.get("backbone", "unknown"))

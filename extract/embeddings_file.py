@@ -171,6 +171,12 @@ class EmbeddingsTable:
         of_row = self.now("realisation")[finished]
         return {int(i): finished[of_row == i] for i in np.unique(of_row)}
 
+    def usual_realisation(self) -> Mapping[str, Any]:
+        """Say how most of the finished rows were computed; the last way where none is."""
+        ways, rows = self.provenance.realisations, self.rows_by_realisation()
+        usual = max(rows, key=lambda i: len(rows[i]), default=len(ways) - 1)
+        return ways[usual] if 0 <= usual < len(ways) else {}
+
     def counts(self, proven: np.ndarray | None = None) -> dict[str, Any]:
         """Count rows: ``sound``, ``to_do``, ``refused`` by reason, ``damaged`` if there are any.
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from extract.allocation import keep_freed_memory
 from extract.backbones import Backbone, choose_device
-from extract.embeddings_file import EmbeddingsTable, read_provenance
+from extract.embeddings_file import EmbeddingsTable, read_table
 from extract.errors import UsageError
 from extract.plan import DENSE
 
@@ -26,13 +26,13 @@ def choose_realisation(
     batch_size: int | None = None,
     threads: int | None = None,
 ) -> dict[str, Any]:
-    """Say how this run computes; batch size and threads are the file's unless told.
+    """Say how this run computes; batch size and threads are those of most rows unless told.
 
     Equal slices on equal threads give equal bits, so a resumed file equals an uninterrupted one.
     """
     import torch
 
-    stored: Mapping[str, Any] = table.provenance.realisation if table else {}
+    stored: Mapping[str, Any] = table.usual_realisation() if table else {}
     return {
         "decoder": "reference",
         "resize": "pillow",
@@ -45,7 +45,7 @@ def choose_realisation(
 
 
 def device_for(path: Path, wanted: str) -> str:
-    """Take the device named; ``auto`` is the one that the file was computed on, where it is here.
+    """Take the device named; ``auto`` is that of most of the file's rows, where it is here.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def device_for(path: Path, wanted: str) -> str:
         When there is a file that cannot be read.
     """
     if wanted == "auto" and path.exists():
-        stored = str(read_provenance(path).realisation.get("device"))
+        stored = str(read_table(path).usual_realisation().get("device"))
         with suppress(UsageError):
             return choose_device(stored)
     return choose_device(wanted)

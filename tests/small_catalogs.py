@@ -61,10 +61,11 @@ def some_rows(ids: tuple[str, ...], seed: int = 0) -> Rows:
     return rows
 
 
-def fill(path: Path, places: list[int], seed: int = 0) -> Rows:
-    """Write sound rows into some places of a laid-out file."""
+def fill(path: Path, places: list[int], seed: int = 0, way: int = 0) -> Rows:
+    """Write sound rows, computed in one of the file's ways, into some places of it."""
     table = read_table(path)
     rows = some_rows(tuple(table.ids[i] for i in places), seed)
+    rows.realisation[:] = way
     writer = RowWriter(table)
     writer.write(np.array(places), rows)
     assert writer.sync() == len(places)

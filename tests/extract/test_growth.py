@@ -220,6 +220,7 @@ def test_grown_stopped_and_resumed_equals_grown_at_once(
     assert stopped.stopped
     _, counting = grow()
     assert counting.pictures == stopped.to_do
+    assert counting.batches == -(-stopped.to_do // 4)
     assert_equal_rows(read_table(tmp_path / "whole.h5"), read_table(tmp_path / "x.h5"))
 
 
@@ -310,6 +311,31 @@ def test_a_refused_picture_that_is_mended_by_a_copy_takes_its_vector(
     report, counting = grow()
     assert (report.embedded, report.copied, counting.pictures) == (1, 1, 0)
     assert_right(read_table(tmp_path / "x.h5"), pictures, backbone)
+
+
+def test_a_damaged_row_whose_picture_was_touched_is_computed_again(
+    grow: Grow, pictures: Path, backbone: Backbone, tmp_path: Path
+) -> None:
+    table = read_table(tmp_path / "x.h5")
+    with table.path.open("r+b") as file:
+        file.seek(table.offsets["embeddings"] + 5 * 4 * table.n_dims)
+        file.write(b"\1\2\3\4")
+    for path in pictures.rglob("*.png"):
+        os.utime(path, ns=(1, 1))
+    report, counting = grow()
+    assert (report.embedded, report.reused, counting.pictures) == (1, 20, 1)
+    assert_right(read_table(tmp_path / "x.h5"), pictures, backbone)
+
+
+def test_an_id_that_moves_to_a_picture_that_is_not_there_loses_its_vector(
+    pictures: Path, backbone: Backbone, tmp_path: Path
+) -> None:
+    """A picture that is gone keeps its row; another one's row it never had."""
+    root = pictures.resolve()
+    for path, refused in (("cups/0.png", {}), ("cups/none.png", {"missing": 1})):
+        catalog = Catalog("shop", root, ("sku",), (path,))
+        report = extract_embeddings(catalog, backbone, tmp_path / "x.h5", options=FOUR)
+        assert dict(report.refused) == refused
 
 
 def test_copies_of_a_picture_that_gives_no_finite_numbers_are_refused_too(

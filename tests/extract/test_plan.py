@@ -13,6 +13,7 @@ from extract.embeddings import Provenance
 from extract.embeddings_file import EmbeddingsTable, read_table
 from extract.layout import lay_out
 from extract.plan import Plan, plan_run
+from extract.refusals import Reason
 
 IDS = tuple(f"{i}.jpg" for i in range(7))
 HOW = {"batch_size": 3, "threads": 1}
@@ -171,3 +172,12 @@ def test_rows_that_are_taken_over_make_batches_dense(tmp_path: Path) -> None:
     assert [ids[row] for row in batches.rows] == ["00.jpg", "33.jpg", "55.jpg", "66.jpg"]
     assert batches.numbers.tolist() == [0, 0, 0, 1]
     assert batches.places.tolist() == [0, 1, 2, 0]
+
+
+def test_a_picture_refused_for_want_of_permission_is_tried_again(tmp_path: Path) -> None:
+    """Permission may have been given since, which changes neither size nor date."""
+    table = stored(tmp_path, list(range(7)))
+    table.rows.status[[2, 4]] = Reason.PERMISSION, Reason.CORRUPT
+    decided = plan(table)
+    assert np.flatnonzero(decided.to_do).tolist() == [2] == decided.to_reset.tolist()
+    assert np.flatnonzero(plan(table, retry_failed=True).to_do).tolist() == [2, 4]
