@@ -7,7 +7,6 @@ picture's. While it is filled no HDF5 handle is open for writing: rows go to the
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from extract.catalog import ids_fingerprint
+from extract.catalog import ids_fingerprint, shown
 from extract.embeddings import (
     BLOCK_NUMBERS,
     EmbeddingSet,
@@ -29,8 +28,23 @@ from extract.embeddings import (
 )
 from extract.errors import EmbeddingsFileError
 from extract.labels_file import labels_path, read_labels
+from extract.provenance_check import (
+    refuse_odd_ids,
+    refuse_unknown_realisations,
+    refuse_unusable,
+)
 from extract.refusals import SOUND, TO_DO, reason_code
-from extract.strings_dataset import plain_dataset, read_strings
+from extract.rehearsal import why_unsafe
+from extract.strict_json import read_json
+from extract.strings_dataset import (
+    open_strings,
+    plain_dataset,
+    plain_group,
+    read_strings,
+    refuse_overlaps,
+    text_attribute,
+    whole_attribute,
+)
 
 FORMAT = "sosie-embeddings"
 FORMAT_VERSION = 1
@@ -238,59 +252,87 @@ def _opened(path: Path) -> Iterator[h5py.File]:
         raise EmbeddingsFileError(
             f"no embeddings file: {path} {what}; make one with python -m extract"
         )
+    crashed = why_unsafe(lambda: _look_over(path))
+    if crashed:
+        raise _unreadable(path, crashed)
     try:
         with h5py.File(path, "r", locking=False) as file:
             yield file
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+    except EmbeddingsFileError:
+        raise
+    except Exception as error:
         detail = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise EmbeddingsFileError(
-            f"{path} is not a readable embeddings file ({detail}): name another, or, if it is one "
-            "of python -m extract's that was damaged, move it away and run that again"
-        ) from error
+        raise _unreadable(path, shown(detail[:200])) from error
+
+
+def _unreadable(path: Path, why: str) -> EmbeddingsFileError:
+    return EmbeddingsFileError(
+        f"{shown(str(path))} is not a readable embeddings file ({why}): name another, or, if it "
+        "is one of python -m extract's that was damaged, move it away and run that again"
+    )
+
+
+def _look_over(path: Path) -> None:
+    """Make the calls of HDF5 that reading a file makes; its rows are not read."""
+    with h5py.File(path, "r", locking=False) as file:
+        _read_provenance(file)
+        _datasets(file)
 
 
 def _read_provenance(file: h5py.File) -> Provenance:
     if attribute(file, "format") != FORMAT:
         raise ValueError(f"its format attribute is not {FORMAT!r}")
-    version = int(file.attrs["format_version"])
-    if version > FORMAT_VERSION:
-        raise ValueError(f"format {version} is later than {FORMAT_VERSION}: upgrade sosie")
+    version = whole_attribute(file, "format_version")
+    if not 1 <= version <= FORMAT_VERSION:
+        raise ValueError(f"its format is {version}, later than {FORMAT_VERSION}: upgrade sosie")
     provenance = Provenance(
-        identity=json.loads(attribute(file, "identity")),
-        realisations=tuple(json.loads(attribute(file, "realisations"))),
+        identity=read_json(attribute(file, "identity")),
+        realisations=tuple(read_json(attribute(file, "realisations"))),
         record=_read_record(attribute(file, "record")),
     )
     if provenance.identity_sha256 != attribute(file, "identity_sha256"):
         raise ValueError("its identity does not fit its hash")
+    refuse_unusable(provenance)
     return provenance
+
+
+def _datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
+    """Open every dataset of the format, each only as plain bytes of its own; none is read."""
+    found = {"embeddings": plain_dataset(file, "embeddings", "<f4", 2)}
+    for name, (dtype, shape) in ROW_FIELDS.items():
+        found[name] = plain_dataset(file, name, dtype, 1 + len(shape))
+    for name in ("ids", "paths"):
+        if name == "ids" or plain_group(file, name) is not None:
+            found[f"{name}/bytes"], found[f"{name}/offsets"] = open_strings(file, name)
+    refuse_overlaps(file, found)
+    return found
 
 
 def _read_open_table(path: Path, file: h5py.File) -> EmbeddingsTable:
     provenance = _read_provenance(file)
-    ids = read_strings(file, "ids")
+    found = _datasets(file)
+    n_rows, n_dims = found["embeddings"].shape
+    if not n_rows or not n_dims:
+        raise ValueError(f"its embeddings are {n_rows} rows of {n_dims} numbers")
+    for name, (_, shape) in ROW_FIELDS.items():
+        if found[name].shape != (n_rows, *shape):
+            raise ValueError(f"{name} has shape {found[name].shape} for {n_rows} rows")
+    ids = read_strings(file, "ids", n_rows)
+    refuse_odd_ids(ids)
     if ids_fingerprint(ids) != attribute(file, "catalog_fingerprint"):
         raise ValueError("its ids do not fit their fingerprint")
-    paths = read_strings(file, "paths", len(ids)) if "paths" in file else ids
-    vectors = plain_dataset(file, "embeddings", "<f4", 2)
-    fields = {
-        name: plain_dataset(file, name, dtype, 1 + len(shape))
-        for name, (dtype, shape) in ROW_FIELDS.items()
-    }
-    for name, dataset in {"embeddings": vectors, **fields}.items():
-        if len(dataset) != len(ids):
-            raise ValueError(f"{name} holds {len(dataset)} rows for {len(ids)} ids")
-        if name in ROW_FIELDS and dataset.shape[1:] != ROW_FIELDS[name][1]:
-            raise ValueError(f"{name} has entries of shape {dataset.shape[1:]}")
-    offsets = {name: dataset.id.get_offset() for name, dataset in fields.items()}
-    offsets["embeddings"] = vectors.id.get_offset()
+    paths = read_strings(file, "paths", n_rows) if "paths/bytes" in found else ids
+    fields = {name: found[name][()] for name in ROW_FIELDS}
+    refuse_unknown_realisations(provenance, fields["status"], fields["realisation"])
+    offsets = {name: found[name].id.get_offset() for name in ("embeddings", *ROW_FIELDS)}
     return EmbeddingsTable(
         path=path,
         provenance=provenance,
         ids=ids,
         paths=paths,
         rows=Rows(
-            vectors=np.memmap(path, "<f4", "r", offsets["embeddings"], vectors.shape),
-            **{name: dataset[()] for name, dataset in fields.items()},
+            vectors=np.memmap(path, "<f4", "r", offsets["embeddings"], (n_rows, n_dims)),
+            **fields,
         ),
         offsets=offsets,
     )
@@ -298,14 +340,13 @@ def _read_open_table(path: Path, file: h5py.File) -> EmbeddingsTable:
 
 def attribute(file: h5py.File, name: str) -> str:
     """Read a text attribute, of variable or fixed length."""
-    value = file.attrs[name]
-    return value.decode() if isinstance(value, bytes) else str(value)
+    return text_attribute(file, name)
 
 
 def _read_record(text: str) -> dict[str, Any]:
     """Read the record; a torn one is no reason to refuse a file, since nothing depends on it."""
     try:
-        record = json.loads(text, parse_constant=str)  # NaN is no JSON
+        record = read_json(text)
     except ValueError:
         return {}
     return record if isinstance(record, dict) else {}

@@ -12,6 +12,7 @@ import numpy as np
 
 from extract.embeddings_file import EmbeddingsTable
 from extract.refusals import SOUND, TO_DO, reason_code
+from extract.strict_json import read_json
 
 
 def failures_path(embeddings: Path) -> Path:
@@ -36,10 +37,10 @@ def read_refusals(table: EmbeddingsTable) -> list[dict[str, Any]]:
     """
     said: dict[str, dict[str, Any]] = {}
     path = failures_path(table.path)
-    if path.exists():
+    if path.is_file():
         for line in path.read_text(encoding="ascii", errors="replace").splitlines():
             try:
-                refusal = json.loads(line)
+                refusal = read_json(line)
                 said[refusal["id"]] = refusal
             except (ValueError, KeyError, TypeError):
                 continue  # a line torn by a kill; its status was never written
@@ -49,6 +50,7 @@ def read_refusals(table: EmbeddingsTable) -> list[dict[str, Any]]:
         row_id, status = table.ids[row], int(table.rows.status[row])
         code = reason_code(status)
         known = said.get(row_id, {})
-        message = known.get("message", "") if known.get("code") == code else ""
+        message = known.get("message") if known.get("code") == code else None
+        message = message if isinstance(message, str) else ""
         listed.append({"id": row_id, "code": code, "status": status, "message": message})
     return listed

@@ -7,15 +7,25 @@ from __future__ import annotations
 
 import contextlib
 import os
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from extract.catalog import Catalog, Level
+from extract.catalog import Catalog, Level, shown
 from extract.errors import EmbeddingsFileError, cannot_write
-from extract.strings_dataset import plain_dataset, plain_group, read_strings, write_strings
+from extract.rehearsal import why_unsafe
+from extract.strings_dataset import (
+    open_strings,
+    plain_dataset,
+    plain_group,
+    strings_of,
+    text_attribute,
+    whole_attribute,
+    write_strings,
+)
 
 FORMAT = "sosie-labels"
 FORMAT_VERSION = 1
@@ -46,6 +56,7 @@ def write_labels(path: Path, catalog: Catalog) -> None:
                 group = file.create_group(f"columns/{i}")
                 group.attrs["name"] = name
                 write_strings(group, values)
+            file.attrs["content_crc32"] = _crc32(_parts(file))
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         temporary.replace(path)
@@ -94,39 +105,103 @@ def read_labels(
     """
     if not path.exists():
         return (), {}
+    if not path.is_file():  # a pipe would be waited for
+        raise _unreadable(path, "is not a file")
+    crashed = why_unsafe(lambda: _look_over(path))
+    if crashed:
+        raise _unreadable(path, crashed)
     try:
         with h5py.File(path, "r", locking=False) as file:
-            if file.attrs.get("format") != FORMAT or file.attrs["format_version"] > FORMAT_VERSION:
-                raise ValueError("another format")
-            if file.attrs.get("catalog_fingerprint") != catalog_fingerprint:
-                raise EmbeddingsFileError(
-                    f"{path} belongs to another list of pictures; "
-                    "run the extract command again to write it anew"
-                )
-            levels = tuple(
-                _read_level(file, f"levels/{i}", n_images)
-                for i in range(len(plain_group(file, "levels") or ()))
-            )
-            columns = {
-                _name(file, f"columns/{i}"): read_strings(file, f"columns/{i}", n_images)
-                for i in range(len(plain_group(file, "columns") or ()))
-            }
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+            return _read_open(file, catalog_fingerprint, n_images)
+    except EmbeddingsFileError:
+        raise
+    except Exception as error:
+        raise _unreadable(path, type(error).__name__) from error
+
+
+def _unreadable(path: Path, why: str) -> EmbeddingsFileError:
+    return EmbeddingsFileError(
+        f"{shown(str(path))} cannot be read ({why}); delete it and run extract again"
+    )
+
+
+def _look_over(path: Path) -> None:
+    """Make the calls of HDF5 that reading a file makes; its rows are not read."""
+    with h5py.File(path, "r", locking=False) as file:
+        text_attribute(file, "format")
+        whole_attribute(file, "format_version")
+        text_attribute(file, "catalog_fingerprint")
+        _stored_crc32(file)
+        _parts(file)
+
+
+def _read_open(
+    file: h5py.File, catalog_fingerprint: str, n_images: int
+) -> tuple[tuple[Level, ...], dict[str, tuple[str, ...]]]:
+    if text_attribute(file, "format") != FORMAT or not (
+        1 <= whole_attribute(file, "format_version") <= FORMAT_VERSION
+    ):
+        raise ValueError("another format")
+    if text_attribute(file, "catalog_fingerprint") != catalog_fingerprint:
         raise EmbeddingsFileError(
-            f"{path} cannot be read ({type(error).__name__}); delete it and run extract again"
-        ) from error
-    return levels, columns
+            f"{shown(file.filename)} belongs to another list of pictures; "
+            "run the extract command again to write it anew"
+        )
+    parts = _parts(file)
+    if _stored_crc32(file) not in (None, _crc32(parts)):
+        raise _unreadable(Path(file.filename), "its check sum does not fit")
+    levels, columns = [], {}
+    for place, (name, datasets) in parts.items():
+        if place.startswith("levels/"):
+            levels.append(_read_level(name, datasets, n_images))
+        else:
+            pooled, bounds = datasets
+            columns[name] = strings_of(pooled, bounds, n_images)
+    if len(levels) + len(columns) < len(parts):
+        raise ValueError("two columns of one name")
+    return tuple(levels), columns
 
 
-def _read_level(file: h5py.File, name: str, n_images: int) -> Level:
-    codes = plain_dataset(file, f"{name}/codes", np.int32, 1)[()]
+Parts = dict[str, tuple[str, tuple[h5py.Dataset, ...]]]
+
+
+def _parts(file: h5py.File) -> Parts:
+    """Open every level and column: its place, its name, its datasets, of which none is read."""
+    found = {}
+    for kind in ("levels", "columns"):
+        for i in range(len(plain_group(file, kind) or ())):
+            place = f"{kind}/{i}"
+            group = plain_group(file, place)
+            if group is None:
+                raise KeyError(place)
+            strings = f"{place}/categories" if kind == "levels" else place
+            datasets: tuple[h5py.Dataset, ...] = open_strings(file, strings)
+            if kind == "levels":
+                datasets = (plain_dataset(file, f"{place}/codes", np.int32, 1), *datasets)
+            found[place] = (text_attribute(group, "name"), datasets)
+    return found
+
+
+def _crc32(parts: Parts) -> int:
+    """Sum up names and bytes: one label changed by a fault is as good as any other to look at."""
+    crc = 0
+    for place, (name, datasets) in parts.items():
+        crc = zlib.crc32(f"{place} {name}".encode("utf-8", "surrogateescape"), crc)
+        for dataset in datasets:
+            crc = zlib.crc32(dataset[()].data, zlib.crc32(str(dataset.shape).encode(), crc))
+    return crc
+
+
+def _stored_crc32(file: h5py.File) -> int | None:
+    """Give the check sum; None in a file that was written before there was one."""
+    return whole_attribute(file, "content_crc32") if "content_crc32" in file.attrs else None
+
+
+def _read_level(name: str, datasets: tuple[h5py.Dataset, ...], n_images: int) -> Level:
+    codes, pooled, bounds = datasets
     if len(codes) != n_images:
         raise ValueError(f"{len(codes)} codes for {n_images} pictures")
-    return Level(_name(file, name), read_strings(file, f"{name}/categories"), codes)
-
-
-def _name(file: h5py.File, group: str) -> str:
-    found = plain_group(file, group)
-    if found is None:
-        raise KeyError(group)
-    return str(found.attrs["name"])
+    categories = strings_of(pooled, bounds)
+    if len(set(categories)) < len(categories):
+        raise ValueError("two categories of one name")
+    return Level(name, categories, codes[()])

@@ -15,8 +15,17 @@ BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "manager
 
 EXTRACT_ORDER = [
     {"errors", "workspace", "refusals", "monitor", "drawing", "tables", "allocation"},
+    {"strict_json", "rehearsal"},
     {"catalog", "manifest", "imagefolder", "embeddings", "demo"},
-    {"strings_dataset", "labels_file", "embeddings_file", "layout", "row_writer", "file_lock"},
+    {
+        "provenance_check",
+        "strings_dataset",
+        "labels_file",
+        "embeddings_file",
+        "layout",
+        "row_writer",
+        "file_lock",
+    },
     {"content_index", "failures", "catalog_roots", "plan", "writing", "export"},
     {"weights", "hub", "preprocessing", "pooling", "decoding", "image_processors"},
     {"timm_models", "transformers_models", "backbones"},
