@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-import json
 import logging
+import math
 import os
 import zlib
 from collections.abc import Callable, Mapping
@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from extract.embeddings import canonical_json, sha256_of
+from extract.strict_json import read_json
 
 log = logging.getLogger("sosie")
 
@@ -63,12 +64,13 @@ class ArrayCache:
         """
         stem = self._stem(key)
         try:
-            said = json.loads(stem.with_suffix(".json").read_text())
-            raw = stem.with_suffix(".npy").read_bytes()
-            if said["key"] != key or said["crc32"] != zlib.crc32(raw):
+            said = read_json(_bytes_of(stem.with_suffix(".json")))
+            if said["key"] != key:
                 return None
-            array = np.lib.format.read_array(io.BytesIO(raw), allow_pickle=False)
-            return build(array, said)
+            raw = _bytes_of(stem.with_suffix(".npy"))
+            if said["crc32"] != zlib.crc32(raw):
+                return None
+            return build(_array_of(raw), said)
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -98,6 +100,46 @@ class ArrayCache:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)  # on a full disk it would take what room is left
+
+
+def texts(values: Any) -> tuple[str, ...]:
+    """Take a list of texts, as notes are kept beside an array.
+
+    Raises
+    ------
+    ValueError
+        When it is anything else.
+    """
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise ValueError("not a list of texts")
+    return tuple(values)
+
+
+def _bytes_of(path: Path) -> bytes:
+    if not path.is_file():  # a pipe would be waited for
+        raise FileNotFoundError(path)
+    return path.read_bytes()
+
+
+def _array_of(raw: bytes) -> np.ndarray:
+    """Read plain numbers whose header calls for exactly the bytes that follow it.
+
+    numpy's own reader takes memory for what the header says before it looks at the rest.
+    """
+    file = io.BytesIO(raw)
+    try:
+        if np.lib.format.read_magic(file) != (1, 0):
+            raise ValueError("another version of the format")
+        shape, by_column, dtype = np.lib.format.read_array_header_1_0(file)
+    except Exception as error:
+        raise ValueError("the header is none") from error
+    start, plain = file.tell(), dtype.kind in "biuf" and dtype.names is None
+    if not plain or min(shape, default=0) < 0:
+        raise ValueError("not plain numbers")
+    if math.prod(shape) * dtype.itemsize != len(raw) - start:
+        raise ValueError("another size than the header says")
+    stored = np.frombuffer(raw, dtype, offset=start)
+    return stored.reshape(shape, order="F" if by_column else "C").copy(order="K")
 
 
 @cache

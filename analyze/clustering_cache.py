@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from analyze.array_cache import ArrayCache
+from analyze.array_cache import ArrayCache, texts
 from analyze.clustering import Clustering
 from analyze.reduction_cache import reduction_key
 from extract.embeddings import EmbeddingSet
@@ -43,7 +43,7 @@ class ClusteringCache:
         def build(assignments: np.ndarray, said: Mapping[str, Any]) -> Clustering:
             if assignments.ndim != 1 or assignments.dtype.kind not in "iu":
                 raise ValueError(f"assignments must be whole numbers, got {assignments.dtype}")
-            notes = tuple(said["notes"])
+            notes = texts(said["notes"])
             return Clustering(embeddings.ids, assignments, n_clusters, method, seed, notes)
 
         return self._store.read(_key(embeddings, reduction, n_clusters, seed, method), build)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from analyze.array_cache import ArrayCache, keyed_versions
+from analyze.array_cache import ArrayCache, keyed_versions, texts
 from analyze.reduction import Progress, Reduced, parse_steps, reduce, uses_chance
 from extract.embeddings import EmbeddingSet
 
@@ -53,7 +53,9 @@ class ReductionCache:
         key = reduction_key(embeddings, reduction, seed)
 
         def build(coordinates: np.ndarray, said: Mapping[str, Any]) -> Reduced:
-            parameters, notes = tuple(said["parameters"]), tuple(said["notes"])
+            parameters, notes = tuple(map(dict, said["parameters"])), texts(said["notes"])
+            if coordinates.dtype != np.float32 or not coordinates.size:
+                raise ValueError(f"coordinates must be float32, got {coordinates.dtype}")
             return Reduced(embeddings.ids, coordinates, reduction, parameters, seed, notes)
 
         kept = store.read(key, build)

@@ -4,18 +4,33 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from extract.errors import WeightsError
+from extract.catalog import shown
+from extract.errors import UsageError, WeightsError
 
 WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin")
 PROBE_SECONDS = 5
 
 
 def cached_on_hub(repo: str, name: str | None = None) -> Path | None:
-    """Find a file of a repository, its weights by default, in the cache of the Hugging Face hub."""
+    """Find a file of a repository, its weights by default, in the cache of the Hugging Face hub.
+
+    Raises
+    ------
+    UsageError
+        When no repository can have that name.
+    """
     import huggingface_hub
 
     for candidate in (name,) if name else WEIGHTS_FILES:
-        cached = huggingface_hub.try_to_load_from_cache(repo, candidate)
+        try:
+            cached = huggingface_hub.try_to_load_from_cache(repo, candidate)
+        except huggingface_hub.errors.HFValidationError as error:
+            raise UsageError(
+                f"{shown(repo)!r} is no repository of the Hugging Face hub: give --model "
+                "hf:OWNER/NAME"
+            ) from error
+        except (OSError, ValueError):  # a cache that is damaged holds nothing
+            continue
         if isinstance(cached, str):
             return Path(cached)
     return None

@@ -7,7 +7,7 @@ import io
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from extract.errors import CatalogError, UsageError
 
 DELIMITERS = (",", ";", "\t")
 MAX_COLUMNS = 10_000
+MAX_LINE = 5_000_000
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def read_table(manifest: Path) -> tuple[list[str], list[NumberedRow]]:
     if not text.strip():
         raise CatalogError(f"{manifest} is empty: it needs a header line and a row a picture")
     delimiter = _delimiter(manifest, text)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(_lines(manifest, text), delimiter=delimiter, strict=True)
     try:
         header = next(reader)
         _check_header(manifest, header)
@@ -145,9 +146,20 @@ def read_table(manifest: Path) -> tuple[list[str], list[NumberedRow]]:
     return header, rows
 
 
+def _lines(manifest: Path, text: str) -> Iterator[str]:
+    """Cut into lines; one that is all cells would take a hundred times its length in memory."""
+    for number, line in enumerate(io.StringIO(text, newline=""), start=1):
+        if len(line) > MAX_LINE:
+            raise CatalogError(
+                f"{manifest}, line {number}: {len(line):,} characters; "
+                f"at most {MAX_LINE:,} are read"
+            )
+        yield line
+
+
 def _delimiter(manifest: Path, text: str) -> str:
     """Take the delimiter that cuts the header into most cells."""
-    first_line = io.StringIO(text, newline="").readline()
+    first_line = next(_lines(manifest, text))
     try:
         return max(DELIMITERS, key=lambda d: len(next(csv.reader([first_line], delimiter=d), [])))
     except csv.Error as error:

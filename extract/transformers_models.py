@@ -13,11 +13,20 @@ from extract.errors import SosieError, UsageError, WeightsError
 from extract.hub import cached_on_hub, find_on_hub
 from extract.image_processors import read_preprocessing
 from extract.preprocessing import Preprocessing
-from extract.weights import Checkpoint, Headless, refuse_misfit, refuse_not_finite, tensors_sha256
+from extract.weights import (
+    Checkpoint,
+    Headless,
+    refuse_misfit,
+    refuse_not_finite,
+    tensors_sha256,
+    unlike_in_kind,
+)
 
 HEADS = ("classifier", "head", "pooler", "decoder", "lm_head")
 """Parts of larger models that the vector does not pass through."""
 
+MOST_PIXELS, MOST_LAYERS = 4096, 1000
+MOST_NUMBERS, SMALL_MODEL = 3 * 10**9, 10**8
 CLASS_TOKENS = ("cls_token", "class_embedding")
 
 
@@ -60,7 +69,13 @@ class TransformersModel:
         WeightsError
             When it is not to be had, or asks for what is not built here.
         """
-        seen = self.seen or read_preprocessing(self._processor(), self.repo)
+        seen = self.seen
+        if seen is None:
+            processor = self._processor()
+            with _refusing(f"{self.repo} prepares pictures in a way that is not built here"):
+                seen = read_preprocessing(processor, self.repo)
+                if not 1 <= seen.size <= MOST_PIXELS:
+                    raise ValueError(f"{seen.size} pixels a side")
         return seen.resized(resize)
 
     def headless(self, seed: int, checkpoint: Checkpoint | None, pooling: str) -> Headless:
@@ -151,6 +166,7 @@ def _build(kind: Any, config: Any, checkpoint: Checkpoint | None) -> Any:
     """
     import torch
 
+    _refuse_giant(kind, config, checkpoint)
     if checkpoint is None:
         return kind(config)
     with _refusing(f"{checkpoint.source} does not fit {kind.__name__}"):
@@ -173,9 +189,41 @@ def _build(kind: Any, config: Any, checkpoint: Checkpoint | None) -> Any:
             f"{k} {tuple(got)} for {tuple(wanted)}"
             for k, got, wanted in sorted(info["mismatched_keys"])
             if not _is_head(k, ("classifier",))
-        ],
+        ]
+        + unlike_in_kind(model.state_dict(), _without_prefix(model, checkpoint.tensors)),
     )
     return model
+
+
+def _refuse_giant(kind: Any, config: Any, checkpoint: Checkpoint | None) -> None:
+    """Refuse a configuration that calls for far more numbers than there are, before they are made.
+
+    Raises
+    ------
+    WeightsError
+    """
+    import torch
+
+    what = f"the configuration of this {config.model_type}"
+    for name, value in config.to_dict().items():
+        numbers = value if isinstance(value, list) else [value]
+        many = [n for n in numbers if isinstance(n, int) and n > MOST_LAYERS]
+        if many and ("layers" in name or name.startswith("depth")):
+            raise WeightsError(f"{what} has {many[0]:,} in {name}; at most {MOST_LAYERS:,}")
+    with _refusing(f"{what} cannot be built"), torch.device("meta"):
+        wanted = sum(p.numel() for p in kind(config).parameters())
+    there = sum(t.numel() for t in checkpoint.tensors.values()) if checkpoint else MOST_NUMBERS
+    if wanted > 4 * there + SMALL_MODEL:
+        raise WeightsError(
+            f"{what} calls for {wanted:,} numbers and there are {there:,}: give the checkpoint of "
+            "this architecture"
+        )
+
+
+def _without_prefix(model: Any, tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """Give tensors the names of a model that is the inner part of theirs."""
+    prefix = f"{model.base_model_prefix}."
+    return {k.removeprefix(prefix): v for k, v in tensors.items()} | dict(tensors)
 
 
 def _is_head(key: str, heads: tuple[str, ...]) -> bool:

@@ -9,18 +9,25 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import inspect
+import json
 import sys
 import warnings
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from extract.catalog import shown
 from extract.errors import WeightsError
 
 if TYPE_CHECKING:
     import torch
 
+MOST_HEADER = 100_000_000
+"""safetensors' own limit."""
+
+MOST_SHOWN = 120
 STEP_COUNT = "num_batches_tracked"
 """A buffer of batch norms that counts training steps; no output depends on it."""
 
@@ -107,32 +114,102 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     Raises
     ------
     WeightsError
-        When the file is not there, is a pickle of other things than tensors, or holds none.
+        When the file is not there, is a pickle of other things than tensors, holds none, or
+        calls for more memory than it is long.
     """
+    source = shown(str(path))
     if not path.is_file():
-        raise WeightsError(f"no weights file {path}: give a .safetensors or .pth file")
+        raise WeightsError(f"no weights file {source}: give a .safetensors or .pth file")
     try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return dict(load_file(path))
-        import torch
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a pickle's protocol; what it holds is judged below
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
+        loaded = _load_safetensors(path) if path.suffix == ".safetensors" else _load_pth(path)
     except Exception as error:
+        why = str(error) if isinstance(error, _Unsound) else type(error).__name__
         raise WeightsError(
-            f"{path} cannot be read as weights ({type(error).__name__}); only .safetensors, or "
+            f"{source} cannot be read as weights ({why}); only .safetensors, or "
             ".pth that holds nothing but tensors, is loaded, since a pickle could run code"
         ) from error
     for wrapper in ("state_dict", "model", "model_state_dict"):
         if isinstance(loaded, Mapping) and isinstance(loaded.get(wrapper), Mapping):
             loaded = loaded[wrapper]
-    tensors = {k: v for k, v in loaded.items() if hasattr(v, "dtype")} if loaded else {}
+    return _named_tensors(source, loaded, _most_bytes(path))
+
+
+class _Unsound(Exception):
+    """What a checkpoint's container says of itself cannot be."""
+
+
+def _load_safetensors(path: Path) -> Mapping[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if length > min(MOST_HEADER, path.stat().st_size - 8):
+            raise _Unsound("its header is longer than the file")
+        json.loads(file.read(length), object_pairs_hook=_once)
+    return dict(load_file(path))
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Make a JSON object of its members; safetensors takes the last of two of one name."""
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise _Unsound("its header names a tensor twice")
+    return members
+
+
+def _load_pth(path: Path) -> Any:
+    import torch
+
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+        if unpacked > _most_bytes(path):
+            raise _Unsound(f"{path.stat().st_size:,} bytes that unpack to {unpacked:,}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a pickle's protocol; what it holds is judged below
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _most_bytes(path: Path) -> int:
+    """Say how much memory a file's tensors may take: numbers hardly pack."""
+    return 4 * path.stat().st_size + (1 << 20)
+
+
+def _named_tensors(source: str, loaded: Any, most: int) -> dict[str, torch.Tensor]:
+    """Take the tensors of a state dict; each in memory, of plain numbers, no larger than the file.
+
+    Raises
+    ------
+    WeightsError
+    """
+    import torch
+
+    is_named = isinstance(loaded, Mapping) and all(isinstance(k, str) for k in loaded)
+    tensors = {k: v for k, v in loaded.items() if hasattr(v, "dtype")} if is_named else {}
     if not tensors:
-        raise WeightsError(f"{path} holds no tensors by name: give a model's state dict")
-    return {k.removeprefix("module."): v for k, v in tensors.items()}
+        raise WeightsError(f"{source} holds no tensors by name: give a model's state dict")
+    held: dict[int, int] = {}
+    for name, tensor in tensors.items():
+        plain = isinstance(tensor, torch.Tensor) and tensor.device.type == "cpu"
+        plain = plain and tensor.layout == torch.strided and not tensor.is_quantized
+        if not plain or tensor.is_nested or tensor.numel() * tensor.element_size() > most:
+            raise WeightsError(
+                f"{source}: {_called(name)} is no plain tensor of this file; give a model's "
+                "state dict with all its numbers"
+            )
+        storage = tensor.untyped_storage()
+        held[storage.data_ptr()] = storage.nbytes()
+    if sum(held.values()) > most:
+        raise WeightsError(f"{source} calls for more memory than it is long: give another file")
+    named = {k.removeprefix("module."): v for k, v in tensors.items()}
+    if len(named) < len(tensors):
+        raise WeightsError(f"{source} names a tensor twice, with and without module.")
+    return named
+
+
+def _called(key: str) -> str:
+    """Write a tensor's name for people: it may be long, or meant for a terminal."""
+    return shown(key) if len(key) <= MOST_SHOWN else f"{shown(key[:MOST_SHOWN])}..."
 
 
 def in_order_of(model: torch.nn.Module, tensors: Mapping[str, Any]) -> dict[str, torch.Tensor]:
@@ -166,10 +243,27 @@ def fit(model: torch.nn.Module, tensors: Mapping[str, torch.Tensor], source: str
             f"{k} {tuple(tensors[k].shape)} for {tuple(v.shape)}"
             for k, v in expected.items()
             if k in tensors and tensors[k].shape != v.shape
-        ],
+        ]
+        + unlike_in_kind(expected, tensors),
     )
     model.load_state_dict({k: tensors.get(k, v) for k, v in expected.items()})
     refuse_not_finite(source, model)
+
+
+def unlike_in_kind(
+    expected: Mapping[str, torch.Tensor], tensors: Mapping[str, torch.Tensor]
+) -> list[str]:
+    """Name the tensors that are whole or complex numbers where a model has fractions, or turned.
+
+    Loading them would convert them without a word: weights of eight bits to -128 to 127.
+    """
+    return [
+        f"{k} {tensors[k].dtype} for {v.dtype}"
+        for k, v in expected.items()
+        if k in tensors
+        and not k.endswith(STEP_COUNT)
+        and tensors[k].is_floating_point() != v.is_floating_point()
+    ]
 
 
 def refuse_misfit(
@@ -187,7 +281,8 @@ def refuse_misfit(
         if keys:
             more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
             raise WeightsError(
-                f"{source} does not fit the model: it {what} {', '.join(keys[:3])}{more}; "
+                f"{source} does not fit the model: it {what} "
+                f"{', '.join(map(_called, keys[:3]))}{more}; "
                 "give the checkpoint of this architecture"
             )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import pickle
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -57,6 +59,61 @@ def test_what_the_reader_refuses_counts_as_missing(tmp_path: Path) -> None:
         raise ValueError("not such an array")
 
     assert store.read(KEY, refuse) is None
+
+
+def npy(header: str, data: bytes = b"") -> bytes:
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + data
+
+
+SHAPE = "{{'descr': {}, 'fortran_order': False, 'shape': {}}}\n"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        npy(SHAPE.format("'<f4'", (10**12,))),
+        npy(SHAPE.format("'<f4'", (2**62, 4))),
+        npy(SHAPE.format("'<f4'", (-1, 3)), bytes(12)),
+        npy(SHAPE.format("'|V0'", (10**15,))),
+        npy(SHAPE.format("'|O'", (1,)), pickle.dumps([1])),
+        npy(SHAPE.format("[('a', '<f4')]", (1,)), bytes(4)),
+        npy(SHAPE.format("('<f4', (99999, 99999))", (1,))),
+        npy(SHAPE.format("'<f4'", (4, 3)), bytes(47)),
+        npy("(" * 5_000),
+        npy("'unended"),
+        b"\x93NUMPY\x03\x00\xff\xff\xff\xff",
+        b"",
+    ],
+)
+def test_a_header_that_lies_counts_as_missing(tmp_path: Path, raw: bytes) -> None:
+    store = ArrayCache(tmp_path, "it is")
+    store.write(KEY, ARRAY, beside=0)
+    (array,), (key,) = tmp_path.glob("*.npy"), tmp_path.glob("*.json")
+    array.write_bytes(raw)
+    key.write_text(json.dumps({**json.loads(key.read_text()), "crc32": zlib.crc32(raw)}))
+    assert store.read(KEY, as_is) is None
+
+
+@pytest.mark.parametrize("said", ["[" * 9_000, "[1]", "7", '{"key":NaN}', "", "\ufffe"])
+def test_a_key_that_is_none_counts_as_missing(tmp_path: Path, said: str) -> None:
+    store = ArrayCache(tmp_path, "it is")
+    store.write(KEY, ARRAY, beside=0)
+    (key,) = tmp_path.glob("*.json")
+    key.write_text(said)
+    assert store.read(KEY, as_is) is None
+    key.unlink()
+    os.mkfifo(key)  # opening it would wait for ever
+    assert store.read(KEY, as_is) is None
+
+
+def test_arrays_of_either_order_are_read_bit_for_bit(tmp_path: Path) -> None:
+    store = ArrayCache(tmp_path, "it is")
+    for array in (ARRAY.T, np.asfortranarray(ARRAY), ARRAY[:0], np.float64(3).reshape(())):
+        store.write(KEY, array, beside=0)
+        kept = store.read(KEY, as_is)
+        assert kept is not None
+        np.testing.assert_array_equal(kept[0], array, strict=True)
+        assert kept[0].flags.writeable
 
 
 def test_a_folder_that_cannot_be_written_warns_once(
@@ -158,3 +215,12 @@ def test_an_array_that_cannot_be_the_clustering_counts_as_missing(
     said = {**json.loads(key.read_text()), "crc32": zlib.crc32(npy.read_bytes())}
     key.write_text(json.dumps(said))
     assert cache.read(embeddings, "none", 4, 0) is None
+
+
+def test_notes_that_are_no_texts_count_as_missing(embeddings: EmbeddingSet, tmp_path: Path) -> None:
+    cache = ClusteringCache(tmp_path)
+    cache.write(embeddings, "none", clustered(embeddings, "none", 4, 0))
+    (key,) = tmp_path.glob("*.json")
+    for notes in ([1], "text", {"a": 1}, [["a"]]):
+        key.write_text(json.dumps({**json.loads(key.read_text()), "notes": notes}))
+        assert cache.read(embeddings, "none", 4, 0) is None

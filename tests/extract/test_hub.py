@@ -19,7 +19,8 @@ from safetensors.torch import save_file
 from small_catalogs import offline_environment
 
 from extract.backbones import load_backbone
-from extract.errors import WeightsError
+from extract.errors import SosieError, WeightsError
+from extract.hub import cached_on_hub
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 Full = Callable[[], torch.nn.Module]
@@ -229,3 +230,27 @@ def test_an_address_without_a_hub_is_looked_up_in_torchs_own_cache(
 
 def _no_network(*_: object) -> None:
     raise OSError("no route")
+
+
+@pytest.mark.parametrize(
+    "name", ["hf:../../etc", "hf:/etc/passwd", "hf:https://x.invalid/a", "hf:a"]
+)
+def test_what_names_no_repository_is_said_in_one_line(name: str) -> None:
+    with pytest.raises(SosieError) as error:
+        load_backbone(name)
+    assert "\n" not in str(error.value)
+
+
+def test_a_damaged_hub_cache_holds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import huggingface_hub.file_download
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.file_download.constants, "HF_HUB_CACHE", str(tmp_path))
+    repo = tmp_path / "models--acme--vit"
+    (repo / "refs" / "main").mkdir(parents=True)
+    (repo / "snapshots").mkdir()
+    assert cached_on_hub("acme/vit") is None
+    (repo / "refs" / "main").rmdir()
+    for said in (b"../../..", b"\xff\xfe", b"no such commit"):
+        (repo / "refs" / "main").write_bytes(said)
+        assert cached_on_hub("acme/vit") is None

@@ -107,6 +107,8 @@ def test_line_ends_of_every_kind_are_read(tmp_path: Path) -> None:
         (b"image\n1\x00.jpg\n", "line 2: a NUL byte"),
         ("image\n1.jpg\né.jpg\n".encode("latin-1"), "line 3: not UTF-8"),
         ("", "is empty"),
+        ("image" + "," * 6_000_000 + "\n1.jpg\n", "line 1: 6,000,006 characters"),
+        ("image,b\n1.jpg" + "," * 6_000_000, "line 2: 6,000,005 characters"),
         ("image\n", "no rows"),
         ('image,kind\n1.jpg,"open\n', "line"),
         ("image," + "x" * 200_000 + "\n1.jpg,2\n", "line"),

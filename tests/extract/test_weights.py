@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import tempfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -176,6 +178,106 @@ def test_what_holds_no_tensors_is_refused(tmp_path: Path) -> None:
         read_tensors(tmp_path / "w.pth")
     with pytest.raises(WeightsError, match="no weights file"):
         read_tensors(tmp_path / "none.pth")
+
+
+def _header(tensors: dict[str, object], data: bytes) -> bytes:
+    header = tensors if isinstance(tensors, str) else json.dumps(tensors)
+    return len(header).to_bytes(8, "little") + header.encode() + data
+
+
+F32 = '{"dtype":"F32","shape":[1],"data_offsets":[0,4]}'
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (_header(f'{{"a":{F32},"a":{F32}}}', bytes(4)), "names a tensor twice"),
+        (_header(f'{{"a":{F32}}}', b""), "cannot be read"),
+        (_header(f'{{"a":{F32},"b":{F32}}}', bytes(4)), "cannot be read"),
+        ((2**40).to_bytes(8, "little") + b"{}", "longer than the file"),
+        (_header("[" * 99_999, b""), "cannot be read"),
+        (b"", "cannot be read"),
+    ],
+)
+def test_a_safetensors_header_that_lies_is_refused(
+    tmp_path: Path, content: bytes, why: str
+) -> None:
+    (tmp_path / "w.safetensors").write_bytes(content)
+    with pytest.raises(WeightsError, match=why) as error:
+        read_tensors(tmp_path / "w.safetensors")
+    assert "\n" not in str(error.value)
+
+
+def _zip_bomb(path: Path) -> None:
+    torch.save({"a": torch.zeros(4_000_000)}, path)
+    with (
+        zipfile.ZipFile(path) as archive,
+        zipfile.ZipFile(path.with_suffix(".packed"), "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for entry in archive.infolist():
+            packed.writestr(entry.filename, archive.read(entry))
+    path.with_suffix(".packed").replace(path)
+
+
+@pytest.mark.parametrize(
+    ("save", "why"),
+    [
+        (_zip_bomb, "unpack to"),
+        (lambda path: torch.save({"a": torch.zeros(1).expand(1 << 20, 1 << 20)}, path), "no plain"),
+        (lambda path: torch.save({"a": torch.zeros(3, device="meta")}, path), "no plain"),
+        (lambda path: torch.save({"a\x1b[2J\n": torch.zeros(2).to_sparse()}, path), "no plain"),
+        (lambda path: torch.save({0: torch.zeros(3)}, path), "no tensors by name"),
+        (lambda path: torch.save(torch.zeros(3), path), "no tensors by name"),
+        (lambda path: torch.save([torch.zeros(3)], path), "no tensors by name"),
+        (
+            lambda path: torch.save({"a": torch.zeros(1), "module.a": torch.ones(1)}, path),
+            "names a tensor twice",
+        ),
+        (lambda path: torch.jit.script(torch.nn.ReLU()).save(path), "cannot be read"),
+    ],
+)
+def test_a_pth_that_is_no_plain_state_dict_is_refused(
+    tmp_path: Path, save: Callable[[Path], None], why: str
+) -> None:
+    save(tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=why) as error:
+        read_tensors(tmp_path / "w.pth")
+    assert str(error.value).isprintable()
+
+
+def test_weights_of_whole_numbers_are_refused_and_of_half_precision_are_not(
+    trained: torch.nn.Module,
+) -> None:
+    headless = timm.create_model(ARCHITECTURE, pretrained=False, num_classes=0)
+    whole = trained.state_dict()
+    fit(headless, {k: v.half() if v.is_floating_point() else v for k, v in whole.items()}, "file")
+    for kind in (torch.int8, torch.bool):
+        eight = {**whole, "conv_stem.weight": whole["conv_stem.weight"].to(kind)}
+        with pytest.raises(WeightsError, match=rf"differs in conv_stem.weight {kind} for"):
+            fit(headless, eight, "file")
+
+
+def test_transformers_weights_of_whole_numbers_are_refused(
+    tiny_cvt: dict[str, torch.Tensor],
+) -> None:
+    eight = {**tiny_cvt, STEM: torch.ones(tiny_cvt[STEM].shape, dtype=torch.int8)}
+    with pytest.raises(WeightsError, match=r"differs in .*projection\.weight torch\.int8"):
+        TransformersModel("acme/cvt", TINY_CVT).headless(0, Checkpoint(eight, "file"), "auto")
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"depth": [1, 2, 10**6]}, r"1,000,000 in depth"),
+        ({"embed_dim": [8, 8, 2**16]}, r"calls for [\d,]+ numbers"),
+    ],
+)
+def test_a_giant_configuration_is_refused_before_it_is_built(
+    tiny_cvt: dict[str, torch.Tensor], changed: dict[str, object], why: str
+) -> None:
+    model = TransformersModel("acme/cvt", {**TINY_CVT, **changed})
+    with pytest.raises(WeightsError, match=why):
+        model.headless(0, Checkpoint(tiny_cvt, "file"), "auto")
 
 
 def test_packaged_weights_are_checked_against_their_own_name() -> None:
