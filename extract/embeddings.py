@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from extract.catalog import Level, bytes_of, check_row_counts
+from extract.catalog import Level, bytes_of, check_row_counts, shown
 
 BLOCK_NUMBERS = 1 << 22
 """How many numbers of a large file are looked at together: 16 MiB of float32."""
@@ -69,13 +69,13 @@ class Provenance:
 
     @property
     def model(self) -> str:
-        """The model's name as it was typed."""
-        return str(self.record.get("model") or self.identity.get("backbone", "unknown"))
+        """The model's name as it was typed; a file may hold what is meant for a terminal."""
+        return shown(str(self.record.get("model") or self.identity.get("backbone", "unknown")))
 
     @property
     def weights(self) -> str:
         """``pretrained``, ``random`` or ``file``."""
-        return str(self.identity.get("weights", {}).get("source", "unknown"))
+        return shown(str(self.identity.get("weights", {}).get("source", "unknown")))
 
 
 @dataclass(frozen=True, eq=False)

@@ -283,8 +283,10 @@ def _read_provenance(file: h5py.File) -> Provenance:
     if attribute(file, "format") != FORMAT:
         raise ValueError(f"its format attribute is not {FORMAT!r}")
     version = whole_attribute(file, "format_version")
-    if not 1 <= version <= FORMAT_VERSION:
-        raise ValueError(f"its format is {version}, later than {FORMAT_VERSION}: upgrade sosie")
+    if version < 1:
+        raise ValueError(f"there is no format {version}")
+    if version > FORMAT_VERSION:
+        raise ValueError(f"format {version} is later than {FORMAT_VERSION}: upgrade sosie")
     provenance = Provenance(
         identity=read_json(attribute(file, "identity")),
         realisations=tuple(read_json(attribute(file, "realisations"))),

@@ -164,6 +164,12 @@ def test_a_file_behind_a_user_block_is_read_whole(path: Path, tmp_path: Path) ->
     np.testing.assert_array_equal(read_embeddings(moved).vectors, read_embeddings(path).vectors)
 
 
+def test_what_a_record_says_is_shown_as_text(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        file.attrs["record"] = json.dumps({"model": "\x1b[2J\n"})
+    assert read_embeddings(path).provenance.model == "\\x1b[2J\\n"
+
+
 # labels
 
 

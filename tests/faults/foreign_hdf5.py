@@ -449,6 +449,23 @@ def _sound_files() -> Iterator[tuple[str, Callable[[Path], Path]]]:
         yield name, _spoiled(spoil)
 
 
+def _named_weights() -> Iterator[tuple[str, Callable[[Path], Path]]]:
+    """Identities that name what a query must not open or fetch."""
+    for place in ("/etc/passwd", "../odd.h5", "https://x.invalid/w.pth", "file:///etc/passwd"):
+        yield f"weights {place}", _made(identity={"weights": {"source": place}})
+        record = json.dumps({"model": place})
+        yield f"model {place}", _made(identity={"weights": {"source": "random"}}, record=record)
+    for model in (
+        "hf:../../etc",
+        "hf:/etc",
+        "hf:https://x.invalid/a",
+        "timm:hf-hub:x/y",
+        "timm:../x",
+    ):
+        identity = {"weights": {"source": "pretrained"}}
+        yield f"model {model}", _made(identity=identity, record=json.dumps({"model": model}))
+
+
 def embeddings_cases() -> list[Case]:
     """List embeddings files, refused and read."""
     spoils = [*_links(), *_types(), *_shapes(), *_storage(), *_offsets(), *_attributes()]
@@ -456,6 +473,7 @@ def embeddings_cases() -> list[Case]:
     return [
         *(Case("embeddings", name, make, REFUSED) for name, make in refused),
         *(Case("embeddings", name, make, READ) for name, make in _sound_files()),
+        *(Case("again", name, make, REFUSED) for name, make in _named_weights()),
     ]
 
 

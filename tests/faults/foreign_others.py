@@ -207,6 +207,12 @@ def _bomb(path: Path) -> None:
     packed.replace(path)
 
 
+def _old_format(path: Path) -> None:
+    import torch
+
+    torch.save({"a": torch.ones(3)}, path, _use_new_zipfile_serialization=False)
+
+
 def _cut(path: Path, share: float) -> None:
     import torch
 
@@ -270,6 +276,7 @@ def weights_cases() -> list[Case]:
     bad += [("a pipe", _pipe("odd.pth")), ("a pipe, safetensors", _pipe("odd.safetensors"))]
     good = _safetensors({"a": _tensor(0, 4, [1]), "__metadata__": {"a": "b"}}, bytes(4))
     return [
+        Case("weights", "old format", _saved(_old_format), READ),
         *(Case("weights", name, make, REFUSED) for name, make in bad),
         Case("weights", "plain", _written("odd.safetensors", good), READ),
         *(Case("backbone", name, _misfit(change), wanted) for name, change, wanted in _misfits()),

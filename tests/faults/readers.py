@@ -60,6 +60,16 @@ def _embeddings(path: Path) -> str:
     return READ
 
 
+def _again(path: Path) -> str:
+    from extract.backbones import load_again
+
+    try:
+        load_again(read_table(path).provenance)
+    except SosieError as error:
+        raise type(error)(f"{path.stem}: {error}") from error  # it speaks of a model, not a file
+    return "built what a file named"
+
+
 def _labels(path: Path) -> str:
     if (verdict := _embeddings(path)) != READ:
         return verdict
@@ -116,6 +126,7 @@ def _hub(path: Path) -> str:
 
 READERS: dict[str, Callable[[Path], str]] = {
     "embeddings": _embeddings,
+    "again": _again,
     "labels": _labels,
     "manifest": _manifest,
     "imagefolder": _imagefolder,
