@@ -3,7 +3,7 @@
 Each check gives one verdict; what cannot be asked here (no pictures, no weights) is not checked
 and says so. Rows that are to do or refused are no defect: they claim nothing. That the file's parts
 fit each other (every dataset a row for each id, identity and list their hashes) is proven by
-reading it at all.
+reading it at all; a file that cannot be read has failed.
 """
 
 from __future__ import annotations
@@ -73,6 +73,17 @@ def verify(evidence: Evidence) -> tuple[Check, ...]:
 def is_sound(checks: Iterable[Check]) -> bool:
     """Say whether no check failed."""
     return all(check.passed is not False for check in checks)
+
+
+def unreadable(why: str) -> Check:
+    """Give the verdict on a file that cannot be read."""
+    return Check("readable", False, why)
+
+
+def check_readable(evidence: Evidence) -> Check:
+    """The file is of this format, and its parts fit each other: it was read."""
+    table = evidence.table
+    return Check("readable", True, f"{len(table)} rows of {table.n_dims} numbers")
 
 
 def check_ids(evidence: Evidence) -> Check:
@@ -239,6 +250,7 @@ def check_recomputed(evidence: Evidence) -> Check:
 
 
 CHECKS: tuple[Callable[[Evidence], Check], ...] = (
+    check_readable,
     check_ids,
     check_counts,
     check_check_sums,

@@ -20,6 +20,7 @@ MARKS = {True: "ok", False: "FAILED", None: "not checked"}
 NEW_FILE = "embed the catalogue into a new file, python -m extract --output FILE"
 RESTART = "compute every row again, python -m extract --restart"
 NEXT = {
+    "readable": "move it away and run python -m extract again",
     "golden": "this installation computes other vectors: reinstall torch, torchvision, timm and "
     "pillow, and verify again",
     "weights": "give the weights that were embedded with, --weights FILE, or " + NEW_FILE,
@@ -63,33 +64,38 @@ def verify(
     cl.set_up(verbose, quiet)
     from extract.catalog_roots import pictures_root
     from extract.embeddings_file import read_table
-    from extract.errors import NotSound
+    from extract.errors import EmbeddingsFileError, NotSound
     from extract.evidence import find_backbone, gather
-    from extract.verification import is_sound
+    from extract.verification import is_sound, unreadable
     from extract.verification import verify as verified
     from extract.workspace import Workspace
 
     workspace = Workspace.find(root)
     path = workspace.find_file(file)
-    table = read_table(path)
-    pictures = pictures_root(workspace, table.provenance, images)
-    here = find_backbone(table.provenance, weights)
-    with cl.progress_bar("pictures", quiet=quiet) as progress:
-        evidence = gather(
-            table, here, root=pictures, seed=seed, workers=os.cpu_count() or 1, progress=progress
-        )
-    checks = verified(evidence)
-    sound = is_sound(checks)
-    result = {
-        "file": workspace.relative(path),
-        "sound": sound,
-        "checks": [check.to_json() for check in checks],
-    }
+    checks: tuple[Check, ...]
+    try:
+        table = read_table(path)
+    except EmbeddingsFileError as error:
+        if not path.is_file():
+            raise
+        checks = (unreadable(str(error)),)
+    else:
+        pictures = pictures_root(workspace, table.provenance, images)
+        here = find_backbone(table.provenance, weights)
+        with cl.progress_bar("pictures", quiet=quiet) as progress:
+            workers = os.cpu_count() or 1
+            evidence = gather(
+                table, here, root=pictures, seed=seed, workers=workers, progress=progress
+            )
+        checks = verified(evidence)
+    name, sound = workspace.relative(path), is_sound(checks)
     failed = [check.name for check in checks if check.passed is False]
-    way_out = next((step for name, step in NEXT.items() if name in failed), None)
-    cl.print_result(as_json, result, as_text(workspace.relative(path), checks, way_out))
+    way_out = next((step for check, step in NEXT.items() if check in failed), None)
+    listed = [check.to_json() for check in checks]
+    result = {"file": name, "sound": sound, "checks": listed}
+    cl.print_result(as_json, result, as_text(name, checks, way_out))
     if not sound:
-        raise NotSound(f"{workspace.relative(path)} is not sound ({', '.join(failed)}): {way_out}")
+        raise NotSound(f"{name} is not sound ({', '.join(failed)}): {way_out}")
 
 
 def as_text(file: str, checks: Sequence[Check], way_out: str | None) -> str:
