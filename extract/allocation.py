@@ -6,6 +6,7 @@ import ctypes
 from functools import cache
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
+M_ARENA_MAX = -8
 """Options of glibc's mallopt(3)."""
 
 
@@ -21,6 +22,16 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
         return False
+    # with arenas of their own, threads would each keep the largest picture they ever had
+    mallopt(M_ARENA_MAX, 1)
     mallopt(M_MMAP_THRESHOLD, 1 << 30)
     mallopt(M_TOP_PAD, 64 << 20)
     return bool(mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1))
+
+
+def give_back_freed_memory() -> None:
+    """Give everything that is freed back to the system, where the allocator is glibc's."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (AttributeError, OSError, TypeError):
+        return

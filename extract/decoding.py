@@ -11,46 +11,33 @@ import hashlib
 import io
 import os
 import stat
-import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from extract.catalog import bytes_of
+from extract.picture_headers import MOST_EXIF, check_header
+from extract.picture_memory import (
+    MAX_FILE_BYTES,
+    RGB_BYTES,
+    decoding_memory,
+    hold_file,
+    opening_memory,
+    reckon_memory,
+)
+from extract.pixels import UPRIGHT, upright_rgb
 from extract.refusals import Reason, Refused
-
-MAX_FILE_BYTES = 256 << 20
-MAX_DECODED_BYTES = 600_000_000
-ONE_AT_A_TIME_BYTES = 100_000_000
-MAX_ASPECT = 100
-"""Beyond it a transform that keeps the aspect makes one axis enormous."""
 
 FORMATS = frozenset("JPEG PNG WEBP GIF BMP DIB TIFF AVIF JPEG2000 PPM".split())
 """Formats that are read, as far as this build of Pillow has them."""
 
 HEIC_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"heim", b"heis", b"hevx"})
 
-BYTES_A_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2}
-"""Pillow's own storage; four for every other mode, RGB included."""
-
 ORIENTATION = 0x0112
-UPRIGHT = {
-    2: (Image.Transpose.FLIP_LEFT_RIGHT,),
-    3: (Image.Transpose.ROTATE_180,),
-    4: (Image.Transpose.FLIP_TOP_BOTTOM,),
-    5: (Image.Transpose.TRANSPOSE,),
-    6: (Image.Transpose.ROTATE_270,),
-    7: (Image.Transpose.TRANSVERSE,),
-    8: (Image.Transpose.ROTATE_90,),
-}
-"""EXIF 2.32, tag Orientation: what turns a picture upright."""
-
 RULES = {
     "exif_orientation": "applied",
     "alpha": "composited on white",
@@ -66,8 +53,6 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 Image.init()
 _formats = tuple(sorted(FORMATS & set(Image.OPEN)))
-
-_large_pictures = threading.Semaphore(1)
 
 
 @dataclass(frozen=True)
@@ -140,6 +125,7 @@ def read_picture(images_root: Path, path: str) -> PictureFile:
             raise Refused(Reason.EMPTY, "an empty file")
         if found.st_size > MAX_FILE_BYTES:
             raise Refused(Reason.TOO_LARGE, f"{found.st_size:,} bytes, over {MAX_FILE_BYTES:,}")
+        hold_file(found.st_size)
         with os.fdopen(handle, "rb", closefd=False) as file:
             content = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
@@ -174,13 +160,21 @@ def decode_picture(content: bytes) -> Image.Image:
     """
     if content[4:8] == b"ftyp" and content[8:12] in HEIC_BRANDS:
         raise Refused(Reason.UNSUPPORTED, "HEIC is not read: save it as JPEG or PNG")
-    with refusing(), Image.open(io.BytesIO(content), formats=_formats) as picture:
-        # a PNG may keep its EXIF behind its pixels: asking for it would decode them
-        turned = picture.format != "PNG" and _orientation(picture) in UPRIGHT
-        if _check_limits(picture, turned) > ONE_AT_A_TIME_BYTES:
-            with _large_pictures:
-                return _to_rgb(picture)
-        return _to_rgb(picture)
+    with refusing():
+        check_header(content)
+        with opening_memory(len(content)):
+            opened = Image.open(io.BytesIO(content), formats=_formats)
+        with opened as picture:
+            # a PNG may keep its EXIF behind its pixels: asking for it would decode them
+            turned = picture.format != "PNG" and _orientation(picture) in UPRIGHT
+            needed = _reckon(picture, content, turned)
+            if picture.format == "PNG":
+                needed += picture.width * picture.height * RGB_BYTES
+            with decoding_memory(needed):
+                picture.load()
+                orientation = _orientation(picture)
+                _reckon(picture, content, orientation in UPRIGHT)
+                return upright_rgb(picture, orientation)
 
 
 @contextmanager
@@ -198,61 +192,22 @@ def refusing() -> Iterator[None]:
         raise Refused(_reason_of(error), f"{type(error).__name__}: {error}") from error
 
 
-def _check_limits(picture: Image.Image, turned: bool) -> int:
-    """Reckon the bytes that a picture takes when decoded: pixels times copies held at once."""
-    width, height = picture.size
-    if max(width, height) > MAX_ASPECT * min(width, height):
-        raise Refused(Reason.ASPECT, f"{width} x {height}, over {MAX_ASPECT}:1")
-    one_copy = picture.mode == "RGB" and not turned and "progressive" not in picture.info
-    needed = width * height * BYTES_A_PIXEL.get(picture.mode, 4) * (1 if one_copy else 2)
-    if needed > MAX_DECODED_BYTES:
-        raise Refused(
-            Reason.TOO_LARGE, f"{width} x {height} {picture.mode} takes {needed:,} bytes decoded"
-        )
-    return needed
+def _reckon(picture: Image.Image, content: bytes, turned: bool) -> int:
+    return reckon_memory(picture, content, turned=turned, clear=picture.has_transparency_data)
 
 
 def _orientation(picture: Image.Image) -> int:
+    if len(picture.info.get("exif") or b"") > MOST_EXIF:
+        return 1
     try:
         return int(picture.getexif().get(ORIENTATION, 1))
     except Exception:  # noqa: BLE001 - EXIF that cannot be read turns nothing
         return 1
 
 
-def _to_rgb(picture: Image.Image) -> Image.Image:
-    picture.load()
-    turns = UPRIGHT.get(_orientation(picture), ())
-    _check_limits(picture, bool(turns))
-    if picture.mode.startswith("I") or picture.mode == "F":
-        picture = _eight_bits(picture, picture.info.get("transparency"))
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        white = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(white, picture)
-    picture = picture.convert("RGB")
-    for turn in turns:
-        picture = picture.transpose(turn)
-    return picture
-
-
-def _eight_bits(picture: Image.Image, transparent: object) -> Image.Image:
-    """Scale 16-bit gray to 8 bits; Pillow's own conversion cuts it off and gives white.
-
-    One gray of the 65,536 may stand for transparent, which others share at 8 bits.
-    """
-    values: np.ndarray[Any, Any] = np.asarray(picture)
-    if picture.mode == "F" or values.min() < 0 or values.max() > 0xFFFF:
-        raise Refused(Reason.UNSUPPORTED, f"mode {picture.mode} outside 16 bits")
-    gray = (values.astype(np.float32) / 257 + 0.5).astype(np.uint8)
-    if not isinstance(transparent, int):
-        return Image.fromarray(gray)
-    alpha = np.where(values == transparent, 0, 255).astype(np.uint8)
-    return Image.fromarray(np.dstack([gray, alpha]))
-
-
 def _reason_of(error: Exception) -> Reason:
     text = str(error).lower()
-    if isinstance(error, Image.DecompressionBombError):
+    if isinstance(error, Image.DecompressionBombError) or "too large" in text:
         return Reason.TOO_LARGE
     if "truncated" in text or "unexpected end" in text:
         return Reason.TRUNCATED

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from extract.catalog import Catalog
 from extract.decoding import decode_picture, picture_stat, read_picture, refusing
+from extract.picture_memory import picture_memory
 from extract.preprocessing import Preprocessing
 from extract.refusals import Refused
 
@@ -42,6 +43,7 @@ class LoadedPicture:
     refused: Refused | None = None
 
 
+@picture_memory()
 def load_picture(
     catalog: Catalog, row: int, transforms: Mapping[Preprocessing, Any], wanted: Wanted
 ) -> LoadedPicture:
@@ -51,7 +53,7 @@ def load_picture(
         file = read_picture(catalog.images_root, path)
     except Refused as refused:
         seen = picture_stat(catalog.images_root, path)
-        return LoadedPicture(bytes(32), *seen, refused=refused)
+        return LoadedPicture(bytes(32), *seen, refused=refused.bare())
     seen = (file.size, file.mtime_ns)
     needed = wanted(row, file.sha256)
     if not needed:
@@ -61,7 +63,7 @@ def load_picture(
             picture = decode_picture(file.content)
             pixels = {each: transforms[each](picture) for each in needed}
     except Refused as refused:
-        return LoadedPicture(file.sha256, *seen, refused=refused)
+        return LoadedPicture(file.sha256, *seen, refused=refused.bare())
     return LoadedPicture(file.sha256, *seen, pixels)
 
 

@@ -45,6 +45,10 @@ class Refused(Exception):
         self.reason = reason
         self.message = message
 
+    def bare(self) -> Refused:
+        """Give the refusal alone: a traceback keeps the picture's bytes and pixels alive."""
+        return Refused(self.reason, self.message)
+
 
 def reason_code(status: int) -> str:
     """Name a status number; numbers of a later version are shown as ``reason_<number>``."""

@@ -27,6 +27,8 @@ EXTRACT_ORDER = [
         "file_lock",
     },
     {"content_index", "failures", "catalog_roots", "plan", "writing", "export"},
+    {"picture_headers", "pixels"},
+    {"picture_memory"},
     {"weights", "hub", "preprocessing", "pooling", "decoding", "image_processors"},
     {"timm_models", "transformers_models", "backbones"},
     {"loading", "realisation", "survey", "file_run", "one_pass", "extraction"},

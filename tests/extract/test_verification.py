@@ -49,7 +49,8 @@ FOUR = Options(batch_size=4, threads=1, workers=2)
 NAMES = (
     "readable ids counts check_sums finite not_constant contents doubled weights golden "
     "recomputed"
-).split()N_ROWS = 14
+).split()
+N_ROWS = 14
 
 
 @pytest.fixture

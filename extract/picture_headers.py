@@ -1,0 +1,126 @@
+"""What a picture's header must not hold, looked at before a library is let near it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from extract.refusals import Reason, Refused
+
+MOST_SEGMENTS = 1_000
+"""Before a JPEG's pixels; each becomes an object, so empty ones take 30 times their bytes."""
+
+MOST_JUNK = 1 << 20
+MOST_EXIF = 2 << 20
+"""Bytes of EXIF: the numbers of a longer one would take gigabytes as objects."""
+
+MOST_CHUNKS = 1_000_000
+MOST_BESIDE_PIXELS = 64 << 20
+"""Bytes of a PNG's chunks that are no pixels: a text is copied five times as it is read."""
+
+MOST_NUMBERS = 16 << 20
+"""Bytes of the lists of numbers in a TIFF's tags: each number becomes an object."""
+
+MOST_FRACTIONS = 1 << 16
+TAG_TYPES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}
+"""Bytes of a number, by type; the other types are kept as bytes."""
+
+FRACTIONS = {5, 10}
+
+_SOF = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
+_BARE = frozenset({0x00, 0x01, *range(0xD0, 0xDA)})
+_SOS = 0xDA
+
+
+def check_header(content: bytes) -> None:
+    """Refuse headers that cost far more than the picture: too many segments, endless tags.
+
+    Raises
+    ------
+    Refused
+    """
+    if content[:3] == b"\xff\xd8\xff":
+        exif = sum(end - start for start, end in _jpeg_exif(content))
+        if exif > MOST_EXIF:
+            raise Refused(Reason.CORRUPT, f"{exif:,} bytes of EXIF")
+    elif content[:8] == b"\x89PNG\r\n\x1a\n":
+        _check_chunks(content)
+    elif content[:2] in (b"II", b"MM") and set(content[2:4]) in ({0, 42}, {0, 43}):
+        _check_tags(content)
+
+
+def has_many_scans(content: bytes) -> bool:
+    """Whether a JPEG comes in several scans, progressive or not: it is then kept whole."""
+    n_components = 0
+    for marker, start, _end in _segments(content):
+        if marker in _SOF:
+            n_components = content[start + 5] if start + 5 < len(content) else 0
+            if marker not in (0xC0, 0xC1, 0xC9):
+                return True
+        elif marker == _SOS:
+            return start >= len(content) or content[start] < n_components
+    return False
+
+
+def _jpeg_exif(content: bytes) -> Iterator[tuple[int, int]]:
+    for marker, start, end in _segments(content):
+        if marker == 0xE1 and content[start : start + 6] == b"Exif\0\0":
+            yield start, end
+
+
+def _segments(content: bytes) -> Iterator[tuple[int, int, int]]:
+    """Give marker, start and end of a JPEG's segments up to its first scan."""
+    place, n_steps, junk = 2, 0, 0
+    while True:
+        found = content.find(b"\xff", place)
+        if found < 0 or found + 2 > len(content):
+            return
+        n_steps, junk = n_steps + 1, junk + found - place
+        if n_steps > MOST_SEGMENTS or junk > MOST_JUNK:
+            raise Refused(Reason.CORRUPT, "no pixels behind a thousand segments")
+        marker = content[found + 1]
+        if marker == 0xFF:
+            place = found + 1
+        elif marker in _BARE:
+            place = found + 2
+        else:
+            length = int.from_bytes(content[found + 2 : found + 4], "big")
+            place = found + 2 + max(length, 2)
+            yield marker, found + 4, place
+            if marker == _SOS:
+                return
+
+
+def _check_chunks(content: bytes) -> None:
+    """Refuse a PNG of endless chunks, or of more text than picture."""
+    place, n_chunks, beside = 8, 0, 0
+    while place + 8 <= len(content):
+        length = int.from_bytes(content[place : place + 4], "big")
+        n_chunks += 1
+        if content[place + 4 : place + 8] not in (b"IDAT", b"fdAT"):
+            beside += length
+        if n_chunks > MOST_CHUNKS or MOST_BESIDE_PIXELS < beside <= len(content):
+            raise Refused(Reason.TOO_LARGE, f"{beside:,} bytes in {n_chunks:,} chunks of no pixels")
+        place += 12 + length
+
+
+def _check_tags(content: bytes) -> None:
+    """Refuse a TIFF whose first directory holds more numbers than a picture has use for."""
+    order = "little" if content[:1] == b"I" else "big"
+    big = 43 in content[2:4]
+    wide, entry = (8, 20) if big else (4, 12)
+
+    def number(place: int, n_bytes: int) -> int:
+        return int.from_bytes(content[place : place + n_bytes], order)  # type: ignore[arg-type]
+
+    start = number(8, 8) if big else number(4, 4)
+    n_tags = min(number(start, 8 if big else 2), 1 << 16)
+    start += 8 if big else 2
+    numbers = 0
+    for place in range(start, min(start + n_tags * entry, len(content)), entry):
+        kind, count = number(place + 2, 2), number(place + 4, wide)
+        size = TAG_TYPES.get(kind, 0) * count
+        if size > len(content):
+            continue  # reaches behind the end: the library passes over it
+        numbers += size
+        if numbers > MOST_NUMBERS or (kind in FRACTIONS and size > MOST_FRACTIONS):
+            raise Refused(Reason.CORRUPT, f"a tag of {count:,} numbers")
