@@ -1,0 +1,182 @@
+"""The corpus of awkward and hostile pictures in short, and what may be held in memory at once."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from small_catalogs import PROJECT
+
+from extract import decoding
+from extract.catalog import list_folder
+from extract.decoding import decode_picture, read_picture
+from extract.loading import load_picture
+from extract.picture_headers import has_many_scans
+from extract.picture_memory import Budget
+from extract.pixels import upright_rgb
+from extract.refusals import Reason, Refused
+from tests.faults import picture_bytes as pb
+from tests.faults import picture_cases as corpus
+from tests.faults.picture_cases import Case, plant
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # of Pillow, on broken tags
+
+GROUPS = [
+    corpus.orientations,
+    corpus.broken_exif,
+    corpus.jpeg_modes,
+    corpus.png_modes,
+    corpus.tiff_modes,
+    corpus.other_modes,
+    corpus.not_pictures,
+    corpus.kinds_of_files,
+    corpus.names,
+    corpus.limits_and_bombs,
+]
+COSTLY = {b"limits/bomb.png", b"limits/bomb_gray.png", b"limits/segments.jpg"}
+
+
+def what_comes_of(case: Case, folder: Path) -> tuple[Reason | None, float]:
+    """Give the refusal, or the mean difference to the pixels that are expected."""
+    try:
+        file = read_picture(folder, case.path.decode("utf-8", "surrogateescape"))
+        got = np.asarray(decode_picture(file.content)).astype(float)
+    except Refused as refused:
+        return refused.reason, 0
+    if case.pixels is None:
+        return None, 0
+    assert got.shape == case.pixels.shape, case.path
+    return None, float(np.abs(got - case.pixels).mean())
+
+
+@pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.__name__)
+def test_every_case_is_decoded_rightly_or_refused_for_its_reason(
+    group: object, tmp_path: Path
+) -> None:
+    folder = (tmp_path / "corpus" / "shop").resolve()
+    for case in group():  # type: ignore[operator]
+        if case.path in COSTLY:
+            continue
+        plant(case, folder)
+        reason, difference = what_comes_of(case, folder)
+        assert reason in case.outcomes, (case.path, reason)
+        assert difference <= case.tolerance, case.path
+
+
+def test_a_cut_picture_is_refused_or_has_all_its_pixels(tmp_path: Path) -> None:
+    for case in corpus.truncated(n_places=8):
+        plant(case, tmp_path.resolve())
+        reason, difference = what_comes_of(case, tmp_path.resolve())
+        assert reason in case.outcomes, (case.path, reason)
+        assert difference == 0, case.path
+
+
+def test_bands_give_the_pixels_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    colors = rng.integers(0, 256, (41, 23, 4), np.uint8)
+    pictures = [Image.fromarray(colors).convert(mode) for mode in ("RGBA", "LA", "CMYK", "P", "1")]
+    pictures.append(Image.fromarray(rng.integers(0, 65536, (41, 23)).astype(np.uint16)))
+    clear = Image.fromarray(colors[..., 0])
+    clear.info["transparency"] = 7
+    for picture in [*pictures, clear]:
+        for orientation in (1, 6):
+            whole = np.asarray(upright_rgb(picture.copy(), orientation))
+            with monkeypatch.context() as patch:
+                patch.setattr("extract.pixels.BAND_PIXELS", 100)
+                banded = np.asarray(upright_rgb(picture.copy(), orientation))
+            assert (banded == whole).all(), picture.mode
+
+
+def test_jpegs_that_are_kept_whole_while_decoded_are_told_by_their_scans() -> None:
+    gray = Image.fromarray(corpus.GRAY)
+    assert has_many_scans(pb.jpeg_in_three_scans(gray))
+    assert has_many_scans(pb.saved(gray, "JPEG", progressive=True))
+    for mode in ("L", "RGB", "CMYK"):
+        assert not has_many_scans(pb.saved(gray.convert(mode), "JPEG"))
+
+
+def test_threads_never_hold_more_than_the_budget_and_the_largest_gets_its_turn() -> None:
+    budget, seen, lock = Budget(100), [], threading.Lock()
+    at_work: list[int] = []
+
+    def work(n_bytes: int) -> None:
+        with budget.holding(n_bytes):
+            with lock:
+                at_work.append(n_bytes)
+                seen.append(tuple(at_work))
+            time.sleep(0.001)
+            with lock:
+                at_work.remove(n_bytes)
+
+    sizes = random.Random(0).choices([5, 20, 45, 90, 300], k=80)
+    threads = [threading.Thread(target=work, args=(size,)) for size in sizes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert len(seen) == 80
+    assert all(sum(together) <= 100 or len(together) == 1 for together in seen)
+    assert max(len(together) for together in seen) > 1
+    assert budget.held == 0
+
+
+def test_a_refusal_keeps_neither_bytes_nor_pixels_alive(tmp_path: Path) -> None:
+    (tmp_path / "cut.png").write_bytes(pb.saved(Image.fromarray(corpus.NOISE), "PNG")[:3000])
+    refused = load_picture(list_folder(tmp_path), 0, {}).refused
+    assert refused is not None
+    assert refused.reason is Reason.TRUNCATED
+    assert (refused.__traceback__, refused.__cause__, refused.__context__) == (None, None, None)
+
+
+def test_the_reckoning_is_made_before_a_pixel_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "upright_rgb", lambda *_: pytest.fail("was decoded"))
+    for content in (pb.bare_png((60, 6_001)), pb.png((13_000, 13_000), 8, 6, b"")):
+        with pytest.raises(Refused) as refusal:
+            decode_picture(content)
+        assert refusal.value.reason in (Reason.ASPECT, Reason.TOO_LARGE)
+
+
+THREE_AT_ONCE = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from extract.allocation import keep_freed_memory
+from extract.catalog import list_folder
+from extract.loading import load_picture
+
+def used(name):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
+
+keep_freed_memory()
+catalog, before = list_folder(Path(sys.argv[1])), used("VmRSS")
+with ThreadPoolExecutor(3) as pool:
+    transforms = {0: lambda picture: picture.resize((9, 9))}
+    loads = [pool.submit(load_picture, catalog, row, transforms) for row in range(3)]
+    assert not any(load.result().refused for load in loads)
+print(used("VmHWM") - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc")
+def test_threads_take_no_more_for_three_large_pictures_than_for_one(tmp_path: Path) -> None:
+    side = 11_000
+    Image.new("RGB", (side, side), "teal").save(tmp_path / "0.jpg")
+    for name in ("1.jpg", "2.jpg"):
+        (tmp_path / name).hardlink_to(tmp_path / "0.jpg")
+    done = subprocess.run(
+        [sys.executable, "-c", THREE_AT_ONCE, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=PROJECT,
+    )
+    one = 4 * side * side
+    assert one < int(done.stdout) < 1.5 * one
