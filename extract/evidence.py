@@ -16,6 +16,7 @@ from extract.decoding import read_picture
 from extract.embeddings import Provenance
 from extract.embeddings_file import EmbeddingsTable
 from extract.errors import UsageError, WeightsDiffer, WeightsError
+from extract.picture_memory import picture_memory
 from extract.refusals import SOUND, Reason, Refused
 
 PICTURES_AT_ONCE = 256
@@ -126,6 +127,7 @@ def scan_pictures(
     return PictureScan(root, unchanged, changed, dict(sorted(missed.items())))
 
 
+@picture_memory()
 def _hash_of(root: Path, path: str) -> bytes | Reason:
     try:
         return read_picture(root, path).sha256

@@ -12,6 +12,7 @@ from extract.catalog import Catalog
 from extract.decoding import picture_stat, read_picture
 from extract.errors import SurveyStopped
 from extract.monitor import Monitor
+from extract.picture_memory import picture_memory
 from extract.refusals import Refused
 
 ROWS_AT_ONCE = 1024
@@ -56,6 +57,7 @@ def hash_pictures(
     return found
 
 
+@picture_memory()
 def _hash(catalog: Catalog, row: int) -> bytes | None:
     try:
         return read_picture(catalog.images_root, catalog.paths[row]).sha256

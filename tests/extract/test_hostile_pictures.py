@@ -129,7 +129,8 @@ def test_threads_never_hold_more_than_the_budget_and_the_largest_gets_its_turn()
 
 def test_a_refusal_keeps_neither_bytes_nor_pixels_alive(tmp_path: Path) -> None:
     (tmp_path / "cut.png").write_bytes(pb.saved(Image.fromarray(corpus.NOISE), "PNG")[:3000])
-    refused = load_picture(list_folder(tmp_path), 0, {}).refused
+    transforms, wanted = {"same": lambda picture: picture}, lambda *_: ("same",)
+    refused = load_picture(list_folder(tmp_path), 0, transforms, wanted).refused  # type: ignore[arg-type]
     assert refused is not None
     assert refused.reason is Reason.TRUNCATED
     assert (refused.__traceback__, refused.__cause__, refused.__context__) == (None, None, None)
@@ -159,7 +160,8 @@ keep_freed_memory()
 catalog, before = list_folder(Path(sys.argv[1])), used("VmRSS")
 with ThreadPoolExecutor(3) as pool:
     transforms = {0: lambda picture: picture.resize((9, 9))}
-    loads = [pool.submit(load_picture, catalog, row, transforms) for row in range(3)]
+    words = transforms, lambda *_: (0,)
+    loads = [pool.submit(load_picture, catalog, row, *words) for row in range(3)]
     assert not any(load.result().refused for load in loads)
 print(used("VmHWM") - before)
 """

@@ -47,8 +47,7 @@ from extract.verification import (
 
 FOUR = Options(batch_size=4, threads=1, workers=2)
 NAMES = (
-    "readable ids counts check_sums finite not_constant contents doubled weights golden "
-    "recomputed"
+    "readable ids counts check_sums finite not_constant contents doubled weights golden recomputed"
 ).split()
 N_ROWS = 14
 
