@@ -26,7 +26,7 @@ LARGE_FILE_BYTES = 64 << 20
 """A file of this size is read, opened and decoded alone: what it holds is copied as it is read."""
 
 OPENING_BYTES, COPIES_IN_OPENING = 4 << 20, 4
-LARGE_BYTES = 200_000_000
+LARGE_BYTES = 64_000_000
 """What is freed above it is given back to the system at once."""
 
 MAX_SCANNED_PIXELS = 20_000_000_000

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.faults.heavy_pictures import HEAVY, TWICE, heavy_cases, plant_medium
+from tests.faults.heavy_pictures import HEAVY, TWICE, heavy_cases, plant_again, plant_medium
 from tests.faults.picture_cases import Case, all_cases, plant
 
 MODEL = "efficientnet_lite0"
@@ -100,7 +100,7 @@ def _heavy(root: Path, workers: int) -> dict[str, Any]:
     for name in HEAVY:
         for copy in range(2 if name in TWICE else 1):
             real = root / "heavy" / name.replace(".", "_") / name
-            (together / f"{copy}{name}").hardlink_to(real)
+            plant_again(real, together / f"{copy}{name}", copy)
     everything = [
         Case(f"{copy}{case.path.decode()}".encode(), outcomes=case.outcomes)
         for case in cases
