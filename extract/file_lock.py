@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import glob
 import os
 import socket
 from collections.abc import Iterator
@@ -40,10 +41,24 @@ def locked(path: Path) -> Iterator[None]:
                 "file with --output FILE"
             ) from error
         start = datetime.now(UTC).isoformat(timespec="seconds")
-        os.ftruncate(handle, 0)
-        os.pwrite(
-            handle, f"process {os.getpid()} on {socket.gethostname()} since {start}".encode(), 0
-        )
+        holder = f"process {os.getpid()} on {socket.gethostname()} since {start}"
+        with contextlib.suppress(OSError):  # a full disk: the lock holds without its text
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, holder.encode(), 0)
+        try:
+            for left_behind in _left_behind(path):
+                left_behind.unlink()
+        except OSError as error:
+            raise cannot_write(f"in {path.parent}", error) from error
         yield
     finally:
         os.close(handle)
+
+
+def _left_behind(path: Path) -> list[Path]:
+    """List what a run left that was killed while it wrote the file or its labels."""
+    return [
+        found
+        for kind in (".h5", ".labels.h5")
+        for found in path.parent.glob(f".{glob.escape(path.stem)}{kind}.[0-9]*.tmp")
+    ]
