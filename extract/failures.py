@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from extract.durability import sync_folder
 from extract.embeddings_file import EmbeddingsTable
 from extract.refusals import SOUND, TO_DO, reason_code
 from extract.strict_json import read_json
@@ -24,10 +25,18 @@ def append_refusals(path: Path, refusals: Sequence[dict[str, Any]]) -> None:
     """Append a line for each refused picture, durably."""
     if not refusals:
         return
-    with path.open("a", encoding="ascii") as file:
-        file.writelines(json.dumps(refusal) + "\n" for refusal in refusals)
+    text = "".join(json.dumps(refusal) + "\n" for refusal in refusals)
+    is_new = not path.exists()
+    with path.open("a+b") as file:
+        if file.seek(0, os.SEEK_END):
+            file.seek(-1, os.SEEK_END)
+            if file.read() != b"\n":
+                text = "\n" + text  # a line torn by a kill must not spoil the next one
+        file.write(text.encode("ascii"))
         file.flush()
         os.fsync(file.fileno())
+    if is_new:
+        sync_folder(path.parent)
 
 
 def read_refusals(table: EmbeddingsTable) -> list[dict[str, Any]]:

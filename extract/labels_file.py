@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 
 from extract.catalog import Catalog, Level, shown
+from extract.durability import put_in_place
 from extract.errors import EmbeddingsFileError, cannot_write
 from extract.rehearsal import why_unsafe
 from extract.strings_dataset import (
@@ -57,9 +58,7 @@ def write_labels(path: Path, catalog: Catalog) -> None:
                 group.attrs["name"] = name
                 write_strings(group, values)
             file.attrs["content_crc32"] = _crc32(_parts(file))
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
+        put_in_place(temporary, path)
     except (OSError, RuntimeError) as error:  # h5py raises either
         raise cannot_write(path, error) from error
     finally:

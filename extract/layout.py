@@ -5,7 +5,6 @@ All its bytes are on disk from then on, so that filling it needs no HDF5 and can
 
 from __future__ import annotations
 
-import glob
 import itertools
 import os
 import shutil
@@ -18,6 +17,7 @@ import h5py
 import numpy as np
 
 from extract.catalog import Catalog, bytes_of
+from extract.durability import put_in_place
 from extract.embeddings import BLOCK_NUMBERS, Provenance, canonical_json, row_crc32
 from extract.embeddings_file import (
     FORMAT,
@@ -72,16 +72,11 @@ def lay_out(
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        for left_behind in path.parent.glob(f".{glob.escape(path.stem)}.*.tmp"):
-            left_behind.unlink()  # by a run that was killed while it wrote the file or its labels
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
             _check_room(path, catalog, n_dims)
             _write_whole(temporary, catalog, provenance, n_dims, carried)
-            with temporary.open("rb") as written:
-                os.fsync(written.fileno())
-            temporary.replace(path)
-            _sync_folder(path.parent)
+            put_in_place(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
     except (OSError, RuntimeError) as error:  # h5py raises either
@@ -171,11 +166,3 @@ def _create_contiguous(
     space = h5py.h5s.create_simple(shape)
     kind = h5py.h5t.py_create(np.dtype(dtype), logical=True)
     return h5py.Dataset(h5py.h5d.create(file.id, name.encode(), kind, space, stored))
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

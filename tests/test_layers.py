@@ -14,7 +14,7 @@ HEAVY = ("torch", "timm", "transformers", "sklearn", "umap", "matplotlib", "nump
 BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "manager"}
 
 EXTRACT_ORDER = [
-    {"errors", "workspace", "refusals", "monitor", "drawing", "tables", "allocation"},
+    {"errors", "workspace", "refusals", "monitor", "drawing", "tables", "allocation", "durability"},
     {"strict_json", "rehearsal"},
     {"catalog", "manifest", "imagefolder", "embeddings", "demo"},
     {
