@@ -5,8 +5,6 @@ It is rewritten whole and renamed, so that a change of labels never touches an e
 
 from __future__ import annotations
 
-import contextlib
-import os
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,8 +13,8 @@ import h5py
 import numpy as np
 
 from extract.catalog import Catalog, Level, shown
-from extract.durability import put_in_place
-from extract.errors import EmbeddingsFileError, cannot_write
+from extract.errors import EmbeddingsFileError
+from extract.hdf5_output import replaced
 from extract.rehearsal import why_unsafe
 from extract.strings_dataset import (
     open_strings,
@@ -31,6 +29,9 @@ from extract.strings_dataset import (
 FORMAT = "sosie-labels"
 FORMAT_VERSION = 1
 
+Parts = dict[str, tuple[str, tuple[h5py.Dataset, ...]]]
+"""Levels and columns by their place in the file: name and datasets."""
+
 
 def labels_path(embeddings: Path) -> Path:
     """Name the labels' file of an embeddings file: same stem, ``.labels.h5``."""
@@ -42,28 +43,22 @@ def write_labels(path: Path, catalog: Catalog) -> None:
 
     Groups are numbered and carry their name as an attribute: a column's name may hold a slash.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with h5py.File(temporary, "w") as file:
-            file.attrs["format"] = FORMAT
-            file.attrs["format_version"] = FORMAT_VERSION
-            file.attrs["catalog_fingerprint"] = catalog.fingerprint
-            for i, level in enumerate(catalog.levels):
-                group = file.create_group(f"levels/{i}")
-                group.attrs["name"] = level.name
-                group.create_dataset("codes", data=level.codes)
-                write_strings(group.create_group("categories"), level.categories)
-            for i, (name, values) in enumerate(catalog.columns.items()):
-                group = file.create_group(f"columns/{i}")
-                group.attrs["name"] = name
-                write_strings(group, values)
-            file.attrs["content_crc32"] = _crc32(_parts(file))
-        put_in_place(temporary, path)
-    except (OSError, RuntimeError) as error:  # h5py raises either
-        raise cannot_write(path, error) from error
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
+    with replaced(path) as file:
+        file.attrs["format"] = FORMAT
+        file.attrs["format_version"] = FORMAT_VERSION
+        file.attrs["catalog_fingerprint"] = catalog.fingerprint
+        parts: Parts = {}
+        for i, level in enumerate(catalog.levels):
+            group = file.create_group(f"levels/{i}")
+            group.attrs["name"] = level.name
+            codes = group.create_dataset("codes", data=level.codes)
+            categories = write_strings(group.create_group("categories"), level.categories)
+            parts[f"levels/{i}"] = (level.name, (codes, *categories))
+        for i, (name, values) in enumerate(catalog.columns.items()):
+            group = file.create_group(f"columns/{i}")
+            group.attrs["name"] = name
+            parts[f"columns/{i}"] = (name, write_strings(group, values))
+        file.attrs["content_crc32"] = _crc32(parts)
 
 
 def store_labels(path: Path, catalog: Catalog) -> str | None:
@@ -159,9 +154,6 @@ def _read_open(
     if len(levels) + len(columns) < len(parts):
         raise ValueError("two columns of one name")
     return tuple(levels), columns
-
-
-Parts = dict[str, tuple[str, tuple[h5py.Dataset, ...]]]
 
 
 def _parts(file: h5py.File) -> Parts:

@@ -6,7 +6,6 @@ All its bytes are on disk from then on, so that filling it needs no HDF5 and can
 from __future__ import annotations
 
 import itertools
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ import h5py
 import numpy as np
 
 from extract.catalog import Catalog, bytes_of
-from extract.durability import put_in_place
 from extract.embeddings import BLOCK_NUMBERS, Provenance, canonical_json, row_crc32
 from extract.embeddings_file import (
     FORMAT,
@@ -28,6 +26,7 @@ from extract.embeddings_file import (
     padded_record,
 )
 from extract.errors import EmbeddingsFileError, cannot_write
+from extract.hdf5_output import replaced
 from extract.refusals import SOUND
 from extract.strings_dataset import write_strings
 
@@ -72,15 +71,11 @@ def lay_out(
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            _check_room(path, catalog, n_dims)
-            _write_whole(temporary, catalog, provenance, n_dims, carried)
-            put_in_place(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except (OSError, RuntimeError) as error:  # h5py raises either
+        _check_room(path, catalog, n_dims)
+    except OSError as error:
         raise cannot_write(path, error) from error
+    with replaced(path) as file:
+        _write_whole(file, catalog, provenance, n_dims, carried)
 
 
 def _check_room(path: Path, catalog: Catalog, n_dims: int) -> None:
@@ -97,30 +92,29 @@ def _check_room(path: Path, catalog: Catalog, n_dims: int) -> None:
 
 
 def _write_whole(
-    path: Path,
+    file: h5py.File,
     catalog: Catalog,
     provenance: Provenance,
     n_dims: int,
     carried: CarriedRows | None,
 ) -> None:
     fields = blank_fields(len(catalog))
-    with h5py.File(path, "w") as file:
-        file.attrs["format"] = FORMAT
-        file.attrs["format_version"] = FORMAT_VERSION
-        file.attrs["identity"] = canonical_json(provenance.identity)
-        file.attrs["identity_sha256"] = provenance.identity_sha256
-        file.attrs["realisations"] = canonical_json(list(provenance.realisations))
-        file.attrs["catalog_fingerprint"] = catalog.fingerprint
-        file.attrs["record"] = padded_record(provenance.record)
-        write_strings(file.create_group("ids"), catalog.ids)
-        if catalog.paths != catalog.ids:
-            write_strings(file.create_group("paths"), catalog.paths)
-        vectors = _create_contiguous(file, "embeddings", "<f4", (len(catalog), n_dims), np.nan)
-        if carried is not None:
-            _carry(carried, catalog, fields, vectors)
-        for name, values in fields.items():
-            dataset = _create_contiguous(file, name, values.dtype, values.shape, 0)
-            dataset[...] = values
+    file.attrs["format"] = FORMAT
+    file.attrs["format_version"] = FORMAT_VERSION
+    file.attrs["identity"] = canonical_json(provenance.identity)
+    file.attrs["identity_sha256"] = provenance.identity_sha256
+    file.attrs["realisations"] = canonical_json(list(provenance.realisations))
+    file.attrs["catalog_fingerprint"] = catalog.fingerprint
+    file.attrs["record"] = padded_record(provenance.record)
+    write_strings(file.create_group("ids"), catalog.ids)
+    if catalog.paths != catalog.ids:
+        write_strings(file.create_group("paths"), catalog.paths)
+    vectors = _create_contiguous(file, "embeddings", "<f4", (len(catalog), n_dims), np.nan)
+    if carried is not None:
+        _carry(carried, catalog, fields, vectors)
+    for name, values in fields.items():
+        dataset = _create_contiguous(file, name, values.dtype, values.shape, 0)
+        dataset[...] = values
 
 
 def _carry(

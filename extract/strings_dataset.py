@@ -22,13 +22,13 @@ NOT_THERE = "is not there"
 MOST_TEXT = 1 << 20
 
 
-def write_strings(group: h5py.Group, values: Sequence[str]) -> None:
+def write_strings(group: h5py.Group, values: Sequence[str]) -> tuple[h5py.Dataset, h5py.Dataset]:
     """Store strings as ``bytes`` uint8 (total,) and ``offsets`` int64 (n + 1,)."""
     raw = [bytes_of(value) for value in values]
     offsets = np.zeros(len(raw) + 1, dtype=np.int64)
     np.cumsum([len(r) for r in raw], out=offsets[1:])
-    group.create_dataset("bytes", data=np.frombuffer(b"".join(raw), dtype=np.uint8))
-    group.create_dataset("offsets", data=offsets)
+    pool = group.create_dataset("bytes", data=np.frombuffer(b"".join(raw), dtype=np.uint8))
+    return pool, group.create_dataset("offsets", data=offsets)
 
 
 def open_strings(file: h5py.File, name: str) -> tuple[h5py.Dataset, h5py.Dataset]:
