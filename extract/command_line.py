@@ -19,6 +19,8 @@ from extract.errors import SosieError, Stopped
 
 log = logging.getLogger("sosie")
 
+INTERRUPTED = 128 + signal.SIGINT
+
 # typer carries click inside itself or brings it along, by its version; the tree is the same
 ClickException: type[Exception] = next(
     c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException"
@@ -60,6 +62,8 @@ def run(app: typer.Typer, name: str) -> None:
     try:
         code = app(standalone_mode=False, prog_name=name)
         sys.stdout.flush()
+        if code == INTERRUPTED:  # what typer makes of Ctrl-C, without a word
+            raise KeyboardInterrupt
         sys.exit(code if isinstance(code, int) else 0)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has enough
@@ -81,7 +85,7 @@ def _describe(error: BaseException, name: str) -> tuple[str, int]:
         context = getattr(error, "ctx", None)
         return f"{text}: see {context.command_path if context else name} --help", 2
     if isinstance(error, KeyboardInterrupt | typer.Abort):
-        return "stopped", 130
+        return "stopped", INTERRUPTED
     text = str(error).splitlines()[0] if str(error) else "no further word"
     if isinstance(error, OSError):
         return f"{text}", 1
