@@ -232,27 +232,33 @@ def read_provenance(path: Path) -> Provenance:
         return _read_provenance(file)
 
 
-def read_table(path: Path) -> EmbeddingsTable:
+def read_table(path: Path, *, trusted: bool = False) -> EmbeddingsTable:
     """Open an embeddings file, also one that is being filled, and check that it is one.
+
+    Parameters
+    ----------
+    path : Path
+    trusted : bool
+        Whether this process has just written it whole, so that HDF5 cannot crash on it.
 
     Raises
     ------
     EmbeddingsFileError
         When it is not there, not of this format, of a later version, or its parts disagree.
     """
-    with _opened(path) as file:
+    with _opened(path, trusted=trusted) as file:
         return _read_open_table(path, file)
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[h5py.File]:
+def _opened(path: Path, *, trusted: bool = False) -> Iterator[h5py.File]:
     """Open a file for reading; whatever is wrong with it becomes one line."""
     if not path.is_file():
         what = "is not a file" if path.exists() else "is not there"
         raise EmbeddingsFileError(
             f"no embeddings file: {path} {what}; make one with python -m extract"
         )
-    crashed = why_unsafe(lambda: _look_over(path))
+    crashed = None if trusted else why_unsafe(path, lambda: _look_over(path))
     if crashed:
         raise _unreadable(path, crashed)
     try:

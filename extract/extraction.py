@@ -238,7 +238,8 @@ def _prepare(
     if table is None or plan.lay_out:
         provenance = Provenance(backbone.identity, plan.realisations, described)
         lay_out(path, catalog, provenance, backbone.n_dims, plan.carried)
-        table, plan = read_table(path), replace(plan, carried=None)  # the older file is gone
+        table = read_table(path, trusted=True)
+        plan = replace(plan, carried=None)  # the older file is gone
     relabelled = store_labels(labels_path(path), catalog)
     return FileRun(table, plan, catalog, backbone, described, options.limit, relabelled)
 

@@ -101,7 +101,7 @@ def read_labels(
         return (), {}
     if not path.is_file():  # a pipe would be waited for
         raise _unreadable(path, "is not a file")
-    crashed = why_unsafe(lambda: _look_over(path))
+    crashed = why_unsafe(path, lambda: _look_over(path))
     if crashed:
         raise _unreadable(path, crashed)
     try:

@@ -9,23 +9,34 @@ from __future__ import annotations
 import faulthandler
 import os
 import signal
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 CPU_SECONDS = 30
+WALL_SECONDS = 120
+"""A copy that waits so long without working waits for a lock, which says nothing of the file."""
+
+SETTLED_NANOSECONDS = 1_000_000_000
+"""A file changed less long ago may change again without another date."""
+
 MEMORY_BYTES = 1 << 30
 """Beyond what this process holds already."""
 
 
-def why_unsafe(read: Callable[[], object]) -> str | None:
+_lived: set[tuple[int, ...]] = set()
+
+
+def why_unsafe(path: Path, read: Callable[[], object]) -> str | None:
     """Try to read in a forked process; say what became of it if it did not live to the end.
 
     An exception there says nothing: it comes again here, where it is told. Where no process can
-    be forked nothing is tried.
+    be forked nothing is tried, and a file that has not changed is not tried again.
 
     Parameters
     ----------
+    path : Path
     read : callable
         Makes the calls that may crash; what it returns is not looked at.
 
@@ -33,6 +44,10 @@ def why_unsafe(read: Callable[[], object]) -> str | None:
     -------
     str or None
     """
+    found = path.stat()
+    state = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    if state in _lived:
+        return None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # the copy starts no thread
@@ -42,9 +57,13 @@ def why_unsafe(read: Callable[[], object]) -> str | None:
     if child == 0:
         _rehearse(read)
     _, status = os.waitpid(child, 0)
-    if not os.WIFSIGNALED(status):
+    number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
+    if number is None:
+        if time.time_ns() - max(found.st_mtime_ns, found.st_ctime_ns) > SETTLED_NANOSECONDS:
+            _lived.add(state)
         return None
-    number = os.WTERMSIG(status)
+    if number == signal.SIGALRM:
+        return None
     if number in (signal.SIGXCPU, signal.SIGKILL):
         return f"the HDF5 library did not finish reading it within {CPU_SECONDS} s"
     return f"the HDF5 library crashes on it, signal {number}"
@@ -56,6 +75,8 @@ def _rehearse(read: Callable[[], object]) -> None:
         faulthandler.disable()
         for asked in (signal.SIGINT, signal.SIGTERM):
             signal.signal(asked, signal.SIG_IGN)  # they are the parent's to answer
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(WALL_SECONDS)
         _limit()
         read()
     except BaseException:  # noqa: BLE001 - told where it is read in earnest

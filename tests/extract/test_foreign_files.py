@@ -27,6 +27,11 @@ from extract.strict_json import read_json
 IDS = ("a.jpg", "b.jpg", "c.jpg", "d.jpg")
 
 
+@pytest.fixture(autouse=True)
+def own_files() -> None:
+    """Files of others are read by a copy of this process first, as ever."""
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     levels = (Level.from_values("class", ["x", "y", "x", None]),)
@@ -229,7 +234,9 @@ def test_a_list_of_refusals_may_say_anything(path: Path) -> None:
 # rehearsals
 
 
-def test_what_crashes_or_never_ends_does_so_in_a_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_crashes_or_never_ends_does_so_in_a_copy(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(rehearsal, "CPU_SECONDS", 1)
     seen: list[int] = []
 
@@ -237,12 +244,34 @@ def test_what_crashes_or_never_ends_does_so_in_a_copy(monkeypatch: pytest.Monkey
         while True:
             pass
 
-    assert "crashes" in (why_unsafe(lambda: os.kill(os.getpid(), signal.SIGSEGV)) or "")
-    assert "did not finish" in (why_unsafe(for_ever) or "")
-    assert why_unsafe(lambda: seen.append(1)) is None
-    assert why_unsafe(lambda: [][0]) is None  # comes again where it is told
-    assert why_unsafe(lambda: bytearray(8 << 30)) is None
+    assert "crashes" in (why_unsafe(path, lambda: os.kill(os.getpid(), signal.SIGSEGV)) or "")
+    assert "did not finish" in (why_unsafe(path, for_ever) or "")
+    assert why_unsafe(path, lambda: seen.append(1)) is None
+    assert why_unsafe(path, lambda: [][0]) is None  # comes again where it is told
+    assert why_unsafe(path, lambda: bytearray(8 << 30)) is None
     assert seen == []
+
+
+def test_a_file_that_has_not_changed_is_tried_once(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[int] = []
+    fork = os.fork
+
+    def counted() -> int:
+        tried.append(1)
+        return fork()
+
+    monkeypatch.setattr(os, "fork", counted)
+    for settled, forks in ((10**18, 2), (-1, 1)):  # a file of this moment may change in it
+        monkeypatch.setattr(rehearsal, "SETTLED_NANOSECONDS", settled)
+        tried.clear()
+        for _ in range(2):
+            assert why_unsafe(path, lambda: None) is None
+        assert len(tried) == forks
+    path.write_bytes(path.read_bytes() + b"\0")
+    why_unsafe(path, lambda: None)
+    assert len(tried) == 2
 
 
 def test_a_file_on_which_the_library_crashes_is_refused_in_one_line(
