@@ -26,8 +26,10 @@ LARGE_FILE_BYTES = 64 << 20
 """A file of this size is read, opened and decoded alone: what it holds is copied as it is read."""
 
 OPENING_BYTES, COPIES_IN_OPENING = 4 << 20, 4
-LARGE_BYTES = 64_000_000
-"""What is freed above it is given back to the system at once."""
+MAX_KEPT_BYTES = 500_000_000
+"""Of pictures at work and freed ones together: beyond it what is freed goes back to the system."""
+
+WORTH_GIVING_BACK = 32_000_000
 
 MAX_SCANNED_PIXELS = 20_000_000_000
 """Pixels times scans of a JPEG: each scan of a few bytes goes over the whole picture again."""
@@ -61,26 +63,31 @@ class Budget:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.held = 0
+        self._freed = 0
         self._turn = threading.Lock()
-        self._given_back = threading.Condition()
+        self._changed = threading.Condition()
 
     @contextmanager
     def holding(self, n_bytes: int) -> Iterator[None]:
         """Hold so many bytes; first come, first served, so that the largest is not passed over."""
-        with self._turn, self._given_back:
-            self._given_back.wait_for(lambda: not self.held or self.held + n_bytes <= self.limit)
+        with self._turn, self._changed:
+            self._changed.wait_for(lambda: not self.held or self.held + n_bytes <= self.limit)
             self.held += n_bytes
-        large = n_bytes >= LARGE_BYTES
-        if large:
-            give_back_freed_memory()  # of the smaller ones before it
+            self._tidy()
         try:
             yield
         finally:
-            if large:
-                give_back_freed_memory()
-            with self._given_back:
+            with self._changed:
                 self.held -= n_bytes
-                self._given_back.notify_all()
+                self._freed += n_bytes
+                self._tidy()
+                self._changed.notify_all()
+
+    def _tidy(self) -> None:
+        """Give freed memory back before it adds up; rarely, as it costs the next pass its pages."""
+        if self._freed >= WORTH_GIVING_BACK and self.held + self._freed > MAX_KEPT_BYTES:
+            give_back_freed_memory()
+            self._freed = 0
 
 
 _files = Budget(FILES_AT_WORK)
