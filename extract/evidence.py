@@ -14,7 +14,7 @@ import numpy as np
 from extract.backbones import Backbone, load_again
 from extract.decoding import read_picture
 from extract.embeddings import Provenance
-from extract.embeddings_file import EmbeddingsTable
+from extract.embeddings_table import EmbeddingsTable
 from extract.errors import UsageError, WeightsDiffer, WeightsError
 from extract.picture_memory import picture_memory
 from extract.refusals import SOUND, Reason, Refused

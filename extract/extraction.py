@@ -16,7 +16,8 @@ import numpy as np
 from extract.backbones import Backbone
 from extract.catalog import Catalog
 from extract.embeddings import Provenance
-from extract.embeddings_file import EmbeddingsTable, read_table
+from extract.embeddings_file import read_table
+from extract.embeddings_table import EmbeddingsTable
 from extract.errors import EmbeddingsFileError
 from extract.file_lock import locked
 from extract.file_run import FileRun

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from extract.durability import sync_folder
-from extract.embeddings_file import EmbeddingsTable
+from extract.embeddings_table import EmbeddingsTable
 from extract.refusals import SOUND, TO_DO, reason_code
 from extract.strict_json import read_json
 

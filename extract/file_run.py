@@ -12,7 +12,7 @@ import numpy as np
 from extract.backbones import Backbone
 from extract.catalog import Catalog
 from extract.content_index import ContentIndex
-from extract.embeddings_file import EmbeddingsTable, Rows, blank_fields
+from extract.embeddings_table import EmbeddingsTable, Rows, blank_fields
 from extract.loading import LoadedPicture
 from extract.plan import Batches, Plan
 from extract.realisation import apply_realisation

@@ -17,14 +17,8 @@ import numpy as np
 
 from extract.catalog import Catalog, bytes_of
 from extract.embeddings import BLOCK_NUMBERS, Provenance, canonical_json, row_crc32
-from extract.embeddings_file import (
-    FORMAT,
-    FORMAT_VERSION,
-    HEADER_BYTES,
-    EmbeddingsTable,
-    blank_fields,
-    padded_record,
-)
+from extract.embeddings_file import FORMAT, FORMAT_VERSION, HEADER_BYTES, padded_record
+from extract.embeddings_table import EmbeddingsTable, blank_fields
 from extract.errors import EmbeddingsFileError, cannot_write
 from extract.hdf5_output import replaced
 from extract.refusals import SOUND

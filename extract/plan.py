@@ -10,7 +10,7 @@ import numpy as np
 
 from extract.catalog import Catalog
 from extract.content_index import ContentIndex
-from extract.embeddings_file import EmbeddingsTable
+from extract.embeddings_table import EmbeddingsTable
 from extract.layout import CarriedRows
 from extract.refusals import SOUND, TO_DO, Reason
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from extract.allocation import keep_freed_memory
 from extract.backbones import Backbone, choose_device
-from extract.embeddings_file import EmbeddingsTable, read_table
+from extract.embeddings_file import read_table
+from extract.embeddings_table import EmbeddingsTable
 from extract.errors import UsageError
 from extract.plan import DENSE
 

@@ -13,14 +13,8 @@ import numpy as np
 
 from extract.catalog import bytes_of
 from extract.embeddings import row_crc32
-from extract.embeddings_file import (
-    HEADER_BYTES,
-    ROW_FIELDS,
-    EmbeddingsTable,
-    Rows,
-    attribute,
-    padded_record,
-)
+from extract.embeddings_file import HEADER_BYTES, attribute, padded_record
+from extract.embeddings_table import ROW_FIELDS, EmbeddingsTable, Rows
 from extract.errors import EmbeddingsFileError
 from extract.refusals import SOUND
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from extract.embeddings_file import Rows
+from extract.embeddings_table import Rows
 from extract.errors import EmbeddingsFileError
 from extract.failures import append_refusals
 from extract.row_writer import RowWriter

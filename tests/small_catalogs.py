@@ -17,7 +17,8 @@ from warm_commands import run_warm
 from extract.backbones import Backbone
 from extract.demo import draw_picture
 from extract.embeddings import row_crc32
-from extract.embeddings_file import Rows, blank_fields, read_table
+from extract.embeddings_file import read_table
+from extract.embeddings_table import Rows, blank_fields
 from extract.preprocessing import Preprocessing
 from extract.row_writer import RowWriter
 

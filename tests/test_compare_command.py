@@ -18,7 +18,8 @@ from small_catalogs import offline_environment, run_in
 
 from extract.catalog import Catalog, Level
 from extract.embeddings import Provenance, row_crc32
-from extract.embeddings_file import Rows, blank_fields, read_table
+from extract.embeddings_file import read_table
+from extract.embeddings_table import Rows, blank_fields
 from extract.labels_file import labels_path, write_labels
 from extract.layout import lay_out
 from extract.row_writer import RowWriter

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from extract.embeddings import row_crc32
-from extract.embeddings_file import EmbeddingsTable, read_table
+from extract.embeddings_file import read_table
+from extract.embeddings_table import EmbeddingsTable
 from tests.faults import inject, replay
 from tests.faults.disk_model import PAGE, Disk, File
 from tests.faults.inject import KILL, LOOP, WRITER, Fault, Injector

@@ -16,7 +16,7 @@ BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "manager
 EXTRACT_ORDER = [
     {"errors", "workspace", "refusals", "monitor", "drawing", "tables", "allocation", "durability"},
     {"strict_json", "rehearsal"},
-    {"catalog", "manifest", "imagefolder", "embeddings", "demo", "hdf5_output"},
+    {"catalog", "manifest", "imagefolder", "embeddings", "embeddings_table", "demo", "hdf5_output"},
     {
         "provenance_check",
         "strings_dataset",

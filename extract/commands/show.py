@@ -11,7 +11,7 @@ import typer
 from extract import command_line as cl
 
 if TYPE_CHECKING:
-    from extract.embeddings_file import EmbeddingsTable
+    from extract.embeddings_table import EmbeddingsTable
 
 MOST_REFUSALS = 50
 MOST_IDS = 10

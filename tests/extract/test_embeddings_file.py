@@ -16,12 +16,8 @@ from small_catalogs import fill, some_rows
 
 from extract.catalog import Catalog, Level, bytes_of, ids_fingerprint
 from extract.embeddings import Provenance
-from extract.embeddings_file import (
-    EmbeddingsTable,
-    read_embeddings,
-    read_provenance,
-    read_table,
-)
+from extract.embeddings_file import read_embeddings, read_provenance, read_table
+from extract.embeddings_table import EmbeddingsTable
 from extract.errors import EmbeddingsFileError, FileLocked
 from extract.file_lock import locked
 from extract.labels_file import labels_path, read_labels, write_labels

@@ -16,7 +16,8 @@ from small_catalogs import draw_noise, tiny_backbone
 
 from extract.backbones import Backbone
 from extract.catalog import Catalog, list_folder
-from extract.embeddings_file import EmbeddingsTable, read_embeddings, read_table
+from extract.embeddings_file import read_embeddings, read_table
+from extract.embeddings_table import EmbeddingsTable
 from extract.errors import SurveyStopped
 from extract.extraction import Options, Report, Target, extract_embeddings, extract_together
 from extract.monitor import Monitor

@@ -17,7 +17,8 @@ from small_catalogs import draw_noise, tiny_backbone
 from extract import loading
 from extract.backbones import Backbone
 from extract.catalog import list_folder
-from extract.embeddings_file import ROW_FIELDS, read_embeddings, read_table
+from extract.embeddings_file import read_embeddings, read_table
+from extract.embeddings_table import ROW_FIELDS
 from extract.errors import EmbeddingsFileError, FileLocked, PictureRefused
 from extract.extraction import Options, Report, Target, extract_together
 from extract.failures import failures_path, read_refusals

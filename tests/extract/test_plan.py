@@ -10,7 +10,8 @@ from small_catalogs import fill
 
 from extract.catalog import Catalog
 from extract.embeddings import Provenance
-from extract.embeddings_file import EmbeddingsTable, read_table
+from extract.embeddings_file import read_table
+from extract.embeddings_table import EmbeddingsTable
 from extract.layout import lay_out
 from extract.plan import Plan, plan_run
 from extract.refusals import Reason

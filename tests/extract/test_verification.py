@@ -562,7 +562,7 @@ def laid_out(path: Path, vectors: np.ndarray) -> Path:
 def test_blocks_of_any_size_tell_the_same(
     tmp_path: Path, numbers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("extract.embeddings_file.BLOCK_NUMBERS", numbers)
+    monkeypatch.setattr("extract.embeddings_table.BLOCK_NUMBERS", numbers)
     rng = np.random.default_rng(0)
     vectors = rng.integers(0, 2, (97, 6)).astype(np.float32)
     vectors[[5, 90], 2] = np.nan, np.inf
@@ -600,7 +600,7 @@ def test_no_sound_row_has_no_group() -> None:
 def test_vectors_are_never_held_all_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("extract.embeddings_file.BLOCK_NUMBERS", 1 << 18)
+    monkeypatch.setattr("extract.embeddings_table.BLOCK_NUMBERS", 1 << 18)
     path = laid_out(tmp_path / "x.h5", np.ones((4000, 1024), np.float32))
     table = read_table(path)
     tracemalloc.start()

@@ -15,7 +15,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from extract.embeddings_file import EmbeddingsTable, read_embeddings, read_table
+from extract.embeddings_file import read_embeddings, read_table
+from extract.embeddings_table import EmbeddingsTable
 from extract.errors import EmbeddingsFileError
 from extract.failures import read_refusals
 from extract.file_lock import locked

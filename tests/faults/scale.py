@@ -100,7 +100,8 @@ def _lay_out(work: Path, n_rows: int, n_dims: int) -> None:
 def _fill(work: Path, n_rows: int, n_dims: int) -> None:
     """Make all rows but the last thousand sound, each of a content of its own."""
     from extract.decoding import picture_stat
-    from extract.embeddings_file import Rows, blank_fields, read_table
+    from extract.embeddings_file import read_table
+    from extract.embeddings_table import Rows, blank_fields
     from extract.row_writer import RowWriter
 
     catalog = _catalog(work, n_rows)
