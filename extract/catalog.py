@@ -150,7 +150,7 @@ def check_row_counts(
 
 
 def ids_fingerprint(ids: Sequence[str]) -> str:
-    """Hash a list of ids: sha256 over their bytes joined by NUL."""
+    """Hash a list of ids, or of paths: sha256 over their bytes joined by NUL."""
     return hashlib.sha256(b"\0".join(map(bytes_of, ids))).hexdigest()
 
 

@@ -163,6 +163,9 @@ def _read_open_table(path: Path, file: h5py.File) -> EmbeddingsTable:
     if ids_fingerprint(ids) != attribute(file, "catalog_fingerprint"):
         raise ValueError("its ids do not fit their fingerprint")
     paths = read_strings(file, "paths", n_rows) if "paths/bytes" in found else ids
+    # of files of this version: a path that is another shows another product's picture
+    if "paths_sha256" in file.attrs and ids_fingerprint(paths) != attribute(file, "paths_sha256"):
+        raise ValueError("its paths do not fit their hash")
     fields = {name: found[name][()] for name in ROW_FIELDS}
     refuse_unknown_realisations(provenance, fields["status"], fields["realisation"])
     offsets = {name: found[name].id.get_offset() for name in ("embeddings", *ROW_FIELDS)}

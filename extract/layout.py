@@ -15,7 +15,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from extract.catalog import Catalog, bytes_of
+from extract.catalog import Catalog, bytes_of, ids_fingerprint
 from extract.embeddings import BLOCK_NUMBERS, Provenance, canonical_json, row_crc32
 from extract.embeddings_file import FORMAT, FORMAT_VERSION, HEADER_BYTES, padded_record
 from extract.embeddings_table import EmbeddingsTable, blank_fields
@@ -103,6 +103,7 @@ def _write_whole(
     write_strings(file.create_group("ids"), catalog.ids)
     if catalog.paths != catalog.ids:
         write_strings(file.create_group("paths"), catalog.paths)
+        file.attrs["paths_sha256"] = ids_fingerprint(catalog.paths)
     vectors = _create_contiguous(file, "embeddings", "<f4", (len(catalog), n_dims), np.nan)
     if carried is not None:
         _carry(carried, catalog, fields, vectors)

@@ -292,3 +292,18 @@ def test_json_that_python_alone_would_take_is_refused(text: str) -> None:
 def test_ordinary_json_is_read() -> None:
     value = {"a": [1, 2.5, None, {"b": "\ud800"}]}
     assert read_json(json.dumps(value)) == value
+
+
+def test_a_path_that_was_changed_is_found(tmp_path: Path) -> None:
+    """Nothing else would tell that another product's picture is shown."""
+    paths = tuple(f"{name}.png" for name in "wxyz")
+    path = tmp_path / "tiny.h5"
+    lay_out(path, Catalog("shop", tmp_path, IDS, paths), Provenance({}, ({},)), 6)
+    assert read_table(path).paths == paths
+    with h5py.File(path, "r+") as file:
+        file["paths/bytes"][0] = ord("x")
+    with pytest.raises(EmbeddingsFileError, match="paths do not fit their hash"):
+        read_table(path)
+    with h5py.File(path, "r+") as file:  # a file of an earlier version has none
+        del file.attrs["paths_sha256"]
+    assert read_table(path).paths == ("x.png", *paths[1:])
