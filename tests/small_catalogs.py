@@ -15,10 +15,12 @@ from PIL import Image
 from warm_commands import run_warm
 
 from extract.backbones import Backbone
+from extract.decoding import decode_picture
 from extract.demo import draw_picture
 from extract.embeddings import row_crc32
 from extract.embeddings_file import read_table
 from extract.embeddings_table import Rows, blank_fields
+from extract.monitor import Monitor
 from extract.preprocessing import Preprocessing
 from extract.row_writer import RowWriter
 
@@ -49,6 +51,45 @@ def tiny_backbone(seed: int = 0, name: str = "tiny") -> Backbone:
     preprocessing = Preprocessing(32, "crop", 0.875, "bicubic", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     weights = {"source": "random", "tag": f"{name}.random", "seed": seed, "sha256": str(seed)}
     return Backbone(name, model, preprocessing, 8, weights, "mean", "cpu")
+
+
+class CountingBackbone:
+    """Passes everything on to a backbone; counts batches, and the pictures in them."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        self._backbone = backbone
+        self.batches = self.pictures = 0
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._backbone, name)
+
+    def embed(self, pixels: torch.Tensor) -> np.ndarray:
+        self.batches += 1
+        self.pictures += int((pixels.flatten(1) != 0).any(dim=1).sum())
+        return self._backbone.embed(pixels)
+
+
+class StopAfter(Monitor):
+    """Asks to stop after so many batches; counts the rows that were durable by then."""
+
+    def __init__(self, batches: int) -> None:
+        self.batches = batches
+        self.durable = 0
+
+    def finished(self, n_rows: int) -> None:
+        self.durable += n_rows
+
+    def should_stop(self) -> bool:
+        self.batches -= 1
+        return self.batches <= 0
+
+
+def embedded_alone(backbone: Backbone, picture: Path) -> np.ndarray:
+    """One picture through the model, without any of the loop."""
+    pixels = backbone.preprocessing.transform()(decode_picture(picture.read_bytes()))
+    with torch.inference_mode():
+        vector: np.ndarray = backbone.model(pixels[None])[0].numpy()
+    return vector
 
 
 def some_rows(ids: tuple[str, ...], seed: int = 0) -> Rows:

@@ -11,60 +11,26 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small_catalogs import draw_noise, tiny_backbone
+from small_catalogs import (
+    CountingBackbone,
+    StopAfter,
+    draw_noise,
+    embedded_alone,
+    tiny_backbone,
+)
 
 from extract.backbones import Backbone
 from extract.catalog import Catalog, list_folder
-from extract.decoding import decode_picture
 from extract.embeddings_file import read_embeddings, read_table
 from extract.errors import EmbeddingsFileError, PictureRefused
 from extract.extraction import Options, Report, extract_embeddings
 from extract.failures import read_refusals
-from extract.monitor import Monitor
 
 FOUR = Options(batch_size=4, threads=1, workers=2)
 
 
-class StopAfter(Monitor):
-    """Asks to stop after so many slices."""
-
-    def __init__(self, slices: int) -> None:
-        self.slices = slices
-        self.durable = 0
-
-    def finished(self, n_rows: int) -> None:
-        self.durable += n_rows
-
-    def should_stop(self) -> bool:
-        self.slices -= 1
-        return self.slices <= 0
-
-
-class CountingBackbone:
-    """Passes everything on to a backbone and counts the batches forwarded."""
-
-    def __init__(self, backbone: Backbone) -> None:
-        self._backbone = backbone
-        self.batches = 0
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._backbone, name)
-
-    def embed(self, pixels: torch.Tensor) -> np.ndarray:
-        self.batches += 1
-        return self._backbone.embed(pixels)
-
-
 def extract(folder: Path, backbone: Backbone, path: Path, options: Options = FOUR) -> Report:
     return extract_embeddings(list_folder(folder), backbone, path, options=options)
-
-
-def alone(backbone: Backbone, picture: Path) -> np.ndarray:
-    """One picture through the model, without any of the loop."""
-    pixels = backbone.preprocessing.transform()(decode_picture(picture.read_bytes()))
-    with torch.inference_mode():
-        vector: np.ndarray = backbone.model(pixels[None])[0].numpy()
-    return vector
 
 
 def test_every_row_is_the_vector_of_its_own_picture(
@@ -74,7 +40,7 @@ def test_every_row_is_the_vector_of_its_own_picture(
     vectors = read_embeddings(report.file)
     assert report.embedded == len(vectors) == 21
     for row_id, vector in zip(vectors.ids, vectors.vectors, strict=True):
-        np.testing.assert_allclose(vector, alone(backbone, pictures / row_id), atol=1e-6)
+        np.testing.assert_allclose(vector, embedded_alone(backbone, pictures / row_id), atol=1e-6)
     assert len(np.unique(vectors.vectors.round(4), axis=0)) == 21
 
 
@@ -192,7 +158,9 @@ def test_grown_catalogue_computes_only_what_is_new(
         if row_id in before.ids:
             assert (vector == before.vectors[before.ids.index(row_id)]).all()
         else:
-            np.testing.assert_allclose(vector, alone(backbone, pictures / row_id), atol=1e-6)
+            np.testing.assert_allclose(
+                vector, embedded_alone(backbone, pictures / row_id), atol=1e-6
+            )
     assert after.levels[0].values()[-1] == "toys"
 
 
@@ -206,7 +174,7 @@ def test_changed_picture_gets_its_new_vector(
     assert (report.embedded, report.reused) == (1, 20)
     vectors = read_embeddings(path)
     row = vectors.ids.index("hats/2.png")
-    expected = alone(backbone, pictures / "hats" / "2.png")
+    expected = embedded_alone(backbone, pictures / "hats" / "2.png")
     np.testing.assert_allclose(vectors.vectors[row], expected, atol=1e-6)
 
 
@@ -334,7 +302,7 @@ def test_an_id_that_moves_to_another_picture_gets_its_vector(
     for names in (("1.bmp", "1.bmp"), ("1.bmp", "2.bmp")):
         catalog = Catalog("shop", tmp_path.resolve(), ("sku1", "sku2"), names)
         extract_embeddings(catalog, backbone, path, options=FOUR)
-    expected = alone(backbone, tmp_path / "2.bmp")
+    expected = embedded_alone(backbone, tmp_path / "2.bmp")
     np.testing.assert_allclose(read_embeddings(path).vectors[1], expected, atol=1e-6)
 
 

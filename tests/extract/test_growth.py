@@ -12,7 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_catalogs import draw_noise, tiny_backbone
+from small_catalogs import (
+    CountingBackbone,
+    StopAfter,
+    draw_noise,
+    embedded_alone,
+    tiny_backbone,
+)
 
 from extract.backbones import Backbone
 from extract.catalog import Catalog, list_folder
@@ -25,33 +31,6 @@ from extract.monitor import Monitor
 FOUR = Options(batch_size=4, threads=1, workers=2)
 REHASH = Options(batch_size=4, threads=1, workers=2, rehash=True)
 FIELDS = ("vectors", "status", "row_crc32", "content_sha256", "size", "mtime_ns", "realisation")
-
-
-class CountingBackbone:
-    """Passes everything on to a backbone; counts batches, and the pictures in them."""
-
-    def __init__(self, backbone: Backbone) -> None:
-        self._backbone = backbone
-        self.batches = self.pictures = 0
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._backbone, name)
-
-    def embed(self, pixels: torch.Tensor) -> np.ndarray:
-        self.batches += 1
-        self.pictures += int((pixels.flatten(1) != 0).any(dim=1).sum())
-        return self._backbone.embed(pixels)
-
-
-class StopAfter(Monitor):
-    """Asks to stop after so many batches."""
-
-    def __init__(self, batches: int) -> None:
-        self.batches = batches
-
-    def should_stop(self) -> bool:
-        self.batches -= 1
-        return self.batches <= 0
 
 
 Grow = Callable[..., tuple[Report, CountingBackbone]]
@@ -89,15 +68,8 @@ def assert_right(table: EmbeddingsTable, pictures: Path, backbone: Backbone) -> 
         assert table.rows.content_sha256[i].tobytes() == content(path)
         seen = path.stat()
         assert (table.rows.size[i], table.rows.mtime_ns[i]) == (seen.st_size, seen.st_mtime_ns)
-        expected = fresh(backbone, path)
+        expected = embedded_alone(backbone, path)
         np.testing.assert_allclose(table.rows.vectors[i], expected, rtol=1e-5, atol=1e-6)
-
-
-def fresh(backbone: Backbone, path: Path) -> np.ndarray:
-    from extract.decoding import decode_picture
-
-    vector: np.ndarray = backbone.embed_pictures([decode_picture(path.read_bytes())])[0]
-    return vector
 
 
 def test_renamed_picture_is_found_by_its_content(
