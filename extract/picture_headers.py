@@ -115,12 +115,15 @@ def _check_tags(content: bytes) -> None:
     start = number(8, 8) if big else number(4, 4)
     n_tags = min(number(start, 8 if big else 2), 1 << 16)
     start += 8 if big else 2
-    numbers = 0
+    numbers = held = 0
     for place in range(start, min(start + n_tags * entry, len(content)), entry):
         kind, count = number(place + 2, 2), number(place + 4, wide)
-        size = TAG_TYPES.get(kind, 0) * count
+        size = TAG_TYPES.get(kind, 1) * count
         if size > len(content):
             continue  # reaches behind the end: the library passes over it
-        numbers += size
+        held += size
+        if held > len(content):
+            raise Refused(Reason.CORRUPT, "tags that hold the same bytes over and over")
+        numbers += size if kind in TAG_TYPES else 0
         if numbers > MOST_NUMBERS or (kind in FRACTIONS and size > MOST_FRACTIONS):
             raise Refused(Reason.CORRUPT, f"a tag of {count:,} numbers")
