@@ -190,6 +190,8 @@ class Proof:
 def run(*, per_kind: int = 6, early: int = 6, seed: int = 0) -> dict[str, Any]:
     """Try signals, a second writer and a reader."""
     began, chance = time.monotonic(), random.Random(seed)
+    # a shell's job in the background ignores Ctrl-C, and so would what it starts
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with tempfile.TemporaryDirectory() as folder:
         proof = Proof(Path(folder), per_kind)
         for number in CODES:
