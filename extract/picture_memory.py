@@ -20,6 +20,9 @@ MAX_DECODED_BYTES = 600_000_000
 MAX_BYTES_AT_WORK = 950_000_000
 """Of one picture, and of all that are decoded at once: decoders' working memory included."""
 
+ALONE_BYTES = 250_000_000
+"""A picture that takes more is decoded alone: libraries take more than can be reckoned."""
+
 MAX_FILE_BYTES = 256 << 20
 FILES_AT_WORK = 128 << 20
 LARGE_FILE_BYTES = 64 << 20
@@ -70,6 +73,7 @@ class Budget:
     @contextmanager
     def holding(self, n_bytes: int) -> Iterator[None]:
         """Hold so many bytes; first come, first served, so that the largest is not passed over."""
+        n_bytes = max(n_bytes, self.limit) if n_bytes > ALONE_BYTES else n_bytes
         with self._turn, self._changed:
             self._changed.wait_for(lambda: not self.held or self.held + n_bytes <= self.limit)
             self.held += n_bytes
