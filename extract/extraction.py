@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from extract.one_pass import embed_in_one_pass
 from extract.plan import Plan, plan_run, refusal_counts
 from extract.realisation import choose_realisation, run_record, ways_of
 from extract.refusals import SOUND, TO_DO
-from extract.survey import hash_pictures, stat_pictures
+from extract.survey import ContentReader, stat_pictures
 
 
 @dataclass(frozen=True)
@@ -203,7 +202,7 @@ def _prepare_all(
     """Decide what every file needs before one is touched; then lay out those that need it."""
     tables = [_table_there(target) for target in targets]
     stats = stat_pictures(catalog, monitor)
-    read_contents = partial(hash_pictures, catalog, monitor=monitor, workers=workers)
+    read_contents = ContentReader(catalog, monitor, workers=workers)
     plans = [
         plan_run(
             catalog,

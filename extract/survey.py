@@ -39,22 +39,36 @@ def stat_pictures(catalog: Catalog, monitor: Monitor) -> np.ndarray:
     return stats
 
 
-def hash_pictures(
-    catalog: Catalog, rows: np.ndarray, monitor: Monitor, *, workers: int
-) -> dict[int, bytes]:
-    """Read some pictures whole; sha256 of the bytes of those that can be read.
+class ContentReader:
+    """Reads pictures whole when asked for their hash, each once, whatever the number of files.
 
-    Raises
-    ------
-    SurveyStopped
-        When the monitor asks for it.
+    Parameters
+    ----------
+    catalog : Catalog
+    monitor : Monitor
+    workers : int
+        Threads that read.
     """
-    found: dict[int, bytes] = {}
-    with ThreadPoolExecutor(workers, thread_name_prefix="hash") as pool:
-        for portion in _portions(rows, "reading pictures", monitor):
-            hashes = pool.map(partial(_hash, catalog), portion)
-            found |= {r: h for r, h in zip(portion, hashes, strict=True) if h is not None}
-    return found
+
+    def __init__(self, catalog: Catalog, monitor: Monitor, *, workers: int) -> None:
+        self._catalog, self._monitor, self._workers = catalog, monitor, workers
+        self._read: dict[int, bytes | None] = {}
+
+    def __call__(self, rows: np.ndarray) -> dict[int, bytes]:
+        """Give the sha256 of the bytes of those pictures that can be read.
+
+        Raises
+        ------
+        SurveyStopped
+            When the monitor asks for it.
+        """
+        new = np.array([row for row in rows.tolist() if row not in self._read], int)
+        with ThreadPoolExecutor(self._workers, thread_name_prefix="hash") as pool:
+            for portion in _portions(new, "reading pictures", self._monitor):
+                hashes = pool.map(partial(_hash, self._catalog), portion)
+                self._read.update(zip(portion, hashes, strict=True))
+        found = ((row, self._read[row]) for row in rows.tolist())
+        return {row: sha256 for row, sha256 in found if sha256 is not None}
 
 
 @picture_memory()

@@ -20,6 +20,7 @@ from small_catalogs import (
     tiny_backbone,
 )
 
+from extract import survey
 from extract.backbones import Backbone
 from extract.catalog import Catalog, list_folder
 from extract.embeddings_file import read_embeddings, read_table
@@ -333,6 +334,23 @@ def test_each_file_of_a_pass_knows_only_its_own_contents(pictures: Path, tmp_pat
     assert (second.embedded, second.copied) == (22, 1)
     for target in targets:
         assert_right(read_table(target.path), pictures, target.backbone)
+
+
+def test_several_files_have_each_picture_hashed_once(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    targets = [Target(tiny_backbone(i), tmp_path / f"{i}.h5") for i in range(3)]
+    extract_together(list_folder(pictures), targets, options=FOUR)
+    read: list[str] = []
+    own = survey.read_picture
+
+    def counted(root: Path, path: str) -> object:
+        read.append(path)
+        return own(root, path)
+
+    monkeypatch.setattr(survey, "read_picture", counted)
+    extract_together(list_folder(pictures), targets, options=REHASH)
+    assert sorted(read) == sorted(list_folder(pictures).paths)
 
 
 def test_rows_computed_in_another_way_say_so(grow: Grow, pictures: Path, tmp_path: Path) -> None:
