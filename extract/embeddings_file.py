@@ -119,7 +119,7 @@ def _look_over(path: Path) -> None:
 
 
 def _read_provenance(file: h5py.File) -> Provenance:
-    if attribute(file, "format") != FORMAT:
+    if text_attribute(file, "format") != FORMAT:
         raise ValueError(f"its format attribute is not {FORMAT!r}")
     version = whole_attribute(file, "format_version")
     if version < 1:
@@ -127,11 +127,11 @@ def _read_provenance(file: h5py.File) -> Provenance:
     if version > FORMAT_VERSION:
         raise ValueError(f"format {version} is later than {FORMAT_VERSION}: upgrade sosie")
     provenance = Provenance(
-        identity=read_json(attribute(file, "identity")),
-        realisations=tuple(read_json(attribute(file, "realisations"))),
-        record=_read_record(attribute(file, "record")),
+        identity=read_json(text_attribute(file, "identity")),
+        realisations=tuple(read_json(text_attribute(file, "realisations"))),
+        record=_read_record(text_attribute(file, "record")),
     )
-    if provenance.identity_sha256 != attribute(file, "identity_sha256"):
+    if provenance.identity_sha256 != text_attribute(file, "identity_sha256"):
         raise ValueError("its identity does not fit its hash")
     refuse_unusable(provenance)
     return provenance
@@ -160,11 +160,13 @@ def _read_open_table(path: Path, file: h5py.File) -> EmbeddingsTable:
             raise ValueError(f"{name} has shape {found[name].shape} for {n_rows} rows")
     ids = read_strings(file, "ids", n_rows)
     refuse_odd_ids(ids)
-    if ids_fingerprint(ids) != attribute(file, "catalog_fingerprint"):
+    if ids_fingerprint(ids) != text_attribute(file, "catalog_fingerprint"):
         raise ValueError("its ids do not fit their fingerprint")
     paths = read_strings(file, "paths", n_rows) if "paths/bytes" in found else ids
     # of files of this version: a path that is another shows another product's picture
-    if "paths_sha256" in file.attrs and ids_fingerprint(paths) != attribute(file, "paths_sha256"):
+    if "paths_sha256" in file.attrs and ids_fingerprint(paths) != text_attribute(
+        file, "paths_sha256"
+    ):
         raise ValueError("its paths do not fit their hash")
     fields = {name: found[name][()] for name in ROW_FIELDS}
     refuse_unknown_realisations(provenance, fields["status"], fields["realisation"])
@@ -180,11 +182,6 @@ def _read_open_table(path: Path, file: h5py.File) -> EmbeddingsTable:
         ),
         offsets=offsets,
     )
-
-
-def attribute(file: h5py.File, name: str) -> str:
-    """Read a text attribute, of variable or fixed length."""
-    return text_attribute(file, name)
 
 
 def _read_record(text: str) -> dict[str, Any]:

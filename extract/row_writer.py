@@ -13,10 +13,11 @@ import numpy as np
 
 from extract.catalog import bytes_of
 from extract.embeddings import row_crc32
-from extract.embeddings_file import HEADER_BYTES, attribute, padded_record
+from extract.embeddings_file import HEADER_BYTES, padded_record
 from extract.embeddings_table import ROW_FIELDS, EmbeddingsTable, Rows
 from extract.errors import EmbeddingsFileError
 from extract.refusals import SOUND
+from extract.strings_dataset import text_attribute
 
 
 class RowWriter:
@@ -102,7 +103,7 @@ class RowWriter:
         """Find the record's bytes: HDF5 does not tell where an attribute's text lies."""
         head = os.pread(self._file, HEADER_BYTES, 0)
         with h5py.File(path, "r", locking=False) as file:
-            stored = bytes_of(attribute(file, "record"))  # torn text is still found
+            stored = bytes_of(text_attribute(file, "record"))  # torn text is still found
         if head.count(stored) != 1:
             raise EmbeddingsFileError("the place of the file's record is not found")
         return head.index(stored)
