@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from extract.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
 
 WHITE = (255, 255, 255)
 
@@ -64,6 +69,32 @@ class Preprocessing:
     def transform(self) -> Any:
         """Build the transform: a PIL picture in, float32 (3, size, size) out."""
         return RESIZES[self.resize](self)
+
+    def placed(self, picture: Image.Image) -> np.ndarray[Any, Any]:
+        """Apply the transform's geometry alone, as Pillow computes it.
+
+        Parameters
+        ----------
+        picture : Image
+            Upright RGB.
+
+        Returns
+        -------
+        ndarray of shape (size, size, 3), uint8
+            Scaled to 0 to 1, less the mean, by the standard deviation: what the transform gives.
+        """
+        import numpy as np
+
+        for step in _geometry_of(self):
+            picture = step(picture)
+        return np.array(picture)
+
+
+@cache
+def _geometry_of(wanted: Preprocessing) -> tuple[Any, ...]:
+    """Build the transform less its last two steps, which make a tensor and normalise it."""
+    *geometry, _, _ = wanted.transform().transforms
+    return tuple(geometry)
 
 
 def _crop(wanted: Preprocessing) -> Any:

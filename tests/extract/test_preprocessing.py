@@ -10,6 +10,7 @@ import torch
 import transformers
 from PIL import Image
 from timm.data import create_transform
+from torchvision.transforms.functional import normalize, to_tensor
 
 from extract.errors import UsageError, WeightsError
 from extract.image_processors import read_preprocessing
@@ -126,3 +127,17 @@ def test_what_a_processor_does_beside_that_is_refused(changed: dict[str, Any]) -
 def test_transform_gives_float32() -> None:
     picture = Image.new("RGB", (70, 80), "white")
     assert PLAIN.transform()(picture).dtype == torch.float32
+
+
+@pytest.mark.parametrize("resize", ["crop", "squash", "pad"])
+@pytest.mark.parametrize("size", [(200, 100), (37, 91), (64, 64), (5, 3)], ids=str)
+def test_placed_and_normalised_is_the_transform_bit_for_bit(
+    resize: str, size: tuple[int, int]
+) -> None:
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    wanted = Preprocessing(48, resize, 0.9, "bicubic", mean, std)
+    noise = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    placed = wanted.placed(Image.fromarray(noise))
+    assert (placed.shape, placed.dtype, placed.flags.c_contiguous) == ((48, 48, 3), np.uint8, True)
+    whole = wanted.transform()(Image.fromarray(noise))
+    assert torch.equal(normalize(to_tensor(placed), mean, std), whole)
