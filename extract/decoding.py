@@ -127,7 +127,9 @@ def read_picture(images_root: Path, path: str) -> PictureFile:
             raise Refused(Reason.TOO_LARGE, f"{found.st_size:,} bytes, over {MAX_FILE_BYTES:,}")
         hold_file(found.st_size)
         with os.fdopen(handle, "rb", closefd=False) as file:
-            content = file.read(MAX_FILE_BYTES + 1)
+            content = file.read(found.st_size + 1)  # room for all that is asked for is made first
+            if len(content) > found.st_size:  # it grows as it is read
+                content += file.read(MAX_FILE_BYTES + 1 - len(content))
     except OSError as error:
         raise _refusal_of_os_error(error) from error
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -163,6 +164,24 @@ def test_a_file_over_the_byte_limit_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "big.png").open("wb") as file:
         file.truncate((256 << 20) + 1)  # sparse: no byte of it is on disk
     assert refusal_of(tmp_path, "big.png") is Reason.TOO_LARGE
+
+
+def test_room_is_made_for_the_file_and_not_for_the_largest(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(PNG)
+    read_picture(tmp_path.resolve(), "a.png")
+    tracemalloc.start()
+    try:
+        read_picture(tmp_path.resolve(), "a.png")
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_a_file_grows_by_is_read_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(PNG)
+    monkeypatch.setattr("extract.decoding.hold_file", lambda _: path.write_bytes(PNG + b"more"))
+    assert read_picture(tmp_path.resolve(), "a.png").content == PNG + b"more"
 
 
 def test_located_path_is_real_and_inside(tmp_path: Path) -> None:
