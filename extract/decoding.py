@@ -13,7 +13,7 @@ import os
 import stat
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -160,6 +160,53 @@ def decode_picture(content: bytes) -> Image.Image:
         For whatever Pillow says of it, and for pictures over the aspect and memory limits, which
         are reckoned from the header before a pixel is decoded.
     """
+    with opened_picture(content) as opened, opened.memory():
+        return opened.upright()
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedPicture:
+    """A picture of which only the header was read, and found fit to be decoded.
+
+    Parameters
+    ----------
+    picture : Image
+        Not decoded yet.
+    content : bytes
+    needed : int
+        Bytes that decoding it takes at once.
+    """
+
+    picture: Image.Image
+    content: bytes
+    needed: int
+
+    @property
+    def orientation(self) -> int:
+        """EXIF's number, 1 where it says nothing that turns a picture."""
+        found = _orientation(self.picture)
+        return found if found in UPRIGHT else 1
+
+    def memory(self, beside: int = 0) -> AbstractContextManager[None]:
+        """Wait until it may be decoded, and as many bytes beside it be taken."""
+        return decoding_memory(self.needed + beside)
+
+    def upright(self) -> Image.Image:
+        """Decode it with Pillow and turn it upright."""
+        self.picture.load()
+        orientation = self.orientation
+        _reckon(self.picture, self.content, orientation in UPRIGHT)
+        return upright_rgb(self.picture, orientation)
+
+
+@contextmanager
+def opened_picture(content: bytes) -> Iterator[OpenedPicture]:
+    """Open a picture and check its header; whatever it raises in the block is its refusal.
+
+    Raises
+    ------
+    Refused
+    """
     if content[4:8] == b"ftyp" and content[8:12] in HEIC_BRANDS:
         raise Refused(Reason.UNSUPPORTED, "HEIC is not read: save it as JPEG or PNG")
     with refusing():
@@ -172,11 +219,7 @@ def decode_picture(content: bytes) -> Image.Image:
             needed = _reckon(picture, content, turned)
             if picture.format == "PNG":
                 needed += picture.width * picture.height * RGB_BYTES
-            with decoding_memory(needed):
-                picture.load()
-                orientation = _orientation(picture)
-                _reckon(picture, content, orientation in UPRIGHT)
-                return upright_rgb(picture, orientation)
+            yield OpenedPicture(picture, content, needed)
 
 
 @contextmanager

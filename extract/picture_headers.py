@@ -61,6 +61,11 @@ def has_many_scans(content: bytes) -> bool:
     return False
 
 
+def frames(content: bytes) -> list[int]:
+    """List the markers of a JPEG's frames before its first scan; a sound file has one."""
+    return [marker for marker, _start, _end in _segments(content) if marker in _SOF]
+
+
 def _jpeg_exif(content: bytes) -> Iterator[tuple[int, int]]:
     for marker, start, end in _segments(content):
         if marker == 0xE1 and content[start : start + 6] == b"Exif\0\0":

@@ -11,7 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from extract.decoding import ORIENTATION, decode_picture, locate_picture, read_picture
+from extract.decoding import (
+    ORIENTATION,
+    decode_picture,
+    locate_picture,
+    opened_picture,
+    read_picture,
+)
 from extract.refusals import Reason, Refused
 
 GRADIENT = np.stack(
@@ -50,6 +56,14 @@ def test_every_orientation_is_turned_upright(kind: str, orientation: int) -> Non
     got = pixels(encoded(stored, kind, exif=exif, **lossless))
     assert got.shape == GRADIENT.shape
     assert np.abs(got - GRADIENT).mean() < 2
+
+
+def test_orientations_that_exif_does_not_know_turn_nothing() -> None:
+    for number, expected in ((0, 1), (1, 1), (8, 8), (9, 1), (65_535, 1)):
+        exif = Image.Exif()
+        exif[ORIENTATION] = number
+        with opened_picture(encoded(Image.fromarray(GRADIENT), "JPEG", exif=exif)) as opened:
+            assert opened.orientation == expected
 
 
 def test_transparent_ground_becomes_white_whatever_color_hides_under_it() -> None:

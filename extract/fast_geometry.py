@@ -1,0 +1,128 @@
+"""The geometry of a preprocessing on plain arrays, resized by torchvision instead of Pillow."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import Any
+
+import numpy as np
+import PIL
+
+from extract.preprocessing import WHITE, Preprocessing
+
+INTERPOLATIONS = frozenset({"bilinear", "bicubic"})
+"""What torchvision computes as Pillow does, with a filter as wide as the picture shrinks."""
+
+BLACK = (0, 0, 0)
+
+_CHOOSES_ORDER = int(PIL.__version__.split(".")[0]) >= 13
+"""Earlier Pillow always goes over the columns first."""
+
+
+def has_fast_geometry(wanted: Preprocessing) -> bool:
+    """Tell whether torchvision has an equal of what Pillow does for it."""
+    return wanted.interpolation in INTERPOLATIONS
+
+
+def resized_size(wanted: Preprocessing, height: int, width: int) -> tuple[int, int]:
+    """Give the height and width that a picture is resized to, before it is cut out."""
+    target = math.floor(wanted.size / wanted.crop_pct)
+    if wanted.resize == "squash":
+        return target, target
+    if wanted.resize == "pad":
+        ratio = max(height / target, width / target)
+        return round(height / ratio), round(width / ratio)
+    long = int(target * max(height, width) / min(height, width))
+    return (long, target) if width <= height else (target, long)
+
+
+def place(
+    pixels: np.ndarray[Any, Any], wanted: Preprocessing, orientation: int = 1
+) -> np.ndarray[Any, Any]:
+    """Resize a picture, turn it upright, and cut out or pad what the model sees.
+
+    Parameters
+    ----------
+    pixels : ndarray of shape (height, width, 3), uint8
+        As it is stored; C-contiguous.
+    wanted : Preprocessing
+        One that ``has_fast_geometry``.
+    orientation : int
+        EXIF's number, 1 to 8; what is small is turned, not what is large.
+
+    Returns
+    -------
+    ndarray of shape (size, size, 3), uint8
+        C-contiguous.
+    """
+    size, on_its_side = pixels.shape[:2], orientation >= 5
+    target = resized_size(wanted, *size)  # as it is stored: both sides are treated alike
+    if on_its_side:  # Pillow's order is that of the picture upright
+        rows_first = not _rows_first(size[::-1], target[::-1])
+    else:
+        rows_first = _rows_first(size, target)
+    resized = _resized(pixels, target, wanted.interpolation, rows_first=rows_first)
+    ground = WHITE if wanted.resize == "pad" else BLACK
+    return _cut_out(upright(resized, orientation), wanted.size, ground)
+
+
+def upright(pixels: np.ndarray[Any, Any], orientation: int) -> np.ndarray[Any, Any]:
+    """Turn an array (height, width, 3) upright, without a copy, by EXIF 2.32's table."""
+    if orientation not in range(2, 9):
+        return pixels
+    if orientation >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    rows = slice(None, None, -1 if orientation in (3, 4, 7, 8) else 1)
+    columns = slice(None, None, -1 if orientation in (2, 3, 6, 7) else 1)
+    return pixels[rows, columns]
+
+
+def _rows_first(size: tuple[int, int], target: tuple[int, int]) -> bool:
+    """Tell in which order Pillow resizes; between its passes it rounds and cuts off overshoots."""
+    fewer_rows, fewer_columns = size[0] - target[0], size[1] - target[1]
+    return _CHOOSES_ORDER and fewer_rows > max(0, 2 * fewer_columns)
+
+
+def _resized(
+    pixels: np.ndarray[Any, Any], size: tuple[int, int], interpolation: str, *, rows_first: bool
+) -> np.ndarray[Any, Any]:
+    import torch
+
+    resize, modes = _torchvision()
+    with torch.inference_mode():
+        # seen as (3, height, width) without a copy: a layout that has a kernel of its own
+        seen = torch.from_numpy(pixels).permute(2, 0, 1)
+        sizes = [(size[0], pixels.shape[1]), size] if rows_first else [size]
+        for each in sizes:  # in one step it goes over the columns first
+            seen = resize(seen, list(each), interpolation=modes(interpolation), antialias=True)
+        numbers: np.ndarray[Any, Any] = seen.permute(1, 2, 0).numpy()
+    return numbers
+
+
+@cache
+def _torchvision() -> tuple[Any, Any]:
+    from torchvision.transforms import InterpolationMode
+    from torchvision.transforms.v2.functional import resize_image
+
+    return resize_image, InterpolationMode
+
+
+def _cut_out(
+    pixels: np.ndarray[Any, Any], size: int, ground: tuple[int, int, int]
+) -> np.ndarray[Any, Any]:
+    """Take the center, by timm's and torchvision's own rounding; what is missing is ground."""
+    (rows, top), (columns, left) = (_center(n, size) for n in pixels.shape[:2])
+    inside = pixels[rows, columns]
+    if inside.shape[:2] == (size, size):
+        return np.ascontiguousarray(inside)
+    placed = np.empty((size, size, 3), np.uint8)
+    placed[:] = ground
+    placed[top : top + inside.shape[0], left : left + inside.shape[1]] = inside
+    return placed
+
+
+def _center(n: int, size: int) -> tuple[slice, int]:
+    """Say what is cut out of n pixels, and where it begins in what the model sees."""
+    first = round(max(n - size, 0) / 2.0)
+    return slice(first, first + size), max(size - n, 0) // 2
