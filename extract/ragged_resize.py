@@ -1,0 +1,332 @@
+"""Pictures of many sizes resized and cut in few launches, with Pillow's own weights.
+
+Pillow resizes along the rows, rounds to 8 bits, then along the columns. Each is a product with a
+matrix, and what a center crop cuts away are rows of that matrix that are never made. So a batch
+is two batched products whatever the sizes in it, its pictures padded with columns of weight 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from extract.preprocessing import Preprocessing
+
+if TYPE_CHECKING:
+    import torch
+
+    Pictures = Sequence[torch.Tensor]
+
+SUPPORTS = {"bicubic": 2.0, "bilinear": 1.0}
+"""Source pixels either way that a filter reaches at scale 1."""
+
+MULTIPLE = 8
+"""Sides are padded to it: tensor cores want rows of 16 bytes."""
+
+MOST_PADDED = 256 << 20
+"""Bytes of the pictures of one group, padded; a group always holds one picture."""
+
+MOST_WASTE = 2.0
+"""Padded pixels for each real one, before a group is closed."""
+
+RED, GREEN, BLUE = 0.299, 0.587, 0.114
+"""Of luma, as JPEG has it (ITU-R BT.601)."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of a picture: its pixels, and which of the resized ones are kept.
+
+    Parameters
+    ----------
+    length, resized : int
+        Pixels before and after.
+    first : int
+        The first resized pixel that the crop keeps.
+    start, stop : int
+        The source pixels that the kept ones are made of, ``start`` an even number.
+    """
+
+    length: int
+    resized: int
+    first: int
+    start: int
+    stop: int
+
+
+@lru_cache
+def resizes_raggedly(preprocessing: Preprocessing) -> bool:
+    """Whether this geometry can be had from matrices: crop or squash, and no edge is filled in."""
+    return (
+        preprocessing.resize in ("crop", "squash")
+        and preprocessing.interpolation in SUPPORTS
+        and min(_target(preprocessing)) >= preprocessing.size
+    )
+
+
+@lru_cache(maxsize=4096)
+def plan_axes(preprocessing: Preprocessing, height: int, width: int) -> tuple[Axis, Axis]:
+    """Say what becomes of the rows and the columns of a picture of this size."""
+    target = _target(preprocessing)
+    if len(target) == 2:
+        resized = target
+    else:
+        longer = int(target[0] * max(height, width) / min(height, width))
+        resized = (target[0], longer) if width > height else (longer, target[0])
+    support = SUPPORTS[preprocessing.interpolation]
+    size = preprocessing.size
+    return (
+        _axis(height, resized[0], size, support),
+        _axis(width, resized[1], size, support),
+    )
+
+
+@lru_cache
+def _target(preprocessing: Preprocessing) -> tuple[int, ...]:
+    """Give the shorter side that the reference resizes to, or height and width."""
+    size = preprocessing.transform().transforms[0].size
+    return (size,) if isinstance(size, int) else tuple(size)
+
+
+def _axis(length: int, resized: int, size: int, support: float) -> Axis:
+    first = round((resized - size) / 2.0)
+    reach = support * max(length / resized, 1.0)
+    start = math.floor((first + 0.5) * length / resized - reach) - 2
+    stop = math.ceil((first + size - 0.5) * length / resized + reach) + 3
+    return Axis(length, resized, first, max(start, 0) // 2 * 2, min(stop, length))
+
+
+def resize_ragged(
+    pictures: Pictures,
+    preprocessing: Preprocessing,
+    samplings: Sequence[tuple[int, int]] | None = None,
+) -> torch.Tensor:
+    """Resize and cut pictures of any sizes as the reference does.
+
+    Parameters
+    ----------
+    pictures : sequence of tensor
+        uint8, (3, height, width), all on one device.
+    preprocessing : Preprocessing
+        One that ``resizes_raggedly``.
+    samplings : sequence of tuple of int, optional
+        Of each picture, the pixels down and across over which its decoder repeated one chroma
+        value; the result is as if it had interpolated between them, as the reference does.
+
+    Returns
+    -------
+    tensor of uint8, (n, size, size, 3)
+        On the pictures' device.
+    """
+    import torch
+
+    size = preprocessing.size
+    placed = torch.empty(
+        (len(pictures), size, size, 3), dtype=torch.uint8, device=pictures[0].device
+    )
+    repeats = samplings or [(1, 1)] * len(pictures)
+    axes = [plan_axes(preprocessing, p.shape[1], p.shape[2]) for p in pictures]
+    for sampling in set(repeats):
+        alike = [i for i, repeated in enumerate(repeats) if repeated == sampling]
+        for group in _groups(alike, axes):
+            resized = _resize_group(
+                [pictures[i] for i in group], [axes[i] for i in group], preprocessing, sampling
+            )
+            if len(group) == len(pictures) and group == sorted(group):
+                return resized
+            placed[torch.tensor(group, device=placed.device)] = resized
+    return placed
+
+
+def _groups(indices: list[int], axes: Sequence[tuple[Axis, Axis]]) -> list[list[int]]:
+    """Split pictures, small ones first, so that padding neither wastes nor holds too much."""
+
+    def sides(index: int) -> tuple[int, int]:
+        rows, columns = axes[index]
+        return rows.stop - rows.start, columns.stop - columns.start
+
+    groups: list[list[int]] = []
+    height = width = real = 0
+    for index in sorted(indices, key=lambda i: math.prod(sides(i))):
+        h, w = sides(index)
+        tall, wide = max(height, h), max(width, w)
+        padded = tall * wide * (len(groups[-1]) + 1 if groups else 1)
+        if not groups or padded * 3 > MOST_PADDED or padded > MOST_WASTE * (real + h * w):
+            groups.append([])
+            tall, wide, real = h, w, 0
+        groups[-1].append(index)
+        height, width, real = tall, wide, real + h * w
+    return [sorted(group) for group in groups]
+
+
+def _resize_group(
+    pictures: Pictures,
+    axes: Sequence[tuple[Axis, Axis]],
+    preprocessing: Preprocessing,
+    sampling: tuple[int, int],
+) -> torch.Tensor:
+    import torch
+
+    size = preprocessing.size
+    padded = _pack(pictures, axes)
+    n, _, height, width = padded.shape
+    exact = torch.float16 if padded.is_cuda else torch.float32  # 0 to 255 are exact in either
+    down = weights([rows for rows, _ in axes], height, preprocessing, padded.device)
+    across = weights([columns for _, columns in axes], width, preprocessing, padded.device)
+    pixels = padded.to(exact)
+    rows = _product(pixels.view(n, 3 * height, width), across.to(exact).transpose(1, 2))
+    rows = _eight_bits(rows).view(n, 3, height, size).permute(0, 2, 1, 3).to(exact)
+    placed = _product(down.to(exact), rows.reshape(n, height, 3 * size)).view(n, size, 3, size)
+    if sampling != (1, 1):
+        placed += _chroma_correction(pixels, axes, down, across, sampling)
+    return _eight_bits(placed).permute(0, 1, 3, 2).contiguous()
+
+
+def _pack(pictures: Pictures, axes: Sequence[tuple[Axis, Axis]]) -> torch.Tensor:
+    """Copy what the crop needs of each picture into one padded batch, its edges left as found."""
+    import torch
+
+    windows = [
+        picture[:, rows.start : rows.stop, columns.start : columns.stop]
+        for picture, (rows, columns) in zip(pictures, axes, strict=True)
+    ]
+    height, width = (
+        -(-max(window.shape[axis] for window in windows) // MULTIPLE) * MULTIPLE for axis in (1, 2)
+    )
+    padded = torch.empty(
+        (len(windows), 3, height, width), dtype=torch.uint8, device=windows[0].device
+    )
+    _, h, w = windows[0].shape
+    if all(window.shape == (3, h, w) for window in windows):
+        padded[:, :, :h, :w] = torch.stack(windows)
+        return padded
+    for slot, window in zip(padded, windows, strict=True):
+        slot[:, : window.shape[1], : window.shape[2]].copy_(window)
+    return padded
+
+
+def weights(
+    axes: Sequence[Axis], width: int, preprocessing: Preprocessing, device: torch.device
+) -> torch.Tensor:
+    """Build the matrices that resize each axis as Pillow does, and keep what the crop keeps.
+
+    Parameters
+    ----------
+    axes : sequence of Axis
+    width : int
+        Source pixels, from each axis's ``start``; those past its ``stop`` weigh nothing.
+
+    Returns
+    -------
+    tensor of float32, (n, size, width)
+    """
+    import torch
+
+    table = torch.tensor(
+        [(a.length, a.resized, a.first, a.start) for a in axes], dtype=torch.float64
+    ).to(device)
+    length, resized, first, start = (column[:, None] for column in table.unbind(1))
+    stretch = length / resized
+    scale = stretch.clamp(min=1.0)
+    reach = SUPPORTS[preprocessing.interpolation] * scale
+    kept = torch.arange(preprocessing.size, dtype=torch.float64, device=device)
+    center = (first + kept + 0.5) * stretch
+    low = (center - reach + 0.5).trunc().clamp(min=0.0)
+    high = torch.minimum((center + reach + 0.5).trunc(), length)
+    # whole numbers and a small rest: float32 then loses nothing however far along the axis
+    rest = (low + 0.5 - center).float()[..., None]
+    pixel = torch.arange(width, device=device, dtype=torch.float32)
+    steps = pixel - (low - start).float()[..., None]
+    inside = (steps >= 0) & (steps < (high - low).float()[..., None])
+    raw = _filter(preprocessing.interpolation, (steps + rest) / scale.float()[..., None])
+    raw = raw * inside
+    return raw / raw.sum(dim=2, keepdim=True)
+
+
+def _filter(interpolation: str, x: torch.Tensor) -> torch.Tensor:
+    x = x.abs()
+    if interpolation == "bilinear":
+        return (1 - x).clamp(min=0.0)
+    near = (1.5 * x - 2.5) * x * x + 1
+    far = ((-0.5 * x + 2.5) * x - 4) * x + 2
+    return near.where(x < 1, far) * (x < 2)
+
+
+def _product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Multiply batches of matrices, summed and given in float32 whatever the operands."""
+    import torch
+
+    if a.dtype == torch.float32:
+        return torch.bmm(a, b)
+    return torch.bmm(a, b, out_dtype=torch.float32)
+
+
+def _eight_bits(values: torch.Tensor) -> torch.Tensor:
+    """Round half up and clip, as Pillow does after each pass; the values are not kept."""
+    import torch
+
+    return values.add_(0.5).clamp_(0.0, 255.0).to(torch.uint8)
+
+
+def _chroma_correction(
+    pixels: torch.Tensor,
+    axes: Sequence[tuple[Axis, Axis]],
+    down: torch.Tensor,
+    across: torch.Tensor,
+    sampling: tuple[int, int],
+) -> torch.Tensor:
+    """Give what interpolated chroma would have added to the resized pixels.
+
+    A decoder in hardware repeats a chroma value over its pixels, the reference interpolates
+    (3/4 of the nearer, 1/4 of the farther). Both are linear, so both belong into the weights, and
+    one chroma value a block is enough to multiply.
+
+    Parameters
+    ----------
+    pixels : tensor, (n, 3, height, width)
+    down, across : tensor of float32, (n, size, height) and (n, size, width)
+
+    Returns
+    -------
+    tensor of float32, (n, size, 3, size)
+    """
+    import torch
+
+    n, size = down.shape[:2]
+    corner = pixels[:, :, :: sampling[0], :: sampling[1]]
+    height, width = corner.shape[2:]
+    luma = torch.tensor([RED, GREEN, BLUE], dtype=pixels.dtype, device=pixels.device)
+    y = torch.einsum("c,nchw->nhw", luma, corner)
+    chroma = torch.stack([corner[:, 0] - y, corner[:, 2] - y], dim=1)
+    rows = [rows for rows, _ in axes]
+    columns = [columns for _, columns in axes]
+    smooth_x, blocky_x = _chroma_weights(across, columns, sampling[1])
+    smooth_y, blocky_y = _chroma_weights(down, rows, sampling[0])
+    both_x = torch.cat([smooth_x, blocky_x], dim=1).to(pixels.dtype).transpose(1, 2)
+    wide = _product(chroma.reshape(n, 2 * height, width), both_x).view(n, 2, height, 2, size)
+    both_y = torch.cat([smooth_y, -blocky_y], dim=2).to(pixels.dtype)
+    tall = wide.permute(0, 3, 2, 1, 4).to(pixels.dtype).reshape(n, 2 * height, 2 * size)
+    red, blue = _product(both_y, tall).view(n, size, 2, size).unbind(2)
+    return torch.stack([red, (RED * red + BLUE * blue) / -GREEN, blue], dim=2)
+
+
+def _chroma_weights(
+    matrix: torch.Tensor, axes: Sequence[Axis], repeated: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Turn weights of pixels into weights of chroma values: interpolated, and repeated."""
+    import torch
+
+    if repeated == 1:
+        return matrix, matrix
+    even, odd = matrix[:, :, ::2], matrix[:, :, 1::2]
+    last = torch.tensor([(a.stop - a.start + 1) // 2 - 1 for a in axes], device=matrix.device)
+    at_end = torch.arange(odd.shape[2], device=matrix.device) == last[:, None, None]
+    smooth = 0.75 * (even + odd)
+    smooth[:, :, :-1] += 0.25 * even[:, :, 1:]
+    smooth[:, :, 0] += 0.25 * even[:, :, 0]  # nothing lies beyond an edge: its own value again
+    smooth[:, :, 1:] += 0.25 * (odd * ~at_end)[:, :, :-1]
+    smooth += 0.25 * (odd * at_end)
+    return smooth, even + odd

@@ -1,0 +1,115 @@
+"""What the path of the GPU decodes, and what it leaves; the same libraries run it on a CPU."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from extract import gpu_decoding
+from extract.errors import UsageError
+from extract.gpu_decoding import decode_on_gpu, gpu_decoder
+from extract.preprocessing import Preprocessing
+
+HALF = (0.5, 0.5, 0.5)
+WANTED = Preprocessing(56, "crop", 0.875, "bicubic", HALF, HALF)
+CPU = torch.device("cpu")
+
+
+def jpeg(width: int, height: int, kind: str = "JPEG", **options: object) -> bytes:
+    rng = np.random.default_rng([width, height])
+    coarse = rng.integers(0, 256, (height // 6, width // 6, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    picture = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def reference(content: bytes) -> np.ndarray:
+    resize, crop, *_ = WANTED.transform().transforms
+    return np.asarray(crop(resize(Image.open(io.BytesIO(content)).convert("RGB")))).astype(int)
+
+
+@pytest.fixture(autouse=True)
+def by_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        gpu_decoding, "DECODERS", {"torchvision": gpu_decoding.DECODERS["torchvision"]}
+    )
+    gpu_decoder.cache_clear()
+
+
+def test_pixels_are_the_references_in_the_order_given() -> None:
+    contents = [
+        jpeg(120, 90),
+        jpeg(90, 120, subsampling="4:4:4"),
+        jpeg(121, 301, subsampling="4:2:2"),
+        jpeg(500, 375, quality=92),
+        jpeg(60, 60),
+    ]
+    pixels, left_out = decode_on_gpu(contents, WANTED, CPU)
+    assert left_out == []
+    assert pixels.dtype == torch.uint8
+    for got, content in zip(pixels.numpy().astype(int), contents, strict=True):
+        assert np.abs(got - reference(content)).max() <= 2
+    tensors = [torch.frombuffer(bytearray(content), dtype=torch.uint8) for content in contents]
+    again, _ = decode_on_gpu(tensors, WANTED, CPU)
+    assert torch.equal(again, pixels)
+
+
+def test_what_is_no_plain_jpeg_is_left_out_and_the_others_keep_their_places() -> None:
+    good = jpeg(120, 90)
+    contents = [b"", good, jpeg(80, 80, "PNG"), jpeg(80, 80, progressive=True), good, good[:-9]]
+    pixels, left_out = decode_on_gpu(contents, WANTED, CPU)
+    assert left_out == [0, 2, 3, 5]
+    assert not pixels[left_out].any()
+    for place in (1, 4):
+        assert np.abs(pixels[place].numpy().astype(int) - reference(good)).max() <= 2
+    pixels, left_out = decode_on_gpu([b"", b"no picture"], WANTED, CPU)
+    assert left_out == [0, 1]
+    assert pixels.shape == (2, 56, 56, 3)
+    assert decode_on_gpu([], WANTED, CPU)[0].shape == (0, 56, 56, 3)
+
+
+def test_pictures_that_break_the_decoder_cost_no_others() -> None:
+    """The header of each parses; the Huffman table of some is beyond any decoder."""
+    good = jpeg(120, 90)
+    table = good.index(b"\xff\xc4") + 5
+    bad = good[:table] + b"\xff" * 16 + good[table + 16 :]
+    contents = [bad if i in (2, 3, 9) else good for i in range(11)]
+    pixels, left_out = decode_on_gpu(contents, WANTED, CPU)
+    assert left_out == [2, 3, 9]
+    assert torch.equal(pixels[0], pixels[10])
+    assert pixels[10].any()
+
+
+def test_a_fault_of_the_device_is_not_taken_for_the_pictures(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def out_of_memory(*_: object) -> list[torch.Tensor]:
+        raise torch.OutOfMemoryError("none left")
+
+    monkeypatch.setitem(gpu_decoding.DECODERS, "torchvision", out_of_memory)
+    with pytest.raises(torch.OutOfMemoryError):
+        decode_on_gpu([jpeg(120, 90)] * 2, WANTED, CPU, decoder="torchvision")
+
+
+def test_a_geometry_that_fills_edges_in_is_left_to_the_reference() -> None:
+    padded = Preprocessing(56, "pad", 1.0, "bicubic", HALF, HALF)
+    _, left_out = decode_on_gpu([jpeg(120, 90)] * 3, padded, CPU)
+    assert left_out == [0, 1, 2]
+
+
+def test_the_first_library_that_works_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: object) -> list[torch.Tensor]:
+        raise ImportError("not installed")
+
+    works = gpu_decoding.DECODERS["torchvision"]
+    monkeypatch.setattr(gpu_decoding, "DECODERS", {"torchcodec": missing, "torchvision": works})
+    assert gpu_decoder(CPU) == "torchvision"
+    monkeypatch.setattr(gpu_decoding, "DECODERS", {"torchcodec": missing})
+    gpu_decoder.cache_clear()
+    with pytest.raises(UsageError, match="pip install torchcodec"):
+        gpu_decoder(CPU)
