@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tests.benchmarks import checks, devices, seeds
+from tests.benchmarks import checks, devices, gpu_decoding, seeds
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
@@ -24,5 +24,9 @@ if __name__ == "__main__":
     proof.add_argument("images", type=Path)
     proof.add_argument("--model", default="efficientnet_lite0")
     proof.set_defaults(measure=checks.measure)
+    decoding = commands.add_parser("gpu_decoding", help="JPEGs decoded on a GPU: rates, fidelity")
+    decoding.add_argument("--device", default="cuda")
+    decoding.add_argument("--compile", action="store_true", dest="compiled")
+    decoding.set_defaults(measure=gpu_decoding.measure)
     words = vars(parser.parse_args())
     words.pop("measure")(**words)
