@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from extract.chroma import interpolate_chroma
 from extract.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
@@ -31,9 +32,6 @@ MOST_PADDED = 256 << 20
 
 MOST_WASTE = 2.0
 """Padded pixels for each real one, before a group is closed."""
-
-RED, GREEN, BLUE = 0.299, 0.587, 0.114
-"""Of luma, as JPEG has it (ITU-R BT.601)."""
 
 
 @dataclass(frozen=True)
@@ -176,12 +174,14 @@ def _resize_group(
     exact = torch.float16 if padded.is_cuda else torch.float32  # 0 to 255 are exact in either
     down = weights([rows for rows, _ in axes], height, preprocessing, padded.device)
     across = weights([columns for _, columns in axes], width, preprocessing, padded.device)
+    if sampling != (1, 1):
+        sides = [(rows.stop - rows.start, columns.stop - columns.start) for rows, columns in axes]
+        heights, widths = torch.tensor(sides).to(padded.device).unbind(1)
+        padded = interpolate_chroma(padded, heights, widths, sampling)
     pixels = padded.to(exact)
     rows = _product(pixels.view(n, 3 * height, width), across.to(exact).transpose(1, 2))
     rows = _eight_bits(rows).view(n, 3, height, size).permute(0, 2, 1, 3).to(exact)
     placed = _product(down.to(exact), rows.reshape(n, height, 3 * size)).view(n, size, 3, size)
-    if sampling != (1, 1):
-        placed += _chroma_correction(pixels, axes, down, across, sampling)
     return _eight_bits(placed).permute(0, 1, 3, 2).contiguous()
 
 
@@ -269,64 +269,3 @@ def _eight_bits(values: torch.Tensor) -> torch.Tensor:
     import torch
 
     return values.add_(0.5).clamp_(0.0, 255.0).to(torch.uint8)
-
-
-def _chroma_correction(
-    pixels: torch.Tensor,
-    axes: Sequence[tuple[Axis, Axis]],
-    down: torch.Tensor,
-    across: torch.Tensor,
-    sampling: tuple[int, int],
-) -> torch.Tensor:
-    """Give what interpolated chroma would have added to the resized pixels.
-
-    A decoder in hardware repeats a chroma value over its pixels, the reference interpolates
-    (3/4 of the nearer, 1/4 of the farther). Both are linear, so both belong into the weights, and
-    one chroma value a block is enough to multiply.
-
-    Parameters
-    ----------
-    pixels : tensor, (n, 3, height, width)
-    down, across : tensor of float32, (n, size, height) and (n, size, width)
-
-    Returns
-    -------
-    tensor of float32, (n, size, 3, size)
-    """
-    import torch
-
-    n, size = down.shape[:2]
-    corner = pixels[:, :, :: sampling[0], :: sampling[1]]
-    height, width = corner.shape[2:]
-    luma = torch.tensor([RED, GREEN, BLUE], dtype=pixels.dtype, device=pixels.device)
-    y = torch.einsum("c,nchw->nhw", luma, corner)
-    chroma = torch.stack([corner[:, 0] - y, corner[:, 2] - y], dim=1)
-    rows = [rows for rows, _ in axes]
-    columns = [columns for _, columns in axes]
-    smooth_x, blocky_x = _chroma_weights(across, columns, sampling[1])
-    smooth_y, blocky_y = _chroma_weights(down, rows, sampling[0])
-    both_x = torch.cat([smooth_x, blocky_x], dim=1).to(pixels.dtype).transpose(1, 2)
-    wide = _product(chroma.reshape(n, 2 * height, width), both_x).view(n, 2, height, 2, size)
-    both_y = torch.cat([smooth_y, -blocky_y], dim=2).to(pixels.dtype)
-    tall = wide.permute(0, 3, 2, 1, 4).to(pixels.dtype).reshape(n, 2 * height, 2 * size)
-    red, blue = _product(both_y, tall).view(n, size, 2, size).unbind(2)
-    return torch.stack([red, (RED * red + BLUE * blue) / -GREEN, blue], dim=2)
-
-
-def _chroma_weights(
-    matrix: torch.Tensor, axes: Sequence[Axis], repeated: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Turn weights of pixels into weights of chroma values: interpolated, and repeated."""
-    import torch
-
-    if repeated == 1:
-        return matrix, matrix
-    even, odd = matrix[:, :, ::2], matrix[:, :, 1::2]
-    last = torch.tensor([(a.stop - a.start + 1) // 2 - 1 for a in axes], device=matrix.device)
-    at_end = torch.arange(odd.shape[2], device=matrix.device) == last[:, None, None]
-    smooth = 0.75 * (even + odd)
-    smooth[:, :, :-1] += 0.25 * even[:, :, 1:]
-    smooth[:, :, 0] += 0.25 * even[:, :, 0]  # nothing lies beyond an edge: its own value again
-    smooth[:, :, 1:] += 0.25 * (odd * ~at_end)[:, :, :-1]
-    smooth += 0.25 * (odd * at_end)
-    return smooth, even + odd

@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -233,6 +234,7 @@ def _repeat(
 def _print_resize_alone(files: list[bytes], on: Any) -> None:
     import torch
 
+    from extract import chroma
     from extract.gpu_decoding import DECODERS, gpu_decoder
     from extract.ragged_resize import resize_ragged
 
@@ -240,25 +242,43 @@ def _print_resize_alone(files: list[bytes], on: Any) -> None:
     encoded = [torch.frombuffer(bytearray(file), dtype=torch.uint8) for file in files[:64]]
     decoded = DECODERS[gpu_decoder(on)](encoded, on)
     print("\nresize of 64 decoded pictures, ms: GPU and host wait, host's CPU")
-    for how, samplings in (("as decoded", None), ("chroma put back", [(2, 2)] * 64)):
-        for _ in range(3):
-            resize_ragged(decoded, wanted, samplings)
-        torch.cuda.synchronize()
-        started, cpu = time.perf_counter(), time.process_time()
-        for _ in range(20):
-            resize_ragged(decoded, wanted, samplings)
-        submitted = time.perf_counter() - started
-        torch.cuda.synchronize()
-        took, cpu = time.perf_counter() - started, time.process_time() - cpu
-        print(f"{how:20}{took * 50:8.2f}  {cpu * 50:8.2f}   (submitted in {submitted * 50:.2f})")
+    fused = chroma._restorer(on.type)
+    started = time.perf_counter()
+    resize_ragged(decoded, wanted, [(2, 2)] * 64)
+    torch.cuda.synchronize()
+    print(
+        f"first call {time.perf_counter() - started:.1f} s; fused: {fused is not chroma.restored}"
+    )
+    for how, samplings, restore in (
+        ("as decoded", None, fused),
+        ("chroma put back", [(2, 2)] * 64, fused),
+        ("the same unfused", [(2, 2)] * 64, chroma.restored),
+    ):
+        with mock.patch.object(chroma, "_restorer", lambda _, restore=restore: restore):
+            _print_resize_time(how, decoded, samplings)
     with torch.profiler.profile(activities=list(torch.profiler.supported_activities())) as seen:
         resize_ragged(decoded, wanted, [(2, 2)] * 64)
         torch.cuda.synchronize()
-    print(
-        seen.key_averages().table(
-            sort_by="device_time_total", row_limit=12, max_name_column_width=48
-        )
-    )
+    table = seen.key_averages()
+    print(table.table(sort_by="device_time_total", row_limit=12, max_name_column_width=48))
+
+
+def _print_resize_time(how: str, decoded: list[Any], samplings: Any) -> None:
+    import torch
+
+    from extract.ragged_resize import resize_ragged
+
+    wanted = _preprocessing()
+    for _ in range(3):
+        resize_ragged(decoded, wanted, samplings)
+    torch.cuda.synchronize()
+    started, cpu = time.perf_counter(), time.process_time()
+    for _ in range(20):
+        resize_ragged(decoded, wanted, samplings)
+    submitted = time.perf_counter() - started
+    torch.cuda.synchronize()
+    took, cpu = time.perf_counter() - started, time.process_time() - cpu
+    print(f"{how:20}{took * 50:8.2f}  {cpu * 50:8.2f}   (submitted in {submitted * 50:.2f})")
 
 
 def _print_beside_a_model(files: list[bytes], on: Any, seconds: float, compiled: bool) -> None:

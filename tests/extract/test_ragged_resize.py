@@ -134,7 +134,7 @@ def test_repeated_chroma_becomes_interpolated(
     repeated = tensor_of(rgb(luma, *blocky))
     mended = resize_ragged([repeated], wanted, [sampling])[0].numpy().astype(int)
     left = resize_ragged([repeated], wanted)[0].numpy().astype(int)
-    assert np.abs(mended - expected).max() <= 2
+    assert np.abs(mended - expected).max() <= 3
     assert np.abs(mended - expected).mean() < 0.4
     assert np.abs(mended - expected).mean() < 0.75 * np.abs(left - expected).mean()
 
