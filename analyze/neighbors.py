@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from analyze.directions import unit_rows
 from analyze.threads import one_thread
 from extract.catalog import MISSING_LABEL
+from extract.processor import kernels_of_openblas
 
 BLOCK_BYTES = 64 << 20
 BEYOND = 16
@@ -75,8 +77,7 @@ class ExactIndex:
     name = "flat"
 
     def __init__(self, vectors: np.ndarray) -> None:
-        import faiss
-
+        faiss = load_faiss()
         directions = unit_rows(vectors)
         self._vectors = vectors
         self._known = np.flatnonzero(directions.any(axis=1))
@@ -124,6 +125,13 @@ class ExactIndex:
                 candidates: np.ndarray = rows[kept]
                 return candidates
             wanted *= 2
+
+
+def load_faiss() -> Any:
+    """Import FAISS with the kernels that this processor can run."""
+    with kernels_of_openblas():
+        import faiss
+    return faiss
 
 
 def _cosines(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:

@@ -14,7 +14,8 @@ HEAVY = ("torch", "timm", "transformers", "sklearn", "umap", "matplotlib", "nump
 BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "manager"}
 
 EXTRACT_ORDER = [
-    {"errors", "workspace", "refusals", "monitor", "drawing", "tables", "allocation", "durability"},
+    {"errors", "workspace", "refusals", "monitor", "drawing", "tables", "durability"},
+    {"allocation", "processor"},
     {"strict_json", "rehearsal"},
     {"catalog", "manifest", "imagefolder", "embeddings", "embeddings_table", "demo", "hdf5_output"},
     {

@@ -1,0 +1,95 @@
+"""What this machine's processor has, and its traps: each a line or three, with the reason."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+CPUINFO = Path("/proc/cpuinfo")
+AMD = "AuthenticAMD"
+
+
+@dataclass(frozen=True)
+class Processor:
+    """What the system says of a processor.
+
+    Parameters
+    ----------
+    vendor : str
+        As it calls itself; empty where nothing is said.
+    flags : frozenset of str
+        As Linux spells them; empty where nothing is said.
+    """
+
+    vendor: str = ""
+    flags: frozenset[str] = frozenset()
+
+    @property
+    def is_wide_amd(self) -> bool:
+        """AMD's with AVX512: what older libraries of numbers take for something lesser."""
+        return self.vendor == AMD and "avx512f" in self.flags
+
+    @property
+    def has_tiles(self) -> bool:
+        """Whether it has AMX, which multiplies matrices in bf16 where that is allowed."""
+        return any(flag.startswith("amx") for flag in self.flags)
+
+
+def read_processor(text: str) -> Processor:
+    """Read the first processor of a ``/proc/cpuinfo``."""
+    said = dict(
+        re.findall(r"^(vendor_id|flags)[ \t]*:[ \t]*(.*)$", text.partition("\n\n")[0], re.M)
+    )
+    return Processor(said.get("vendor_id", ""), frozenset(said.get("flags", "").split()))
+
+
+@cache
+def this_processor() -> Processor:
+    """Read this machine's processor; nothing is known of it off Linux."""
+    try:
+        return read_processor(CPUINFO.read_text(errors="replace"))
+    except OSError:
+        return Processor()
+
+
+@contextmanager
+def fast_float32_products() -> Iterator[None]:
+    """Let torch multiply float32 matrices on the CPU with oneDNN, where MKL is slow.
+
+    MKL takes a slow path on a processor that is not Intel's. ``medium`` is torch's only word for
+    the other, and elsewhere it means real bf16: with AMX, on ARM, on a GPU. So it is said only on
+    AMD's AVX512 without AMX, and products are exact again after it, as a run wants them.
+    """
+    import torch
+
+    here = this_processor()
+    if not here.is_wide_amd or here.has_tiles:
+        yield
+        return
+    torch.set_float32_matmul_precision("medium")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+@contextmanager
+def kernels_of_openblas() -> Iterator[None]:
+    """Name the kernels that an OpenBLAS loaded inside is to take, where it would guess wrong.
+
+    The one in FAISS's wheel is of 2021 and takes AMD's newer processors for a Barcelona of 2007,
+    without AVX. What the user has set stands, and libraries loaded later choose for themselves.
+    """
+    if not this_processor().is_wide_amd or "OPENBLAS_CORETYPE" in os.environ:
+        yield
+        return
+    os.environ["OPENBLAS_CORETYPE"] = "SkylakeX"
+    try:
+        yield
+    finally:
+        del os.environ["OPENBLAS_CORETYPE"]
