@@ -242,11 +242,18 @@ def _pool_of_cvt(model: Any, pooling: str, repo: str) -> tuple[Any, str]:
     if pooling not in ("cls", "mean"):
         raise no_pooling(repo, pooling)
 
-    def pool(outputs: Any) -> Any:
-        tokens = outputs.last_hidden_state.flatten(2).transpose(1, 2)
-        return model.layernorm(outputs.cls_token_value if pooling == "cls" else tokens).mean(dim=1)
+    # partials, not closures: those of a copy must call the copy
+    features, pool = partial(_features_of_cvt, model), partial(_vector_of_cvt, model, pooling)
+    return Pooled(model, features, pool), pooling
 
-    return Pooled(model, lambda pixels: model.cvt(pixels), pool), pooling
+
+def _features_of_cvt(model: Any, pixels: Any) -> Any:
+    return model.cvt(pixels)
+
+
+def _vector_of_cvt(model: Any, pooling: str, outputs: Any) -> Any:
+    tokens = outputs.last_hidden_state.flatten(2).transpose(1, 2)
+    return model.layernorm(outputs.cls_token_value if pooling == "cls" else tokens).mean(dim=1)
 
 
 def _pool_of(model: Any, seen: Any, pooling: str, repo: str) -> tuple[Any, str]:
