@@ -80,8 +80,9 @@ def query_by_picture(path: Path, backbone: Backbone, text: str | None = None) ->
         When the picture cannot be read, with the reason.
     """
     from extract.decoding import decode_picture, read_picture
-    from extract.realisation import apply_realisation, choose_realisation
+    from extract.realisation import choose_realisation
     from extract.refusals import Refused
+    from extract.runtimes import apply_realisation
 
     real = path.resolve()
     try:

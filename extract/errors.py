@@ -66,6 +66,12 @@ class NotSound(SosieError):
     """An embeddings file was verified, and a check failed."""
 
 
+def in_one_line(error: Exception, most: int = 200) -> str:
+    """Say what another library's error says in its first paragraph, or what kind it is."""
+    said = " ".join(str(error).strip().partition("\n\n")[0].split())
+    return said[:most] or type(error).__name__
+
+
 class NothingEmbedded(SosieError):
     """A run ended without a single sound row."""
 

@@ -15,8 +15,8 @@ from extract.content_index import ContentIndex
 from extract.embeddings_table import EmbeddingsTable, Rows, blank_fields
 from extract.loading import LoadedPicture
 from extract.plan import Batches, Plan
-from extract.realisation import apply_realisation
 from extract.refusals import SOUND, Reason, Refused
+from extract.runtimes import apply_realisation
 from extract.writing import ComputedSlice
 
 

@@ -9,7 +9,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from extract.allocation import keep_freed_memory
 from extract.backbones import Backbone, choose_device
 from extract.embeddings_file import read_table
 from extract.embeddings_table import EmbeddingsTable
@@ -60,16 +59,6 @@ def device_for(path: Path, wanted: str) -> str:
         with suppress(UsageError):
             return choose_device(stored)
     return choose_device(wanted)
-
-
-def apply_realisation(realisation: Mapping[str, Any]) -> None:
-    """Make this process compute as said; fp32 means fp32 also on a GPU."""
-    import torch
-
-    keep_freed_memory()
-    torch.set_num_threads(realisation["threads"])
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
 
 
 def described(realisation: Mapping[str, Any]) -> str:

@@ -35,7 +35,7 @@ EXTRACT_ORDER = [
     {"decoders", "ragged_resize"},
     {"gpu_decoding"},
     {"timm_models", "transformers_models", "backbones"},
-    {"folding"},
+    {"folding", "normalising", "openvino_runtime", "runtimes"},
     {"loading", "realisation", "survey", "file_run", "one_pass", "extraction"},
     {"evidence", "recomputation", "verification"},
     {"command_line"},

@@ -10,7 +10,8 @@ import torch
 
 from extract.backbones import Backbone, load_backbone
 from extract.demo import KINDS, draw_picture
-from extract.realisation import apply_realisation, choose_realisation
+from extract.realisation import choose_realisation
+from extract.runtimes import apply_realisation
 
 MODELS = ("convnext_base", "efficientnet_b3", "cvt_13", "cvt_21", "vgg16", "efficientnet_lite0")
 BATCH = 32

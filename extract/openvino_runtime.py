@@ -1,0 +1,108 @@
+"""OpenVINO, which computes convolutional models on a CPU faster than torch does; an extra."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from extract.errors import UsageError, in_one_line
+
+if TYPE_CHECKING:
+    import torch
+
+REPORTS = "openvino_telemetry"
+PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
+
+
+def forward_of_openvino(
+    model: torch.nn.Module, name: str, *, size: int, batch_size: int, threads: int, dtype: str
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Convert a model, and forward a batch as so many pictures side by side, a thread each.
+
+    A picture at a time needs the fewest caches and so the least time; and its vector cannot depend
+    on its companions, on the batch size, or on the threads while there are no more of them than
+    pictures.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        uint8 (1, size, size, 3) in, float32 (1, n_dims) out.
+    name : str
+        For people.
+    size, batch_size, threads : int
+    dtype : str
+        ``fp32`` or ``bf16``.
+
+    Raises
+    ------
+    UsageError
+        When OpenVINO cannot take the model.
+    """
+    import torch
+
+    with _without_reports():
+        import openvino  # type: ignore[import-untyped, import-not-found, unused-ignore]
+
+        torch.set_num_threads(1)  # more of them make the tracing of a model three times as long
+        sample = torch.zeros(1, size, size, 3, dtype=torch.uint8)
+        try:
+            converted = openvino.convert_model(
+                model, example_input=sample, input=list(sample.shape)
+            )
+        except Exception as error:
+            raise UsageError(
+                f"OpenVINO cannot take {name} ({in_one_line(error)}): use --runtime torch"
+            ) from error
+    settings = {
+        "INFERENCE_PRECISION_HINT": PRECISIONS[dtype],
+        "PERFORMANCE_HINT": "THROUGHPUT",
+        "NUM_STREAMS": min(threads, batch_size),
+        "INFERENCE_NUM_THREADS": threads,
+        # the cores are also those of the decoders
+        "ENABLE_CPU_PINNING": False,
+    }
+    compiled = openvino.Core().compile_model(converted, "CPU", settings)
+    requests = [compiled.create_infer_request() for _ in range(batch_size)]
+
+    def forward(pixels: torch.Tensor) -> torch.Tensor:
+        if len(pixels) > len(requests):
+            raise ValueError(f"made for {len(requests)} pictures at most, got {len(pixels)}")
+        places = pixels.contiguous().numpy()
+        asked = requests[: len(pixels)]
+        for i, request in enumerate(asked):
+            request.start_async([places[i : i + 1]], share_inputs=True)
+        return torch.cat([_answer(request) for request in asked])
+
+    return forward
+
+
+def _answer(request: Any) -> torch.Tensor:
+    """Wait for one picture's vector; a view, of memory that the next call writes again."""
+    import torch
+
+    request.wait()
+    return torch.from_numpy(request.get_output_tensor(0).data)
+
+
+@contextmanager
+def _without_reports() -> Iterator[None]:
+    """Keep OpenVINO from reporting its use to its maker, and its conversion's warnings unseen.
+
+    It reports unless a file in the home folder says no, or the package that does it is not there:
+    so that is not there while OpenVINO is loaded and converts.
+    """
+    absent = object()
+    before = sys.modules.get(REPORTS, absent)
+    sys.modules[REPORTS] = None  # type: ignore[assignment]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        if before is absent:
+            del sys.modules[REPORTS]
+        else:
+            sys.modules[REPORTS] = before  # type: ignore[assignment]

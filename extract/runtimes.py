@@ -1,0 +1,256 @@
+"""What computes a forward pass: the reference, and faster ways to the same vectors."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from extract.allocation import keep_freed_memory
+from extract.backbones import BACKBONES, Backbone
+from extract.errors import UsageError, in_one_line
+from extract.processor import fast_float32_products
+
+if TYPE_CHECKING:
+    import torch
+
+Forward = Callable[["torch.Tensor"], "torch.Tensor"]
+"""uint8 (B, size, size, 3) on the backbone's device -> float32 (B, n_dims) there."""
+
+CHOICES = ("auto", "eager", "torch", "openvino")
+DTYPES = ("fp32", "bf16", "fp16")
+
+
+def prepared(backbone: Backbone, realisation: Mapping[str, Any]) -> Forward:
+    """Make a backbone ready to compute as a realisation says.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        Left as it is.
+    realisation : mapping
+        ``runtime``, ``dtype``, ``batch_size`` and ``threads``.
+
+    Returns
+    -------
+    callable
+        uint8 pixels of shape (batch_size, size, size, 3) on the backbone's device ->
+        float32 vectors of shape (batch_size, n_dims) there, not waited for; each call's are its
+        own. The pixels may be those of any buffer.
+
+    Raises
+    ------
+    UsageError
+        When the model cannot be computed that way.
+    """
+    import torch
+
+    runtime = realisation["runtime"]
+    on_cpu = backbone.device.startswith("cpu")
+    fast = runtime == "folded" and realisation["dtype"] == "fp32" and on_cpu
+    products = fast_float32_products if fast else nullcontext
+    apply_realisation(realisation)  # a folded model is held against its original
+    forward = RUNTIMES[runtime](backbone, realisation)
+
+    def run(pixels: torch.Tensor) -> torch.Tensor:
+        apply_realisation(realisation)
+        with torch.inference_mode(), products():
+            return forward(pixels)
+
+    return run
+
+
+def apply_realisation(realisation: Mapping[str, Any]) -> None:
+    """Make this process compute as said; fp32 means fp32 also on a GPU."""
+    import torch
+
+    keep_freed_memory()
+    torch.set_num_threads(realisation["threads"])
+    # not cuda.matmul.allow_tf32: after another's "medium" that leaves torch at odds with itself
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+
+
+def _eager(backbone: Backbone, realisation: Mapping[str, Any]) -> Forward:
+    """Compute as timm does: this is the reference, to the bit."""
+    from extract.normalising import exact_normalisation
+
+    if realisation["dtype"] != "fp32":
+        raise UsageError("--runtime eager is the reference, in fp32: use --runtime torch")
+    normalise = exact_normalisation(backbone.preprocessing, backbone.device)
+    return lambda pixels: backbone.model(normalise(pixels)).float()
+
+
+def _folded(backbone: Backbone, realisation: Mapping[str, Any]) -> Forward:
+    """Fold the batch norms, let the channels lie side by side, compute in the dtype's numbers."""
+    import torch
+
+    from extract.folding import fold
+    from extract.normalising import FromPixels
+
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[
+        realisation["dtype"]
+    ]
+    device, size = backbone.device, backbone.preprocessing.size
+    layout = torch.contiguous_format if device.startswith("mps") else torch.channels_last
+    drawn = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0))
+    model = fold(backbone.model, drawn.to(device)).to(dtype).to(memory_format=layout)
+    forward = FromPixels(model, backbone.preprocessing, dtype, layout).to(device).eval()
+    if dtype != torch.float32:
+        wrong = f"{backbone.name} cannot compute in {realisation['dtype']}", "--dtype fp32"
+        _try(forward, backbone, 1, wrong)
+    return forward
+
+
+def _compiled(backbone: Backbone, realisation: Mapping[str, Any]) -> Forward:
+    """Compile that, with its normalisation, for one shape.
+
+    Without CUDA graphs, which gain nothing: so each call's vectors are memory of their own.
+    """
+    import torch
+
+    # float32 is to be float32: torch need not say that it could be less
+    warnings.filterwarnings("ignore", "TensorFloat32 tensor cores")
+    forward: Forward = torch.compile(_folded(backbone, realisation), dynamic=False)
+    wrong = f"torch cannot compile {backbone.name} here", "--no-compile"
+    _try(forward, backbone, realisation["batch_size"], wrong)
+    return forward
+
+
+def _try(forward: Forward, backbone: Backbone, n: int, wrong: tuple[str, str]) -> None:
+    """Refuse what does not go, before the first picture: what is wrong, and the way out."""
+    import torch
+
+    size = backbone.preprocessing.size
+    # made outside: an inference tensor is another kind of input, to be compiled for again
+    pixels = torch.zeros(n, size, size, 3, dtype=torch.uint8, device=backbone.device)
+    try:
+        with torch.inference_mode():
+            forward(pixels)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise UsageError(f"{wrong[0]} ({in_one_line(error)}): use {wrong[1]}") from error
+
+
+def _openvino(backbone: Backbone, realisation: Mapping[str, Any]) -> Forward:
+    """Give the model as it is to OpenVINO, which folds by itself."""
+    import torch
+
+    from extract.normalising import FromPixels
+    from extract.openvino_runtime import forward_of_openvino
+
+    preprocessing = backbone.preprocessing
+    model = FromPixels(backbone.model, preprocessing, torch.float32, torch.contiguous_format)
+    return forward_of_openvino(
+        model.eval(),
+        backbone.name,
+        size=preprocessing.size,
+        batch_size=realisation["batch_size"],
+        threads=realisation["threads"],
+        dtype=realisation["dtype"],
+    )
+
+
+RUNTIMES: dict[str, Callable[[Backbone, Mapping[str, Any]], Forward]] = {
+    "eager": _eager,
+    "folded": _folded,
+    "compiled": _compiled,
+    "openvino": _openvino,
+}
+
+
+def choose_dtype(wanted: str, name: str, device: str, runtime: str = "auto") -> str:
+    """Take the numbers asked for; ``auto`` is the model's half on a GPU, and fp32 elsewhere.
+
+    Parameters
+    ----------
+    wanted : str
+        ``auto``, ``fp32``, ``bf16`` or ``fp16``.
+    name : str
+        Of the backbone.
+    device : str
+    runtime : str
+        As typed: the reference is of fp32.
+
+    Raises
+    ------
+    UsageError
+        When there is no such kind, or it cannot be had there.
+    """
+    kind = device.split(":")[0]
+    if wanted == "auto":
+        half = BACKBONES[name].half if name in BACKBONES else "bf16"
+        return half if kind == "cuda" and runtime != "eager" else "fp32"
+    if wanted not in DTYPES:
+        raise UsageError(f"no --dtype {wanted!r}: choose auto, {', '.join(DTYPES)}")
+    if wanted == "fp16" and kind == "cpu":
+        raise UsageError("fp16 is slower than fp32 on a CPU: use --dtype bf16 or fp32")
+    return wanted
+
+
+def choose_runtime(
+    wanted: str, name: str, device: str, dtype: str, compiled: bool | None = None
+) -> str:
+    """Take the runtime asked for; ``auto`` is the fastest that is here.
+
+    Parameters
+    ----------
+    wanted : str
+        ``auto``, ``eager``, ``torch`` or ``openvino``.
+    name : str
+        Of the backbone.
+    device, dtype : str
+    compiled : bool, optional
+        Whether torch is to compile; of itself it does on a CUDA device.
+
+    Returns
+    -------
+    str
+        A name of :data:`RUNTIMES`.
+
+    Raises
+    ------
+    UsageError
+        When there is no such runtime, or it cannot be had there.
+    """
+    kind = device.split(":")[0]
+    if wanted not in CHOICES:
+        raise UsageError(f"no --runtime {wanted!r}: choose {', '.join(CHOICES)}")
+    if compiled and (wanted in ("eager", "openvino") or kind != "cuda"):
+        raise UsageError(
+            "--compile is for --runtime torch on a CUDA device: leave it out, or use --device cuda"
+        )
+    if wanted == "eager" and dtype != "fp32":
+        raise UsageError(
+            f"--runtime eager is the reference, in fp32: use --runtime torch for {dtype}"
+        )
+    if wanted == "openvino":
+        return _openvino_or_why_not(kind, dtype)
+    if wanted == "auto" and kind == "cpu":
+        spec = BACKBONES.get(name)
+        if spec and spec.openvino and _installed("openvino"):
+            return "openvino"
+    if wanted == "eager":
+        return "eager"
+    if compiled and not _installed("triton"):
+        raise UsageError(
+            "torch compiles for a GPU with triton, which is not here: leave out --compile"
+        )
+    if compiled is None:
+        compiled = kind == "cuda" and _installed("triton")
+    return "compiled" if compiled else "folded"
+
+
+def _openvino_or_why_not(kind: str, dtype: str) -> str:
+    if kind != "cpu":
+        raise UsageError(f"OpenVINO computes on the CPU here, not on {kind}: use --device cpu")
+    if not _installed("openvino"):
+        raise UsageError('OpenVINO is not installed: pip install "sosie[fast]"')
+    if dtype == "fp16":
+        raise UsageError("OpenVINO computes in fp32 or bf16 here: use --dtype bf16")
+    return "openvino"
+
+
+def _installed(package: str) -> bool:
+    return find_spec(package) is not None
