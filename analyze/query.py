@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from extract.backbones import Backbone
 
 MOST_RECOMPUTED = 16
-WAYS = ("decoder", "resize", "dtype", "runtime", "device")
+WAYS = ("decoder", "dtype", "runtime", "device")
 """Parts of a realisation in which a query may differ from the rows."""
 
 
@@ -63,14 +64,21 @@ def query_by_id(embeddings: EmbeddingSet, row_id: str) -> Query | None:
     return Query(row_id, vector, row)
 
 
-def query_by_picture(path: Path, backbone: Backbone, text: str | None = None) -> Query:
-    """Embed a new picture by the path that the file's rows took.
+def query_by_picture(
+    path: Path,
+    backbone: Backbone,
+    text: str | None = None,
+    realisations: Sequence[Mapping[str, Any]] = (),
+) -> Query:
+    """Embed a new picture by the path that the file's rows took, as far as it can be had here.
 
     Parameters
     ----------
     path : Path
     backbone : Backbone
         The file's own (:func:`extract.backbones.load_again`).
+    realisations : sequence of mapping
+        The file's; without them the reference path is taken.
     text : str, optional
         As it was typed; the path without it.
 
@@ -80,21 +88,20 @@ def query_by_picture(path: Path, backbone: Backbone, text: str | None = None) ->
         When the picture cannot be read, with the reason.
     """
     from extract.decoding import decode_picture, read_picture
-    from extract.realisation import choose_realisation
+    from extract.forward_pass import embed_picture
+    from extract.realisation import realisation_here
     from extract.refusals import Refused
-    from extract.runtimes import apply_realisation
 
     real = path.resolve()
     try:
         file = read_picture(real.parent, real.name)
         picture = decode_picture(file.content)
+        vector = embed_picture(backbone, realisation_here(backbone, realisations), file.content)
     except Refused as refused:
         raise PictureRefused(
             f"{shown(str(path))} is refused: {refused.reason.code} ({shown(refused.message)}); "
             "give another picture with --query"
         ) from refused
-    apply_realisation(choose_realisation(backbone, None))
-    vector = backbone.embed_pictures([picture])[0]
     if not vector.any():
         raise UsageError(f"the vector of {shown(str(path))} is all zeros: nothing is similar to it")
     return Query(text or str(path), vector, None, picture, file.sha256)
@@ -112,13 +119,17 @@ def other_realisation(
     str or None
         None when they were computed in the same way.
     """
-    from extract.realisation import choose_realisation
+    from extract.realisation import WAYS_OF_DECODING, policy, realisation_here
 
-    here = choose_realisation(backbone, None)
-    ways = {
-        tuple((way, r.get(way)) for way in WAYS if r.get(way) != here[way])
-        for r in embeddings.provenance.realisations
-    }
+    stored = embeddings.provenance.realisations
+    here = realisation_here(backbone, stored)
+    left = WAYS_OF_DECODING[here["decoder"]]  # what its decoder leaves, a query leaves it too
+    said_by = [
+        {**r, "decoder": here["decoder"] if way in left else policy(r)}
+        for r in stored
+        for way in [(r.get("decoder", "reference"), r.get("resize", "pillow"))]
+    ]
+    ways = {tuple((way, r.get(way)) for way in WAYS if r.get(way) != here[way]) for r in said_by}
     if not any(ways):
         return None
     other = dict(next(way for way in sorted(ways, key=str) if way))

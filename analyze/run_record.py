@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from extract.embeddings import EmbeddingSet, sha256_of
-from extract.realisation import versions_of
+from extract.record import versions_of
 
 PACKAGES = (
     "sosie",

@@ -11,6 +11,7 @@ from extract import decoding
 from extract.embeddings import Provenance
 from extract.errors import UsageError, WeightsDiffer, WeightsError
 from extract.preprocessing import Preprocessing
+from extract.processor import sleep_while_gpu_works
 from extract.timm_models import TimmModel, find_timm_model
 from extract.transformers_models import TransformersModel
 from extract.weights import Checkpoint, PackagedWeights, read_tensors
@@ -145,6 +146,8 @@ class Backbone:
 
     def on(self, device: str) -> Backbone:
         """Move it to a device."""
+        if device.startswith("cuda"):
+            sleep_while_gpu_works(device)
         return replace(self, model=self.model.to(device), device=device)
 
     def embed(self, pixels: torch.Tensor) -> np.ndarray:
@@ -221,6 +224,8 @@ def load_backbone(
         described["seed"] = seed
     import torch
 
+    if device.startswith("cuda"):
+        sleep_while_gpu_works(device)
     ready = headless.model.eval().requires_grad_(False).to(device)
     with torch.inference_mode():
         size = preprocessing.size

@@ -8,18 +8,10 @@ its pixels, but where they are clipped at black or white.
 
 from __future__ import annotations
 
-import functools
-import importlib.util
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
-
-    Restore = Callable[
-        [torch.Tensor, torch.Tensor, torch.Tensor, tuple[int, int]],
-        torch.Tensor,
-    ]
 
 RED, GREEN, BLUE = 0.299, 0.587, 0.114
 """Of luma, as JPEG has it (ITU-R BT.601)."""
@@ -49,28 +41,6 @@ def interpolate_chroma(
     -------
     tensor of uint8, of the shape of ``pixels``
     """
-    # of a single picture another kernel would be compiled, for seconds
-    restore = _restorer(pixels.device.type) if len(pixels) > 1 else restored
-    return restore(pixels, heights, widths, sampling)
-
-
-@functools.cache
-def _restorer(device_type: str) -> Restore:
-    """Give the arithmetic, fused into few kernels where that can be done."""
-    import torch
-
-    if device_type != "cuda" or importlib.util.find_spec("triton") is None:
-        return restored
-    return torch.compile(restored, dynamic=True)
-
-
-def restored(
-    pixels: torch.Tensor,
-    heights: torch.Tensor,
-    widths: torch.Tensor,
-    sampling: tuple[int, int],
-) -> torch.Tensor:
-    """Do what ``interpolate_chroma`` says, an operation at a time."""
     import torch
 
     n, _, height, width = pixels.shape

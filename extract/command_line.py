@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
-from extract.errors import SosieError, Stopped
+from extract.errors import SosieError, Stopped, UsageError
 
 log = logging.getLogger("sosie")
 
@@ -102,6 +102,21 @@ def set_up(verbose: int, quiet: bool) -> None:
 def print_result(as_json: bool, result: Mapping[str, Any], text: str) -> None:
     """Print a command's result on stdout: one JSON object, or text for people."""
     print(json.dumps(result, allow_nan=False) if as_json else text)  # noqa: T201
+
+
+def count_or_auto(text: str, option: str) -> int | None:
+    """Read an option that is a count or ``auto``, which is None.
+
+    Raises
+    ------
+    UsageError
+        When it is neither.
+    """
+    if text == "auto":
+        return None
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise UsageError(f"no {option} {text!r}: give auto, or a number of 1 or more")
+    return int(text)
 
 
 def counted(reasons: Mapping[str, int]) -> str:

@@ -29,6 +29,8 @@ class ContentIndex:
         added = self._added.get(sha256)
         if added is not None:
             return added
+        if not len(self._keys):
+            return -1
         key = np.frombuffer(sha256[:KEY_BYTES], "<u8")[0]
         first, end = (int(np.searchsorted(self._keys, key, side)) for side in ("left", "right"))
         for row in self._rows[first:end].tolist():

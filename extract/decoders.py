@@ -11,8 +11,14 @@ from PIL import Image
 
 from extract.decoding import OpenedPicture, decode_picture, opened_picture, refusing
 from extract.fast_geometry import has_fast_geometry, place, resized_size
-from extract.jpeg import SCALES, decode_plain, is_plain
-from extract.picture_memory import MAX_BYTES_AT_WORK
+from extract.jpeg import SCALES, can_decode_plain, decode_plain, is_plain
+from extract.jpeg_screening import MOST_HEADER, PlainJpeg, plain_jpeg
+from extract.picture_memory import (
+    MAX_BYTES_AT_WORK,
+    OPENING_BYTES,
+    decoding_memory,
+    reckon_plain_memory,
+)
 from extract.pixels import BAND_PIXELS
 from extract.preprocessing import Preprocessing
 
@@ -68,6 +74,9 @@ def prepare_picture(
     if decoder == "reference" or not all(map(has_fast_geometry, wanted)):
         with refusing():
             return _placed_by_pillow(decode_picture(content), wanted)
+    usual = _usual_jpeg(content)
+    if usual is not None:
+        return _prepare_usual(content, usual, wanted, allow_scale=decoder == "scaled")
     with opened_picture(content) as opened:
         if is_plain(opened.picture, content):
             return _plain_jpeg(opened, wanted, allow_scale=decoder == "scaled")
@@ -76,6 +85,30 @@ def prepare_picture(
 
 def _placed_by_pillow(picture: Image.Image, wanted: Collection[Preprocessing]) -> PreparedPicture:
     return PreparedPicture({each: each.placed(picture) for each in wanted}, "reference", "pillow")
+
+
+def _usual_jpeg(content: bytes) -> PlainJpeg | None:
+    """Tell a JPEG that is plain from its first bytes, where simplejpeg is here.
+
+    Opening it with Pillow, only to find that out, takes an eighth of the time of decoding it.
+    """
+    if len(content) >= OPENING_BYTES or not can_decode_plain():
+        return None
+    return plain_jpeg(content[:MOST_HEADER], content[-2:])
+
+
+def _prepare_usual(
+    content: bytes, header: PlainJpeg, wanted: Collection[Preprocessing], *, allow_scale: bool
+) -> PreparedPicture:
+    size = header.width, header.height
+    scale = _scale(size, wanted) if allow_scale else 1
+    with refusing(), decoding_memory(reckon_plain_memory(size, len(content))):
+        stored = decode_plain(content, size, scale)
+        if stored is None:
+            with opened_picture(content) as opened:  # in the memory that is held already
+                return _placed_by_pillow(opened.upright(), wanted)
+        pixels = {each: place(stored, each) for each in wanted}
+    return PreparedPicture(pixels, "scaled" if scale > 1 else "fast", "torchvision")
 
 
 def _plain_jpeg(

@@ -8,6 +8,7 @@
     │   └── WeightsDiffer      what is to be had here gives other vectors than a file's
     ├── EmbeddingsFileError    an embeddings file cannot be laid out, read or trusted
     │   └── FileLocked         another run is writing it
+    ├── DecodingError          a picture ends every process that opens it
     ├── NotSound               a file was verified, and a check failed
     ├── NothingEmbedded        a run ended without a single sound row
     ├── PictureRefused         --on-bad-image stop met a picture that cannot be read
@@ -60,6 +61,10 @@ def cannot_write(place: object, error: Exception) -> EmbeddingsFileError:
     return EmbeddingsFileError(
         f"cannot write {place}: {reason}; write elsewhere with --output FILE or --root DIR"
     )
+
+
+class DecodingError(SosieError):
+    """Processes that decode died, and others in their place."""
 
 
 class NotSound(SosieError):

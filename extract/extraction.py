@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -18,35 +16,40 @@ from extract.embeddings import Provenance
 from extract.embeddings_file import read_table
 from extract.embeddings_table import EmbeddingsTable
 from extract.errors import EmbeddingsFileError
+from extract.fidelity import Fidelity
 from extract.file_lock import locked
 from extract.file_run import FileRun
 from extract.labels_file import labels_path, store_labels
 from extract.layout import lay_out
 from extract.monitor import Monitor
-from extract.one_pass import embed_in_one_pass
+from extract.one_pass import Tally, embed_in_one_pass
 from extract.plan import Plan, plan_run, refusal_counts
-from extract.realisation import choose_realisation, run_record, ways_of
+from extract.realisation import (
+    Wanted,
+    choose_realisation,
+    usable_cores,
+    variants,
+    ways_of,
+)
+from extract.record import run_record
 from extract.refusals import SOUND, TO_DO
 from extract.survey import ContentReader, stat_pictures
 
 
 @dataclass(frozen=True)
-class Options:
-    """How a run goes about its work.
+class Options(Wanted):
+    """How a run goes about its work, beside how its rows are computed.
 
     Parameters
     ----------
-    batch_size, threads : int, optional
-        Those of the file when it is there, else 8 and what torch chooses.
     workers : int, optional
-        Threads that read and decode; as many as cores without it.
+        Threads, or from five on processes, that read and decode; as many as this process may use
+        cores without it.
     limit : int, optional
         At most so many new pictures in this run, rounded up to whole batches.
     restart, retry_failed, rehash, stop_at_refusal : bool
     """
 
-    batch_size: int | None = None
-    threads: int | None = None
     workers: int | None = None
     limit: int | None = None
     restart: bool = False
@@ -55,7 +58,8 @@ class Options:
     stop_at_refusal: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "threads", "workers", "limit"):
+        super().__post_init__()
+        for name in ("workers", "limit"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be 1 or more, got {value}")
@@ -86,6 +90,9 @@ class Report:
     stopped : bool
         Whether the run was asked to stop before its end.
     realisation : mapping
+    fidelity : Fidelity or None
+        How near this run's rows, and those of earlier runs, are to the reference path; None where
+        they took it, or nothing was computed.
     notes : tuple of str
     """
 
@@ -100,6 +107,7 @@ class Report:
     seconds: float
     stopped: bool
     realisation: Mapping[str, Any]
+    fidelity: Fidelity | None
     notes: tuple[str, ...]
 
     @property
@@ -161,19 +169,17 @@ def extract_together(
         When the monitor asks to stop before the first picture.
     """
     options, monitor = options or Options(), monitor or Monitor()
-    workers = options.workers or os.cpu_count() or 1
+    workers = options.workers or usable_cores()
     with ExitStack() as locks:
         for target in targets:
             locks.enter_context(locked(target.path))
         runs = _prepare_all(catalog, targets, options, record or {}, monitor, workers)
         before = [run.table.now("status") for run in runs]
-        began = time.monotonic()
         passed = embed_in_one_pass(
             runs, monitor, workers=workers, stop_at_refusal=options.stop_at_refusal
         )
-        seconds = time.monotonic() - began
         return [
-            _report(run, status, tally.copied, seconds, stopped=passed.stopped)
+            _report(run, status, tally, passed.seconds, stopped=passed.stopped)
             for run, status, tally in zip(runs, before, passed.tallies, strict=True)
         ]
 
@@ -208,9 +214,7 @@ def _prepare_all(
             catalog,
             stats,
             table,
-            choose_realisation(
-                target.backbone, table, batch_size=options.batch_size, threads=options.threads
-            ),
+            variants(choose_realisation(target.backbone, table, options, stats[:, 0])),
             read_contents,
             restart=options.restart,
             retry_failed=options.retry_failed or options.stop_at_refusal,
@@ -245,9 +249,9 @@ def _prepare(
 
 
 def _report(
-    run: FileRun, before: np.ndarray, copied: int, seconds: float, *, stopped: bool
+    run: FileRun, before: np.ndarray, tally: Tally, seconds: float, *, stopped: bool
 ) -> Report:
-    plan, status = run.plan, run.table.now("status")
+    plan, copied, status = run.plan, tally.copied, run.table.now("status")
     notes = [run.relabelled] if run.relabelled else []
     if plan.damaged:
         notes.append(f"{plan.damaged} rows did not fit their check sum and were to be done again")
@@ -282,6 +286,7 @@ def _report(
         tried=int(((status != TO_DO) & plan.to_do).sum()),
         seconds=seconds,
         stopped=stopped and to_do > 0,
-        realisation=plan.realisations[plan.realisation],
+        realisation=run.realisation,
+        fidelity=tally.fidelity,
         notes=tuple(notes),
     )

@@ -1,9 +1,9 @@
-"""One file's part of a run: which of its rows are due, and its batches as pictures come."""
+"""One file's part of a run: which of its rows are due, where each is forwarded, and how."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -12,12 +12,11 @@ import numpy as np
 from extract.backbones import Backbone
 from extract.catalog import Catalog
 from extract.content_index import ContentIndex
-from extract.embeddings_table import EmbeddingsTable, Rows, blank_fields
-from extract.loading import LoadedPicture
+from extract.embeddings_table import EmbeddingsTable
+from extract.loading import LoadedPicture, Way
 from extract.plan import Batches, Plan
-from extract.refusals import SOUND, Reason, Refused
-from extract.runtimes import apply_realisation
-from extract.writing import ComputedSlice
+from extract.realisation import policy
+from extract.refusals import SOUND, Refused
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +44,6 @@ class FileRun:
     record: Mapping[str, Any]
     limit: int | None = None
     relabelled: str | None = None
-    _waiting: list[tuple[int, LoadedPicture]] = field(default_factory=list)
 
     @property
     def realisation(self) -> Mapping[str, Any]:
@@ -65,7 +63,7 @@ class FileRun:
         return due
 
     @cached_property
-    def _closing(self) -> np.ndarray:
+    def closing(self) -> np.ndarray:
         """Rows that are the last of their batch; ndarray of shape (n_images,), bool."""
         closing = np.zeros(len(self.catalog), dtype=bool)
         numbers = self.batches.numbers
@@ -82,85 +80,42 @@ class FileRun:
         """Say whether a row needs the pixels of its picture, or only its bytes."""
         return bool(self.due[row]) and self.finished.find(sha256) < 0
 
-    def take(self, row: int, picture: LoadedPicture) -> ComputedSlice | None:
-        """Keep a picture that is due; give the batch when this one completes it.
+    def places_of(self, rows: np.ndarray) -> np.ndarray:
+        """Say where in its batch each of some due rows is forwarded; ndarray of int."""
+        places: np.ndarray = self.batches.places[np.searchsorted(self.batches.rows, rows)]
+        return places
 
-        Rows come in ascending order.
-        """
-        if not self.due[row]:
-            return None
-        self._waiting.append((row, picture))
-        if not self._closing[row]:
-            return None
-        rows = np.array([number for number, _ in self._waiting])
-        loaded = [each for _, each in self._waiting]
-        self._waiting.clear()
-        return self._embed(rows, loaded)
+    def realisation_by(self, ways: tuple[tuple[str, Way], ...]) -> int:
+        """Say how a row of this run was computed, by what made its picture ready."""
+        found = self._known_ways.get(ways)
+        if found is None:
+            way = dict(ways).get(policy(self.realisation))
+            found = self._realisations[way] if way else self.plan.realisation
+            self._known_ways[ways] = found
+        return found
 
-    def _embed(self, rows: np.ndarray, loaded: list[LoadedPicture]) -> ComputedSlice:
-        """Compute one batch: forward what is new by content, take the vector of what is not."""
-        computed = Rows(
-            vectors=np.full((len(rows), self.backbone.n_dims), np.nan, np.float32),
-            **blank_fields(len(rows)),
-        )
-        computed.realisation[:] = self.plan.realisation
-        sources = np.full(len(rows), -1)
-        first: dict[bytes, int] = {}  # of each content that this batch brings
-        for i, picture in enumerate(loaded):
-            if picture.refused is None:
-                sources[i] = self.finished.find(picture.sha256)
-                if sources[i] < 0:
-                    first.setdefault(picture.sha256, i)
-        self._forward(computed, list(first.values()), rows, loaded)
-        refusals = []
-        for i, (row, picture) in enumerate(zip(rows.tolist(), loaded, strict=True)):
-            if sources[i] >= 0:
-                computed.realisation[i] = self._realisation_of(int(sources[i]))
-            elif picture.refused is None:
-                computed.vectors[i] = computed.vectors[first[picture.sha256]]
-            refusal = self._fill(computed, i, row, picture, copied=bool(sources[i] >= 0))
-            refusals += [refusal] if refusal else []
-        for sha256, i in first.items():
-            if computed.status[i] == SOUND:
-                self.finished.add(sha256, int(rows[i]))
-        copied = np.ones(len(rows), bool)
-        copied[list(first.values())] = False
-        return ComputedSlice(rows, computed, sources, copied, refusals)
+    @cached_property
+    def _known_ways(self) -> dict[tuple[tuple[str, Way], ...], int]:
+        return {}
 
-    def _forward(
-        self, computed: Rows, new: list[int], rows: np.ndarray, loaded: list[LoadedPicture]
-    ) -> None:
-        """Forward the new pictures of a batch, each in its own place, the other places zero."""
-        import torch
+    @cached_property
+    def _realisations(self) -> dict[Way, int]:
+        """The realisations that differ from this run's in what makes pictures ready alone."""
+        same = [{**r, "decoder": "", "resize": ""} for r in self.plan.realisations]
+        mine = same[self.plan.realisation]
+        return {
+            (str(r.get("decoder")), str(r.get("resize"))): i
+            for i, r in enumerate(self.plan.realisations)
+            if same[i] == mine
+        }
 
-        if not new:
-            return
-        apply_realisation(self.realisation)
-        preprocessing = self.backbone.preprocessing
-        pixels = torch.zeros(self.plan.batch_size, 3, preprocessing.size, preprocessing.size)
-        places = self.batches.places[np.searchsorted(self.batches.rows, rows[new])]
-        for place, i in zip(places.tolist(), new, strict=True):
-            pixels[place] = loaded[i].pixels[preprocessing]
-        computed.vectors[new] = self.backbone.embed(pixels)[places]
+    @cached_property
+    def realisation_of(self) -> np.ndarray:
+        """How each finished row was computed, this run's as they come; (n_images,), uint8."""
+        return np.array(self.table.rows.realisation)
 
-    def _realisation_of(self, row: int) -> int:
-        """Say how a finished row was computed."""
-        return self.plan.realisation if self.due[row] else int(self.table.rows.realisation[row])
-
-    def _fill(
-        self, computed: Rows, i: int, row: int, picture: LoadedPicture, *, copied: bool
-    ) -> dict[str, Any] | None:
-        """Fill what stands beside one vector; give its line if the picture is refused."""
-        computed.size[i], computed.mtime_ns[i] = picture.size, picture.mtime_ns
-        computed.content_sha256[i] = np.frombuffer(picture.sha256, np.uint8)
-        refused = picture.refused
-        if refused is None and not copied and not np.isfinite(computed.vectors[i]).all():
-            refused = Refused(Reason.NOT_FINITE, "the backbone gave numbers that are not finite")
-        if refused is None:
-            computed.status[i] = SOUND
-            return None
-        computed.vectors[i] = np.nan
-        computed.status[i] = refused.reason
+    def line_of(self, row: int, picture: LoadedPicture, refused: Refused) -> dict[str, Any]:
+        """Spell a refused picture for the list of refused pictures."""
         return {
             "id": self.catalog.ids[row],
             "code": refused.reason.code,

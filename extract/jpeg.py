@@ -19,6 +19,11 @@ _BASELINE, _PROGRESSIVE = 0xC0, 0xC2
 _YCC = 1
 
 
+def can_decode_plain() -> bool:
+    """Say whether simplejpeg is here."""
+    return _simplejpeg() is not None
+
+
 def is_plain(picture: Image.Image, content: bytes) -> bool:
     """Tell whether a picture is a JPEG of the usual kind, from its header, and simplejpeg is here.
 
@@ -31,7 +36,7 @@ def is_plain(picture: Image.Image, content: bytes) -> bool:
         Opened, not decoded.
     content : bytes
     """
-    if picture.format != "JPEG" or _simplejpeg() is None:
+    if picture.format != "JPEG" or not can_decode_plain():
         return False
     if frames(content) not in ([_BASELINE], [_PROGRESSIVE]) or "mp" in picture.info:
         return False

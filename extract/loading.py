@@ -1,29 +1,26 @@
-"""Pictures read and decoded ahead of the forward pass, in threads, each once."""
+"""One picture from its file into the places where backbones want its pixels."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
 
 from extract.catalog import Catalog
-from extract.decoding import decode_picture, picture_stat, read_picture, refusing
+from extract.decoders import prepare_picture
+from extract.decoding import picture_stat, read_picture
 from extract.picture_memory import picture_memory
 from extract.preprocessing import Preprocessing
 from extract.refusals import Refused
 
-if TYPE_CHECKING:
-    import torch
-
-Wanted = Callable[[int, bytes], tuple[Preprocessing, ...]]
-"""What a row's picture is to be made ready for, once its bytes are hashed."""
+Way = tuple[str, str]
+"""What decoded a picture, and what resized it."""
 
 
-@dataclass(frozen=True, eq=False)
-class LoadedPicture:
-    """One row's picture as it came from the disk: pixels, or why not.
+class LoadedPicture(NamedTuple):
+    """What became of one row's picture, its pixels apart; small, as it may come through a pipe.
 
     Parameters
     ----------
@@ -31,65 +28,106 @@ class LoadedPicture:
         32 bytes over the file's content; zeros where it could not be read.
     size, mtime_ns : int
         As seen when it was read; -1 where there was none.
-    pixels : mapping of Preprocessing to tensor of shape (3, size, size), float32
-        Empty where the picture is refused, or equal bytes were embedded before.
+    ways : tuple of (str, tuple of str)
+        The decoder asked for, and what really decoded and resized it; empty where nobody needed its
+        pixels, or it is refused.
     refused : Refused, optional
     """
 
     sha256: bytes
     size: int
     mtime_ns: int
-    pixels: Mapping[Preprocessing, torch.Tensor] = field(default_factory=dict)
+    ways: tuple[tuple[str, Way], ...] = ()
     refused: Refused | None = None
 
 
-@picture_memory()
-def load_picture(
-    catalog: Catalog, row: int, transforms: Mapping[Preprocessing, Any], wanted: Wanted
-) -> LoadedPicture:
-    """Read and decode one row's picture once; what is wrong with it is part of the answer."""
-    path = catalog.paths[row]
-    try:
-        file = read_picture(catalog.images_root, path)
-    except Refused as refused:
-        seen = picture_stat(catalog.images_root, path)
-        return LoadedPicture(bytes(32), *seen, refused=refused.bare())
-    seen = (file.size, file.mtime_ns)
-    needed = wanted(row, file.sha256)
-    if not needed:
-        return LoadedPicture(file.sha256, *seen)
-    try:
-        with refusing():
-            picture = decode_picture(file.content)
-            pixels = {each: transforms[each](picture) for each in needed}
-    except Refused as refused:
-        return LoadedPicture(file.sha256, *seen, refused=refused.bare())
-    return LoadedPicture(file.sha256, *seen, pixels)
+class Place(NamedTuple):
+    """Where one file wants a row's pixels.
+
+    Parameters
+    ----------
+    file : int
+        Which of the run's files.
+    batch : int
+        Counted from 0 in the run.
+    place : int
+        Within the batch.
+    """
+
+    file: int
+    batch: int
+    place: int
 
 
-def loaded_pictures(
-    catalog: Catalog,
-    rows: Iterable[int],
-    preprocessings: Iterable[Preprocessing],
-    wanted: Wanted,
-    *,
-    workers: int,
-    ahead: int,
-) -> Generator[tuple[int, LoadedPicture]]:
-    """Yield rows with their pictures, in the order given, so many of them loaded ahead."""
-    transforms = {each: each.transform() for each in preprocessings}
-    waiting: deque[tuple[int, Future[LoadedPicture]]] = deque()
-    with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
+class Task(NamedTuple):
+    """Some pictures for one worker, in order.
+
+    Parameters
+    ----------
+    rows : tuple of int
+    places : tuple of tuple of Place
+        Of each row.
+    """
+
+    rows: tuple[int, ...]
+    places: tuple[tuple[Place, ...], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Destination:
+    """What one file wants of pictures, and where.
+
+    Parameters
+    ----------
+    preprocessing : Preprocessing
+    decoder : str
+    batches : ndarray of shape (n_batches, batch_size, size, size, 3), uint8
+        Shared with whoever decodes.
+    needs : callable
+        Row and sha256 in; whether it needs the pixels, or knows the vector of these bytes.
+    """
+
+    preprocessing: Preprocessing
+    decoder: str
+    batches: np.ndarray
+    needs: Callable[[int, bytes], bool]
+
+
+@dataclass(frozen=True, eq=False)
+class PictureLoader:
+    """Reads, hashes and decodes pictures, each once for all files of a run."""
+
+    catalog: Catalog
+    destinations: Sequence[Destination]
+
+    @picture_memory()
+    def load(self, row: int, places: Sequence[Place]) -> LoadedPicture:
+        """Put a picture's pixels into its places; what is wrong with it is part of the answer."""
+        path = self.catalog.paths[row]
         try:
-            for row in rows:
-                waiting.append((row, pool.submit(load_picture, catalog, row, transforms, wanted)))
-                if len(waiting) > ahead:
-                    yield _finished(*waiting.popleft())
-            while waiting:
-                yield _finished(*waiting.popleft())
-        finally:
-            pool.shutdown(cancel_futures=True)
+            file = read_picture(self.catalog.images_root, path)
+        except Refused as refused:
+            seen = picture_stat(self.catalog.images_root, path)
+            return LoadedPicture(bytes(32), *seen, refused=refused.bare())
+        needed = [p for p in places if self.destinations[p.file].needs(row, file.sha256)]
+        try:
+            ways = self._put(file.content, needed)
+        except Refused as refused:
+            return LoadedPicture(file.sha256, file.size, file.mtime_ns, refused=refused.bare())
+        return LoadedPicture(file.sha256, file.size, file.mtime_ns, ways)
 
-
-def _finished(row: int, future: Future[LoadedPicture]) -> tuple[int, LoadedPicture]:
-    return row, future.result()
+    def _put(self, content: bytes, needed: Sequence[Place]) -> tuple[tuple[str, Way], ...]:
+        by_decoder: dict[str, list[Place]] = {}
+        for place in needed:
+            by_decoder.setdefault(self.destinations[place.file].decoder, []).append(place)
+        ways = []
+        for decoder, places in by_decoder.items():
+            wanted = {self.destinations[p.file].preprocessing for p in places}
+            # what comes here though a GPU decodes is the cores' share
+            prepared = prepare_picture(content, wanted, "fast" if decoder == "gpu" else decoder)
+            ways.append((decoder, (prepared.decoder, prepared.resize)))
+            for p in places:
+                file = self.destinations[p.file]
+                batch = file.batches[p.batch % len(file.batches)]
+                batch[p.place] = prepared.pixels[file.preprocessing]
+        return tuple(ways)

@@ -1,35 +1,54 @@
-"""The only loop: read and decode in threads, forward, write; every row in its place."""
+"""The only loop: load, forward and write, each beside the others; every row in its place."""
 
 from __future__ import annotations
 
+import multiprocessing
+import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from extract.batch_ring import BatchRing
 from extract.catalog import shown
 from extract.errors import PictureRefused
 from extract.failures import failures_path
+from extract.fidelity import MOST_RECOMPUTED, Fidelity, is_reference, measure_fidelity
 from extract.file_run import FileRun
-from extract.loading import loaded_pictures
+from extract.forward_pass import ForwardPass
+from extract.forwarding import Forwarding
+from extract.loading import Destination, PictureLoader
+from extract.loading_ahead import Crew, loaded_pictures
+from extract.loading_on_gpu import GpuLoader
+from extract.loading_processes import LoadingProcesses
+from extract.loading_threads import LoadingThreads
 from extract.monitor import Monitor
-from extract.preprocessing import Preprocessing
+from extract.realisation import policy
 from extract.refusals import SOUND
 from extract.row_writer import RowWriter
+from extract.runtimes import apply_realisation
 from extract.writing import ComputedSlice, WritingThread
 
-SLICES_AHEAD = 3
+FEW_WORKERS = 4
+"""As many decode in threads; more are processes."""
+
+LEAST_BATCHES = 4
+"""Of a ring: one being read by the device, one filled, two that a task may reach into."""
+
+PICTURES_AHEAD = 96
+"""Of each worker, so that it finds work whenever the forward pass takes long."""
 
 
 @dataclass
 class Tally:
-    """What was computed of one file: its sound rows, and how many of them are copies."""
+    """What was computed of one file: its sound rows, copies among them, and how near they are."""
 
     sound: int = 0
     copied: int = 0
+    fidelity: Fidelity | None = None
 
     def add(self, computed: ComputedSlice) -> None:
         """Count a slice."""
@@ -40,10 +59,11 @@ class Tally:
 
 @dataclass
 class Pass:
-    """What a pass did: a tally a file, and whether it was asked to stop before its end."""
+    """What a pass did: a tally a file, whether it was asked to stop, and its loop's seconds."""
 
     tallies: list[Tally]
     stopped: bool = False
+    seconds: float = 0.0
 
 
 def embed_in_one_pass(
@@ -57,6 +77,8 @@ def embed_in_one_pass(
         When a file cannot be written any more; what was finished is kept.
     PictureRefused
         At the first refused picture, with ``stop_at_refusal``.
+    DecodingError
+        When processes that decode die again and again.
     """
     passed = Pass([Tally() for _ in runs])
     due = [(run, tally) for run, tally in zip(runs, passed.tallies, strict=True) if run.due.any()]
@@ -67,17 +89,20 @@ def embed_in_one_pass(
         n_done=sum(int((~run.plan.to_do).sum()) for run, _ in due),
         n_rows=sum(len(run.catalog) for run, _ in due),
         realisations=[run.realisation for run, _ in due],
+        decoding=_whose_work([run for run, _ in due], workers),
     )
     files = [_OpenFile(run, tally, RowWriter(run.table)) for run, tally in due]
     try:
         for file in files:
             file.writer.reset(file.run.plan.to_reset)
-        began = time.monotonic()
-        passed.stopped = _compute(files, monitor, workers, stop_at_refusal=stop_at_refusal)
-        seconds = max(time.monotonic() - began, 1e-9)
+        _compute(files, monitor, workers, passed, stop_at_refusal=stop_at_refusal)
         for file in files:
-            rate = round(file.tally.sound / seconds, 2)
-            described = {"images_per_second": rate, "models_in_pass": len(files)}
+            rate = round(file.tally.sound / max(passed.seconds, 1e-9), 2)
+            described: dict[str, Any] = {"images_per_second": rate, "models_in_pass": len(files)}
+            if not passed.stopped:
+                file.tally.fidelity = _fidelity(file.run)
+            if file.tally.fidelity:
+                described["fidelity"] = file.tally.fidelity.described()
             file.writer.write_record({**file.run.record, **described})
     finally:
         for file in files:
@@ -93,45 +118,107 @@ class _OpenFile:
 
 
 def _compute(
-    files: Sequence[_OpenFile], monitor: Monitor, workers: int, *, stop_at_refusal: bool
-) -> bool:
-    """Run the loop; say whether it was asked to stop before the end."""
+    files: Sequence[_OpenFile],
+    monitor: Monitor,
+    workers: int,
+    passed: Pass,
+    *,
+    stop_at_refusal: bool,
+) -> None:
+    """Run the loop until its end, or until it is asked to stop."""
     runs = [file.run for file in files]
     for run in runs:
-        _ = run.finished  # made before the threads that load pictures ask it
-
-    def wanted(row: int, sha256: bytes) -> tuple[Preprocessing, ...]:
-        needing = (run.backbone.preprocessing for run in runs if run.needs(row, sha256))
-        return tuple(dict.fromkeys(needing))
-
-    loaded = loaded_pictures(
-        runs[0].catalog,
-        np.flatnonzero(np.any([run.due for run in runs], axis=0)).tolist(),
-        {run.backbone.preprocessing for run in runs},
-        wanted,
-        workers=workers,
-        ahead=SLICES_AHEAD * max(run.plan.batch_size for run in runs),
-    )
-    with ExitStack() as threads:
+        _ = run.finished  # made before threads and processes that load pictures ask it
+    apply_realisation(runs[0].realisation)
+    with ExitStack() as stages:
+        rings = [stages.enter_context(closing(_ring(run, workers))) for run in runs]
+        crew: Crew = stages.enter_context(closing(_crew(runs, rings, workers, monitor)))
+        on_their_way = []
+        for run, ring in zip(runs, rings, strict=True):
+            if run.backbone.device.startswith("cuda"):
+                ring.pin()
+            on_their_way.append(Forwarding(run, ring, ForwardPass(run.backbone, run.realisation)))
         writing = [
-            threads.enter_context(
+            stages.enter_context(
                 WritingThread(file.writer, failures_path(file.run.table.path), monitor.finished)
             )
             for file in files
         ]
-        with closing(loaded):
+        monitor.ready()
+        began = time.monotonic()
+
+        def hand_over(number: int, slices: Iterable[ComputedSlice]) -> bool:
+            stopping = False
+            for computed in slices:
+                files[number].tally.add(computed)
+                writing[number].put(computed)
+                if computed.refusals and stop_at_refusal:
+                    raise _refused(computed.refusals[0])
+                stopping |= monitor.should_stop()
+            return stopping
+
+        with closing(loaded_pictures(runs, rings, crew)) as loaded:
             for row, picture in loaded:
-                for file, thread in zip(files, writing, strict=True):
-                    computed = file.run.take(row, picture)
-                    if computed is None:
-                        continue
-                    file.tally.add(computed)
-                    thread.put(computed)
-                    if computed.refusals and stop_at_refusal:
-                        raise _refused(computed.refusals[0])
-                    if monitor.should_stop():
-                        return True
-    return False
+                for number, forwarding in enumerate(on_their_way):
+                    passed.stopped |= hand_over(number, forwarding.take(row, picture))
+                if passed.stopped:
+                    break
+        for number, forwarding in enumerate(on_their_way):
+            hand_over(number, forwarding.finish())
+        passed.seconds = time.monotonic() - began
+        worked = {
+            "decoding": crew.busy_seconds / workers,
+            "forward pass": sum(each.busy_seconds for each in on_their_way),
+            "writing": sum(each.busy_seconds for each in writing),
+        }
+        waited = {stage: max(passed.seconds - busy, 0.0) for stage, busy in worked.items()}
+    monitor.waited(passed.seconds, waited)
+
+
+def _fidelity(run: FileRun) -> Fidelity | None:
+    """Compute some of this run's rows again through the reference path, where it took another."""
+    if is_reference(run.realisation):
+        return None
+    computed = np.flatnonzero(run.due & (run.table.now("status") == SOUND))
+    drawn = np.sort(np.random.default_rng(0).permutation(computed)[:MOST_RECOMPUTED])
+    vectors = np.asarray(run.table.rows.vectors[drawn])
+    found = measure_fidelity(run.catalog, run.backbone, run.realisation, drawn, vectors)
+    return found and found.worse_of(run.record.get("fidelity"))
+
+
+def _ring(run: FileRun, workers: int) -> BatchRing:
+    batch_size = run.plan.batch_size
+    ahead = -(-PICTURES_AHEAD * workers // batch_size) if workers > FEW_WORKERS else 1
+    return BatchRing(LEAST_BATCHES + ahead, batch_size, run.backbone.preprocessing.size)
+
+
+def _crew(
+    runs: Sequence[FileRun], rings: Sequence[BatchRing], workers: int, monitor: Monitor
+) -> Crew:
+    """Take threads where they are few; processes where they are many, or beside a GPU."""
+    destinations = [
+        Destination(run.backbone.preprocessing, policy(run.realisation), ring.batches, run.needs)
+        for run, ring in zip(runs, rings, strict=True)
+    ]
+    loader = PictureLoader(runs[0].catalog, destinations)
+    gpu = next((run.backbone.device for run in runs if policy(run.realisation) == "gpu"), None)
+    if not _in_processes(runs, workers):
+        return LoadingThreads(loader, workers)
+    beside = GpuLoader(loader, gpu) if gpu else None
+    return LoadingProcesses(loader, workers, monitor.warned, beside)
+
+
+def _in_processes(runs: Sequence[FileRun], workers: int) -> bool:
+    forks = sys.platform == "linux" and "fork" in multiprocessing.get_all_start_methods()
+    on_gpu = any(policy(run.realisation) == "gpu" for run in runs)
+    return forks and (workers > FEW_WORKERS or on_gpu)
+
+
+def _whose_work(runs: Sequence[FileRun], workers: int) -> str:
+    """Say who decodes, as in ``in 2 threads``."""
+    each = "process" if _in_processes(runs, workers) else "thread"
+    plural = ("es" if each == "process" else "s") if workers > 1 else ""
+    return f"in {workers} {each}{plural}"
 
 
 def _refused(refusal: Mapping[str, Any]) -> PictureRefused:

@@ -94,9 +94,31 @@ class Budget:
             self._freed = 0
 
 
+class TooHeavyHere(BaseException):
+    """A picture takes more than this process's share; no refusal, as another can load it."""
+
+
 _files = Budget(FILES_AT_WORK)
 _pictures = Budget(MAX_BYTES_AT_WORK)
 _thread = threading.local()
+_share: int | None = None
+"""Most bytes that one picture may take in this process, where it is one of several."""
+
+
+def share_memory(n_processes: int) -> None:
+    """Take this process's share of what all may take at once; heavier pictures are left to others.
+
+    Raised to that process's caller is :class:`TooHeavyHere`.
+    """
+    global _files, _pictures, _share
+    _share = MAX_BYTES_AT_WORK // n_processes
+    # new ones also because a fork may copy a lock that is held
+    _files, _pictures = Budget(FILES_AT_WORK), Budget(_share)
+
+
+def _check_share(n_bytes: int) -> None:
+    if _share is not None and n_bytes > _share:
+        raise TooHeavyHere
 
 
 @contextmanager
@@ -119,6 +141,7 @@ def hold_file(n_bytes: int) -> None:
     held = getattr(_thread, "held", None)
     if held is None:
         return
+    _check_share(n_bytes)
     if n_bytes < LARGE_FILE_BYTES:
         held.enter_context(_files.holding(n_bytes))
     else:
@@ -129,6 +152,7 @@ def hold_file(n_bytes: int) -> None:
 @contextmanager
 def opening_memory(n_bytes: int) -> Iterator[None]:
     """Wait until a file of this size may be opened, which copies what stands beside its pixels."""
+    _check_share(COPIES_IN_OPENING * n_bytes)
     with ExitStack() as held:
         if n_bytes >= OPENING_BYTES and not getattr(_thread, "alone", False):
             held.enter_context(_pictures.holding(COPIES_IN_OPENING * n_bytes))
@@ -138,6 +162,7 @@ def opening_memory(n_bytes: int) -> Iterator[None]:
 @contextmanager
 def decoding_memory(n_bytes: int) -> Iterator[None]:
     """Wait until so much may be taken, and hold it for the block or for ``picture_memory``."""
+    _check_share(n_bytes)
     held = getattr(_thread, "held", None)
     with ExitStack() as own:
         if not getattr(_thread, "alone", False):
@@ -173,6 +198,12 @@ def reckon_memory(picture: Image.Image, content: bytes, *, turned: bool, clear: 
     needed = max(decoded, working) + len(content)  # some plugins keep a copy of the file
     _check(needed, MAX_BYTES_AT_WORK, picture)
     return needed + TRANSFORM_BYTES * -(-max(width, height) // min(width, height))
+
+
+def reckon_plain_memory(size: tuple[int, int], n_file_bytes: int) -> int:
+    """Reckon the bytes that a baseline RGB JPEG takes at once, of a size known to be sane."""
+    transform = TRANSFORM_BYTES * -(-max(size) // min(size))
+    return size[0] * size[1] * RGB_BYTES + n_file_bytes + transform
 
 
 def _check(n_bytes: int, limit: int, picture: Image.Image) -> None:

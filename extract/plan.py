@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -110,7 +110,7 @@ def plan_run(
     catalog: Catalog,
     stats: np.ndarray,
     table: EmbeddingsTable | None,
-    realisation: Mapping[str, Any],
+    ways: Sequence[Mapping[str, Any]],
     read_contents: ReadContents,
     *,
     restart: bool = False,
@@ -129,8 +129,8 @@ def plan_run(
         Size in bytes and mtime in ns of each picture as it is now; -1 where there is none.
     table : EmbeddingsTable or None
         The file of the same identity, if there is one.
-    realisation : mapping
-        How this run would compute.
+    ways : sequence of mapping
+        How this run would compute; first as asked for, then what may become of single rows.
     read_contents : callable
         Asked for the hash of pictures, only where that decides.
     restart : bool
@@ -143,7 +143,7 @@ def plan_run(
     n_images = len(catalog)
     everything, none = np.ones(n_images, dtype=bool), np.array([], int)
     if table is None or restart:
-        return Plan(True, None, (realisation,), 0, everything, none)
+        return Plan(True, None, tuple(ways), 0, everything, none)
     rows = _Rows.of(catalog, stats, table)
     known, row = rows.known, rows.row
     refused = (rows.status != SOUND) & (rows.status != TO_DO)
@@ -157,7 +157,7 @@ def plan_run(
     source[list(found)] = list(found.values())
     moved = [new for new, old in found.items() if old >= 0]
     to_do = source < 0
-    realisations, index = _with(table.provenance.realisations, realisation)
+    realisations = _with(table.provenance.realisations, ways)
     replaced = to_do[known] & rows.sound  # a picture that was embedded and has other bytes now
     same_list = catalog.ids == table.ids and catalog.paths == table.paths
     new_way = len(realisations) > len(table.provenance.realisations) and bool(to_do.any())
@@ -165,7 +165,7 @@ def plan_run(
         False,
         None,
         realisations,
-        index,
+        realisations.index(ways[0]),
         to_do,
         none,
         dense=table.provenance.record.get("batches") == DENSE,
@@ -281,12 +281,9 @@ def _same_paths(
 
 
 def _with(
-    realisations: tuple[Mapping[str, Any], ...], wanted: Mapping[str, Any]
-) -> tuple[tuple[Mapping[str, Any], ...], int]:
-    for i, realisation in enumerate(realisations):
-        if realisation == wanted:
-            return realisations, i
-    return (*realisations, wanted), len(realisations)
+    realisations: tuple[Mapping[str, Any], ...], ways: Sequence[Mapping[str, Any]]
+) -> tuple[Mapping[str, Any], ...]:
+    return (*realisations, *(way for way in ways if way not in realisations))
 
 
 def refusal_counts(status: np.ndarray) -> dict[str, int]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 CPUINFO = Path("/proc/cpuinfo")
 AMD = "AuthenticAMD"
+CU_CTX_SCHED_BLOCKING_SYNC = 4
 
 
 @dataclass(frozen=True)
@@ -93,3 +94,20 @@ def kernels_of_openblas() -> Iterator[None]:
         yield
     finally:
         del os.environ["OPENBLAS_CORETYPE"]
+
+
+def sleep_while_gpu_works(device: str) -> None:
+    """Let threads that wait for a GPU sleep; CUDA has them spin, on cores that decoders need.
+
+    It is the device's own setting, so libraries that wait by themselves keep to it too. Said before
+    the device is first used; where it cannot be said, waiting only costs a core.
+    """
+    import ctypes
+
+    number = int(device.partition(":")[2] or 0)
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+        driver.cuInit(0)
+        driver.cuDevicePrimaryCtxSetFlags_v2(number, CU_CTX_SCHED_BLOCKING_SYNC)
+    except (OSError, AttributeError):
+        return

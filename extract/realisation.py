@@ -1,47 +1,242 @@
-"""How rows are computed, and the record of a run: what stands in the file beside its identity."""
+"""How rows are computed: what is wanted, what the file has, and what this machine can."""
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from extract.backbones import Backbone, choose_device
 from extract.embeddings_file import read_table
 from extract.embeddings_table import EmbeddingsTable
 from extract.errors import UsageError
-from extract.plan import DENSE
+from extract.runtimes import choose_dtype, choose_runtime
 
-DEFAULT_BATCH_SIZE = 8
-RECORDED_PACKAGES = ("sosie", "torch", "timm", "pillow", "numpy", "h5py")
+CPU_BATCH_SIZE = 16
+MOST_IN_A_GPU_BATCH, LEAST_IN_A_GPU_BATCH = 256, 8
+COMPILES_FROM = 50_000
+"""Pictures from which on compiling, most of a minute once, is worth it."""
+
+CONVERTS_FROM = 500
+"""Pictures from which on OpenVINO, whose preparation takes two seconds more, is worth it."""
+
+ENOUGH_CORES, LARGE_FILE_BYTES = 12, 100_000
+"""With fewer cores, or files larger than that on average, a GPU takes a share of the decoding: a
+fifth more pictures a second on 8 cores, two thirds more of 2.4 megapixels on 16; nothing else."""
+
+FAST_WAYS = (("fast", "torchvision"), ("reference", "torchvision"), ("reference", "pillow"))
+WAYS_OF_DECODING = {
+    "reference": (("reference", "pillow"),),
+    "fast": FAST_WAYS,
+    "scaled": (("scaled", "torchvision"), *FAST_WAYS),
+    "gpu": (("gpu", "gpu"), *FAST_WAYS),
+}
+"""By the decoder asked for: what decodes and resizes its pictures, then those it leaves."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How a user wants rows computed; what is None or ``auto`` is chosen.
+
+    Parameters
+    ----------
+    batch_size, threads : int, optional
+    decoder : str
+        ``auto``, ``reference``, ``fast`` or ``scaled``.
+    dtype : str
+        ``auto``, ``fp32``, ``bf16`` or ``fp16``.
+    runtime : str
+        ``auto``, ``eager``, ``torch`` or ``openvino``.
+    compiled : bool, optional
+        Whether torch compiles the model first.
+    """
+
+    batch_size: int | None = None
+    threads: int | None = None
+    decoder: str = "auto"
+    dtype: str = "auto"
+    runtime: str = "auto"
+    compiled: bool | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "threads"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be 1 or more, got {value}")
 
 
 def choose_realisation(
     backbone: Backbone,
     table: EmbeddingsTable | None,
-    *,
-    batch_size: int | None = None,
-    threads: int | None = None,
+    wanted: Wanted = Wanted(),
+    file_bytes: np.ndarray | None = None,
 ) -> dict[str, Any]:
-    """Say how this run computes; batch size and threads are those of most rows unless told.
+    """Say how this run computes; what is not told is as most rows of the file have it.
 
     Equal slices on equal threads give equal bits, so a resumed file equals an uninterrupted one.
+
+    Parameters
+    ----------
+    backbone : Backbone
+    table : EmbeddingsTable or None
+        The file there, if any.
+    wanted : Wanted
+    file_bytes : ndarray of shape (n_images,), optional
+        Of the catalogue's pictures: compiling pays for many only, decoding on a GPU for large ones.
+
+    Raises
+    ------
+    UsageError
+        When something is wanted that this machine or backbone has not.
     """
     import torch
 
     stored: Mapping[str, Any] = table.usual_realisation() if table else {}
+    device = backbone.device.split(":")[0]
+    dtype, runtime = wanted.dtype, wanted.runtime
+    keeps = bool(stored) and stored.get("device") == device
+    if dtype == "auto" and keeps and runtime != "eager":  # which is of fp32
+        dtype = stored.get("dtype", "fp32")
+    dtype = choose_dtype(dtype, backbone.name, device, runtime)
+    fits = _can_run(stored.get("runtime")) and (dtype == "fp32" or stored["runtime"] != "eager")
+    if keeps and runtime == "auto" and wanted.compiled is None and fits:
+        runtime = stored["runtime"]
+    else:
+        n_images = 0 if file_bytes is None else len(file_bytes)
+        few = wanted.compiled is None and n_images < COMPILES_FROM
+        compiled = False if few else wanted.compiled
+        if runtime == "auto" and n_images < CONVERTS_FROM:
+            runtime = "torch"
+        runtime = choose_runtime(runtime, backbone.name, device, dtype, compiled)
+    kept = _stored_policy(table) if stored else None
+    decoder = _choose_decoder(wanted.decoder, backbone, kept, file_bytes)
     return {
-        "decoder": "reference",
-        "resize": "pillow",
-        "dtype": "fp32",
-        "runtime": "eager",
-        "device": backbone.device.split(":")[0],
-        "batch_size": batch_size or stored.get("batch_size") or DEFAULT_BATCH_SIZE,
-        "threads": threads or stored.get("threads") or torch.get_num_threads(),
+        "decoder": decoder,
+        "resize": WAYS_OF_DECODING[decoder][0][1],
+        "dtype": dtype,
+        "runtime": runtime,
+        "device": device,
+        "batch_size": wanted.batch_size
+        or stored.get("batch_size")
+        or usual_batch_size(backbone, device),
+        "threads": wanted.threads or stored.get("threads") or torch.get_num_threads(),
     }
+
+
+def policy(realisation: Mapping[str, Any]) -> str:
+    """Name the decoder that was asked for where a row was computed so.
+
+    A picture that the fast decoder leaves to the reference one is still resized in the fast way.
+    """
+    decoder = str(realisation.get("decoder", "reference"))
+    fell_back = decoder == "reference" and realisation.get("resize") == "torchvision"
+    return "fast" if fell_back else decoder
+
+
+def reference_realisation(backbone: Backbone) -> dict[str, Any]:
+    """Say how the reference path computes on a backbone's device."""
+    return choose_realisation(backbone, None, Wanted(1, None, "reference", "fp32", "eager"))
+
+
+def realisation_here(backbone: Backbone, stored: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Take the first of a file's realisations that can be had here, else the reference path's.
+
+    One picture is not worth compiling for: a file of compiled rows is asked without it.
+    """
+    reference = reference_realisation(backbone)
+    for each in stored:
+        here = {**reference, **each, "decoder": policy(each), "threads": reference["threads"]}
+        here["runtime"] = "folded" if here["runtime"] == "compiled" else here["runtime"]
+        if here["device"] == reference["device"] and _can_run(here["runtime"]):
+            return here
+    return reference
+
+
+def variants(realisation: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """List how rows of a run may come to be computed: as said, or by what its decoder leaves."""
+    ways = WAYS_OF_DECODING[policy(realisation)]
+    return tuple({**realisation, "decoder": one, "resize": other} for one, other in ways)
+
+
+def usual_batch_size(backbone: Backbone, device: str) -> int:
+    """Take the batch size that was measured best; on a GPU as much of it as its memory holds."""
+    if device != "cuda":
+        return CPU_BATCH_SIZE
+    import torch
+
+    size, batch_size = backbone.preprocessing.size, MOST_IN_A_GPU_BATCH
+    pixels = torch.zeros(1, 3, size, size, device=backbone.device)
+    while batch_size > LEAST_IN_A_GPU_BATCH:
+        try:
+            with torch.inference_mode():
+                backbone.model(pixels.expand(batch_size, -1, -1, -1))
+        except torch.cuda.OutOfMemoryError:
+            torch.cuda.empty_cache()
+            batch_size //= 2
+        else:
+            break
+    torch.cuda.empty_cache()
+    return batch_size
+
+
+def _choose_decoder(
+    wanted: str, backbone: Backbone, stored: str | None, file_bytes: np.ndarray | None
+) -> str:
+    """Take the decoder wanted; ``auto`` is the file's, else a GPU's where cores are too few."""
+    if wanted == "auto" and stored != "gpu":
+        wanted = stored or ("gpu" if _cores_are_too_few(file_bytes) else "fast")
+    elif wanted == "gpu":
+        _check_gpu_decoding(backbone)
+        return wanted
+    if wanted in ("auto", "gpu"):
+        try:
+            _check_gpu_decoding(backbone)
+        except UsageError:
+            return "fast"
+        return "gpu"
+    return wanted
+
+
+def _cores_are_too_few(file_bytes: np.ndarray | None) -> bool:
+    large = file_bytes is not None and file_bytes.size and file_bytes.mean() >= LARGE_FILE_BYTES
+    return bool(large) or usable_cores() < ENOUGH_CORES
+
+
+def _check_gpu_decoding(backbone: Backbone) -> None:
+    """Refuse a device, a geometry or a library that decodes nothing on a GPU."""
+    import torch
+
+    from extract.gpu_decoding import gpu_decoder
+    from extract.ragged_resize import resizes_raggedly
+
+    if not backbone.device.startswith("cuda"):
+        raise UsageError("--decoder gpu needs --device cuda: choose --decoder fast")
+    if not resizes_raggedly(backbone.preprocessing):
+        raise UsageError("a GPU does not resize in this way: choose --decoder fast")
+    gpu_decoder(torch.device(backbone.device))
+
+
+def _can_run(runtime: str | None) -> bool:
+    return runtime in ("eager", "folded", "compiled") or (
+        runtime == "openvino" and find_spec("openvino") is not None
+    )
+
+
+def _stored_policy(table: EmbeddingsTable | None) -> str:
+    """Name the decoder that a file's rows were asked of: the one that leaves most to others."""
+    if table is None:
+        return "reference"
+    ways = table.provenance.realisations
+    found = {policy(ways[i]) for i in table.rows_by_realisation() if i < len(ways)}
+    found = found or set(map(policy, ways))  # laid out, and stopped before its first row
+    return next((each for each in ("gpu", "scaled", "fast") if each in found), "reference")
 
 
 def device_for(path: Path, wanted: str) -> str:
@@ -61,47 +256,28 @@ def device_for(path: Path, wanted: str) -> str:
     return choose_device(wanted)
 
 
+def usable_cores() -> int:
+    """Count the cores that this process may use, which may be fewer than the machine has."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
 def described(realisation: Mapping[str, Any]) -> str:
     """Spell in a few words how rows are computed."""
-    said = {k: realisation.get(k, "unknown") for k in ("device", "batch_size", "threads", "dtype")}
-    return "on {device}, batches of {batch_size}, {threads} threads, {dtype}".format(**said)
+    parts = ("device", "batch_size", "threads", "dtype", "runtime")
+    said = {k: realisation.get(k, "unknown") for k in parts} | {"decoder": policy(realisation)}
+    return (
+        "on {device}, batches of {batch_size}, {threads} threads, {dtype}, {runtime}, "
+        "{decoder} decoding"
+    ).format(**said)
 
 
 def ways_of(table: EmbeddingsTable) -> list[str]:
     """Count the sound rows that were computed in each way, in words."""
     ways = table.provenance.realisations
-    return [
-        f"{len(rows):,} {described(ways[i]) if i < len(ways) else 'in a way not recorded'}"
-        for i, rows in table.rows_by_realisation().items()
-    ]
-
-
-def run_record(
-    backbone: Backbone,
-    table: EmbeddingsTable | None,
-    given: Mapping[str, Any],
-    *,
-    dense: bool = False,
-) -> dict[str, Any]:
-    """Describe a run: model as typed, what the caller adds, dates, versions, kind of batches."""
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    created = table.provenance.record.get("created") if table else None
-    return {
-        "model": backbone.name,
-        **given,
-        "created": created or now,
-        "updated": now,
-        "versions": versions_of(RECORDED_PACKAGES),
-        **({"batches": DENSE} if dense else {}),
-    }
-
-
-def versions_of(packages: Sequence[str]) -> dict[str, str]:
-    """Name the installed versions of packages, for a record."""
-    found = {}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "unknown"
-    return found
+    counts: Counter[str] = Counter()
+    for i, rows in table.rows_by_realisation().items():
+        counts[described(ways[i]) if i < len(ways) else "in a way not recorded"] += len(rows)
+    return [f"{count:,} {way}" for way, count in counts.items()]

@@ -45,6 +45,9 @@ class Refused(Exception):
         self.reason = reason
         self.message = message
 
+    def __reduce__(self) -> tuple[type[Refused], tuple[Reason, str]]:
+        return Refused, (self.reason, self.message)
+
     def bare(self) -> Refused:
         """Give the refusal alone: a traceback keeps the picture's bytes and pixels alive."""
         return Refused(self.reason, self.message)

@@ -16,10 +16,10 @@ import numpy as np
 
 from extract.catalog import bytes_of
 from extract.evidence import Evidence
+from extract.fidelity import cosines
 from extract.recomputation import (
     SAME_MACHINE_COSINE,
     agrees,
-    cosines,
     embed_golden,
     golden_vectors,
     recompute,

@@ -61,6 +61,7 @@ class WritingThread:
         self._writer, self._failures, self._finished = writer, failures, finished
         self._queue: queue.Queue[ComputedSlice | None] = queue.Queue(maxsize=4)
         self._error: BaseException | None = None
+        self.busy_seconds = 0.0
         self._thread = threading.Thread(target=self._run, name="write", daemon=True)
         self._thread.start()
 
@@ -97,6 +98,7 @@ class WritingThread:
                 ended = computed is None
             except queue.Empty:
                 pass  # a second without a slice: what is written is made durable
+            began = time.monotonic()
             try:
                 if computed is not None and self._error is None:
                     self._writer.write(computed.numbers, computed.rows, computed.sources)
@@ -110,5 +112,6 @@ class WritingThread:
                     batches, last = 0, time.monotonic()
             except BaseException as error:  # noqa: BLE001 - raised again by the loop's thread
                 self._error = error
+            self.busy_seconds += time.monotonic() - began
             if ended:
                 return

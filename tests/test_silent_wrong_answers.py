@@ -36,7 +36,7 @@ from extract.transformers_models import TransformersModel
 from extract.weights import Checkpoint, Headless
 from extract.workspace import Workspace
 
-FOUR = Options(batch_size=4, threads=1, workers=2)
+FOUR = Options(batch_size=4, threads=1, workers=2, decoder="reference", runtime="eager")
 SEES_64 = Preprocessing(64, "crop", 0.875, "bicubic", (0.5,) * 3, (0.5,) * 3)
 
 
@@ -264,9 +264,9 @@ class SilentOnBlack:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._backbone, name)
 
-    def embed(self, pixels: torch.Tensor) -> np.ndarray:
-        vectors = self._backbone.embed(pixels)
-        vectors[(pixels == pixels.min()).all(dim=(1, 2, 3)).numpy(), 0] = np.nan
+    def model(self, pixels: torch.Tensor) -> torch.Tensor:
+        vectors: torch.Tensor = self._backbone.model(pixels)
+        vectors[(pixels == pixels.min()).all(dim=(1, 2, 3)), 0] = torch.nan
         return vectors
 
 

@@ -106,7 +106,8 @@ def _queries(
                 backbone = load_again(vectors.provenance, weights_file=weights)
                 other = other_realisation(vectors, backbone, pictures)
                 notes += [other] if other else []
-            found = query_by_picture(Path(text), backbone, text)
+            realisations = vectors.provenance.realisations
+            found = query_by_picture(Path(text), backbone, text, realisations)
         elif _is_there(text) and Path(text).is_file():
             notes.append(f"{text} is an id and a file too: taken as the id")
         queries.append(found)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from extract.backbones import Backbone
     from extract.catalog import Catalog
     from extract.extraction import Options, Report, Target
+    from extract.fidelity import Fidelity
     from extract.manifest import ManifestColumns
 
 COMMAND = "python -m extract"
@@ -73,12 +74,35 @@ def embed(
     device: Annotated[
         str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")
     ] = "auto",
+    dtype: Annotated[
+        Literal["auto", "fp32", "bf16", "fp16"],
+        typer.Option(help="auto: fp32 on a CPU, on a GPU the half precision that suits the model."),
+    ] = "auto",
+    runtime: Annotated[
+        Literal["auto", "eager", "torch", "openvino"],
+        typer.Option(help="What computes; eager is the reference, torch is it made fast."),
+    ] = "auto",
+    compiled: Annotated[
+        bool | None,
+        typer.Option(
+            "--compile/--no-compile",
+            help="Let torch compile the model first. Default: on a GPU, for many pictures.",
+        ),
+    ] = None,
+    decoder: Annotated[
+        Literal["auto", "reference", "fast", "scaled", "gpu"],
+        typer.Option(
+            help="auto: gpu, which shares the pictures with the cores, or fast; scaled reads large "
+            "JPEGs at a fraction of their size."
+        ),
+    ] = "auto",
     batch_size: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Default: the file's, or 8.")
-    ] = None,
+        str, typer.Option(metavar="auto|N", help="auto: the file's, or as memory allows.")
+    ] = "auto",
     workers: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Decoding threads.")
-    ] = None,
+        str,
+        typer.Option(metavar="auto|N", help="Decoding threads, from five on processes."),
+    ] = "auto",
     limit: Annotated[
         int | None,
         typer.Option(metavar="N", min=1, help="At most so many new pictures, in whole batches."),
@@ -134,13 +158,17 @@ def embed(
     from extract.realisation import device_for
 
     options = Options(
-        batch_size=batch_size,
+        batch_size=cl.count_or_auto(batch_size, "--batch-size"),
+        decoder=decoder,
+        dtype=dtype,
+        runtime=runtime,
+        compiled=compiled,
         limit=limit,
         restart=restart,
         retry_failed=retry_failed,
         rehash=rehash,
         stop_at_refusal=on_bad_image == "stop",
-        workers=workers,
+        workers=cl.count_or_auto(workers, "--workers"),
     )
     check_root(workspace, listed, output)
     choose_device(device)  # one that is not here is said before anything is loaded
@@ -279,6 +307,8 @@ def _result(
         "device": backbone.device,
         "pooling": backbone.pooling,
         "resize": backbone.preprocessing.resize,
+        "realisation": dict(report.realisation),
+        "fidelity": report.fidelity.described() if report.fidelity else None,
         "notes": list(report.notes),
     }
 
@@ -291,6 +321,9 @@ def _end(reports: list[Report], results: list[dict[str, Any]], as_json: bool) ->
     result = results[0] if len(results) == 1 else {"runs": results}
     cl.print_result(as_json, result, "\n".join(texts))
     for report, result in zip(reports, results, strict=True):
+        if report.fidelity and not report.fidelity.kept:
+            # an error to the log, so that it is said with --quiet too
+            cl.log.error(f"{result['file']}: {_fidelity(report.fidelity)}")
         if report.embedded + report.reused == 0 and report.to_do < report.n_images:
             raise NothingEmbedded(
                 f"not one of {report.n_images} pictures could be embedded: see why with "
@@ -316,4 +349,19 @@ def _text(report: Report, result: dict[str, Any], n_models: int) -> str:
         lines.append(
             f"refused: {cl.counted(report.refused)}; listed by {COMMAND} show {result['file']}"
         )
+    if report.fidelity:
+        lines.append(_fidelity(report.fidelity))
     return "\n".join([*lines, *report.notes])
+
+
+def _fidelity(found: Fidelity) -> str:
+    said = (
+        f"{found.n_rows} rows computed again by the reference path: worst cosine "
+        f"{found.worst_cosine:.6f}, at least {found.floor} is asked"
+    )
+    if found.kept:
+        return said
+    return (
+        f"WARNING: {said}. These vectors are NOT what the model gives: compute them anew with "
+        "--restart --dtype fp32 --decoder fast, or --runtime eager --decoder reference"
+    )

@@ -18,7 +18,13 @@ class EmbeddingBar(Monitor):
         self._what = ""
 
     def start(
-        self, *, n_to_do: int, n_done: int, n_rows: int, realisations: Sequence[Mapping[str, Any]]
+        self,
+        *,
+        n_to_do: int,
+        n_done: int,
+        n_rows: int,
+        realisations: Sequence[Mapping[str, Any]],
+        decoding: str,
     ) -> None:
         """Open the bar and say how the run computes."""
         from tqdm import tqdm
@@ -30,7 +36,7 @@ class EmbeddingBar(Monitor):
         what = f"rows of {len(realisations)} backbones" if several else "pictures"
         ways = dict.fromkeys(described(r) for r in realisations)
         cl.log.info(
-            f"{n_to_do} {what} to embed {'; '.join(ways)}"
+            f"{n_to_do} {what} to embed {'; '.join(ways)} {decoding}"
             + (f"; {n_done} of {n_rows} are there already" if n_done else "")
         )
         self._bar = tqdm(
@@ -61,6 +67,16 @@ class EmbeddingBar(Monitor):
     def finished(self, n_rows: int) -> None:
         """Count rows that are durable."""
         self._bar.update(n_rows)
+
+    def warned(self, what: str) -> None:
+        """Say what went wrong and was mended."""
+        cl.log.warning(what)
+
+    def waited(self, seconds: float, stages: Mapping[str, float]) -> None:
+        """Say which stage the others waited for."""
+        self.close()
+        said = ", ".join(f"{stage} {idle:.1f} s" for stage, idle in stages.items())
+        cl.log.info(f"waiting in {seconds:.1f} s: {said}")
 
     def should_stop(self) -> bool:
         """Say whether a signal came."""

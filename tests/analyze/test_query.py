@@ -21,8 +21,8 @@ from extract.catalog import list_folder
 from extract.embeddings import EmbeddingSet, Provenance
 from extract.embeddings_file import read_embeddings
 from extract.errors import PictureRefused, UsageError, WeightsError
-from extract.extraction import extract_embeddings
-from extract.realisation import choose_realisation
+from extract.extraction import Options, extract_embeddings
+from extract.realisation import reference_realisation
 
 Embed = Callable[..., EmbeddingSet]
 
@@ -45,8 +45,18 @@ def test_a_row_of_zeros_cannot_be_asked_about(embeddings_of: Embed) -> None:
         query_by_id(embeddings_of(vectors), "0001.png")
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        Options(),
+        Options(decoder="reference", runtime="eager"),
+        Options(decoder="scaled", runtime="eager"),
+        Options(decoder="reference", runtime="torch"),
+    ],
+    ids=lambda options: f"{options.decoder} {options.runtime}",
+)
 def test_a_picture_is_embedded_as_the_rows_of_the_file_were(
-    pictures: Path, backbone: Backbone, tmp_path: Path
+    pictures: Path, backbone: Backbone, tmp_path: Path, options: Options
 ) -> None:
     # awkward to embed: turned by EXIF, 16 bits deep, clear in part, with a palette
     turned = Image.Exif()
@@ -60,11 +70,14 @@ def test_a_picture_is_embedded_as_the_rows_of_the_file_were(
     clear.save(pictures / "cups/clear.png")
     noise.quantize(8).save(pictures / "cups/palette.gif")
     file = tmp_path / "shop.h5"
-    extract_embeddings(list_folder(pictures), backbone, file)
+    Image.linear_gradient("L").resize((900, 700)).convert("RGB").save(pictures / "cups/large.jpg")
+    extract_embeddings(list_folder(pictures), backbone, file, options=options)
     rows = read_embeddings(file)
-    assert len(rows) == 25
+    assert len(rows) == 26
+    ways = rows.provenance.realisations
+    assert other_realisation(rows, backbone, PictureFolder(rows, pictures)) is None
     for row, row_id in enumerate(rows.ids):
-        query = query_by_picture(pictures / row_id, backbone)
+        query = query_by_picture(pictures / row_id, backbone, realisations=ways)
         np.testing.assert_allclose(query.vector, rows.vectors[row], rtol=1e-5, atol=1e-6)
         assert query.row is None
         assert query.content_sha256 == rows.content_sha256[row].tobytes()
@@ -127,7 +140,7 @@ def stored(
     """Embed a folder as if on another machine."""
     catalog = list_folder(pictures)
     opened = [Image.open(pictures / path).convert("RGB") for path in catalog.paths]
-    here = {**choose_realisation(backbone, None), **(others or {})}
+    here = {**reference_realisation(backbone), **(others or {})}
     provenance = Provenance(backbone.identity, (here,), {"model": "tiny"})
     return EmbeddingSet(catalog.ids, backbone.embed_pictures(opened), provenance)
 
@@ -187,8 +200,9 @@ def test_rows_of_zeros_are_not_computed_again(pictures: Path, backbone: Backbone
 
 
 def test_pictures_that_cannot_be_opened_are_not_computed_again(
-    pictures: Path, backbone: Backbone
+    pictures: Path, backbone: Backbone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("extract.realisation.find_spec", lambda _: None)
     rows = stored(pictures, backbone, {"runtime": "openvino"})
     said = said_of(rows, backbone, None)
     assert said is not None

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
-from extract import decoders, jpeg
+from extract import decoders, decoding, jpeg
 from extract.decoders import DECODERS, PreparedPicture, prepare_picture
 from extract.decoding import decode_picture, opened_picture
 from extract.fast_geometry import upright
@@ -246,13 +246,14 @@ def test_memory_is_asked_for_once_a_picture(kind: str, monkeypatch: pytest.Monke
     content = pb.saved(picture, "PNG" if kind == "PNG" else "JPEG", quality=90)
     content = content[:-2] if kind == "damaged" else content
     asked = []
-    real = decoders.OpenedPicture.memory
+    real = decoding.decoding_memory
 
-    def counted(opened: decoders.OpenedPicture, beside: int = 0) -> object:
-        asked.append(opened.needed + beside)
-        return real(opened, beside)
+    def counted(n_bytes: int) -> object:
+        asked.append(n_bytes)
+        return real(n_bytes)
 
-    monkeypatch.setattr(decoders.OpenedPicture, "memory", counted)
+    for module in (decoders, decoding):
+        monkeypatch.setattr(module, "decoding_memory", counted)
     with picture_memory():
         outcome(content, "fast")
     assert len(asked) == 1

@@ -25,8 +25,10 @@ from extract.embeddings_file import read_embeddings, read_table
 from extract.errors import EmbeddingsFileError, PictureRefused
 from extract.extraction import Options, Report, extract_embeddings
 from extract.failures import read_refusals
+from extract.preprocessing import Preprocessing
+from extract.realisation import variants
 
-FOUR = Options(batch_size=4, threads=1, workers=2)
+FOUR = Options(batch_size=4, threads=1, workers=2, decoder="reference", runtime="eager")
 
 
 def extract(folder: Path, backbone: Backbone, path: Path, options: Options = FOUR) -> Report:
@@ -236,7 +238,9 @@ def test_batch_size_and_threads_of_the_file_are_kept(
     report = extract(pictures, backbone, path, Options())
     assert report.realisation["batch_size"] == 3
     assert report.realisation["threads"] == 1
-    assert len(read_table(path).provenance.realisations) == 1
+    ways = read_table(path).provenance.realisations
+    assert ways == variants(report.realisation)
+    assert len(ways) == 3
 
 
 def test_another_identity_never_shares_a_file(
@@ -316,18 +320,18 @@ def test_other_options_on_a_finished_file_change_nothing(
     assert path.read_bytes() == before
 
 
-def test_a_transform_that_fails_refuses_its_picture_alone(
+def test_a_resize_that_fails_refuses_its_picture_alone(
     pictures: Path, backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    transform = backbone.preprocessing.transform()
+    placed = Preprocessing.placed
 
-    def fail_on_square(picture: Image.Image) -> torch.Tensor:
+    def fail_on_square(self: Preprocessing, picture: Image.Image) -> np.ndarray:
         if picture.size == (50, 50):
             raise ValueError("square")
-        return transform(picture)
+        return placed(self, picture)
 
     draw_noise(pictures / "cups" / "1.png", 5, (50, 50))
-    monkeypatch.setattr("extract.backbones.Preprocessing.transform", lambda _: fail_on_square)
+    monkeypatch.setattr(Preprocessing, "placed", fail_on_square)
     report = extract(pictures, backbone, tmp_path / "x.h5")
     assert (report.embedded, dict(report.refused)) == (20, {"corrupt": 1})
 

@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +30,8 @@ from extract.errors import SurveyStopped
 from extract.extraction import Options, Report, Target, extract_embeddings, extract_together
 from extract.monitor import Monitor
 
-FOUR = Options(batch_size=4, threads=1, workers=2)
-REHASH = Options(batch_size=4, threads=1, workers=2, rehash=True)
+FOUR = Options(batch_size=4, threads=1, workers=2, decoder="reference", runtime="eager")
+REHASH = replace(FOUR, rehash=True)
 FIELDS = ("vectors", "status", "row_crc32", "content_sha256", "size", "mtime_ns", "realisation")
 
 

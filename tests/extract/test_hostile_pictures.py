@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,15 @@ import pytest
 from PIL import Image
 from small_catalogs import PROJECT
 
-from extract import decoding
+from extract import decoders, decoding
 from extract.catalog import list_folder
+from extract.decoders import prepare_picture
 from extract.decoding import decode_picture, read_picture
-from extract.loading import load_picture
+from extract.loading import Destination, PictureLoader, Place
 from extract.picture_headers import has_many_scans
 from extract.picture_memory import Budget
 from extract.pixels import upright_rgb
+from extract.preprocessing import Preprocessing
 from extract.refusals import Reason, Refused
 from tests.faults import picture_bytes as pb
 from tests.faults import picture_cases as corpus
@@ -43,11 +46,37 @@ GROUPS = [
 COSTLY = {b"limits/bomb.png", b"limits/bomb_gray.png", b"limits/segments.jpg"}
 
 
-def what_comes_of(case: Case, folder: Path) -> tuple[Reason | None, float]:
+SEEN = Preprocessing(32, "crop", 0.875, "bicubic", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+Decode = Callable[[bytes], np.ndarray]
+
+
+@pytest.fixture(params=["reference", "fast"])
+def decode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Decode:
+    """A decoder's upright pixels, as they are before they are resized."""
+    found: list[np.ndarray] = []
+
+    def kept(upright: np.ndarray) -> np.ndarray:
+        found.append(upright)
+        return np.zeros((SEEN.size, SEEN.size, 3), np.uint8)
+
+    def place(stored: np.ndarray, _: Preprocessing, orientation: int = 1) -> np.ndarray:
+        return kept(np.asarray(upright_rgb(Image.fromarray(stored), orientation)))
+
+    monkeypatch.setattr(Preprocessing, "placed", lambda _, picture: kept(np.asarray(picture)))
+    monkeypatch.setattr(decoders, "place", place)
+
+    def decoded(content: bytes) -> np.ndarray:
+        prepare_picture(content, {SEEN}, request.param)
+        return found.pop()
+
+    return decoded
+
+
+def what_comes_of(case: Case, folder: Path, decode: Decode) -> tuple[Reason | None, float]:
     """Give the refusal, or the mean difference to the pixels that are expected."""
     try:
         file = read_picture(folder, case.path.decode("utf-8", "surrogateescape"))
-        got = np.asarray(decode_picture(file.content)).astype(float)
+        got = decode(file.content).astype(float)
     except Refused as refused:
         return refused.reason, 0
     if case.pixels is None:
@@ -58,24 +87,48 @@ def what_comes_of(case: Case, folder: Path) -> tuple[Reason | None, float]:
 
 @pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.__name__)
 def test_every_case_is_decoded_rightly_or_refused_for_its_reason(
-    group: object, tmp_path: Path
+    group: object, decode: Decode, tmp_path: Path
 ) -> None:
     folder = (tmp_path / "corpus" / "shop").resolve()
     for case in group():  # type: ignore[operator]
         if case.path in COSTLY:
             continue
         plant(case, folder)
-        reason, difference = what_comes_of(case, folder)
+        reason, difference = what_comes_of(case, folder, decode)
         assert reason in case.outcomes, (case.path, reason)
         assert difference <= case.tolerance, case.path
 
 
-def test_a_cut_picture_is_refused_or_has_all_its_pixels(tmp_path: Path) -> None:
+def test_a_cut_picture_is_refused_or_has_all_its_pixels(tmp_path: Path, decode: Decode) -> None:
     for case in corpus.truncated(n_places=8):
         plant(case, tmp_path.resolve())
-        reason, difference = what_comes_of(case, tmp_path.resolve())
+        reason, difference = what_comes_of(case, tmp_path.resolve(), decode)
         assert reason in case.outcomes, (case.path, reason)
         assert difference == 0, case.path
+
+
+@pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.__name__)
+def test_the_fast_decoder_refuses_what_the_reference_does_in_the_same_words(
+    group: object, tmp_path: Path
+) -> None:
+    folder = (tmp_path / "corpus" / "shop").resolve()
+
+    def said(content: bytes, decoder: str) -> tuple[Reason, str] | None:
+        try:
+            prepare_picture(content, {SEEN}, decoder)
+        except Refused as refused:
+            return refused.reason, refused.message
+        return None
+
+    for case in group():  # type: ignore[operator]
+        if case.path in COSTLY:
+            continue
+        plant(case, folder)
+        try:
+            file = read_picture(folder, case.path.decode("utf-8", "surrogateescape"))
+        except Refused:
+            continue
+        assert said(file.content, "fast") == said(file.content, "reference"), case.path
 
 
 def test_bands_give_the_pixels_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,10 +180,12 @@ def test_threads_never_hold_more_than_the_budget_and_the_largest_gets_its_turn()
     assert budget.held == 0
 
 
-def test_a_refusal_keeps_neither_bytes_nor_pixels_alive(tmp_path: Path) -> None:
+@pytest.mark.parametrize("decoder", ["reference", "fast"])
+def test_a_refusal_keeps_neither_bytes_nor_pixels_alive(tmp_path: Path, decoder: str) -> None:
     (tmp_path / "cut.png").write_bytes(pb.saved(Image.fromarray(corpus.NOISE), "PNG")[:3000])
-    transforms, wanted = {"same": lambda picture: picture}, lambda *_: ("same",)
-    refused = load_picture(list_folder(tmp_path), 0, transforms, wanted).refused  # type: ignore[arg-type]
+    batches = np.zeros((1, 1, SEEN.size, SEEN.size, 3), np.uint8)
+    destinations = [Destination(SEEN, decoder, batches, lambda *_: True)]
+    refused = PictureLoader(list_folder(tmp_path), destinations).load(0, [Place(0, 0, 0)]).refused
     assert refused is not None
     assert refused.reason is Reason.TRUNCATED
     assert (refused.__traceback__, refused.__cause__, refused.__context__) == (None, None, None)
@@ -148,37 +203,48 @@ THREE_AT_ONCE = """
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+import numpy as np
 from extract.allocation import keep_freed_memory
 from extract.catalog import list_folder
-from extract.loading import load_picture
+from extract.decoders import prepare_picture
+from extract.loading import Destination, PictureLoader, Place
+from extract.preprocessing import Preprocessing
 
 def used(name):
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
 
 keep_freed_memory()
+batches = np.zeros((1, 3, 9, 9, 3), np.uint8)
+seen = Preprocessing(9, "squash", 1.0, "bicubic", (0.5,) * 3, (0.5,) * 3)
+prepare_picture(Path(sys.argv[3]).read_bytes(), {seen}, sys.argv[2])  # with all that it imports
 catalog, before = list_folder(Path(sys.argv[1])), used("VmRSS")
+loader = PictureLoader(catalog, [Destination(seen, sys.argv[2], batches, lambda *_: True)])
 with ThreadPoolExecutor(3) as pool:
-    transforms = {0: lambda picture: picture.resize((9, 9))}
-    words = transforms, lambda *_: (0,)
-    loads = [pool.submit(load_picture, catalog, row, *words) for row in range(3)]
+    loads = [pool.submit(loader.load, row, [Place(0, 0, row)]) for row in range(3)]
     assert not any(load.result().refused for load in loads)
+assert (batches[0, 0] > 0).any() and (batches[0] == batches[0, 0]).all()
 print(used("VmHWM") - before)
 """
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc")
-def test_threads_take_no_more_for_three_large_pictures_than_for_one(tmp_path: Path) -> None:
-    side = 11_000
-    Image.new("RGB", (side, side), "teal").save(tmp_path / "0.jpg")
+@pytest.mark.parametrize(("decoder", "pixel_bytes"), [("reference", 4), ("fast", 3)])
+def test_threads_take_no_more_for_three_large_pictures_than_for_one(
+    tmp_path: Path, decoder: str, pixel_bytes: int
+) -> None:
+    side, small, shop = 11_000, tmp_path / "small.jpg", tmp_path / "shop"
+    shop.mkdir()
+    Image.new("RGB", (20, 20), "teal").save(small)
+    Image.new("RGB", (side, side), "teal").save(shop / "0.jpg")
     for name in ("1.jpg", "2.jpg"):
-        (tmp_path / name).hardlink_to(tmp_path / "0.jpg")
+        (shop / name).hardlink_to(shop / "0.jpg")
     done = subprocess.run(
-        [sys.executable, "-c", THREE_AT_ONCE, str(tmp_path)],
+        [sys.executable, "-c", THREE_AT_ONCE, str(shop), decoder, str(small)],
         capture_output=True,
         text=True,
         check=True,
         cwd=PROJECT,
     )
-    one = 4 * side * side
+    one = pixel_bytes * side * side
     assert one < int(done.stdout) < 1.5 * one

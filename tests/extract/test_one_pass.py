@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_catalogs import draw_noise, tiny_backbone
+from small_catalogs import CountingBackbone, draw_noise, tiny_backbone
 
-from extract import loading
+from extract import decoders, loading
 from extract.backbones import Backbone
 from extract.catalog import list_folder
 from extract.embeddings_file import read_embeddings, read_table
@@ -25,9 +25,10 @@ from extract.failures import failures_path, read_refusals
 from extract.file_lock import locked
 from extract.monitor import Monitor
 from extract.preprocessing import Preprocessing
+from extract.realisation import FAST_WAYS
 
 N_PICTURES = 21  # of the fixture: three classes of seven
-FOUR = Options(batch_size=4, threads=1, workers=2)
+FOUR = Options(batch_size=4, threads=1, workers=2, decoder="reference", runtime="eager")
 
 
 class Asked(Monitor):
@@ -70,13 +71,9 @@ def three() -> Backbone:
 
 @pytest.fixture
 def loads(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
-    """List what is read (paths), decoded (bytes) and transformed (what for)."""
-    done: dict[str, list[Any]] = {"read": [], "decoded": [], "transformed": []}
-    read, decode, transform = (
-        loading.read_picture,
-        loading.decode_picture,
-        Preprocessing.transform,
-    )
+    """List what is read (paths), decoded (bytes) and placed (what for)."""
+    done: dict[str, list[Any]] = {"read": [], "decoded": [], "placed": []}
+    read, decode, placed = loading.read_picture, decoders.decode_picture, Preprocessing.placed
 
     def counted_read(root: Path, path: str) -> Any:
         done["read"].append(path)
@@ -86,18 +83,13 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
         done["decoded"].append(content)
         return decode(content)
 
-    def counted_transform(self: Preprocessing) -> Any:
-        apply = transform(self)
-
-        def counted(picture: Any) -> torch.Tensor:
-            done["transformed"].append(self)
-            return apply(picture)
-
-        return counted
+    def counted_placed(self: Preprocessing, picture: Any) -> np.ndarray:
+        done["placed"].append(self)
+        return placed(self, picture)
 
     monkeypatch.setattr(loading, "read_picture", counted_read)
-    monkeypatch.setattr(loading, "decode_picture", counted_decode)
-    monkeypatch.setattr(Preprocessing, "transform", counted_transform)
+    monkeypatch.setattr(decoders, "decode_picture", counted_decode)
+    monkeypatch.setattr(Preprocessing, "placed", counted_placed)
     return done
 
 
@@ -137,7 +129,7 @@ def test_every_file_equals_bit_for_bit_that_of_a_run_alone(
     assert len({found["vectors"] for found in together_bits}) == 3
 
 
-def test_every_picture_is_read_and_decoded_once_and_transformed_once_a_preprocessing(
+def test_every_picture_is_read_and_decoded_once_and_placed_once_a_preprocessing(
     pictures: Path,
     one: Backbone,
     two: Backbone,
@@ -150,7 +142,7 @@ def test_every_picture_is_read_and_decoded_once_and_transformed_once_a_preproces
     assert sorted(loads["read"]) == sorted(catalog.paths)
     assert len(loads["decoded"]) == len(set(loads["decoded"])) == N_PICTURES
     assert one.preprocessing == three.preprocessing != two.preprocessing
-    assert Counter(loads["transformed"]) == {
+    assert Counter(loads["placed"]) == {
         one.preprocessing: N_PICTURES,
         two.preprocessing: N_PICTURES,
     }
@@ -177,7 +169,8 @@ def test_files_begun_with_other_batches_and_threads_go_on_with_their_own(
             pictures, backbone, tmp_path / "alone" / path.name, replace(ways[backbone], limit=None)
         )
         assert bits(path) == whole
-        assert len(read_table(path).provenance.realisations) == 1
+        stored = read_table(path).provenance.realisations
+        assert [(r["decoder"], r["resize"]) for r in stored] == list(FAST_WAYS)
 
 
 def test_a_complete_file_costs_nothing_beside_a_new_one(
@@ -186,29 +179,22 @@ def test_a_complete_file_costs_nothing_beside_a_new_one(
     two: Backbone,
     tmp_path: Path,
     loads: dict[str, list[Any]],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     done, new = tmp_path / "done.h5", tmp_path / "new.h5"
     together(pictures, {done: one})
     before = done.read_bytes()
     for each in loads.values():
         each.clear()
-    embed, forwarded = Backbone.embed, Counter[str]()
-
-    def counted(self: Backbone, pixels: torch.Tensor) -> np.ndarray:
-        forwarded[self.name] += 1
-        return embed(self, pixels)
-
-    monkeypatch.setattr(Backbone, "embed", counted)
-    reports = together(pictures, {done: one, new: two})
+    counting = {done: CountingBackbone(one), new: CountingBackbone(two)}
+    reports = together(pictures, counting)  # type: ignore[arg-type]
     assert [(r.embedded, r.reused) for r in reports] == [(0, N_PICTURES), (N_PICTURES, 0)]
-    assert forwarded == {"two": 6}
-    assert set(loads["transformed"]) == {two.preprocessing}
+    assert [each.batches for each in counting.values()] == [0, 6]
+    assert set(loads["placed"]) == {two.preprocessing}
     assert done.read_bytes() == before
     assert bits(new) == alone(pictures, two, tmp_path / "alone.h5")
 
 
-def test_no_picture_is_read_or_transformed_beyond_the_rows_that_are_due(
+def test_no_picture_is_read_or_placed_beyond_the_rows_that_are_due(
     pictures: Path, one: Backbone, two: Backbone, tmp_path: Path, loads: dict[str, list[Any]]
 ) -> None:
     first, second = tmp_path / "one.h5", tmp_path / "two.h5"
@@ -223,7 +209,7 @@ def test_no_picture_is_read_or_transformed_beyond_the_rows_that_are_due(
     reports = together(pictures, {first: one, second: two})
     assert [r.embedded for r in reports] == [1, 5]
     assert sorted(loads["read"]) == sorted(list_folder(pictures).paths[16:])
-    assert Counter(loads["transformed"]) == {one.preprocessing: 1, two.preprocessing: 5}
+    assert Counter(loads["placed"]) == {one.preprocessing: 1, two.preprocessing: 5}
     vectors = read_embeddings(first).vectors
     expected = read_embeddings_of(pictures, one, tmp_path / "anew.h5")
     np.testing.assert_allclose(vectors, expected, atol=1e-6)
@@ -297,8 +283,14 @@ def test_stop_at_the_first_refusal_keeps_what_is_finished_in_every_file(
 
 @pytest.mark.parametrize("after", [1, 2, 3, 5])
 def test_stopped_and_resumed_gives_every_file_the_bits_of_an_uninterrupted_run(
-    pictures: Path, one: Backbone, two: Backbone, tmp_path: Path, after: int
+    pictures: Path,
+    one: Backbone,
+    two: Backbone,
+    tmp_path: Path,
+    after: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("extract.realisation.CPU_BATCH_SIZE", 5)
     (pictures / "cups" / "3.png").write_bytes(b"broken")
     targets = {tmp_path / "one.h5": one, tmp_path / "two.h5": two}
     together(pictures, {tmp_path / "two.h5": two}, Options(6, 1, limit=6))
@@ -312,7 +304,7 @@ def test_stopped_and_resumed_gives_every_file_the_bits_of_an_uninterrupted_run(
         status = read_table(report.file).rows.status
         assert (status == 0).sum() == report.to_do
     together(pictures, targets, Options(workers=2))
-    for (path, backbone), batch_size in zip(targets.items(), (8, 6), strict=True):
+    for (path, backbone), batch_size in zip(targets.items(), (5, 6), strict=True):
         whole = alone(pictures, backbone, tmp_path / "alone" / path.name, Options(batch_size, 1))
         assert bits(path) == whole
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from small_catalogs import fill
 
 from extract.catalog import Catalog
@@ -14,6 +15,7 @@ from extract.embeddings_file import read_table
 from extract.embeddings_table import EmbeddingsTable
 from extract.layout import lay_out
 from extract.plan import Plan, plan_run
+from extract.realisation import variants
 from extract.refusals import Reason
 
 IDS = tuple(f"{i}.jpg" for i in range(7))
@@ -42,7 +44,7 @@ def plan(table: EmbeddingsTable | None, ids: tuple[str, ...] = IDS, **options: A
     def read(rows: np.ndarray) -> dict[int, bytes]:
         return {row: contents[row] for row in rows.tolist() if row in contents}
 
-    return plan_run(catalog(ids), stats, table, how, read, **options)
+    return plan_run(catalog(ids), stats, table, (how,), read, **options)
 
 
 def numbers(decided: Plan, limit: int | None = None) -> list[int]:
@@ -102,6 +104,31 @@ def test_another_way_of_computing_is_added_not_put_over_the_old(tmp_path: Path) 
     assert np.flatnonzero(~decided.to_do).tolist() == [0, 1]
 
 
+@pytest.mark.parametrize("restart", [False, True])
+def test_what_may_become_of_rows_is_added_once_behind_what_is_asked_for(
+    tmp_path: Path, restart: bool
+) -> None:
+    asked = {**HOW, "decoder": "scaled", "dtype": "fp32"}
+    ways = variants(asked)
+    assert [way["decoder"] for way in ways] == ["scaled", "fast", "reference", "reference"]
+    assert {way["resize"] for way in ways[:3]} == {"torchvision"}
+    assert ways[3]["resize"] == "pillow"
+    stats = np.full((7, 2), -1)
+    path = tmp_path / "y.h5"
+    lay_out(path, catalog(), Provenance({}, (HOW, ways[2])), 6)
+    fill(path, [1, 2], way=1)
+    decided = plan_run(catalog(), stats, read_table(path), ways, lambda _: {}, restart=restart)
+    assert decided.lay_out
+    before = () if restart else (HOW, ways[2])
+    assert decided.realisations == (*before, *(way for way in ways if way not in before))
+    assert decided.realisations[decided.realisation] == ways[0]
+    lay_out(path, catalog(), Provenance({}, decided.realisations), 6)
+    fill(path, [1, 2], way=decided.realisation)
+    again = plan_run(catalog(), stats, read_table(path), ways, lambda _: {})
+    assert not again.lay_out
+    assert (again.realisations, again.realisation) == (decided.realisations, decided.realisation)
+
+
 def test_limit_is_rounded_up_to_whole_slices(tmp_path: Path) -> None:
     decided = plan(stored(tmp_path, [0, 4]))  # to do: 1 2 | 3 5 | 6
     assert [numbers(decided, limit) for limit in (1, 2, 3, 4, 5, 99)] == [
@@ -136,7 +163,7 @@ def test_only_pictures_of_the_size_of_a_lost_row_are_read(tmp_path: Path) -> Non
 
     ids = ("0.jpg", "1.jpg", "2.jpg", "4.jpg", "5.jpg", "6.jpg", "new.jpg", "other.jpg")
     stats = np.stack([[0, 10, 20, 40, 50, 60, 30, 31], np.full(8, -1)], 1)
-    decided = plan_run(catalog(ids), stats, table, HOW, read)
+    decided = plan_run(catalog(ids), stats, table, [HOW], read)
     assert asked == [6]  # of as many bytes as 3.jpg had, whose row would be lost
     assert decided.carried is not None
     assert decided.carried.old.tolist() == [0, 1, 2, 4, 5, 6, 3]
@@ -151,7 +178,7 @@ def test_a_resumed_run_reads_no_picture_to_decide(tmp_path: Path) -> None:
         return {}
 
     stats = np.full((7, 2), -1)
-    assert plan_run(catalog(), stats, stored(tmp_path, [0, 4]), HOW, read).to_do.sum() == 5
+    assert plan_run(catalog(), stats, stored(tmp_path, [0, 4]), [HOW], read).to_do.sum() == 5
 
 
 def test_rehash_reads_every_picture_that_is_there(tmp_path: Path) -> None:

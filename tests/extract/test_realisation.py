@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
-from small_catalogs import fill
+import torch
+from small_catalogs import draw_noise, embedded_alone, fill
 
+from extract.backbones import Backbone
 from extract.catalog import Catalog
 from extract.embeddings import Provenance
 from extract.embeddings_file import read_table
+from extract.embeddings_table import EmbeddingsTable
 from extract.errors import UsageError
+from extract.fidelity import is_reference
+from extract.forward_pass import embed_picture
 from extract.layout import lay_out
-from extract.realisation import device_for
+from extract.realisation import (
+    WAYS_OF_DECODING,
+    Wanted,
+    choose_realisation,
+    device_for,
+    policy,
+    realisation_here,
+    variants,
+)
 
 
 @pytest.fixture
@@ -64,3 +81,197 @@ def test_the_way_of_most_rows_is_kept(tmp_path: Path) -> None:
     assert read_table(path).usual_realisation() == ways[0]
     fill(path, [0, 5], way=1)
     assert read_table(path).usual_realisation() == ways[1]
+
+
+# what is chosen
+
+
+CPU = {"batch_size": 16, "threads": 1, "device": "cpu", "dtype": "fp32"}
+FAST = {**CPU, "decoder": "fast", "resize": "torchvision", "runtime": "folded"}
+REFERENCE = {**CPU, "decoder": "reference", "resize": "pillow", "runtime": "eager"}
+
+
+def file_of(folder: Path, *rows_by_way: tuple[Mapping[str, Any], int]) -> EmbeddingsTable:
+    """A file of 20 rows, so many of them computed in each way, in turn."""
+    ids = tuple(f"{i:02}" for i in range(20))
+    catalog = Catalog("shop", folder, ids, ids)
+    path, done = folder / "x.h5", 0
+    lay_out(path, catalog, Provenance({}, tuple(way for way, _ in rows_by_way)), 6)
+    for number, (_, rows) in enumerate(rows_by_way):
+        if rows:
+            fill(path, list(range(done, done + rows)), way=number)
+        done += rows
+    return read_table(path)
+
+
+@pytest.fixture
+def elsewhere(backbone: Backbone) -> Backbone:
+    """A backbone that says it is on a GPU; nothing is computed with it."""
+    return replace(backbone, device="cuda:0")
+
+
+def test_a_new_file_on_a_cpu_is_computed_in_the_fast_way(backbone: Backbone) -> None:
+    chosen = choose_realisation(backbone, None)
+    assert chosen == {**FAST, "threads": torch.get_num_threads()}
+    assert choose_realisation(backbone, None, file_bytes=np.full(10**6, 9))["runtime"] == "folded"
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        REFERENCE,
+        {**REFERENCE, "batch_size": 3, "threads": 2},
+        {**FAST, "dtype": "bf16", "batch_size": 5},
+        {**FAST, "decoder": "scaled", "runtime": "openvino"},
+    ],
+)
+def test_auto_keeps_how_a_file_was_begun(
+    tmp_path: Path, backbone: Backbone, way: dict[str, Any]
+) -> None:
+    if way["runtime"] == "openvino":
+        pytest.importorskip("openvino")
+    table = file_of(tmp_path, *((each, 0) for each in variants(way)))
+    assert choose_realisation(backbone, table) == way  # laid out, and stopped before its first row
+    table = file_of(tmp_path, (way, 3))
+    assert choose_realisation(backbone, table) == way
+    told = Wanted(batch_size=7, threads=1, decoder="fast", dtype="fp32", runtime="torch")
+    assert choose_realisation(backbone, table, told) == {**FAST, "batch_size": 7}
+
+
+def test_most_rows_decide_but_for_the_decoder_that_leaves_pictures_to_others(
+    tmp_path: Path, backbone: Backbone
+) -> None:
+    scaled = {**FAST, "decoder": "scaled"}
+    fast, other, reference = variants(scaled)[1:]
+    table = file_of(tmp_path, (scaled, 1), (fast, 5), (other, 9), (reference, 0))
+    assert choose_realisation(backbone, table) == scaled
+    table = file_of(tmp_path, (FAST, 0), (other, 20))  # nothing but PNGs
+    assert choose_realisation(backbone, table) == FAST
+    table = file_of(tmp_path, (REFERENCE, 11), ({**FAST, "batch_size": 4}, 9))
+    chosen = choose_realisation(backbone, table)
+    assert (chosen["decoder"], chosen["runtime"], chosen["batch_size"]) == ("fast", "eager", 16)
+
+
+def test_the_dtype_and_runtime_of_another_device_are_not_kept(
+    tmp_path: Path, backbone: Backbone, elsewhere: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("extract.gpu_decoding.gpu_decoder", lambda _: "torchvision")
+    far = {**FAST, "device": "cuda", "dtype": "fp16", "runtime": "compiled", "decoder": "gpu"}
+    here = choose_realisation(backbone, file_of(tmp_path, (far, 4)))
+    assert here == FAST
+    table = file_of(tmp_path, (FAST, 4))
+    there = choose_realisation(elsewhere, table, Wanted(compiled=False))
+    assert (there["device"], there["dtype"], there["runtime"]) == ("cuda", "bf16", "folded")
+    assert there["decoder"] == "fast"  # as the file's, not the GPU's
+
+
+def test_what_is_typed_wins_over_what_the_file_has_and_the_rest_follows(
+    tmp_path: Path, backbone: Backbone
+) -> None:
+    half = file_of(tmp_path, ({**FAST, "dtype": "bf16"}, 4))
+    eager = choose_realisation(backbone, half, Wanted(runtime="eager", decoder="reference"))
+    assert eager == REFERENCE  # of fp32, whatever the file has
+    exact = file_of(tmp_path, (REFERENCE, 4))
+    chosen = choose_realisation(backbone, exact, Wanted(dtype="bf16"))
+    assert (chosen["dtype"], chosen["runtime"]) == ("bf16", "folded")
+    with pytest.raises(UsageError, match="use --runtime torch for bf16"):
+        choose_realisation(backbone, half, Wanted(dtype="bf16", runtime="eager"))
+
+
+def test_the_gpu_decodes_only_beside_a_gpu_that_can(
+    tmp_path: Path, backbone: Backbone, elsewhere: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UsageError, match="--decoder gpu needs --device cuda: choose --decoder"):
+        choose_realisation(backbone, None, Wanted(decoder="gpu"))
+    wanted, auto = (Wanted(batch_size=8, compiled=False, decoder=d) for d in ("gpu", "auto"))
+    monkeypatch.setattr("extract.gpu_decoding.gpu_decoder", lambda _: "torchvision")
+    for asked in (wanted, auto):
+        assert choose_realisation(elsewhere, None, asked)["decoder"] == "gpu"
+        assert choose_realisation(elsewhere, None, asked)["resize"] == "gpu"
+
+    def none_works(device: torch.device) -> str:
+        raise UsageError(f"no JPEG decoder works on {device}")
+
+    monkeypatch.setattr("extract.gpu_decoding.gpu_decoder", none_works)
+    assert choose_realisation(elsewhere, None, auto)["decoder"] == "fast"
+    with pytest.raises(UsageError, match="no JPEG decoder works on cuda:0"):
+        choose_realisation(elsewhere, None, wanted)
+
+
+@pytest.mark.parametrize("triton", [False, True])
+def test_compiling_is_for_many_pictures_on_a_gpu_where_it_can_be_had(
+    backbone: Backbone, elsewhere: Backbone, monkeypatch: pytest.MonkeyPatch, triton: bool
+) -> None:
+    monkeypatch.setattr("extract.runtimes._installed", lambda name: triton and name == "triton")
+
+    def runtime(where: Backbone, n_images: int, **wanted: Any) -> str:
+        asked = Wanted(batch_size=8, decoder="fast", **wanted)
+        return str(choose_realisation(where, None, asked, np.full(n_images, 9))["runtime"])
+
+    assert [runtime(backbone, n) for n in (1, 49_999, 50_000, 10**6)] == ["folded"] * 4
+    assert runtime(elsewhere, 49_999) == runtime(elsewhere, 10**6, compiled=False) == "folded"
+    assert runtime(elsewhere, 50_000) == ("compiled" if triton else "folded")
+    if triton:
+        assert runtime(elsewhere, 1, compiled=True) == "compiled"
+    else:
+        with pytest.raises(UsageError, match="leave out --compile"):
+            runtime(elsewhere, 1, compiled=True)
+    with pytest.raises(UsageError, match="--compile is for"):
+        runtime(backbone, 10**6, compiled=True)
+
+
+# what a row's realisation says of the run's
+
+
+def test_variants_are_all_that_a_picture_of_a_run_may_come_to() -> None:
+    for decoder, ways in WAYS_OF_DECODING.items():
+        asked = {**FAST, "decoder": decoder, "resize": ways[0][1], "batch_size": 3}
+        found = variants(asked)
+        assert found[0] == asked
+        assert [(way["decoder"], way["resize"]) for way in found] == list(ways)
+        rest = [{k: v for k, v in way.items() if k not in ("decoder", "resize")} for way in found]
+        assert all(each == rest[0] for each in rest)
+
+
+def test_the_policy_of_a_picture_that_was_left_to_the_reference_decoder_is_fast() -> None:
+    assert policy({}) == "reference"
+    assert policy(REFERENCE) == "reference"
+    assert policy({**FAST, "decoder": "reference"}) == "fast"
+    assert [policy({**FAST, "decoder": d}) for d in ("fast", "scaled")] == ["fast", "scaled"]
+    assert policy({**FAST, "decoder": "gpu", "resize": "gpu"}) == "gpu"
+
+
+# a query of the file
+
+
+def test_a_query_takes_the_first_way_that_can_be_had_here(backbone: Backbone) -> None:
+    threads = torch.get_num_threads()
+    compiled = {**FAST, "runtime": "compiled", "dtype": "bf16"}
+    far = {**FAST, "device": "cuda"}
+    assert realisation_here(backbone, ()) == {**REFERENCE, "batch_size": 1, "threads": threads}
+    assert realisation_here(backbone, [far]) == realisation_here(backbone, ())
+    here = realisation_here(backbone, [far, compiled, REFERENCE])
+    assert here == {**compiled, "runtime": "folded", "threads": threads}
+    fell_back = {**FAST, "decoder": "reference"}
+    assert realisation_here(backbone, [fell_back])["decoder"] == "fast"
+    older = realisation_here(backbone, [{"device": "cpu", "batch_size": 8}])
+    assert is_reference(older)
+
+
+def test_a_query_without_the_files_runtime_takes_the_reference(
+    backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("extract.realisation.find_spec", lambda _: None)
+    assert is_reference(realisation_here(backbone, [{**FAST, "runtime": "openvino"}]))
+
+
+def test_a_query_of_a_file_that_a_gpu_decoded_is_decoded_on_the_host(
+    tmp_path: Path, backbone: Backbone
+) -> None:
+    draw_noise(tmp_path / "1.jpg", 1, (90, 70))
+    content = (tmp_path / "1.jpg").read_bytes()
+    asked = {**FAST, "decoder": "gpu", "resize": "gpu", "batch_size": 1}
+    found = embed_picture(backbone, asked, content)
+    expected = embedded_alone(backbone, tmp_path / "1.jpg")
+    cosine = found @ expected / np.linalg.norm(found) / np.linalg.norm(expected)
+    assert cosine > 0.9995

@@ -45,7 +45,7 @@ from extract.verification import (
     verify,
 )
 
-FOUR = Options(batch_size=4, threads=1, workers=2)
+FOUR = Options(batch_size=4, threads=1, workers=2, decoder="reference", runtime="eager")
 NAMES = (
     "readable ids counts check_sums finite not_constant contents doubled weights golden recomputed"
 ).split()
@@ -469,7 +469,11 @@ def test_model_that_was_changed_is_found_by_its_vectors(path: Path, shop: Path) 
         ({}, 0.999999),
         ({"dtype": "fp32", "device": "cpu", "batch_size": 64, "threads": 3}, 0.999999),
         ({"dtype": "fp32", "device": "cuda"}, 0.9999),
-        ({"dtype": "fp32", "device": "cpu", "runtime": "openvino"}, 0.9999),
+        ({"dtype": "fp32", "device": "cpu", "runtime": "openvino"}, 0.9995),
+        ({"dtype": "fp32", "device": "cuda", "runtime": "folded"}, 0.9995),
+        ({"decoder": "reference", "resize": "torchvision", "device": "cpu"}, 0.9995),
+        ({"decoder": "fast", "resize": "torchvision", "device": "cpu"}, 0.9995),
+        ({"decoder": "scaled", "resize": "torchvision", "device": "cpu"}, 0.99),
         ({"dtype": "bf16", "device": "cpu"}, 0.99),
         ({"dtype": "fp16", "device": "cuda"}, 0.99),
     ],

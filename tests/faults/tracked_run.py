@@ -14,12 +14,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from extract.forward_pass import ForwardPass, Launched
 from extract.monitor import Monitor
 
 AT_START, AT_FIRST_FORWARD = 1, 2
@@ -59,9 +60,7 @@ class Telling(Monitor):
         self._board = board
         self._file = None if progress is None else os.open(progress, os.O_WRONLY | os.O_CREAT)
 
-    def start(
-        self, *, n_to_do: int, n_done: int, n_rows: int, realisations: Sequence[Mapping[str, Any]]
-    ) -> None:
+    def start(self, *, n_done: int, **told: Any) -> None:
         self._tell(n_done)
 
     def finished(self, n_rows: int) -> None:
@@ -73,29 +72,30 @@ class Telling(Monitor):
             os.write(self._file, b"%d" % n_rows)
 
 
-class Watched:
-    """Passes everything on to a backbone; counts the pictures forwarded, and takes its time."""
+def watched(board: Board, seconds: float) -> type[ForwardPass]:
+    """Make a forward pass that counts the pictures it is given, and takes its time."""
 
-    def __init__(self, backbone: Any, board: Board, seconds: float) -> None:
-        self._backbone, self._board, self._seconds = backbone, board, seconds
+    class Watched(ForwardPass):
+        def __init__(self, backbone: Any, realisation: Mapping[str, Any]) -> None:
+            super().__init__(backbone, realisation)
+            self._real, self.launch = self.launch, self._watched
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._backbone, name)
+        def _watched(self, pixels: Any) -> Launched:
+            if board["reached"] < AT_FIRST_FORWARD:
+                names = [
+                    t.native_id
+                    for t in threading.enumerate()
+                    if t is not threading.main_thread() and not t.name.startswith("decode")
+                ]
+                for i, number in enumerate(names):
+                    board[f"thread{i}"] = number or 0
+                board.stop_at(AT_FIRST_FORWARD)
+            launched = self._real(pixels)
+            board["forwarded"] += int(pixels.flatten(1).any(dim=1).sum())
+            time.sleep(seconds)
+            return launched
 
-    def embed(self, pixels: Any) -> Any:
-        if self._board["reached"] < AT_FIRST_FORWARD:
-            names = [
-                t.native_id
-                for t in threading.enumerate()
-                if t is not threading.main_thread() and not t.name.startswith("decode")
-            ]
-            for i, number in enumerate(names):
-                self._board[f"thread{i}"] = number or 0
-            self._board.stop_at(AT_FIRST_FORWARD)
-        vectors = self._backbone.embed(pixels)
-        self._board["forwarded"] += int(pixels.flatten(1).any(dim=1).sum())
-        time.sleep(self._seconds)
-        return vectors
+    return Watched
 
 
 def plant(name: str) -> None:
@@ -128,6 +128,7 @@ def plant(name: str) -> None:
 
 
 def main(job: dict[str, Any]) -> None:
+    from extract import one_pass
     from extract.catalog import list_folder
     from extract.extraction import extract_embeddings
     from tests.faults.small_shop import OPTIONS, wide_backbone
@@ -137,7 +138,8 @@ def main(job: dict[str, Any]) -> None:
         plant(job["plant"])
     progress = Path(job["progress"]) if job.get("progress") else None
     monitor = Telling(board, progress)
-    backbone = Watched(wide_backbone(job["n_dims"]), board, job.get("seconds", 0))
+    one_pass.ForwardPass = watched(board, job.get("seconds", 0))  # type: ignore[misc]
+    backbone = wide_backbone(job["n_dims"])
     catalog = list_folder(Path(job["shop"]))
     board.stop_at(AT_START)
     extract_embeddings(
@@ -145,7 +147,7 @@ def main(job: dict[str, Any]) -> None:
         backbone,
         Path(job["file"]),
         options=OPTIONS,
-        monitor=monitor,  # type: ignore[arg-type]
+        monitor=monitor,
     )
 
 

@@ -1,0 +1,121 @@
+"""How near the rows of a run are to the reference path, by computing some of them again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from extract.backbones import Backbone
+from extract.catalog import Catalog
+from extract.decoding import decode_picture, read_picture, refusing
+from extract.refusals import Refused
+
+MOST_RECOMPUTED = 16
+FP32_FLOOR, HALF_FLOOR = 0.9995, 0.998
+"""Cosines with the reference path that a fast path must keep; half precision and scaled decoding
+have the lower one."""
+
+
+def floor_of(realisation: Mapping[str, Any]) -> float:
+    """Say how near to the reference path rows that are computed so must be."""
+    whole = realisation.get("dtype", "fp32") == "fp32" and realisation.get("decoder") != "scaled"
+    return FP32_FLOOR if whole else HALF_FLOOR
+
+
+def is_reference(realisation: Mapping[str, Any]) -> bool:
+    """Say whether rows that are computed so take the reference path itself."""
+    reference = {"runtime": "eager", "decoder": "reference", "resize": "pillow", "dtype": "fp32"}
+    return all(realisation.get(way, usual) == usual for way, usual in reference.items())
+
+
+def cosines(stored: np.ndarray, again: np.ndarray) -> np.ndarray:
+    """Give the cosine of each pair of rows; 0 where one of them has no direction.
+
+    Parameters
+    ----------
+    stored, again : ndarray of shape (n, n_dims)
+
+    Returns
+    -------
+    ndarray of shape (n,), float64
+    """
+    one, other = (np.where(np.isfinite(a), a, 0).astype(np.float64) for a in (stored, again))
+    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+    cosine: np.ndarray = (one * other).sum(axis=1) / np.where(lengths == 0, 1, lengths)
+    return np.where(np.isfinite(stored).all(axis=1), cosine, 0.0)
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """How near some rows of a file are to themselves computed by the reference path.
+
+    Parameters
+    ----------
+    n_rows : int
+    worst_cosine : float
+    floor : float
+        What a path of this kind must keep.
+    """
+
+    n_rows: int
+    worst_cosine: float
+    floor: float
+
+    @property
+    def kept(self) -> bool:
+        """Whether the worst row keeps the floor."""
+        return self.worst_cosine >= self.floor
+
+    def worse_of(self, other: Mapping[str, Any] | None) -> Fidelity:
+        """Join what an earlier run of the same file recorded: its rows are still there."""
+        if not other:
+            return self
+        before = Fidelity(**other)
+        # rows below their own floor are not excused by the lower one of others
+        worse = min(self, before, key=lambda found: (found.kept, found.worst_cosine))
+        return replace(worse, n_rows=self.n_rows + before.n_rows)
+
+    def described(self) -> dict[str, Any]:
+        """Spell it for a record."""
+        return {"n_rows": self.n_rows, "worst_cosine": self.worst_cosine, "floor": self.floor}
+
+
+def measure_fidelity(
+    catalog: Catalog,
+    backbone: Backbone,
+    realisation: Mapping[str, Any],
+    rows: np.ndarray,
+    vectors: np.ndarray,
+) -> Fidelity | None:
+    """Compute rows again through the reference path and hold them against what was computed.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n,), int
+        Those of the catalogue; whose picture cannot be read any more is left out.
+    vectors : ndarray of shape (n, n_dims)
+
+    Returns
+    -------
+    Fidelity or None
+        None where no row could be computed again.
+    """
+    import torch
+
+    transform = backbone.preprocessing.transform()
+    again, kept = [], []
+    for i, row in enumerate(rows.tolist()):
+        try:
+            with refusing():
+                file = read_picture(catalog.images_root, catalog.paths[row])
+                again.append(transform(decode_picture(file.content)))
+        except Refused:
+            continue
+        kept.append(i)
+    if not kept:
+        return None
+    worst = cosines(vectors[kept], backbone.embed(torch.stack(again))).min()
+    return Fidelity(len(kept), float(worst), floor_of(realisation))

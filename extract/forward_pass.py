@@ -1,0 +1,105 @@
+"""Batches through a backbone: at once on a CPU, on a GPU while the host goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from extract.backbones import Backbone
+from extract.decoders import prepare_picture
+from extract.realisation import policy
+from extract.runtimes import prepared
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, eq=False)
+class Launched:
+    """A batch on its way.
+
+    Parameters
+    ----------
+    wait : callable
+        Waits for its end; gives the vectors, ndarray of shape (batch_size, n_dims), float32, and
+        the seconds that the device worked on it.
+    """
+
+    wait: Callable[[], tuple[np.ndarray, float]]
+
+
+class ForwardPass:
+    """One backbone made ready to forward batches of one shape.
+
+    Parameters
+    ----------
+    backbone : Backbone
+    realisation : mapping
+        How it computes.
+    """
+
+    def __init__(self, backbone: Backbone, realisation: Mapping[str, Any]) -> None:
+        self._call = prepared(backbone, realisation)
+        self._device = backbone.device
+        self.launch = self._on_gpu if self._device.startswith("cuda") else self._at_once
+        self.in_flight = 1 if self._device.startswith("cuda") else 0
+        """Batches to launch before the first is waited for, so that the device never waits."""
+        self._copying: Any = None
+
+    def _at_once(self, pixels: torch.Tensor) -> Launched:
+        """Forward a batch; tensor of shape (batch_size, size, size, 3), uint8, on the host."""
+        began = time.monotonic()
+        vectors = self._call(pixels.to(self._device)).cpu().numpy()
+        seconds = time.monotonic() - began
+        return Launched(lambda: (vectors, seconds))
+
+    def _on_gpu(self, pixels: torch.Tensor) -> Launched:
+        """Send a batch on its way; its pixels may be overwritten once it was waited for."""
+        import torch
+
+        # a stream of its own, so that pixels are copied while the batch before is computed
+        self._copying = self._copying or torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+        computing = torch.cuda.current_stream(self._device)
+        with torch.cuda.stream(self._copying):
+            there = pixels.to(self._device, non_blocking=True)
+        computing.wait_stream(self._copying)
+        there.record_stream(computing)
+        # blocking: whoever waits leaves its core to those who decode
+        began, ended = (
+            torch.cuda.Event(enable_timing=True, blocking=True)  # type: ignore[no-untyped-call]
+            for _ in range(2)
+        )
+        began.record(computing)
+        found = self._call(there)
+        vectors = torch.empty(found.shape, dtype=found.dtype, pin_memory=True)
+        vectors.copy_(found, non_blocking=True)
+        ended.record(computing)
+
+        def wait() -> tuple[np.ndarray, float]:
+            ended.synchronize()
+            return vectors.numpy(), began.elapsed_time(ended) / 1000
+
+        return Launched(wait)
+
+
+def embed_picture(backbone: Backbone, realisation: Mapping[str, Any], content: bytes) -> np.ndarray:
+    """Embed one picture, from its bytes, as rows of that realisation are; ndarray (n_dims,).
+
+    Raises
+    ------
+    Refused
+    """
+    import torch
+
+    seen = backbone.preprocessing
+    decoder = policy(realisation)  # one picture is not worth a GPU's decoder
+    pixels = prepare_picture(content, {seen}, "fast" if decoder == "gpu" else decoder).pixels[seen]
+    alone = torch.from_numpy(pixels[None]).to(backbone.device)
+    vector: np.ndarray = (
+        prepared(backbone, {**realisation, "batch_size": 1})(alone)[0].cpu().numpy()
+    )
+    return vector

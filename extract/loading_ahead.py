@@ -1,0 +1,78 @@
+"""Pictures of a run in order, loaded as far ahead as there is room for their pixels."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from extract.batch_ring import BatchRing
+from extract.file_run import FileRun
+from extract.loading import LoadedPicture, Place, Task
+
+
+class Crew(Protocol):
+    """Whoever loads pictures: threads or processes."""
+
+    task_size: int
+
+    @property
+    def busy_seconds(self) -> float:
+        """What all of them worked, together."""
+
+    def submit(self, task: Task) -> None:
+        """Ask for some pictures."""
+
+    def next(self) -> list[LoadedPicture]:
+        """Wait for the pictures of the oldest task."""
+
+    def close(self) -> None:
+        """End."""
+
+
+def loaded_pictures(
+    runs: Sequence[FileRun], rings: Sequence[BatchRing], crew: Crew
+) -> Generator[tuple[int, LoadedPicture]]:
+    """Yield the rows that are due in any file with what became of their pictures, in order.
+
+    Parameters
+    ----------
+    runs : sequence of FileRun
+    rings : sequence of BatchRing
+        One a file, of at least four batches; whoever takes a picture releases them.
+    crew : Crew
+    """
+    smallest = min(run.plan.batch_size for run in runs)
+    tasks = _tasks(runs, min(crew.task_size, smallest))
+    asked: deque[Task] = deque()
+    task = next(tasks, None)
+    while task is not None or asked:
+        while task is not None and _has_room(task, rings):
+            crew.submit(task)
+            asked.append(task)
+            task = next(tasks, None)
+        yield from zip(asked.popleft().rows, crew.next(), strict=True)
+
+
+def _has_room(task: Task, rings: Sequence[BatchRing]) -> bool:
+    return all(rings[p.file].has_room(p.batch) for places in task.places for p in places)
+
+
+def _tasks(runs: Sequence[FileRun], size: int) -> Iterator[Task]:
+    """Cut the due rows of all files into tasks: a picture goes to every file that wants it."""
+    rows = np.flatnonzero(np.any([run.due for run in runs], axis=0))
+    batches: list[np.ndarray] = []
+    for run in runs:
+        numbers = run.batches.numbers
+        batches.append(np.cumsum(np.append(0, numbers[1:] != numbers[:-1])))
+    for first in range(0, len(rows), size):
+        some = rows[first : first + size]
+        places: list[list[Place]] = [[] for _ in some]
+        for file, run in enumerate(runs):
+            found = np.searchsorted(run.batches.rows, some)
+            for i in np.flatnonzero(run.due[some]).tolist():
+                at = int(found[i])
+                places[i].append(Place(file, int(batches[file][at]), int(run.batches.places[at])))
+        yield Task(tuple(some.tolist()), tuple(map(tuple, places)))

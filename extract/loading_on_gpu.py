@@ -1,0 +1,126 @@
+"""Pictures loaded on a GPU, some tasks at once, beside the processes that load the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from extract.decoding import PictureFile, read_picture
+from extract.gpu_decoding import decode_on_gpu
+from extract.loading import Destination, LoadedPicture, PictureLoader, Place, Task
+from extract.refusals import Refused
+
+MOST_FILE_BYTES = 4 << 20
+"""A larger file is left to the cores: what waits for the device is held in memory."""
+
+WAY = ("gpu", "gpu")
+
+
+@dataclass(eq=False)
+class GpuLoader:
+    """Reads and hashes on the host, decodes on the device; what it cannot, the other loader does.
+
+    Parameters
+    ----------
+    loader : PictureLoader
+    device : str
+    """
+
+    loader: PictureLoader
+    device: str
+
+    def __post_init__(self) -> None:
+        self._stream: Any = None
+
+    def load(self, tasks: Sequence[Task]) -> list[list[LoadedPicture]]:
+        """Load some tasks together; their pictures, task by task."""
+        rows = [each for task in tasks for each in zip(task.rows, task.places, strict=True)]
+        read = [self._read(row) for row, _ in rows]
+        done = self._decode([(file, p) for file, (_, p) in zip(read, rows, strict=True)], rows)
+        loaded = [
+            found or self.loader.load(row, places)
+            for found, (row, places) in zip(done, rows, strict=True)
+        ]
+        given = iter(loaded)
+        return [[next(given) for _ in task.rows] for task in tasks]
+
+    def _read(self, row: int) -> PictureFile | None:
+        """Read a file; None for one that is refused, or too large to wait in memory."""
+        catalog = self.loader.catalog
+        try:
+            file = read_picture(catalog.images_root, catalog.paths[row])
+        except Refused:
+            return None
+        return file if file.size <= MOST_FILE_BYTES else None
+
+    def _decode(
+        self,
+        read: Sequence[tuple[PictureFile | None, Sequence[Place]]],
+        rows: Sequence[tuple[int, Sequence[Place]]],
+    ) -> list[LoadedPicture | None]:
+        """Decode for every file of the run; None for what has to be loaded in the other way."""
+        destinations = self.loader.destinations
+        found: list[LoadedPicture | None] = [None] * len(rows)
+        wanted: dict[int, list[tuple[int, Place]]] = {}
+        for i, (file, places) in enumerate(read):
+            if file is None:
+                continue
+            needed = [p for p in places if destinations[p.file].needs(rows[i][0], file.sha256)]
+            if all(destinations[p.file].decoder == WAY[0] for p in needed):
+                ways = ((WAY[0], WAY),) if needed else ()
+                found[i] = LoadedPicture(file.sha256, file.size, file.mtime_ns, ways)
+                for p in needed:
+                    wanted.setdefault(p.file, []).append((i, p))
+        for number, some in wanted.items():
+            destination = destinations[number]
+            left = [each for each in some if found[each[0]] is not None]
+            contents = [read[i][0].content for i, _ in left]  # type: ignore[union-attr]
+            for k in self._on_device(contents, destination, [p for _, p in left]):
+                found[left[k][0]] = None
+        return found
+
+    def _on_device(
+        self, contents: list[bytes], destination: Destination, places: Sequence[Place]
+    ) -> list[int]:
+        """Decode into places; say which of the pictures could not be."""
+        import torch
+
+        try:
+            with self._own_stream(), torch.inference_mode():
+                on = torch.device(self.device)
+                pixels, left_out = decode_on_gpu(contents, destination.preprocessing, on)
+                for first, end in _runs(places):
+                    at = places[first]
+                    ring = destination.batches[at.batch % len(destination.batches)]
+                    there = torch.from_numpy(ring[at.place : at.place + end - first])
+                    there.copy_(pixels[first:end], non_blocking=True)
+                return left_out
+        except torch.OutOfMemoryError:  # the model needs it more
+            return list(range(len(contents)))
+
+    @contextmanager
+    def _own_stream(self) -> Iterator[None]:
+        """Work beside the model, and end when all is done; a CPU has no streams."""
+        import torch
+
+        if not self.device.startswith("cuda"):
+            yield
+            return
+        if self._stream is None:
+            # first at the device's blocks: its many short kernels would wait behind the model's
+            self._stream = torch.cuda.Stream(self.device, priority=-1)  # type: ignore[no-untyped-call]
+        with torch.cuda.stream(self._stream):
+            yield
+            self._stream.synchronize()
+
+
+def _runs(places: Sequence[Place]) -> Iterator[tuple[int, int]]:
+    """Find where places follow each other within a batch: first, and one past the last."""
+    first = 0
+    for i in range(1, len(places) + 1):
+        before = places[i - 1]._replace(place=places[i - 1].place + 1)
+        if i == len(places) or places[i] != before:
+            yield first, i
+            first = i

@@ -1,0 +1,57 @@
+"""The record of a run: what a file holds beside its numbers, and what invalidates nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from extract.backbones import Backbone
+from extract.embeddings_table import EmbeddingsTable
+from extract.plan import DENSE
+
+RECORDED_PACKAGES = (
+    "sosie",
+    "torch",
+    "torchvision",
+    "timm",
+    "pillow",
+    "simplejpeg",
+    "openvino",
+    "numpy",
+    "h5py",
+)
+
+
+def run_record(
+    backbone: Backbone,
+    table: EmbeddingsTable | None,
+    given: Mapping[str, Any],
+    *,
+    dense: bool = False,
+) -> dict[str, Any]:
+    """Describe a run: model as typed, what the caller adds, dates, versions, kind of batches."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    before = table.provenance.record if table else {}
+    created = before.get("created")
+    return {
+        "model": backbone.name,
+        **given,
+        "created": created or now,
+        "updated": now,
+        "versions": versions_of(RECORDED_PACKAGES),
+        **({"batches": DENSE} if dense else {}),
+        **({"fidelity": before["fidelity"]} if "fidelity" in before else {}),
+    }
+
+
+def versions_of(packages: Sequence[str]) -> dict[str, str]:
+    """Name the installed versions of packages, for a record."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "unknown"
+    return found
