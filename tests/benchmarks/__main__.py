@@ -5,7 +5,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tests.benchmarks import checks, devices, gpu_decoding, seeds
+from tests.benchmarks import (
+    checks,
+    devices,
+    extraction_speed,
+    gpu,
+    gpu_decoding,
+    memory,
+    seeds,
+)
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
@@ -24,9 +32,34 @@ if __name__ == "__main__":
     proof.add_argument("images", type=Path)
     proof.add_argument("--model", default="efficientnet_lite0")
     proof.set_defaults(measure=checks.measure)
+    speed = commands.add_parser("extract", help="what a picture costs on a CPU, beside plain code")
+    speed.add_argument("images", type=Path)
+    speed.add_argument("--model", default="efficientnet_lite0")
+    speed.add_argument("--weights", default="pretrained", help="pretrained or random")
+    speed.add_argument("--runtime", action="append", dest="runtimes")
+    speed.add_argument("--dtype", default="fp32", choices=("fp32", "bf16"))
+    speed.add_argument("--rounds", type=int, default=5)
+    speed.add_argument("--pictures", type=int, help="at most so many")
+    speed.add_argument("--json", type=Path, dest="to_json")
+    speed.add_argument("--peers", action="store_true")
+    speed.set_defaults(measure=extraction_speed.measure)
+    growth = commands.add_parser("memory", help="how memory grows with the number of pictures")
+    growth.add_argument("--counts", type=int, nargs="+")
+    growth.add_argument("--model", default=memory.MODEL)
+    growth.set_defaults(measure=memory.measure)
     decoding = commands.add_parser("gpu_decoding", help="JPEGs decoded on a GPU: rates, fidelity")
     decoding.add_argument("--device", default="cuda")
     decoding.add_argument("--compile", action="store_true", dest="compiled")
     decoding.set_defaults(measure=gpu_decoding.measure)
+    fast = commands.add_parser("gpu", help="extraction on a GPU beside its limits")
+    fast.add_argument(
+        "specs", nargs="+", help="MODEL/KIND/COUNT/DECODERS/CORES/ROUNDS[/LOADER[/FIDELITY]]"
+    )
+    fast.add_argument("--folder", type=Path, required=True, help="where pictures are made")
+    fast.add_argument("--device", default="cuda")
+    fast.add_argument("--dtype", default="auto")
+    fast.add_argument("--no-compile", action="store_false", dest="compiled")
+    fast.add_argument("--out", type=Path, help="JSON")
+    fast.set_defaults(measure=gpu.measure)
     words = vars(parser.parse_args())
     words.pop("measure")(**words)

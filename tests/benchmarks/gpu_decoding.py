@@ -18,7 +18,6 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -234,7 +233,6 @@ def _repeat(
 def _print_resize_alone(files: list[bytes], on: Any) -> None:
     import torch
 
-    from extract import chroma
     from extract.gpu_decoding import DECODERS, gpu_decoder
     from extract.ragged_resize import resize_ragged
 
@@ -242,20 +240,8 @@ def _print_resize_alone(files: list[bytes], on: Any) -> None:
     encoded = [torch.frombuffer(bytearray(file), dtype=torch.uint8) for file in files[:64]]
     decoded = DECODERS[gpu_decoder(on)](encoded, on)
     print("\nresize of 64 decoded pictures, ms: GPU and host wait, host's CPU")
-    fused = chroma._restorer(on.type)
-    started = time.perf_counter()
-    resize_ragged(decoded, wanted, [(2, 2)] * 64)
-    torch.cuda.synchronize()
-    print(
-        f"first call {time.perf_counter() - started:.1f} s; fused: {fused is not chroma.restored}"
-    )
-    for how, samplings, restore in (
-        ("as decoded", None, fused),
-        ("chroma put back", [(2, 2)] * 64, fused),
-        ("the same unfused", [(2, 2)] * 64, chroma.restored),
-    ):
-        with mock.patch.object(chroma, "_restorer", lambda _, restore=restore: restore):
-            _print_resize_time(how, decoded, samplings)
+    _print_resize_time("as decoded", decoded, None)
+    _print_resize_time("chroma put back", decoded, [(2, 2)] * 64)
     with torch.profiler.profile(activities=list(torch.profiler.supported_activities())) as seen:
         resize_ragged(decoded, wanted, [(2, 2)] * 64)
         torch.cuda.synchronize()

@@ -1,0 +1,282 @@
+"""Extraction on a GPU: forward alone, decoding alone, both together, and what most people run.
+
+``python -m tests.benchmarks gpu --folder DIR``; rounds alternate, and what is printed of them is
+the median. Pictures are made first, each with a comment of its own, so that none equals another.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+from unittest import mock
+
+import numpy as np
+
+from extract import forwarding, one_pass
+from extract.backbones import Backbone, load_backbone
+from extract.catalog import Catalog, list_folder
+from extract.embeddings_file import read_table
+from extract.extraction import Options, Report, extract_embeddings
+from extract.fidelity import cosines
+from extract.forward_pass import ForwardPass, Launched
+from extract.monitor import Monitor
+from extract.realisation import choose_realisation
+from extract.runtimes import prepared
+from tests.benchmarks.photo_files import make_photo_files
+
+STEADY_FROM = 40
+"""Batches: with many workers the first arrive together and flatter everything."""
+
+
+@dataclass
+class Spec:
+    """What is measured: a model on pictures of a kind, with some decoders, on some cores."""
+
+    model: str
+    kind: str
+    count: int
+    decoders: list[str]
+    cores: int
+    rounds: int
+    loader: int = 0
+    fidelity: int = 0
+    found: dict[str, Any] = field(default_factory=dict)
+
+
+class NoForward(ForwardPass):
+    """Answers at once with numbers, so that only loading takes time."""
+
+    def __init__(self, backbone: Backbone, realisation: Any) -> None:
+        batch_size = realisation["batch_size"]
+        vectors = np.ones((batch_size, backbone.n_dims), np.float32)
+        self.in_flight = 0
+        self.launch = lambda pixels: Launched(lambda: (vectors, 0.0))
+
+
+class Waits(Monitor):
+    """Keeps what stages waited."""
+
+    said: ClassVar[dict[str, float]] = {}
+
+    def waited(self, seconds: float, stages: Any) -> None:
+        Waits.said = {stage: round(idle / seconds, 3) for stage, idle in stages.items()}
+
+
+@contextmanager
+def landings() -> Iterator[list[float]]:
+    """List when each batch came back."""
+    times: list[float] = []
+    land = forwarding.Forwarding._land
+
+    def timed(self: forwarding.Forwarding) -> Any:
+        computed = land(self)
+        times.append(time.monotonic())
+        return computed
+
+    with mock.patch.object(forwarding.Forwarding, "_land", timed):
+        yield times
+
+
+def measure(
+    folder: Path, specs: list[str], device: str, dtype: str, compiled: bool, out: Path | None
+) -> None:
+    """Run specs of MODEL/KIND/COUNT/DECODERS/CORES/ROUNDS[/LOADER[/FIDELITY]], and print."""
+    import torch
+
+    on_gpu = device.startswith("cuda")
+    compiled = compiled and on_gpu
+    print(f"{torch.cuda.get_device_name() if on_gpu else device}, torch {torch.__version__}")
+    everything = os.sched_getaffinity(0)
+    wanted, backbones = [_spec(text) for text in specs], {}
+    for spec in wanted:
+        pictures = folder / f"{spec.kind}-{spec.count}"
+        if not pictures.exists():
+            began = time.monotonic()
+            size = make_photo_files(pictures, spec.count, spec.kind) / spec.count
+            print(
+                f"{spec.count:,} {spec.kind} of {size:,.0f} B in {time.monotonic() - began:.0f} s"
+            )
+        catalog = list_folder(pictures)
+        if spec.model not in backbones:
+            loaded = load_backbone(spec.model, weights="random", device=device)
+            backbones = {spec.model: (loaded, _forward_alone(loaded, dtype, compiled, spec))}
+        backbone, forward = backbones[spec.model]
+        spec.found["forward"] = forward
+        os.sched_setaffinity(0, sorted(everything)[: spec.cores])
+        options = {"dtype": dtype, "compiled": compiled}
+        _rounds(spec, catalog, backbone, options, folder)
+        if spec.loader:
+            spec.found["loader"] = _loader(catalog, backbone, spec.loader)
+        if spec.fidelity:
+            spec.found["fidelity"] = _fidelity(catalog, backbone, options, spec, folder)
+        os.sched_setaffinity(0, everything)
+        _print(spec)
+    if out:
+        out.write_text(json.dumps([spec.__dict__ for spec in wanted], indent=1))
+
+
+def _spec(text: str) -> Spec:
+    model, kind, count, decoders, cores, rounds, *rest = text.split("/")
+    more = [int(word) for word in rest]
+    return Spec(model, kind, int(count), decoders.split(","), int(cores), int(rounds), *more)
+
+
+def _forward_alone(backbone: Backbone, dtype: str, compiled: bool, spec: Spec) -> float:
+    """Pictures a second of the forward pass, from pixels on the device."""
+    import torch
+
+    options = Options(dtype=dtype, compiled=compiled)
+    realisation = choose_realisation(backbone, None, options)
+    began = time.monotonic()
+    forward = prepared(backbone, realisation)
+    size, batch_size = backbone.preprocessing.size, realisation["batch_size"]
+    shape = batch_size, size, size, 3
+    batches = [torch.randint(0, 256, shape, dtype=torch.uint8) for _ in range(2)]
+    batches = [batch.to(backbone.device) for batch in batches]
+    forward(batches[0])
+    wait = torch.cuda.synchronize if backbone.device.startswith("cuda") else (lambda: None)
+    wait()
+    spec.found["prepared_s"] = round(time.monotonic() - began, 1)
+    print(f"{spec.model}: {realisation}, ready in {spec.found['prepared_s']} s", flush=True)
+    rates = []
+    for _ in range(5):
+        began = time.monotonic()
+        for i in range(20 if backbone.device.startswith("cuda") else 1):
+            forward(batches[i % 2])
+        wait()
+        rates.append((i + 1) * batch_size / (time.monotonic() - began))
+    return statistics.median(rates)
+
+
+def _rounds(
+    spec: Spec, catalog: Catalog, backbone: Backbone, options: dict[str, Any], folder: Path
+) -> None:
+    for _ in range(spec.rounds):
+        for decoder in spec.decoders:
+            with mock.patch.object(one_pass, "ForwardPass", NoForward):
+                rate, _ = _run(catalog, backbone, {**options, "decoder": decoder}, folder)
+            spec.found.setdefault(f"decoding {decoder}", []).append(rate)
+            rate, report = _run(catalog, backbone, {**options, "decoder": decoder}, folder)
+            assert report.embedded == len(catalog)
+            assert report.copied == 0  # every picture was forwarded
+            spec.found.setdefault(f"end to end {decoder}", []).append(rate)
+            spec.found[f"waited {decoder}"] = Waits.said
+            table = read_table(report.file)
+            ways = table.provenance.realisations
+            spec.found[f"rows {decoder}"] = {
+                f"{ways[i]['decoder']}": len(rows)
+                for i, rows in table.rows_by_realisation().items()
+            }
+
+
+def _run(
+    catalog: Catalog, backbone: Backbone, options: dict[str, Any], folder: Path
+) -> tuple[float, Report]:
+    """Embed everything; pictures a second in steady state."""
+    path = folder / "speed.h5"
+    for old in folder.glob("speed.*"):
+        old.unlink()
+    with landings() as times:
+        report = extract_embeddings(
+            catalog, backbone, path, options=Options(**options), monitor=Waits()
+        )
+    batch_size = report.realisation["batch_size"]
+    first = min(STEADY_FROM, len(times) // 3)
+    return (len(times) - 2 - first) * batch_size / (times[-2] - times[first]), report
+
+
+def _loader(catalog: Catalog, backbone: Backbone, count: int) -> float:
+    """Pictures a second of timm's transform in a DataLoader and the eager model in fp32."""
+    import torch
+    from PIL import Image
+    from timm.data import create_transform
+
+    seen = backbone.preprocessing
+    transform = create_transform(
+        (3, seen.size, seen.size),
+        crop_pct=seen.crop_pct,
+        interpolation=seen.interpolation,
+        mean=seen.mean,
+        std=seen.std,
+    )
+
+    class Pictures(torch.utils.data.Dataset):
+        def __len__(self) -> int:
+            return count
+
+        def __getitem__(self, i: int) -> Any:
+            with Image.open(catalog.images_root / catalog.paths[i]) as picture:
+                return transform(picture.convert("RGB"))
+
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    workers = len(os.sched_getaffinity(0))
+    loader = torch.utils.data.DataLoader(
+        Pictures(), batch_size=256, num_workers=workers, pin_memory=True
+    )
+    times = []
+    with torch.inference_mode():
+        for batch in loader:
+            backbone.model(batch.to(backbone.device, non_blocking=True)).cpu().numpy()
+            times.append(time.monotonic())
+    first = min(STEADY_FROM, len(times) // 3)
+    return (len(times) - 2 - first) * 256 / (times[-2] - times[first])
+
+
+def _fidelity(
+    catalog: Catalog, backbone: Backbone, options: dict[str, Any], spec: Spec, folder: Path
+) -> dict[str, Any]:
+    """Worst cosine and overlap of ten neighbors, of some rows with those of the reference path."""
+    limit = {"limit": spec.fidelity}
+    reference = {"decoder": "reference", "runtime": "eager", "dtype": "fp32"}
+    found = {}
+    rows = {}
+    for name in ("reference", *spec.decoders):
+        chosen = reference if name == "reference" else {**options, "decoder": name}
+        path = folder / f"fidelity-{name}.h5"
+        extract_embeddings(catalog, backbone, path, options=Options(**chosen, **limit))
+        rows[name] = np.array(read_table(path).rows.vectors[: spec.fidelity])
+        path.unlink()
+    for name in spec.decoders:
+        worst = float(cosines(rows[name], rows["reference"]).min())
+        found[name] = {"cosine": worst, "neighbors": _overlap(rows[name], rows["reference"])}
+    return found
+
+
+def _overlap(one: np.ndarray, other: np.ndarray, k: int = 10) -> float:
+    nearest = []
+    for rows in (one, other):
+        unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        likeness = unit @ unit.T
+        np.fill_diagonal(likeness, -2)
+        nearest.append(np.argpartition(-likeness, k, axis=1)[:, :k])
+    pairs = zip(*nearest, strict=True)
+    return float(np.mean([len(np.intersect1d(a, b)) / k for a, b in pairs]))
+
+
+def _print(spec: Spec) -> None:
+    found = spec.found
+    print(f"\n{spec.model}, {spec.count:,} {spec.kind}, {spec.cores} cores, {spec.rounds} rounds")
+    print(f"  forward alone {found['forward']:,.0f}")
+    for decoder in spec.decoders:
+        alone, both = (
+            statistics.median(found[f"{what} {decoder}"]) for what in ("decoding", "end to end")
+        )
+        least = min(alone, found["forward"])
+        rounds = ", ".join(f"{rate:,.0f}" for rate in found[f"end to end {decoder}"])
+        print(
+            f"  {decoder}: decoding alone {alone:,.0f}, end to end {both:,.0f} ({rounds}): "
+            f"{both / least:.1%} of the lesser; waited {found[f'waited {decoder}']}; "
+            f"rows {found[f'rows {decoder}']}"
+        )
+        if "loader" in found:
+            print(f"    {both / found['loader']:.2f} x a DataLoader's {found['loader']:,.0f}")
+    if "fidelity" in found:
+        print(f"  with the reference path: {found['fidelity']}")
+    print(end="", flush=True)
