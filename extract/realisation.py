@@ -49,7 +49,7 @@ class Wanted:
     ----------
     batch_size, threads : int, optional
     decoder : str
-        ``auto``, ``reference``, ``fast`` or ``scaled``.
+        ``auto``, ``reference``, ``fast``, ``scaled`` or ``gpu``.
     dtype : str
         ``auto``, ``fp32``, ``bf16`` or ``fp16``.
     runtime : str
