@@ -18,7 +18,6 @@ from extract.errors import PictureRefused, UsageError
 if TYPE_CHECKING:
     from extract.backbones import Backbone
 
-MOST_RECOMPUTED = 16
 WAYS = ("decoder", "dtype", "runtime", "device")
 """Parts of a realisation in which a query may differ from the rows."""
 
@@ -119,6 +118,7 @@ def other_realisation(
     str or None
         None when they were computed in the same way.
     """
+    from extract.fidelity import MOST_RECOMPUTED, cosines
     from extract.realisation import WAYS_OF_DECODING, policy, realisation_here
 
     stored = embeddings.provenance.realisations
@@ -140,10 +140,10 @@ def other_realisation(
     again = {row: picture for row, picture in opened.items() if picture is not None}
     if not again:
         return f"the file's rows were computed otherwise: {said}; none could be computed again"
-    rows = embeddings.vectors[list(again)].astype(np.float64)
-    new = backbone.embed_pictures(list(again.values())).astype(np.float64)
-    cosines = (rows * new).sum(axis=1) / np.linalg.norm(rows, axis=1) / np.linalg.norm(new, axis=1)
+    worst = cosines(
+        embeddings.vectors[list(again)], backbone.embed_pictures(list(again.values()))
+    ).min()
     return (
         f"the file's rows were computed otherwise: {said}; {len(again)} computed again agree to "
-        f"cosine {cosines.min():.6f} or better"
+        f"cosine {worst:.6f} or better"
     )

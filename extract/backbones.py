@@ -146,9 +146,7 @@ class Backbone:
 
     def on(self, device: str) -> Backbone:
         """Move it to a device."""
-        if device.startswith("cuda"):
-            sleep_while_gpu_works(device)
-        return replace(self, model=self.model.to(device), device=device)
+        return replace(self, model=_moved(self.model, device), device=device)
 
     def embed(self, pixels: torch.Tensor) -> np.ndarray:
         """Embed one batch.
@@ -224,9 +222,7 @@ def load_backbone(
         described["seed"] = seed
     import torch
 
-    if device.startswith("cuda"):
-        sleep_while_gpu_works(device)
-    ready = headless.model.eval().requires_grad_(False).to(device)
+    ready = _moved(headless.model.eval().requires_grad_(False), device)
     with torch.inference_mode():
         size = preprocessing.size
         ramp = torch.linspace(-1, 1, 3 * size * size, device=device).view(1, 3, size, size)
@@ -238,6 +234,12 @@ def load_backbone(
         )
     n_dims = int(once.shape[1])
     return Backbone(name, ready, preprocessing, n_dims, described, headless.pooling, device)
+
+
+def _moved(model: torch.nn.Module, device: str) -> torch.nn.Module:
+    if device.startswith("cuda"):
+        sleep_while_gpu_works(device)
+    return model.to(device)
 
 
 def load_again(

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from extract.backbones import Backbone, choose_device
 from extract.embeddings_file import read_table
 from extract.embeddings_table import EmbeddingsTable
 from extract.errors import UsageError
-from extract.runtimes import choose_dtype, choose_runtime
+from extract.runtimes import can_run, choose_dtype, choose_runtime
 
 CPU_BATCH_SIZE = 16
 MOST_IN_A_GPU_BATCH, LEAST_IN_A_GPU_BATCH = 256, 8
@@ -105,7 +104,7 @@ def choose_realisation(
     if dtype == "auto" and keeps and runtime != "eager":  # which is of fp32
         dtype = stored.get("dtype", "fp32")
     dtype = choose_dtype(dtype, backbone.name, device, runtime)
-    fits = _can_run(stored.get("runtime")) and (dtype == "fp32" or stored["runtime"] != "eager")
+    fits = can_run(stored.get("runtime")) and (dtype == "fp32" or stored["runtime"] != "eager")
     if keeps and runtime == "auto" and wanted.compiled is None and fits:
         runtime = stored["runtime"]
     else:
@@ -154,7 +153,7 @@ def realisation_here(backbone: Backbone, stored: Sequence[Mapping[str, Any]]) ->
     for each in stored:
         here = {**reference, **each, "decoder": policy(each), "threads": reference["threads"]}
         here["runtime"] = "folded" if here["runtime"] == "compiled" else here["runtime"]
-        if here["device"] == reference["device"] and _can_run(here["runtime"]):
+        if here["device"] == reference["device"] and can_run(here["runtime"]):
             return here
     return reference
 
@@ -221,12 +220,6 @@ def _check_gpu_decoding(backbone: Backbone) -> None:
     if not resizes_raggedly(backbone.preprocessing):
         raise UsageError("a GPU does not resize in this way: choose --decoder fast")
     gpu_decoder(torch.device(backbone.device))
-
-
-def _can_run(runtime: str | None) -> bool:
-    return runtime in ("eager", "folded", "compiled") or (
-        runtime == "openvino" and find_spec("openvino") is not None
-    )
 
 
 def _stored_policy(table: EmbeddingsTable | None) -> str:

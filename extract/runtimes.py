@@ -160,6 +160,11 @@ RUNTIMES: dict[str, Callable[[Backbone, Mapping[str, Any]], Forward]] = {
 }
 
 
+def can_run(runtime: str | None) -> bool:
+    """Say whether a runtime of a file's rows is one of ours, and can be had here."""
+    return runtime in RUNTIMES and (runtime != "openvino" or _installed("openvino"))
+
+
 def choose_dtype(wanted: str, name: str, device: str, runtime: str = "auto") -> str:
     """Take the numbers asked for; ``auto`` is the model's half on a GPU, and fp32 elsewhere.
 

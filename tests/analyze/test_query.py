@@ -202,7 +202,7 @@ def test_rows_of_zeros_are_not_computed_again(pictures: Path, backbone: Backbone
 def test_pictures_that_cannot_be_opened_are_not_computed_again(
     pictures: Path, backbone: Backbone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("extract.realisation.find_spec", lambda _: None)
+    monkeypatch.setattr("extract.runtimes.find_spec", lambda _: None)
     rows = stored(pictures, backbone, {"runtime": "openvino"})
     said = said_of(rows, backbone, None)
     assert said is not None

@@ -261,7 +261,7 @@ def test_a_query_takes_the_first_way_that_can_be_had_here(backbone: Backbone) ->
 def test_a_query_without_the_files_runtime_takes_the_reference(
     backbone: Backbone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("extract.realisation.find_spec", lambda _: None)
+    monkeypatch.setattr("extract.runtimes.find_spec", lambda _: None)
     assert is_reference(realisation_here(backbone, [{**FAST, "runtime": "openvino"}]))
 
 
