@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from analyze.joint_tables import METRICS, JointTables, match
 from extract.catalog import MISSING_LABEL
 
 
@@ -86,71 +87,6 @@ class Agreement:
         return tuple(scores)
 
 
-def _ari(labels: np.ndarray, assignments: np.ndarray) -> float:
-    """Adjusted Rand index (Hubert and Arabie 1985): 1 is equal, 0 is chance."""
-    from sklearn.metrics import adjusted_rand_score
-
-    return float(adjusted_rand_score(labels, assignments))
-
-
-def _ami(labels: np.ndarray, assignments: np.ndarray) -> float:
-    """Adjusted mutual information (Vinh, Epps and Bailey 2010), arithmetic mean."""
-    from sklearn.metrics import adjusted_mutual_info_score
-
-    return float(adjusted_mutual_info_score(labels, assignments))
-
-
-def _nmi(labels: np.ndarray, assignments: np.ndarray) -> float:
-    """Normalized mutual information, arithmetic mean; not corrected for chance."""
-    from sklearn.metrics import normalized_mutual_info_score
-
-    return float(normalized_mutual_info_score(labels, assignments))
-
-
-def _matched_accuracy(labels: np.ndarray, assignments: np.ndarray) -> float:
-    """Share of rows in the cluster matched to their class; unmatched clusters count as wrong."""
-    confusion = contingency(labels, assignments)
-    return float(confusion[match(confusion)].sum() / confusion.sum())
-
-
-METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
-    "ari": _ari,
-    "ami": _ami,
-    "nmi": _nmi,
-    "matched_accuracy": _matched_accuracy,
-}
-
-
-def contingency(labels: np.ndarray, assignments: np.ndarray) -> np.ndarray:
-    """Count rows by class and cluster.
-
-    Parameters
-    ----------
-    labels, assignments : ndarray of shape (n,), int
-        Not negative.
-
-    Returns
-    -------
-    ndarray of shape (max label + 1, max assignment + 1), int64
-    """
-    counts = np.zeros((int(labels.max()) + 1, int(assignments.max()) + 1), dtype=np.int64)
-    np.add.at(counts, (labels, assignments), 1)
-    return counts
-
-
-def match(confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Match classes and clusters one to one so that most rows agree (Kuhn 1955).
-
-    Returns
-    -------
-    classes, clusters : ndarray of shape (min(n_classes, n_clusters),), int
-    """
-    from scipy.optimize import linear_sum_assignment
-
-    classes, clusters = linear_sum_assignment(confusion, maximize=True)
-    return classes, clusters
-
-
 def score_clusters(
     labels: np.ndarray, assignments: np.ndarray
 ) -> tuple[dict[str, float | None], tuple[str, ...]]:
@@ -180,8 +116,8 @@ def score_clusters(
     elif len(present) == len(codes):
         notes.append("every picture a class of its own: scores are not informative")
     else:
-        assigned = assignments[labelled]
-        scores |= {name: metric(codes, assigned) for name, metric in METRICS.items()}
+        tables = JointTables.of(codes, assignments[labelled])
+        scores |= {name: float(metric(tables)[0]) for name, metric in METRICS.items()}
     return scores, tuple(notes)
 
 

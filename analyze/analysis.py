@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from analyze.agreement import METRICS, Agreement, agree
+from analyze.agreement import Agreement, agree
 from analyze.clustering import Clustering, cluster
+from analyze.joint_tables import METRICS
 from analyze.neighbors import one_nn_accuracy
 from analyze.reduction import Progress, Reduced, parse_steps, reduce
 from extract.catalog import Level

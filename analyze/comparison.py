@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from analyze.agreement import METRICS, score_clusters
+from analyze.agreement import score_clusters
 from analyze.alignment import Alignment, align
 from analyze.clustering import Clustering, check_n_clusters
 from analyze.clustering_runs import Keeping, Run, cluster_all
 from analyze.comparison_result import ComparedModel, Comparison, ComparisonCell, ComparisonRow
+from analyze.joint_tables import METRICS
 from analyze.neighbors import one_nn_accuracy
 from analyze.reduction import Progress, parse_steps
 from extract.embeddings import EmbeddingSet

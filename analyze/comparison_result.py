@@ -54,7 +54,7 @@ class ComparisonRow:
     reduction_seed, clustering_seed : int
     level : str
     scores : mapping of str to float or None
-        By the names of :data:`analyze.agreement.METRICS`.
+        By the names of :data:`analyze.joint_tables.METRICS`.
     """
 
     model: ComparedModel

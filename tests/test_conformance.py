@@ -12,8 +12,8 @@ import transformers
 from PIL import Image
 from small_catalogs import PROJECT
 
-from analyze.agreement import METRICS
 from analyze.clustering import CLUSTERINGS, cluster
+from analyze.joint_tables import METRICS, JointTables
 from analyze.reduction import REDUCTIONS, Reduced, reduce
 from extract.backbones import BACKBONES, Backbone, load_backbone
 from extract.timm_models import TimmModel
@@ -108,13 +108,14 @@ def test_clustering_finds_planted_groups_and_repeats(method: str) -> None:
     reduced = Reduced(tuple(map(str, range(80))), points, "none", (), 0)
     found, again = (cluster(reduced, 4, seed=1, method=method) for _ in range(2))
     assert (found.assignments == again.assignments).all()
-    assert METRICS["ari"](planted, found.assignments) == 1
+    assert METRICS["ari"](JointTables.of(planted, found.assignments)) == 1
 
 
 @pytest.mark.parametrize("name", METRICS)
 def test_metric_is_one_for_equal_partitions_whatever_their_numbers(name: str) -> None:
     labels = np.random.default_rng(0).integers(0, 5, 100)
-    assert METRICS[name](labels, (labels + 2) % 5) == pytest.approx(1, abs=1e-12)
+    tables = JointTables.of(labels, (labels + 2) % 5)
+    assert METRICS[name](tables) == pytest.approx(1, abs=1e-12)
 
 
 @pytest.mark.parametrize("name", [*BACKBONES, *REDUCTIONS, *CLUSTERINGS])

@@ -45,7 +45,9 @@ EXTRACT_ORDER = [
     {"commands", "__main__"},
 ]
 ANALYZE_ORDER = [
-    {"palette", "directions", "figure_style", "threads", "agreement", "results", "array_cache"},
+    {"palette", "directions", "figure_style", "threads", "results", "array_cache"},
+    {"joint_tables", "bootstrap"},
+    {"agreement"},
     {"duplicates", "pictures"},
     {"reduction_steps", "neighbors", "query", "contact_sheet"},
     {"reduction", "similar", "glance"},

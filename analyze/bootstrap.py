@@ -1,0 +1,111 @@
+"""Doubt from the sample of pictures: resamples, intervals and tests that all scores share.
+
+The clusterings are fixed, and the pictures are a sample of those that the catalogue could hold. The
+same resamples serve every score, so that the difference of two is known better than either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+CONFIDENCE = 0.95
+BLOCK_BYTES = 64 << 20
+"""Of the weights held at once."""
+
+
+class Interval(NamedTuple):
+    """A confidence interval."""
+
+    low: float
+    high: float
+
+
+def resampled_weights(units: np.ndarray, n_resamples: int, seed: int = 0) -> Iterator[np.ndarray]:
+    """Draw with replacement, and say how often each picture was drawn, some resamples at a time.
+
+    Parameters
+    ----------
+    units : ndarray of shape (n,), int
+        Pictures of one number, copies for example, are drawn together.
+    n_resamples : int
+    seed : int
+
+    Yields
+    ------
+    ndarray of shape (n, n_some), int32
+        Resamples in turn: the same whatever else is computed of them.
+    """
+    _, units = np.unique(units, return_inverse=True)
+    n_units = int(units.max()) + 1
+    random = np.random.default_rng(seed)
+    most = max(1, BLOCK_BYTES // (4 * len(units)))
+    for first in range(0, n_resamples, most):
+        n_some = min(most, n_resamples - first)
+        drawn = np.empty((n_units, n_some), np.int32)
+        for column in range(n_some):
+            drawn[:, column] = np.bincount(random.integers(0, n_units, n_units), minlength=n_units)
+        yield drawn[units]
+
+
+def interval(estimate: float, resampled: np.ndarray, confidence: float = CONFIDENCE) -> Interval:
+    """Take the percentiles of resampled estimates, shifted by the bootstrap's own bias.
+
+    A resample holds pictures twice, which looks like agreement or the lack of it: what the
+    resampled mean is away from the estimate, percentiles are too (Efron and Tibshirani 1993, 10).
+
+    Parameters
+    ----------
+    estimate : float
+        On the pictures themselves.
+    resampled : ndarray of shape (n_resamples,)
+    confidence : float
+    """
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(unbiased(estimate, resampled), [tail, 1 - tail])
+    return Interval(float(low), float(high))
+
+
+def unbiased(estimate: float, resampled: np.ndarray) -> np.ndarray:
+    """Shift resampled estimates so that their mean is the estimate; ndarray (n_resamples,)."""
+    shifted: np.ndarray = resampled - (resampled.mean() - estimate)
+    return shifted
+
+
+def p_value(difference: float, resampled: np.ndarray) -> float:
+    """Say how rarely resamples put a difference on the other side of 0; two-sided, never 0.
+
+    Parameters
+    ----------
+    difference : float
+        On the pictures themselves.
+    resampled : ndarray of shape (n_resamples,)
+    """
+    shifted = unbiased(difference, resampled)
+    fewer = min(int((shifted <= 0).sum()), int((shifted >= 0).sum()))
+    return min(1.0, 2 * (1 + fewer) / (1 + len(shifted)))
+
+
+def adjusted_by_holm(p_values: Sequence[float]) -> list[float]:
+    """Adjust the p-values of a family of tests (Holm 1979), each in its place."""
+    order = np.argsort(p_values, kind="stable")
+    steps = np.asarray(p_values, dtype=np.float64)[order] * np.arange(len(order), 0, -1)
+    adjusted = np.empty(len(order))
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return [float(p) for p in adjusted]
+
+
+def permutation_p_value(observed: float, permuted: np.ndarray) -> float:
+    """Say how often chance scores as high: (1 + as high) / (1 + permutations).
+
+    Phipson and Smyth 2010: never 0, and rarer than p with probability p at most.
+
+    Parameters
+    ----------
+    observed : float
+    permuted : ndarray of shape (n_permutations,)
+    """
+    as_high = int((permuted >= observed - 1e-12).sum())
+    return (1 + as_high) / (1 + len(permuted))
