@@ -50,6 +50,34 @@ def resampled_weights(units: np.ndarray, n_resamples: int, seed: int = 0) -> Ite
         yield drawn[units]
 
 
+def permuted_rows(units: np.ndarray, n_permutations: int, seed: int = 0) -> Iterator[np.ndarray]:
+    """Shuffle pictures among each other, and say whose place each took, some at a time.
+
+    Parameters
+    ----------
+    units : ndarray of shape (n,), int
+        Pictures of one number go together, and change places with as many others.
+    n_permutations : int
+    seed : int
+
+    Yields
+    ------
+    ndarray of shape (n_some, n), int
+        Of each permutation the row whose label each row gets.
+    """
+    order = np.argsort(units, kind="stable")
+    _, firsts, sizes = np.unique(units[order], return_index=True, return_counts=True)
+    alike = [order[firsts[sizes == size][:, None] + np.arange(size)] for size in np.unique(sizes)]
+    random = np.random.default_rng(seed)
+    most = max(1, BLOCK_BYTES // (8 * len(units)))
+    for first in range(0, n_permutations, most):
+        rows = np.empty((min(most, n_permutations - first), len(units)), np.int64)
+        for each in rows:
+            for group in alike:
+                each[group] = group[random.permutation(len(group))]
+        yield rows
+
+
 def interval(estimate: float, resampled: np.ndarray, confidence: float = CONFIDENCE) -> Interval:
     """Take the percentiles of resampled estimates, shifted by the bootstrap's own bias.
 

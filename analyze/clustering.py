@@ -62,6 +62,18 @@ def _kmeans(coordinates: np.ndarray, n_clusters: int, seed: int) -> np.ndarray:
 CLUSTERINGS: dict[str, Callable[[np.ndarray, int, int], np.ndarray]] = {"kmeans": _kmeans}
 
 
+def check_method(method: str) -> None:
+    """Refuse a clustering that is not in the table.
+
+    Raises
+    ------
+    UsageError
+        Listing those that are.
+    """
+    if method not in CLUSTERINGS:
+        raise UsageError(f"no clustering {method!r}: choose one of {', '.join(CLUSTERINGS)}")
+
+
 def check_n_clusters(n_clusters: int, n_rows: int) -> None:
     """Refuse a number of clusters that so many rows cannot have.
 
@@ -89,8 +101,7 @@ def cluster(reduced: Reduced, n_clusters: int, seed: int = 0, method: str = "kme
     UsageError
         When the clustering is unknown or the number is not between 1 and the number of rows.
     """
-    if method not in CLUSTERINGS:
-        raise UsageError(f"no clustering {method!r}: choose one of {', '.join(CLUSTERINGS)}")
+    check_method(method)
     check_n_clusters(n_clusters, len(reduced.ids))
     coordinates = reduced.coordinates
     notes = []

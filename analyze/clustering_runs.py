@@ -35,6 +35,7 @@ class Run:
     reduction: str
     n_clusters: int
     seed: int
+    method: str = "kmeans"
 
     @property
     def uses_chance(self) -> bool:
@@ -68,7 +69,7 @@ class Keeping:
         if self.clusterings is None:
             return None
         cache = ClusteringCache(self.clusterings)
-        return cache.read(run.embeddings, run.reduction, run.n_clusters, run.seed)
+        return cache.read(run.embeddings, run.reduction, run.n_clusters, run.seed, run.method)
 
     def reduce(self, run: Run) -> Reduced:
         """Reduce, or read; without what places new vectors, which nobody needs here."""
@@ -82,7 +83,7 @@ class Keeping:
     def cluster(self, run: Run, reduced: Reduced | None) -> tuple[np.ndarray, tuple[str, ...]]:
         """Cluster, reducing first where that is not done, and keep the answer with its notes."""
         reduced = self.reduce(run) if reduced is None else reduced
-        clustering = cluster(reduced, run.n_clusters, run.seed)
+        clustering = cluster(reduced, run.n_clusters, run.seed, run.method)
         clustering = replace(clustering, notes=(*reduced.notes, *clustering.notes))
         if self.clusterings is not None:
             cache = ClusteringCache(self.clusterings)
@@ -122,7 +123,7 @@ def cluster_all(
     ):
         run = runs[i]
         ids, n_clusters = run.embeddings.ids, run.n_clusters
-        found[i] = Clustering(ids, assignments, n_clusters, "kmeans", run.seed, notes)
+        found[i] = Clustering(ids, assignments, n_clusters, run.method, run.seed, notes)
         if progress:
             progress(done, len(missing))
     return [clustering for clustering in found if clustering is not None]

@@ -9,31 +9,43 @@ import numpy as np
 
 from analyze.agreement import score_clusters
 from analyze.alignment import Alignment, align
-from analyze.clustering import Clustering, check_n_clusters
+from analyze.clustering import Clustering, check_method, check_n_clusters
 from analyze.clustering_runs import Keeping, Run, cluster_all
-from analyze.comparison_result import ComparedModel, Comparison, ComparisonCell, ComparisonRow
+from analyze.comparison_result import (
+    ComparedModel,
+    Comparison,
+    ComparisonCell,
+    ComparisonRow,
+    Setting,
+)
+from analyze.doubt import Doubt
+from analyze.duplicates import groups_of_equal_bytes
 from analyze.joint_tables import METRICS
 from analyze.neighbors import one_nn_accuracy
 from analyze.reduction import Progress, parse_steps
+from analyze.sampling import why_no_interval
 from extract.embeddings import EmbeddingSet
 from extract.errors import UsageError
 
 REDUCTIONS_COMPARED = ("none", "pca:0.99", "pca:0.99,tsne")
 N_SEEDS = 20
-CELL_KEYS = ("model", "reduction", "clustering", "level")
+N_RESAMPLES = 2000
 
 
 def compare(
     embedding_sets: Sequence[EmbeddingSet],
     *,
     reductions: Sequence[str] = REDUCTIONS_COMPARED,
+    clusterings: Sequence[str] = ("kmeans",),
     seeds: Sequence[int] = range(N_SEEDS),
     n_clusters: int | None = None,
     level: str | None = None,
+    n_resamples: int = N_RESAMPLES,
     reduction_cache: Path | None = None,
     clustering_cache: Path | None = None,
     n_jobs: int | None = None,
     progress: Progress | None = None,
+    resampling_progress: Progress | None = None,
 ) -> Comparison:
     """Reduce, cluster and score each embedding by each reduction and seed, on the same pictures.
 
@@ -42,18 +54,22 @@ def compare(
     embedding_sets : sequence of EmbeddingSet
     reductions : sequence of str
         Steps as typed.
+    clusterings : sequence of str
+        Names of :data:`analyze.clustering.CLUSTERINGS`.
     seeds : sequence of int
         Each for the reduction and the clustering alike.
     n_clusters : int, optional
         As many as the pictures compared on have classes.
     level : str, optional
         Name or number of a level of labels.
+    n_resamples : int
+        Of pictures, for the intervals; pairs take at least 10,000.
     reduction_cache, clustering_cache : Path, optional
         Folders that keep results between runs; nothing is kept without.
     n_jobs : int, optional
         Processes; as many as there are cores. The numbers do not depend on it.
-    progress : callable, optional
-        Told of clusterings done and of how many are to do.
+    progress, resampling_progress : callable, optional
+        Told of clusterings done and of how many are to do; then of resamples scored.
 
     Raises
     ------
@@ -61,43 +77,81 @@ def compare(
         When there is nothing to compare, by or on, or the number of clusters does not fit.
     """
     reductions, seeds = tuple(dict.fromkeys(reductions)), tuple(dict.fromkeys(seeds))
+    clusterings = tuple(dict.fromkeys(clusterings))
     for reduction in reductions:
         parse_steps(reduction)
-    if not reductions or not seeds:
+    for method in clusterings:
+        check_method(method)
+    if not reductions or not seeds or not clusterings:
         raise UsageError("nothing to compare: give at least one --reduce and one of --seeds")
     aligned = align(embedding_sets, level)
     codes = aligned.level.codes
     n_clusters = len(np.unique(codes[codes >= 0])) if n_clusters is None else n_clusters
     check_n_clusters(n_clusters, len(codes))
     runs = [
-        Run(embeddings, reduction, n_clusters, seed)
+        Run(embeddings, reduction, n_clusters, seed, method)
         for embeddings in map(_bare, aligned.embedding_sets)
         for reduction in reductions
+        for method in clusterings
         for seed in seeds
     ]
     keeping = Keeping(reduction_cache, clustering_cache)
-    clusterings = cluster_all(runs, keeping, n_jobs=n_jobs, progress=progress)
-    scores, said = zip(*(score_clusters(codes, c.assignments) for c in clusterings), strict=True)
-    models, notes = _models(aligned, seeds[0], informative=None not in scores[0].values())
-    owners = [model for model in models for _ in range(len(reductions) * len(seeds))]
+    found = cluster_all(runs, keeping, n_jobs=n_jobs, progress=progress)
+    scores, said = zip(*(score_clusters(codes, c.assignments) for c in found), strict=True)
+    informative = None not in scores[0].values()
+    models, notes = _models(aligned, seeds[0], informative=informative)
+    settings = [
+        Setting(model, reduction, method)
+        for model in models
+        for reduction in reductions
+        for method in clusterings
+    ]
+    of_runs = [setting for setting in settings for _ in seeds]
     rows = tuple(
-        ComparisonRow(
-            model, run.reduction, c.method, c.n_found, run.seed, c.seed, aligned.level.name, found
-        )
-        for model, run, c, found in zip(owners, runs, clusterings, scores, strict=True)
+        ComparisonRow(*setting, c.n_found, run.seed, c.seed, aligned.level.name, dict(each))
+        for setting, run, c, each in zip(of_runs, runs, found, scores, strict=True)
     )
-    notes += [*_noted(owners, clusterings, len(models)), *said[0]]
+    notes += [*_noted([each.model for each in of_runs], found, len(models)), *said[0]]
+    doubt, why = None, None
+    if informative:
+        units = groups_of_equal_bytes(_content(aligned), len(codes))
+        clustered = {
+            setting: [c.assignments for c in found[i : i + len(seeds)]]
+            for i, setting in zip(range(0, len(found), len(seeds)), settings, strict=True)
+        }
+        why = why_no_interval(codes[codes >= 0], units[codes >= 0], aligned.level.name)
+        doubt = Doubt.of(clustered, codes, units, 0 if why else n_resamples, resampling_progress)
+    notes += [why] if why else []
+    if informative and len(seeds) == 1:
+        notes.append("one seed: what differs may be its chance; give more --seeds")
     return Comparison(
         models=models,
         reductions=reductions,
+        clusterings=clusterings,
         seeds=seeds,
         ids=aligned.embedding_sets[0].ids,
         level=aligned.level,
         n_clusters=n_clusters,
         rows=rows,
-        cells=_cells(rows, len(seeds)),
+        cells=_cells(rows, len(seeds), doubt),
+        pairs=doubt.pairs(rows, "model") if doubt else (),
+        reduction_pairs=doubt.pairs(rows, "reduction") if doubt else (),
+        clustering_pairs=doubt.pairs(rows, "clustering") if doubt else (),
+        n_resamples=0 if why or not informative else n_resamples,
         notes=tuple(dict.fromkeys([*aligned.notes, *notes])),
     )
+
+
+def _content(aligned: Alignment) -> np.ndarray | None:
+    """Give the hashes of the pictures' bytes, from the sets that know them."""
+    known = [s.content_sha256 for s in aligned.embedding_sets if s.content_sha256 is not None]
+    if not known:
+        return None
+    content = known[0].copy()
+    for hashes in known[1:]:
+        unknown = ~content.any(axis=1)
+        content[unknown] = hashes[unknown]
+    return content
 
 
 def _bare(embeddings: EmbeddingSet) -> EmbeddingSet:
@@ -142,27 +196,35 @@ def _noted(
     ]
 
 
-def _cells(rows: Sequence[ComparisonRow], n_seeds: int) -> tuple[ComparisonCell, ...]:
-    """Sum up the rows of each model and reduction."""
+def _cells(
+    rows: Sequence[ComparisonRow], n_seeds: int, doubt: Doubt | None
+) -> tuple[ComparisonCell, ...]:
+    """Sum up the rows of each setting."""
     cells = []
     for first in range(0, len(rows), n_seeds):
         head, group = rows[first], rows[first : first + n_seeds]
+        setting = Setting(head.model, head.reduction, head.clustering)
         for metric in METRICS:
-            scores = [v for v in (row.scores[metric] for row in group) if v is not None]
-            mean = std = low = high = None
-            if scores:
-                mean, std = float(np.mean(scores)), None
-                low, high = (float(v) for v in np.percentile(scores, [2.5, 97.5]))
-            if len(scores) > 1:
-                std = float(np.std(scores, ddof=1))
+            scores = np.array([row.scores[metric] for row in group], dtype=np.float64)
+            mean = low = high = p_chance = None
+            spread: list[float | None] = [None, None]
+            if doubt is not None:
+                mean = float(scores.mean())
+                spread = np.percentile(scores, [2.5, 97.5]).tolist()
+                low, high = doubt.interval(setting, metric, mean) or (None, None)
+                p_chance = doubt.p_chance(setting, metric, mean)
             cells.append(
                 ComparisonCell(
-                    **{name: getattr(head, name) for name in CELL_KEYS},
+                    *setting,
+                    level=head.level,
                     metric=metric,
                     mean=mean,
-                    std=std,
                     low=low,
                     high=high,
+                    std=float(scores.std(ddof=1)) if doubt and n_seeds > 1 else None,
+                    seed_low=spread[0],
+                    seed_high=spread[1],
+                    p_chance=p_chance,
                     n_seeds=n_seeds,
                 )
             )

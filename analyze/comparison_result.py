@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from extract.catalog import Level
+
+CANNOT_BE_TOLD_APART = "cannot be told apart"
+
+DOUBT = (
+    "low and high: 95 % interval over pictures (clusterings fixed, pictures a sample of those the "
+    "catalogue could hold; bootstrap, shifted by its own bias); std, seed_low and seed_high: over "
+    "seeds of the reduction and the clustering"
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,70 @@ class ComparedModel:
     def to_json(self) -> dict[str, Any]:
         """Spell it with the keys that programs read."""
         return {**self.key, "n_dims": self.n_dims, "one_nn_accuracy": self.one_nn_accuracy}
+
+
+class Setting(NamedTuple):
+    """What is compared: one embedding, reduced and clustered."""
+
+    model: ComparedModel
+    reduction: str
+    clustering: str
+
+
+@dataclass(frozen=True)
+class ComparedPair:
+    """Two settings that differ in one thing, on the same resamples of pictures.
+
+    Parameters
+    ----------
+    a, b : Setting
+    level, metric : str
+    difference : float
+        Of the means over seeds, a minus b.
+    low, high : float
+        Its 95 % interval over pictures.
+    seed_error : float or None
+        Its standard error over seeds; None for one seed.
+    p_adjusted : float
+        Two-sided, adjusted by Holm for all pairs of one reduction (or of one embedding).
+    verdict : str
+        In words.
+    """
+
+    a: Setting
+    b: Setting
+    level: str
+    metric: str
+    difference: float
+    low: float
+    high: float
+    seed_error: float | None
+    p_adjusted: float
+    verdict: str
+
+    @property
+    def told_apart(self) -> bool:
+        """Whether one is better."""
+        return CANNOT_BE_TOLD_APART not in self.verdict
+
+    def to_json(self) -> dict[str, Any]:
+        """Spell it with the keys that programs read: what differs as a and b, the rest by name."""
+        known = vars(self)
+        own = {k: known[k] for k in known if k not in ("a", "b")}
+        one, other = self.a, self.b
+        if one.model != other.model:
+            two = {"a": one.model.model, "b": other.model.model}
+            told = {"a_identity": one.model.identity, "b_identity": other.model.identity}
+            return {**two, **told, **_same(one, "reduction", "clustering"), **own}
+        if one.reduction != other.reduction:
+            two = {"a": one.reduction, "b": other.reduction}
+            return {**two, **one.model.key, **_same(one, "clustering"), **own}
+        two = {"a": one.clustering, "b": other.clustering}
+        return {**two, **one.model.key, **_same(one, "reduction"), **own}
+
+
+def _same(setting: Setting, *names: str) -> dict[str, str]:
+    return {name: getattr(setting, name) for name in names}
 
 
 @dataclass(frozen=True)
@@ -74,19 +146,23 @@ class ComparisonRow:
 
 @dataclass(frozen=True)
 class ComparisonCell:
-    """One score of one embedding and one reduction, over seeds.
+    """One score of one embedding, reduction and clustering: its mean over seeds, and its doubts.
 
     Parameters
     ----------
     model : ComparedModel
     reduction, clustering, level, metric : str
     mean : float or None
-        None where the score is not informative.
+        Over seeds; None where the score is not informative.
+    low, high : float or None
+        95 % interval of that mean over pictures: the clusterings are fixed, and the pictures a
+        sample of those that the catalogue could hold. None where no such interval can be had.
     std : float or None
         Sample standard deviation over seeds; None for one seed.
-    low, high : float or None
-        2.5 and 97.5 percentiles over seeds: how far chance in the computation moves the score,
-        not a confidence interval for other pictures of the kind.
+    seed_low, seed_high : float or None
+        2.5 and 97.5 percentiles over seeds.
+    p_chance : float or None
+        How rarely shuffled labels score as high; of the ARI alone.
     n_seeds : int
     """
 
@@ -96,10 +172,18 @@ class ComparisonCell:
     level: str
     metric: str
     mean: float | None
-    std: float | None
     low: float | None
     high: float | None
+    std: float | None
+    seed_low: float | None
+    seed_high: float | None
+    p_chance: float | None
     n_seeds: int
+
+    @property
+    def setting(self) -> Setting:
+        """What was scored."""
+        return Setting(self.model, self.reduction, self.clustering)
 
     def to_json(self) -> dict[str, Any]:
         """Spell it with the keys that programs read."""
@@ -124,8 +208,11 @@ class Comparison:
         By model, reduction, seed.
     cells : tuple of ComparisonCell
         By model, reduction, metric.
-    pairs : tuple
-        Empty: no test says yet whether two backbones differ.
+    pairs, reduction_pairs, clustering_pairs : tuple of ComparedPair
+        Two embeddings within one reduction and clustering; two reductions, or two clusterings, of
+        one embedding.
+    n_resamples : int
+        Of each cell's interval; 0 where none can be had.
     notes : tuple of str
         What was lowered, left out or not informative.
     """
@@ -138,25 +225,48 @@ class Comparison:
     n_clusters: int
     rows: tuple[ComparisonRow, ...]
     cells: tuple[ComparisonCell, ...]
-    pairs: tuple[Any, ...] = ()
+    clusterings: tuple[str, ...] = ("kmeans",)
+    pairs: tuple[ComparedPair, ...] = ()
+    reduction_pairs: tuple[ComparedPair, ...] = ()
+    clustering_pairs: tuple[ComparedPair, ...] = ()
+    n_resamples: int = 0
     notes: tuple[str, ...] = ()
 
-    def cell(self, model: ComparedModel, reduction: str, metric: str) -> ComparisonCell:
+    def cell(self, setting: Setting, metric: str) -> ComparisonCell:
         """Find a cell."""
-        wanted = (model, reduction, metric)
-        return next(c for c in self.cells if (c.model, c.reduction, c.metric) == wanted)
+        return next(c for c in self.cells if c.setting == setting and c.metric == metric)
+
+    def as_good_as_best(self, setting: Setting, metric: str) -> bool:
+        """Whether it cannot be told apart from the best embedding of its reduction, or is that."""
+        column = [Setting(model, *setting[1:]) for model in self.models]
+        best = max(column, key=lambda each: self.cell(each, metric).mean or -np.inf)
+        wanted = {best, setting}
+        apart = (p.told_apart for p in self.pairs if {p.a, p.b} == wanted and p.metric == metric)
+        return best == setting or not next(apart, True)
 
     def over_seeds(self, metric: str) -> np.ndarray:
         """Give one score of all rows.
 
         Returns
         -------
-        ndarray of shape (n_models, n_reductions, n_seeds), float64
+        ndarray of shape (n_models, n_reductions * n_clusterings, n_seeds), float64
             NaN where the score is not informative.
         """
         scores = [row.scores[metric] for row in self.rows]
-        shape = (len(self.models), len(self.reductions), len(self.seeds))
+        shape = (len(self.models), -1, len(self.seeds))
         return np.array(scores, dtype=np.float64).reshape(shape)
+
+    def intervals(self, metric: str) -> np.ndarray | None:
+        """Give the interval of each mean, or None where there are none.
+
+        Returns
+        -------
+        ndarray of shape (n_models, n_reductions * n_clusterings, 2), float64
+        """
+        found = [(c.low, c.high) for c in self.cells if c.metric == metric]
+        if None in found[0]:
+            return None
+        return np.array(found, dtype=np.float64).reshape(len(self.models), -1, 2)
 
     def to_json(self) -> dict[str, Any]:
         """Spell the comparison with the keys that programs read."""
@@ -168,6 +278,10 @@ class Comparison:
             "models": [model.to_json() for model in self.models],
             "rows": [row.to_json() for row in self.rows],
             "cells": [cell.to_json() for cell in self.cells],
-            "pairs": list(self.pairs),
+            "pairs": [pair.to_json() for pair in self.pairs],
+            "reduction_pairs": [pair.to_json() for pair in self.reduction_pairs],
+            "clustering_pairs": [pair.to_json() for pair in self.clustering_pairs],
+            "doubt": DOUBT if self.n_resamples else None,
+            "n_resamples": self.n_resamples,
             "notes": list(self.notes),
         }

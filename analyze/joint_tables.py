@@ -129,8 +129,22 @@ def sums_by(places: np.ndarray, n_places: int, weights: np.ndarray | None) -> np
 
 def ari(tables: JointTables) -> np.ndarray:
     """Adjusted Rand index (Hubert and Arabie 1985): 1 is equal, 0 is chance."""
-    both, by_class, by_cluster = tables.pairs
-    n = tables.totals.astype(np.float64)
+    return ari_of_pairs(*tables.pairs, tables.totals)
+
+
+def ari_of_pairs(
+    both: np.ndarray, by_class: np.ndarray, by_cluster: np.ndarray, totals: np.ndarray
+) -> np.ndarray:
+    """Reckon the adjusted Rand index from ordered pairs of pictures that are together.
+
+    Parameters
+    ----------
+    both, by_class, by_cluster : ndarray of float64
+        In cells of the table, in classes, in clusters.
+    totals : ndarray of int
+        Pictures.
+    """
+    n = totals.astype(np.float64)
     expected = by_class * by_cluster / np.maximum(n * (n - 1), 1)
     most = (by_class + by_cluster) / 2
     equal = (both == by_class) & (both == by_cluster)

@@ -54,6 +54,8 @@ def store(
     rows = Rows(vectors=vectors.astype(np.float32), **blank_fields(n_images))
     rows.status[:] = 1
     rows.content_sha256[:] = 7
+    rows.content_sha256[:, 0] = np.arange(n_images) % 256
+    rows.content_sha256[:, 1] = np.arange(n_images) // 256
     for i, row_id in enumerate(ids):
         content = rows.content_sha256[i].tobytes()
         rows.row_crc32[i] = row_crc32(row_id, content, rows.vectors[i])
@@ -91,6 +93,10 @@ def test_the_terminal_shows_a_table_with_random_weights_named(
     rows = {name: line for line in lines[head + 1 :] for name in names if line.startswith(name)}
     assert rows.keys() >= {"far (random weights)", "near"}
     assert all(line.count("±") == 2 for line in lines[head + 1 : head + 4])
+    assert all(line.count(" to ") == 2 for line in lines[head + 1 : head + 4])
+    assert "none: far is better than far (random weights) by " in compared.stdout
+    assert all("=" in line for line in lines[head + 1 : head + 4] if line.startswith("far  "))
+    assert "=" not in rows["far (random weights)"]
     assert "36 pictures · level class · k-means 4 · seeds 0 to 2" in compared.stdout
     assert "note: far (random weights): nothing in these weights was learned" in lines
 
@@ -103,6 +109,7 @@ def test_results_hold_rows_figure_and_what_they_came_from(
     assert {p.name for p in folder.iterdir()} == {
         "run.json",
         "comparison.csv",
+        "pairs.csv",
         "ari.png",
         "ari.svg",
     }
@@ -122,14 +129,20 @@ def test_json_has_the_promised_keys_and_repeats(shop: Path) -> None:
     words = "compare --seeds 2 --seed 5 --reduce none --json --model far".split()
     first, again = (json.loads(run_in(shop, "analyze", *words).stdout) for _ in range(2))
     keys = "model identity weights reduction clustering n_clusters reduction_seed clustering_seed"
-    scores = "ari ami nmi matched_accuracy"
+    scores = (
+        "ari ami nmi v_measure homogeneity completeness purity fowlkes_mallows matched_accuracy"
+    )
     assert {*keys.split(), *scores.split(), "level"} == first["rows"][0].keys()
     keys = "model identity weights reduction clustering level metric mean std low high n_seeds"
-    assert set(keys.split()) == first["cells"][0].keys()
+    assert {*keys.split(), "seed_low", "seed_high", "p_chance"} == first["cells"][0].keys()
     assert first["models"][0].keys() == {
         *("model", "identity", "weights", "n_dims", "one_nn_accuracy"),
     }
-    assert first["pairs"] == []
+    keys = "a b a_identity b_identity reduction clustering level metric difference low high"
+    assert first["pairs"][0].keys() == {*keys.split(), "seed_error", "p_adjusted", "verdict"}
+    assert "over pictures" in first["doubt"]
+    assert "over seeds" in first["doubt"]
+    assert first["n_resamples"] == 2000
     assert {row["reduction_seed"] for row in first["rows"]} == {5, 6}
     assert {row["weights"] for row in first["rows"]} == {"pretrained", "random"}
     del first["results"], again["results"]
@@ -158,6 +171,8 @@ def test_a_row_is_what_analyze_says_of_that_file(shop: Path) -> None:
         ("--clusters 37", ["37 clusters of 36", "--clusters"]),
         ("--level 2", ["no level '2'", "1 class"]),
         ("--seeds 0", ["--seeds"]),
+        ("--resamples 20", ["--resamples", "200"]),
+        ("--cluster kmeens", ["no clustering 'kmeens'", "kmeans"]),
         ("--seed 4294967295", ["--seed"]),
     ],
 )

@@ -55,6 +55,8 @@ ANALYZE_ORDER = [
     {"clustering", "reduction_cache", "plane", "figures", "comparison_figure", "run_record"},
     {"analysis", "clustering_cache"},
     {"alignment", "clustering_runs", "comparison_result"},
+    {"sampling", "pairing"},
+    {"doubt"},
     {"comparison"},
     {"commands", "__main__"},
 ]

@@ -17,10 +17,11 @@ from extract.errors import Stopped, UsageError
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
-    from analyze.comparison_result import Comparison
+    from analyze.comparison_result import ComparedPair, Comparison, Setting
     from extract.embeddings import EmbeddingSet
 
 WIDEST_NAME = 48
+MOST_ANSWERS = 30
 
 
 def compare(
@@ -43,6 +44,15 @@ def compare(
     ] = None,
     level: options.LevelOption = None,
     clusters: options.ClustersOption = None,
+    clustering: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--cluster", metavar="NAME", help="A clustering; may be repeated. Default: kmeans."
+        ),
+    ] = None,
+    resamples: Annotated[
+        int, typer.Option(metavar="N", min=200, help="Of pictures, for the intervals.")
+    ] = 2000,
     seeds: Annotated[int, typer.Option(metavar="N", min=1, help="How many seeds.")] = 20,
     seed: Annotated[
         int,
@@ -54,7 +64,7 @@ def compare(
     verbose: cl.VerboseOption = 0,
     quiet: cl.QuietOption = False,
 ) -> None:
-    """Which backbone, which reduction? Scores of all of them on the same pictures, over seeds."""
+    """Which backbone, which reduction, and is the difference real? Scores with intervals."""
     cl.set_up(verbose, quiet)
     from analyze.commands.selection import choose_several
     from analyze.comparison import REDUCTIONS_COMPARED, compare
@@ -70,16 +80,22 @@ def compare(
     paths = choose_several(workspace, embeddings or [], model or [], catalog)
     with _ended_by_signals():
         vectors = [read_embeddings(path) for path in paths]
-        with cl.progress_bar("clusterings", quiet=quiet) as progress:
+        with (
+            cl.progress_bar("clusterings", quiet=quiet) as progress,
+            cl.progress_bar("resamples", quiet=quiet) as resampling,
+        ):
             comparison = compare(
                 vectors,
                 reductions=reductions,
+                clusterings=clustering or ["kmeans"],
+                n_resamples=resamples,
                 seeds=range(seed, seed + seeds),
                 n_clusters=clusters,
                 level=level,
                 reduction_cache=workspace.reductions,
                 clustering_cache=workspace.clusterings,
                 progress=progress,
+                resampling_progress=resampling,
             )
         files = [workspace.relative(path) for path in paths]
         result = {"files": files, **comparison.to_json()}
@@ -118,16 +134,16 @@ def _write(
     from analyze import figure_style, results
     from analyze.comparison_figure import draw_comparison
 
-    scores = comparison.over_seeds("ari")
     drawn = None
-    if (scores == scores).all():
+    if comparison.cells[0].mean is not None:
         drawn = draw_comparison(
-            scores,
+            comparison.over_seeds("ari"),
             [model.name for model in comparison.models],
-            comparison.reductions,
+            [_column_name(comparison, column) for column in _columns(comparison)],
+            comparison.intervals("ari"),
             score="ARI",
             title="Do clusters agree with classes? By backbone and reduction",
-            subtitle=_subtitle(comparison, "dots: seeds, whiskers: their standard deviation"),
+            subtitle=_subtitle(comparison, drawn=True),
         )
     else:
         result["notes"].append("no figure: there are no scores to draw")
@@ -137,47 +153,115 @@ def _write(
         results.write_csv(
             folder / "comparison.csv", header, ([row[name] for name in header] for row in rows)
         )
+        pairs = [*result["pairs"], *result["reduction_pairs"], *result["clustering_pairs"]]
+        if pairs:
+            header = list(dict.fromkeys(name for pair in pairs for name in pair))
+            results.write_csv(
+                folder / "pairs.csv",
+                header,
+                ([pair.get(name) for name in header] for pair in pairs),
+            )
         if drawn is not None:
             figure_style.save(drawn, folder, "ari", svg=svg)
 
 
-def _subtitle(comparison: Comparison, of_several: str) -> str:
+def _columns(comparison: Comparison) -> list[tuple[str, str]]:
+    """List reductions, each with each clustering."""
+    return [(r, c) for r in comparison.reductions for c in comparison.clusterings]
+
+
+def _column_name(comparison: Comparison, column: tuple[str, ...]) -> str:
+    return column[0] if len(comparison.clusterings) == 1 else " · ".join(column)
+
+
+def _subtitle(comparison: Comparison, *, drawn: bool = False) -> str:
     seeds = comparison.seeds
     over = f"seeds {seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else f"seed {seeds[0]}"
+    clustered = "k-means" if comparison.clusterings == ("kmeans",) else "clusters"
     parts = [
         f"{len(comparison.ids)} pictures",
         f"level {comparison.level.name}",
-        f"k-means {comparison.n_clusters}",
+        f"{clustered} {comparison.n_clusters}",
         over,
     ]
-    if len(seeds) > 1:
-        parts.append(of_several)
+    if drawn and len(seeds) > 1:
+        parts.append("dots: seeds")
+    if drawn and comparison.n_resamples:
+        parts.append("whiskers: 95 % over pictures")
     return " · ".join(parts)
 
 
 def _text(comparison: Comparison, result: dict[str, Any]) -> str:
+    lines = [*result["files"], f"ARI · {_subtitle(comparison)}"]
+    lines += _table(comparison)
+    lines += _legend(comparison)
+    lines += _answers(comparison)
+    return "\n".join([*lines, *wording.closing(result)])
+
+
+def _table(comparison: Comparison) -> list[str]:
+    from analyze.comparison_result import Setting
     from extract.catalog import shown
 
-    lines = [*result["files"], f"ARI · {_subtitle(comparison, '± standard deviation over them')}"]
-    header = ["model", "numbers", "1-NN", *map(shown, comparison.reductions)]
-    rows = [header]
+    columns = _columns(comparison)
+    names = [shown(_column_name(comparison, column)) for column in columns]
+    rows = [["model", "numbers", "1-NN", *names]]
     for model in comparison.models:
         name = model.name if len(model.name) <= WIDEST_NAME else f"{model.name[:WIDEST_NAME]}…"
-        cells = [comparison.cell(model, r, "ari") for r in comparison.reductions]
-        spreads = [
-            _figure(c.mean) + (f" ± {c.std:.3f}" if c.std is not None else "") for c in cells
-        ]
-        rows.append([name, str(model.n_dims), _figure(model.one_nn_accuracy), *spreads])
+        cells = [_cell(comparison, Setting(model, *column)) for column in columns]
+        rows.append([name, str(model.n_dims), _figure(model.one_nn_accuracy), *cells])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
     for row in rows:
         first, *others = (
             text.ljust(width) if i == 0 else text.rjust(width)
             for i, (text, width) in enumerate(zip(row, widths, strict=True))
         )
-        lines.append("  ".join([first, *others]))
+        lines.append("  ".join([first, *others]).rstrip())
+    return lines
+
+
+def _cell(comparison: Comparison, setting: Setting) -> str:
+    """Spell a mean, its deviation over seeds and its interval, marked where it may be the best."""
+    cell = comparison.cell(setting, "ari")
+    spelled = _figure(cell.mean)
+    if cell.std is not None:
+        spelled += f" ± {cell.std:.3f}"
+    if cell.low is not None and cell.high is not None:
+        spelled += f" ({wording.score(cell.low)} to {wording.score(cell.high)})"
+    if comparison.pairs:
+        spelled += " =" if comparison.as_good_as_best(setting, "ari") else "  "
+    return spelled
+
+
+def _legend(comparison: Comparison) -> list[str]:
+    lines = []
     if len(comparison.seeds) > 1:
-        lines.append("± is chance over seeds, not what other pictures of the kind would give")
-    return "\n".join([*lines, *wording.closing(result)])
+        lines.append("±: standard deviation over seeds of reduction and clustering")
+    if comparison.n_resamples:
+        lines.append(
+            f"(low to high): 95 % over pictures, {comparison.n_resamples} resamples; the "
+            "clusterings are fixed, the pictures a sample of those the catalogue could hold"
+        )
+    if comparison.pairs:
+        lines.append("=: the best of its column, or cannot be told apart from it")
+    return lines
+
+
+def _answers(comparison: Comparison) -> list[str]:
+    """Say which is better: backbones, where there are several; else reductions, or clusterings."""
+    kinds = comparison.pairs, comparison.reduction_pairs, comparison.clustering_pairs
+    pairs = [pair for pair in next(filter(None, kinds), ()) if pair.metric == "ari"]
+    answers = [_answer(comparison, pair) for pair in pairs[:MOST_ANSWERS]]
+    if len(pairs) > MOST_ANSWERS:
+        answers.append(f"and {len(pairs) - MOST_ANSWERS} more pairs in pairs.csv")
+    return answers
+
+
+def _answer(comparison: Comparison, pair: ComparedPair) -> str:
+    if pair.a.model == pair.b.model:
+        return pair.verdict
+    return f"{_column_name(comparison, pair.a[1:])}: {pair.verdict}"
 
 
 def _figure(value: float | None) -> str:

@@ -17,6 +17,7 @@ from analyze.alignment import align, told_apart
 from analyze.analysis import analyze_embeddings
 from analyze.comparison import compare
 from analyze.comparison_figure import draw_comparison
+from analyze.joint_tables import METRICS
 from analyze.palette import BACKBONE_COLORS, MUTED, backbone_style
 from extract.catalog import Level
 from extract.embeddings import EmbeddingSet, Provenance
@@ -24,7 +25,6 @@ from extract.errors import UsageError
 
 Planted = tuple[np.ndarray, np.ndarray]
 Make = Callable[..., EmbeddingSet]
-METRICS = ("ari", "ami", "nmi", "matched_accuracy")
 
 
 @pytest.fixture
@@ -71,7 +71,6 @@ def test_rows_are_what_single_analyses_say(three: list[EmbeddingSet]) -> None:
                 }
                 assert row.model.one_nn_accuracy == alone.one_nn_accuracy
     assert next(rows, None) is None
-    assert found.pairs == ()
 
 
 def test_cells_are_moments_of_their_rows(three: list[EmbeddingSet]) -> None:
@@ -86,7 +85,7 @@ def test_cells_are_moments_of_their_rows(three: list[EmbeddingSet]) -> None:
         assert cell.mean == pytest.approx(scores.sum() / 7)
         assert cell.std == pytest.approx(np.sqrt(((scores - scores.mean()) ** 2).sum() / 6))
         low, high = np.quantile(scores, [0.025, 0.975])
-        assert (cell.low, cell.high) == (pytest.approx(low), pytest.approx(high))
+        assert (cell.seed_low, cell.seed_high) == (pytest.approx(low), pytest.approx(high))
     by_seed = found.over_seeds("ari")
     assert by_seed.shape == (2, 2, 7)
     assert by_seed[1, 0, 2] == found.rows[2 * 7 + 2].scores["ari"]
@@ -176,7 +175,8 @@ def test_only_pictures_in_all_files_count_in_any_order(
     found = compare(parts, reductions=["none"], seeds=[1])
     kept = np.sort(shuffled[shuffled >= 20])
     assert found.ids == tuple(three[0].ids[i] for i in kept)
-    (note,) = found.notes
+    note, of_seed = found.notes
+    assert of_seed.startswith("one seed")
     assert note == (
         f"compared on the {len(kept)} pictures that all files hold: net64 150, net16 180"
     )
@@ -247,6 +247,7 @@ def test_scores_that_say_nothing_are_none(three: list[EmbeddingSet]) -> None:
     assert {(cell.mean, cell.std, cell.low, cell.high) for cell in found.cells} == {
         (None, None, None, None)
     }
+    assert found.pairs == found.reduction_pairs == ()
     assert found.models[0].one_nn_accuracy is None
     assert "one class: scores against it are not informative" in found.notes
     json.dumps(found.to_json(), allow_nan=False)
@@ -308,22 +309,29 @@ def test_models_are_told_apart(three: list[EmbeddingSet]) -> None:
     twins = told_apart([plain, plain])
     assert twins == (f"vgg16 {short[0]}, 1", f"vgg16 {short[0]}, 2")
     found = compare([plain, random], reductions=["none"], seeds=[0])
-    assert found.notes == ("vgg16 (random weights): nothing in these weights was learned",)
+    assert found.notes[0] == "vgg16 (random weights): nothing in these weights was learned"
 
 
 # the figure
 
 
-def drawn(scores: np.ndarray, names: Sequence[str], reductions: Sequence[str]) -> Any:
+def drawn(
+    scores: np.ndarray,
+    names: Sequence[str],
+    reductions: Sequence[str],
+    intervals: np.ndarray | None = None,
+) -> Any:
     return draw_comparison(
-        scores, names, reductions, score="ARI", title="$title", subtitle="subtitle"
+        scores, names, reductions, intervals, score="ARI", title="$title", subtitle="subtitle"
     )
 
 
 def test_bars_dots_and_whiskers_are_the_scores() -> None:
     scores = np.random.default_rng(0).uniform(0.2, 0.6, size=(3, 2, 9))
     names = ["_hidden $x$", "lite0", "vgg16 (random weights)"]
-    figure = drawn(scores, names, ["none", "pca:0.99,tsne"])
+    means = scores.mean(axis=2, keepdims=True)
+    intervals = means + np.array([-0.3, 0.45])
+    figure = drawn(scores, names, ["none", "pca:0.99,tsne"], intervals)
     (axes,) = figure.axes
     bars = [c for c in axes.containers if hasattr(c, "patches") and c.patches]
     heights = np.array([[bar.get_height() for bar in group] for group in bars])
@@ -337,10 +345,9 @@ def test_bars_dots_and_whiskers_are_the_scores() -> None:
     whiskers = np.array(
         [c.lines[2][0].get_segments() for c in axes.containers if hasattr(c, "lines")]
     )
-    half = (whiskers[:, :, 1, 1] - whiskers[:, :, 0, 1]) / 2
-    np.testing.assert_allclose(half, scores.std(axis=2, ddof=1))
-    assert max(axes.get_ylim()) > scores.max()
-    assert axes.get_ylim()[0] == 0
+    np.testing.assert_allclose(whiskers[:, :, :, 1], intervals)
+    assert axes.get_ylim()[0] < intervals.min()
+    assert axes.get_ylim()[1] > intervals.max()
     assert [t.get_text() for t in axes.get_xticklabels()] == ["none", "pca:0.99,tsne"]
     (legend,) = figure.legends
     assert [t.get_text() for t in legend.get_texts()] == [r"_hidden \$x\$", *names[1:]]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.benchmarks import (
     checks,
+    coverage,
     devices,
     extraction_speed,
     gpu,
@@ -61,5 +62,9 @@ if __name__ == "__main__":
     fast.add_argument("--no-compile", action="store_false", dest="compiled")
     fast.add_argument("--out", type=Path, help="JSON")
     fast.set_defaults(measure=gpu.measure)
+    right = commands.add_parser("coverage", help="how often intervals and p-values are right")
+    right.add_argument("--trials", type=int, default=2000)
+    right.add_argument("--only", type=int, nargs="+", help="numbers of cases")
+    right.set_defaults(measure=coverage.measure)
     words = vars(parser.parse_args())
     words.pop("measure")(**words)
