@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.benchmarks import (
     checks,
+    comparison_speed,
     coverage,
     devices,
     extraction_speed,
@@ -62,6 +63,12 @@ if __name__ == "__main__":
     fast.add_argument("--no-compile", action="store_false", dest="compiled")
     fast.add_argument("--out", type=Path, help="JSON")
     fast.set_defaults(measure=gpu.measure)
+    table = commands.add_parser("compare", help="how long a comparison takes, and the same again")
+    table.add_argument("--pictures", type=int, default=1050, dest="n_images")
+    table.add_argument("--models", type=int, default=4, dest="n_models")
+    table.add_argument("--seeds", type=int, default=20, dest="n_seeds")
+    table.add_argument("--resamples", type=int, default=2000, dest="n_resamples")
+    table.set_defaults(measure=comparison_speed.measure)
     right = commands.add_parser("coverage", help="how often intervals and p-values are right")
     right.add_argument("--trials", type=int, default=2000)
     right.add_argument("--only", type=int, nargs="+", help="numbers of cases")
