@@ -42,6 +42,14 @@ QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Only results a
 CatalogOption = Annotated[
     str | None, typer.Option("--catalog", metavar="NAME", help="Name in cache/embeddings.")
 ]
+RecipeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--recipe",
+        metavar="NAME|FILE",
+        help="Fixes all of it, from the resize to the seeds: openclassrooms, or a file.toml.",
+    ),
+]
 
 
 def new_app() -> typer.Typer:
@@ -117,6 +125,28 @@ def count_or_auto(text: str, option: str) -> int | None:
     if not (text.isascii() and text.isdigit() and int(text) > 0):
         raise UsageError(f"no {option} {text!r}: give auto, or a number of 1 or more")
     return int(text)
+
+
+def refuse_beside(context: typer.Context, recipe: str, fixed: Collection[str]) -> None:
+    """Refuse options that a recipe fixes, where they were typed beside it.
+
+    Parameters
+    ----------
+    context : typer.Context
+    recipe : str
+        As typed.
+    fixed : collection of str
+        Names of the command's parameters.
+
+    Raises
+    ------
+    UsageError
+    """
+    for name in fixed:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(f"--recipe {recipe} fixes {option}: leave one of them out")
 
 
 def counted(reasons: Mapping[str, int]) -> str:

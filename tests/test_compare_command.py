@@ -229,3 +229,48 @@ def test_a_signal_ends_it_with_all_its_processes(tmp_path: Path, number: signal.
     else:
         pytest.fail("a process is left")
     assert not (tmp_path / "results").exists()
+
+
+RECIPE = """
+about = "Near things"
+[extract]
+model = "near"
+[analyze]
+reduce = "pca:3,l2"
+clusters = 4
+seeds = [2, 0]
+[published]
+ari = [0.25, 0.5]
+components = 5
+note = "elsewhere"
+"""
+
+
+def test_a_recipe_fixes_all_of_it_and_stands_beside_what_was_published(
+    shop: Path, tmp_path: Path
+) -> None:
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text(RECIPE)
+    words = ["compare", "--recipe", str(recipe)]
+    found = json.loads(run_in(shop, "analyze", *words, "--json").stdout)
+    assert [row["reduction_seed"] for row in found["rows"]] == [2, 0]
+    assert {(row["model"], row["reduction"]) for row in found["rows"]} == {("near", "pca:3,l2")}
+    assert found["n_clusters"] == 4
+    (here,) = found["recipe"]["found"]
+    assert here["components"] == 3
+    assert here["ari"] == found["cells"][0]["mean"]
+    assert found["recipe"]["published"] == {
+        "ari": [0.25, 0.5],
+        "components": 5,
+        "note": "elsewhere",
+    }
+    said = run_in(shop, "analyze", *words).stdout
+    assert "published: ARI 0.250 to 0.500, 5 components (elsewhere)" in said
+    for option in (["--reduce", "none"], ["--model", "far"], ["--clusters", "3"], ["--seeds", "9"]):
+        done = run_in(shop, "analyze", *words, *option)
+        assert done.returncode == 2
+        assert f"fixes {option[0]}: leave one of them out" in done.stderr
+    recipe.write_text(RECIPE.replace('model = "near"', 'model = "near"\nresize = "squash"'))
+    done = run_in(shop, "analyze", *words)
+    assert done.returncode == 2
+    assert f"python -m extract --recipe {recipe} first" in done.stderr

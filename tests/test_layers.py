@@ -16,7 +16,7 @@ BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "manager
 EXTRACT_ORDER = [
     {"errors", "workspace", "refusals", "monitor", "drawing", "tables", "durability"},
     {"allocation", "processor"},
-    {"strict_json", "rehearsal"},
+    {"strict_json", "rehearsal", "recipe"},
     {"catalog", "manifest", "imagefolder", "embeddings", "embeddings_table", "demo", "hdf5_output"},
     {
         "provenance_check",

@@ -19,12 +19,14 @@ from extract.workspace import Workspace
 if TYPE_CHECKING:
     from analyze.comparison_result import ComparedPair, Comparison, Setting
     from extract.embeddings import EmbeddingSet
+    from extract.recipe import Recipe
 
 WIDEST_NAME = 48
 MOST_ANSWERS = 30
 
 
 def compare(
+    context: typer.Context,
     embeddings: Annotated[
         list[Path] | None,
         typer.Option(metavar="FILE", help="An embeddings file; may be repeated."),
@@ -42,6 +44,7 @@ def compare(
             help=f"{options.STEPS_HELP} May be repeated. Default: none; pca:0.99; pca:0.99,tsne.",
         ),
     ] = None,
+    recipe: cl.RecipeOption = None,
     level: options.LevelOption = None,
     clusters: options.ClustersOption = None,
     clustering: Annotated[
@@ -66,18 +69,28 @@ def compare(
 ) -> None:
     """Which backbone, which reduction, and is the difference real? Scores with intervals."""
     cl.set_up(verbose, quiet)
-    from analyze.commands.selection import choose_several
+    from analyze.commands.selection import choose_by_recipe, choose_several
     from analyze.comparison import REDUCTIONS_COMPARED, compare
     from analyze.reduction import parse_steps
     from extract.embeddings_file import read_embeddings
 
     reductions = reduce or list(REDUCTIONS_COMPARED)
+    seeds_of: Sequence[int] = range(seed, seed + seeds)
+    clusterings = clustering or ["kmeans"]
+    fixed = _fixed_by(context, recipe) if recipe is not None else None
+    if fixed is not None:
+        reductions, clusterings = [fixed.analyze.reduce], [fixed.analyze.cluster]
+        clusters, seeds_of = fixed.analyze.clusters or clusters, fixed.analyze.seeds
+        level = fixed.analyze.level or level
     for steps in reductions:
         parse_steps(steps)  # a wrong word is said before anything is read
     if seed + seeds > 2**32:
         raise UsageError(f"seeds end at {2**32 - 1}: give a lower --seed or fewer --seeds")
     workspace = Workspace.find(root)
-    paths = choose_several(workspace, embeddings or [], model or [], catalog)
+    if fixed is not None:
+        paths = choose_by_recipe(workspace, fixed, catalog)
+    else:
+        paths = choose_several(workspace, embeddings or [], model or [], catalog)
     with _ended_by_signals():
         vectors = [read_embeddings(path) for path in paths]
         with (
@@ -87,9 +100,9 @@ def compare(
             comparison = compare(
                 vectors,
                 reductions=reductions,
-                clusterings=clustering or ["kmeans"],
+                clusterings=clusterings,
                 n_resamples=resamples,
-                seeds=range(seed, seed + seeds),
+                seeds=seeds_of,
                 n_clusters=clusters,
                 level=level,
                 reduction_cache=workspace.reductions,
@@ -98,7 +111,10 @@ def compare(
                 resampling_progress=resampling,
             )
         files = [workspace.relative(path) for path in paths]
-        result = {"files": files, **comparison.to_json()}
+        result: dict[str, Any] = {"files": files, **comparison.to_json()}
+        if fixed is not None:
+            components = _components(workspace, vectors, fixed.analyze.reduce, seeds_of[0])
+            result["recipe"] = _beside_published(fixed, comparison, components)
         _write(workspace, comparison, vectors, result, svg=svg)
     cl.print_result(as_json, result, _text(comparison, result))
 
@@ -165,6 +181,63 @@ def _write(
             figure_style.save(drawn, folder, "ari", svg=svg)
 
 
+def _fixed_by(context: typer.Context, recipe: str) -> Recipe:
+    """Read a recipe; what it fixes cannot be given beside it."""
+    from extract.recipe import read_recipe
+
+    read = read_recipe(recipe)
+    fixed = ["embeddings", "model", "reduce", "clustering", "seed", "seeds"]
+    fixed += [name for name in ("clusters", "level") if getattr(read.analyze, name) is not None]
+    cl.refuse_beside(context, recipe, fixed)
+    return read
+
+
+def _components(
+    workspace: Workspace, vectors: Sequence[EmbeddingSet], reduction: str, seed: int
+) -> list[int | None]:
+    """Count the principal components that a reduction takes of each file."""
+    from analyze.reduction_cache import ReductionCache
+
+    steps = reduction.split(",")
+    at = next((i for i, step in enumerate(steps) if step.startswith("pca")), None)
+    if at is None:
+        return [None] * len(vectors)
+    until, reduce = ",".join(steps[: at + 1]), ReductionCache(workspace.reductions)
+    return [int(reduce(each, until, seed, None).coordinates.shape[1]) for each in vectors]
+
+
+def _beside_published(
+    recipe: Recipe, comparison: Comparison, components: Sequence[int | None]
+) -> dict[str, Any]:
+    """Put what a recipe found here beside what others published of it."""
+    cells = [cell for cell in comparison.cells if cell.metric == "ari"]
+    found = [
+        {**cell.model.key, "ari": cell.mean, "low": cell.low, "high": cell.high, "components": n}
+        for cell, n in zip(cells, components, strict=True)
+    ]
+    published = {**vars(recipe.published), "ari": list(recipe.published.ari)}
+    return {"name": recipe.name, "about": recipe.about, "published": published, "found": found}
+
+
+def _recipe_lines(result: dict[str, Any]) -> list[str]:
+    recipe = result.get("recipe")
+    if recipe is None:
+        return []
+    lines = [f"recipe {recipe['name']}: {recipe['about']}"]
+    lines += [
+        f"{each['model']}: ARI {_figure(each['ari'])}"
+        + (f", {each['components']} components" if each["components"] else "")
+        for each in recipe["found"]
+    ]
+    published = recipe["published"]
+    if published["ari"]:
+        low, high = (wording.score(f(published["ari"])) for f in (min, max))
+        line = f"published: ARI {low}" + (f" to {high}" if high != low else "")
+        line += f", {published['components']} components" if published["components"] else ""
+        lines.append(line + (f" ({published['note']})" if published["note"] else ""))
+    return lines
+
+
 def _columns(comparison: Comparison) -> list[tuple[str, str]]:
     """List reductions, each with each clustering."""
     return [(r, c) for r in comparison.reductions for c in comparison.clusterings]
@@ -196,6 +269,7 @@ def _text(comparison: Comparison, result: dict[str, Any]) -> str:
     lines += _table(comparison)
     lines += _legend(comparison)
     lines += _answers(comparison)
+    lines += _recipe_lines(result)
     return "\n".join([*lines, *wording.closing(result)])
 
 

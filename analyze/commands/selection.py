@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from extract.catalog import shown
 from extract.embeddings_file import read_provenance
 from extract.errors import EmbeddingsFileError, UsageError
+from extract.recipe import Extracting, Recipe
 from extract.workspace import Workspace, file_name
 
 
@@ -60,6 +62,39 @@ def choose_several(
             )
         chosen += fitting
     return tuple({path.resolve(): path for path in chosen}.values())
+
+
+def choose_by_recipe(workspace: Workspace, recipe: Recipe, catalog: str | None) -> tuple[Path, ...]:
+    """Find the files whose vectors are made as a recipe says, of one catalogue.
+
+    Raises
+    ------
+    UsageError
+        When there is none; the message ends in the command that makes it.
+    """
+    wanted = recipe.extract
+    stored = _of_catalog(workspace, catalog)
+    fitting = [path for path, (model, _) in stored.items() if model == wanted.model]
+    fitting = [path for path in fitting if _is_made_so(path, wanted)]
+    catalogs = sorted({path.parent.name for path in fitting})
+    if len(catalogs) > 1:
+        raise UsageError(
+            f"embeddings of {len(catalogs)} catalogues, say which with --catalog NAME: "
+            f"{', '.join(catalogs)}"
+        )
+    if not fitting:
+        raise UsageError(
+            f"no embeddings made as the recipe {recipe.name} says: type python -m extract --recipe "
+            f"{shlex.quote(recipe.typed)} first, with the --images or --manifest of your catalogue"
+        )
+    return tuple(fitting)
+
+
+def _is_made_so(path: Path, wanted: Extracting) -> bool:
+    made = read_provenance(path)
+    geometry = made.identity.get("geometry")
+    resize = geometry.get("resize") if isinstance(geometry, dict) else None
+    return wanted.resize in (None, "auto", resize) and wanted.weights in (None, made.weights)
 
 
 def _of_catalog(workspace: Workspace, catalog: str | None) -> dict[Path, tuple[str, str]]:

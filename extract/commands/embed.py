@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from extract.extraction import Options, Report, Target
     from extract.fidelity import Fidelity
     from extract.manifest import ManifestColumns
+    from extract.recipe import Extracting
 
 COMMAND = "python -m extract"
 DEFAULT_MODEL = "efficientnet_lite0"
@@ -70,6 +71,7 @@ def embed(
         Literal["auto", "crop", "squash", "pad"],
         typer.Option(help="auto: what comes with the weights; pad fills with white."),
     ] = "auto",
+    recipe: cl.RecipeOption = None,
     seed: cl.SeedOption = 0,
     device: Annotated[
         str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")
@@ -131,7 +133,13 @@ def embed(
         return
     cl.set_up(verbose, quiet)
     workspace = Workspace.find(root)
+    if recipe is not None:
+        fixed = _fixed_by(context, recipe)
+        model, weights = [fixed.model], fixed.weights or weights
+        pooling, resize = fixed.pooling or pooling, fixed.resize or resize  # type: ignore[assignment]
     models = model or [DEFAULT_MODEL]
+    wanted_batch = cl.count_or_auto(batch_size, "--batch-size")
+    wanted_workers = cl.count_or_auto(workers, "--workers")
     _check_models(models, weights, output)  # what was typed wrong is said before anything is read
     if manifest is not None and images is not None:
         raise UsageError("--images and --manifest exclude each other: use --images-dir beside it")
@@ -158,7 +166,7 @@ def embed(
     from extract.realisation import device_for
 
     options = Options(
-        batch_size=cl.count_or_auto(batch_size, "--batch-size"),
+        batch_size=wanted_batch,
         decoder=decoder,
         dtype=dtype,
         runtime=runtime,
@@ -168,7 +176,7 @@ def embed(
         retry_failed=retry_failed,
         rehash=rehash,
         stop_at_refusal=on_bad_image == "stop",
-        workers=cl.count_or_auto(workers, "--workers"),
+        workers=wanted_workers,
     )
     check_root(workspace, listed, output)
     choose_device(device)  # one that is not here is said before anything is loaded
@@ -184,6 +192,15 @@ def embed(
         for target, report in zip(targets, reports, strict=True)
     ]
     _end(reports, results, as_json)
+
+
+def _fixed_by(context: typer.Context, recipe: str) -> Extracting:
+    """Read what a recipe fixes; what is fixed cannot be given beside it."""
+    from extract.recipe import read_recipe
+
+    fixed = read_recipe(recipe).extract
+    cl.refuse_beside(context, recipe, [k for k, v in vars(fixed).items() if v is not None])
+    return fixed
 
 
 def _list_images(
