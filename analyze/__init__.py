@@ -15,6 +15,7 @@ _PARTS = {
     "agree": "analyze.agreement",
     "one_nn_accuracy": "analyze.neighbors",
     "compare": "analyze.comparison",
+    "rank": "analyze.ranking",
     "analyze_embeddings": "analyze.analysis",
 }
 

@@ -14,8 +14,8 @@ from extract.errors import UsageError
 
 
 @dataclass(frozen=True, eq=False)
-class Alignment:
-    """Embeddings whose row i is about the same picture, and the labels of the rows.
+class SamePictures:
+    """Embeddings whose row i is about the same picture.
 
     Parameters
     ----------
@@ -23,23 +23,54 @@ class Alignment:
         All with the same ids.
     names : tuple of str
         One an embedding set, all different.
-    level : Level
-        Labels belong to pictures, so all sets are held against the same.
     notes : tuple of str
     """
 
     embedding_sets: tuple[EmbeddingSet, ...]
     names: tuple[str, ...]
-    level: Level
     notes: tuple[str, ...]
 
     def __post_init__(self) -> None:
         if len({s.ids for s in self.embedding_sets}) != 1:
             raise ValueError("all embedding sets must have the same ids")
-        if len(self.level.codes) != len(self.embedding_sets[0]):
-            raise ValueError(f"level {self.level.name!r} must hold one code a row")
         if len(set(self.names)) != len(self.embedding_sets):
             raise ValueError(f"each embedding set must have a name of its own, got {self.names}")
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment(SamePictures):
+    """Embeddings whose row i is about the same picture, and the labels of the rows.
+
+    Parameters
+    ----------
+    embedding_sets, names, notes
+        As of :class:`SamePictures`.
+    level : Level
+        Labels belong to pictures, so all sets are held against the same.
+    """
+
+    level: Level
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.level.codes) != len(self.embedding_sets[0]):
+            raise ValueError(f"level {self.level.name!r} must hold one code a row")
+
+
+def align_pictures(embedding_sets: Sequence[EmbeddingSet]) -> SamePictures:
+    """Keep the pictures that all sets hold, in id order, whether or not they have labels.
+
+    Left out, and said: pictures whose bytes are not the same in all sets.
+
+    Raises
+    ------
+    UsageError
+        When fewer than two pictures are left to compare on.
+    """
+    names, sets, notes = _in_all(embedding_sets)
+    other_bytes = _other_bytes(sets)
+    notes += _said_of_bytes(other_bytes)
+    return SamePictures(_kept(sets, ~other_bytes), names, tuple(notes))
 
 
 def align(embedding_sets: Sequence[EmbeddingSet], level: str | None = None) -> Alignment:
@@ -59,10 +90,32 @@ def align(embedding_sets: Sequence[EmbeddingSet], level: str | None = None) -> A
     UsageError
         When no picture, or no label, is left to compare by.
     """
+    chosen = _level_name(embedding_sets, level) if embedding_sets else ""
+    names, sets, notes = _in_all(embedding_sets)
+    other_bytes = _other_bytes(sets)
+    values, disagree = _merged_labels(sets, chosen)
+    notes += _said_of_bytes(other_bytes)
+    disagree &= ~other_bytes
+    if disagree.any():
+        notes.append(f"{int(disagree.sum())} pictures left out: files disagree on their labels")
+    lacking = [n for n, s in zip(names, sets, strict=True) if chosen not in _level_names(s)]
+    if lacking:
+        notes.append(f"no level {chosen!r} in {', '.join(lacking)}: the others' labels are used")
+    kept = ~(other_bytes | disagree)
+    sets = _kept(sets, kept)
+    known = Level.from_values(chosen, [values[i] for i in np.flatnonzero(kept)])
+    if not known.categories:
+        raise UsageError(f"no picture has a label of level {chosen!r}: name another with --level")
+    return Alignment(sets, names, tuple(notes), known)
+
+
+def _in_all(
+    embedding_sets: Sequence[EmbeddingSet],
+) -> tuple[tuple[str, ...], tuple[EmbeddingSet, ...], list[str]]:
+    """Name the sets, keep the ids that all of them hold, in one order, and say what that costs."""
     if not embedding_sets:
         raise UsageError("nothing to compare: name files with --embeddings FILE or --model NAME")
     names = told_apart(embedding_sets)
-    chosen = _level_name(embedding_sets, level)
     ids = sorted(set.intersection(*(set(s.ids) for s in embedding_sets)), key=bytes_of)
     counts = ", ".join(f"{name} {len(s)}" for name, s in zip(names, embedding_sets, strict=True))
     if not ids:
@@ -73,31 +126,24 @@ def align(embedding_sets: Sequence[EmbeddingSet], level: str | None = None) -> A
     notes = []
     if any(len(s) != len(ids) for s in embedding_sets):
         notes.append(f"compared on the {len(ids)} pictures that all files hold: {counts}")
-    sets = [_in_order(s, ids) for s in embedding_sets]
-    other_bytes = _other_bytes(sets)
-    values, disagree = _merged_labels(sets, chosen)
-    if other_bytes.any():
-        notes.append(
-            f"{int(other_bytes.sum())} pictures left out: files hold other pictures under their ids"
-        )
-    disagree &= ~other_bytes
-    if disagree.any():
-        notes.append(f"{int(disagree.sum())} pictures left out: files disagree on their labels")
-    lacking = [n for n, s in zip(names, sets, strict=True) if chosen not in _level_names(s)]
-    if lacking:
-        notes.append(f"no level {chosen!r} in {', '.join(lacking)}: the others' labels are used")
-    rows = np.flatnonzero(~(other_bytes | disagree))
+    return names, tuple(_in_order(s, ids) for s in embedding_sets), notes
+
+
+def _said_of_bytes(other: np.ndarray) -> list[str]:
+    if not other.any():
+        return []
+    return [f"{int(other.sum())} pictures left out: files hold other pictures under their ids"]
+
+
+def _kept(sets: tuple[EmbeddingSet, ...], kept: np.ndarray) -> tuple[EmbeddingSet, ...]:
+    """Keep some rows of all sets, if they are enough to compare on."""
+    rows = np.flatnonzero(kept)
     if len(rows) < 2:
         raise UsageError(
             f"{len(rows)} pictures left to compare on: embed the same pictures with each backbone "
             "by python -m extract"
         )
-    known = Level.from_values(chosen, [values[i] for i in rows])
-    if not known.categories:
-        raise UsageError(f"no picture has a label of level {chosen!r}: name another with --level")
-    if len(rows) < len(ids):
-        sets = [s.take(rows) for s in sets]
-    return Alignment(tuple(sets), names, known, tuple(notes))
+    return sets if len(rows) == len(kept) else tuple(s.take(rows) for s in sets)
 
 
 def told_apart(embedding_sets: Sequence[EmbeddingSet]) -> tuple[str, ...]:

@@ -181,3 +181,42 @@ def one_nn_accuracy(
             similarities[np.arange(len(asked)), asked] = -np.inf
             hits += int((known[similarities.argmax(axis=1)] == known[asked]).sum())
     return OneNearest(hits / len(queries), len(queries), len(rows), left_out)
+
+
+def nearest_others(vectors: np.ndarray, k: int, groups: np.ndarray) -> np.ndarray:
+    """Find each row's k most similar rows by cosine, copies left out; all against all.
+
+    Products of float32 propose; they are ordered in float64, ties by row.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (n_images, n_dims), float32
+        Rows of zeros have no direction: they have no neighbors and are nobody's.
+    k : int
+    groups : ndarray of shape (n_images,), int
+        Rows of one number are copies, and never each other's neighbors.
+
+    Returns
+    -------
+    ndarray of shape (n_images, k), int
+        Best first; -1 beyond the last where there are fewer.
+    """
+    found = np.full((len(vectors), k), -1)
+    directions = unit_rows(vectors)
+    known = np.flatnonzero(directions.any(axis=1))
+    directions, groups = directions[known], groups[known]
+    proposed = min(k + BEYOND, len(known))
+    block = max(1, BLOCK_BYTES // (4 * max(1, len(known))))
+    with one_thread():
+        for first in range(0, len(known), block):
+            some = slice(first, first + block)
+            similarities = directions[some] @ directions.T
+            similarities[groups[some, None] == groups] = -np.inf
+            least = -np.partition(-similarities, proposed - 1, axis=1)[:, proposed - 1]
+            for row, scores, bound in zip(known[some], similarities, least, strict=True):
+                others = np.flatnonzero((scores >= bound) & (scores > -np.inf))
+                others = np.sort(others[np.argsort(-scores[others], kind="stable")[:proposed]])
+                exact = _cosines(vectors[known[others]], vectors[row])
+                best = known[others[np.argsort(-exact, kind="stable")[:k]]]
+                found[row, : len(best)] = best
+    return found

@@ -46,18 +46,19 @@ EXTRACT_ORDER = [
 ]
 ANALYZE_ORDER = [
     {"palette", "directions", "figure_style", "threads", "results", "array_cache"},
-    {"joint_tables", "bootstrap"},
+    {"joint_tables", "bootstrap", "likeness"},
     {"agreement"},
     {"duplicates", "pictures"},
-    {"reduction_steps", "neighbors", "query", "contact_sheet"},
+    {"reduction_steps", "neighbors", "probes", "query", "contact_sheet"},
     {"reduction", "similar", "glance"},
     {"similar_sheet"},
     {"clustering", "reduction_cache", "plane", "figures", "comparison_figure", "run_record"},
+    {"ranking_result", "ranking_figure"},
     {"analysis", "clustering_cache"},
     {"alignment", "clustering_runs", "comparison_result"},
-    {"sampling", "pairing"},
-    {"doubt"},
-    {"comparison"},
+    {"sampling", "pairing", "ranking_criteria"},
+    {"doubt", "ranked_pictures"},
+    {"comparison", "ranking"},
     {"commands", "__main__"},
 ]
 

@@ -1,0 +1,311 @@
+"""Backbones ranked: which one knows the classes of a catalogue, or is likely to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import combinations, count, pairwise
+from pathlib import Path
+
+import numpy as np
+
+from analyze.bootstrap import adjusted_by_holm, interval, p_value, resampled_weights
+from analyze.clustering import check_n_clusters
+from analyze.clustering_runs import Keeping
+from analyze.likeness import N_NEAREST, CenteredRows, linear_cka, neighbor_overlap
+from analyze.neighbors import nearest_others
+from analyze.probes import N_FOLDS
+from analyze.ranked_pictures import choose_pictures, groups_of_copies
+from analyze.ranking_criteria import SPACES, VOTERS, WORDS, Question, Score
+from analyze.ranking_result import ALPHA, Likeness, RankedModel, Ranking, RankPair, RankRow
+from analyze.reduction import Progress
+from analyze.threads import one_thread
+from extract.embeddings import EmbeddingSet
+from extract.errors import UsageError
+
+N_RESAMPLES = 2000
+CLUSTERS_GUESSED = (5, 10, 20)
+LEAST_IN_CLASS = 5
+MOST_ALIGNED = 2_000
+"""Pictures whose vectors are compared by CKA."""
+
+
+def rank(
+    embedding_sets: Sequence[EmbeddingSet],
+    *,
+    metric: str | None = None,
+    level: str | None = None,
+    n_clusters: int | None = None,
+    n_resamples: int = N_RESAMPLES,
+    seed: int = 0,
+    reduction_cache: Path | None = None,
+    clustering_cache: Path | None = None,
+    progress: Progress | None = None,
+) -> Ranking:
+    """Rank embeddings of the same pictures, with intervals, tests of neighbors and likeness.
+
+    Parameters
+    ----------
+    embedding_sets : sequence of EmbeddingSet
+    metric : str, optional
+        ``knn_1``, ``knn_5`` (the default with labels), ``knn_20``, ``linear_probe``, ``ari``,
+        ``silhouette`` or ``silhouette_umap`` (the default without).
+    level : str, optional
+        Name or number of a level of labels.
+    n_clusters : int, optional
+        As many as classes; without labels the mean over 5, 10 and 20.
+    n_resamples : int
+        Of the pictures, copies drawn together.
+    seed : int
+        Of samples, resamples, folds and of the first clustering.
+    reduction_cache, clustering_cache : Path, optional
+        Folders that keep results between runs; nothing is kept without.
+    progress : callable, optional
+        Told of embeddings scored and of how many there are.
+
+    Raises
+    ------
+    UsageError
+        When there is nothing to rank, by or on.
+    """
+    labelled = level is not None or any(
+        (found.codes >= 0).any() for s in embedding_sets for found in s.levels
+    )
+    metric = _metric(metric, labelled=labelled)
+    same, known, notes = choose_pictures(embedding_sets, level, seed, labelled=labelled)
+    sets, labels = same.embedding_sets, known.codes if known else None
+    groups = groups_of_copies(sets)
+    numbers = _numbers_of_clusters(n_clusters, labels, len(groups), metric)
+    keeping = Keeping(reduction_cache, clustering_cache)
+    question = Question(metric, labels, groups, numbers, seed, keeping)
+    models = tuple(RankedModel.of(*told) for told in zip(count(), same.names, sets))
+    neighbors, scores, of_scores = _answers(question, models, sets, progress)
+    why_none = _why_no_interval(labels, groups)
+    doubt = None if why_none else (groups, n_resamples, seed)
+    rows, pairs = _ranked(models, scores, metric, doubt, len(groups))
+    ranked = tuple(row.model for row in rows if row.metric == metric)
+    likeness, of_likeness = _likenesses(ranked, sets, neighbors, seed)
+    notes += [*_said_of(question), *of_scores, *([why_none] if why_none else []), *of_likeness]
+    if doubt and 2 * len(pairs) > ALPHA * (1 + n_resamples):
+        notes.append(
+            f"{n_resamples} resamples cannot tell {len(models)} backbones apart: "
+            f"give --resamples {100 * len(pairs)}"
+        )
+    return Ranking(
+        metric=metric,
+        surrogate=metric in SPACES,
+        models=ranked,
+        rows=rows,
+        pairs=pairs,
+        likeness=likeness,
+        ids=sets[0].ids,
+        level=known,
+        n_clusters=numbers,
+        n_resamples=n_resamples,
+        seed=seed,
+        notes=tuple(dict.fromkeys([*notes, *_said_of_models(models)])),
+    )
+
+
+def _answers(
+    question: Question,
+    models: Sequence[RankedModel],
+    sets: Sequence[EmbeddingSet],
+    progress: Progress | None,
+) -> tuple[list[np.ndarray], list[dict[str, Score]], list[str]]:
+    """Give the neighbors and the scores of each backbone, and what has to be said of them."""
+    neighbors, scores = [], []
+    said: dict[str, list[str]] = {}
+    for i, (model, embeddings) in enumerate(zip(models, sets, strict=True), start=1):
+        nearest = nearest_others(embeddings.vectors, max(VOTERS.values()), question.groups)
+        found, notes = question.scores(embeddings, nearest)
+        neighbors.append(nearest)
+        scores.append(found)
+        for note in notes:
+            said.setdefault(note, []).append(model.name)
+        if progress:
+            progress(i, len(models))
+    whose = {note: "" if len(n) == len(models) else f"{', '.join(n)}: " for note, n in said.items()}
+    return neighbors, scores, [f"{names}{note}" for note, names in whose.items()]
+
+
+def check_metric(metric: str | None) -> None:
+    """Refuse a metric that there is not.
+
+    Raises
+    ------
+    UsageError
+        Listing those there are.
+    """
+    if metric is not None and metric not in WORDS:
+        raise UsageError(f"no metric {metric!r}: choose one of {', '.join(WORDS)} with --metric")
+
+
+def _metric(metric: str | None, *, labelled: bool) -> str:
+    check_metric(metric)
+    if metric is None:
+        return "knn_5" if labelled else "silhouette_umap"
+    if not labelled and metric not in SPACES:
+        raise UsageError(
+            f"no labels, so there is no {metric}: rank by --metric {' or '.join(SPACES)}"
+        )
+    return metric
+
+
+def _numbers_of_clusters(
+    wanted: int | None, labels: np.ndarray | None, n_images: int, metric: str
+) -> tuple[int, ...]:
+    if metric not in SPACES and metric != "ari":
+        return ()
+    if wanted is not None:
+        check_n_clusters(wanted, n_images)
+        return (wanted,)
+    if labels is not None:
+        return (len(np.unique(labels)),)
+    return tuple(k for k in CLUSTERS_GUESSED if 2 * k <= n_images) or (2,)
+
+
+def _said_of(question: Question) -> list[str]:
+    """Say what the metric leaves out, and how far it can be believed."""
+    notes = []
+    if question.metric in SPACES:
+        notes.append(
+            f"{question.metric} knows no labels: a surrogate, which often rises with agreement "
+            "with classes (Lowe et al. 2024) and does not measure it"
+        )
+        if len(question.n_clusters) > 1:
+            numbers = ", ".join(map(str, question.n_clusters))
+            notes.append(f"the mean over {numbers} clusters: give --clusters K if you know better")
+    if question.metric == "linear_probe":
+        out = question.folds < 0
+        if out.any() and question.labels is not None:
+            n_classes = len(np.unique(question.labels[out]))
+            notes.append(
+                f"linear_probe leaves out {int(out.sum())} pictures of {n_classes} classes "
+                f"with fewer than {N_FOLDS} different pictures"
+            )
+    return notes
+
+
+def _why_no_interval(labels: np.ndarray | None, groups: np.ndarray) -> str | None:
+    """Say why a resample of the pictures tells nothing; None where it does."""
+    of_all = np.zeros(len(groups), int) if labels is None else labels
+    distinct = np.unique(np.stack([of_all, groups]), axis=1)[0]
+    median = float(np.median(np.unique(distinct, return_counts=True)[1]))
+    if median >= LEAST_IN_CLASS:
+        return None
+    return (
+        f"no intervals and no tests: the median class has {median:g} different pictures, and "
+        f"resamples of fewer than {LEAST_IN_CLASS} say little"
+    )
+
+
+def _said_of_models(models: Sequence[RankedModel]) -> list[str]:
+    notes = [
+        f"{model.name}: nothing in these weights was learned"
+        for model in models
+        if model.weights == "random"
+    ]
+    together = [m.name for m in models if m.images_per_second and m.models_in_pass > 1]
+    if together:
+        notes.append(
+            f"{', '.join(together)}: embedded in one pass with others, whose pictures a second "
+            "are of all of them together"
+        )
+    return notes
+
+
+def _ranked(
+    models: Sequence[RankedModel],
+    scores: Sequence[Mapping[str, Score]],
+    metric: str,
+    doubt: tuple[np.ndarray, int, int] | None,
+    n_images: int,
+) -> tuple[tuple[RankRow, ...], tuple[RankPair, ...]]:
+    """Order by each metric; the same resamples serve all, so that differences are paired."""
+    metrics = sorted(scores[0], key=lambda name: name != metric)
+    once = np.ones((n_images, 1), int)
+    values = _of_all(scores, metrics, once)[:, :, 0]
+    if np.isnan(values).any():
+        raise UsageError(f"no picture has a {metric}: rank by another with --metric")
+    resampled = None
+    if doubt:
+        blocks = [_of_all(scores, metrics, weights) for weights in resampled_weights(*doubt)]
+        resampled = np.concatenate(blocks, axis=2)
+    rows: list[RankRow] = []
+    pairs: list[RankPair] = []
+    for m, name in enumerate(metrics):
+        order = np.argsort(-values[m], kind="stable")
+        for i in order:
+            low = high = None
+            if resampled is not None:
+                low, high = interval(values[m, i], resampled[m, i])
+            rows.append(RankRow(models[i], name, float(values[m, i]), low, high))
+        if name == metric:
+            drawn = None if resampled is None else resampled[m]
+            pairs = _pairs(models, order, name, values[m], drawn, n_images)
+    return tuple(rows), tuple(pairs)
+
+
+def _of_all(
+    scores: Sequence[Mapping[str, Score]], metrics: Sequence[str], weights: np.ndarray
+) -> np.ndarray:
+    """Take every metric of every backbone; ndarray (n_metrics, n_models, n_resamples)."""
+    with one_thread():
+        return np.array([[of_model[name].of(weights) for of_model in scores] for name in metrics])
+
+
+def _pairs(
+    models: Sequence[RankedModel],
+    order: np.ndarray,
+    metric: str,
+    values: np.ndarray,
+    resampled: np.ndarray | None,
+    n_images: int,
+) -> list[RankPair]:
+    found = []
+    for a, b in pairwise(order):
+        difference = float(values[a] - values[b])
+        low = high = p = None
+        if resampled is not None:
+            drawn = resampled[a] - resampled[b]
+            low, high = interval(difference, drawn)
+            p = p_value(difference, drawn)
+        found.append(
+            RankPair(
+                a=models[a],
+                b=models[b],
+                metric=metric,
+                difference=difference,
+                low=low,
+                high=high,
+                p_adjusted=p,
+                n_images=n_images,
+                surrogate=metric in SPACES,
+            )
+        )
+    if resampled is None:
+        return found
+    adjusted = adjusted_by_holm([pair.p_adjusted for pair in found if pair.p_adjusted is not None])
+    return [replace(pair, p_adjusted=p) for pair, p in zip(found, adjusted, strict=True)]
+
+
+def _likenesses(
+    models: Sequence[RankedModel],
+    sets: Sequence[EmbeddingSet],
+    neighbors: Sequence[np.ndarray],
+    seed: int,
+) -> tuple[tuple[Likeness, ...], list[str]]:
+    rows, notes = np.arange(len(sets[0])), []
+    if len(rows) > MOST_ALIGNED and len(sets) > 1:
+        notes.append(f"CKA is on {MOST_ALIGNED} of {len(rows)} pictures, drawn by seed")
+        rows = np.sort(np.random.default_rng(seed).choice(rows, MOST_ALIGNED, replace=False))
+    found = []
+    with one_thread():
+        centered = {m: CenteredRows.of(sets[m.number].vectors[rows]) for m in models}
+        for a, b in combinations(models, 2):
+            shared = neighbor_overlap(
+                neighbors[a.number][:, :N_NEAREST], neighbors[b.number][:, :N_NEAREST]
+            )
+            found.append(Likeness(a, b, *linear_cka(centered[a], centered[b]), shared))
+    return tuple(found), notes

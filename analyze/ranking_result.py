@@ -1,0 +1,251 @@
+"""What a ranking of backbones says: values, differences, likeness, the keys that programs read."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from extract.catalog import Level
+from extract.embeddings import EmbeddingSet
+
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class RankedModel:
+    """One embedding that was ranked.
+
+    Parameters
+    ----------
+    name : str
+        For people; different from that of every other.
+    model, identity, weights : str
+    n_dims, bytes_per_row : int
+        Of its vectors.
+    images_per_second : float or None
+        Of the run that embedded, on its machine; None where the file does not say.
+    models_in_pass : int
+        How many backbones that run embedded by together; their rate is one.
+    number : int
+        Its place among the embeddings that were given, from 0.
+    """
+
+    name: str
+    model: str
+    identity: str
+    weights: str
+    n_dims: int
+    bytes_per_row: int
+    images_per_second: float | None
+    models_in_pass: int
+    number: int
+
+    @classmethod
+    def of(cls, number: int, name: str, embeddings: EmbeddingSet) -> RankedModel:
+        """Describe an embedding by what its file says of itself."""
+        made, n_dims = embeddings.provenance, int(embeddings.vectors.shape[1])
+        together = made.record.get("models_in_pass")
+        return cls(
+            name=name,
+            model=made.model,
+            identity=made.short_identity,
+            weights=made.weights,
+            n_dims=n_dims,
+            bytes_per_row=n_dims * embeddings.vectors.itemsize,
+            images_per_second=_rate(made.record.get("images_per_second")),
+            models_in_pass=together if type(together) is int and together > 0 else 1,
+            number=number,
+        )
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """What tells it apart, with the keys that programs read."""
+        return {"model": self.model, "identity": self.identity, "weights": self.weights}
+
+
+@dataclass(frozen=True)
+class RankRow:
+    """One score of one embedding.
+
+    Parameters
+    ----------
+    model : RankedModel
+    metric : str
+    value : float
+    low, high : float or None
+        Of the 95 % interval over pictures; None where too few pictures tell.
+    """
+
+    model: RankedModel
+    metric: str
+    value: float
+    low: float | None
+    high: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Spell it with the keys that programs read."""
+        own = {"metric": self.metric, "value": self.value, "low": self.low, "high": self.high}
+        about = ("images_per_second", "models_in_pass", "bytes_per_row", "n_dims")
+        return {**self.model.key, **own, **{name: getattr(self.model, name) for name in about}}
+
+
+@dataclass(frozen=True)
+class RankPair:
+    """Two neighbors in the ranking, the better first.
+
+    Parameters
+    ----------
+    a, b : RankedModel
+    metric : str
+    difference : float
+        a minus b, on the same pictures.
+    low, high : float or None
+        Of its 95 % interval over pictures.
+    p_adjusted : float or None
+        Two-sided, adjusted for all pairs (Holm); None where too few pictures tell.
+    n_images : int
+    surrogate : bool
+        Whether the metric knows nothing of the labels, so that higher need not be better.
+    """
+
+    a: RankedModel
+    b: RankedModel
+    metric: str
+    difference: float
+    low: float | None
+    high: float | None
+    p_adjusted: float | None
+    n_images: int
+    surrogate: bool = False
+
+    @property
+    def verdict(self) -> str:
+        """Say it in words."""
+        a, b = self.a.name, self.b.name
+        if self.p_adjusted is None:
+            return f"{a} and {b} are {self.difference:.3f} apart; too few pictures to test it"
+        spread = f"{self.difference:.3f} ({_plain(self.low)} to {_plain(self.high)})"
+        if self.p_adjusted < ALPHA:
+            ahead = "scores higher than" if self.surrogate else "is better than"
+            return f"{a} {ahead} {b} by {spread}"
+        return f"{a} and {b} cannot be told apart with {self.n_images} pictures: {spread}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Spell it with the keys that programs read."""
+        return {
+            "a": self.a.model,
+            "b": self.b.model,
+            "a_identity": self.a.identity,
+            "b_identity": self.b.identity,
+            "metric": self.metric,
+            "difference": self.difference,
+            "low": self.low,
+            "high": self.high,
+            "p_adjusted": self.p_adjusted,
+            "verdict": self.verdict,
+        }
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How alike two embeddings see the same pictures.
+
+    Parameters
+    ----------
+    a, b : RankedModel
+    cka, cka_debiased : float or None
+        See :func:`analyze.likeness.linear_cka`.
+    neighbor_overlap : float or None
+        See :func:`analyze.likeness.neighbor_overlap`.
+    """
+
+    a: RankedModel
+    b: RankedModel
+    cka: float | None
+    cka_debiased: float | None
+    neighbor_overlap: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Spell it with the keys that programs read."""
+        return {
+            "a": self.a.model,
+            "b": self.b.model,
+            "a_identity": self.a.identity,
+            "b_identity": self.b.identity,
+            "cka": self.cka,
+            "cka_debiased": self.cka_debiased,
+            "neighbor_overlap": self.neighbor_overlap,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """Several embeddings of the same pictures, the best first.
+
+    Parameters
+    ----------
+    metric : str
+        What they are ranked by.
+    surrogate : bool
+        Whether it knows nothing of the labels.
+    models : tuple of RankedModel
+        The best first.
+    rows : tuple of RankRow
+        By metric, that of the ranking first; the best first.
+    pairs : tuple of RankPair
+        Each embedding and the next.
+    likeness : tuple of Likeness
+        Each pair once, in the order of the ranking.
+    ids : tuple of str
+        The pictures ranked on.
+    level : Level or None
+    n_clusters : tuple of int
+        Of each clustering that was scored; empty where none was.
+    n_resamples, seed : int
+    notes : tuple of str
+    """
+
+    metric: str
+    surrogate: bool
+    models: tuple[RankedModel, ...]
+    rows: tuple[RankRow, ...]
+    pairs: tuple[RankPair, ...]
+    likeness: tuple[Likeness, ...]
+    ids: tuple[str, ...]
+    level: Level | None
+    n_clusters: tuple[int, ...]
+    n_resamples: int
+    seed: int
+    notes: tuple[str, ...] = ()
+
+    def of_metric(self, metric: str) -> tuple[RankRow, ...]:
+        """Give the rows of one metric, the best first."""
+        return tuple(row for row in self.rows if row.metric == metric)
+
+    def to_json(self) -> dict[str, Any]:
+        """Spell the ranking with the keys that programs read."""
+        return {
+            "n_images": len(self.ids),
+            "level": self.level.name if self.level else None,
+            "metric": self.metric,
+            "surrogate": self.surrogate,
+            "n_clusters": list(self.n_clusters),
+            "n_resamples": self.n_resamples,
+            "seed": self.seed,
+            "rows": [row.to_json() for row in self.rows],
+            "pairs": [pair.to_json() for pair in self.pairs],
+            "likeness": [likeness.to_json() for likeness in self.likeness],
+            "notes": list(self.notes),
+        }
+
+
+def _rate(said: object) -> float | None:
+    """Read a record's pictures a second; a file may say anything there."""
+    if isinstance(said, bool) or not isinstance(said, int | float):
+        return None
+    return float(said) if 0 < said < math.inf else None
+
+
+def _plain(value: float | None) -> str:
+    return "-" if value is None else f"{value + 0:.3f}"
