@@ -46,14 +46,14 @@ EXTRACT_ORDER = [
 ]
 ANALYZE_ORDER = [
     {"palette", "directions", "figure_style", "threads", "results", "array_cache"},
-    {"joint_tables", "bootstrap", "likeness"},
+    {"consensus", "joint_tables", "bootstrap", "likeness"},
     {"agreement"},
     {"duplicates", "pictures"},
     {"reduction_steps", "neighbors", "probes", "query", "contact_sheet"},
     {"reduction", "similar", "glance"},
     {"similar_sheet"},
     {"clustering", "reduction_cache", "plane", "figures", "comparison_figure", "run_record"},
-    {"ranking_result", "ranking_figure"},
+    {"ranking_result", "ranking_figure", "choosing_k", "choosing_figure"},
     {"analysis", "clustering_cache"},
     {"alignment", "clustering_runs", "comparison_result"},
     {"sampling", "pairing", "ranking_criteria"},

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from analyze.commands import options, wording
+from analyze.commands.ending import ended_by_signals
 from analyze.commands.run_folder import run_folder
 from extract import command_line as cl
-from extract.errors import Stopped, UsageError
+from extract.errors import UsageError
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -91,7 +90,7 @@ def compare(
         paths = choose_by_recipe(workspace, fixed, catalog)
     else:
         paths = choose_several(workspace, embeddings or [], model or [], catalog)
-    with _ended_by_signals():
+    with ended_by_signals("stopped; clusterings finished so far are kept"):
         vectors = [read_embeddings(path) for path in paths]
         with (
             cl.progress_bar("clusterings", quiet=quiet) as progress,
@@ -117,25 +116,6 @@ def compare(
             result["recipe"] = _beside_published(fixed, comparison, components)
         _write(workspace, comparison, vectors, result, svg=svg)
     cl.print_result(as_json, result, _text(comparison, result))
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Let SIGTERM end the run as Ctrl-C does: at once, with the processes that it started."""
-    received = signal.SIGINT
-
-    def interrupt(signal_number: int, _frame: object) -> None:
-        nonlocal received
-        received = signal.Signals(signal_number)
-        raise KeyboardInterrupt  # which no library takes for an error of its own
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise Stopped("stopped; clusterings finished so far are kept", received) from None
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _write(
