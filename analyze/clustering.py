@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analyze import clustering_methods
+from analyze.clustering_methods import Assigned, distinct_rows
 from analyze.reduction import Reduced, ordinary_scale
 from analyze.threads import one_thread
 from extract.errors import UsageError
@@ -23,7 +25,7 @@ class Clustering:
     assignments : ndarray of shape (n_images,), int
         0 <= assignment < n_clusters.
     n_clusters : int
-        As asked for; some may be empty.
+        As asked for, when some may be empty; else as found.
     method : str
     seed : int
     notes : tuple of str
@@ -50,28 +52,72 @@ class Clustering:
             raise ValueError(f"assignments must lie between 0 and {self.n_clusters - 1}")
 
 
-def _kmeans(coordinates: np.ndarray, n_clusters: int, seed: int) -> np.ndarray:
-    """Assign rows by KMeans: Lloyd's iterations, k-means++, the best of 10 starts."""
-    from sklearn.cluster import KMeans
+@dataclass(frozen=True)
+class ClusteringSpec:
+    """One entry of the table of clusterings.
 
-    fitted = KMeans(n_clusters=n_clusters, n_init=10, random_state=seed).fit(coordinates)
-    assignments: np.ndarray = fitted.labels_
-    return assignments
+    Parameters
+    ----------
+    title : str
+        For headings.
+    description : str
+        One line.
+    assign : callable
+        (coordinates, n_clusters, seed) -> Assigned; given two different rows at least, and no more
+        clusters than there are different rows.
+    uses_chance : bool
+        Whether the answer depends on the seed.
+    takes_k : bool
+        Whether the number of clusters is given; it is found without.
+    """
+
+    title: str
+    description: str
+    assign: Callable[[np.ndarray, int, int], Assigned]
+    uses_chance: bool = True
+    takes_k: bool = True
 
 
-CLUSTERINGS: dict[str, Callable[[np.ndarray, int, int], np.ndarray]] = {"kmeans": _kmeans}
+CLUSTERINGS: dict[str, ClusteringSpec] = {
+    "kmeans": ClusteringSpec(
+        "k-means", "nearest center, the best of ten starts", clustering_methods.kmeans
+    ),
+    "spherical": ClusteringSpec(
+        "spherical k-means", "k-means by cosine, centers too", clustering_methods.spherical
+    ),
+    "gmm": ClusteringSpec(
+        "Gaussian mixture", "likeliest of k normal distributions", clustering_methods.gmm
+    ),
+    "agglomerative": ClusteringSpec(
+        "Ward", "nearest clusters merged, no chance", clustering_methods.agglomerative, False
+    ),
+    "spectral": ClusteringSpec(
+        "spectral", "cuts of the graph of nearest neighbors", clustering_methods.spectral
+    ),
+    "hdbscan": ClusteringSpec(
+        "HDBSCAN", "dense regions, their number found", clustering_methods.hdbscan, False, False
+    ),
+}
 
 
-def check_method(method: str) -> None:
-    """Refuse a clustering that is not in the table.
+def clustering_spec(method: str) -> ClusteringSpec:
+    """Look a clustering up.
 
     Raises
     ------
     UsageError
-        Listing those that are.
+        Listing those there are.
     """
     if method not in CLUSTERINGS:
         raise UsageError(f"no clustering {method!r}: choose one of {', '.join(CLUSTERINGS)}")
+    return CLUSTERINGS[method]
+
+
+def number_of_clusters(method: str, wanted: int, assignments: np.ndarray) -> int:
+    """Give the number as it was asked for, or as it was found where it cannot be asked for."""
+    if method in CLUSTERINGS and not CLUSTERINGS[method].takes_k:
+        return int(assignments.max()) + 1
+    return wanted
 
 
 def check_n_clusters(n_clusters: int, n_rows: int) -> None:
@@ -95,33 +141,35 @@ def cluster(reduced: Reduced, n_clusters: int, seed: int = 0, method: str = "kme
     ----------
     n_clusters : int
         Where there are fewer different rows, the clusters beyond them stay empty; that is noted.
+        Passed over by a clustering that finds their number.
+    method : str
+        A name of :data:`CLUSTERINGS`.
 
     Raises
     ------
     UsageError
         When the clustering is unknown or the number is not between 1 and the number of rows.
     """
-    check_method(method)
-    check_n_clusters(n_clusters, len(reduced.ids))
-    coordinates = reduced.coordinates
+    spec = clustering_spec(method)
     notes = []
-    effective = min(n_clusters, _distinct_rows(coordinates, n_clusters))
-    if effective < n_clusters:
+    if spec.takes_k:
+        check_n_clusters(n_clusters, len(reduced.ids))
+    wanted = n_clusters if spec.takes_k else 2
+    effective = min(wanted, distinct_rows(reduced.coordinates, wanted))
+    if effective < wanted:
         notes.append(
             f"{n_clusters} clusters lowered to {effective}: there are no more different rows"
+            if spec.takes_k
+            else "one cluster: no two rows differ"
         )
-    coordinates, exponent = ordinary_scale(coordinates)
-    if exponent:
-        notes.append(f"clustered after division by 2^{exponent}, whose squares fit float32")
-    with one_thread(), warnings.catch_warnings():
-        warnings.simplefilter("error", RuntimeWarning)
-        assignments = CLUSTERINGS[method](coordinates, effective, seed)
-    return Clustering(reduced.ids, assignments, n_clusters, method, seed, tuple(notes))
-
-
-def _distinct_rows(coordinates: np.ndarray, enough: int) -> int:
-    """Count different rows, but no further than is asked about."""
-    head = coordinates[: 10 * enough]
-    if len(np.unique(head, axis=0)) >= enough:
-        return enough
-    return len(np.unique(coordinates, axis=0))
+    assigned = Assigned(np.zeros(len(reduced.ids), np.int32))
+    if effective > 1:
+        coordinates, exponent = ordinary_scale(reduced.coordinates)
+        if exponent:
+            notes.append(f"clustered after division by 2^{exponent}, whose squares fit float32")
+        with one_thread(), warnings.catch_warnings():
+            warnings.simplefilter("error", RuntimeWarning)
+            assigned = spec.assign(coordinates, effective, seed)
+    number = number_of_clusters(method, n_clusters, assigned.assignments)
+    notes += assigned.notes
+    return Clustering(reduced.ids, assigned.assignments, number, method, seed, tuple(notes))

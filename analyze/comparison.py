@@ -9,7 +9,7 @@ import numpy as np
 
 from analyze.agreement import score_clusters
 from analyze.alignment import Alignment, align
-from analyze.clustering import Clustering, check_method, check_n_clusters
+from analyze.clustering import Clustering, clustering_spec, check_n_clusters
 from analyze.clustering_runs import Keeping, Run, cluster_all
 from analyze.comparison_result import (
     ComparedModel,
@@ -81,7 +81,7 @@ def compare(
     for reduction in reductions:
         parse_steps(reduction)
     for method in clusterings:
-        check_method(method)
+        clustering_spec(method)
     if not reductions or not seeds or not clusterings:
         raise UsageError("nothing to compare: give at least one --reduce and one of --seeds")
     aligned = align(embedding_sets, level)

@@ -19,6 +19,12 @@ ClustersOption = Annotated[
     int | None,
     typer.Option("--clusters", metavar="K", help="Default: as many as classes."),
 ]
+CLUSTER_HELP = "kmeans, spherical, gmm, agglomerative, spectral or hdbscan."
+
+ClusterOption = Annotated[
+    str,
+    typer.Option("--cluster", metavar="NAME", help=CLUSTER_HELP),
+]
 EmbeddingsOption = Annotated[
     Path | None,
     typer.Option("--embeddings", metavar="FILE", help="An embeddings file."),

@@ -1,0 +1,263 @@
+"""The clusterings: what each computes, and what it has to say about how."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+
+from analyze.directions import unit_rows
+from extract.errors import UsageError
+
+N_STARTS = 10
+MOST_ITERATIONS = 300
+
+FULL_MOST_DIMS = 100
+FULL_ROWS_A_DIM = 5
+"""A full covariance is taken where every component has so many rows a dimension on average."""
+
+MIXTURE_STARTS = 3
+MIXTURE_FLOOR = 1e-3
+"""Added to variances, as a share of the mean variance: one row, or copies, would else be a peak
+without width, whose likelihood has no bound."""
+
+MOST_WARD_ROWS = 20_000
+"""All pairs in float64 take 1.6 GB there, and twice that while they are merged."""
+
+SPECTRAL_NEIGHBORS = 10
+DENSE_BYTES = 1 << 29
+"""Of all distances at once; above, HDBSCAN computes them as it goes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Assigned:
+    """The cluster of each row, and what has to be said.
+
+    Parameters
+    ----------
+    assignments : ndarray of shape (n_images,), int
+        From 0 on.
+    notes : tuple of str
+    """
+
+    assignments: np.ndarray
+    notes: tuple[str, ...] = ()
+
+
+DENSITY_ROWS = 2
+"""A row's density is that at its nearest neighbor. On 525 photographs (four spaces) and on
+scikit-learn's digits fewer rows are noise than by scikit-learn's default, and the classes are found
+better: ARI 0.21 to 0.65, not 0.09 to 0.32."""
+
+
+def distinct_rows(coordinates: np.ndarray, enough: int) -> int:
+    """Count different rows, but no further than is asked about."""
+    head = coordinates[: 10 * enough]
+    if len(np.unique(head, axis=0)) >= enough:
+        return enough
+    return len(np.unique(coordinates, axis=0))
+
+
+def kmeans(coordinates: np.ndarray, n_clusters: int, seed: int) -> Assigned:
+    """Assign rows by KMeans: Lloyd's iterations, k-means++, the best of 10 starts."""
+    from sklearn.cluster import KMeans
+
+    fitted = KMeans(n_clusters=n_clusters, n_init=N_STARTS, random_state=seed).fit(coordinates)
+    return Assigned(fitted.labels_)
+
+
+def spherical(coordinates: np.ndarray, n_clusters: int, seed: int) -> Assigned:
+    """Assign rows by spherical k-means (Dhillon and Modha 2001): centers have length 1 too.
+
+    k-means++, the best of 10 starts by the sum of cosines. Rows of zeros have no direction: they
+    count for no center and go to the first cluster.
+    """
+    unit = unit_rows(coordinates)
+    directed = unit.any(axis=1)
+    notes = []
+    if not directed.all():
+        n_zero = int((~directed).sum())
+        notes.append(f"spherical: {n_zero} rows of zeros have no direction, put into cluster 0")
+    rows = unit[directed]
+    n_directions = distinct_rows(np.round(rows, 6), n_clusters)  # float32 knows no finer
+    if n_directions < n_clusters:
+        notes.append(f"{n_clusters} clusters lowered to {n_directions}: no more directions differ")
+        n_clusters = n_directions
+    random = np.random.RandomState(seed)
+    starts = [_spherical_start(rows, n_clusters, random) for _ in range(N_STARTS)]
+    assignments = np.zeros(len(unit), np.int32)
+    assignments[directed] = max(starts, key=lambda start: start[0])[1]
+    return Assigned(assignments, tuple(notes))
+
+
+def _spherical_start(
+    rows: np.ndarray, n_clusters: int, random: np.random.RandomState
+) -> tuple[float, np.ndarray]:
+    """Start once and iterate until no row changes; the sum of cosines, and the clusters."""
+    from sklearn.cluster import kmeans_plusplus
+
+    centers, _ = kmeans_plusplus(rows, n_clusters, random_state=random)
+    assignments = np.full(len(rows), -1)
+    for _ in range(MOST_ITERATIONS):
+        cosines = rows @ centers.T
+        before, assignments = assignments, cosines.argmax(axis=1)
+        own = cosines[np.arange(len(rows)), assignments]
+        _fill_empty(assignments, own, n_clusters)
+        if (assignments == before).all():
+            break
+        centers = _mean_directions(rows, assignments, centers)
+    return float(own.sum(dtype=np.float64)), assignments
+
+
+def _fill_empty(assignments: np.ndarray, cosines: np.ndarray, n_clusters: int) -> None:
+    """Give each empty cluster the row that lies worst, of those that do not lie alone."""
+    counts = np.bincount(assignments, minlength=n_clusters)
+    if counts.all():
+        return
+    worst = iter(np.argsort(cosines, kind="stable"))
+    for empty in np.flatnonzero(counts == 0):
+        row = next(row for row in worst if counts[assignments[row]] > 1)
+        counts[assignments[row]] -= 1
+        assignments[row], counts[empty] = empty, 1
+
+
+def _mean_directions(rows: np.ndarray, assignments: np.ndarray, centers: np.ndarray) -> np.ndarray:
+    """Turn the sum of each cluster's rows to length 1; where it is zero the center stays."""
+    from scipy.sparse import csr_array
+
+    ones = np.ones(len(rows), rows.dtype)
+    shape = (len(centers), len(rows))
+    sums = csr_array((ones, (assignments, np.arange(len(rows)))), shape) @ rows
+    turned = unit_rows(sums)
+    return np.where(turned.any(axis=1, keepdims=True), turned, centers)
+
+
+def gmm(coordinates: np.ndarray, n_clusters: int, seed: int) -> Assigned:
+    """Assign rows to the likeliest component of a Gaussian mixture, in float64.
+
+    Covariances are full in few dimensions and diagonal where there are too few rows for that.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import GaussianMixture
+
+    rows = coordinates.astype(np.float64)
+    rows -= rows.mean(axis=0)
+    rows /= math.sqrt(float((rows**2).mean()))
+    n_rows, n_dims = rows.shape
+    enough = n_rows >= FULL_ROWS_A_DIM * n_clusters * n_dims
+    kind = "full" if n_dims <= FULL_MOST_DIMS and enough else "diag"
+    fitted = GaussianMixture(
+        n_clusters,
+        covariance_type=kind,
+        reg_covar=MIXTURE_FLOOR,
+        n_init=MIXTURE_STARTS,
+        max_iter=MOST_ITERATIONS,
+        random_state=seed,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # noted below
+        assignments = fitted.fit_predict(rows)
+    notes = [
+        f"gmm: {'full' if kind == 'full' else 'diagonal'} covariances ({n_rows} rows, "
+        f"{n_dims} dimensions, {n_clusters} components), {MIXTURE_FLOOR:g} of the mean variance "
+        "added"
+    ]
+    if not fitted.converged_:
+        notes.append(f"gmm: not settled after {MOST_ITERATIONS} iterations")
+    return Assigned(assignments, tuple(notes))
+
+
+def agglomerative(coordinates: np.ndarray, n_clusters: int, _seed: int) -> Assigned:
+    """Merge the two clusters that raise the squared error least (Ward 1963), in float64.
+
+    Raises
+    ------
+    UsageError
+        When all pairs of rows would not fit into memory.
+    """
+    from sklearn.cluster import AgglomerativeClustering
+
+    if len(coordinates) > MOST_WARD_ROWS:
+        raise UsageError(
+            f"agglomerative holds all pairs of rows, so it takes {MOST_WARD_ROWS} at most, "
+            f"not {len(coordinates)}: use --cluster kmeans"
+        )
+    fitted = AgglomerativeClustering(n_clusters, linkage="ward")
+    return Assigned(fitted.fit(coordinates.astype(np.float64)).labels_)
+
+
+def spectral(coordinates: np.ndarray, n_clusters: int, seed: int) -> Assigned:
+    """Cut the graph of the 10 nearest neighbors (Ng, Jordan and Weiss 2001), scikit-learn's."""
+    from sklearn.cluster import SpectralClustering
+
+    n_rows, notes = len(coordinates), []
+    if n_clusters >= n_rows - 1:
+        return Assigned(*_few_rows(coordinates, n_clusters))
+    n_neighbors = SPECTRAL_NEIGHBORS
+    if n_rows <= 2 * n_neighbors:  # nearly every row would be a neighbor of every other
+        n_neighbors = min(n_neighbors, max(2, n_rows // n_clusters))
+    if n_neighbors < SPECTRAL_NEIGHBORS:
+        notes.append(
+            f"spectral: {SPECTRAL_NEIGHBORS} neighbors lowered to {n_neighbors} for {n_rows} rows "
+            f"in {n_clusters} clusters"
+        )
+    fitted = SpectralClustering(
+        n_clusters,
+        affinity="nearest_neighbors",
+        n_neighbors=n_neighbors,
+        # dense and exact where ARPACK's subspace would nearly be the whole
+        eigen_solver="lobpcg" if n_rows < 5 * n_clusters + 1 else "arpack",
+        random_state=seed,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a graph in parts, too few points: noted
+        fitted.fit(coordinates)
+    n_parts = _parts(fitted.affinity_matrix_)
+    if n_parts > 1:
+        notes.append(f"spectral: the graph of neighbors falls into {n_parts} parts")
+    return Assigned(fitted.labels_, tuple(notes))
+
+
+def _few_rows(coordinates: np.ndarray, n_clusters: int) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Merge nothing, or the nearest two: eigenvectors say nothing there."""
+    merged = agglomerative(coordinates, n_clusters, 0).assignments
+    return merged, ("spectral: nearly as many clusters as rows, merged by Ward instead",)
+
+
+def _parts(graph: object) -> int:
+    from scipy.sparse.csgraph import connected_components
+
+    return int(connected_components(graph, directed=False, return_labels=False))
+
+
+def hdbscan(coordinates: np.ndarray, _n_clusters: int, _seed: int) -> Assigned:
+    """Find clusters by density (Campello, Moulavi and Sander 2013), scikit-learn's, in float64.
+
+    Their number is found, not given. Noise is one cluster of its own, the last.
+    """
+    from sklearn.cluster import HDBSCAN
+
+    n_rows = len(coordinates)
+    smallest = smallest_cluster(n_rows)
+    fitted = HDBSCAN(
+        min_cluster_size=smallest,
+        min_samples=DENSITY_ROWS,
+        algorithm="brute" if 8 * n_rows**2 <= DENSE_BYTES else "kd_tree",
+        copy=True,
+    )
+    found = fitted.fit(coordinates.astype(np.float64)).labels_
+    noise = found < 0
+    n_found, n_noise = int(found.max()) + 1, int(noise.sum())
+    notes = [f"hdbscan: {n_found} clusters of {smallest} rows or more"]
+    if n_noise:
+        notes.append(
+            f"hdbscan: {n_noise} of {n_rows} rows are noise, cluster {n_found} in tables and scores"
+        )
+    return Assigned(np.where(noise, n_found, found), tuple(notes))
+
+
+def smallest_cluster(n_rows: int) -> int:
+    """Give the fewest rows that HDBSCAN calls a cluster: half the root of their number, from 5."""
+    return min(max(5, round(math.sqrt(n_rows) / 2)), max(2, n_rows // 2))
