@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from analyze.array_cache import ArrayCache, texts
-from analyze.clustering import Clustering
+from analyze.clustering import CLUSTERINGS, Clustering, number_of_clusters
 from analyze.reduction_cache import reduction_key
 from extract.embeddings import EmbeddingSet
 
@@ -43,8 +43,11 @@ class ClusteringCache:
         def build(assignments: np.ndarray, said: Mapping[str, Any]) -> Clustering:
             if assignments.ndim != 1 or assignments.dtype.kind not in "iu":
                 raise ValueError(f"assignments must be whole numbers, got {assignments.dtype}")
-            notes = texts(said["notes"])
-            return Clustering(embeddings.ids, assignments, n_clusters, method, seed, notes)
+            notes, number = (
+                texts(said["notes"]),
+                number_of_clusters(method, n_clusters, assignments),
+            )
+            return Clustering(embeddings.ids, assignments, number, method, seed, notes)
 
         return self._store.read(_key(embeddings, reduction, n_clusters, seed, method), build)
 
@@ -63,9 +66,11 @@ class ClusteringCache:
 def _key(
     embeddings: EmbeddingSet, reduction: str, n_clusters: int, seed: int, method: str
 ) -> dict[str, Any]:
+    """Name all that a clustering depends on; null is what a method does not take."""
+    spec = CLUSTERINGS.get(method)
     return {
         "reduction": reduction_key(embeddings, reduction, seed),
         "method": method,
-        "n_clusters": n_clusters,
-        "seed": seed,
+        "n_clusters": n_clusters if spec is None or spec.takes_k else None,
+        "seed": seed if spec is None or spec.uses_chance else None,
     }

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from analyze.clustering import Clustering, cluster
+from analyze.clustering import Clustering, cluster, clustering_spec, number_of_clusters
 from analyze.clustering_cache import ClusteringCache
 from analyze.reduction import Progress, Reduced, parse_steps, reduce, uses_chance
 from analyze.reduction_cache import ReductionCache
@@ -25,11 +25,24 @@ PROCESSES_PAY_SECONDS = 3.0
 """Less work than that, by a rough estimate, is done before other processes have started."""
 
 SLOW = ("tsne", "umap")
+OF_ALL_PAIRS = ("agglomerative", "spectral", "hdbscan")
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One reduction and one clustering, both by the same seed."""
+    """One reduction and one clustering, both by the same seed.
+
+    Parameters
+    ----------
+    embeddings : EmbeddingSet
+    reduction : str
+        Steps as typed.
+    n_clusters : int
+        Passed over by a clustering that finds their number.
+    seed : int
+    method : str
+        A name of :data:`analyze.clustering.CLUSTERINGS`.
+    """
 
     embeddings: EmbeddingSet
     reduction: str
@@ -43,10 +56,22 @@ class Run:
         return uses_chance(parse_steps(self.reduction))
 
     @property
+    def answer(self) -> tuple[object, ...]:
+        """What the answer depends on: runs that are equal in this have one answer."""
+        spec = clustering_spec(self.method)
+        return (
+            *_shared_key(self),
+            self.method,
+            self.n_clusters if spec.takes_k else None,
+            self.seed if self.uses_chance or spec.uses_chance else None,
+        )
+
+    @property
     def seconds(self) -> float:
         """About how long it takes, to begin with the longest: measured on one core, by order."""
         n_rows, n_dims = map(int, self.embeddings.vectors.shape)
-        clustering: float = 4e-8 * n_rows * n_dims * self.n_clusters
+        pairs = self.method in OF_ALL_PAIRS
+        clustering: float = n_rows * n_dims * (1e-9 * n_rows if pairs else 4e-8 * self.n_clusters)
         slow = any(step.method in SLOW for step in parse_steps(self.reduction))
         return clustering + (4e-3 * n_rows if slow else 0)
 
@@ -100,8 +125,8 @@ def cluster_all(
 ) -> list[Clustering]:
     """Give the clustering of each run, in their order, whatever order they were done in.
 
-    A reduction without chance is computed once for all seeds. Each run is on one thread, so that
-    the numbers do not depend on how many run at a time.
+    What no seed changes, reduction or clustering, is computed once for all seeds. Each run is on
+    one thread, so that the numbers do not depend on how many run at a time.
 
     Parameters
     ----------
@@ -111,22 +136,28 @@ def cluster_all(
         Told of runs done and of how many there are, those kept before left out.
     """
     found = [keeping.read(run) for run in runs]
-    missing = sorted(
-        (i for i, clustering in enumerate(found) if clustering is None),
-        key=lambda i: -runs[i].seconds,
-    )
+    asking: dict[tuple[object, ...], list[int]] = {}
+    for i, clustering in enumerate(found):
+        if clustering is None:
+            asking.setdefault(runs[i].answer, []).append(i)
+    n_missing = sum(clustering is None for clustering in found)
+    missing = sorted((i for i, *_ in asking.values()), key=lambda i: -runs[i].seconds)
     n_jobs = _processes([runs[i] for i in missing], n_jobs)
     shared = _shared_reductions([runs[i] for i in missing], keeping, n_jobs)
     tasks = [(i, runs[i], shared.get(_shared_key(runs[i]))) for i in missing]
-    for done, (i, (assignments, notes)) in enumerate(
-        _outcomes(keeping.cluster, tasks, n_jobs), start=1
-    ):
-        run = runs[i]
-        ids, n_clusters = run.embeddings.ids, run.n_clusters
-        found[i] = Clustering(ids, assignments, n_clusters, run.method, run.seed, notes)
-        if progress:
-            progress(done, len(missing))
+    done = 0
+    for i, (assignments, notes) in _outcomes(keeping.cluster, tasks, n_jobs):
+        for same in asking[runs[i].answer]:
+            found[same] = _clustering(runs[same], assignments, notes)
+            done += 1
+            if progress:
+                progress(done, n_missing)
     return [clustering for clustering in found if clustering is not None]
+
+
+def _clustering(run: Run, assignments: np.ndarray, notes: tuple[str, ...]) -> Clustering:
+    number = number_of_clusters(run.method, run.n_clusters, assignments)
+    return Clustering(run.embeddings.ids, assignments, number, run.method, run.seed, notes)
 
 
 def _processes(runs: Sequence[Run], wanted: int | None) -> int:
