@@ -9,7 +9,7 @@ import numpy as np
 
 from analyze.agreement import score_clusters
 from analyze.alignment import Alignment, align
-from analyze.clustering import Clustering, clustering_spec, check_n_clusters
+from analyze.clustering import Clustering, check_n_clusters, clustering_spec
 from analyze.clustering_runs import Keeping, Run, cluster_all
 from analyze.comparison_result import (
     ComparedModel,
