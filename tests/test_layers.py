@@ -58,6 +58,7 @@ ANALYZE_ORDER = [
     {"internal_scores", "levels", "clustering_cache"},
     {"analysis"},
     {"alignment", "clustering_runs", "comparison_result"},
+    {"automatic"},
     {"sampling", "pairing", "ranking_criteria"},
     {"doubt", "ranked_pictures"},
     {"comparison", "ranking"},
