@@ -18,6 +18,7 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 from small_catalogs import Run, draw_noise, make_shop, offline_environment, run_in
 
+from analyze.clustering import CLUSTERINGS
 from extract.embeddings_file import read_table
 
 
@@ -49,7 +50,9 @@ def test_json_has_the_promised_keys_and_is_all_of_stdout(stored_shop: Path) -> N
     )
     assert set(keys.split()) <= analyzed.keys()
     scores = "ari ami nmi matched_accuracy one_nn_accuracy"
+    scores += " silhouette davies_bouldin calinski_harabasz"
     assert set(scores.split()) <= analyzed["scores"].keys()
+    assert not {"umap_silhouette", "stability"} & analyzed["scores"].keys()
     assert sum(map(sum, analyzed["confusion"]["counts"])) == 15
     shown = json.loads(run_in(stored_shop, "extract", "show", extracted["file"], "--json").stdout)
     assert shown["counts"] == {"sound": 15, "to_do": 0, "refused": {}}
@@ -102,6 +105,8 @@ def assert_one_line(done: subprocess.CompletedProcess[str], code: int, *said: st
         ("analyze --catalog unsorted", 2, ["--clusters"]),
         ("analyze --catalog unsorted --clusters 99", 2, ["99 clusters of 15"]),
         ("analyze --catalog unsorted --clusters 0", 2, ["0 clusters"]),
+        ("analyze --catalog photos --cluster dbscan", 2, ["choose one of kmeans, spherical, gmm"]),
+        ("analyze --catalog photos --cluster hdbscan --clusters 3", 2, ["leave --clusters out"]),
         ("analyze --catalog products --level 9", 2, ["no level '9'", "product_category_tree_1"]),
     ],
 )
@@ -125,6 +130,52 @@ def test_assignments_are_a_table_with_a_name_a_column(stored_shop: Path) -> None
     assert right / len(rows) == pytest.approx(said["scores"]["matched_accuracy"])
     ari = adjusted_rand_score([r["class_label"] for r in rows], [r["cluster"] for r in rows])
     assert ari == pytest.approx(said["scores"]["ari"], abs=1e-12)
+
+
+@pytest.mark.parametrize("method", ["spherical", "hdbscan"])
+def test_another_clustering_can_be_asked_for(stored_shop: Path, method: str) -> None:
+    words = ["analyze", "--catalog", "photos", "--cluster", method]
+    said = json.loads(run_in(stored_shop, *words, "--json").stdout)
+    assert said["clustering"] == method
+    with (stored_shop / said["results"] / "assignments.csv").open() as file:
+        assert len({row["cluster"] for row in csv.DictReader(file)}) == said["n_clusters"]
+    text = run_in(stored_shop, *words).stdout
+    assert f" · {CLUSTERINGS[method].title} {said['n_clusters']}\n" in text
+
+
+def test_scores_without_labels_are_short_where_there_are_labels(stored_shop: Path) -> None:
+    scored = run_in(stored_shop, "analyze", "--catalog", "photos").stdout
+    assert re.search(r"^ari .*one_nn_accuracy \S+  silhouette -?\d\.\d{3}$", scored, re.MULTILINE)
+    assert "davies_bouldin" not in scored
+    alone = run_in(stored_shop, "analyze", "--catalog", "unsorted", "--clusters", "3").stdout
+    every = r"^silhouette \S+  davies_bouldin \S+  calinski_harabasz \S+$"
+    assert re.search(every, alone, re.MULTILINE)
+
+
+def test_every_level_has_its_scores_and_a_line(stored_shop: Path) -> None:
+    words = ["analyze", "--catalog", "products", "--level", "2"]
+    said = json.loads(run_in(stored_shop, *words, "--json").stdout)
+    names = [f"product_category_tree_{i}" for i in (1, 2, 3)]
+    assert [level["name"] for level in said["levels"]] == names
+    assert [level["n_classes"] for level in said["levels"]] == [3, 3, 3]
+    shared = said["levels"][1]["scores"]
+    assert shared == {name: said["scores"][name] for name in shared}
+    # each kind has one parent and one leaf, so no leaf is wrong where the parent is right
+    assert [level["right_parent_wrong_leaf"] for level in said["levels"]] == [None, 0, 0]
+    assert said["levels"][2]["hierarchical_f1"] == pytest.approx(
+        said["levels"][2]["scores"]["purity"]
+    )
+    text = run_in(stored_shop, *words).stdout
+    lines = [line for line in text.splitlines() if line.startswith("level ")]
+    assert len(lines) == 3
+    assert re.fullmatch(
+        r"level product_category_tree_1, 3 classes: ari \S+  ami \S+  purity \S+", lines[0]
+    )
+    assert "right parent, wrong leaf 0.000  hierarchical F1 " in lines[2]
+    folders = json.loads(
+        run_in(stored_shop, "analyze", "--catalog", "unsorted", "--clusters", "3", "--json").stdout
+    )
+    assert folders["levels"] == []
 
 
 def test_a_seed_gives_the_same_numbers_on_any_number_of_threads(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ def cluster(
     catalog: cl.CatalogOption = None,
     level: options.LevelOption = None,
     clusters: options.ClustersOption = None,
+    method: options.ClusterOption = "kmeans",
     seed: cl.SeedOption = 0,
     svg: options.SvgOption = False,
     root: cl.RootOption = None,
@@ -39,17 +40,19 @@ def cluster(
     verbose: cl.VerboseOption = 0,
     quiet: cl.QuietOption = False,
 ) -> None:
-    """Do the pictures fall into their classes without being told? KMeans, ARI, two figures."""
+    """Do the pictures fall into their classes without being told? Clusters, ARI, two figures."""
     if context.invoked_subcommand:
         return
     cl.set_up(verbose, quiet)
     from analyze.analysis import analyze_embeddings
+    from analyze.clustering import clustering_spec
     from analyze.commands.selection import choose_embeddings
     from analyze.reduction import parse_steps
     from analyze.reduction_cache import ReductionCache
     from extract.embeddings_file import read_embeddings
 
     parse_steps(reduce)  # a wrong word is said before anything is read
+    clustering_spec(method)
     workspace = Workspace.find(root)
     path = choose_embeddings(workspace, embeddings, model, catalog)
     vectors = read_embeddings(path)
@@ -62,6 +65,7 @@ def cluster(
             seed=seed,
             progress=progress,
             reducer=ReductionCache(workspace.reductions),
+            method=method,
         )
     result = {"file": workspace.relative(path), **analysis.to_json()}
     _write(workspace, analysis, result, svg=svg)
@@ -131,10 +135,13 @@ def _draw(folder: Path, analysis: Analysis, flat: Plane | None, *, svg: bool) ->
 
 
 def _headings(analysis: Analysis) -> tuple[str, str]:
+    from analyze.clustering import clustering_spec
+
     provenance, scores = analysis.embeddings.provenance, analysis.scores
     weights = ", random weights" if provenance.weights == "random" else ""
     title = f"{provenance.model}{weights} · {analysis.reduced.reduction}"
-    title += f" · k-means {analysis.clustering.n_found}"
+    clustering = analysis.clustering
+    title += f" · {clustering_spec(clustering.method).title} {clustering.n_found}"
     parts = [f"{len(analysis.embeddings)} pictures"]
     agreement = analysis.agreement
     if agreement and agreement.n_labelled < len(analysis.embeddings):
@@ -147,14 +154,33 @@ def _headings(analysis: Analysis) -> tuple[str, str]:
     return title, " · ".join([*parts, f"seed {analysis.clustering.seed}"])
 
 
+def _score_line(analysis: Analysis) -> list[str]:
+    """Spell all scores; of those without labels one is enough where labels say more."""
+    passed_over = (
+        {*analysis.internal} - {"silhouette"} if analysis.scores["ari"] is not None else ()
+    )
+    return wording.scores({k: v for k, v in analysis.scores.items() if k not in passed_over})
+
+
+def _level_lines(analysis: Analysis) -> list[str]:
+    from extract.catalog import shown
+
+    lines = []
+    for level in analysis.levels:
+        said = {name: level.scores[name] for name in ("ari", "ami", "purity")}
+        said["right parent, wrong leaf"] = level.right_parent_wrong_leaf
+        said["hierarchical F1"] = level.hierarchical_f1
+        start = f"level {shown(level.name)}, {level.n_classes} classes: "
+        lines += wording.scores(said, start)
+    return lines
+
+
 def _text(analysis: Analysis, result: dict[str, Any]) -> str:
     from extract.catalog import shown
 
     title, subtitle = _headings(analysis)
     lines = [result["file"], title, subtitle]
-    scored = {name: value for name, value in analysis.scores.items() if value is not None}
-    if scored:
-        lines.append("  ".join(f"{name} {wording.score(value)}" for name, value in scored.items()))
+    lines += [*_score_line(analysis), *_level_lines(analysis)]
     if analysis.agreement and analysis.scores["ari"] is not None:
         rows = analysis.agreement.class_scores()
         width = min(60, max(len(shown(row.name)) for row in rows) + 2)

@@ -13,6 +13,12 @@ def score(value: float) -> str:
     return f"{round(value, 3) + 0:.3f}"
 
 
+def scores(values: Mapping[str, float | None], start: str = "") -> list[str]:
+    """Spell scores on one line, those that can be had; no line without any."""
+    said = [f"{name} {score(value)}" for name, value in values.items() if value is not None]
+    return [start + "  ".join(said)] if said else []
+
+
 def left_out(result: Mapping[str, Any]) -> list[str]:
     """Say which rows of the file are not in an answer; no line where all are."""
     by_reason = result["left_out_by_reason"]

@@ -10,12 +10,14 @@ import pytest
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_iris
 from sklearn.decomposition import PCA
-from sklearn.metrics import adjusted_rand_score
+from sklearn.metrics import adjusted_rand_score, silhouette_score
 from threadpoolctl import threadpool_limits
 
 import analyze
 from analyze.agreement import METRICS
 from analyze.analysis import analyze_embeddings, choose_level
+from analyze.clustering import CLUSTERINGS
+from analyze.internal_scores import DEFAULT_SCORES, INTERNAL_SCORES
 from analyze.neighbors import one_nn_accuracy
 from analyze.reduction import Progress, Reduced, reduce
 from extract.catalog import Level
@@ -24,7 +26,12 @@ from extract.errors import SosieError, UsageError
 
 Planted = tuple[np.ndarray, np.ndarray]
 Embed = Callable[..., EmbeddingSet]
-SCORES = {*METRICS, "one_nn_accuracy"}
+WITH_LABELS = {*METRICS, "one_nn_accuracy"}
+SCORES = WITH_LABELS | {*DEFAULT_SCORES}
+
+
+def with_labels(analysis: analyze.analysis.Analysis) -> dict[str, float | None]:
+    return {name: analysis.scores[name] for name in WITH_LABELS}
 
 
 def noted(analysis: analyze.analysis.Analysis, words: str) -> bool:
@@ -64,8 +71,53 @@ def test_planted_classes_are_found(
 ) -> None:
     vectors, labels = separated
     analysis = analyze_embeddings(embeddings_of(vectors, labels), reduction=reduction)
-    assert analysis.scores == pytest.approx(dict.fromkeys(SCORES, 1.0))
+    assert with_labels(analysis) == pytest.approx(dict.fromkeys(WITH_LABELS, 1.0))
     assert analysis.notes == ()
+
+
+@pytest.mark.parametrize("method", CLUSTERINGS)
+def test_planted_classes_are_found_by_each_clustering(
+    separated: Planted, embeddings_of: Embed, method: str
+) -> None:
+    vectors, labels = separated
+    analysis = analyze_embeddings(embeddings_of(vectors, labels), method=method, seed=2)
+    assert with_labels(analysis) == pytest.approx(dict.fromkeys(WITH_LABELS, 1.0))
+    said = analysis.to_json()
+    assert (said["clustering"], said["n_clusters"], said["seed"]) == (method, 4, 2)
+
+
+def test_a_number_that_is_found_is_neither_given_nor_asked_for(
+    separated: Planted, embeddings_of: Embed
+) -> None:
+    vectors, labels = separated
+    unlabelled = analyze_embeddings(embeddings_of(vectors), method="hdbscan")
+    assert adjusted_rand_score(labels, unlabelled.clustering.assignments) == 1
+    with pytest.raises(
+        UsageError, match="hdbscan finds the number of clusters: leave --clusters out"
+    ):
+        analyze_embeddings(embeddings_of(vectors, labels), method="hdbscan", n_clusters=4)
+
+
+def test_an_unknown_clustering_is_refused_before_anything_is_reduced(embeddings_of: Embed) -> None:
+    def reducer(*_: object) -> Reduced:
+        raise AssertionError
+
+    with pytest.raises(UsageError, match="no clustering 'means'"):
+        analyze_embeddings(embeddings_of(np.eye(4), list("aabb")), method="means", reducer=reducer)
+
+
+def test_scores_without_labels_are_those_of_the_reduced_rows(
+    overlapping: Planted, embeddings_of: Embed
+) -> None:
+    embeddings = embeddings_of(overlapping[0])
+    analysis = analyze_embeddings(embeddings, reduction="pca:3", n_clusters=4)
+    rows = analysis.reduced.coordinates.astype(np.float64)
+    expected = silhouette_score(rows, analysis.clustering.assignments)
+    assert analysis.scores["silhouette"] == pytest.approx(expected, abs=1e-12)
+    asked = analyze_embeddings(embeddings, n_clusters=4, without_labels=["stability"])
+    assert set(asked.scores) == WITH_LABELS | {"stability"}
+    with pytest.raises(UsageError, match=f"no score 'gap': .* {', '.join(INTERNAL_SCORES)}"):
+        analyze_embeddings(embeddings, n_clusters=4, without_labels=["gap"])
 
 
 def test_one_nn_accuracy_is_of_the_vectors_whatever_the_reduction(
@@ -180,7 +232,8 @@ def test_without_labels_the_rows_are_clustered_all_the_same(
     vectors, planted = separated
     analysis = analyze_embeddings(embeddings_of(vectors, *labels), n_clusters=4)
     assert adjusted_rand_score(planted, analysis.clustering.assignments) == 1
-    assert analysis.scores == dict.fromkeys(SCORES)
+    assert with_labels(analysis) == dict.fromkeys(WITH_LABELS)
+    assert analysis.scores["silhouette"] == pytest.approx(silhouette_score(vectors, planted))
     assert analysis.to_json()["confusion"] is None
     assert noted(analysis, "no labels")
 
@@ -189,7 +242,7 @@ def test_one_class_is_not_informative(overlapping: Planted, embeddings_of: Embed
     embeddings = embeddings_of(overlapping[0], ["a"] * 200)
     analysis = analyze_embeddings(embeddings, n_clusters=3)
     assert noted(analysis, "one class")
-    assert analysis.scores == dict.fromkeys(SCORES)
+    assert with_labels(analysis) == dict.fromkeys(WITH_LABELS)
 
 
 def test_rows_without_a_label_are_clustered_but_not_scored(
@@ -263,7 +316,9 @@ def test_huge_numbers_give_a_whole_answer(
     vectors, labels = separated
     embeddings = embeddings_of(vectors * np.float32(1e20), labels)
     analysis = analyze_embeddings(embeddings, reduction=reduction)
-    assert analysis.scores == pytest.approx(dict.fromkeys(SCORES, 1.0))
+    assert with_labels(analysis) == pytest.approx(dict.fromkeys(WITH_LABELS, 1.0))
+    ordinary = analyze_embeddings(embeddings_of(vectors, labels), reduction=reduction)
+    assert analysis.internal == pytest.approx(dict(ordinary.internal), rel=1e-6)
     json.dumps(analysis.to_json(), allow_nan=False)
 
 
