@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from analyze.agreement import Agreement, agree
+from analyze.automatic import AUTO, FOR_NUMBER, Automatic, cluster_automatically
+from analyze.choosing_k import ChosenK, choose_k
 from analyze.clustering import Clustering, cluster, clustering_spec
+from analyze.clustering_runs import Keeping
 from analyze.internal_scores import DEFAULT_SCORES, Clustered, Reducer, internal_scores
 from analyze.joint_tables import METRICS
 from analyze.levels import LevelScores, score_levels
@@ -38,6 +41,10 @@ class Analysis:
         Scores that need no labels.
     levels : tuple of LevelScores
         The same clustering against each level; empty where there are fewer than two.
+    chosen_k : ChosenK, optional
+        Where the number of clusters was not given.
+    automatic : Automatic, optional
+        Where the reduction was not given; ``reduced`` is then that of the first seed.
     """
 
     embeddings: EmbeddingSet
@@ -49,6 +56,8 @@ class Analysis:
     notes: tuple[str, ...]
     internal: Mapping[str, float | None] = field(default_factory=dict)
     levels: tuple[LevelScores, ...] = ()
+    chosen_k: ChosenK | None = None
+    automatic: Automatic | None = None
 
     @property
     def scores(self) -> dict[str, float | None]:
@@ -68,7 +77,7 @@ class Analysis:
             "left_out_by_reason": dict(self.embeddings.left_out),
             "level": self.level.name if self.level else None,
             "n_labelled": agreement.n_labelled if agreement else 0,
-            "reduction": self.reduced.reduction,
+            "reduction": AUTO if self.automatic else self.reduced.reduction,
             "reduction_parameters": [dict(p) for p in self.reduced.parameters],
             "clustering": self.clustering.method,
             "n_clusters": self.clustering.n_found,
@@ -84,6 +93,8 @@ class Analysis:
             }
             if agreement
             else None,
+            "chosen_k": self.chosen_k.to_json() if self.chosen_k else None,
+            "automatic": self.automatic.to_json() if self.automatic else None,
             "notes": list(self.notes),
         }
 
@@ -112,12 +123,13 @@ def analyze_embeddings(
     embeddings: EmbeddingSet,
     *,
     reduction: str = "none",
-    n_clusters: int | None = None,
+    n_clusters: int | Literal["auto"] | None = None,
     level: str | None = None,
     seed: int = 0,
     progress: Progress | None = None,
     reducer: Reducer | None = None,
     method: str = "kmeans",
+    keeping: Keeping | None = None,
     without_labels: Sequence[str] = DEFAULT_SCORES,
 ) -> Analysis:
     """Reduce, cluster and compare.
@@ -125,9 +137,10 @@ def analyze_embeddings(
     Parameters
     ----------
     reduction : str
-        Steps as typed, such as ``pca:0.99,tsne``.
-    n_clusters : int, optional
-        As many as the level has classes.
+        Steps as typed, such as ``pca:0.99,tsne``; ``auto`` tries some, takes the one whose seeds
+        agree most, and joins them.
+    n_clusters : int or "auto", optional
+        As many as the level has classes; ``auto`` is chosen on the reduced rows, without labels.
     level : str, optional
         Name or number of a level of labels.
     seed : int
@@ -136,6 +149,8 @@ def analyze_embeddings(
         What reduces, such as a cache; :func:`analyze.reduction.reduce` without one.
     method : str
         A name of :data:`analyze.clustering.CLUSTERINGS`.
+    keeping : Keeping, optional
+        Where clusterings of many seeds are kept between runs.
     without_labels : sequence of str
         Names of :data:`analyze.internal_scores.INTERNAL_SCORES`.
 
@@ -147,21 +162,34 @@ def analyze_embeddings(
     """
     if not len(embeddings):
         raise UsageError("no pictures to analyze: run python -m extract first")
-    parse_steps(reduction)
+    check_reduction(reduction, method)
     reducer = reducer or _reduce
     chosen = choose_level(embeddings.levels, level)
     present = set(chosen.codes[chosen.codes >= 0].tolist()) if chosen else set()
-    n_clusters = _n_clusters(method, n_clusters, len(present))
-    notes = []
+    wanted = _n_clusters(method, n_clusters, len(present))
+    notes: list[str] = []
+    chosen_k, automatic = None, None
     if len(embeddings) == 1:
         notes.append("1 image: nothing to compare it with; reductions and scores are left out")
-        reduced = Reduced(embeddings.ids, embeddings.vectors, reduction, (), seed)
+        reduced = Reduced(embeddings.ids, embeddings.vectors, "none", (), seed)
+        clustering = cluster(reduced, 1, seed)
     else:
-        reduced = reducer(embeddings, reduction, seed, progress)
-    clustering = cluster(reduced, n_clusters, seed, method)
+        steps = FOR_NUMBER if reduction == AUTO else reduction
+        if wanted == "auto":
+            before = reducer(embeddings, steps, seed, progress)
+            chosen_k = choose_k(before, embeddings.content_sha256, seed=seed)
+            notes += chosen_k.notes
+        k = chosen_k.k if chosen_k else int(wanted)
+        if reduction == AUTO:
+            automatic = cluster_automatically(
+                embeddings, k, seed, keeping=keeping, progress=progress
+            )
+            steps = automatic.reduction
+        reduced = reducer(embeddings, steps, seed, progress)
+        clustering = automatic.clustering if automatic else cluster(reduced, k, seed, method)
     clustered = Clustered(embeddings, reduced, clustering, reducer)
     internal, said = internal_scores(clustered, without_labels)
-    notes += [*reduced.notes, *clustering.notes, *said]
+    notes += dict.fromkeys([*reduced.notes, *clustering.notes, *said])
     agreement, accuracy = None, None
     if chosen and present:
         agreement = agree(
@@ -175,18 +203,43 @@ def analyze_embeddings(
         notes.append("no labels: scores against classes are left out")
     levels = score_levels(embeddings.levels, clustering.assignments)
     return Analysis(
-        embeddings, chosen, reduced, clustering, agreement, accuracy, tuple(notes), internal, levels
+        embeddings=embeddings,
+        level=chosen,
+        reduced=reduced,
+        clustering=clustering,
+        agreement=agreement,
+        one_nn_accuracy=accuracy,
+        notes=tuple(notes),
+        internal=internal,
+        levels=levels,
+        chosen_k=chosen_k,
+        automatic=automatic,
     )
 
 
-def _n_clusters(method: str, wanted: int | None, n_classes: int) -> int:
+def check_reduction(reduction: str, method: str) -> None:
+    """Refuse steps that cannot be read, and a clustering that nothing is chosen for.
+
+    Raises
+    ------
+    UsageError
+    """
+    if reduction != AUTO:
+        parse_steps(reduction)
+    elif method != "kmeans":
+        raise UsageError(f"--reduce auto joins k-means of many seeds: leave --cluster {method} out")
+
+
+def _n_clusters(
+    method: str, wanted: int | Literal["auto"] | None, n_classes: int
+) -> int | Literal["auto"]:
     """Settle how many clusters to ask for, before anything is computed."""
     if not clustering_spec(method).takes_k:
         if wanted is not None:
             raise UsageError(f"{method} finds the number of clusters: leave --clusters out")
         return 1
     if wanted is None and not n_classes:
-        raise UsageError("no labels, so say how many clusters: --clusters 7")
+        raise UsageError("no labels, so say how many clusters: --clusters 7, or --clusters auto")
     return n_classes if wanted is None else wanted
 
 

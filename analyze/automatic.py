@@ -18,6 +18,9 @@ from extract.embeddings import EmbeddingSet
 
 AUTO = "auto"
 CANDIDATES = ("l2,pca:50", "l2,pca:50,tsne:30", "l2,pca:50,umap:15")
+FOR_NUMBER = CANDIDATES[1]
+"""Where the number of clusters is chosen, before the reduction is."""
+
 N_SEEDS = 8
 METHOD = "consensus"
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from analyze.commands import options, wording
+from analyze.commands.ending import ended_by_signals
 from analyze.commands.run_folder import run_folder
 from extract import command_line as cl
+from extract.errors import UsageError
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
     from analyze.analysis import Analysis
+    from analyze.choosing_k import ChosenK
     from analyze.plane import Plane
+    from extract.embeddings import EmbeddingSet
 
 
 def cluster(
@@ -24,14 +28,23 @@ def cluster(
         typer.Option(
             "--reduce",
             metavar="STEPS",
-            help=options.STEPS_HELP,
+            help=f"{options.STEPS_HELP} auto: what its seeds agree on most, joined.",
         ),
     ] = "none",
-    embeddings: options.EmbeddingsOption = None,
-    model: options.ModelOption = None,
+    embeddings: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="An embeddings file; several with --join."),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="The stored file of a backbone; several with --join."),
+    ] = None,
+    join: Annotated[
+        bool, typer.Option("--join", help="Lay the vectors of several files side by side.")
+    ] = False,
     catalog: cl.CatalogOption = None,
     level: options.LevelOption = None,
-    clusters: options.ClustersOption = None,
+    clusters: options.ClustersOrAutoOption = None,
     method: options.ClusterOption = "kmeans",
     seed: cl.SeedOption = 0,
     svg: options.SvgOption = False,
@@ -44,42 +57,92 @@ def cluster(
     if context.invoked_subcommand:
         return
     cl.set_up(verbose, quiet)
-    from analyze.analysis import analyze_embeddings
+    from analyze.analysis import analyze_embeddings, check_reduction
     from analyze.clustering import clustering_spec
-    from analyze.commands.selection import choose_embeddings
-    from analyze.reduction import parse_steps
+    from analyze.clustering_runs import Keeping
+    from analyze.joining import join_embeddings
     from analyze.reduction_cache import ReductionCache
     from extract.embeddings_file import read_embeddings
 
-    parse_steps(reduce)  # a wrong word is said before anything is read
-    clustering_spec(method)
+    clustering_spec(method)  # a wrong word is said before anything is read
+    check_reduction(reduce, method)
+    wanted = _number(clusters)
     workspace = Workspace.find(root)
-    path = choose_embeddings(workspace, embeddings, model, catalog)
-    vectors = read_embeddings(path)
-    with cl.progress_bar("t-SNE", quiet=quiet or "tsne" not in reduce) as progress:
+    paths = _files(workspace, embeddings or [], model or [], catalog, join=join)
+    inputs = [read_embeddings(path) for path in paths]
+    vectors, said = join_embeddings(inputs) if join else (inputs[0], ())
+    slow = "tsne" in reduce or reduce == "auto"
+    with (
+        ended_by_signals("stopped; clusterings finished so far are kept"),
+        cl.progress_bar(
+            "clusterings" if reduce == "auto" else "t-SNE", quiet=quiet or not slow
+        ) as progress,
+    ):
         analysis = analyze_embeddings(
             vectors,
             reduction=reduce,
-            n_clusters=clusters,
+            n_clusters=wanted,
             level=level,
             seed=seed,
             progress=progress,
             reducer=ReductionCache(workspace.reductions),
             method=method,
+            keeping=Keeping(workspace.reductions, workspace.clusterings),
         )
-    result = {"file": workspace.relative(path), **analysis.to_json()}
-    _write(workspace, analysis, result, svg=svg)
+    files = [workspace.relative(path) for path in paths]
+    result = {"file": files[0], "files": files, **analysis.to_json()}
+    result["notes"] = [*said, *result["notes"]]
+    _write(workspace, analysis, inputs, result, svg=svg)
     cl.print_result(as_json, result, _text(analysis, result))
 
 
-def _write(workspace: Workspace, analysis: Analysis, result: dict[str, Any], *, svg: bool) -> None:
+def _number(clusters: str | None) -> int | Literal["auto"] | None:
+    """Read a number of clusters, or the wish to have one chosen."""
+    if clusters is None or clusters == "auto":
+        return None if clusters is None else "auto"
+    try:
+        return int(clusters)
+    except ValueError:
+        raise UsageError(f"no --clusters {clusters!r}: give a whole number, or auto") from None
+
+
+def _files(
+    workspace: Workspace,
+    embeddings: list[Path],
+    models: list[str],
+    catalog: str | None,
+    *,
+    join: bool,
+) -> tuple[Path, ...]:
+    """Find the file that is meant, or those that are to be joined."""
+    from analyze.commands.selection import choose_embeddings, choose_several
+
+    if join:
+        return choose_several(workspace, embeddings, models, catalog)
+    if len(embeddings) > 1 or len(models) > 1:
+        raise UsageError(
+            "several files: give --join to lay them side by side, or use python -m analyze compare"
+        )
+    one, model = next(iter(embeddings), None), next(iter(models), None)
+    return (choose_embeddings(workspace, one, model, catalog),)
+
+
+def _write(
+    workspace: Workspace,
+    analysis: Analysis,
+    inputs: list[EmbeddingSet],
+    result: dict[str, Any],
+    *,
+    svg: bool,
+) -> None:
     """Write tables and figures into a folder of their own."""
     from analyze.plane import plane
 
     flat = plane(analysis.reduced)
     if flat is None:
         result["notes"].append("no map: the rows do not span a plane")
-    with run_folder(workspace, "analyze", result, analysis.embeddings) as folder:
+    given = inputs if len(inputs) > 1 else inputs[0]
+    with run_folder(workspace, "analyze", result, given) as folder:
         _write_assignments(folder / "assignments.csv", analysis)
         _draw(folder, analysis, flat, svg=svg)
 
@@ -115,6 +178,8 @@ def _draw(folder: Path, analysis: Analysis, flat: Plane | None, *, svg: bool) ->
     from analyze import figures
 
     title, subtitle = _headings(analysis)
+    if analysis.chosen_k and analysis.chosen_k.criteria:
+        _draw_choice(folder, analysis.chosen_k, svg=svg)
     if analysis.agreement:
         drawn = figures.draw_confusion(analysis.agreement, title=title, subtitle=subtitle)
         figures.save(drawn, folder, "confusion", svg=svg)
@@ -134,14 +199,29 @@ def _draw(folder: Path, analysis: Analysis, flat: Plane | None, *, svg: bool) ->
     figures.save(drawn, folder, "map", svg=svg)
 
 
+def _draw_choice(folder: Path, chosen: ChosenK, *, svg: bool) -> None:
+    from analyze.choosing_figure import draw_choice
+    from analyze.figure_style import save
+
+    drawn = draw_choice(
+        chosen.ks,
+        [(each.name, each.values, each.spreads, each.k) for each in chosen.criteria],
+        chosen.k,
+        title="How many clusters?",
+        subtitle=chosen.why,
+    )
+    save(drawn, folder, "clusters", svg=svg)
+
+
 def _headings(analysis: Analysis) -> tuple[str, str]:
     from analyze.clustering import clustering_spec
 
     provenance, scores = analysis.embeddings.provenance, analysis.scores
     weights = ", random weights" if provenance.weights == "random" else ""
     title = f"{provenance.model}{weights} · {analysis.reduced.reduction}"
-    clustering = analysis.clustering
-    title += f" · {clustering_spec(clustering.method).title} {clustering.n_found}"
+    clustering, joined = analysis.clustering, analysis.automatic is not None
+    of = "consensus of k-means" if joined else clustering_spec(clustering.method).title
+    title += f" · {of} {clustering.n_found}"
     parts = [f"{len(analysis.embeddings)} pictures"]
     agreement = analysis.agreement
     if agreement and agreement.n_labelled < len(analysis.embeddings):
@@ -179,7 +259,8 @@ def _text(analysis: Analysis, result: dict[str, Any]) -> str:
     from extract.catalog import shown
 
     title, subtitle = _headings(analysis)
-    lines = [result["file"], title, subtitle]
+    lines = [*result["files"], title, subtitle]
+    lines += [each.why for each in (analysis.chosen_k, analysis.automatic) if each]
     lines += [*_score_line(analysis), *_level_lines(analysis)]
     if analysis.agreement and analysis.scores["ari"] is not None:
         rows = analysis.agreement.class_scores()

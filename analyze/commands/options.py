@@ -15,6 +15,14 @@ LevelOption = Annotated[
     str | None,
     typer.Option("--level", metavar="NAME|N", help="Level of labels; default the first."),
 ]
+ClustersOrAutoOption = Annotated[
+    str | None,
+    typer.Option(
+        "--clusters",
+        metavar="K|auto",
+        help="Default: as many as classes; auto chooses without labels.",
+    ),
+]
 ClustersOption = Annotated[
     int | None,
     typer.Option("--clusters", metavar="K", help="Default: as many as classes."),

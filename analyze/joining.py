@@ -1,0 +1,81 @@
+"""Several backbones' vectors of the same pictures, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from analyze.alignment import align_pictures
+from extract.embeddings import EmbeddingSet, Provenance
+from extract.errors import UsageError
+
+
+def join_embeddings(
+    embedding_sets: Sequence[EmbeddingSet],
+) -> tuple[EmbeddingSet, tuple[str, ...]]:
+    """Lay vectors of several backbones side by side, each scaled to length 1.
+
+    So each backbone says as much: cosines of the joined rows are the mean of theirs.
+
+    Parameters
+    ----------
+    embedding_sets : sequence of EmbeddingSet
+        Two at least; pictures that are not in all of them are left out.
+
+    Returns
+    -------
+    joined : EmbeddingSet
+        Labels and columns are those of the first set that has labels.
+    notes : tuple of str
+
+    Raises
+    ------
+    UsageError
+        When there are fewer than two, or no picture is in all of them.
+    """
+    if len(embedding_sets) < 2:
+        raise UsageError(
+            "--join takes two embeddings files or more: name them by --embeddings or --model, each "
+            "with a word of its own"
+        )
+    same = align_pictures(embedding_sets)
+    sets = same.embedding_sets
+    vectors = np.concatenate([_of_length_1(each.vectors) for each in sets], axis=1)
+    identity = {
+        "backbone": " + ".join(each.provenance.model for each in sets),
+        "joined": [dict(each.provenance.identity) for each in sets],
+        "weights": {"source": _weights(sets)},
+    }
+    labelled = next((each for each in sets if each.levels), sets[0])
+    joined = EmbeddingSet(
+        sets[0].ids,
+        vectors,
+        Provenance(identity, ()),
+        levels=labelled.levels,
+        columns=labelled.columns,
+        left_out=max(
+            (each.left_out for each in embedding_sets), key=lambda left: sum(left.values())
+        ),
+        content_sha256=next(
+            (each.content_sha256 for each in sets if each.content_sha256 is not None), None
+        ),
+        paths=sets[0].paths,
+    )
+    return joined, same.notes
+
+
+def _n_left_out(left_out: Mapping[str, int]) -> int:
+    return sum(left_out.values())
+
+
+def _of_length_1(vectors: np.ndarray) -> np.ndarray:
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+    scaled: np.ndarray = (vectors / np.where(lengths > 0, lengths, 1.0)).astype(np.float32)
+    return scaled
+
+
+def _weights(sets: Sequence[EmbeddingSet]) -> str:
+    """Name the source of all weights; random if any are, as that is to be said."""
+    sources = {each.provenance.weights for each in sets}
+    return "random" if "random" in sources else " + ".join(sorted(sources))
