@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -168,8 +168,15 @@ def cluster(reduced: Reduced, n_clusters: int, seed: int = 0, method: str = "kme
         if exponent:
             notes.append(f"clustered after division by 2^{exponent}, whose squares fit float32")
         with one_thread(), warnings.catch_warnings():
+            from sklearn.exceptions import ConvergenceWarning
+
             warnings.simplefilter("error", RuntimeWarning)
+            warnings.simplefilter("ignore", ConvergenceWarning)  # noted
             assigned = spec.assign(coordinates, effective, seed)
     number = number_of_clusters(method, n_clusters, assigned.assignments)
     notes += assigned.notes
-    return Clustering(reduced.ids, assigned.assignments, number, method, seed, tuple(notes))
+    clustering = Clustering(reduced.ids, assigned.assignments, number, method, seed, tuple(notes))
+    if spec.takes_k and clustering.n_found < effective:
+        said = f"{clustering.n_found} of {effective} clusters hold rows"
+        clustering = replace(clustering, notes=(*clustering.notes, said))
+    return clustering

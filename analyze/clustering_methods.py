@@ -139,7 +139,6 @@ def gmm(coordinates: np.ndarray, n_clusters: int, seed: int) -> Assigned:
 
     Covariances are full in few dimensions and diagonal where there are too few rows for that.
     """
-    from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
 
     rows = coordinates.astype(np.float64)
@@ -156,9 +155,7 @@ def gmm(coordinates: np.ndarray, n_clusters: int, seed: int) -> Assigned:
         max_iter=MOST_ITERATIONS,
         random_state=seed,
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # noted below
-        assignments = fitted.fit_predict(rows)
+    assignments = fitted.fit_predict(rows)
     notes = [
         f"gmm: {'full' if kind == 'full' else 'diagonal'} covariances ({n_rows} rows, "
         f"{n_dims} dimensions, {n_clusters} components), {MIXTURE_FLOOR:g} of the mean variance "
@@ -211,9 +208,12 @@ def spectral(coordinates: np.ndarray, n_clusters: int, seed: int) -> Assigned:
         eigen_solver="lobpcg" if n_rows < 5 * n_clusters + 1 else "arpack",
         random_state=seed,
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # a graph in parts, too few points: noted
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.filterwarnings("always", "ARPACK has failed", RuntimeWarning)
+        warnings.simplefilter("ignore", UserWarning)  # a graph in parts: noted
         fitted.fit(coordinates)
+    if warned:
+        notes.append("spectral: ARPACK finds no eigenvectors, LOBPCG is used")
     n_parts = _parts(fitted.affinity_matrix_)
     if n_parts > 1:
         notes.append(f"spectral: the graph of neighbors falls into {n_parts} parts")

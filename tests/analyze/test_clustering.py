@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from scipy.cluster.hierarchy import fcluster, ward
+from scipy.sparse.linalg import ArpackNoConvergence
 from sklearn.cluster import KMeans, SpectralClustering
 from sklearn.datasets import make_circles
 from sklearn.metrics import adjusted_rand_score
@@ -249,6 +250,25 @@ def test_spectral_equals_scikit_learn_and_parts_rings(unreduced: Wrap) -> None:
     ).fit(rows)
     found = cluster(unreduced(rows), 4, seed=4, method="spectral").assignments
     np.testing.assert_array_equal(found, alone.labels_)
+
+
+def test_spectral_goes_another_way_where_arpack_finds_nothing(
+    separated: Planted, unreduced: Wrap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise ArpackNoConvergence("no", np.empty(0), np.empty((0, 0)))
+
+    monkeypatch.setattr("sklearn.manifold._spectral_embedding.eigsh", fails)
+    found = cluster(unreduced(separated[0]), 4, method="spectral")
+    assert any("ARPACK finds no eigenvectors" in note for note in found.notes)
+    assert found.n_found > 1
+
+
+def test_clusters_that_stay_empty_are_said(unreduced: Wrap) -> None:
+    rows = np.random.default_rng(0).standard_cauchy(size=(300, 5)) ** 3
+    found = cluster(unreduced(rows.astype(np.float32)), 40, method="gmm")
+    assert found.n_found < 40
+    assert f"{found.n_found} of 40 clusters hold rows" in found.notes
 
 
 @pytest.mark.parametrize("dense_bytes", [0, 1 << 29])
