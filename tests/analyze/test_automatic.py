@@ -1,0 +1,102 @@
+"""The automatic choice: steadier seeds are taken and joined, and labels are never looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import adjusted_rand_score
+
+from analyze import automatic
+from analyze.analysis import analyze_embeddings
+from analyze.automatic import N_SEEDS, cluster_automatically
+from analyze.clustering_runs import Keeping
+from analyze.consensus import consensus
+from extract.embeddings import EmbeddingSet
+from extract.errors import UsageError
+
+Make = Callable[..., EmbeddingSet]
+QUICK = ("none", "l2,pca:3")
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(automatic, "CANDIDATES", QUICK)
+    monkeypatch.setattr(
+        cluster_automatically,
+        "__kwdefaults__",
+        {
+            **cluster_automatically.__kwdefaults__,  # type: ignore[dict-item]
+            "candidates": QUICK,
+        },
+    )
+
+
+@pytest.fixture
+def faint(embeddings_of: Make) -> EmbeddingSet:
+    """Four groups in three directions, under noise in forty."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(160) % 4
+    vectors = rng.normal(size=(160, 40))
+    vectors[:, :3] += 5 * np.eye(4, 3)[labels] + 5
+    return embeddings_of(vectors.astype(np.float32), labels)
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_steadiest_is_taken_and_its_seeds_are_joined(
+    faint: EmbeddingSet, tmp_path: Path
+) -> None:
+    found = cluster_automatically(faint, 4, seed=3)
+    stability = {each.reduction: each.stability for each in found.candidates}
+    assert list(stability) == list(QUICK)
+    assert found.reduction == max(stability, key=stability.__getitem__)
+    alone = [
+        analyze_embeddings(faint, reduction=found.reduction, seed=seed).clustering.assignments
+        for seed in range(3, 3 + N_SEEDS)
+    ]
+    np.testing.assert_array_equal(found.clustering.assignments, consensus(alone, 4))
+    pairs = [adjusted_rand_score(a, b) for i, a in enumerate(alone) for b in alone[:i]]
+    assert stability[found.reduction] == pytest.approx(np.mean(pairs), abs=1e-12)
+    assert found.why.startswith(f"{found.reduction}: 8 seeds agree most")
+    keeping = Keeping(tmp_path / "r", tmp_path / "c")
+    for _ in range(2):  # the second time from what is kept
+        kept = cluster_automatically(faint, 4, seed=3, keeping=keeping)
+        assert kept.to_json() == found.to_json()
+
+
+@pytest.mark.usefixtures("quick")
+def test_labels_are_never_looked_at(faint: EmbeddingSet) -> None:
+    """Neither by the choice of a reduction, nor by that of a number of clusters."""
+    codes = faint.levels[0].codes
+    shuffled = replace(faint.levels[0], codes=np.random.default_rng(0).permutation(codes))
+    other = replace(faint, levels=(shuffled,))
+    one, two = (
+        analyze_embeddings(each, reduction="auto", n_clusters="auto") for each in (faint, other)
+    )
+    assert one.to_json()["automatic"] == two.to_json()["automatic"]
+    assert one.to_json()["chosen_k"] == two.to_json()["chosen_k"]
+    np.testing.assert_array_equal(one.clustering.assignments, two.clustering.assignments)
+    assert one.to_json()["reduction"] == "auto"
+    assert one.to_json()["clustering"] == "consensus"
+    assert one.scores["ari"] != two.scores["ari"]
+
+
+def test_a_number_of_clusters_is_chosen_on_the_reduced_rows(faint: EmbeddingSet) -> None:
+    found = analyze_embeddings(faint, reduction="pca:3", n_clusters="auto")
+    assert found.chosen_k is not None
+    assert found.clustering.n_clusters == found.chosen_k.k
+    assert 3 <= found.chosen_k.k <= 5
+    bare = replace(faint, levels=())
+    assert analyze_embeddings(bare, reduction="pca:3", n_clusters="auto").clustering.n_clusters
+
+
+def test_what_cannot_be_chosen_is_said(faint: EmbeddingSet) -> None:
+    with pytest.raises(UsageError, match="leave --cluster gmm out"):
+        analyze_embeddings(faint, reduction="auto", method="gmm")
+    with pytest.raises(UsageError, match="finds the number of clusters"):
+        analyze_embeddings(faint, method="hdbscan", n_clusters="auto")
+    with pytest.raises(UsageError, match="--clusters auto"):
+        analyze_embeddings(replace(faint, levels=()))
