@@ -184,7 +184,7 @@ def analyze_embeddings(
             automatic = cluster_automatically(
                 embeddings, k, seed, keeping=keeping, progress=progress
             )
-            steps = automatic.reduction
+            steps = automatic.chosen.reduction
         reduced = reducer(embeddings, steps, seed, progress)
         clustering = automatic.clustering if automatic else cluster(reduced, k, seed, method)
     clustered = Clustered(embeddings, reduced, clustering, reducer)
@@ -227,7 +227,7 @@ def check_reduction(reduction: str, method: str) -> None:
     if reduction != AUTO:
         parse_steps(reduction)
     elif method != "kmeans":
-        raise UsageError(f"--reduce auto joins k-means of many seeds: leave --cluster {method} out")
+        raise UsageError(f"--reduce auto chooses the clustering too: leave --cluster {method} out")
 
 
 def _n_clusters(

@@ -17,8 +17,11 @@ from analyze.reduction import Progress
 from extract.embeddings import EmbeddingSet
 
 AUTO = "auto"
-CANDIDATES = ("l2,pca:50", "l2,pca:50,tsne:30", "l2,pca:50,umap:15")
-FOR_NUMBER = CANDIDATES[1]
+CANDIDATES = (("l2,pca:50", "spherical"), ("l2,pca:50,tsne:30", "kmeans"))
+"""Reductions, each with the clustering that suits it: directions of what is left of unit rows
+after their mean, and places on a map."""
+
+FOR_NUMBER = "l2,pca:50,tsne:30"
 """Where the number of clusters is chosen, before the reduction is."""
 
 N_SEEDS = 8
@@ -27,53 +30,61 @@ METHOD = "consensus"
 
 @dataclass(frozen=True)
 class Candidate:
-    """A reduction that was tried.
+    """A reduction and a clustering that were tried.
 
     Parameters
     ----------
-    reduction : str
+    reduction, clustering : str
     stability : float
         Mean ARI of the clusterings of two seeds.
     """
 
     reduction: str
+    clustering: str
     stability: float
 
 
 @dataclass(frozen=True, eq=False)
 class Automatic:
-    """What was chosen among some reductions, and why.
+    """What was chosen among some reductions with their clusterings, and why.
 
     Parameters
     ----------
     candidates : tuple of Candidate
-    reduction : str
-        The one chosen.
+    chosen : Candidate
     clustering : Clustering
         The consensus of its seeds.
     """
 
     candidates: tuple[Candidate, ...]
-    reduction: str
+    chosen: Candidate
     clustering: Clustering
 
     @property
     def why(self) -> str:
         """Say it in words."""
-        said = ", ".join(f"{each.reduction} {each.stability:.2f}" for each in self.candidates)
+        said = ", ".join(
+            f"{each.reduction} {each.clustering} {each.stability:.2f}" for each in self.candidates
+        )
         return (
-            f"{self.reduction}: {N_SEEDS} seeds agree most with each other (mean ARI of two: "
-            f"{said}); their consensus is taken"
+            f"{self.chosen.reduction}, {self.chosen.clustering}: {N_SEEDS} seeds agree most with "
+            f"each other (mean ARI of two: {said}); their consensus is taken"
         )
 
     def to_json(self) -> dict[str, Any]:
         """Spell it with the keys that programs read."""
         return {
             "candidates": [
-                {"reduction": each.reduction, "criterion": "stability", "value": each.stability}
+                {
+                    "reduction": each.reduction,
+                    "clustering": each.clustering,
+                    "criterion": "stability",
+                    "value": each.stability,
+                }
                 for each in self.candidates
             ],
-            "chosen": self.reduction,
+            "chosen": self.chosen.reduction,
+            "chosen_clustering": self.chosen.clustering,
             "n_seeds": N_SEEDS,
             "why": self.why,
         }
@@ -84,12 +95,12 @@ def cluster_automatically(
     n_clusters: int,
     seed: int = 0,
     *,
-    candidates: Sequence[str] = CANDIDATES,
+    candidates: Sequence[tuple[str, str]] = CANDIDATES,
     keeping: Keeping | None = None,
     n_jobs: int | None = None,
     progress: Progress | None = None,
 ) -> Automatic:
-    """Cluster by each reduction and seed, take the steadiest reduction, and join its seeds.
+    """Cluster by each candidate and seed, take the steadiest, and join its seeds.
 
     Where groups are real, chance in the computation does not move them (von Luxburg 2010, for
     subsamples; here seeds of reduction and clustering alike). Labels are not looked at.
@@ -100,7 +111,8 @@ def cluster_automatically(
     n_clusters : int
     seed : int
         The first of eight.
-    candidates : sequence of str
+    candidates : sequence of (str, str)
+        Reductions with their clusterings.
     keeping : Keeping
         Where clusterings are kept between runs.
     n_jobs : int, optional
@@ -110,18 +122,21 @@ def cluster_automatically(
     """
     seeds = [(seed + i) % 2**32 for i in range(N_SEEDS)]
     bare = EmbeddingSet(embeddings.ids, embeddings.vectors, embeddings.provenance)
-    runs = [Run(bare, reduction, n_clusters, each) for reduction in candidates for each in seeds]
+    runs = [
+        Run(bare, reduction, n_clusters, each, method)
+        for reduction, method in candidates
+        for each in seeds
+    ]
     found = cluster_all(runs, keeping or Keeping(), n_jobs=n_jobs, progress=progress)
-    by_reduction = {
-        reduction: found[i * N_SEEDS : (i + 1) * N_SEEDS] for i, reduction in enumerate(candidates)
-    }
+    of_each = [found[i : i + N_SEEDS] for i in range(0, len(found), N_SEEDS)]
     tried = tuple(
-        Candidate(reduction, _stability([c.assignments for c in clusterings]))
-        for reduction, clusterings in by_reduction.items()
+        Candidate(*candidate, _stability([c.assignments for c in clusterings]))
+        for candidate, clusterings in zip(candidates, of_each, strict=True)
     )
-    chosen = max(tried, key=lambda each: each.stability).reduction
-    joined = consensus([c.assignments for c in by_reduction[chosen]], n_clusters, seed)
-    notes = dict.fromkeys(note for c in by_reduction[chosen] for note in c.notes)
+    chosen = max(tried, key=lambda each: each.stability)
+    own = of_each[tried.index(chosen)]
+    joined = consensus([c.assignments for c in own], n_clusters, seed)
+    notes = dict.fromkeys(note for c in own for note in c.notes)
     clustering = Clustering(embeddings.ids, joined, n_clusters, METHOD, seed, tuple(notes))
     return Automatic(tried, chosen, clustering)
 

@@ -36,8 +36,8 @@ def join_embeddings(
     """
     if len(embedding_sets) < 2:
         raise UsageError(
-            "--join takes two embeddings files or more: name them by --embeddings or --model, each "
-            "with a word of its own"
+            "--join takes two embeddings files or more: embed the catalogue with another backbone "
+            "by python -m extract --model, or name several by --embeddings or --model"
         )
     same = align_pictures(embedding_sets)
     sets = same.embedding_sets

@@ -20,6 +20,10 @@ log = logging.getLogger("sosie")
 EXACT_TSNE_ROWS = 5_000
 """Below, Barnes-Hut is faster than the interpolation of FIt-SNE; above, the reverse."""
 
+PCA_ROWS_A_DIM = 10
+WIDEST_COVARIANCE = 5000
+"""100 MB of float32, and some seconds for its eigenvectors."""
+
 FEWEST_TSNE_ROWS = 4
 FEWEST_UMAP_ROWS = 10
 UMAP_MIN_DIST = 0.1
@@ -112,11 +116,21 @@ def pca(
         notes.append(f"pca: {wanted} components lowered to {most}, as many as the rows allow")
         wanted = most
     scaled, exponent = ordinary_scale(vectors)
-    fitted = PCA(n_components=wanted, random_state=seed)
+    fitted = PCA(n_components=wanted, random_state=seed, svd_solver=_pca_solver(scaled.shape))
     coordinates = np.ldexp(fitted.fit_transform(scaled), exponent).astype(np.float32)
     share = float(fitted.explained_variance_ratio_.sum())
     used = {"n_components": int(fitted.n_components_), "explained_variance": round(share, 6)}
     return StepResult(coordinates, used, tuple(notes), partial(_place_pca, fitted, exponent))
+
+
+def _pca_solver(shape: tuple[int, ...]) -> str:
+    """Take the covariance's eigenvectors where there are many rows; scikit-learn until 1,000 wide.
+
+    Exact, where scikit-learn would draw (a number of components) or take hours (a share).
+    """
+    n_rows, n_dims = shape
+    tall = n_rows >= PCA_ROWS_A_DIM * n_dims and n_dims <= WIDEST_COVARIANCE
+    return "covariance_eigh" if tall else "auto"
 
 
 def _place_pca(fitted: Any, exponent: int, vectors: np.ndarray) -> np.ndarray:

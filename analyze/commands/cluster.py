@@ -219,9 +219,10 @@ def _headings(analysis: Analysis) -> tuple[str, str]:
     provenance, scores = analysis.embeddings.provenance, analysis.scores
     weights = ", random weights" if provenance.weights == "random" else ""
     title = f"{provenance.model}{weights} · {analysis.reduced.reduction}"
-    clustering, joined = analysis.clustering, analysis.automatic is not None
-    of = "consensus of k-means" if joined else clustering_spec(clustering.method).title
-    title += f" · {of} {clustering.n_found}"
+    clustering, automatic = analysis.clustering, analysis.automatic
+    method = automatic.chosen.clustering if automatic else clustering.method
+    of = "consensus of " if automatic else ""
+    title += f" · {of}{clustering_spec(method).title} {clustering.n_found}"
     parts = [f"{len(analysis.embeddings)} pictures"]
     agreement = analysis.agreement
     if agreement and agreement.n_labelled < len(analysis.embeddings):

@@ -19,7 +19,7 @@ from extract.embeddings import EmbeddingSet
 from extract.errors import UsageError
 
 Make = Callable[..., EmbeddingSet]
-QUICK = ("none", "l2,pca:3")
+QUICK = (("none", "kmeans"), ("l2,pca:3", "spherical"))
 
 
 @pytest.fixture
@@ -50,17 +50,20 @@ def test_the_steadiest_is_taken_and_its_seeds_are_joined(
     faint: EmbeddingSet, tmp_path: Path
 ) -> None:
     found = cluster_automatically(faint, 4, seed=3)
-    stability = {each.reduction: each.stability for each in found.candidates}
+    stability = {(each.reduction, each.clustering): each.stability for each in found.candidates}
     assert list(stability) == list(QUICK)
-    assert found.reduction == max(stability, key=stability.__getitem__)
+    chosen = found.chosen.reduction, found.chosen.clustering
+    assert chosen == max(stability, key=stability.__getitem__)
     alone = [
-        analyze_embeddings(faint, reduction=found.reduction, seed=seed).clustering.assignments
+        analyze_embeddings(
+            faint, reduction=chosen[0], method=chosen[1], seed=seed
+        ).clustering.assignments
         for seed in range(3, 3 + N_SEEDS)
     ]
     np.testing.assert_array_equal(found.clustering.assignments, consensus(alone, 4))
     pairs = [adjusted_rand_score(a, b) for i, a in enumerate(alone) for b in alone[:i]]
-    assert stability[found.reduction] == pytest.approx(np.mean(pairs), abs=1e-12)
-    assert found.why.startswith(f"{found.reduction}: 8 seeds agree most")
+    assert stability[chosen] == pytest.approx(np.mean(pairs), abs=1e-12)
+    assert found.why.startswith(f"{chosen[0]}, {chosen[1]}: 8 seeds agree most")
     keeping = Keeping(tmp_path / "r", tmp_path / "c")
     for _ in range(2):  # the second time from what is kept
         kept = cluster_automatically(faint, 4, seed=3, keeping=keeping)

@@ -148,6 +148,21 @@ def test_pca_equals_scikit_learn(overlapping: Planted, wanted: float) -> None:
     )
 
 
+def test_pca_of_many_rows_is_exact_where_scikit_learn_draws() -> None:
+    rng = np.random.default_rng(0)
+    shares = 1.0 / np.arange(1, 1102)
+    vectors = (rng.normal(size=(11_010, 1101)) * shares).astype(np.float32)
+    ids = tuple(map(str, range(len(vectors))))
+    found = reduce(ids, vectors, "pca:8", 0)
+    centered = vectors.astype(np.float64) - vectors.mean(axis=0, dtype=np.float64)
+    variances = np.sort(np.linalg.eigvalsh(centered.T @ centered / len(vectors)))[::-1]
+    np.testing.assert_allclose(
+        found.coordinates.var(axis=0, dtype=np.float64), variances[:8], rtol=1e-4
+    )
+    share = found.parameters[0]["explained_variance"]
+    assert share == pytest.approx(variances[:8].sum() / variances.sum(), abs=1e-5)
+
+
 def test_pca_keeps_distances_when_all_components_stay(overlapping: Planted) -> None:
     vectors, _ = overlapping
     coordinates = reduced(vectors, "pca:64").coordinates

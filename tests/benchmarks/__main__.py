@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from tests.benchmarks import (
+    at_size,
     checks,
     comparison_speed,
     coverage,
@@ -69,6 +70,12 @@ if __name__ == "__main__":
     table.add_argument("--seeds", type=int, default=20, dest="n_seeds")
     table.add_argument("--resamples", type=int, default=2000, dest="n_resamples")
     table.set_defaults(measure=comparison_speed.measure)
+    size = commands.add_parser("at_size", help="many rows, beside scikit-learn's defaults")
+    size.add_argument("--rows", type=int, default=100_000, dest="n_rows")
+    size.add_argument("--dims", type=int, default=1024, dest="n_dims")
+    size.add_argument("--only", nargs="+", choices=("pca", "kmeans", "tsne"))
+    size.add_argument("--rounds", type=int, default=1)
+    size.set_defaults(measure=at_size.measure)
     right = commands.add_parser("coverage", help="how often intervals and p-values are right")
     right.add_argument("--trials", type=int, default=2000)
     right.add_argument("--only", type=int, nargs="+", help="numbers of cases")
