@@ -177,7 +177,7 @@ def analyze_embeddings(
         steps = FOR_NUMBER if reduction == AUTO else reduction
         if wanted == "auto":
             before = reducer(embeddings, steps, seed, progress)
-            chosen_k = choose_k(before, embeddings.content_sha256, seed=seed)
+            chosen_k = choose_k(before, embeddings.content_sha256, seed=seed, progress=progress)
             notes += chosen_k.notes
         k = chosen_k.k if chosen_k else int(wanted)
         if reduction == AUTO:

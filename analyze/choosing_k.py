@@ -14,7 +14,7 @@ from analyze.joint_tables import JointTables, ari
 from analyze.reduction import Progress, Reduced, ordinary_scale
 from analyze.threads import one_thread
 
-MOST_ROWS = 5000
+MOST_ROWS = 2000
 """Of the pictures looked at; more are drawn by seed."""
 
 MOST_CLUSTERS = 60

@@ -161,13 +161,16 @@ def typed_command(name: str) -> str:
 
 @contextmanager
 def progress_bar(what: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """Show iterations done on stderr; the bar opens when the work first tells of itself."""
+    """Show iterations done on stderr; a bar opens when a stage of work first tells of itself."""
     from tqdm import tqdm
 
     bar: Any = None
 
     def progress(done: int, total: int) -> None:
         nonlocal bar
+        if bar is not None and bar.total != total:
+            bar.close()  # another stage of the work
+            bar = None
         if bar is None:
             bar = tqdm(total=total, desc=what, disable=True if quiet else None, dynamic_ncols=True)
         bar.update(done - bar.n)

@@ -71,12 +71,9 @@ def cluster(
     paths = _files(workspace, embeddings or [], model or [], catalog, join=join)
     inputs = [read_embeddings(path) for path in paths]
     vectors, said = join_embeddings(inputs) if join else (inputs[0], ())
-    slow = "tsne" in reduce or reduce == "auto"
     with (
         ended_by_signals("stopped; clusterings finished so far are kept"),
-        cl.progress_bar(
-            "clusterings" if reduce == "auto" else "t-SNE", quiet=quiet or not slow
-        ) as progress,
+        cl.progress_bar("reducing and clustering", quiet=quiet) as progress,
     ):
         analysis = analyze_embeddings(
             vectors,
