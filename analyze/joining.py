@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from analyze.alignment import align_pictures
+from analyze.directions import unit_rows
 from extract.embeddings import EmbeddingSet, Provenance
 from extract.errors import UsageError
 
@@ -41,7 +42,7 @@ def join_embeddings(
         )
     same = align_pictures(embedding_sets)
     sets = same.embedding_sets
-    vectors = np.concatenate([_of_length_1(each.vectors) for each in sets], axis=1)
+    vectors = np.concatenate([unit_rows(each.vectors) for each in sets], axis=1)
     identity = {
         "backbone": " + ".join(each.provenance.model for each in sets),
         "joined": [dict(each.provenance.identity) for each in sets],
@@ -63,16 +64,6 @@ def join_embeddings(
         paths=sets[0].paths,
     )
     return joined, same.notes
-
-
-def _n_left_out(left_out: Mapping[str, int]) -> int:
-    return sum(left_out.values())
-
-
-def _of_length_1(vectors: np.ndarray) -> np.ndarray:
-    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-    scaled: np.ndarray = (vectors / np.where(lengths > 0, lengths, 1.0)).astype(np.float32)
-    return scaled
 
 
 def _weights(sets: Sequence[EmbeddingSet]) -> str:
