@@ -24,6 +24,9 @@ after their mean, and places on a map."""
 FOR_NUMBER = "l2,pca:50,tsne:30"
 """Where the number of clusters is chosen, before the reduction is."""
 
+MOST_TSNE_ROWS = 20_000
+"""Beyond, eight runs of t-SNE take longer than what is known of their answer is worth."""
+
 N_SEEDS = 8
 METHOD = "consensus"
 
@@ -90,6 +93,11 @@ class Automatic:
         }
 
 
+def seeds_of(seed: int) -> tuple[int, ...]:
+    """Give the seeds whose clusterings are joined; two seeds share none, so that they differ."""
+    return tuple((seed * N_SEEDS + i) % 2**32 for i in range(N_SEEDS))
+
+
 def cluster_automatically(
     embeddings: EmbeddingSet,
     n_clusters: int,
@@ -103,16 +111,19 @@ def cluster_automatically(
     """Cluster by each candidate and seed, take the steadiest, and join its seeds.
 
     Where groups are real, chance in the computation does not move them (von Luxburg 2010, for
-    subsamples; here seeds of reduction and clustering alike). Labels are not looked at.
+    subsamples; here seeds of reduction and clustering alike). Labels are not looked at. By cosine
+    a group about the mean of all rows has no direction of its own: of a catalogue that is half of
+    one class no more is found so than by plain k-means.
 
     Parameters
     ----------
     embeddings : EmbeddingSet
     n_clusters : int
     seed : int
-        The first of eight.
+        Eight others follow from it.
     candidates : sequence of (str, str)
-        Reductions with their clusterings.
+        Reductions with their clusterings; the first of equally steady ones is taken. t-SNE is left
+        out, and that noted, where there are more than 20,000 rows.
     keeping : Keeping
         Where clusterings are kept between runs.
     n_jobs : int, optional
@@ -120,7 +131,8 @@ def cluster_automatically(
     progress : callable, optional
         Told of clusterings done and of how many are to do.
     """
-    seeds = [(seed + i) % 2**32 for i in range(N_SEEDS)]
+    candidates, left_out = _affordable(candidates, len(embeddings))
+    seeds = seeds_of(seed)
     bare = EmbeddingSet(embeddings.ids, embeddings.vectors, embeddings.provenance)
     runs = [
         Run(bare, reduction, n_clusters, each, method)
@@ -136,9 +148,19 @@ def cluster_automatically(
     chosen = max(tried, key=lambda each: each.stability)
     own = of_each[tried.index(chosen)]
     joined = consensus([c.assignments for c in own], n_clusters, seed)
-    notes = dict.fromkeys(note for c in own for note in c.notes)
+    notes = dict.fromkeys([*left_out, *(note for c in own for note in c.notes)])
     clustering = Clustering(embeddings.ids, joined, n_clusters, METHOD, seed, tuple(notes))
     return Automatic(tried, chosen, clustering)
+
+
+def _affordable(
+    candidates: Sequence[tuple[str, str]], n_rows: int
+) -> tuple[Sequence[tuple[str, str]], tuple[str, ...]]:
+    """Leave t-SNE out where rows are many, and say so."""
+    quick = [candidate for candidate in candidates if "tsne" not in candidate[0]]
+    if n_rows <= MOST_TSNE_ROWS or not quick or len(quick) == len(candidates):
+        return candidates, ()
+    return quick, (f"t-SNE is not tried on more than {MOST_TSNE_ROWS:,} pictures",)
 
 
 def _stability(assignments: Sequence[np.ndarray]) -> float:
