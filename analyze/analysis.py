@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from analyze.agreement import Agreement, agree
-from analyze.automatic import AUTO, FOR_NUMBER, Automatic, cluster_automatically
+from analyze.automatic import AUTO, Automatic, cluster_automatically, reduction_for_number
 from analyze.choosing_k import ChosenK, choose_k
 from analyze.clustering import Clustering, cluster, clustering_spec
 from analyze.clustering_runs import Keeping
@@ -174,7 +174,7 @@ def analyze_embeddings(
         reduced = Reduced(embeddings.ids, embeddings.vectors, "none", (), seed)
         clustering = cluster(reduced, 1, seed)
     else:
-        steps = FOR_NUMBER if reduction == AUTO else reduction
+        steps = reduction_for_number(len(embeddings)) if reduction == AUTO else reduction
         if wanted == "auto":
             before = reducer(embeddings, steps, seed, progress)
             chosen_k = choose_k(before, embeddings.content_sha256, seed=seed, progress=progress)

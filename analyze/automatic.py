@@ -21,9 +21,6 @@ CANDIDATES = (("l2,pca:50", "spherical"), ("l2,pca:50,tsne:30", "kmeans"))
 """Reductions, each with the clustering that suits it: directions of what is left of unit rows
 after their mean, and places on a map."""
 
-FOR_NUMBER = "l2,pca:50,tsne:30"
-"""Where the number of clusters is chosen, before the reduction is."""
-
 MOST_TSNE_ROWS = 20_000
 """Beyond, eight runs of t-SNE take longer than what is known of their answer is worth."""
 
@@ -91,6 +88,12 @@ class Automatic:
             "n_seeds": N_SEEDS,
             "why": self.why,
         }
+
+
+def reduction_for_number(n_rows: int) -> str:
+    """Say where the number of clusters is chosen, before the reduction is."""
+    quick, mapped = (reduction for reduction, _ in CANDIDATES)
+    return mapped if n_rows <= MOST_TSNE_ROWS else quick
 
 
 def seeds_of(seed: int) -> tuple[int, ...]:
