@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analyze.analysis import choose_level
+from analyze.duplicates import groups_of_equal_bytes
 from extract.catalog import Level, bytes_of, shown
 from extract.embeddings import EmbeddingSet
 from extract.errors import UsageError
@@ -144,6 +145,16 @@ def _kept(sets: tuple[EmbeddingSet, ...], kept: np.ndarray) -> tuple[EmbeddingSe
             "by python -m extract"
         )
     return sets if len(rows) == len(kept) else tuple(s.take(rows) for s in sets)
+
+
+def groups_of_copies(sets: Sequence[EmbeddingSet]) -> np.ndarray:
+    """Number copies by the hashes that any of the files knows."""
+    hashes = np.zeros((len(sets[0]), 32), np.uint8)
+    for embeddings in sets:
+        if embeddings.content_sha256 is not None:
+            unknown = ~hashes.any(axis=1)
+            hashes[unknown] = embeddings.content_sha256[unknown]
+    return groups_of_equal_bytes(hashes, len(hashes))
 
 
 def told_apart(embedding_sets: Sequence[EmbeddingSet]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from analyze.agreement import score_clusters
-from analyze.alignment import Alignment, align
+from analyze.alignment import Alignment, align, groups_of_copies
 from analyze.clustering import Clustering, check_n_clusters, clustering_spec
 from analyze.clustering_runs import Keeping, Run, cluster_all
 from analyze.comparison_result import (
@@ -19,7 +19,6 @@ from analyze.comparison_result import (
     Setting,
 )
 from analyze.doubt import Doubt
-from analyze.duplicates import groups_of_equal_bytes
 from analyze.joint_tables import METRICS
 from analyze.neighbors import one_nn_accuracy
 from analyze.reduction import Progress, parse_steps
@@ -114,7 +113,7 @@ def compare(
     notes += [*_noted([each.model for each in of_runs], found, len(models)), *said[0]]
     doubt, why = None, None
     if informative:
-        units = groups_of_equal_bytes(_content(aligned), len(codes))
+        units = groups_of_copies(aligned.embedding_sets)
         clustered = {
             setting: [c.assignments for c in found[i : i + len(seeds)]]
             for i, setting in zip(range(0, len(found), len(seeds)), settings, strict=True)
@@ -140,18 +139,6 @@ def compare(
         n_resamples=0 if why or not informative else n_resamples,
         notes=tuple(dict.fromkeys([*aligned.notes, *notes])),
     )
-
-
-def _content(aligned: Alignment) -> np.ndarray | None:
-    """Give the hashes of the pictures' bytes, from the sets that know them."""
-    known = [s.content_sha256 for s in aligned.embedding_sets if s.content_sha256 is not None]
-    if not known:
-        return None
-    content = known[0].copy()
-    for hashes in known[1:]:
-        unknown = ~content.any(axis=1)
-        content[unknown] = hashes[unknown]
-    return content
 
 
 def _bare(embeddings: EmbeddingSet) -> EmbeddingSet:

@@ -7,8 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from analyze.alignment import SamePictures, align, align_pictures
-from analyze.duplicates import groups_of_equal_bytes
+from analyze.alignment import SamePictures, align, align_pictures, groups_of_copies
 from analyze.ranking_criteria import SPACES
 from extract.catalog import Level
 from extract.embeddings import EmbeddingSet
@@ -82,13 +81,3 @@ def _check_classes(level: Level) -> None:
         raise UsageError(f"one class in level {level.name!r}, nothing to tell apart: {others}")
     if counts.max() < 2:
         raise UsageError(f"every picture a class of its own in level {level.name!r}: {others}")
-
-
-def groups_of_copies(sets: Sequence[EmbeddingSet]) -> np.ndarray:
-    """Number copies by the hashes that any of the files knows."""
-    hashes = np.zeros((len(sets[0]), 32), np.uint8)
-    for embeddings in sets:
-        if embeddings.content_sha256 is not None:
-            unknown = ~hashes.any(axis=1)
-            hashes[unknown] = embeddings.content_sha256[unknown]
-    return groups_of_equal_bytes(hashes, len(hashes))

@@ -9,23 +9,24 @@ from pathlib import Path
 
 import numpy as np
 
+from analyze.alignment import groups_of_copies
 from analyze.bootstrap import adjusted_by_holm, interval, p_value, resampled_weights
 from analyze.clustering import check_n_clusters
 from analyze.clustering_runs import Keeping
 from analyze.likeness import N_NEAREST, CenteredRows, linear_cka, neighbor_overlap
 from analyze.neighbors import nearest_others
 from analyze.probes import N_FOLDS
-from analyze.ranked_pictures import choose_pictures, groups_of_copies
+from analyze.ranked_pictures import choose_pictures
 from analyze.ranking_criteria import SPACES, VOTERS, WORDS, Question, Score
 from analyze.ranking_result import ALPHA, Likeness, RankedModel, Ranking, RankPair, RankRow
 from analyze.reduction import Progress
+from analyze.sampling import LEAST_IN_A_CLASS
 from analyze.threads import one_thread
 from extract.embeddings import EmbeddingSet
 from extract.errors import UsageError
 
 N_RESAMPLES = 2000
 CLUSTERS_GUESSED = (5, 10, 20)
-LEAST_IN_CLASS = 5
 MOST_ALIGNED = 2_000
 """Pictures whose vectors are compared by CKA."""
 
@@ -207,11 +208,11 @@ def _why_no_interval(labels: np.ndarray | None, groups: np.ndarray) -> str | Non
     of_all = np.zeros(len(groups), int) if labels is None else labels
     distinct = np.unique(np.stack([of_all, groups]), axis=1)[0]
     median = float(np.median(np.unique(distinct, return_counts=True)[1]))
-    if median >= LEAST_IN_CLASS:
+    if median >= LEAST_IN_A_CLASS:
         return None
     return (
         f"no intervals and no tests: different pictures in the median class: {median:g}, and "
-        f"resamples of fewer than {LEAST_IN_CLASS} say little"
+        f"resamples of fewer than {LEAST_IN_A_CLASS} say little"
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -26,14 +25,8 @@ MOST_ANSWERS = 30
 
 def compare(
     context: typer.Context,
-    embeddings: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE", help="An embeddings file; may be repeated."),
-    ] = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="All stored files of a backbone; may be repeated."),
-    ] = None,
+    embeddings: options.SeveralEmbeddingsOption = None,
+    model: options.SeveralModelsOption = None,
     catalog: cl.CatalogOption = None,
     reduce: Annotated[
         list[str] | None,

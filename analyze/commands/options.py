@@ -41,6 +41,16 @@ ModelOption = Annotated[
     str | None,
     typer.Option("--model", metavar="NAME", help="The stored file of this backbone."),
 ]
+SeveralEmbeddingsOption = Annotated[
+    list[Path] | None,
+    typer.Option("--embeddings", metavar="FILE", help="An embeddings file; may be repeated."),
+]
+SeveralModelsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model", metavar="NAME", help="All stored files of a backbone; may be repeated."
+    ),
+]
 ImagesOption = Annotated[
     Path | None,
     typer.Option("--images", metavar="DIR", help="The pictures, if outside the workspace."),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -22,14 +21,8 @@ WIDEST_NAME = 48
 
 
 def rank(
-    embeddings: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE", help="An embeddings file; may be repeated."),
-    ] = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="All stored files of a backbone; may be repeated."),
-    ] = None,
+    embeddings: options.SeveralEmbeddingsOption = None,
+    model: options.SeveralModelsOption = None,
     catalog: cl.CatalogOption = None,
     metric: Annotated[
         str | None,
