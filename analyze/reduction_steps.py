@@ -20,6 +20,11 @@ log = logging.getLogger("sosie")
 EXACT_TSNE_ROWS = 5_000
 """Below, Barnes-Hut is faster than the interpolation of FIt-SNE; above, the reverse."""
 
+EXAGGERATED_ITERATIONS = 250
+FEW_ROWS_ITERATIONS, MANY_ROWS_ITERATIONS = 500, 750
+"""Of t-SNE after the exaggerated ones. 500 is openTSNE's own number; of 12,000 rows it leaves the
+KL divergence 1 % above scikit-learn's, 750 reach 1.5 % below it."""
+
 PCA_ROWS_A_DIM = 10
 WIDEST_COVARIANCE = 5000
 """100 MB of float32, and some seconds for its eigenvectors."""
@@ -164,7 +169,7 @@ def tsne(
 ) -> StepResult:
     """Embed in two dimensions by t-SNE (van der Maaten and Hinton 2008), openTSNE's.
 
-    Neighbors are exact; Barnes-Hut below 5,000 rows, FIt-SNE (Linderman et al. 2019) above.
+    Neighbors are exact; Barnes-Hut below 5,000 rows, FIt-SNE (Linderman et al. 2019) from there on.
     """
     from openTSNE import TSNE
 
@@ -173,20 +178,24 @@ def tsne(
         return StepResult(vectors, {}, (f"tsne: {n_rows} rows are too few, it is left out",))
     perplexity, initialization, notes = _fitting_tsne(vectors, parameters)
     vectors, exponent = ordinary_scale(vectors)
-    done = 0
+    few = n_rows < EXACT_TSNE_ROWS
+    iterations = FEW_ROWS_ITERATIONS if few else MANY_ROWS_ITERATIONS
+    done, total = 0, EXAGGERATED_ITERATIONS + iterations
 
     def report(_iteration: int, _error: float, _embedding: np.ndarray) -> None:
         nonlocal done
         done += 50
         if progress:
-            progress(min(done, 750), 750)
+            progress(min(done, total), total)
 
     fitted = TSNE(
         n_components=2,
         perplexity=perplexity,
         initialization=initialization,
         neighbors="exact",
-        negative_gradient_method="bh" if n_rows < EXACT_TSNE_ROWS else "fft",
+        negative_gradient_method="bh" if few else "fft",
+        early_exaggeration_iter=EXAGGERATED_ITERATIONS,
+        n_iter=iterations,
         random_state=seed,
         n_jobs=1,
         callbacks=report,

@@ -37,6 +37,49 @@ def test_kmeans_equals_scikit_learn(overlapping: Planted, unreduced: Wrap, n_clu
     assert clustering.notes == ()
 
 
+def many_rows(n_rows: int = 5000) -> np.ndarray:
+    """Draw rows of eight classes, and three rows far from all others."""
+    rng = np.random.default_rng(0)
+    centers = rng.normal(scale=3.0, size=(8, 6))
+    rows = centers[rng.integers(0, 8, n_rows)] + rng.normal(size=(n_rows, 6))
+    rows[:3] += 400.0
+    return rows.astype(np.float32)
+
+
+def inertia(rows: np.ndarray, assignments: np.ndarray) -> float:
+    parts = (rows[assignments == each].astype(np.float64) for each in np.unique(assignments))
+    return float(sum(((part - part.mean(axis=0)) ** 2).sum() for part in parts))
+
+
+def test_kmeans_of_many_rows_starts_on_a_sample_and_is_as_good(
+    unreduced: Wrap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = many_rows()
+    whole = cluster(unreduced(rows), 9, seed=1)
+    monkeypatch.setattr(clustering_methods, "STARTING_ROWS", 500)
+    sampled = cluster(unreduced(rows), 9, seed=1)
+    assert sampled.notes == (
+        "kmeans: 30 starts on 900 rows, the best goes on over all",
+    )  # 100 a cluster
+    assert len(set(sampled.assignments[:3].tolist())) == 1  # the few that lie far are not missed
+    assert (sampled.assignments == sampled.assignments[0]).sum() == 3
+    own, their = (inertia(rows, each.assignments) for each in (sampled, whole))
+    assert own <= 1.005 * their
+    again = cluster(unreduced(rows), 9, seed=1)
+    assert (again.assignments == sampled.assignments).all()
+
+
+def test_a_coreset_is_unbiased() -> None:
+    rows = many_rows()
+    direct = float(((rows.astype(np.float64) - 1.0) ** 2).sum())
+    sums = []
+    for seed in range(30):
+        drawn, weights = clustering_methods._coreset(rows, 400, seed)
+        squares = ((rows[drawn].astype(np.float64) - 1.0) ** 2).sum(axis=1)
+        sums.append(float((weights * squares).sum()) * len(rows) / len(drawn))
+    assert abs(np.mean(sums) / direct - 1) < 0.02  # by chance alone the three far rows give 50 %
+
+
 def test_kmeans_finds_the_best_of_all_partitions(unreduced: Wrap) -> None:
     rows = np.random.default_rng(0).normal(size=(9, 2)).astype(np.float32)
 
