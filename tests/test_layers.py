@@ -16,7 +16,7 @@ BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "manager
 EXTRACT_ORDER = [
     {"errors", "workspace", "refusals", "monitor", "drawing", "tables", "durability"},
     {"allocation", "processor"},
-    {"strict_json", "rehearsal", "recipe"},
+    {"strict_json", "rehearsal", "recipe", "results"},
     {"catalog", "manifest", "imagefolder", "embeddings", "embeddings_table", "demo", "hdf5_output"},
     {
         "provenance_check",
@@ -45,7 +45,7 @@ EXTRACT_ORDER = [
     {"commands", "__main__"},
 ]
 ANALYZE_ORDER = [
-    {"palette", "directions", "figure_style", "threads", "results", "array_cache"},
+    {"palette", "directions", "figure_style", "threads", "array_cache"},
     {"consensus", "joint_tables", "bootstrap", "likeness"},
     {"agreement"},
     {"duplicates", "pictures"},

@@ -145,7 +145,7 @@ def _write(
 
 
 def _write_assignments(path: Path, analysis: Analysis) -> None:
-    from analyze import results
+    from extract import results
     from extract.tables import column_names
 
     vectors, agreement = analysis.embeddings, analysis.agreement

@@ -33,8 +33,8 @@ def run_folder(
         What ``--json`` prints; ``results`` is added to it.
     inputs : EmbeddingSet or sequence of them
     """
-    from analyze import results
     from analyze.run_record import run_record
+    from extract import results
 
     with results.new_run(workspace.results, name) as (folder, final):
         result["results"] = workspace.relative(final)

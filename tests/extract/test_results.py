@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from analyze import results
-from analyze.results import new_run, write_csv, write_json
+from extract import results
 from extract.errors import SosieError
+from extract.results import new_run, write_csv, write_json
 
 
 @pytest.fixture
