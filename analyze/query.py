@@ -91,6 +91,10 @@ def query_by_picture(
     from extract.realisation import realisation_here
     from extract.refusals import Refused
 
+    if backbone.view is not None:
+        raise UsageError(
+            "the file holds augmented views, not pictures as they are: ask the file one folder up"
+        )
     real = path.resolve()
     try:
         file = read_picture(real.parent, real.name)

@@ -14,6 +14,7 @@ from extract.preprocessing import Preprocessing
 from extract.processor import sleep_while_gpu_works
 from extract.timm_models import TimmModel, find_timm_model
 from extract.transformers_models import TransformersModel
+from extract.views import View, view_of
 from extract.weights import Checkpoint, PackagedWeights, read_tensors
 
 if TYPE_CHECKING:
@@ -116,6 +117,8 @@ class Backbone:
         ``source`` (pretrained, random or file), ``tag``, ``sha256``, and ``seed`` if random.
     pooling : str
     device : str
+    view : View, optional
+        What is made of each picture before the model sees it.
     """
 
     name: str
@@ -125,11 +128,14 @@ class Backbone:
     weights: Mapping[str, Any]
     pooling: str
     device: str
+    view: View | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
         """What a number means: equal identities, comparable vectors."""
+        augmented = {"view": self.view.described()} if self.view else {}
         return {
+            **augmented,
             "backbone": self.weights["tag"],
             "weights": dict(self.weights),
             "pooling": self.pooling,
@@ -143,6 +149,10 @@ class Backbone:
     def provenance(self) -> Provenance:
         """The identity with its hashes; how rows are computed is a run's to say."""
         return Provenance(self.identity, ())
+
+    def viewed(self, view: View | None) -> Backbone:
+        """See augmented pictures from now on; the model is shared."""
+        return replace(self, view=view)
 
     def on(self, device: str) -> Backbone:
         """Move it to a device."""
@@ -275,7 +285,7 @@ def load_again(
         device=device,
         pooling=str(identity.get("pooling", "auto")),
         resize=str(identity.get("geometry", {}).get("resize", "auto")),
-    )
+    ).viewed(view_of(identity))
     if backbone.provenance.identity_sha256 != provenance.identity_sha256:
         here = backbone.identity
         other = [part for part in here if here[part] != identity.get(part)]

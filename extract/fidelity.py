@@ -10,8 +10,9 @@ import numpy as np
 
 from extract.backbones import Backbone
 from extract.catalog import Catalog
-from extract.decoding import decode_picture, read_picture, refusing
+from extract.decoding import read_picture, refusing
 from extract.refusals import Refused
+from extract.views import reference_pixels
 
 MOST_RECOMPUTED = 16
 FP32_FLOOR, HALF_FLOOR = 0.9995, 0.998
@@ -105,13 +106,12 @@ def measure_fidelity(
     """
     import torch
 
-    transform = backbone.preprocessing.transform()
     again, kept = [], []
     for i, row in enumerate(rows.tolist()):
         try:
             with refusing():
                 file = read_picture(catalog.images_root, catalog.paths[row])
-                again.append(transform(decode_picture(file.content)))
+                again.append(reference_pixels(file, backbone.preprocessing, backbone.view))
         except Refused:
             continue
         kept.append(i)

@@ -14,6 +14,7 @@ from extract.decoding import picture_stat, read_picture
 from extract.picture_memory import picture_memory
 from extract.preprocessing import Preprocessing
 from extract.refusals import Refused
+from extract.views import View, augment
 
 Way = tuple[str, str]
 """What decoded a picture, and what resized it."""
@@ -85,12 +86,15 @@ class Destination:
         Shared with whoever decodes.
     needs : callable
         Row and sha256 in; whether it needs the pixels, or knows the vector of these bytes.
+    view : View, optional
+        What is made of each picture first; files of one preprocessing share what comes before it.
     """
 
     preprocessing: Preprocessing
     decoder: str
     batches: np.ndarray
     needs: Callable[[int, bytes], bool]
+    view: View | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,12 +115,14 @@ class PictureLoader:
             return LoadedPicture(bytes(32), *seen, refused=refused.bare())
         needed = [p for p in places if self.destinations[p.file].needs(row, file.sha256)]
         try:
-            ways = self._put(file.content, needed)
+            ways = self._put(file.content, file.sha256, needed)
         except Refused as refused:
             return LoadedPicture(file.sha256, file.size, file.mtime_ns, refused=refused.bare())
         return LoadedPicture(file.sha256, file.size, file.mtime_ns, ways)
 
-    def _put(self, content: bytes, needed: Sequence[Place]) -> tuple[tuple[str, Way], ...]:
+    def _put(
+        self, content: bytes, sha256: bytes, needed: Sequence[Place]
+    ) -> tuple[tuple[str, Way], ...]:
         by_decoder: dict[str, list[Place]] = {}
         for place in needed:
             by_decoder.setdefault(self.destinations[place.file].decoder, []).append(place)
@@ -129,5 +135,6 @@ class PictureLoader:
             for p in places:
                 file = self.destinations[p.file]
                 batch = file.batches[p.batch % len(file.batches)]
-                batch[p.place] = prepared.pixels[file.preprocessing]
+                pixels = prepared.pixels[file.preprocessing]
+                batch[p.place] = augment(pixels, file.view, sha256) if file.view else pixels
         return tuple(ways)

@@ -14,6 +14,7 @@ import numpy as np
 
 from extract.batch_ring import BatchRing
 from extract.catalog import shown
+from extract.embeddings import canonical_json
 from extract.errors import PictureRefused
 from extract.failures import failures_path
 from extract.fidelity import MOST_RECOMPUTED, Fidelity, is_reference, measure_fidelity
@@ -134,10 +135,15 @@ def _compute(
         rings = [stages.enter_context(closing(_ring(run, workers))) for run in runs]
         crew: Crew = stages.enter_context(closing(_crew(runs, rings, workers, monitor)))
         on_their_way = []
+        passes: dict[tuple[int, str], ForwardPass] = {}
         for run, ring in zip(runs, rings, strict=True):
             if run.backbone.device.startswith("cuda"):
                 ring.pin()
-            on_their_way.append(Forwarding(run, ring, ForwardPass(run.backbone, run.realisation)))
+            # views of one backbone go through one model: it is folded or converted once
+            key = (id(run.backbone.model), canonical_json(run.realisation))
+            if key not in passes:
+                passes[key] = ForwardPass(run.backbone, run.realisation)
+            on_their_way.append(Forwarding(run, ring, passes[key]))
         writing = [
             stages.enter_context(
                 WritingThread(file.writer, failures_path(file.run.table.path), monitor.finished)
@@ -197,7 +203,13 @@ def _crew(
 ) -> Crew:
     """Take threads where they are few; processes where they are many, or beside a GPU."""
     destinations = [
-        Destination(run.backbone.preprocessing, policy(run.realisation), ring.batches, run.needs)
+        Destination(
+            run.backbone.preprocessing,
+            policy(run.realisation),
+            ring.batches,
+            run.needs,
+            run.backbone.view,
+        )
         for run, ring in zip(runs, rings, strict=True)
     ]
     loader = PictureLoader(runs[0].catalog, destinations)

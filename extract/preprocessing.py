@@ -85,16 +85,25 @@ class Preprocessing:
         """
         import numpy as np
 
-        for step in _geometry_of(self):
+        for step in _steps_of(self)[0]:
             picture = step(picture)
         return np.array(picture)
 
+    def scaled(self, pixels: np.ndarray[Any, Any]) -> Any:
+        """Scale what :meth:`placed` gives as the transform does; float32 (3, size, size)."""
+        from PIL import Image
+
+        picture: Any = Image.fromarray(pixels)
+        for step in _steps_of(self)[1]:
+            picture = step(picture)
+        return picture
+
 
 @cache
-def _geometry_of(wanted: Preprocessing) -> tuple[Any, ...]:
-    """Build the transform less its last two steps, which make a tensor and normalise it."""
-    *geometry, _, _ = wanted.transform().transforms
-    return tuple(geometry)
+def _steps_of(wanted: Preprocessing) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Part the transform into its geometry and its last two steps: to a tensor, and its scale."""
+    *geometry, to_tensor, normalise = wanted.transform().transforms
+    return tuple(geometry), (to_tensor, normalise)
 
 
 def _crop(wanted: Preprocessing) -> Any:

@@ -215,6 +215,8 @@ def _check_gpu_decoding(backbone: Backbone) -> None:
     from extract.gpu_decoding import gpu_decoder
     from extract.ragged_resize import resizes_raggedly
 
+    if backbone.view:
+        raise UsageError("views are made by the cores: choose --decoder fast")
     if not backbone.device.startswith("cuda"):
         raise UsageError("--decoder gpu needs --device cuda: choose --decoder fast")
     if not resizes_raggedly(backbone.preprocessing):

@@ -13,10 +13,12 @@ import numpy as np
 
 from extract.backbones import Backbone, find_model
 from extract.decoding import RULES, decode_picture, read_picture, refusing
+from extract.errors import UsageError
 from extract.evidence import Evidence
 from extract.fidelity import FP32_FLOOR, MOST_RECOMPUTED, cosines, is_reference
 from extract.preprocessing import Preprocessing
 from extract.refusals import Refused
+from extract.views import View, reference_pixels, view_of
 
 SAME_MACHINE_COSINE = 0.999999
 OTHER_DEVICE_COSINE = 0.9999
@@ -88,8 +90,8 @@ def recompute(evidence: Evidence, backbone: Backbone) -> Recomputed | None:
     drawn = np.random.default_rng(evidence.seed).permutation(candidates)[:MOST_RECOMPUTED]
     if root is None:
         return None
-    transform = backbone.preprocessing.transform()
-    seen = {row: _pixels(root, table.paths[row], transform) for row in sorted(drawn.tolist())}
+    wanted = backbone.preprocessing, backbone.view
+    seen = {row: _pixels(root, table.paths[row], *wanted) for row in sorted(drawn.tolist())}
     pixels = {row: each for row, each in seen.items() if each is not None}
     if not pixels:
         return None
@@ -103,11 +105,11 @@ def recompute(evidence: Evidence, backbone: Backbone) -> Recomputed | None:
     return Recomputed(rows, cosines(stored, again), lowest, wrong, len(seen) - len(pixels))
 
 
-def _pixels(root: Path, path: str, transform: Any) -> Any:
+def _pixels(root: Path, path: str, seen: Preprocessing, view: View | None) -> Any:
     """Decode and prepare one picture; None where that cannot be done here."""
     try:
         with refusing():
-            return transform(decode_picture(read_picture(root, path).content))
+            return reference_pixels(read_picture(root, path), seen, view)
     except Refused:
         return None
 
@@ -122,25 +124,27 @@ def seen_by_model(identity: Mapping[str, Any]) -> Preprocessing | None:
         if not fits or identity["rules"] != RULES:
             return None
         seen.transform()
-    except (KeyError, TypeError, ValueError, AttributeError, AssertionError):
+        view_of(identity)
+    except (KeyError, TypeError, ValueError, AttributeError, AssertionError, UsageError):
         return None
     return seen
 
 
-def see_one_picture(evidence: Evidence, rows: np.ndarray, transform: Any) -> bool | None:
+def see_one_picture(evidence: Evidence, rows: np.ndarray, seen: Preprocessing) -> bool | None:
     """Say whether the pictures of some rows look the same to the model; None where one is not had.
 
     The first two that differ decide; copies of the same bytes are decoded once.
     """
     root, table = evidence.pictures.root, evidence.table
     hashes, digest, lacking = set(), None, False
+    view = view_of(table.provenance.identity)
     for row in rows.tolist():
         content = table.rows.content_sha256[row].tobytes()
         if content in hashes:
             continue
         hashes.add(content)
         usable = root is not None and bool(evidence.pictures.unchanged[row])
-        pixels = _pixels(root, table.paths[row], transform) if root and usable else None
+        pixels = _pixels(root, table.paths[row], seen, view) if root and usable else None
         if pixels is None:
             lacking = True
             continue

@@ -181,8 +181,7 @@ def check_doubled(evidence: Evidence) -> Check:
     seen = seen_by_model(evidence.table.provenance.identity)
     if seen is None:
         return Check("doubled", None, f"{shared}; how the model sees them cannot be made here")
-    transform = seen.transform()
-    same = [see_one_picture(evidence, group, transform) for group in groups]
+    same = [see_one_picture(evidence, group, seen) for group in groups]
     wrong = [group for group, one in zip(groups, same, strict=True) if one is False]
     if wrong:
         rows = np.sort(np.concatenate(wrong))

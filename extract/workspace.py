@@ -9,6 +9,9 @@ from pathlib import Path
 
 from extract.errors import UsageError
 
+VIEWS = "views"
+"""The folder of augmented copies, beside the plain files of a catalogue."""
+
 
 @dataclass(frozen=True)
 class Workspace:
@@ -69,6 +72,11 @@ class Workspace:
     def embeddings_file(self, catalog: str, model: str, identity: str) -> Path:
         """Say where the file of one catalogue, model and identity (eight hex digits) lies."""
         return self.cache / "embeddings" / file_name(catalog) / f"{file_name(model)}-{identity}.h5"
+
+    def views_file(self, catalog: str, model: str, identity: str) -> Path:
+        """Say where a file of augmented pictures lies: in a folder beside the plain files."""
+        plain = self.embeddings_file(catalog, model, identity)
+        return plain.parent / VIEWS / plain.name
 
     def stored_embeddings(self, catalog: str | None = None) -> tuple[Path, ...]:
         """List the embeddings files here, of one catalogue or of all, sorted by path."""

@@ -83,6 +83,38 @@ def test_sound_file_is_proven_and_the_keys_are_those_promised(file: Path, run: R
         assert "\n" not in check["detail"]
 
 
+def test_views_are_files_of_their_own_that_are_proven_too(file: Path, shop: Path, run: Run) -> None:
+    words = ["extract", "--images", "photos", "--views", "2", "--json"]
+    done = run(*words)
+    assert done.returncode == 0, done.stderr
+    runs = json.loads(done.stdout)["runs"]
+    assert [each["view"] and each["view"]["index"] for each in runs] == [None, 1, 2]
+    assert runs[0]["file"].endswith(file.name)  # the plain one is reused
+    assert (runs[0]["embedded"], runs[1]["embedded"]) == (0, runs[0]["reused"])
+    view = shop / runs[1]["file"]
+    assert view.parent == file.parent / "views"
+    assert (shop / "results" / "latest" / "views.png").stat().st_size > 10_000
+    shown = json.loads(run("extract", "show", str(view), "--json").stdout)
+    assert shown["identity"]["view"] == {"policy": "catalog-1", "seed": 0, "index": 1}
+    assert run("extract", "verify", str(view)).returncode == 0
+    spoil(view, 2, fitted=True)
+    assert not json.loads(run("extract", "verify", str(view), "--json").stdout)["sound"]
+
+
+def test_no_other_command_takes_views_unless_told(shop: Path, run: Run) -> None:
+    made = run("extract", "--images", "photos", "--views", "1", "--json")
+    plain, view = (each["file"] for each in json.loads(made.stdout)["runs"])
+    found = json.loads(run("analyze", "--clusters", "3", "--json").stdout)
+    assert found["file"] == plain
+    picture = str(next((shop / "photos" / "Mugs").glob("*.jpg")))
+    asked = run("analyze", "similar", "--embeddings", view, "--query", picture)
+    assert asked.returncode == 2
+    assert "augmented views, not pictures as they are: ask the file one folder up" in asked.stderr
+    refused = run("extract", "--images", "photos", "--views", "2", "--output", "x.h5")
+    assert refused.returncode == 2
+    assert "--output names one file" in refused.stderr
+
+
 @pytest.mark.parametrize("fitted", [False, True])
 def test_wrong_row_is_named_and_what_to_type_next_mends_it(
     file: Path, run: Run, fitted: bool

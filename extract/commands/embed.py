@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from extract.fidelity import Fidelity
     from extract.manifest import ManifestColumns
     from extract.recipe import Extracting
+    from extract.views import View
 
 COMMAND = "python -m extract"
 DEFAULT_MODEL = "efficientnet_lite0"
@@ -109,6 +110,17 @@ def embed(
         int | None,
         typer.Option(metavar="N", min=1, help="At most so many new pictures, in whole batches."),
     ] = None,
+    views: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Augmented copies of every picture, each a file of its own, drawn from --seed.",
+        ),
+    ] = 0,
+    view_policy: Annotated[
+        str, typer.Option(metavar="NAME", help="catalog-1, or geometric-1: without light, color.")
+    ] = "catalog-1",
     output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write there.")] = None,
     restart: Annotated[bool, typer.Option("--restart", help="Compute every row again.")] = False,
     retry_failed: Annotated[
@@ -140,6 +152,9 @@ def embed(
     models = model or [DEFAULT_MODEL]
     wanted_batch = cl.count_or_auto(batch_size, "--batch-size")
     wanted_workers = cl.count_or_auto(workers, "--workers")
+    if views and output is not None:
+        raise UsageError("--output names one file, not those of --views too: leave it out")
+    wanted_views = _views(views, view_policy, seed)
     _check_models(models, weights, output)  # what was typed wrong is said before anything is read
     if manifest is not None and images is not None:
         raise UsageError("--images and --manifest exclude each other: use --images-dir beside it")
@@ -185,13 +200,53 @@ def embed(
         path = output or workspace.embeddings_file(
             listed.name, backbone.name, backbone.provenance.short_identity
         )
-        targets.append(Target(backbone.on(device_for(path, device)), path))
+        plain = backbone.on(device_for(path, device))
+        targets.append(Target(plain, path))
+        for view in wanted_views:
+            viewed = plain.viewed(view)
+            name = listed.name, backbone.name, viewed.provenance.short_identity
+            targets.append(Target(viewed, workspace.views_file(*name)))
     reports = _embed(workspace, listed, targets, options, quiet)
     results = [
         _result(workspace, target.backbone, report, listed, weights)
         for target, report in zip(targets, reports, strict=True)
     ]
+    if wanted_views and any(report.embedded for report in reports):
+        _show_views(workspace, listed, targets, results)
     _end(reports, results, as_json)
+
+
+def _views(number: int, policy: str, seed: int) -> list[View]:
+    """List the views asked for.
+
+    Raises
+    ------
+    UsageError
+        When there is no such policy, or there are more than can be of use.
+    """
+    from extract.views import MOST_VIEWS, View
+
+    if number > MOST_VIEWS:
+        raise UsageError(f"--views {number}: {MOST_VIEWS} at most")
+    return [View(policy, seed, index) for index in range(1, max(number, 1) + 1)][:number]
+
+
+def _show_views(
+    workspace: Workspace, catalog: Catalog, targets: list[Target], results: list[dict[str, Any]]
+) -> None:
+    """Draw some pictures beside their views, so that one sees what the head will learn from."""
+    from extract.results import new_run, write_json
+    from extract.views_sheet import draw_views
+
+    first = targets[0].backbone.preprocessing
+    views = list(dict.fromkeys(t.backbone.view for t in targets if t.backbone.view))
+    sheet = draw_views(catalog, first, views)
+    if sheet is None:
+        return
+    with new_run(workspace.results, "views") as (folder, final):
+        sheet.save(folder / "views.png")
+        write_json(folder / "run.json", {"runs": results})
+    cl.log.info(f"examples of the views: {workspace.relative(final)}/views.png")
 
 
 def _fixed_by(context: typer.Context, recipe: str) -> Extracting:
@@ -324,6 +379,7 @@ def _result(
         "device": backbone.device,
         "pooling": backbone.pooling,
         "resize": backbone.preprocessing.resize,
+        "view": backbone.view.described() if backbone.view else None,
         "realisation": dict(report.realisation),
         "fidelity": report.fidelity.described() if report.fidelity else None,
         "notes": list(report.notes),
@@ -353,14 +409,19 @@ def _text(report: Report, result: dict[str, Any], n_models: int) -> str:
     rate = report.images_per_second
     chosen = [f"{result['weights']} weights"]
     chosen += [f"{k} {result[k]}" for k in ("pooling", "resize")]
+    counts = (
+        f"{report.embedded} embedded, {report.reused} reused, {n_refused} refused, "
+        f"{report.to_do} to do" + ("" if report.tried else "; nothing new")
+    )
+    if view := result["view"]:  # what is refused or renamed was said of the plain file
+        known = report.fidelity is None or report.fidelity.kept
+        said = f"{result['file']}: view {view['index']} of {view['policy']}, seed {view['seed']}"
+        return f"{said}; {counts}" + ("" if known else f"\n{_fidelity(report.fidelity)}")  # type: ignore[arg-type]
     lines = [
         f"{result['file']}",
-        f"{result['model']} ({', '.join(chosen)}), {report.n_images} pictures: "
-        f"{report.embedded} embedded, {report.reused} reused, {n_refused} refused, "
-        f"{report.to_do} to do"
+        f"{result['model']} ({', '.join(chosen)}), {report.n_images} pictures: {counts}"
         + (f"; {rate:.1f} pictures/s" if rate else "")
-        + (f" through {n_models} models" if rate and n_models > 1 else "")
-        + ("" if report.tried else "; nothing new"),
+        + (f" through {n_models} files" if rate and n_models > 1 else ""),
     ]
     if n_refused:
         lines.append(

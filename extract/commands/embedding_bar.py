@@ -33,7 +33,7 @@ class EmbeddingBar(Monitor):
 
         self.close()
         several = len(realisations) > 1
-        what = f"rows of {len(realisations)} backbones" if several else "pictures"
+        what = f"rows of {len(realisations)} files" if several else "pictures"
         ways = dict.fromkeys(described(r) for r in realisations)
         cl.log.info(
             f"{n_to_do} {what} to embed {'; '.join(ways)} {decoding}"

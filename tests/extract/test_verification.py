@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 from small_catalogs import draw_noise, tiny_backbone
 
-from extract import recomputation
+from extract import recomputation, views
 from extract.backbones import Backbone, load_backbone
 from extract.catalog import Catalog, bytes_of, ids_fingerprint, list_folder
 from extract.embeddings import Provenance, row_crc32
@@ -514,7 +514,7 @@ def test_sixteen_rows_are_drawn_by_the_seed(
 def test_picture_that_cannot_be_decoded_here_is_no_wrong_row(
     path: Path, shop: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = recomputation.decode_picture
+    own = views.decode_picture
     broken = (shop / "hats" / "0.png").read_bytes()
 
     def here(content: bytes) -> Image.Image:
@@ -522,7 +522,7 @@ def test_picture_that_cannot_be_decoded_here_is_no_wrong_row(
             raise OSError("this build reads no such format")
         return own(content)
 
-    monkeypatch.setattr(recomputation, "decode_picture", here)
+    monkeypatch.setattr(views, "decode_picture", here)
     check = judge(path, shop)["recomputed"]
     assert check.passed is True
     assert check.detail.startswith("13 rows")

@@ -1,0 +1,212 @@
+"""Views: augmented copies of every picture, each a row of a file of its own."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from extract.decoding import PictureFile, decode_picture
+from extract.errors import UsageError
+from extract.preprocessing import Preprocessing
+
+GREY = (0.299, 0.587, 0.114)
+"""Shares of red, green and blue in what is seen as light (ITU-R BT.601)."""
+
+MOST_VIEWS = 64
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What a view may change, and how far; what is drawn lies evenly between the bounds.
+
+    Parameters
+    ----------
+    rotation : float
+        Degrees, either way.
+    flip : float
+        How often left and right change places, from 0 to 1.
+    zoom : float
+        At most so many times larger, or smaller.
+    brightness, contrast, saturation : float
+        Share by which each is raised or lowered at most.
+    tint : float
+        The same, of each channel on its own.
+    blur : float
+        How often a picture is blurred, from 0 to 1.
+    blur_radius : float
+        At most, as a share of the side.
+    """
+
+    rotation: float = 0.0
+    flip: float = 0.0
+    zoom: float = 1.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    tint: float = 0.0
+    blur: float = 0.0
+    blur_radius: float = 0.0
+
+
+_PLACED = {"rotation": 15.0, "flip": 0.5, "zoom": 1.2}
+_LIT = {"brightness": 0.2, "contrast": 0.2, "saturation": 0.3, "tint": 0.05}
+
+POLICIES: dict[str, Policy] = {
+    "geometric-1": Policy(**_PLACED),
+    "catalog-1": Policy(**_PLACED, **_LIT, blur=0.2, blur_radius=0.005),
+}
+"""Rotation, flip and zoom alone, or with light, color and blur. A policy never changes: another one
+takes another number, since its name is part of what a file's numbers mean."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One augmented copy of every picture.
+
+    Parameters
+    ----------
+    policy : str
+        A key of ``POLICIES``.
+    seed : int
+    index : int
+        From 1 on.
+    """
+
+    policy: str
+    seed: int
+    index: int
+
+    def __post_init__(self) -> None:
+        if self.policy not in POLICIES:
+            raise UsageError(
+                f"no policy of views {self.policy!r}: choose one of {', '.join(POLICIES)}"
+            )
+        for name, least in (("seed", 0), ("index", 1)):
+            value = getattr(self, name)
+            if type(value) is not int or value < least:
+                raise ValueError(f"{name} of a view must be {least} or more, got {value!r}")
+
+    def described(self) -> dict[str, Any]:
+        """Spell it for an identity."""
+        return asdict(self)
+
+
+def view_of(identity: Mapping[str, Any]) -> View | None:
+    """Read the view that an identity names; None where it is of the pictures as they are.
+
+    Raises
+    ------
+    UsageError
+        When it names a policy that is not known here.
+    ValueError
+        When it is no view at all.
+    """
+    said = identity.get("view")
+    if said is None:
+        return None
+    if not isinstance(said, Mapping) or set(said) != {"policy", "seed", "index"}:
+        raise ValueError("a view must have policy, seed and index")
+    return View(said["policy"], said["seed"], said["index"])
+
+
+def augment(pixels: np.ndarray, view: View, content_sha256: bytes) -> np.ndarray:
+    """Make one picture's view.
+
+    What is done to it depends on the view and on the picture's bytes alone: a grown catalogue keeps
+    its views, and copies have the same.
+
+    Parameters
+    ----------
+    pixels : ndarray of shape (size, size, 3), uint8
+        As the model would see the picture itself.
+    view : View
+    content_sha256 : bytes
+
+    Returns
+    -------
+    ndarray of shape (size, size, 3), uint8
+    """
+    from PIL import Image
+
+    policy, drawn = POLICIES[view.policy], _drawn(view, content_sha256)
+    picture = Image.fromarray(pixels)
+    if (policy.rotation, policy.flip, policy.zoom) != (0.0, 0.0, 1.0):
+        picture = _placed_anew(picture, policy, drawn)
+    picture = picture.convert("RGB", _colors(policy, drawn, picture))
+    radius = next(drawn) * policy.blur_radius * len(pixels)
+    if next(drawn) < policy.blur:
+        from PIL import ImageFilter
+
+        picture = picture.filter(ImageFilter.GaussianBlur(radius))
+    return np.array(picture)
+
+
+def reference_pixels(file: PictureFile, seen: Preprocessing, view: View | None = None) -> Any:
+    """Make a picture ready by the reference path; tensor of shape (3, size, size), float32.
+
+    Raises
+    ------
+    Refused
+        When it cannot be decoded.
+    """
+    picture = decode_picture(file.content)
+    if view is None:
+        return seen.transform()(picture)
+    return seen.scaled(augment(seen.placed(picture), view, file.sha256))
+
+
+def _drawn(view: View, content_sha256: bytes) -> Iterator[float]:
+    """Draw sixteen numbers from 0 to 1 that no library's generator has a part in."""
+    said = f"{view.policy}\0{view.seed}\0{view.index}\0".encode() + content_sha256
+    words = np.frombuffer(hashlib.sha512(said).digest(), "<u4")
+    return iter((words / 2**32).tolist())
+
+
+def _between(share: float, most: float) -> float:
+    return 1 + most * (2 * share - 1)
+
+
+def _placed_anew(picture: Any, policy: Policy, drawn: Iterator[float]) -> Any:
+    """Turn, flip and zoom about the center; what comes in from outside repeats the edge."""
+    from PIL import Image
+
+    angle = np.deg2rad(policy.rotation * (2 * next(drawn) - 1))
+    flipped = next(drawn) < policy.flip
+    zoom = policy.zoom ** (2 * next(drawn) - 1)
+    size = picture.size[0]
+    cosine, sine = np.cos(angle) / zoom, np.sin(angle) / zoom
+    # as far as the corners of a turned and smaller square reach, and the filter's pixel
+    margin = 1 + int(np.ceil(max(0.0, size / 2 * (cosine + abs(sine) - 1))))
+    inside = np.clip(np.arange(-margin, size + margin), 0, size - 1)
+    wide = Image.fromarray(np.asarray(picture)[inside][:, inside])
+    mirror = -1.0 if flipped else 1.0
+    turn = np.array([[cosine * mirror, -sine], [sine * mirror, cosine]])
+    # Pillow asks where the middle of each new pixel comes from, counted from the corner
+    offset = (size / 2 + margin) - turn @ np.full(2, size / 2)
+    affine = (*turn[0], offset[0], *turn[1], offset[1])
+    return wide.transform((size, size), Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR)
+
+
+def _colors(policy: Policy, drawn: Iterator[float], picture: Any) -> tuple[float, ...]:
+    """Make one matrix of brightness, contrast about the mean light, saturation and tint.
+
+    Returns
+    -------
+    tuple of 12 floats
+        Rows of (red, green, blue, constant), on a scale of 0 to 255.
+    """
+    brightness = _between(next(drawn), policy.brightness)
+    contrast = _between(next(drawn), policy.contrast)
+    saturation = _between(next(drawn), policy.saturation)
+    tint = [_between(next(drawn), policy.tint) for _ in range(3)]
+    counts = np.array(picture.convert("L").histogram())
+    light = float(counts @ np.arange(256)) / float(counts.sum())
+    grey = np.tile(GREY, (3, 1))
+    colors = saturation * np.eye(3) + (1 - saturation) * grey
+    linear = brightness * contrast * np.diag(tint) @ colors
+    constant = brightness * (1 - contrast) * light * np.array(tint)
+    return tuple(np.column_stack([linear, constant]).ravel().tolist())
