@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -77,7 +77,7 @@ def folds_of(
     kept = classes[(counts >= n_folds) & (classes != MISSING_LABEL)]
     rows = np.flatnonzero(np.isin(labels, kept))
     if len(kept) > 1:
-        parts = _parts(labels[rows], groups[rows], n_folds, seed)
+        parts = parted(labels[rows], groups[rows], n_folds, seed)
         for number, (_, tested) in enumerate(parts):
             folds[rows[tested]] = number
     return folds
@@ -118,6 +118,61 @@ def linear_probe(
     return correct
 
 
+def fit_linear_probe(
+    vectors: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int = 0
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Teach a logistic regression, and give what says the classes of other vectors.
+
+    The probe of :func:`linear_probe` for pictures that are not here yet: nothing of them is used,
+    neither their mean nor the axes they span. C is chosen by the log loss in inner folds, which on
+    photographs gives a better regression than the accuracy in them.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (n_images, n_dims), float32
+    labels, groups : ndarray of shape (n_images,), int
+    seed : int
+        Of the inner folds, and of the sample that C is chosen on.
+
+    Returns
+    -------
+    callable
+        From vectors of shape (n, n_dims) to labels of shape (n,).
+    """
+    with one_thread():
+        directions = unit_rows(vectors).astype(np.float64)
+        mean = directions.mean(axis=0)
+        axes = _spanned(directions - mean)
+        features = (directions - mean) @ axes
+        _, logs = _tried(features, labels, groups, seed)
+        fitted = _fit(features, labels, GRID[int(logs.argmax())])
+
+    def classes_of(others: np.ndarray) -> np.ndarray:
+        with one_thread():
+            found: np.ndarray = fitted.predict((unit_rows(others) - mean) @ axes)
+        return found
+
+    return classes_of
+
+
+def parted(
+    labels: np.ndarray, groups: np.ndarray, n_folds: int, seed: int
+) -> Sequence[tuple[np.ndarray, np.ndarray]]:
+    """Part rows into what is taught and what is tested, fold by fold; copies stay together.
+
+    Parameters
+    ----------
+    labels, groups : ndarray of shape (n,), int
+    n_folds, seed : int
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of classes rarer than inner folds
+        return list(folds.split(labels, labels, groups))
+
+
 def _rotated(vectors: np.ndarray) -> np.ndarray:
     """Scale rows to length 1 about their mean, on as few axes as they span.
 
@@ -132,19 +187,50 @@ def _rotated(vectors: np.ndarray) -> np.ndarray:
     return rotated
 
 
+def _spanned(centered: np.ndarray) -> np.ndarray:
+    """Give axes of length 1 that rows span, as columns; all axes where rows are many.
+
+    The penalty leaves no weight on what no taught row has a part in.
+    """
+    n, n_dims = centered.shape
+    if n >= n_dims:
+        return np.eye(n_dims)
+    lengths, sides = np.linalg.eigh(centered @ centered.T)
+    kept = lengths > lengths[-1] * n * np.finfo(np.float64).eps
+    if not kept.any():  # all rows are equal
+        return np.eye(n_dims, 1)
+    axes: np.ndarray = (centered.T @ sides[:, kept]) / np.sqrt(lengths[kept])
+    return axes
+
+
 def _choose_c(features: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int) -> float:
     """Choose by accuracy in inner folds; the least of equals, which bends to noise least."""
+    hits, _ = _tried(features, labels, groups, seed)
+    return GRID[int(hits.argmax())]
+
+
+def _tried(
+    features: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Try each C in inner folds: right answers, and the log of what was given to the right class.
+
+    Accuracy alone ties and turns with the last digits of a fit; the log does not.
+    """
     if len(labels) > MOST_TUNED:
         chosen = np.random.default_rng(seed).choice(len(labels), MOST_TUNED, replace=False)
         features, labels, groups = features[chosen], labels[chosen], groups[chosen]
-    hits = np.zeros(len(GRID), int)
-    for taught, tested in _parts(labels, groups, INNER_FOLDS, seed):
-        if len(np.unique(labels[taught])) < 2:
+    hits, logs = np.zeros(len(GRID), int), np.zeros(len(GRID))
+    for taught, tested in parted(labels, groups, INNER_FOLDS, seed):
+        tested = tested[np.isin(labels[tested], labels[taught])]
+        if len(np.unique(labels[taught])) < 2 or not len(tested):
             continue
         for i, c in enumerate(GRID):
-            predicted = _fit(features[taught], labels[taught], c).predict(features[tested])
-            hits[i] += int((predicted == labels[tested]).sum())
-    return GRID[int(hits.argmax())]
+            fitted = _fit(features[taught], labels[taught], c)
+            logs_of_all = fitted.predict_log_proba(features[tested])
+            places = np.searchsorted(fitted.classes_, labels[tested])
+            hits[i] += int((logs_of_all.argmax(axis=1) == places).sum())
+            logs[i] += float(logs_of_all[np.arange(len(tested)), places].sum())
+    return hits, logs
 
 
 def _fit(features: np.ndarray, labels: np.ndarray, c: float) -> Any:
@@ -154,14 +240,3 @@ def _fit(features: np.ndarray, labels: np.ndarray, c: float) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # further digits change no class
         return LogisticRegression(C=c, max_iter=MOST_ITERATIONS).fit(features, labels)
-
-
-def _parts(
-    labels: np.ndarray, groups: np.ndarray, n_folds: int, seed: int
-) -> Sequence[tuple[np.ndarray, np.ndarray]]:
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of classes rarer than inner folds
-        return list(folds.split(labels, labels, groups))

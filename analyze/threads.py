@@ -21,3 +21,17 @@ def one_thread() -> Iterator[None]:
         import_module(library)
     with threadpool_limits(1):
         yield
+
+
+@contextmanager
+def one_thread_of_torch() -> Iterator[None]:
+    """Keep torch on one thread too: sums over several are added in another order."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with one_thread():
+            yield
+    finally:
+        torch.set_num_threads(before)
