@@ -64,6 +64,7 @@ ANALYZE_ORDER = [
     {"sampling", "pairing", "ranking_criteria"},
     {"doubt", "ranked_pictures"},
     {"comparison", "ranking"},
+    {"head"},
     {"commands", "__main__"},
 ]
 

@@ -1,0 +1,299 @@
+"""A head held against its baselines, on pictures that none of them was taught."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from analyze.analysis import choose_level
+from analyze.head.baselines import fit_baselines
+from analyze.head.copies import Copies, count_leaks, find_copies, leak_note
+from analyze.head.evaluation import count_confusion, mean_over_pictures, score_classes
+from analyze.head.network import HeadSpec
+from analyze.head.report import HeadReport, HeadRun
+from analyze.head.splits import (
+    N_PARTS,
+    Split,
+    column_split,
+    fold_splits,
+    naive_splits,
+    stratified_split,
+)
+from analyze.head.training import Trained, TrainingSpec, hold_out, train_head
+from extract.catalog import MISSING_LABEL, Level
+from extract.embeddings import EmbeddingSet
+from extract.errors import UsageError
+
+Progress = Callable[[int, int], None]
+BASELINES = ("logistic_regression", "knn")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which splits, which head, how it is trained.
+
+    Parameters
+    ----------
+    n_folds : int, optional
+        Without it there is one split: 60/20/20, or that of a column.
+    n_shuffles : int
+        How often the pictures are parted into folds.
+    n_seeds : int
+        Of the training, where there is one split.
+    split_column : str, optional
+    head : HeadSpec
+    training : TrainingSpec
+    n_resamples : int
+    seed : int
+        Of splits, trainings and resamples.
+    """
+
+    n_folds: int | None = None
+    n_shuffles: int = 3
+    n_seeds: int = 10
+    split_column: str | None = None
+    head: HeadSpec = field(default_factory=HeadSpec)
+    training: TrainingSpec = field(default_factory=TrainingSpec)
+    n_resamples: int = 2000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.n_folds is not None and self.n_folds < 2:
+            raise UsageError(f"--folds must be 2 or more, not {self.n_folds}")
+        if self.n_folds is not None and self.split_column is not None:
+            raise UsageError("--folds and --split-column are two splits: leave one of them out")
+        if self.n_shuffles < 1 or self.n_seeds < 1:
+            raise UsageError("--shuffles and --seeds must be 1 or more")
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """The pictures that can be taught and tested."""
+
+    embeddings: EmbeddingSet
+    features: np.ndarray
+    level: Level
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    copies: Copies
+    left_out: dict[str, int]
+
+
+def assess_head(
+    embeddings: EmbeddingSet,
+    views: np.ndarray | None = None,
+    *,
+    level: str | None = None,
+    plan: Plan | None = None,
+    progress: Progress | None = None,
+) -> HeadReport:
+    """Train heads and baselines on the same rows, and ask each about the rest, once.
+
+    Parameters
+    ----------
+    embeddings : EmbeddingSet
+    views : ndarray of shape (n_views, n_images, n_dims), float32, optional
+        Augmented views of the same pictures, for training alone.
+    level : str, optional
+        Name or number of a level of labels; default the first.
+    plan : Plan, optional
+    progress : callable, optional
+        Told how many of the trainings are done.
+
+    Raises
+    ------
+    UsageError
+        When there is nothing to teach: no labels, one class, too few pictures of each.
+    """
+    plan = plan or Plan()
+    asked = _usable(embeddings, views, level)
+    splits = _splits(asked, plan)
+    n_runs = plan.n_shuffles if plan.n_folds else plan.n_seeds
+    shape = (n_runs, len(asked.labels))
+    predicted = {name: np.full(shape, MISSING_LABEL) for name in ("head", *BASELINES)}
+    logits = np.full((*shape, len(asked.classes)), np.nan, np.float32)
+    runs: list[HeadRun] = []
+    for number, (shuffle, fold, split) in enumerate(splits):
+        seeds = _training_seeds(plan, shuffle, fold)
+        found, answers = _asked_once(asked, split, seeds, plan)
+        right = asked.labels[split.test]
+        for i, (seed, trained) in enumerate(zip(seeds, found, strict=True)):
+            place = shuffle if plan.n_folds else i
+            rows = (place, split.test)
+            logits[rows] = _spread(answers[f"head {i}"], trained, len(asked.classes))
+            predicted["head"][rows] = logits[rows].argmax(axis=1)
+            for name in BASELINES:
+                predicted[name][rows] = answers[name]
+            accuracies = {n: float((p[rows] == right).mean()) for n, p in predicted.items()}
+            accuracy = accuracies.pop("head")
+            runs.append(HeadRun(split, shuffle, fold, seed, trained, accuracy, accuracies))
+        if progress is not None:
+            progress(number + 1, len(splits))
+    return _report(asked, plan, [s for *_, s in splits], tuple(runs), logits, predicted)
+
+
+def _usable(embeddings: EmbeddingSet, views: np.ndarray | None, level: str | None) -> _Asked:
+    """Keep pictures with a label and a direction; number classes from 0."""
+    chosen = choose_level(embeddings.levels, level)
+    if chosen is None or not (chosen.codes != MISSING_LABEL).any():
+        raise UsageError(
+            "no labels, so there is nothing to teach: give extract a --manifest with a "
+            "--label-column, or folders that are classes"
+        )
+    stacked = embeddings.vectors[None]
+    if views is not None:
+        if views.ndim != 3 or views.shape[1:] != embeddings.vectors.shape:
+            raise ValueError(
+                f"views must have shape (n_views, *{embeddings.vectors.shape}), got {views.shape}"
+            )
+        stacked = np.concatenate([stacked, views.astype(np.float32, copy=False)])
+    labelled = chosen.codes != MISSING_LABEL
+    sound = np.isfinite(stacked).all(axis=(0, 2))
+    directed = stacked.any(axis=2).all(axis=0)
+    left_out = {
+        "no label": int((~labelled).sum()),
+        "not finite in a view": int((labelled & ~sound).sum()),
+        "all zeros": int((labelled & sound & ~directed).sum()),
+    }
+    rows = np.flatnonzero(labelled & sound & directed)
+    present, labels = np.unique(chosen.codes[rows], return_inverse=True)
+    if not len(rows):
+        raise UsageError("no labelled picture has a vector that can be used")
+    kept = embeddings.take(rows)
+    return _Asked(
+        embeddings=kept,
+        features=stacked[:, rows],
+        level=chosen,
+        labels=labels,
+        classes=tuple(chosen.categories[code] for code in present),
+        copies=find_copies(kept.vectors, kept.content_sha256),
+        left_out={**embeddings.left_out, **{why: n for why, n in left_out.items() if n}},
+    )
+
+
+def _splits(asked: _Asked, plan: Plan) -> list[tuple[int, int, Split]]:
+    """Give shuffle, fold and rows of every split."""
+    labels, groups = asked.labels, asked.copies.groups
+    if plan.n_folds:
+        return [
+            (shuffle, fold, split)
+            for shuffle in range(plan.n_shuffles)
+            for fold, split in enumerate(
+                fold_splits(labels, groups, plan.n_folds, (plan.seed + shuffle) % 2**32)
+            )
+        ]
+    if plan.split_column is None:
+        return [(0, 0, stratified_split(labels, groups, plan.seed))]
+    columns = asked.embeddings.columns
+    if plan.split_column not in columns:
+        have = ", ".join(columns) or "none"
+        raise UsageError(
+            f"no column {plan.split_column!r} beside the embeddings: there are {have}; a column "
+            "of the --manifest becomes one when extract runs"
+        )
+    values = columns[plan.split_column]
+    return [(0, 0, column_split(plan.split_column, values, labels, groups, plan.seed))]
+
+
+def _training_seeds(plan: Plan, shuffle: int, fold: int) -> list[int]:
+    """Give each fold a seed of its own: one for all would share its luck among them."""
+    if plan.n_folds:
+        return [int(np.random.SeedSequence([plan.seed, shuffle, fold]).generate_state(1)[0])]
+    return [(plan.seed + i) % 2**32 for i in range(plan.n_seeds)]
+
+
+def _asked_once(
+    asked: _Asked, split: Split, seeds: list[int], plan: Plan
+) -> tuple[list[Trained], dict[str, np.ndarray]]:
+    """Train all there is on one split, and only then ask about its tested rows."""
+    taught, held_out = hold_out(asked.features, asked.labels, split)
+    trained = [train_head(taught, plan.head, plan.training, seed=seed) for seed in seeds]
+    groups = asked.copies.groups[split.taught]
+    baselines = fit_baselines(taught.features[0], taught.labels, groups, split.seed)
+    heads = {f"head {i}": one.head.logits for i, one in enumerate(trained)}
+    answers, _ = held_out.ask({**heads, **baselines})
+    return trained, answers
+
+
+def _spread(logits: np.ndarray, trained: Trained, n_classes: int) -> np.ndarray:
+    """Put a head's logits at the places of its classes; others are -inf."""
+    spread = np.full((len(logits), n_classes), -np.inf, np.float32)
+    spread[:, trained.head.classes[0]] = logits
+    return spread
+
+
+def _report(
+    asked: _Asked,
+    plan: Plan,
+    splits: list[Split],
+    runs: tuple[HeadRun, ...],
+    logits: np.ndarray,
+    predicted: dict[str, np.ndarray],
+) -> HeadReport:
+    labels, groups = asked.labels, asked.copies.groups
+    tested = predicted["head"] >= 0
+    right = {n: np.where(tested, p == labels, np.nan) for n, p in predicted.items()}
+    words: dict[str, Any] = {"n_resamples": plan.n_resamples, "seed": plan.seed}
+    counts = count_confusion(labels, predicted["head"], len(asked.classes))
+    n_tested = np.bincount(labels[tested.any(axis=0)], minlength=len(asked.classes))
+    leaks = count_leaks(asked.copies, list(_naive(asked, plan, splits)))
+    made = asked.embeddings.provenance
+    notes = [*asked.copies.notes, *leak_note(leaks), *(n for s in splits for n in s.notes)]
+    return HeadReport(
+        model=made.model,
+        identity=made.short_identity,
+        weights=made.weights,
+        level=asked.level.name,
+        classes=asked.classes,
+        ids=asked.embeddings.ids,
+        labels=labels,
+        groups=groups,
+        runs=runs,
+        logits=logits,
+        predicted=predicted,
+        accuracy=mean_over_pictures(right["head"], groups, **words),
+        baselines={n: mean_over_pictures(right[n], groups, **words) for n in BASELINES},
+        baseline_differences={
+            n: mean_over_pictures(right["head"] - right[n], groups, **words) for n in BASELINES
+        },
+        scores=score_classes(counts, asked.classes, n_tested.tolist()),
+        confusion=counts,
+        leaks=leaks,
+        settings={**asdict(plan.head), **asdict(plan.training)},
+        split=_said(plan, splits),
+        n_views=len(asked.features) - 1,
+        left_out=asked.left_out,
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def _naive(
+    asked: _Asked, plan: Plan, splits: list[Split]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Give the splits of the same seeds that know nothing of copies."""
+    if plan.split_column is not None:
+        from_column = np.array(asked.embeddings.columns[plan.split_column])
+        tested = np.char.lower(np.char.strip(from_column)) == "test"
+        blank = np.char.strip(from_column) == ""
+        yield np.flatnonzero(~tested & ~blank), np.flatnonzero(tested)
+    elif plan.n_folds:
+        for seed in dict.fromkeys(split.seed for split in splits):
+            yield from naive_splits(asked.labels, plan.n_folds, seed)
+    else:
+        yield next(iter(naive_splits(asked.labels, N_PARTS, plan.seed)))
+
+
+def _said(plan: Plan, splits: list[Split]) -> dict[str, Any]:
+    """Describe how pictures were parted."""
+    if not plan.n_folds:
+        return {**splits[0].to_json(), "n_seeds": plan.n_seeds}
+    return {
+        "method": f"{plan.n_folds} folds x {plan.n_shuffles} shuffles",
+        "seed": plan.seed,
+        "n_folds": plan.n_folds,
+        "n_shuffles": plan.n_shuffles,
+        **{key: n for key, n in splits[0].to_json().items() if key.startswith("n_")},
+    }

@@ -1,0 +1,78 @@
+"""The honest baselines: logistic regression and nearest neighbors, taught on the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from analyze.directions import unit_rows
+from analyze.probes import fit_linear_probe
+from analyze.threads import one_thread
+
+N_NEAREST = 5
+BLOCK_BYTES = 64 << 20
+Predictor = Callable[[np.ndarray], np.ndarray]
+
+
+def fit_baselines(
+    vectors: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int = 0
+) -> dict[str, Predictor]:
+    """Teach both; the strength of the regression is chosen within what is taught.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (n_taught, n_dims), float32
+        Plain pictures.
+    labels, groups : ndarray of shape (n_taught,), int
+    seed : int
+
+    Returns
+    -------
+    dict
+        ``logistic_regression`` and ``knn``: from vectors to codes of classes.
+    """
+    return {
+        "logistic_regression": fit_linear_probe(vectors, labels, groups, seed),
+        "knn": fit_nearest(vectors, labels),
+    }
+
+
+def fit_nearest(vectors: np.ndarray, labels: np.ndarray, k: int = N_NEAREST) -> Predictor:
+    """Remember vectors, and let the k most similar ones vote, ties by row.
+
+    Votes are those of :func:`analyze.probes.nearest_vote`.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (n_taught, n_dims), float32
+    labels : ndarray of shape (n_taught,), int
+    k : int
+        Lowered to the number of rows.
+    """
+    directions, k = unit_rows(vectors), min(k, len(vectors))
+
+    def classes_of(others: np.ndarray) -> np.ndarray:
+        found = np.empty((len(others), k), np.int64)
+        block = max(1, BLOCK_BYTES // (4 * len(directions)))
+        with one_thread():
+            for first in range(0, len(others), block):
+                similarities = unit_rows(others[first : first + block]) @ directions.T
+                nearest = np.argsort(-similarities, axis=1, kind="stable")[:, :k]
+                found[first : first + block] = nearest
+        return elected(labels[found])
+
+    return classes_of
+
+
+def elected(voted: np.ndarray) -> np.ndarray:
+    """Give the class with most votes in each row; of as many, that of the nearest.
+
+    Parameters
+    ----------
+    voted : ndarray of shape (n, k), int
+        Classes, the nearest neighbor's first.
+    """
+    votes = (voted[:, :, None] == voted[:, None, :]).sum(axis=2)
+    winners: np.ndarray = voted[np.arange(len(voted)), votes.argmax(axis=1)]
+    return winners

@@ -1,0 +1,139 @@
+"""What answers on tested pictures are worth: accuracy, paired differences, scores a class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from analyze.bootstrap import interval, resampled_weights
+
+LEAST_UNITS = 10
+"""Groups of copies below which no interval is given: resamples of fewer say nothing."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over pictures, with its 95 % interval.
+
+    Parameters
+    ----------
+    mean : float
+    low, high : float or None
+        None where too few pictures were tested.
+    """
+
+    mean: float
+    low: float | None
+    high: float | None
+
+    def to_json(self) -> dict[str, float | None]:
+        """Spell it with the keys that programs read."""
+        return {"mean": self.mean, "low": self.low, "high": self.high}
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """How one class fares.
+
+    Parameters
+    ----------
+    name : str
+    precision, recall, f1 : float or None
+        None where nothing was predicted, or nothing tested.
+    n : int
+        Pictures of it that were tested.
+    """
+
+    name: str
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    n: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Spell it with the keys that programs read."""
+        scores = {"precision": self.precision, "recall": self.recall, "f1": self.f1}
+        return {"class": self.name, **scores, "n": self.n}
+
+
+def mean_over_pictures(
+    values: np.ndarray, groups: np.ndarray, *, n_resamples: int = 2000, seed: int = 0
+) -> Estimate:
+    """Average each picture over the runs, then all pictures; pictures are resampled.
+
+    What is estimated: the mean over pictures like these, and over splits and seeds like these, for
+    heads taught on as many pictures. Runs share pictures, so they are no units of their own: the
+    interval is over pictures, copies drawn together.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_runs, n_images), float
+        Right or wrong, or a difference of two; NaN where a run did not test a picture.
+    groups : ndarray of shape (n_images,), int
+        Copies have one number.
+    """
+    tested = ~np.isnan(values)
+    times = tested.sum(axis=0)
+    rows = np.flatnonzero(times)
+    of_each = np.where(tested, values, 0.0).sum(axis=0)[rows] / times[rows]
+    mean = float(of_each.mean())
+    if len(np.unique(groups[rows])) < LEAST_UNITS:
+        return Estimate(mean, None, None)
+    resampled = [
+        (of_each @ weights) / weights.sum(axis=0)
+        for weights in resampled_weights(groups[rows], n_resamples, seed)
+    ]
+    low, high = interval(mean, np.concatenate(resampled))
+    return Estimate(mean, low, high)
+
+
+def count_confusion(labels: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:
+    """Count tested pictures by class and by predicted class, over all runs.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n_images,), int
+    predicted : ndarray of shape (n_runs, n_images), int
+        -1 where a run did not test a picture.
+
+    Returns
+    -------
+    ndarray of shape (n_classes, n_classes), int64
+        A row a class, a column a predicted class.
+    """
+    counts = np.zeros((n_classes, n_classes), np.int64)
+    for answers in predicted:
+        tested = answers >= 0
+        np.add.at(counts, (labels[tested], answers[tested]), 1)
+    return counts
+
+
+def score_classes(
+    counts: np.ndarray, names: Sequence[str], n_tested: Sequence[int]
+) -> tuple[ClassScore, ...]:
+    """Reckon precision, recall and F1 of each class from a confusion.
+
+    Parameters
+    ----------
+    counts : ndarray of shape (n_classes, n_classes), int
+    names : sequence of str
+    n_tested : sequence of int
+        Different pictures of each class that were tested.
+    """
+    scores = []
+    for i, name in enumerate(names):
+        right, asked, said = int(counts[i, i]), int(counts[i].sum()), int(counts[:, i].sum())
+        both = asked + said
+        scores.append(
+            ClassScore(
+                name,
+                right / said if said else None,
+                right / asked if asked else None,
+                2 * right / both if both else None,
+                int(n_tested[i]),
+            )
+        )
+    return tuple(scores)

@@ -1,0 +1,175 @@
+"""The head: stored vectors in, one row of logits a level out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from analyze.directions import unit_rows
+from extract.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+TRUNK, OUTPUTS = "trunk", "outputs"
+BLOCK_ROWS = 8192
+
+
+@dataclass(frozen=True)
+class HeadSpec:
+    """How a head is built: ``depth`` times linear, ReLU, dropout; then a linear output a level.
+
+    Parameters
+    ----------
+    width : int
+        Of the hidden layers.
+    dropout : float
+        Share of hidden numbers left out at each training step.
+    depth : int
+        Hidden layers; 0 is a linear classifier.
+    """
+
+    width: int = 256
+    dropout: float = 0.5
+    depth: int = 1
+
+    def __post_init__(self) -> None:
+        if self.width < 1:
+            raise UsageError(f"--width must be 1 or more, not {self.width}")
+        if not 0 <= self.dropout < 1:
+            raise UsageError(f"--dropout must be from 0 to below 1, not {self.dropout:g}")
+        if self.depth < 0:
+            raise UsageError(f"--depth must be 0 or more, not {self.depth}")
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """What is done to vectors before the first layer: length 1, a mean off, one common scale.
+
+    One scale for all numbers keeps what the backbone says of their importance; it makes their
+    mean square 1, so that one learning rate suits every backbone.
+
+    Parameters
+    ----------
+    mean : ndarray of shape (n_dims,), float32
+    factor : float
+    """
+
+    mean: np.ndarray
+    factor: float
+
+    @classmethod
+    def learned(cls, vectors: np.ndarray) -> Scaling:
+        """Learn mean and scale of what is trained on, and of nothing else."""
+        directions = unit_rows(vectors)
+        mean = directions.mean(axis=0, dtype=np.float64)
+        square = float(np.square(directions - mean).mean())
+        factor = 1 / math.sqrt(square) if square > 0 else 1.0
+        return cls(mean.astype(np.float32), factor)
+
+    def apply(self, vectors: np.ndarray) -> np.ndarray:
+        """Scale rows; any shape (..., n_dims) gives the same, float32."""
+        rows = vectors.reshape(-1, vectors.shape[-1])
+        scaled: np.ndarray = (unit_rows(rows) - self.mean) * np.float32(self.factor)
+        return scaled.reshape(vectors.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """A trained head.
+
+    Parameters
+    ----------
+    spec : HeadSpec
+    scaling : Scaling
+    classes : tuple of ndarray of int
+        Of each level the codes that its logits stand for, ascending.
+    weights : mapping of str to ndarray
+        The state of :func:`build_network`.
+    """
+
+    spec: HeadSpec
+    scaling: Scaling
+    classes: tuple[np.ndarray, ...]
+    weights: Mapping[str, np.ndarray]
+
+    @property
+    def n_dims(self) -> int:
+        """How many numbers a vector has that it takes."""
+        return len(self.scaling.mean)
+
+    def network(self) -> torch.nn.ModuleDict:
+        """Build it as a module, to read, to explain or to train on; it takes scaled vectors."""
+        import torch
+
+        network = build_network(self.n_dims, [len(c) for c in self.classes], self.spec, seed=0)
+        network.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in self.weights.items()})
+        return network.eval()
+
+    def logits(self, vectors: np.ndarray, level: int = 0) -> np.ndarray:
+        """Answer for vectors as they are stored.
+
+        Parameters
+        ----------
+        vectors : ndarray of shape (n, n_dims), float32
+        level : int
+            Number of the output.
+
+        Returns
+        -------
+        ndarray of shape (n, n_classes), float32
+        """
+        import torch
+
+        if vectors.shape[1:] != (self.n_dims,):
+            raise ValueError(f"vectors must have shape (n, {self.n_dims}), got {vectors.shape}")
+        network = self.network()
+        found = np.empty((len(vectors), len(self.classes[level])), np.float32)
+        with torch.inference_mode():
+            for first in range(0, len(vectors), BLOCK_ROWS):
+                rows = torch.from_numpy(self.scaling.apply(vectors[first : first + BLOCK_ROWS]))
+                found[first : first + BLOCK_ROWS] = forward(network, rows)[level].numpy()
+        return found
+
+
+def build_network(
+    n_dims: int, n_classes: Sequence[int], spec: HeadSpec, seed: int
+) -> torch.nn.ModuleDict:
+    """Build an untrained head, its weights drawn from a seed; torch's own generator is kept.
+
+    Parameters
+    ----------
+    n_dims : int
+    n_classes : sequence of int
+        Of each level: one output each, on a common trunk.
+    """
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        layers: list[torch.nn.Module] = []
+        width = n_dims
+        for _ in range(spec.depth):
+            layers += [torch.nn.Linear(width, spec.width), torch.nn.ReLU()]
+            layers += [torch.nn.Dropout(spec.dropout)]
+            width = spec.width
+        outputs = torch.nn.ModuleList([torch.nn.Linear(width, n) for n in n_classes])
+        return torch.nn.ModuleDict({TRUNK: torch.nn.Sequential(*layers), OUTPUTS: outputs})
+
+
+def forward(network: torch.nn.ModuleDict, rows: torch.Tensor) -> list[torch.Tensor]:
+    """Run a head on scaled rows: one tensor of logits a level."""
+    hidden = network[TRUNK](rows)
+    outputs: Any = network[OUTPUTS]
+    return [output(hidden) for output in outputs]
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Turn logits into probabilities, in float64; ndarray of the same shape."""
+    raised = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
+    probabilities: np.ndarray = raised / raised.sum(axis=-1, keepdims=True)
+    return probabilities
