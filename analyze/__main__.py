@@ -1,12 +1,13 @@
 """The command line of analyze: builds it, nothing else."""
 
-from analyze.commands import catalog, cluster, compare, rank, similar
+from analyze.commands import catalog, cluster, compare, head, rank, similar
 from extract.command_line import new_app, run
 
 app = new_app()
 app.callback()(cluster.cluster)
 app.command("catalog")(catalog.catalog)
 app.command("compare")(compare.compare)
+app.command("head")(head.head)
 app.command("rank")(rank.rank)
 app.command("similar")(similar.similar)
 

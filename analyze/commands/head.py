@@ -1,0 +1,187 @@
+"""``python -m analyze head``: a head trained on stored features, beside honest baselines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from analyze.commands import options, wording
+from analyze.commands.ending import ended_by_signals
+from analyze.commands.run_folder import run_folder
+from extract import command_line as cl
+from extract.workspace import Workspace
+
+if TYPE_CHECKING:
+    from analyze.head.evaluation import Estimate
+    from analyze.head.report import HeadReport
+    from extract.embeddings import EmbeddingSet
+
+WIDEST_CLASS = 40
+WORDS = {"logistic_regression": "logistic regression", "knn": "5 nearest neighbors"}
+
+
+def head(
+    embeddings: options.EmbeddingsOption = None,
+    model: options.ModelOption = None,
+    catalog: cl.CatalogOption = None,
+    level: options.LevelOption = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(metavar="K", min=2, help="Test every picture once; default one 60/20/20."),
+    ] = None,
+    shuffles: Annotated[
+        int, typer.Option(metavar="N", min=1, help="How often pictures are parted into folds.")
+    ] = 3,
+    seeds: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Trainings on the one split, without folds.")
+    ] = 10,
+    split_column: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Of the manifest: train, validation, test."),
+    ] = None,
+    views: Annotated[
+        bool, typer.Option("--views/--no-views", help="Train on stored views, where there are.")
+    ] = True,
+    width: Annotated[int, typer.Option(metavar="N", help="Of the hidden layers.")] = 256,
+    dropout: Annotated[float, typer.Option(metavar="SHARE", help="In the hidden layers.")] = 0.5,
+    depth: Annotated[int, typer.Option(metavar="N", help="Hidden layers; 0 is linear.")] = 1,
+    optimizer: Annotated[str, typer.Option(metavar="NAME", help="adamw or adam.")] = "adamw",
+    learning_rate: Annotated[float, typer.Option(metavar="RATE", help="Of the optimizer.")] = 3e-4,
+    weight_decay: Annotated[float, typer.Option(metavar="RATE", help="Of the optimizer.")] = 0.01,
+    epochs: Annotated[int, typer.Option(metavar="N", help="At most.")] = 200,
+    patience: Annotated[
+        int, typer.Option(metavar="N", help="Epochs without a lower validation loss.")
+    ] = 20,
+    batch_size: Annotated[int, typer.Option(metavar="N", help="Rows a training step.")] = 64,
+    label_smoothing: Annotated[
+        float, typer.Option(metavar="SHARE", help="Of the target given to all classes.")
+    ] = 0.0,
+    class_weights: Annotated[
+        bool, typer.Option("--class-weights", help="Every class counts as much.")
+    ] = False,
+    refit: Annotated[
+        bool,
+        typer.Option("--refit/--no-refit", help="Train again on train and validation together."),
+    ] = True,
+    resamples: Annotated[
+        int, typer.Option(metavar="N", min=100, help="Of the pictures, for the intervals.")
+    ] = 2000,
+    seed: cl.SeedOption = 0,
+    root: cl.RootOption = None,
+    as_json: cl.JsonOption = False,
+    verbose: cl.VerboseOption = 0,
+    quiet: cl.QuietOption = False,
+) -> None:
+    """Train the supervised head on stored features, and hold it against honest baselines."""
+    cl.set_up(verbose, quiet)
+    from analyze.commands.selection import choose_embeddings
+    from analyze.head.assessment import Plan, assess_head
+    from analyze.head.network import HeadSpec
+    from analyze.head.stored_views import read_views
+    from analyze.head.training import TrainingSpec
+    from extract.embeddings_file import read_embeddings
+
+    plan = Plan(  # a wrong word is said before anything is read
+        n_folds=folds,
+        n_shuffles=shuffles,
+        n_seeds=seeds,
+        split_column=split_column,
+        head=HeadSpec(width, dropout, depth),
+        training=TrainingSpec(
+            optimizer=optimizer,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            epochs=epochs,
+            patience=patience,
+            batch_size=batch_size,
+            label_smoothing=label_smoothing,
+            class_weights=class_weights,
+            refit=refit,
+        ),
+        n_resamples=resamples,
+        seed=seed,
+    )
+    workspace = Workspace.find(root)
+    path = choose_embeddings(workspace, embeddings, model, catalog)
+    with ended_by_signals("stopped; nothing is written"):
+        plain = read_embeddings(path)
+        stored = read_views(path, plain) if views else None
+        with cl.progress_bar("heads", quiet=quiet) as progress:
+            report = assess_head(
+                plain,
+                stored.features if stored else None,
+                level=level,
+                plan=plan,
+                progress=progress,
+            )
+        result: dict[str, Any] = {"file": workspace.relative(path), **report.to_json()}
+        result["notes"] = [*(stored.notes if stored else ()), *result["notes"]]
+        _write(workspace, report, plain, result)
+    cl.print_result(as_json, result, _text(report, result))
+
+
+def _write(
+    workspace: Workspace, report: HeadReport, plain: EmbeddingSet, result: dict[str, Any]
+) -> None:
+    """Write the tables into a folder of their own."""
+    from analyze import results
+    from analyze.head import report_tables as tables
+
+    with run_folder(workspace, "head", result, plain) as folder:
+        for name, table in (
+            ("folds.csv", tables.runs(report)),
+            ("split.csv", tables.sides(report)),
+            ("curves.csv", tables.curves(report)),
+            ("predictions.csv", tables.predictions(report)),
+            ("classes.csv", tables.classes(report)),
+            ("confusion.csv", tables.confusion(report)),
+        ):
+            header, *rows = table
+            results.write_csv(folder / name, header, rows)
+
+
+def _text(report: HeadReport, result: dict[str, Any]) -> str:
+    split, runs = result["split"], result["folds"]
+    about = [f"{len(report.ids)} pictures", f"level {report.level}", split["method"]]
+    if "n_seeds" in split:
+        about.append(f"{split['n_seeds']} seeds")
+    about += [f"{report.n_views} views"] if report.n_views else []
+    best = sorted(run["best_epoch"] for run in runs)
+    seconds = sum(run["seconds"] for run in runs)
+    lines = [
+        f"{result['file']}: {report.model}, {report.weights} weights",
+        " · ".join([*about, f"seed {split['seed']}"]),
+        *wording.left_out(result),
+        f"head: accuracy {_spelled(report.accuracy)}",
+    ]
+    for name, estimate in report.baselines.items():
+        difference = _spelled(report.baseline_differences[name], signed=True)
+        lines.append(f"{WORDS[name]}: {_spelled(estimate)}; head minus it {difference}")
+    spread = f"{best[0]}" if best[0] == best[-1] else f"{best[0]} to {best[-1]}"
+    lines.append(f"{len(runs)} heads in {seconds:.1f} s, best epoch {spread}")
+    lines += _class_lines(report)
+    return "\n".join([*lines, *wording.closing(result)])
+
+
+def _class_lines(report: HeadReport) -> list[str]:
+    from extract.catalog import shown
+
+    width = min(WIDEST_CLASS, max(len(shown(score.name)) for score in report.scores))
+    lines = [f"{'class':<{width}}  precision  recall     F1      n"]
+    for score in report.scores:
+        name = shown(score.name)
+        name = name if len(name) <= WIDEST_CLASS else f"{name[: WIDEST_CLASS - 1]}…"
+        values = (score.precision, score.recall, score.f1)
+        precision, recall, f1 = ("-" if v is None else wording.score(v) for v in values)
+        lines.append(f"{name:<{width}}  {precision:>9}  {recall:>6}  {f1:>5}  {score.n:>5}")
+    return lines
+
+
+def _spelled(estimate: Estimate, *, signed: bool = False) -> str:
+    sign = "+" if signed else ""
+    mean = f"{round(estimate.mean, 3) + 0:{sign}.3f}"
+    if estimate.low is None or estimate.high is None:
+        return mean
+    low, high = (f"{round(v, 3) + 0:{sign}.3f}" for v in (estimate.low, estimate.high))
+    return f"{mean} ({low} to {high})"
