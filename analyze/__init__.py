@@ -17,6 +17,7 @@ _PARTS = {
     "compare": "analyze.comparison",
     "rank": "analyze.ranking",
     "analyze_embeddings": "analyze.analysis",
+    "assess_head": "analyze.head.assessment",
 }
 
 __all__ = [*_PARTS]

@@ -14,6 +14,7 @@ from tests.benchmarks import (
     extraction_speed,
     gpu,
     gpu_decoding,
+    head_quality,
     memory,
     seeds,
 )
@@ -80,5 +81,15 @@ if __name__ == "__main__":
     right.add_argument("--trials", type=int, default=2000)
     right.add_argument("--only", type=int, nargs="+", help="numbers of cases")
     right.set_defaults(measure=coverage.measure)
+    head = commands.add_parser("head", help="the head beside logistic regression, by setting")
+    head.add_argument("embeddings", type=Path, nargs="+")
+    head.add_argument("--views", type=Path, nargs="+", help="arrays, in step with the files")
+    head.add_argument("--level")
+    head.add_argument("--folds", type=int, default=5)
+    head.add_argument("--shuffles", type=int, default=3)
+    head.add_argument("--seeds", type=int, default=1, help="heads a fold")
+    head.add_argument("--first", type=int, default=0, help="seed of the first shuffle")
+    head.add_argument("--only", nargs="+", choices=head_quality.SETTINGS)
+    head.set_defaults(measure=head_quality.measure)
     words = vars(parser.parse_args())
     words.pop("measure")(**words)
