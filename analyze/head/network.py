@@ -65,17 +65,24 @@ class Scaling:
     @classmethod
     def learned(cls, vectors: np.ndarray) -> Scaling:
         """Learn mean and scale of what is trained on, and of nothing else."""
-        directions = unit_rows(vectors)
+        return cls.of_directions(unit_rows(vectors))
+
+    @classmethod
+    def of_directions(cls, directions: np.ndarray) -> Scaling:
+        """Learn from rows that are of length 1 already."""
         mean = directions.mean(axis=0, dtype=np.float64)
         square = float(np.square(directions - mean).mean())
         factor = 1 / math.sqrt(square) if square > 0 else 1.0
         return cls(mean.astype(np.float32), factor)
 
     def apply(self, vectors: np.ndarray) -> np.ndarray:
-        """Scale rows; any shape (..., n_dims) gives the same, float32."""
-        rows = vectors.reshape(-1, vectors.shape[-1])
-        scaled: np.ndarray = (unit_rows(rows) - self.mean) * np.float32(self.factor)
-        return scaled.reshape(vectors.shape)
+        """Scale rows as they are stored; ndarray of the same shape (n, n_dims), float32."""
+        return self.apply_to_directions(unit_rows(vectors))
+
+    def apply_to_directions(self, directions: np.ndarray) -> np.ndarray:
+        """Scale rows that are of length 1 already; any shape (..., n_dims)."""
+        scaled: np.ndarray = (directions - self.mean) * np.float32(self.factor)
+        return scaled
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from analyze.directions import unit_rows
 from analyze.head.network import Head, HeadSpec, Scaling, build_network, forward
 from analyze.head.splits import Split
 from analyze.threads import one_thread_of_torch
@@ -101,6 +103,12 @@ class Taught:
             raise ValueError("train rows must be of two classes or more")
         if not np.isin(self.labels[self.validation], self.labels[self.train]).all():
             raise ValueError("validation rows must be of classes that train rows have")
+
+    @cached_property
+    def directions(self) -> np.ndarray:
+        """The features as rows of length 1, once for all trainings; ndarray of the same shape."""
+        n_dims = self.features.shape[2]
+        return unit_rows(self.features.reshape(-1, n_dims)).reshape(self.features.shape)
 
 
 class HeldOut:
@@ -223,12 +231,12 @@ def train_head(
     classes = np.unique(taught.labels[taught.train])
     codes = np.searchsorted(classes, taught.labels)
     with one_thread_of_torch():
-        run = _Run(taught.features, codes, taught.train, len(classes), spec, training, seed)
+        run = _Run(taught.directions, codes, taught.train, len(classes), spec, training, seed)
         curves, best, logits = _until_validation_stops(run, taught.validation, on_epoch)
         head = Head(spec, run.scaling, (classes,), best.weights)
         if training.refit:
             everything = np.arange(len(codes))
-            again = _Run(taught.features, codes, everything, len(classes), spec, training, seed)
+            again = _Run(taught.directions, codes, everything, len(classes), spec, training, seed)
             for _ in range(best.epoch):
                 again.epoch()
             head = Head(spec, again.scaling, (classes,), again.weights())
@@ -279,7 +287,7 @@ class _Run:
 
     def __init__(
         self,
-        features: np.ndarray,
+        directions: np.ndarray,
         codes: np.ndarray,
         rows: np.ndarray,
         n_classes: int,
@@ -289,11 +297,11 @@ class _Run:
     ) -> None:
         import torch
 
-        self.scaling = Scaling.learned(features[PLAIN, rows])
-        self._features = torch.from_numpy(self.scaling.apply(features))
+        self.scaling = Scaling.of_directions(directions[PLAIN, rows])
+        self._features = torch.from_numpy(self.scaling.apply_to_directions(directions))
         self._codes = torch.from_numpy(codes)
         self._rows, self.training = rows, training
-        self.network = build_network(features.shape[2], [n_classes], spec, seed)
+        self.network = build_network(directions.shape[2], [n_classes], spec, seed)
         self._optimizer = _optimizer(self.network, training)
         weights = balanced_weights(codes[rows], n_classes) if training.class_weights else None
         self._loss = torch.nn.CrossEntropyLoss(
