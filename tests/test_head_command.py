@@ -107,6 +107,7 @@ def test_a_column_of_the_manifest_splits(shop: Path) -> None:
         ("--model near --folds 40", ["fewer than two classes of 40"]),
         ("--model near --level 2", ["no level '2'"]),
         ("--model near --folds 1", ["--folds"]),
+        ("--model near --views", ["no views beside", "python -m extract --views 8"]),
         ("--catalog bare", ["no labels", "--label-column"]),
         ("", ["2 embeddings files", "--model NAME"]),
     ],

@@ -10,6 +10,7 @@ from analyze.commands import options, wording
 from analyze.commands.ending import ended_by_signals
 from analyze.commands.run_folder import run_folder
 from extract import command_line as cl
+from extract.errors import UsageError
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -41,8 +42,11 @@ def head(
         typer.Option(metavar="COLUMN", help="Of the manifest: train, validation, test."),
     ] = None,
     views: Annotated[
-        bool, typer.Option("--views/--no-views", help="Train on stored views, where there are.")
-    ] = True,
+        bool, typer.Option("--views/--no-views", help="Train on the stored views too.")
+    ] = False,
+    plain_share: Annotated[
+        float, typer.Option(metavar="SHARE", help="Of rows seen plain, with --views.")
+    ] = 0.5,
     width: Annotated[int, typer.Option(metavar="N", help="Of the hidden layers.")] = 256,
     dropout: Annotated[float, typer.Option(metavar="SHARE", help="In the hidden layers.")] = 0.5,
     depth: Annotated[int, typer.Option(metavar="N", help="Hidden layers; 0 is linear.")] = 1,
@@ -98,6 +102,7 @@ def head(
             label_smoothing=label_smoothing,
             class_weights=class_weights,
             refit=refit,
+            plain_share=plain_share,
         ),
         n_resamples=resamples,
         seed=seed,
@@ -107,6 +112,11 @@ def head(
     with ended_by_signals("stopped; nothing is written"):
         plain = read_embeddings(path)
         stored = read_views(path, plain) if views else None
+        if views and stored is None:
+            raise UsageError(
+                f"no views beside {workspace.relative(path)}: run python -m extract --views 8, "
+                "with the options of the plain file"
+            )
         with cl.progress_bar("heads", quiet=quiet) as progress:
             report = assess_head(
                 plain,

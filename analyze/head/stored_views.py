@@ -56,7 +56,7 @@ def find_views(plain: Path, provenance: Provenance) -> list[Path]:
     if len(found) > 1:
         raise UsageError(
             f"views of {len(found)} kinds beside {plain.name} ({'; '.join(sorted(found))}): move "
-            "those not meant out of the folder, or type --no-views"
+            "those not meant out of the folder, or leave --views out"
         )
     return [path for each in found.values() for _, path in sorted(each)]
 

@@ -178,7 +178,12 @@ def test_an_epoch_draws_every_row_once_and_every_view() -> None:
     assert sorted(rows.tolist()) == list(range(400))
     counts = np.bincount(np.concatenate([views for views, _ in drawn]))
     assert len(counts) == 4
-    assert counts.min() > 60
+    assert counts[0] == pytest.approx(200, abs=40)
+    assert counts.min() > 40
+    plain = np.concatenate([views for views, _ in epoch_batches(random, 400, 0, 64)])
+    assert not plain.any()
+    never = np.concatenate([views for views, _ in epoch_batches(random, 400, 2, 64, 0.0)])
+    assert set(never.tolist()) == {1, 2}
 
 
 def test_scaling_is_of_length_one_mean_zero_and_one_mean_square() -> None:
@@ -237,6 +242,7 @@ def test_a_loss_that_is_no_number_is_one_clear_line(overlapping: Planted) -> Non
         (lambda: TrainingSpec(weight_decay=-1), "--weight-decay"),
         (lambda: TrainingSpec(label_smoothing=1), "--label-smoothing"),
         (lambda: TrainingSpec(batch_size=0), "--batch-size"),
+        (lambda: TrainingSpec(plain_share=1.5), "--plain-share"),
     ],
 )
 def test_wrong_settings_are_one_clear_line(make: object, said: str) -> None:
