@@ -135,7 +135,7 @@ def _write(
     workspace: Workspace, report: HeadReport, plain: EmbeddingSet, result: dict[str, Any]
 ) -> None:
     """Write the tables into a folder of their own."""
-    from analyze import results
+    from extract import results
     from analyze.head import report_tables as tables
 
     with run_folder(workspace, "head", result, plain) as folder:
