@@ -135,8 +135,8 @@ def _write(
     workspace: Workspace, report: HeadReport, plain: EmbeddingSet, result: dict[str, Any]
 ) -> None:
     """Write the tables into a folder of their own."""
-    from extract import results
     from analyze.head import report_tables as tables
+    from extract import results
 
     with run_folder(workspace, "head", result, plain) as folder:
         for name, table in (
