@@ -1,6 +1,6 @@
 """The command line of analyze: builds it, nothing else."""
 
-from analyze.commands import catalog, cluster, compare, head, rank, similar
+from analyze.commands import catalog, cluster, compare, head, predict, rank, similar
 from extract.command_line import new_app, run
 
 app = new_app()
@@ -8,6 +8,7 @@ app.callback()(cluster.cluster)
 app.command("catalog")(catalog.catalog)
 app.command("compare")(compare.compare)
 app.command("head")(head.head)
+app.command("predict")(predict.predict)
 app.command("rank")(rank.rank)
 app.command("similar")(similar.similar)
 

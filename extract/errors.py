@@ -8,6 +8,7 @@
     │   └── WeightsDiffer      what is to be had here gives other vectors than a file's
     ├── EmbeddingsFileError    an embeddings file cannot be laid out, read or trusted
     │   └── FileLocked         another run is writing it
+    ├── HeadFileError          a trained head's files cannot be read, or are not what they say
     ├── DecodingError          a picture ends every process that opens it
     ├── NotSound               a file was verified, and a check failed
     ├── NothingEmbedded        a run ended without a single sound row
@@ -45,6 +46,10 @@ class WeightsError(SosieError):
 
 class WeightsDiffer(WeightsError):
     """The backbone that is to be had here gives other vectors than those of a file."""
+
+
+class HeadFileError(SosieError):
+    """A trained head's files cannot be read, or are not what they say."""
 
 
 class EmbeddingsFileError(SosieError):

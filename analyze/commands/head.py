@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from extract.embeddings import EmbeddingSet
 
 WIDEST_CLASS = 40
+WORTH_KNOWING = 0.8
 WORDS = {"logistic_regression": "logistic regression", "knn": "5 nearest neighbors"}
 
 
@@ -136,9 +137,12 @@ def _write(
 ) -> None:
     """Write the tables into a folder of their own."""
     from analyze.head import report_tables as tables
+    from analyze.head.head_file import write_head
     from extract import results
 
     with run_folder(workspace, "head", result, plain) as folder:
+        written = write_head(folder, report.stored(plain.provenance))
+        result["head"] = f"{result['results']}/{written.name}"
         for name, table in (
             ("folds.csv", tables.runs(report)),
             ("split.csv", tables.sides(report)),
@@ -146,6 +150,8 @@ def _write(
             ("predictions.csv", tables.predictions(report)),
             ("classes.csv", tables.classes(report)),
             ("confusion.csv", tables.confusion(report)),
+            ("suspects.csv", tables.suspects(report)),
+            ("coverage.csv", tables.coverage(report)),
         ):
             header, *rows = table
             results.write_csv(folder / name, header, rows)
@@ -171,7 +177,26 @@ def _text(report: HeadReport, result: dict[str, Any]) -> str:
     spread = f"{best[0]}" if best[0] == best[-1] else f"{best[0]} to {best[-1]}"
     lines.append(f"{len(runs)} heads in {seconds:.1f} s, best epoch {spread}")
     lines += _class_lines(report)
+    lines += _believed(report, result)
     return "\n".join([*lines, *wording.closing(result)])
+
+
+def _believed(report: HeadReport, result: dict[str, Any]) -> list[str]:
+    """Say how far probabilities can be believed, and which labels cannot."""
+    found = report.calibration
+    lines = [
+        f"calibration error {found.ece:.3f} with temperature {found.temperature:.2f} "
+        f"({found.ece_before:.3f} without)"
+    ]
+    sure = next((c for c in found.coverage if c.threshold == WORTH_KNOWING), None)
+    if sure is not None and sure.accuracy is not None:
+        lines.append(
+            f"{sure.coverage:.0%} of the pictures are answered at {sure.threshold:g} or more, "
+            f"{sure.accuracy:.3f} of them right"
+        )
+    if report.suspects:
+        lines.append(f"{len(report.suspects)} labels are doubtful: suspects.csv")
+    return [*lines, f"the head: {result['head']}"]
 
 
 def _class_lines(report: HeadReport) -> list[str]:

@@ -23,7 +23,7 @@ def run_folder(
     result: dict[str, Any],
     inputs: EmbeddingSet | Sequence[EmbeddingSet],
 ) -> Iterator[Path]:
-    """Give the folder to write into; ``result`` learns where it will lie, and is written there.
+    """Give the folder to write into; ``result`` learns where it will lie, and is written last.
 
     Parameters
     ----------
@@ -39,5 +39,5 @@ def run_folder(
     with results.new_run(workspace.results, name) as (folder, final):
         result["results"] = workspace.relative(final)
         record = run_record(cl.typed_command(COMMAND), inputs)
-        results.write_json(folder / "run.json", {**result, **record})
         yield folder
+        results.write_json(folder / "run.json", {**result, **record})

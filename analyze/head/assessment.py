@@ -21,6 +21,7 @@ from analyze.head.splits import (
     fold_splits,
     naive_splits,
     stratified_split,
+    taught_split,
 )
 from analyze.head.training import Trained, TrainingSpec, hold_out, train_head
 from extract.catalog import MISSING_LABEL, Level
@@ -129,7 +130,7 @@ def assess_head(
                 predicted[name][rows] = answers[name]
             accuracies = {n: float((p[rows] == right).mean()) for n, p in predicted.items()}
             accuracy = accuracies.pop("head")
-            runs.append(HeadRun(split, shuffle, fold, seed, trained, accuracy, accuracies))
+            runs.append(HeadRun(split, place, shuffle, fold, seed, trained, accuracy, accuracies))
         if progress is not None:
             progress(number + 1, len(splits))
     return _report(asked, plan, [s for *_, s in splits], tuple(runs), logits, predicted)
@@ -241,6 +242,7 @@ def _report(
     n_tested = np.bincount(labels[tested.any(axis=0)], minlength=len(asked.classes))
     leaks = count_leaks(asked.copies, list(_naive(asked, plan, splits)))
     made = asked.embeddings.provenance
+    final_split, final = _final(asked, plan, runs)
     notes = [*asked.copies.notes, *leak_note(leaks), *(n for s in splits for n in s.notes)]
     return HeadReport(
         model=made.model,
@@ -266,8 +268,20 @@ def _report(
         split=_said(plan, splits),
         n_views=len(asked.features) - 1,
         left_out=asked.left_out,
+        final=final,
+        final_split=final_split,
         notes=tuple(dict.fromkeys(notes)),
     )
+
+
+def _final(asked: _Asked, plan: Plan, runs: tuple[HeadRun, ...]) -> tuple[Split, Trained]:
+    """Give the head to keep: of folds one more, taught every picture that they tested."""
+    if not plan.n_folds:
+        return runs[0].split, runs[0].trained
+    rows = np.sort(np.concatenate([run.split.test for run in runs if run.place == 0]))
+    split = taught_split(rows, asked.labels, asked.copies.groups, plan.seed)
+    taught, _ = hold_out(asked.features, asked.labels, split)
+    return split, train_head(taught, plan.head, plan.training, seed=plan.seed)
 
 
 def _naive(

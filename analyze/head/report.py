@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from analyze.head.calibration import Calibration, calibrate
 from analyze.head.evaluation import ClassScore, Estimate
-from analyze.head.splits import Split
+from analyze.head.head_file import StoredHead
+from analyze.head.network import softmax
+from analyze.head.splits import SIDES, Split
+from analyze.head.suspects import Suspect, find_suspects
 from analyze.head.training import Trained
+from extract.embeddings import Provenance
+
+MOST_SUSPECTS = 20
+"""Of those that are shown; the table holds all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,6 +29,8 @@ class HeadRun:
     Parameters
     ----------
     split : Split
+    place : int
+        Of its answers in the report's arrays.
     shuffle, fold : int
         From 0; both 0 without folds.
     seed : int
@@ -32,6 +43,7 @@ class HeadRun:
     """
 
     split: Split
+    place: int
     shuffle: int
     fold: int
     seed: int
@@ -87,6 +99,9 @@ class HeadReport:
     split : mapping
     n_views : int
     left_out : mapping of str to int
+    final : Trained
+        The head to keep: taught all there is where folds tested it, else the first of the split.
+    final_split : Split
     notes : tuple of str
     """
 
@@ -111,12 +126,69 @@ class HeadReport:
     split: Mapping[str, Any]
     n_views: int
     left_out: Mapping[str, int]
+    final: Trained
+    final_split: Split
     notes: tuple[str, ...] = ()
 
     @property
     def difference(self) -> Estimate:
         """Head minus logistic regression, on the same pictures."""
         return self.baseline_differences["logistic_regression"]
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        """Probabilities of tested pictures held against the truth; each head its temperature."""
+        heads = [
+            (run.split.test, self.logits[run.place, run.split.test], run.trained.temperature)
+            for run in self.runs
+        ]
+        return calibrate(heads, self.labels)
+
+    @cached_property
+    def probabilities(self) -> np.ndarray:
+        """Calibrated, the mean of the heads that were not taught the picture.
+
+        Returns
+        -------
+        ndarray of shape (n_images, n_classes), float64
+            NaN where a picture was never tested.
+        """
+        total, times = np.zeros(self.logits.shape[1:]), np.zeros(len(self.ids))
+        for run in self.runs:
+            rows = run.split.test
+            total[rows] += softmax(self.logits[run.place, rows] / run.trained.temperature)
+            times[rows] += 1
+        times[times == 0] = np.nan
+        mean: np.ndarray = total / times[:, None]
+        return mean
+
+    @cached_property
+    def suspects(self) -> tuple[Suspect, ...]:
+        """Labels that heads which were not taught them do not believe."""
+        return find_suspects(self.probabilities, self.labels, self.ids, self.classes)
+
+    def stored(self, provenance: Provenance) -> StoredHead:
+        """Give the head to keep, with what it must be used with and what is known of it."""
+        codes = self.final.head.classes[0].tolist()
+        split = self.final_split
+        sides = {side: [self.ids[i] for i in getattr(split, side).tolist()] for side in SIDES}
+        return StoredHead(
+            head=self.final.head,
+            classes=(tuple(self.classes[code] for code in codes),),
+            levels=(self.level,),
+            temperature=self.final.temperature,
+            provenance=provenance,
+            about={
+                "weights": self.weights,
+                "settings": dict(self.settings),
+                "n_views": self.n_views,
+                "split": {**split.to_json(), **sides},
+                "tested": dict(self.split),
+                "accuracy": self.accuracy.to_json(),
+                "difference": self.difference.to_json(),
+                "calibration": self.calibration.to_json(),
+            },
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Spell the report with the keys that programs read."""
@@ -144,10 +216,12 @@ class HeadReport:
             },
             "difference": self.difference.to_json(),
             "against": [],
-            "calibration": None,
+            "calibration": self.calibration.to_json(),
             "classes": [score.to_json() for score in self.scores],
             "confusion": {"classes": list(self.classes), "counts": self.confusion.tolist()},
             "leaks": dict(self.leaks),
+            "suspects": [suspect.to_json() for suspect in self.suspects[:MOST_SUSPECTS]],
+            "n_suspects": len(self.suspects),
             "head": None,
             "notes": list(self.notes),
         }

@@ -69,5 +69,20 @@ def confusion(report: HeadReport) -> Table:
         yield [name, *counts]
 
 
+def suspects(report: HeadReport) -> Table:
+    """A row a label that heads which were not taught it do not believe, the worst first."""
+    yield ["id", "label", "suggested", "probability", "probability_suggested"]
+    for suspect in report.suspects:
+        yield list(suspect.to_json().values())
+
+
+def coverage(report: HeadReport) -> Table:
+    """A row a probability below which nothing is answered: share answered, and its accuracy."""
+    said = report.calibration.to_json()["coverage"]
+    yield list(said[0])
+    for row in said:
+        yield list(row.values())
+
+
 def _split_name(run: HeadRun) -> str:
     return f"shuffle {run.shuffle} {run.split.method}"

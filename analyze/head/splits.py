@@ -24,12 +24,12 @@ SPELLINGS: Mapping[str, str] = {**{side: side for side in SIDES}, "val": "valida
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Row numbers of three sides, and how they came about.
+    """Row numbers of three sides, and how they came about; the test side alone may be empty.
 
     Parameters
     ----------
     train, validation, test : ndarray of int
-        Ascending, no row on two sides, none empty.
+        Ascending, no row on two sides.
     method : str
         ``stratified 60/20/20``, ``fold 2 of 5`` or ``column NAME``.
     seed : int
@@ -50,7 +50,7 @@ class Split:
             raise ValueError("a split's sides must not share rows")
         for side in SIDES:
             own = getattr(self, side)
-            if not len(own):
+            if not len(own) and side != "test":
                 raise ValueError(f"a split's {side} side must hold at least one row")
             if (np.diff(own) <= 0).any():
                 raise ValueError(f"a split's {side} rows must ascend")
@@ -122,6 +122,19 @@ def fold_splits(
         method = f"fold {number + 1} of {n_folds}"
         splits.append(Split(train, validation, tested, method, seed, notes))
     return tuple(splits)
+
+
+def taught_split(rows: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int = 0) -> Split:
+    """Teach all of some pictures, a quarter of which says when to stop; none is tested.
+
+    Parameters
+    ----------
+    rows : ndarray of int
+        Ascending.
+    labels, groups : ndarray of shape (n_images,), int
+    """
+    train, validation = _parted(rows, labels, groups, seed)
+    return Split(train, validation, np.zeros(0, np.int64), "all pictures taught", seed)
 
 
 def column_split(
@@ -232,7 +245,10 @@ def _parted(
     n_groups = len(np.unique(groups[taught]))
     if n_groups < 2:
         raise UsageError("all that is taught is copies of one picture: nothing says when to stop")
-    parts = min(VALIDATION_PARTS, n_groups)
+    largest = int(np.bincount(labels[taught]).max())
+    if largest < 2:
+        raise UsageError("every class has one picture that is taught: label more pictures")
+    parts = min(VALIDATION_PARTS, n_groups, largest)
     for train, validation in parted(labels[taught], groups[taught], parts, seed):
         seen = np.isin(labels[taught[validation]], labels[taught[train]])
         if len(train) and seen.any() and len(np.unique(labels[taught[train]])) > 1:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analyze.directions import unit_rows
+from analyze.head.calibration import fit_temperature
 from analyze.head.network import Head, HeadSpec, Scaling, build_network, forward
 from analyze.head.splits import Split
 from analyze.threads import one_thread_of_torch
@@ -206,6 +207,11 @@ class Trained:
     validation_logits: np.ndarray
     validation_labels: np.ndarray
     seconds: float
+
+    @cached_property
+    def temperature(self) -> float:
+        """What its logits are divided by, of pictures that it had not trained on."""
+        return fit_temperature(self.validation_logits, self.validation_labels)
 
 
 def train_head(

@@ -206,7 +206,7 @@ def embed(
             viewed = plain.viewed(view)
             name = listed.name, backbone.name, viewed.provenance.short_identity
             targets.append(Target(viewed, workspace.views_file(*name)))
-    reports = _embed(workspace, listed, targets, options, quiet)
+    reports = embed_targets(workspace, listed, targets, options, quiet)
     results = [
         _result(workspace, target.backbone, report, listed, weights)
         for target, report in zip(targets, reports, strict=True)
@@ -321,7 +321,7 @@ def _load(models: list[str], weights: str, seed: int, pooling: str, resize: str)
     return backbones
 
 
-def _embed(
+def embed_targets(
     workspace: Workspace,
     catalog: Catalog,
     targets: list[Target],

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from analyze.head.copies import NEAR_COSINE, count_leaks, find_copies, leak_note
-from analyze.head.splits import Split, column_split, fold_splits, naive_splits, stratified_split
+from analyze.head.splits import (
+    Split,
+    column_split,
+    fold_splits,
+    naive_splits,
+    stratified_split,
+    taught_split,
+)
 from extract.errors import UsageError
 
 LABELS = np.repeat([0, 1, 2], [50, 40, 30])
@@ -195,6 +202,25 @@ def test_nothing_to_teach_is_one_clear_line(labels: np.ndarray, said: str) -> No
         fold_splits(labels, np.arange(20), 5)
 
 
+def test_classes_of_two_taught_pictures_have_a_validation_side() -> None:
+    labels = np.repeat([0, 1, 2], 4)
+    for split in fold_splits(labels, np.arange(12), 2, seed=1):
+        assert set(labels[split.train]) == {0, 1, 2}
+        assert len(split.validation)
+    with pytest.raises(UsageError, match="every class has one picture that is taught"):
+        fold_splits(np.repeat([0, 1, 2], 2), np.arange(6), 2, seed=1)
+
+
+def test_all_may_be_taught_and_copies_still_do_not_say_when_to_stop() -> None:
+    labels = np.arange(40) % 2
+    groups = np.arange(40) // 4  # two pictures of either class
+    split = taught_split(np.arange(4, 40), labels, groups, 3)
+    assert split.taught.tolist() == list(range(4, 40))
+    assert len(split.test) == 0
+    assert not set(groups[split.train]) & set(groups[split.validation])
+    assert set(labels[split.validation]) == {0, 1}
+
+
 def test_a_split_with_shared_or_no_rows_cannot_be_made() -> None:
     one, two, three = (np.array(rows) for rows in ([0, 1], [2], [3]))
     assert Split(one, two, three, "by hand", 0).sides(5) == [
@@ -206,5 +232,6 @@ def test_a_split_with_shared_or_no_rows_cannot_be_made() -> None:
     ]
     with pytest.raises(ValueError, match="share rows"):
         Split(one, two, np.array([1]), "by hand", 0)
-    with pytest.raises(ValueError, match="test side"):
-        Split(one, two, np.array([], int), "by hand", 0)
+    with pytest.raises(ValueError, match="validation side"):
+        Split(one, np.array([], int), three, "by hand", 0)
+    assert Split(one, two, np.array([], int), "all are taught", 0).to_json()["n_test"] == 0

@@ -1,0 +1,169 @@
+"""``python -m analyze predict``: what a trained head says of pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from analyze.commands import options, wording
+from analyze.commands.run_folder import run_folder
+from extract import command_line as cl
+from extract.errors import UsageError
+from extract.workspace import Workspace
+
+if TYPE_CHECKING:
+    from analyze.head.head_file import StoredHead
+    from analyze.head.prediction import Predictions
+
+MOST_CLASSES = 12
+
+
+def predict(
+    head: Annotated[Path, typer.Option(metavar="FILE", help="The head.json of analyze head.")],
+    images: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Pictures; they are embedded as the head was taught."),
+    ] = None,
+    embeddings: options.EmbeddingsOption = None,
+    model: options.ModelOption = None,
+    catalog: cl.CatalogOption = None,
+    abstain_below: Annotated[
+        float, typer.Option(metavar="P", help="Say nothing of pictures less probable.")
+    ] = 0.0,
+    weights: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where the backbone's came from a file.")
+    ] = None,
+    device: Annotated[
+        str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")
+    ] = "auto",
+    root: cl.RootOption = None,
+    as_json: cl.JsonOption = False,
+    verbose: cl.VerboseOption = 0,
+    quiet: cl.QuietOption = False,
+) -> None:
+    """Give every picture its class, with a probability, as a CSV.
+
+    Without --images the stored file of --embeddings, --model or --catalog is asked.
+    """
+    cl.set_up(verbose, quiet)
+    from analyze.commands.selection import choose_embeddings
+    from analyze.head.head_file import read_head
+    from analyze.head.prediction import predict as ask
+    from extract.embeddings_file import read_embeddings
+
+    workspace = Workspace.find(root)
+    if images is not None and (embeddings or model):
+        raise UsageError("--images are embedded anew: leave --embeddings and --model out")
+    stored = read_head(workspace.find_file(head))
+    if images is not None:
+        path = _embed(workspace, stored, images, catalog, weights, device, quiet)
+    else:
+        path = choose_embeddings(workspace, embeddings, model, catalog)
+    vectors = read_embeddings(path)
+    found = ask(stored, vectors, abstain_below=abstain_below)
+    result = _result(workspace, path, stored, found, vectors.left_out)
+    with run_folder(workspace, "predict", result, vectors) as folder:
+        from extract.results import write_csv
+
+        header, *rows = found.table()
+        write_csv(folder / "predictions.csv", [*header, "not_asked"], _all_rows(path, rows))
+        result["file"] = f"{result['results']}/predictions.csv"
+    cl.print_result(as_json, result, _text(result))
+
+
+def _embed(
+    workspace: Workspace,
+    stored: StoredHead,
+    images: Path,
+    name: str | None,
+    weights: Path | None,
+    device: str,
+    quiet: bool,
+) -> Path:
+    """Embed a folder with the backbone that the head was taught, into the cache."""
+    from extract.backbones import load_again
+    from extract.catalog_roots import check_root
+    from extract.commands.embed import embed_targets
+    from extract.extraction import Options, Target
+    from extract.imagefolder import list_imagefolder
+    from extract.realisation import device_for
+
+    own = (workspace.cache, workspace.results)
+    listed = list_imagefolder(images, name=name, leave_out=own)
+    check_root(workspace, listed, None)
+    backbone = load_again(stored.provenance, weights_file=weights)
+    identity = backbone.provenance.short_identity
+    path = workspace.embeddings_file(listed.name, backbone.name, identity)
+    target = Target(backbone.on(device_for(path, device)), path)
+    embed_targets(workspace, listed, [target], Options(), quiet)
+    return path
+
+
+def _all_rows(path: Path, answered: list[list[Any]]) -> list[list[Any]]:
+    """Put pictures that have no vector into their places, with the reason."""
+    from extract.embeddings_file import read_table
+    from extract.refusals import SOUND, TO_DO, Reason
+
+    table = read_table(path)
+    of_id = {row[0]: [*row, ""] for row in answered}
+    status, width = table.now("status").tolist(), len(answered[0]) - 1 if answered else 5
+    why = {SOUND: "damaged", TO_DO: "to do", **{int(r): r.code for r in Reason}}
+    return [
+        of_id.get(row_id) or [row_id, *[""] * width, why.get(status[i], "unknown")]
+        for i, row_id in enumerate(table.ids)
+    ]
+
+
+def _result(
+    workspace: Workspace,
+    path: Path,
+    stored: StoredHead,
+    found: Predictions,
+    left_out: Any,
+) -> dict[str, Any]:
+    return {
+        "file": None,
+        "embeddings": workspace.relative(path),
+        "model": stored.provenance.model,
+        "identity": stored.provenance.short_identity,
+        "level": found.level,
+        "n_images": len(found.ids),
+        "abstain_below": found.abstain_below,
+        "abstained": int(found.abstained.sum()),
+        "classes": found.counts(),
+        "left_out": sum(left_out.values()),
+        "left_out_by_reason": dict(left_out),
+        "notes": _notes(stored, found),
+    }
+
+
+def _notes(stored: StoredHead, found: Predictions) -> list[str]:
+    """Say of how many pictures the answer is no news."""
+    split = stored.about.get("split")
+    sides = [split.get(side, ()) for side in ("train", "validation")] if split else []
+    taught = {row_id for side in sides for row_id in side}
+    n_taught = sum(row_id in taught for row_id in found.ids)
+    if not n_taught:
+        return []
+    return [
+        f"{n_taught} of {len(found.ids)} pictures were taught, by their ids: what is said of them "
+        "is no measure of the head"
+    ]
+
+
+def _text(result: dict[str, Any]) -> str:
+    from extract.catalog import shown
+
+    counts = sorted(result["classes"].items(), key=lambda item: (-item[1], item[0]))
+    width = max(len(shown(name)) for name, _ in counts)
+    lines = [f"{result['embeddings']}: {result['n_images']} pictures, level {result['level']}"]
+    lines += wording.left_out(result)
+    lines += [f"{shown(name):<{width}}  {n:>6}" for name, n in counts[:MOST_CLASSES]]
+    if len(counts) > MOST_CLASSES:
+        lines.append(f"and {len(counts) - MOST_CLASSES} more classes")
+    if result["abstain_below"]:
+        lines.append(f"{result['abstained']} less probable than {result['abstain_below']:g}: empty")
+    lines.append(f"every picture: {result['file']}")
+    return "\n".join([*lines, *wording.closing(result)])

@@ -1,0 +1,225 @@
+"""A trained head as two files: its numbers as safetensors, what they mean as JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analyze.head.network import Head, HeadSpec, Scaling, build_network
+from extract.catalog import shown
+from extract.embeddings import Provenance, canonical_json
+from extract.errors import HeadFileError, UsageError
+from extract.strict_json import read_json
+
+FORMAT, VERSION = "sosie-head", 1
+MEAN, FACTOR = "scaling.mean", "scaling.factor"
+MOST_JSON, MOST_TENSORS = 64 << 20, 4 << 30
+MOST_WIDTH, MOST_DEPTH = 65_536, 64
+"""Beyond them a file is no head's, and building one would only fill the memory."""
+
+
+@dataclass(frozen=True, eq=False)
+class StoredHead:
+    """A head with all that is needed to use it.
+
+    Parameters
+    ----------
+    head : Head
+    classes : tuple of tuple of str
+        Of each level, in the order of its logits.
+    levels : tuple of str
+    temperature : float
+        Logits are divided by it before they become probabilities.
+    provenance : Provenance
+        Of the vectors it was taught; other vectors are refused.
+    about : mapping
+        Split, metrics, settings: said, not used.
+    """
+
+    head: Head
+    classes: tuple[tuple[str, ...], ...]
+    levels: tuple[str, ...]
+    temperature: float
+    provenance: Provenance
+    about: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        if not len(self.classes) == len(self.levels) == len(self.head.classes) >= 1:
+            raise ValueError("a head must have classes for each of its levels")
+        for names, codes in zip(self.classes, self.head.classes, strict=True):
+            if len(names) != len(codes) or len(set(names)) < len(names):
+                raise ValueError("a level must have as many different classes as logits")
+        if not (np.isfinite(self.temperature) and self.temperature > 0):
+            raise ValueError(f"temperature must be above 0, got {self.temperature}")
+
+
+def write_head(folder: Path, stored: StoredHead, name: str = "head") -> Path:
+    """Write both files into a folder; give the JSON, which leads to the other.
+
+    Parameters
+    ----------
+    folder : Path
+    stored : StoredHead
+    name : str
+        Stem of both.
+    """
+    from safetensors.numpy import save
+
+    scaling = stored.head.scaling
+    tensors = {k: np.ascontiguousarray(v) for k, v in stored.head.weights.items()}
+    tensors |= {MEAN: scaling.mean, FACTOR: np.array([scaling.factor], np.float64)}
+    content = save(tensors)
+    said = {
+        "format": FORMAT,
+        "format_version": VERSION,
+        "model": stored.provenance.model,
+        "identity": dict(stored.provenance.identity),
+        "identity_sha256": stored.provenance.identity_sha256,
+        "network": asdict(stored.head.spec),
+        "n_dims": stored.head.n_dims,
+        "levels": list(stored.levels),
+        "classes": [list(names) for names in stored.classes],
+        "temperature": stored.temperature,
+        "tensors_sha256": hashlib.sha256(content).hexdigest(),
+        **stored.about,
+    }
+    (folder / f"{name}.safetensors").write_bytes(content)
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps(said, indent=1, allow_nan=False) + "\n", encoding="ascii")
+    return path
+
+
+def read_head(path: Path) -> StoredHead:
+    """Read a head; whatever does not fit is refused, and nothing in it is run.
+
+    Parameters
+    ----------
+    path : Path
+        Of either file; the other one lies beside it.
+
+    Raises
+    ------
+    UsageError
+        When there is no such file.
+    HeadFileError
+        With what is wrong, in one line.
+    """
+    said_in, numbers_in = path.with_suffix(".json"), path.with_suffix(".safetensors")
+    if path.suffix not in (".json", ".safetensors"):
+        raise UsageError(
+            f"{shown(str(path))} is no head: give the head.json that analyze head wrote; pickles "
+            "are not loaded, since they could run code"
+        )
+    for each in (said_in, numbers_in):
+        if not each.is_file():
+            raise UsageError(f"no file {shown(str(each))}: a head is two files side by side")
+    try:
+        return _read(said_in, numbers_in)
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, UsageError) as error:
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        why = f"{why} is missing" if isinstance(error, KeyError) else why
+        raise HeadFileError(
+            f"{shown(str(said_in))} is no head that can be used: {shown(why)}; train one with "
+            "python -m analyze head"
+        ) from error
+
+
+def _read(said_in: Path, numbers_in: Path) -> StoredHead:
+    if said_in.stat().st_size > MOST_JSON or numbers_in.stat().st_size > MOST_TENSORS:
+        raise ValueError("it is larger than any head")
+    said = read_json(said_in.read_bytes())
+    if not isinstance(said, dict) or said.get("format") != FORMAT:
+        raise ValueError(f"its format is not {FORMAT}")
+    if said["format_version"] != VERSION:
+        raise ValueError(f"its format_version is {said['format_version']}, not {VERSION}")
+    content = numbers_in.read_bytes()
+    if hashlib.sha256(content).hexdigest() != said["tensors_sha256"]:
+        raise ValueError(f"{numbers_in.name} is not the one it was written with")
+    spec = _spec(said["network"])
+    classes = tuple(tuple(map(str, names)) for names in said["classes"])
+    n_dims = said["n_dims"]
+    if type(n_dims) is not int or not 0 < n_dims <= MOST_WIDTH:
+        raise ValueError(f"n_dims is {n_dims!r}")
+    tensors = _tensors(content, n_dims, classes, spec)
+    scaling = Scaling(tensors.pop(MEAN), float(tensors.pop(FACTOR)[0]))
+    codes = tuple(np.arange(len(names)) for names in classes)
+    provenance = Provenance(said["identity"], (), {"model": said["model"]})
+    if provenance.identity_sha256 != said["identity_sha256"]:
+        raise ValueError("its identity is not the one it was written with")
+    used = {"format", "format_version", "identity", "network", "classes", "temperature"}
+    about = {k: v for k, v in said.items() if k not in used}
+    return StoredHead(
+        Head(spec, scaling, codes, tensors),
+        classes,
+        tuple(map(str, said["levels"])),
+        float(said["temperature"]),
+        provenance,
+        about,
+    )
+
+
+def _spec(said: Mapping[str, Any]) -> HeadSpec:
+    spec = HeadSpec(**said)
+    for name, most in (("width", MOST_WIDTH), ("depth", MOST_DEPTH)):
+        value = getattr(spec, name)
+        if type(value) is not int or value > most:
+            raise ValueError(f"{name} is {value!r}")
+    return spec
+
+
+def _tensors(
+    content: bytes, n_dims: int, classes: tuple[tuple[str, ...], ...], spec: HeadSpec
+) -> dict[str, np.ndarray]:
+    """Read the numbers: exactly those of such a head, and finite."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        tensors = load(content)
+    except SafetensorError as error:
+        raise ValueError(f"its tensors cannot be read ({error})") from error
+    import torch
+
+    with torch.device("meta"):  # shapes alone: a file may ask for more than there is memory
+        expected = build_network(n_dims, [len(n) for n in classes], spec, seed=0).state_dict()
+    shapes = {k: tuple(v.shape) for k, v in expected.items()} | {MEAN: (n_dims,), FACTOR: (1,)}
+    if set(tensors) != set(shapes):
+        odd = sorted(set(tensors) ^ set(shapes))
+        raise ValueError(f"tensors {', '.join(odd[:3])} are too many or missing")
+    for name, tensor in tensors.items():
+        dtype = np.float64 if name == FACTOR else np.float32
+        if tensor.shape != shapes[name] or tensor.dtype != dtype:
+            raise ValueError(f"tensor {name} has shape {tensor.shape}, not {shapes[name]}")
+        if not np.isfinite(tensor).all():
+            raise ValueError(f"tensor {name} is not finite")
+    return dict(tensors)
+
+
+def check_identity(stored: StoredHead, provenance: Provenance) -> None:
+    """Refuse vectors that are not those the head was taught.
+
+    Raises
+    ------
+    UsageError
+        With the parts of the identity that differ.
+    """
+    taught, given = stored.provenance.identity, provenance.identity
+    if stored.provenance.identity_sha256 == provenance.identity_sha256:
+        return
+    parts = [
+        part
+        for part in sorted({*taught, *given})
+        if canonical_json(taught.get(part)) != canonical_json(given.get(part))
+    ]
+    raise UsageError(
+        f"the head was taught vectors of {stored.provenance.model} "
+        f"({stored.provenance.short_identity}), these are of {provenance.model} "
+        f"({provenance.short_identity}): {', '.join(parts)} differ; embed the pictures as it was "
+        "taught, or give predict --images and it does so"
+    )

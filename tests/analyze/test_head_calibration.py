@@ -1,0 +1,102 @@
+"""Probabilities, temperatures, doubtful labels: planted truths, and formulas by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from analyze.head.calibration import (
+    bin_answers,
+    calibrate,
+    cover,
+    expected_error,
+    fit_temperature,
+)
+from analyze.head.network import softmax
+from analyze.head.suspects import find_suspects
+
+
+def drawn_labels(probabilities: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Draw each row's class as its probabilities say."""
+    random = np.random.default_rng(seed)
+    return (random.random((len(probabilities), 1)) > probabilities.cumsum(axis=1)).sum(axis=1)
+
+
+@pytest.fixture
+def true_logits() -> np.ndarray:
+    return np.random.default_rng(1).normal(scale=1.5, size=(20_000, 5))
+
+
+@pytest.mark.parametrize("planted", [0.5, 1.0, 3.0])
+def test_temperature_that_was_planted_is_found(true_logits: np.ndarray, planted: float) -> None:
+    labels = drawn_labels(softmax(true_logits))
+    assert fit_temperature(planted * true_logits, labels) == pytest.approx(planted, rel=0.05)
+
+
+def test_temperature_stays_within_its_ends() -> None:
+    logits = np.eye(3)[[0, 1, 2, 0]]
+    assert fit_temperature(logits, np.array([0, 1, 2, 0])) == pytest.approx(0.05, rel=0.01)
+    assert fit_temperature(logits, np.array([1, 2, 0, 1])) == pytest.approx(20, rel=0.01)
+    assert fit_temperature(np.zeros((0, 3)), np.zeros(0, int)) == 1.0
+
+
+def test_calibration_error_is_its_formula() -> None:
+    confidence = np.array([0.95, 0.97, 0.605, 0.62, 0.605, 1.0])
+    right = np.array([True, False, True, True, False, True])
+    bins = bin_answers(confidence, right)
+    assert [each.n for each in bins] == [3, 3]
+    assert [each.confidence for each in bins] == pytest.approx([0.61, 2.92 / 3])
+    by_hand = (3 * abs(2 / 3 - 0.61) + 3 * abs(2 / 3 - 2.92 / 3)) / 6
+    assert expected_error(bins) == pytest.approx(by_hand)
+    edges = bin_answers(np.array([0.2, 0.2 + 1e-9]), np.array([True, True]))
+    assert [(each.low, each.n) for each in edges] == [
+        (pytest.approx(2 / 15), 1),
+        (pytest.approx(3 / 15), 1),
+    ]
+
+
+def test_right_probabilities_have_no_error_and_sharpened_ones_do(true_logits: np.ndarray) -> None:
+    labels = drawn_labels(softmax(true_logits))
+    rows = np.arange(len(labels))
+    right = calibrate([(rows, true_logits, 1.0)], labels)
+    assert right.ece < 0.015
+    assert right.ece == right.ece_before
+    sharp = calibrate([(rows, 3 * true_logits, 3.0)], labels)
+    assert sharp.ece == pytest.approx(right.ece)
+    assert sharp.ece_before > 0.15
+    assert sharp.temperature == pytest.approx(3.0)
+
+
+def test_coverage_falls_and_accuracy_is_of_what_is_answered() -> None:
+    confidence = np.array([0.2, 0.55, 0.85, 0.96])
+    found = {c.threshold: c for c in cover(confidence, np.array([False, True, False, True]))}
+    assert (found[0.0].coverage, found[0.0].accuracy) == (1.0, 0.5)
+    assert (found[0.5].coverage, found[0.5].accuracy) == (0.75, pytest.approx(2 / 3))
+    assert (found[0.95].coverage, found[0.95].accuracy) == (0.25, 1.0)
+    assert (found[0.99].coverage, found[0.99].accuracy) == (0.0, None)
+
+
+def test_planted_wrong_labels_are_found() -> None:
+    random = np.random.default_rng(0)
+    truth = random.integers(0, 4, 400)
+    logits = random.normal(size=(400, 4))
+    logits[np.arange(400), truth] += 5.0
+    wrong = np.sort(random.choice(400, 12, replace=False))
+    labels = truth.copy()
+    labels[wrong] = (truth[wrong] + 1) % 4
+    ids = tuple(f"{i:03}" for i in range(400))
+    found = find_suspects(softmax(logits), labels, ids, ("a", "b", "c", "d"))
+    named = {suspect.id for suspect in found}
+    assert len({ids[i] for i in wrong} & named) >= 11
+    assert len(named) <= 16
+    for suspect in found[:8]:
+        i = int(suspect.id)
+        assert (suspect.label, suspect.suggested) == ("abcd"[labels[i]], "abcd"[truth[i]])
+    margins = [suspect.probability - suspect.probability_suggested for suspect in found]
+    assert margins == sorted(margins)
+
+
+def test_pictures_that_no_head_was_asked_about_are_never_suspect() -> None:
+    probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [np.nan, np.nan], [0.1, 0.9]])
+    found = find_suspects(probabilities, np.array([0, 1, 1, 1]), ("a", "b", "c", "d"), ("x", "y"))
+    assert [suspect.id for suspect in found] == ["b"]

@@ -1,0 +1,170 @@
+"""A head written and read again is itself; whatever was changed is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load, save
+
+from analyze.head.assessment import Plan, assess_head
+from analyze.head.head_file import StoredHead, read_head, write_head
+from analyze.head.network import HeadSpec, softmax
+from analyze.head.prediction import predict
+from analyze.head.training import TrainingSpec
+from extract.embeddings import EmbeddingSet, Provenance
+from extract.errors import HeadFileError, UsageError
+
+Planted = tuple[np.ndarray, np.ndarray]
+Make = Callable[..., EmbeddingSet]
+PLAN = Plan(
+    n_folds=3,
+    n_shuffles=1,
+    head=HeadSpec(width=8),
+    training=TrainingSpec(learning_rate=0.01, epochs=20, patience=4),
+    n_resamples=200,
+)
+
+
+@pytest.fixture(scope="module")
+def stored() -> StoredHead:
+    embeddings = made(0)
+    return assess_head(embeddings, plan=PLAN).stored(embeddings.provenance)
+
+
+def made(seed: int) -> EmbeddingSet:
+    """Three classes in ten dimensions."""
+    from extract.catalog import Level
+
+    random = np.random.default_rng(seed)
+    codes = np.arange(60) % 3
+    centers = 3 * np.eye(3, 10)
+    vectors = (centers[codes] + random.normal(size=(60, 10))).astype(np.float32)
+    level = Level("kind", ("bags", "cups", "hats"), codes.astype(np.int32))
+    identity = {"backbone": "tiny", "weights": {"source": "random", "seed": 0}}
+    ids = tuple(f"{i:02}" for i in range(60))
+    return EmbeddingSet(ids, vectors, Provenance(identity, ()), (level,))
+
+
+def test_round_trip_gives_the_same_answers_bit_for_bit(stored: StoredHead, tmp_path: Path) -> None:
+    path = write_head(tmp_path, stored)
+    again = read_head(path)
+    assert (again.classes, again.levels) == ((("bags", "cups", "hats"),), ("kind",))
+    assert again.temperature == stored.temperature
+    assert again.about["split"]["n_test"] == 0
+    asked = made(1)
+    np.testing.assert_array_equal(
+        predict(again, asked).probabilities, predict(stored, asked).probabilities
+    )
+    assert read_head(tmp_path / "head.safetensors").classes == again.classes
+    said = json.loads(path.read_text())
+    split = said["split"]
+    taught = sorted(split["train"] + split["validation"] + split["test"])
+    assert taught == list(asked.ids)  # every picture is taught, none is tested
+    assert said["identity_sha256"] == asked.provenance.identity_sha256
+
+
+def test_answers_are_those_of_the_formula(stored: StoredHead) -> None:
+    asked = made(1)
+    found = predict(stored, asked, abstain_below=0.9)
+    weights, scaling = stored.head.weights, stored.head.scaling
+    unit = asked.vectors / np.linalg.norm(asked.vectors, axis=1, keepdims=True)
+    rows = (unit - scaling.mean) * scaling.factor
+    hidden = np.maximum(rows @ weights["trunk.0.weight"].T + weights["trunk.0.bias"], 0)
+    logits = hidden @ weights["outputs.0.weight"].T + weights["outputs.0.bias"]
+    np.testing.assert_allclose(found.probabilities, softmax(logits / stored.temperature), atol=1e-5)
+    unsure = found.probabilities.max(axis=1) < 0.9
+    assert (found.abstained == unsure).all()
+    assert 0 < unsure.sum() < 60
+    assert sum(found.counts().values()) == 60 - unsure.sum()
+    header, *table = found.table()
+    assert header[:4] == ["id", "class", "probability", "abstained"]
+    for i, row in enumerate(table):
+        assert row[1] == ("" if unsure[i] else stored.classes[0][logits[i].argmax()])
+        assert row[2] == pytest.approx(found.probabilities[i].max())
+        assert row[5] <= row[2]
+
+
+def test_vectors_of_another_identity_are_refused(stored: StoredHead) -> None:
+    from dataclasses import replace
+
+    other = replace(made(1), provenance=Provenance({"backbone": "tiny", "weights": {}}, ()))
+    with pytest.raises(UsageError, match=r"was taught vectors of tiny .* weights differ"):
+        predict(stored, other)
+    for wrong in (-0.1, 1.5, float("nan")):
+        with pytest.raises(UsageError, match="--abstain-below must be from 0 to 1"):
+            predict(stored, made(1), abstain_below=wrong)
+
+
+def rewrite(folder: Path, **change: Any) -> None:
+    said = json.loads((folder / "head.json").read_text())
+    (folder / "head.json").write_text(json.dumps({**said, **change}))
+
+
+def retensor(folder: Path, change: Callable[[dict[str, np.ndarray]], None]) -> None:
+    """Change the numbers, and their hash with them."""
+    import hashlib
+
+    tensors = load((folder / "head.safetensors").read_bytes())
+    change(tensors)
+    content = save(tensors)
+    (folder / "head.safetensors").write_bytes(content)
+    rewrite(folder, tensors_sha256=hashlib.sha256(content).hexdigest())
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"format": "other"}, "its format is not sosie-head"),
+        ({"format_version": 2}, "format_version is 2, not 1"),
+        ({"identity": {"backbone": "other"}}, "its identity is not the one"),
+        ({"tensors_sha256": "0" * 64}, "not the one it was written with"),
+        ({"temperature": 0}, "temperature must be above 0"),
+        ({"temperature": "hot"}, "could not convert"),
+        ({"classes": [["bags", "bags", "hats"]]}, "as many different classes as logits"),
+        (
+            {"classes": [["bags", "cups"]]},
+            r"tensor outputs.0.\w+ has shape",
+        ),
+        ({"n_dims": 10**9}, "n_dims is 1000000000"),
+        ({"network": {"width": 10**9, "dropout": 0.5, "depth": 1}}, "width is 1000000000"),
+        ({"network": {"width": 65536, "dropout": 0.5, "depth": 60}}, "too many or missing"),
+        ({"network": {"breadth": 8}}, "unexpected keyword"),
+        ({"levels": []}, "classes for each of its levels"),
+    ],
+)
+def test_what_does_not_fit_is_refused(
+    stored: StoredHead, tmp_path: Path, change: dict[str, Any], why: str
+) -> None:
+    path = write_head(tmp_path, stored)
+    rewrite(tmp_path, **change)
+    with pytest.raises(HeadFileError, match=why) as caught:
+        read_head(path)
+    assert "\n" not in str(caught.value)
+    assert "train one with python -m analyze head" in str(caught.value)
+
+
+def test_numbers_that_cannot_be_are_refused(stored: StoredHead, tmp_path: Path) -> None:
+    path = write_head(tmp_path, stored)
+
+    def spoil(tensors: dict[str, np.ndarray]) -> None:
+        tensors["outputs.0.bias"][1] = np.nan
+
+    retensor(tmp_path, spoil)
+    with pytest.raises(HeadFileError, match=r"tensor outputs.0.bias is not finite"):
+        read_head(path)
+    retensor(tmp_path, lambda tensors: tensors.update(more=np.zeros(1, np.float32)))
+    with pytest.raises(HeadFileError, match="tensors more are too many or missing"):
+        read_head(path)
+    (tmp_path / "head.safetensors").write_bytes(b"no tensors")
+    with pytest.raises(HeadFileError, match="not the one it was written with"):
+        read_head(path)
+    (tmp_path / "head.safetensors").unlink()
+    with pytest.raises(UsageError, match="a head is two files side by side"):
+        read_head(path)
+    with pytest.raises(UsageError, match="pickles are not loaded"):
+        read_head(tmp_path / "head.pkl")
