@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -150,6 +151,21 @@ def test_every_public_part_can_be_had() -> None:
             assert getattr(package, name) is not None
         with pytest.raises(AttributeError, match="no attribute"):
             _ = package.nothing_of_the_kind
+
+
+@pytest.mark.parametrize("package", ["extract", "analyze"])
+def test_what_is_imported_from_a_package_is_there(package: str) -> None:
+    """Names inside functions too: the packages fetch theirs late, so no type checker asks."""
+    public = set(importlib.import_module(package).__all__) | {"__version__"}
+    rooms = {".".join(p.relative_to(PROJECT).with_suffix("").parts) for p in modules(package)}
+    for path in [*modules("extract"), *modules("analyze")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module == package:
+                for alias in node.names:
+                    known = alias.name in public or any(
+                        room.startswith(f"{package}.{alias.name}") for room in rooms
+                    )
+                    assert known, f"{path} imports {alias.name} from {package}"
 
 
 def test_rooms_are_named_after_the_field() -> None:

@@ -120,8 +120,9 @@ def _write(
     svg: bool,
 ) -> None:
     """Write tables and the figure into a folder of their own."""
-    from analyze import figure_style, results
+    from analyze import figure_style
     from analyze.comparison_figure import draw_comparison
+    from extract import results
 
     drawn = None
     if comparison.cells[0].mean is not None:

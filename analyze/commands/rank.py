@@ -85,9 +85,10 @@ def _write(
     svg: bool,
 ) -> None:
     """Write the table and the figure into a folder of their own."""
-    from analyze import figure_style, results
+    from analyze import figure_style
     from analyze.ranking_criteria import WORDS
     from analyze.ranking_figure import draw_ranking
+    from extract import results
 
     rows = ranking.of_metric(ranking.metric)
     score = WORDS[ranking.metric]

@@ -143,7 +143,8 @@ def _write(
     svg: bool,
 ) -> None:
     """Write the table and a sheet a query into a folder of their own."""
-    from analyze import figure_style, results
+    from analyze import figure_style
+    from extract import results
     from extract.tables import column_names
 
     with run_folder(workspace, "similar", result, vectors) as folder:
