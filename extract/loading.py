@@ -96,6 +96,11 @@ class Destination:
     needs: Callable[[int, bytes], bool]
     view: View | None = None
 
+    @property
+    def on_cores(self) -> str:
+        """Who decodes for it here: what comes here though a GPU decodes is the cores' share."""
+        return "fast" if self.decoder == "gpu" else self.decoder
+
 
 @dataclass(frozen=True, eq=False)
 class PictureLoader:
@@ -125,16 +130,15 @@ class PictureLoader:
     ) -> tuple[tuple[str, Way], ...]:
         by_decoder: dict[str, list[Place]] = {}
         for place in needed:
-            by_decoder.setdefault(self.destinations[place.file].decoder, []).append(place)
-        ways = []
+            by_decoder.setdefault(self.destinations[place.file].on_cores, []).append(place)
+        ways: dict[str, Way] = {}
         for decoder, places in by_decoder.items():
             wanted = {self.destinations[p.file].preprocessing for p in places}
-            # what comes here though a GPU decodes is the cores' share
-            prepared = prepare_picture(content, wanted, "fast" if decoder == "gpu" else decoder)
-            ways.append((decoder, (prepared.decoder, prepared.resize)))
+            prepared = prepare_picture(content, wanted, decoder)
             for p in places:
                 file = self.destinations[p.file]
+                ways[file.decoder] = (prepared.decoder, prepared.resize)
                 batch = file.batches[p.batch % len(file.batches)]
                 pixels = prepared.pixels[file.preprocessing]
                 batch[p.place] = augment(pixels, file.view, sha256) if file.view else pixels
-        return tuple(ways)
+        return tuple(ways.items())

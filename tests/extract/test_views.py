@@ -6,6 +6,7 @@ import hashlib
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import torch
 from PIL import Image
 from small_catalogs import StopAfter, draw_noise, embedded_alone
 
-from extract import decoders, views
+from extract import decoders, loading, views
 from extract.backbones import Backbone
 from extract.catalog import list_folder
 from extract.decoding import read_picture
@@ -236,3 +237,31 @@ def test_sheet_shows_pictures_beside_their_views(pictures: Path, backbone: Backb
     left = GAP + TILE + GAP
     tile = sheet.crop((left, HEAD, left + TILE, HEAD + TILE)).resize((32, 32), Image.Resampling.BOX)
     assert np.abs(np.asarray(tile).astype(int) - made).mean() < 8
+
+
+def test_a_picture_that_a_gpu_was_asked_for_is_decoded_once_for_views_too(
+    pictures: Path, backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside views the plain file's pictures fall to the cores as well: one decoding for both."""
+    wanted: list[str] = []
+    own = loading.prepare_picture
+
+    def counted(content: bytes, seen: Any, decoder: str) -> Any:
+        wanted.append(decoder)
+        return own(content, seen, decoder)
+
+    monkeypatch.setattr(loading, "prepare_picture", counted)
+    seen, batches = backbone.preprocessing, np.zeros((2, 1, 1, 32, 32, 3), np.uint8)
+    view = View("catalog-1", 0, 1)
+    loader = loading.PictureLoader(
+        list_folder(pictures),
+        [
+            loading.Destination(seen, "gpu", batches[0], lambda *_: True),
+            loading.Destination(seen, "fast", batches[1], lambda *_: True, view),
+        ],
+    )
+    loaded = loader.load(0, [loading.Place(0, 0, 0), loading.Place(1, 0, 0)])
+    assert wanted == ["fast"]
+    assert dict(loaded.ways).keys() == {"gpu", "fast"}
+    assert len(set(dict(loaded.ways).values())) == 1
+    assert (batches[1, 0, 0] == augment(batches[0, 0, 0], view, loaded.sha256)).all()
