@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -64,6 +65,32 @@ def join_embeddings(
         paths=sets[0].paths,
     )
     return joined, same.notes
+
+
+def average_views(embeddings: EmbeddingSet, views: np.ndarray) -> EmbeddingSet:
+    """Average the directions of each picture and of its augmented views.
+
+    Parameters
+    ----------
+    embeddings : EmbeddingSet
+        Of the pictures as they are.
+    views : ndarray of shape (n_views, n_images, n_dims), float32
+
+    Returns
+    -------
+    EmbeddingSet
+        Its identity says so: these are other numbers.
+    """
+    total = unit_rows(embeddings.vectors).astype(np.float64)
+    for view in views:
+        total += unit_rows(view)
+    made = embeddings.provenance
+    identity = {**made.identity, "averaged_views": len(views)}
+    return replace(
+        embeddings,
+        vectors=(total / (len(views) + 1)).astype(np.float32),
+        provenance=replace(made, identity=identity),
+    )
 
 
 def _weights(sets: Sequence[EmbeddingSet]) -> str:

@@ -38,3 +38,11 @@ def test_a_recipe_of_ones_own_makes_the_vectors_and_the_answer(tmp_path: Path) -
     beside = run_in(tmp_path, "extract", *words, "--images", "photos", "--resize", "pad")
     assert beside.returncode == 2
     assert "--recipe mine.toml fixes --resize: leave one of them out" in beside.stderr
+    one = json.loads(run_in(tmp_path, "analyze", *words, "--json").stdout)
+    same = next(row for row in found["rows"] if row["clustering_seed"] == 1)
+    assert (one["file"], one["reduction"], one["seed"]) == (made["file"], "l2,pca:0.9", 1)
+    assert one["scores"]["ari"] == same["ari"]
+    assert one["recipe"] == "mine"
+    typed = run_in(tmp_path, "analyze", *words, "--reduce", "none")
+    assert typed.returncode == 2
+    assert "--recipe mine.toml fixes --reduce: leave one of them out" in typed.stderr

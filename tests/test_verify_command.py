@@ -106,6 +106,12 @@ def test_no_other_command_takes_views_unless_told(shop: Path, run: Run) -> None:
     plain, view = (each["file"] for each in json.loads(made.stdout)["runs"])
     found = json.loads(run("analyze", "--clusters", "3", "--json").stdout)
     assert found["file"] == plain
+    averaged = run("analyze", "--clusters", "3", "--views", "--score", "stability", "--json")
+    assert averaged.returncode == 0, averaged.stderr
+    told = json.loads(averaged.stdout)
+    assert "each picture is averaged with 1 views" in told["notes"]
+    assert "stability" in told["scores"]
+    assert "stability" not in found["scores"]
     picture = str(next((shop / "photos" / "Mugs").glob("*.jpg")))
     asked = run("analyze", "similar", "--embeddings", view, "--query", picture)
     assert asked.returncode == 2

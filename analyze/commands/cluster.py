@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from analyze.choosing_k import ChosenK
     from analyze.plane import Plane
     from extract.embeddings import EmbeddingSet
+    from extract.recipe import Recipe
 
 
 def cluster(
@@ -42,10 +44,20 @@ def cluster(
     join: Annotated[
         bool, typer.Option("--join", help="Lay the vectors of several files side by side.")
     ] = False,
+    views: Annotated[
+        bool, typer.Option("--views", help="Average each picture with its stored views.")
+    ] = False,
+    recipe: cl.RecipeOption = None,
     catalog: cl.CatalogOption = None,
     level: options.LevelOption = None,
     clusters: options.ClustersOrAutoOption = None,
     method: options.ClusterOption = "kmeans",
+    score: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Also without labels: umap_silhouette, stability; may be repeated."
+        ),
+    ] = None,
     seed: cl.SeedOption = 0,
     svg: options.SvgOption = False,
     root: cl.RootOption = None,
@@ -60,17 +72,26 @@ def cluster(
     from analyze.analysis import analyze_embeddings, check_reduction
     from analyze.clustering import clustering_spec
     from analyze.clustering_runs import Keeping
-    from analyze.joining import join_embeddings
+    from analyze.commands.selection import choose_one_by_recipe
+    from analyze.internal_scores import DEFAULT_SCORES, internal_score_spec
     from analyze.reduction_cache import ReductionCache
-    from extract.embeddings_file import read_embeddings
 
+    fixed = _fixed_by(context, recipe) if recipe is not None else None
+    if fixed is not None:
+        reduce, method, seed = fixed.analyze.reduce, fixed.analyze.cluster, fixed.analyze.seeds[0]
+        level = fixed.analyze.level or level
+        clusters = str(fixed.analyze.clusters) if fixed.analyze.clusters else clusters
+    for name in score or []:
+        internal_score_spec(name)
     clustering_spec(method)  # a wrong word is said before anything is read
     check_reduction(reduce, method)
     wanted = _number(clusters)
     workspace = Workspace.find(root)
-    paths = _files(workspace, embeddings or [], model or [], catalog, join=join)
-    inputs = [read_embeddings(path) for path in paths]
-    vectors, said = join_embeddings(inputs) if join else (inputs[0], ())
+    if fixed is not None:
+        paths = choose_one_by_recipe(workspace, fixed, catalog)
+    else:
+        paths = _files(workspace, embeddings or [], model or [], catalog, join=join)
+    vectors, inputs, said = _read(workspace, paths, join=join, views=views)
     with (
         ended_by_signals("stopped; clusterings finished so far are kept"),
         cl.progress_bar("reducing and clustering", quiet=quiet) as progress,
@@ -85,12 +106,51 @@ def cluster(
             reducer=ReductionCache(workspace.reductions),
             method=method,
             keeping=Keeping(workspace.reductions, workspace.clusterings),
+            without_labels=tuple(dict.fromkeys([*DEFAULT_SCORES, *(score or [])])),
         )
     files = [workspace.relative(path) for path in paths]
     result = {"file": files[0], "files": files, **analysis.to_json()}
     result["notes"] = [*said, *result["notes"]]
+    if fixed is not None:
+        result["recipe"] = fixed.name
     _write(workspace, analysis, inputs, result, svg=svg)
-    cl.print_result(as_json, result, _text(analysis, result))
+    cl.print_result(as_json, result, _text(analysis, result, score or []))
+
+
+def _fixed_by(context: typer.Context, recipe: str) -> Recipe:
+    """Read a recipe; what it fixes cannot be given beside it."""
+    from extract.recipe import read_recipe
+
+    read = read_recipe(recipe)
+    fixed = ["embeddings", "model", "join", "views", "reduce", "method", "seed"]
+    fixed += [name for name in ("clusters", "level") if getattr(read.analyze, name) is not None]
+    cl.refuse_beside(context, recipe, fixed)
+    return read
+
+
+def _read(
+    workspace: Workspace, paths: tuple[Path, ...], *, join: bool, views: bool
+) -> tuple[EmbeddingSet, list[EmbeddingSet], list[str]]:
+    """Read what is asked about, what it was made of, and what has to be said of that."""
+    from analyze.head.stored_views import read_views
+    from analyze.joining import average_views, join_embeddings
+    from extract.embeddings_file import read_embeddings
+
+    inputs, said = [read_embeddings(path) for path in paths], []
+    ready = list(inputs)
+    for i, path in enumerate(paths if views else ()):
+        stored = read_views(path, inputs[i])
+        if stored is None:
+            raise UsageError(
+                f"no views beside {workspace.relative(path)}: run python -m extract --views 4, "
+                "with the options of the plain file"
+            )
+        ready[i] = average_views(inputs[i], stored.features)
+        said += [f"each picture is averaged with {len(stored.features)} views", *stored.notes]
+    if not join:
+        return ready[0], inputs, said
+    joined, notes = join_embeddings(ready)
+    return joined, inputs, [*said, *notes]
 
 
 def _number(clusters: str | None) -> int | Literal["auto"] | None:
@@ -232,10 +292,10 @@ def _headings(analysis: Analysis) -> tuple[str, str]:
     return title, " · ".join([*parts, f"seed {analysis.clustering.seed}"])
 
 
-def _score_line(analysis: Analysis) -> list[str]:
+def _score_line(analysis: Analysis, asked: Sequence[str]) -> list[str]:
     """Spell all scores; of those without labels one is enough where labels say more."""
     passed_over = (
-        {*analysis.internal} - {"silhouette"} if analysis.scores["ari"] is not None else ()
+        {*analysis.internal} - {"silhouette", *asked} if analysis.scores["ari"] is not None else ()
     )
     return wording.scores({k: v for k, v in analysis.scores.items() if k not in passed_over})
 
@@ -253,13 +313,13 @@ def _level_lines(analysis: Analysis) -> list[str]:
     return lines
 
 
-def _text(analysis: Analysis, result: dict[str, Any]) -> str:
+def _text(analysis: Analysis, result: dict[str, Any], asked: Sequence[str]) -> str:
     from extract.catalog import shown
 
     title, subtitle = _headings(analysis)
     lines = [*result["files"], title, subtitle]
     lines += [each.why for each in (analysis.chosen_k, analysis.automatic) if each]
-    lines += [*_score_line(analysis), *_level_lines(analysis)]
+    lines += [*_score_line(analysis, asked), *_level_lines(analysis)]
     if analysis.agreement and analysis.scores["ari"] is not None:
         rows = analysis.agreement.class_scores()
         width = min(60, max(len(shown(row.name)) for row in rows) + 2)

@@ -90,6 +90,26 @@ def choose_by_recipe(workspace: Workspace, recipe: Recipe, catalog: str | None) 
     return tuple(fitting)
 
 
+def choose_one_by_recipe(
+    workspace: Workspace, recipe: Recipe, catalog: str | None
+) -> tuple[Path, ...]:
+    """Find the one file whose vectors are made as a recipe says; never choose among several.
+
+    Raises
+    ------
+    UsageError
+        When there is none, or several are; the message lists them.
+    """
+    fitting = choose_by_recipe(workspace, recipe, catalog)
+    if len(fitting) > 1:
+        listed = ", ".join(workspace.relative(path) for path in fitting)
+        raise UsageError(
+            f"{len(fitting)} files are made as the recipe {recipe.name} says: {listed}; use python "
+            "-m analyze compare --recipe, which takes them all"
+        )
+    return fitting
+
+
 def _is_made_so(path: Path, wanted: Extracting) -> bool:
     made = read_provenance(path)
     geometry = made.identity.get("geometry")

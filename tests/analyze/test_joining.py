@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analyze.joining import join_embeddings
+from analyze.joining import average_views, join_embeddings
 from extract.embeddings import EmbeddingSet, Provenance
 from extract.errors import UsageError
 
@@ -73,3 +73,18 @@ def test_a_row_of_zeros_says_nothing_and_breaks_nothing(two: list[EmbeddingSet])
     vectors[7] = 0
     joined, _ = join_embeddings([replace(two[0], vectors=vectors), two[1]])
     assert np.linalg.norm(joined.vectors[7]) == pytest.approx(1, abs=1e-6)
+
+
+def test_averaged_views_are_the_mean_direction_and_are_other_numbers(
+    two: list[EmbeddingSet],
+) -> None:
+    plain = two[0]
+    views = np.random.default_rng(2).normal(size=(3, *plain.vectors.shape)).astype(np.float32)
+    made = average_views(plain, 100 * views)  # lengths say nothing
+    expected = np.mean([unit(each) for each in (plain.vectors, *views)], axis=0)
+    np.testing.assert_allclose(made.vectors, expected, atol=1e-6)
+    assert made.provenance.identity_sha256 != plain.provenance.identity_sha256
+    assert made.fingerprint != plain.fingerprint
+    np.testing.assert_allclose(
+        average_views(plain, plain.vectors[None]).vectors, unit(plain.vectors), atol=1e-6
+    )
