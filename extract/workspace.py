@@ -69,6 +69,11 @@ class Workspace:
         """Cluster assignments, kept between runs."""
         return self.cache / "clusterings"
 
+    @property
+    def heads(self) -> Path:
+        """Settings of heads that were tried, kept between runs."""
+        return self.cache / "heads"
+
     def embeddings_file(self, catalog: str, model: str, identity: str) -> Path:
         """Say where the file of one catalogue, model and identity (eight hex digits) lies."""
         return self.cache / "embeddings" / file_name(catalog) / f"{file_name(model)}-{identity}.h5"

@@ -8,6 +8,13 @@ import typer
 
 from analyze.commands import options, wording
 from analyze.commands.ending import ended_by_signals
+from analyze.commands.head_tuning import (
+    STOPPED,
+    make_tuner,
+    say_tuning,
+    tuning_lines,
+    write_tuning,
+)
 from analyze.commands.run_folder import run_folder
 from extract import command_line as cl
 from extract.errors import UsageError
@@ -16,6 +23,7 @@ from extract.workspace import Workspace
 if TYPE_CHECKING:
     from analyze.head.evaluation import Estimate
     from analyze.head.report import HeadReport
+    from analyze.head.tuning_report import Tuner
     from extract.embeddings import EmbeddingSet
 
 WIDEST_CLASS = 40
@@ -69,6 +77,10 @@ def head(
         bool,
         typer.Option("--refit/--no-refit", help="Train again on train and validation together."),
     ] = True,
+    trials: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Settings tried on what each split teaches."),
+    ] = None,
     resamples: Annotated[
         int, typer.Option(metavar="N", min=100, help="Of the pictures, for the intervals.")
     ] = 2000,
@@ -110,7 +122,7 @@ def head(
     )
     workspace = Workspace.find(root)
     path = choose_embeddings(workspace, embeddings, model, catalog)
-    with ended_by_signals("stopped; nothing is written"):
+    with ended_by_signals(STOPPED if trials else "stopped; nothing is written"):
         plain = read_embeddings(path)
         stored = read_views(path, plain) if views else None
         if views and stored is None:
@@ -118,22 +130,29 @@ def head(
                 f"no views beside {workspace.relative(path)}: run python -m extract --views 8, "
                 "with the options of the plain file"
             )
-        with cl.progress_bar("heads", quiet=quiet) as progress:
+        with cl.progress_bar("trials" if trials else "heads", quiet=quiet) as progress:
+            tuner = make_tuner(workspace, plan, trials, progress)
             report = assess_head(
                 plain,
                 stored.features if stored else None,
                 level=level,
                 plan=plan,
-                progress=progress,
+                choose=tuner,
+                progress=None if tuner else progress,
             )
         result: dict[str, Any] = {"file": workspace.relative(path), **report.to_json()}
         result["notes"] = [*(stored.notes if stored else ()), *result["notes"]]
-        _write(workspace, report, plain, result)
+        say_tuning(workspace, tuner, result)
+        _write(workspace, report, plain, result, tuner)
     cl.print_result(as_json, result, _text(report, result))
 
 
 def _write(
-    workspace: Workspace, report: HeadReport, plain: EmbeddingSet, result: dict[str, Any]
+    workspace: Workspace,
+    report: HeadReport,
+    plain: EmbeddingSet,
+    result: dict[str, Any],
+    tuner: Tuner | None,
 ) -> None:
     """Write the tables into a folder of their own."""
     from analyze.head import report_tables as tables
@@ -155,6 +174,7 @@ def _write(
         ):
             header, *rows = table
             results.write_csv(folder / name, header, rows)
+        write_tuning(folder, tuner, result)
 
 
 def _text(report: HeadReport, result: dict[str, Any]) -> str:
@@ -176,7 +196,7 @@ def _text(report: HeadReport, result: dict[str, Any]) -> str:
         lines.append(f"{WORDS[name]}: {_spelled(estimate)}; head minus it {difference}")
     spread = f"{best[0]}" if best[0] == best[-1] else f"{best[0]} to {best[-1]}"
     lines.append(f"{len(runs)} heads in {seconds:.1f} s, best epoch {spread}")
-    lines += _class_lines(report)
+    lines += [*tuning_lines(result), *_class_lines(report)]
     lines += _believed(report, result)
     return "\n".join([*lines, *wording.closing(result)])
 

@@ -23,12 +23,13 @@ from analyze.head.splits import (
     stratified_split,
     taught_split,
 )
-from analyze.head.training import Trained, TrainingSpec, hold_out, train_head
+from analyze.head.training import Taught, Trained, TrainingSpec, hold_out, train_head
 from extract.catalog import MISSING_LABEL, Level
 from extract.embeddings import EmbeddingSet
 from extract.errors import UsageError
 
 Progress = Callable[[int, int], None]
+Chooser = Callable[[Taught, Split, int], tuple[HeadSpec, TrainingSpec]]
 BASELINES = ("logistic_regression", "knn")
 
 
@@ -89,6 +90,7 @@ def assess_head(
     *,
     level: str | None = None,
     plan: Plan | None = None,
+    choose: Chooser | None = None,
     progress: Progress | None = None,
 ) -> HeadReport:
     """Train heads and baselines on the same rows, and ask each about the rest, once.
@@ -101,6 +103,9 @@ def assess_head(
     level : str, optional
         Name or number of a level of labels; default the first.
     plan : Plan, optional
+    choose : callable, optional
+        (what is taught, its split, a seed) -> the head and the training of that split; default
+        those of the plan.
     progress : callable, optional
         Told how many of the trainings are done.
 
@@ -119,7 +124,7 @@ def assess_head(
     runs: list[HeadRun] = []
     for number, (shuffle, fold, split) in enumerate(splits):
         seeds = _training_seeds(plan, shuffle, fold)
-        found, answers = _asked_once(asked, split, seeds, plan)
+        found, answers = _asked_once(asked, split, seeds, plan, choose)
         right = asked.labels[split.test]
         for i, (seed, trained) in enumerate(zip(seeds, found, strict=True)):
             place = shuffle if plan.n_folds else i
@@ -207,11 +212,13 @@ def _training_seeds(plan: Plan, shuffle: int, fold: int) -> list[int]:
 
 
 def _asked_once(
-    asked: _Asked, split: Split, seeds: list[int], plan: Plan
+    asked: _Asked, split: Split, seeds: list[int], plan: Plan, choose: Chooser | None
 ) -> tuple[list[Trained], dict[str, np.ndarray]]:
     """Train all there is on one split, and only then ask about its tested rows."""
     taught, held_out = hold_out(asked.features, asked.labels, split)
-    trained = [train_head(taught, plan.head, plan.training, seed=seed) for seed in seeds]
+    of_plan = (plan.head, plan.training)
+    head, training = choose(taught, split, seeds[0]) if choose else of_plan
+    trained = [train_head(taught, head, training, seed=seed) for seed in seeds]
     groups = asked.copies.groups[split.taught]
     baselines = fit_baselines(taught.features[0], taught.labels, groups, split.seed)
     heads = {f"head {i}": one.head.logits for i, one in enumerate(trained)}

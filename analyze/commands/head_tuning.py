@@ -1,0 +1,93 @@
+"""``--trials`` of ``analyze head``: what it says and writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from extract.workspace import Workspace
+
+if TYPE_CHECKING:
+    from analyze.head.assessment import Plan, Progress
+    from analyze.head.tuning_report import Tuner
+
+STOPPED = "stopped; the trials that were finished are kept: the same command goes on from them"
+
+
+def make_tuner(
+    workspace: Workspace, plan: Plan, trials: int | None, progress: Progress
+) -> Tuner | None:
+    """Make what tunes each split, or nothing where that is not wanted.
+
+    Raises
+    ------
+    UsageError
+        When Optuna is missing.
+    """
+    if trials is None:
+        return None
+    from analyze.head.tuning import require_optuna
+    from analyze.head.tuning_report import Tuner
+
+    require_optuna()
+    n_splits = plan.n_folds * plan.n_shuffles if plan.n_folds else 1
+    return Tuner(plan.head, plan.training, trials, n_splits, workspace.heads, progress)
+
+
+def say_tuning(workspace: Workspace, tuner: Tuner | None, result: dict[str, Any]) -> None:
+    """Add what was tuned to what is said of the heads."""
+    result["tuning"] = None
+    if tuner is None:
+        return
+    from analyze.head.tuning_report import tuning_json
+
+    tuning = tuning_json(tuner.studies, workspace.relative)
+    result["tuning"] = tuning
+    if tuning["best"] is not None:
+        result["settings"] = {**result["settings"], **tuning["best"]}
+
+
+def write_tuning(folder: Path, tuner: Tuner | None, result: dict[str, Any]) -> None:
+    """Write the trials as a table and as a figure."""
+    if tuner is None:
+        return
+    from analyze.figure_style import save
+    from analyze.head.tuning_figure import draw_tuning
+    from analyze.head.tuning_report import trial_rows
+    from extract import results
+
+    header, *rows = trial_rows(tuner.studies)
+    results.write_csv(folder / "trials.csv", header, rows)
+    tuning = result["tuning"]
+    figure = draw_tuning(
+        [tuned.trials for _, tuned in tuner.studies],
+        tuning["importance"],
+        title=f"{tuning['n_trials']} trials of {result['model']}, level {result['level']}",
+        subtitle=f"{result['split']['method']}: tuned on train and validation pictures alone",
+        lacking=tuner.studies[0][1].lacks_importance,
+    )
+    save(figure, folder, "tuning")
+
+
+def tuning_lines(result: dict[str, Any]) -> list[str]:
+    """Say in a line or two what tuning found."""
+    tuning = result.get("tuning")
+    if not tuning:
+        return []
+    studies = tuning["studies"]
+    where = f" on {len(studies)} splits" if len(studies) > 1 else ""
+    typed = tuning["typed_value"]
+    against = "" if typed is None else f", as typed {typed:.3f}"
+    lines = [
+        f"tuned{where}: {tuning['n_trials']} trials, {tuning['n_pruned']} given up, in "
+        f"{tuning['seconds']:.0f} s; validation loss {tuning['value']:.3f}{against}"
+    ]
+    if tuning["best"] is not None:
+        spelled = (f"{name.replace('_', ' ')} {v:.3g}" for name, v in tuning["best"].items())
+        lines.append(f"trial {studies[0]['best_trial']} is best: {', '.join(spelled)}")
+    if tuning["importance"]:
+        name, share = next(iter(tuning["importance"].items()))
+        lines.append(f"most important: {name.replace('_', ' ')}, {share:.0%}")
+    else:
+        lines.append(f"no importance: {studies[0]['no_importance']}")
+    return lines
