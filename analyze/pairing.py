@@ -68,7 +68,7 @@ def compare_pairs(
                 enough = f"{len(scores[a])} seeds"
             elif adjusted < SURE:
                 enough = ""
-            words = _verdict(
+            words = spell_verdict(
                 _name(a, differing), _name(b, differing), difference, low, high, enough
             )
             if enough and low * high > 0:
@@ -79,6 +79,28 @@ def compare_pairs(
                 )
             )
     return tuple(found)
+
+
+def spell_verdict(
+    a: str, b: str, difference: float, low: float, high: float, not_enough: str = ""
+) -> str:
+    """Say which is better and by how much, or of what there is not enough to say so.
+
+    Parameters
+    ----------
+    a, b : str
+        For people.
+    difference, low, high : float
+        Of a minus b, with its interval.
+    not_enough : str
+        As in ``525 pictures``; empty where one is better.
+    """
+    if not_enough:
+        spelled = _spelled(difference, low, high)
+        return f"{a} and {b} {CANNOT_BE_TOLD_APART} with {not_enough}: {spelled}"
+    if difference < 0:
+        a, b, difference, low, high = b, a, -difference, -high, -low
+    return f"{a} is better than {b} by {_spelled(difference, low, high)}"
 
 
 def _difference(scores: Mapping[Setting, np.ndarray], a: Setting, b: Setting) -> float:
@@ -93,16 +115,6 @@ def _seed_error(a: np.ndarray, b: np.ndarray) -> float | None:
 
 def _name(setting: Setting, differing: str) -> str:
     return setting.model.name if differing == "model" else str(getattr(setting, differing))
-
-
-def _verdict(a: str, b: str, difference: float, low: float, high: float, not_enough: str) -> str:
-    """Say which is better and by how much, or of what there is not enough to say so."""
-    if not_enough:
-        spelled = _spelled(difference, low, high)
-        return f"{a} and {b} {CANNOT_BE_TOLD_APART} with {not_enough}: {spelled}"
-    if difference < 0:
-        a, b, difference, low, high = b, a, -difference, -high, -low
-    return f"{a} is better than {b} by {_spelled(difference, low, high)}"
 
 
 def _spelled(difference: float, low: float, high: float) -> str:

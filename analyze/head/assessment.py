@@ -91,6 +91,7 @@ def assess_head(
     level: str | None = None,
     plan: Plan | None = None,
     choose: Chooser | None = None,
+    copies: Copies | None = None,
     progress: Progress | None = None,
 ) -> HeadReport:
     """Train heads and baselines on the same rows, and ask each about the rest, once.
@@ -106,6 +107,9 @@ def assess_head(
     choose : callable, optional
         (what is taught, its split, a seed) -> the head and the training of that split; default
         those of the plan.
+    copies : Copies, optional
+        Of all rows, where more is known of them than these vectors tell; splits follow from
+        labels, copies and seed alone.
     progress : callable, optional
         Told how many of the trainings are done.
 
@@ -115,7 +119,7 @@ def assess_head(
         When there is nothing to teach: no labels, one class, too few pictures of each.
     """
     plan = plan or Plan()
-    asked = _usable(embeddings, views, level)
+    asked = _usable(embeddings, views, level, copies)
     splits = _splits(asked, plan)
     n_runs = plan.n_shuffles if plan.n_folds else plan.n_seeds
     shape = (n_runs, len(asked.labels))
@@ -141,7 +145,9 @@ def assess_head(
     return _report(asked, plan, [s for *_, s in splits], tuple(runs), logits, predicted)
 
 
-def _usable(embeddings: EmbeddingSet, views: np.ndarray | None, level: str | None) -> _Asked:
+def _usable(
+    embeddings: EmbeddingSet, views: np.ndarray | None, level: str | None, copies: Copies | None
+) -> _Asked:
     """Keep pictures with a label and a direction; number classes from 0."""
     chosen = choose_level(embeddings.levels, level)
     if chosen is None or not (chosen.codes != MISSING_LABEL).any():
@@ -169,13 +175,14 @@ def _usable(embeddings: EmbeddingSet, views: np.ndarray | None, level: str | Non
     if not len(rows):
         raise UsageError("no labelled picture has a vector that can be used")
     kept = embeddings.take(rows)
+    found = copies.take(rows) if copies else find_copies(kept.vectors, kept.content_sha256)
     return _Asked(
         embeddings=kept,
         features=stacked[:, rows],
         level=chosen,
         labels=labels,
         classes=tuple(chosen.categories[code] for code in present),
-        copies=find_copies(kept.vectors, kept.content_sha256),
+        copies=found,
         left_out={**embeddings.left_out, **{why: n for why, n in left_out.items() if n}},
     )
 

@@ -57,9 +57,6 @@ def find_copies(vectors: np.ndarray, content_sha256: np.ndarray | None) -> Copie
     vectors : ndarray of shape (n_images, n_dims), float32
     content_sha256 : ndarray of shape (n_images, 32), uint8, or None
     """
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
     n = len(vectors)
     by_bytes = groups_of_equal_bytes(content_sha256, n)
     _, by_bytes = np.unique(by_bytes, return_inverse=True)
@@ -67,17 +64,21 @@ def find_copies(vectors: np.ndarray, content_sha256: np.ndarray | None) -> Copie
     firsts = np.unique(by_bytes, return_index=True)[1]
     ones = np.concatenate([one, np.arange(n)])
     others = np.concatenate([other, firsts[by_bytes]])
-    joined = coo_matrix((np.ones(len(ones), bool), (ones, others)), shape=(n, n))
-    _, groups = connected_components(joined, directed=False)
-    largest = _largest_chain(groups, by_bytes)
-    if largest > max(LEAST_CHAIN, MOST_IN_A_CHAIN * n):
-        note = (
-            f"{largest} pictures hang together by a cosine of {NEAR_COSINE} or more: these vectors "
-            "are too alike to tell near-identical pictures, so only byte-identical ones are kept "
-            "on one side"
-        )
-        return Copies(by_bytes, by_bytes, (note,))
-    return Copies(groups.astype(np.int64), by_bytes)
+    return _believable(_connected(ones, others, n), by_bytes)
+
+
+def join_copies(found: Sequence[Copies]) -> Copies:
+    """Group pictures that are copies by any of several vectors, notes left to the caller.
+
+    Chains are joined: where a is a copy of b by one, and b of c by another, all are one group.
+
+    Parameters
+    ----------
+    found : sequence of Copies
+        Row by row of the same pictures.
+    """
+    by_bytes = _joined([each.by_bytes for each in found])
+    return _believable(_joined([each.groups for each in found]), by_bytes)
 
 
 def count_leaks(
@@ -136,6 +137,38 @@ def _near_pairs(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             ones.append(one[one < other] + first)
             others.append(other[one < other] + first)
     return np.concatenate(ones), np.concatenate(others)
+
+
+def _joined(groupings: Sequence[np.ndarray]) -> np.ndarray:
+    """Number the groups that rows of equal numbers form, whichever of the groupings has them."""
+    n = len(groupings[0])
+    firsts = []
+    for numbers in groupings:
+        _, first, places = np.unique(numbers, return_index=True, return_inverse=True)
+        firsts.append(first[places])
+    return _connected(np.tile(np.arange(n), len(firsts)), np.concatenate(firsts), n)
+
+
+def _connected(ones: np.ndarray, others: np.ndarray, n: int) -> np.ndarray:
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    joined = coo_matrix((np.ones(len(ones), bool), (ones, others)), shape=(n, n))
+    _, groups = connected_components(joined, directed=False)
+    return groups.astype(np.int64)  # type: ignore[no-any-return]
+
+
+def _believable(groups: np.ndarray, by_bytes: np.ndarray) -> Copies:
+    """Take groups by nearness, unless too much hangs together."""
+    largest = _largest_chain(groups, by_bytes)
+    if largest > max(LEAST_CHAIN, MOST_IN_A_CHAIN * len(groups)):
+        note = (
+            f"{largest} pictures hang together by a cosine of {NEAR_COSINE} or more: these vectors "
+            "are too alike to tell near-identical pictures, so only byte-identical ones are kept "
+            "on one side"
+        )
+        return Copies(by_bytes, by_bytes, (note,))
+    return Copies(groups, by_bytes)
 
 
 def _largest_chain(groups: np.ndarray, by_bytes: np.ndarray) -> int:
