@@ -8,6 +8,7 @@ import typer
 
 from analyze.commands import options, wording
 from analyze.commands.ending import ended_by_signals
+from analyze.commands.head_rivals import choose_rivals, rival_lines, write_rivals
 from analyze.commands.head_tuning import (
     STOPPED,
     make_tuner,
@@ -21,8 +22,11 @@ from extract.errors import UsageError
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
-    from analyze.head.evaluation import Estimate
+    from pathlib import Path
+
+    from analyze.head.assessment import Plan, Progress
     from analyze.head.report import HeadReport
+    from analyze.head.rivals import Contender, HeadComparison
     from analyze.head.tuning_report import Tuner
     from extract.embeddings import EmbeddingSet
 
@@ -35,6 +39,10 @@ def head(
     embeddings: options.EmbeddingsOption = None,
     model: options.ModelOption = None,
     catalog: cl.CatalogOption = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME|FILE", help="Another backbone to compare; may be repeated."),
+    ] = None,
     level: options.LevelOption = None,
     folds: Annotated[
         int | None,
@@ -85,6 +93,7 @@ def head(
         int, typer.Option(metavar="N", min=100, help="Of the pictures, for the intervals.")
     ] = 2000,
     seed: cl.SeedOption = 0,
+    svg: options.SvgOption = False,
     root: cl.RootOption = None,
     as_json: cl.JsonOption = False,
     verbose: cl.VerboseOption = 0,
@@ -93,11 +102,9 @@ def head(
     """Train the supervised head on stored features, and hold it against honest baselines."""
     cl.set_up(verbose, quiet)
     from analyze.commands.selection import choose_embeddings
-    from analyze.head.assessment import Plan, assess_head
+    from analyze.head.assessment import Plan
     from analyze.head.network import HeadSpec
-    from analyze.head.stored_views import read_views
     from analyze.head.training import TrainingSpec
-    from extract.embeddings_file import read_embeddings
 
     plan = Plan(  # a wrong word is said before anything is read
         n_folds=folds,
@@ -122,45 +129,85 @@ def head(
     )
     workspace = Workspace.find(root)
     path = choose_embeddings(workspace, embeddings, model, catalog)
+    if trials and against:
+        raise UsageError(
+            "--trials tunes one backbone: leave --against out, or give the settings it found to both"
+        )
+    rivals = choose_rivals(workspace, path, against or [], catalog)
     with ended_by_signals(STOPPED if trials else "stopped; nothing is written"):
-        plain = read_embeddings(path)
-        stored = read_views(path, plain) if views else None
-        if views and stored is None:
-            raise UsageError(
-                f"no views beside {workspace.relative(path)}: run python -m extract --views 8, "
-                "with the options of the plain file"
-            )
+        read = [_read(workspace, each, views=views) for each in (path, *rivals)]
         with cl.progress_bar("trials" if trials else "heads", quiet=quiet) as progress:
             tuner = make_tuner(workspace, plan, trials, progress)
-            report = assess_head(
-                plain,
-                stored.features if stored else None,
-                level=level,
-                plan=plan,
-                choose=tuner,
-                progress=None if tuner else progress,
-            )
-        result: dict[str, Any] = {"file": workspace.relative(path), **report.to_json()}
-        result["notes"] = [*(stored.notes if stored else ()), *result["notes"]]
+            contenders = [each for each, _ in read]
+            report, compared = _assessed(contenders, level, plan, tuner, progress)
+        said = compared.to_json() if compared else report.to_json()
+        result: dict[str, Any] = {"file": workspace.relative(path), **said}
+        result["notes"] = list(
+            dict.fromkeys([*(n for _, own in read for n in own), *said["notes"]])
+        )
         say_tuning(workspace, tuner, result)
-        _write(workspace, report, plain, result, tuner)
-    cl.print_result(as_json, result, _text(report, result))
+        inputs = [each.embeddings for each, _ in read]
+        _write(workspace, report, compared, inputs, result, tuner, svg=svg)
+    cl.print_result(as_json, result, _text(report, compared, result))
+
+
+def _read(workspace: Workspace, path: Path, *, views: bool) -> tuple[Contender, tuple[str, ...]]:
+    """Read a file, and its views where they are wanted, with what is to be said of those."""
+    from analyze.head.rivals import Contender
+    from analyze.head.stored_views import read_views
+    from extract.embeddings_file import read_embeddings
+
+    plain = read_embeddings(path)
+    if not views:
+        return Contender(plain), ()
+    stored = read_views(path, plain)
+    if stored is None:
+        raise UsageError(
+            f"no views beside {workspace.relative(path)}: run python -m extract --views 8, "
+            "with the options of the plain file"
+        )
+    return Contender(plain, stored.features), stored.notes
+
+
+def _assessed(
+    contenders: list[Contender],
+    level: str | None,
+    plan: Plan,
+    tuner: Tuner | None,
+    progress: Progress,
+) -> tuple[HeadReport, HeadComparison | None]:
+    """Assess one head, or compare it with rivals."""
+    from analyze.head.assessment import assess_head
+    from analyze.head.rivals import compare_heads
+
+    if len(contenders) > 1:
+        compared = compare_heads(contenders, level=level, plan=plan, progress=progress)
+        return compared.report, compared
+    plain, views = contenders[0]
+    told = None if tuner else progress  # a tuner tells of its trials itself
+    return assess_head(plain, views, level=level, plan=plan, choose=tuner, progress=told), None
 
 
 def _write(
     workspace: Workspace,
     report: HeadReport,
-    plain: EmbeddingSet,
+    compared: HeadComparison | None,
+    inputs: list[EmbeddingSet],
     result: dict[str, Any],
     tuner: Tuner | None,
+    *,
+    svg: bool,
 ) -> None:
-    """Write the tables into a folder of their own."""
+    """Write tables and figures into a folder of their own."""
+    from analyze import figure_style
+    from analyze.head import head_figures as figures
     from analyze.head import report_tables as tables
     from analyze.head.head_file import write_head
     from extract import results
 
-    with run_folder(workspace, "head", result, plain) as folder:
-        written = write_head(folder, report.stored(plain.provenance))
+    drawn = figures.draw_all(report, compared)
+    with run_folder(workspace, "head", result, inputs) as folder:
+        written = write_head(folder, report.stored(inputs[0].provenance))
         result["head"] = f"{result['results']}/{written.name}"
         for name, table in (
             ("folds.csv", tables.runs(report)),
@@ -174,10 +221,14 @@ def _write(
         ):
             header, *rows = table
             results.write_csv(folder / name, header, rows)
+        if compared is not None:
+            write_rivals(folder, compared)
+        for name, figure in drawn.items():
+            figure_style.save(figure, folder, name, svg=svg)
         write_tuning(folder, tuner, result)
 
 
-def _text(report: HeadReport, result: dict[str, Any]) -> str:
+def _text(report: HeadReport, compared: HeadComparison | None, result: dict[str, Any]) -> str:
     split, runs = result["split"], result["folds"]
     about = [f"{len(report.ids)} pictures", f"level {report.level}", split["method"]]
     if "n_seeds" in split:
@@ -189,13 +240,14 @@ def _text(report: HeadReport, result: dict[str, Any]) -> str:
         f"{result['file']}: {report.model}, {report.weights} weights",
         " · ".join([*about, f"seed {split['seed']}"]),
         *wording.left_out(result),
-        f"head: accuracy {_spelled(report.accuracy)}",
+        f"head: accuracy {wording.estimate(report.accuracy)}",
     ]
     for name, estimate in report.baselines.items():
-        difference = _spelled(report.baseline_differences[name], signed=True)
-        lines.append(f"{WORDS[name]}: {_spelled(estimate)}; head minus it {difference}")
+        difference = wording.estimate(report.baseline_differences[name], signed=True)
+        lines.append(f"{WORDS[name]}: {wording.estimate(estimate)}; head minus it {difference}")
     spread = f"{best[0]}" if best[0] == best[-1] else f"{best[0]} to {best[-1]}"
     lines.append(f"{len(runs)} heads in {seconds:.1f} s, best epoch {spread}")
+    lines += rival_lines(compared) if compared else []
     lines += [*tuning_lines(result), *_class_lines(report)]
     lines += _believed(report, result)
     return "\n".join([*lines, *wording.closing(result)])
@@ -231,12 +283,3 @@ def _class_lines(report: HeadReport) -> list[str]:
         precision, recall, f1 = ("-" if v is None else wording.score(v) for v in values)
         lines.append(f"{name:<{width}}  {precision:>9}  {recall:>6}  {f1:>5}  {score.n:>5}")
     return lines
-
-
-def _spelled(estimate: Estimate, *, signed: bool = False) -> str:
-    sign = "+" if signed else ""
-    mean = f"{round(estimate.mean, 3) + 0:{sign}.3f}"
-    if estimate.low is None or estimate.high is None:
-        return mean
-    low, high = (f"{round(v, 3) + 0:{sign}.3f}" for v in (estimate.low, estimate.high))
-    return f"{mean} ({low} to {high})"

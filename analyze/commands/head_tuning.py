@@ -30,7 +30,8 @@ def make_tuner(
     from analyze.head.tuning_report import Tuner
 
     require_optuna()
-    n_splits = plan.n_folds * plan.n_shuffles if plan.n_folds else 1
+    # of folds the head that is kept is tuned too, on all that they tested
+    n_splits = plan.n_folds * plan.n_shuffles + 1 if plan.n_folds else 1
     return Tuner(plan.head, plan.training, trials, n_splits, workspace.heads, progress)
 
 

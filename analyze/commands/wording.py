@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from extract.command_line import counted
+
+if TYPE_CHECKING:
+    from analyze.head.evaluation import Estimate
 
 
 def score(value: float) -> str:
     """Spell a score with three digits, never as a negative zero."""
     return f"{round(value, 3) + 0:.3f}"
+
+
+def estimate(found: Estimate, *, signed: bool = False) -> str:
+    """Spell a mean with its interval, where there is one."""
+    sign = "+" if signed else ""
+    mean = f"{round(found.mean, 3) + 0:{sign}.3f}"
+    if found.low is None or found.high is None:
+        return mean
+    low, high = (f"{round(v, 3) + 0:{sign}.3f}" for v in (found.low, found.high))
+    return f"{mean} ({low} to {high})"
 
 
 def scores(values: Mapping[str, float | None], start: str = "") -> list[str]:

@@ -142,7 +142,8 @@ def assess_head(
             runs.append(HeadRun(split, place, shuffle, fold, seed, trained, accuracy, accuracies))
         if progress is not None:
             progress(number + 1, len(splits))
-    return _report(asked, plan, [s for *_, s in splits], tuple(runs), logits, predicted)
+    parted, done = [s for *_, s in splits], tuple(runs)
+    return _report(asked, plan, parted, done, logits, predicted, choose)
 
 
 def _usable(
@@ -247,6 +248,7 @@ def _report(
     runs: tuple[HeadRun, ...],
     logits: np.ndarray,
     predicted: dict[str, np.ndarray],
+    choose: Chooser | None,
 ) -> HeadReport:
     labels, groups = asked.labels, asked.copies.groups
     tested = predicted["head"] >= 0
@@ -256,7 +258,7 @@ def _report(
     n_tested = np.bincount(labels[tested.any(axis=0)], minlength=len(asked.classes))
     leaks = count_leaks(asked.copies, list(_naive(asked, plan, splits)))
     made = asked.embeddings.provenance
-    final_split, final = _final(asked, plan, runs)
+    final_split, final = _final(asked, plan, runs, choose)
     notes = [*asked.copies.notes, *leak_note(leaks), *(n for s in splits for n in s.notes)]
     return HeadReport(
         model=made.model,
@@ -288,14 +290,17 @@ def _report(
     )
 
 
-def _final(asked: _Asked, plan: Plan, runs: tuple[HeadRun, ...]) -> tuple[Split, Trained]:
+def _final(
+    asked: _Asked, plan: Plan, runs: tuple[HeadRun, ...], choose: Chooser | None
+) -> tuple[Split, Trained]:
     """Give the head to keep: of folds one more, taught every picture that they tested."""
     if not plan.n_folds:
         return runs[0].split, runs[0].trained
     rows = np.sort(np.concatenate([run.split.test for run in runs if run.place == 0]))
     split = taught_split(rows, asked.labels, asked.copies.groups, plan.seed)
     taught, _ = hold_out(asked.features, asked.labels, split)
-    return split, train_head(taught, plan.head, plan.training, seed=plan.seed)
+    head, training = choose(taught, split, plan.seed) if choose else (plan.head, plan.training)
+    return split, train_head(taught, head, training, seed=plan.seed)
 
 
 def _naive(

@@ -1,0 +1,94 @@
+"""What ``analyze head`` does with rivals: which files, which tables, which words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from analyze.commands import wording
+from analyze.commands.selection import choose_embeddings
+from extract.errors import UsageError
+from extract.workspace import Workspace
+
+if TYPE_CHECKING:
+    from analyze.head.rivals import HeadComparison, Rival
+
+SUFFIX = ".h5"
+
+
+def choose_rivals(
+    workspace: Workspace, plain: Path, against: Sequence[str], catalog: str | None
+) -> list[Path]:
+    """Find the files of backbones to compare with: by model, of the same catalogue, or by path.
+
+    Raises
+    ------
+    UsageError
+        When none fits, or several do, or it is the head's own.
+    """
+    found: dict[Path, Path] = {}
+    for name in against:
+        if name.endswith(SUFFIX):
+            path = workspace.find_file(Path(name))
+        else:
+            path = _of_model(workspace, name, catalog or plain.parent.name)
+        if path.resolve() == plain.resolve():
+            raise UsageError(f"--against {name} is the head's own file: name another backbone")
+        found[path.resolve()] = path
+    return list(found.values())
+
+
+def write_rivals(folder: Path, comparison: HeadComparison) -> None:
+    """Write the tables of a comparison beside those of the head."""
+    from analyze.head import rival_tables as tables
+    from extract import results
+
+    for name, table in (
+        ("against.csv", tables.summary(comparison)),
+        ("against_classes.csv", tables.classes(comparison)),
+        ("against_confusion.csv", tables.confusion(comparison)),
+        ("against_folds.csv", tables.runs(comparison)),
+        ("against_predictions.csv", tables.predictions(comparison)),
+    ):
+        header, *rows = table
+        results.write_csv(folder / name, header, rows)
+
+
+def rival_lines(comparison: HeadComparison) -> list[str]:
+    """Say of each rival how good it is, what it took, and whether the head is better."""
+    lines = []
+    for rival in comparison.rivals:
+        lines += [_of_rival(rival), rival.verdict, _of_test(comparison, rival)]
+    return lines
+
+
+def _of_model(workspace: Workspace, model: str, catalog: str) -> Path:
+    try:
+        return choose_embeddings(workspace, None, model, catalog)
+    except UsageError as error:
+        said = str(error).replace("--embeddings FILE, --model NAME or --catalog NAME", "its path")
+        raise UsageError(f"--against {model}: {said}") from None
+
+
+def _of_rival(rival: Rival) -> str:
+    from analyze.head.rivals import epochs_of, seconds_of
+
+    accuracy = wording.estimate(rival.report.accuracy)
+    epochs = epochs_of(rival.report)
+    return (
+        f"{rival.name}: accuracy {accuracy}; {len(rival.report.runs)} heads in "
+        f"{seconds_of(rival.report):.1f} s, best epoch {epochs['best']:.0f} in the mean"
+    )
+
+
+def _of_test(comparison: HeadComparison, rival: Rival) -> str:
+    one, other = rival.discordant
+    p = f"McNemar p {_spelled(rival.discordant.p_value)}"
+    if len(comparison.rivals) > 1:
+        p += f", {_spelled(rival.p_adjusted)} among {len(comparison.rivals)} rivals"
+    return f"{one} pictures {comparison.name} alone has right, {other} {rival.name} alone: {p}"
+
+
+def _spelled(p: float) -> str:
+    return f"{p:.3f}" if p >= 0.001 else f"{p:.0e}"
