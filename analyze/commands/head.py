@@ -131,7 +131,7 @@ def head(
     path = choose_embeddings(workspace, embeddings, model, catalog)
     if trials and against:
         raise UsageError(
-            "--trials tunes one backbone: leave --against out, or give the settings it found to both"
+            "--trials tunes one backbone: leave --against out, or give both what it found"
         )
     rivals = choose_rivals(workspace, path, against or [], catalog)
     with ended_by_signals(STOPPED if trials else "stopped; nothing is written"):

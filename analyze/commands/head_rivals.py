@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analyze.commands import wording
-from analyze.commands.selection import choose_embeddings
 from extract.errors import UsageError
 from extract.workspace import Workspace
 

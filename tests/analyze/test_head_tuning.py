@@ -168,18 +168,20 @@ def test_what_is_tested_has_no_say(overlapping: Planted, embeddings_of: Make) ->
 def test_each_fold_is_tuned_on_what_it_teaches(overlapping: Planted, embeddings_of: Make) -> None:
     told: list[tuple[int, int]] = []
     plan = Plan(n_folds=3, n_shuffles=1, head=SMALL, training=QUICK, n_resamples=100)
-    tuner = Tuner(SMALL, QUICK, 4, 3, progress=lambda done, total: told.append((done, total)))
+    tuner = Tuner(SMALL, QUICK, 4, 4, progress=lambda done, total: told.append((done, total)))
     report = assess_head(embeddings_of(*overlapping), plan=plan, choose=tuner)
-    assert told[-1] == (12, 12)
-    assert [split.method for split, _ in tuner.studies] == [f"fold {i} of 3" for i in (1, 2, 3)]
-    for run, (split, tuned) in zip(report.runs, tuner.studies, strict=True):
+    assert told[-1] == (16, 16)
+    methods = [*(f"fold {i} of 3" for i in (1, 2, 3)), "all pictures taught"]
+    assert [split.method for split, _ in tuner.studies] == methods
+    assert report.final.head.spec == tuner.studies[-1][1].head  # what is kept is tuned too
+    for run, (split, tuned) in zip(report.runs, tuner.studies[:-1], strict=True):
         assert run.split is split
         assert run.trained.head.spec == tuned.head
         assert min(e.validation_loss for e in run.trained.curves) == tuned.best.value
     said = tuning_json(tuner.studies)
-    assert (said["n_trials"], said["best"], said["storage"]) == (12, None, None)
+    assert (said["n_trials"], said["best"], said["storage"]) == (16, None, None)
     assert said["value"] == pytest.approx(np.mean([t.best.value for _, t in tuner.studies]))
-    assert len(list(trial_rows(tuner.studies))) == 1 + 12
+    assert len(list(trial_rows(tuner.studies))) == 1 + 16
 
 
 def test_a_planted_bad_region_is_given_up(taught: Taught, monkeypatch: pytest.MonkeyPatch) -> None:
