@@ -52,9 +52,9 @@ def draw_confusion(agreement: Agreement, *, title: str, subtitle: str) -> Any:
     return figure
 
 
-def confusion_size(n_down: int, n_across: int) -> tuple[float, float]:
+def confusion_size(n_down: int, n_across: int, small: float = 0.24) -> tuple[float, float]:
     """Size a matrix in inches: width and height, smaller cells where there are no numbers."""
-    side = 0.62 if max(n_down, n_across) <= MOST_ANNOTATED else 0.24
+    side = 0.62 if max(n_down, n_across) <= MOST_ANNOTATED else small
     width, height = (min(max(side * n, 2.4), 20) for n in (n_across, n_down))
     return width, height
 

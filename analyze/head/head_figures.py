@@ -30,8 +30,11 @@ MOST_BESIDE = 40
 """Classes of a matrix that stands beside others; the smaller ones are taken together."""
 
 TRAIN, VALIDATION = "#888888", BACKBONE_COLORS[0]
-LEAST_RUNNING = 0.5
-"""Share of the runs that a mean of curves needs: those that run on longest are not the average."""
+LEAST_SCALE = 0.1
+"""Share of a class that a scale of differences reaches at least: less is to look like little."""
+
+SMALL_CELL = 0.16
+"""Inches, of a matrix of many classes that stands beside others."""
 
 
 def draw_all(report: HeadReport, comparison: HeadComparison | None = None) -> dict[str, Any]:
@@ -45,13 +48,17 @@ def draw_all(report: HeadReport, comparison: HeadComparison | None = None) -> di
 @drawing()
 def draw_head_confusion(report: HeadReport) -> Any:
     """Draw what heads predict of pictures that they were not taught: classes down."""
-    n_classes = len(report.classes)
-    width, height = confusion_size(n_classes, n_classes)
+    counts = report.confusion
+    kept = _seen([counts])
+    n_shown = len(kept)
+    width, height = confusion_size(n_shown, n_shown)
     figure = new_figure(width + 1.2, height)
     axes = figure.subplots()
-    named = axis_labels(report.classes, 30) if n_classes <= MOST_NAMED else None
-    draw_shares(axes, report.confusion, named, named)
-    _name_classes(axes, n_classes if named is None else None)
+    some = [report.classes[i] for i in kept]
+    named = axis_labels(some, 30) if n_shown <= MOST_NAMED else None
+    draw_shares(axes, counts[np.ix_(kept, kept)], named, named)
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("class" if named is not None else f"{n_shown} classes, by name")
     entitle(axes, f"What the head on {report.model} takes for what", _subtitle(report))
     return figure
 
@@ -96,19 +103,34 @@ def draw_against(comparison: HeadComparison) -> Any:
     Of many classes the largest are drawn, the others taken together.
     """
     rivals, report = comparison.rivals, comparison.report
-    kept = _largest(report.confusion, MOST_BESIDE)
-    n_shown = len(kept) + (len(kept) < len(report.classes))
+    matrices = [each.confusion for each in comparison.named_reports.values()]
+    seen = _seen(matrices)
+    kept = _largest(report.confusion, seen, MOST_BESIDE)
     names = axis_labels([report.classes[i] for i in kept], 30)
-    if n_shown > len(kept):
-        names = [*names, f"{len(report.classes) - len(kept)} smaller classes"]
-    width, height = confusion_size(n_shown, n_shown)
+    if len(kept) < len(seen):
+        names = [*names, f"{len(seen) - len(kept)} smaller classes"]
+    first, *others = [_taken_together(counts, kept, seen) for counts in matrices]
+    tested = np.maximum(first.sum(axis=1, keepdims=True), 1)
+    most = max(LEAST_SCALE, *(float((np.abs(first - o) / tested).max()) for o in others))
+    width, height = confusion_size(len(names), len(names), SMALL_CELL)
     figure = new_figure(3 * width + 3.0, len(rivals) * (height + 1.1))
     figure.set_layout_engine("constrained", w_pad=0.06, h_pad=0.08)
     panels = figure.subplots(len(rivals), 3, squeeze=False)
-    for row, rival in zip(panels, rivals, strict=True):
-        _draw_pair(row, comparison, rival, kept, names, last=rival is rivals[-1])
+    for row, rival, counts in zip(panels, rivals, others, strict=True):
+        across = names if rival is rivals[-1] else None
+        entitle(row[0], comparison.name, f"accuracy {report.accuracy.mean:.3f}")
+        draw_shares(row[0], first, across, names, bar=False)
+        entitle(row[1], rival.name, f"accuracy {rival.report.accuracy.mean:.3f}")
+        draw_shares(row[1], counts, across, None, bar=False)
+        entitle(row[2], f"{comparison.name} minus {rival.name}", _short(rival))
+        _draw_difference(row[2], first - counts, tested, across, most)
+        row[0].set_ylabel("class")
+    for axes in panels[-1]:
+        axes.set_xlabel("predicted class")
+    unseen = len(report.classes) - len(seen)
+    about = f"The head on {comparison.name} against others" + _left_out(unseen)
     figure.suptitle(
-        figure_text(f"The head on {comparison.name} against others", 120),
+        figure_text(about, 160),
         x=0.01,
         ha="left",
         weight="bold",
@@ -117,44 +139,23 @@ def draw_against(comparison: HeadComparison) -> Any:
     return figure
 
 
-def _draw_pair(
-    panels: Sequence[Any],
-    comparison: HeadComparison,
-    rival: Rival,
-    kept: np.ndarray,
-    names: Sequence[str],
-    *,
-    last: bool,
+def _draw_difference(
+    axes: Any, apart: np.ndarray, tested: np.ndarray, across: Sequence[str] | None, most: float
 ) -> None:
-    one, other = (
-        _taken_together(each.confusion, kept) for each in (comparison.report, rival.report)
-    )
-    across = names if last else None
-    titles = (comparison.name, rival.name)
-    for axes, name, counts, report, down in zip(
-        panels, titles, (one, other), (comparison.report, rival.report), (names, None), strict=False
-    ):
-        draw_shares(axes, counts, across, down, bar=False)
-        entitle(axes, name, f"accuracy {report.accuracy.mean:.3f}")
-    tested = np.maximum(one.sum(axis=1, keepdims=True), 1)
-    apart = (one - other) / tested
-    most = max(float(np.abs(apart).max()), 0.01)
+    """Color how much larger a share of its class one head puts there, and write how many."""
+    spelled = np.array([[f"{n:+d}" if n else "0" for n in row] for row in apart.tolist()])
     draw_matrix(
-        panels[2],
-        apart,
-        one - other,
+        axes,
+        apart / tested,
+        spelled,
         across,
         None,
         explained="difference of shares",
-        written="+d",
+        written="",
         cmap="PuOr_r",
         vmin=-most,
         vmax=most,
     )
-    entitle(panels[2], f"{comparison.name} minus {rival.name}", _short(rival))
-    for axes in panels:
-        axes.set_xlabel("predicted class" if last else "")
-    panels[0].set_ylabel("class")
 
 
 def _short(rival: Rival) -> str:
@@ -163,40 +164,44 @@ def _short(rival: Rival) -> str:
     return f"accuracy {mean:+.3f}{between}"
 
 
-def _largest(counts: np.ndarray, most: int) -> np.ndarray:
-    """Give the places of the classes most often tested, in their order."""
-    sizes = counts.sum(axis=1)
-    if len(sizes) <= most:
-        return np.arange(len(sizes))
-    kept: np.ndarray = np.sort(np.argsort(-sizes, kind="stable")[:most])
+def _seen(matrices: Sequence[np.ndarray]) -> np.ndarray:
+    """Give the places of the classes that were tested, or that any head predicts."""
+    times = sum(counts.sum(axis=0) + counts.sum(axis=1) for counts in matrices)
+    return np.flatnonzero(times)
+
+
+def _largest(counts: np.ndarray, seen: np.ndarray, most: int) -> np.ndarray:
+    """Give the places of those classes most often tested, in their order."""
+    sizes = counts.sum(axis=1)[seen]
+    kept: np.ndarray = np.sort(seen[np.argsort(-sizes, kind="stable")[:most]])
     return kept
 
 
-def _taken_together(counts: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """Add up the rows and columns of classes that are not kept into one, the last."""
-    n = len(counts)
-    if len(kept) == n:
-        return counts
-    place = np.full(n, len(kept))
+def _taken_together(counts: np.ndarray, kept: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Add up the rows and columns of classes that are seen but not kept into one, the last."""
+    place = np.full(len(counts), len(kept))
     place[kept] = np.arange(len(kept))
-    together = np.zeros((len(kept) + 1,) * 2, counts.dtype)
-    np.add.at(together, (place[:, None], place[None, :]), counts)
+    side = len(kept) + (len(kept) < len(seen))
+    together = np.zeros((side, side), counts.dtype)
+    there = np.ix_(seen, seen)
+    np.add.at(together, np.ix_(place[seen], place[seen]), counts[there])
     return together
 
 
-def _name_classes(axes: Any, unnamed: int | None) -> None:
-    axes.set_xlabel("predicted class")
-    axes.set_ylabel("class" if unnamed is None else f"{unnamed} classes, by name")
+def _left_out(unseen: int) -> str:
+    return f" · {unseen} classes not drawn: none tested, none predicted" if unseen else ""
 
 
 def _subtitle(report: HeadReport) -> str:
-    n_runs, n_folds = len(report.logits), report.split.get("n_folds")
-    runs = f"{n_runs} shuffles" if n_folds else f"{n_runs} seeds"
+    n_runs = len(report.logits)
     tested = int((report.predicted["head"] >= 0).any(axis=0).sum())
-    parts = [f"accuracy {report.accuracy.mean:.3f}", f"{tested} tested pictures, {runs}"]
-    if len(report.classes) <= MOST_ANNOTATED:
+    parts = [f"accuracy {report.accuracy.mean:.3f}", f"{tested} tested pictures"]
+    if n_runs > 1:
+        parts.append(f"{n_runs} {'shuffles' if report.split.get('n_folds') else 'seeds'}")
+    seen = len(_seen([report.confusion]))
+    if seen <= MOST_ANNOTATED:
         parts.append("numbers: answers of all runs" if n_runs > 1 else "numbers: pictures")
-    return " · ".join(parts)
+    return " · ".join(parts) + _left_out(len(report.classes) - seen)
 
 
 def _curves(report: HeadReport, name: str, longest: int) -> np.ndarray:
@@ -209,10 +214,8 @@ def _curves(report: HeadReport, name: str, longest: int) -> np.ndarray:
 
 
 def _mean(curves: np.ndarray) -> np.ndarray:
-    """Average trainings, as long as most of them run."""
-    running = ~np.isnan(curves)
-    mean: np.ndarray = np.nansum(curves, axis=0) / np.maximum(running.sum(axis=0), 1)
-    mean[running.mean(axis=0) < LEAST_RUNNING] = np.nan
+    """Average trainings as long as all of them run: those that stop late are not the average."""
+    mean: np.ndarray = curves.mean(axis=0)
     return mean
 
 
@@ -220,7 +223,7 @@ def _curves_subtitle(report: HeadReport) -> str:
     n = len(report.runs)
     if n == 1:
         return "one training"
-    return f"thin: {n} trainings · thick: their mean, while half of them run · dots: best epochs"
+    return f"thin: {n} trainings · thick: their mean, while all of them run · dots: best epochs"
 
 
 def _name_curves(axes: Any, kind: str, longest: int) -> None:

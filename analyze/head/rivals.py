@@ -22,7 +22,7 @@ from extract.errors import UsageError
 
 COUNTED = (
     "McNemar's exact test counts every picture once, copies as one: as right where more than half "
-    "of the answers about it are, over {runs}"
+    "of the answers about it are"
 )
 
 
@@ -187,9 +187,8 @@ def compare_heads(
     first = reports[0]
     if any(other.ids != first.ids for other in reports):
         raise AssertionError("every head must be asked about the same pictures")
-    runs = f"{plan.n_shuffles} shuffles" if plan.n_folds else f"{plan.n_seeds} seeds"
     notes += _notes_of(names, reports, found, copies)
-    notes.append(COUNTED.format(runs=runs))
+    notes.append(COUNTED)
     return HeadComparison(
         names[0], first, _rivals(names, reports, plan), tuple(dict.fromkeys(notes))
     )
