@@ -1,0 +1,94 @@
+"""``analyze head --against`` as a user types it: two large backbones, pictures to a sentence."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from small_catalogs import draw, run_in
+
+QUICK = ["--width", "16", "--epochs", "10", "--patience", "3", "--resamples", "200"]
+FOLDS = ["--folds", "2", "--shuffles", "1"]
+FIGURES = ("against", "confusion", "curves")
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve pictures of two classes, seen by two backbones; vgg16 lacks one of them."""
+    root = tmp_path_factory.mktemp("shop")
+    for kind in ("Mugs", "Watches"):
+        for i in range(6):
+            draw(root / "photos" / kind / f"{i}.jpg", kind, i)
+    drawn = ["--images", "photos", "--weights", "random", "--runtime", "eager"]
+    for model, n in (("cvt_13", 12), ("vgg16", 11)):
+        words = [*drawn, "--model", model, "--limit", str(n), "--batch-size", str(n), "-q"]
+        done = run_in(root, "extract", *words)
+        assert done.returncode == 0, done.stderr
+    return root
+
+
+@pytest.fixture(scope="module")
+def compared(shop: Path) -> dict[str, Any]:
+    words = ["--model", "cvt_13", "--against", "vgg16", "--json", "-q", *FOLDS, *QUICK]
+    done = run_in(shop, "analyze", "head", *words)
+    assert done.returncode == 0, done.stderr
+    said: dict[str, Any] = json.loads(done.stdout)
+    return said
+
+
+def test_cvt_is_held_against_vgg_from_pictures_on(shop: Path, compared: dict[str, Any]) -> None:
+    (rival,) = compared["against"]
+    assert [compared["model"], rival["model"]] == ["cvt_13", "vgg16"]
+    assert rival["weights"] == "random"
+    assert compared["n_images"] == 11
+    assert compared["left_out_by_reason"]["not the same in all files"] == 1
+    assert "cannot be told apart with 11 pictures" in rival["verdict"]
+    mean = compared["accuracy"]["mean"] - rival["accuracy"]["mean"]
+    assert rival["difference"]["mean"] == pytest.approx(mean)
+    assert sum(map(sum, rival["confusion"]["counts"])) == 11
+    assert rival["seconds"] > 0
+    assert sum("nothing in these weights" in note for note in compared["notes"]) == 2
+
+
+def test_the_folder_holds_tables_and_figures(shop: Path, compared: dict[str, Any]) -> None:
+    folder = shop / compared["results"]
+    for name in FIGURES:
+        with Image.open(folder / f"{name}.png") as picture:
+            assert min(picture.size) > 300
+    with (folder / "against.csv").open(newline="") as file:
+        first, second = csv.DictReader(file)
+    assert (first["model"], second["model"]) == ("cvt_13", "vgg16")
+    assert second["verdict"] == compared["against"][0]["verdict"]
+    stored = json.loads((folder / "run.json").read_text())
+    assert stored["against"] == compared["against"]
+
+
+def test_the_text_says_which_is_better(shop: Path) -> None:
+    file = next((shop / "cache/embeddings/photos").glob("vgg16-*[0-9a-f].h5"))
+    words = ["--model", "cvt_13", "--against", str(file.relative_to(shop)), "--svg", "--seeds", "1"]
+    done = run_in(shop, "analyze", "head", *words, "-q", *QUICK, *FOLDS)
+    assert done.returncode == 0, done.stderr
+    assert "vgg16 (random weights): accuracy " in done.stdout
+    assert "left out: 1 not the same in all files" in done.stdout
+    assert "cannot be told apart with 11 pictures" in done.stdout
+    assert "McNemar p " in done.stdout
+    assert {path.stem for path in (shop / "results/latest").glob("*.svg")} == set(FIGURES)
+
+
+@pytest.mark.parametrize(
+    ("against", "why"),
+    [
+        ("cvt_21", "--against cvt_21: no embeddings of cvt_21: there are cvt_13, vgg16"),
+        ("cvt_13", "the head's own file"),
+        ("nowhere.h5", "nowhere.h5"),
+    ],
+)
+def test_a_rival_that_cannot_be_is_one_line(shop: Path, against: str, why: str) -> None:
+    done = run_in(shop, "analyze", "head", "--model", "cvt_13", "--against", against)
+    assert done.returncode in (1, 2)
+    assert why in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
