@@ -63,6 +63,8 @@ def rival_lines(comparison: HeadComparison) -> list[str]:
 
 
 def _of_model(workspace: Workspace, model: str, catalog: str) -> Path:
+    from analyze.commands.selection import choose_embeddings
+
     try:
         return choose_embeddings(workspace, None, model, catalog)
     except UsageError as error:
