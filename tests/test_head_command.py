@@ -79,6 +79,35 @@ def test_pictures_are_embedded_as_taught_and_none_is_lost(
     assert "3 less probable than 1: empty" in unsure.stdout
 
 
+def test_head_on_two_backbones_reads_both(shop: Path, run: Run) -> None:
+    words = ["extract", "--images", "photos", "--resize", "squash", "--json"]
+    other = json.loads(run(*words).stdout)["file"]
+    plain = next(
+        str(p.relative_to(shop))
+        for p in (shop / "cache/embeddings/photos").glob("*.h5")
+        if ".labels" not in p.name and p.name not in other
+    )
+    words = ["--embeddings", plain, "--join", other, "--folds", "2", "--shuffles", "1", "--json"]
+    done = run("analyze", "head", *words, *QUICK)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["model"] == "efficientnet_lite0 + efficientnet_lite0"
+    head = said["head"]
+    asked = run("analyze", "predict", "--head", head, "--images", "flat", "--json")
+    assert asked.returncode == 0, asked.stderr
+    found = json.loads(asked.stdout)
+    assert found["n_images"] == len(list((shop / "flat").iterdir()))
+    stored = run("analyze", "predict", "--head", head, "--catalog", "flat", "--json")
+    assert json.loads(stored.stdout)["classes"] == found["classes"]
+    lacking = run("analyze", "predict", "--head", head, "--catalog", "none")
+    assert lacking.returncode == 2
+    assert "has no vectors of efficientnet_lite0" in lacking.stderr
+    unsaid = run("analyze", "predict", "--head", head)
+    assert "say of which pictures with --catalog NAME" in unsaid.stderr
+    twice = run("analyze", "head", "--embeddings", plain, "--join", plain)
+    assert "is the head's own file" in twice.stderr
+
+
 def test_pictures_that_were_taught_are_said(taught: tuple[Path, dict[str, Any]], run: Run) -> None:
     said = run("analyze", "predict", "--head", taught[1]["head"], "--catalog", "photos").stdout
     n = taught[1]["n_images"]

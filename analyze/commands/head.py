@@ -58,6 +58,12 @@ def head(
         str | None,
         typer.Option(metavar="COLUMN", help="Of the manifest: train, validation, test."),
     ] = None,
+    join: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Another backbone whose vectors stand beside; may be repeated."
+        ),
+    ] = None,
     views: Annotated[
         bool, typer.Option("--views/--no-views", help="Train on the stored views too.")
     ] = False,
@@ -134,8 +140,11 @@ def head(
             "--trials tunes one backbone: leave --against out, or give both what it found"
         )
     rivals = choose_rivals(workspace, path, against or [], catalog)
+    beside = choose_rivals(workspace, path, join or [], catalog, option="--join")
     with ended_by_signals(STOPPED if trials else "stopped; nothing is written"):
         read = [_read(workspace, each, views=views) for each in (path, *rivals)]
+        if beside:
+            read[0] = _joined(workspace, [path, *beside], views=views)
         with cl.progress_bar("trials" if trials else "heads", quiet=quiet) as progress:
             tuner = make_tuner(workspace, plan, trials, progress)
             contenders = [each for each, _ in read]
@@ -167,6 +176,17 @@ def _read(workspace: Workspace, path: Path, *, views: bool) -> tuple[Contender, 
             "with the options of the plain file"
         )
     return Contender(plain, stored.features), stored.notes
+
+
+def _joined(
+    workspace: Workspace, paths: list[Path], *, views: bool
+) -> tuple[Contender, tuple[str, ...]]:
+    """Read several files, and lay them side by side."""
+    from analyze.head.joined import join_contenders
+
+    read = [_read(workspace, path, views=views) for path in paths]
+    joined, notes = join_contenders([each for each, _ in read])
+    return joined, (*(note for _, own in read for note in own), *notes)
 
 
 def _assessed(

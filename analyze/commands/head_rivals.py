@@ -17,7 +17,11 @@ SUFFIX = ".h5"
 
 
 def choose_rivals(
-    workspace: Workspace, plain: Path, against: Sequence[str], catalog: str | None
+    workspace: Workspace,
+    plain: Path,
+    against: Sequence[str],
+    catalog: str | None,
+    option: str = "--against",
 ) -> list[Path]:
     """Find the files of backbones to compare with: by model, of the same catalogue, or by path.
 
@@ -33,7 +37,7 @@ def choose_rivals(
         else:
             path = _of_model(workspace, name, catalog or plain.parent.name)
         if path.resolve() == plain.resolve():
-            raise UsageError(f"--against {name} is the head's own file: name another backbone")
+            raise UsageError(f"{option} {name} is the head's own file: name another backbone")
         found[path.resolve()] = path
     return list(found.values())
 

@@ -50,7 +50,9 @@ def predict(
     cl.set_up(verbose, quiet)
     from analyze.commands.selection import choose_embeddings
     from analyze.head.head_file import read_head
+    from analyze.head.joined import is_joined
     from analyze.head.prediction import predict as ask
+    from analyze.joining import join_embeddings
     from extract.embeddings_file import read_embeddings
 
     workspace = Workspace.find(root)
@@ -58,13 +60,17 @@ def predict(
         raise UsageError("--images are embedded anew: leave --embeddings and --model out")
     stored = read_head(workspace.find_file(head))
     if images is not None:
-        path = _embed(workspace, stored, images, catalog, weights, device, quiet)
+        paths = _embed(workspace, stored, images, catalog, weights, device, quiet)
+    elif is_joined(stored.provenance):
+        paths = _stored(workspace, stored, catalog)
     else:
-        path = choose_embeddings(workspace, embeddings, model, catalog)
-    vectors = read_embeddings(path)
+        paths = [choose_embeddings(workspace, embeddings, model, catalog)]
+    inputs = [read_embeddings(path) for path in paths]
+    vectors = join_embeddings(inputs)[0] if len(inputs) > 1 else inputs[0]
     found = ask(stored, vectors, abstain_below=abstain_below)
+    path = paths[0]
     result = _result(workspace, path, stored, found, vectors.left_out)
-    with run_folder(workspace, "predict", result, vectors) as folder:
+    with run_folder(workspace, "predict", result, inputs) as folder:
         from extract.results import write_csv
 
         header, *rows = found.table()
@@ -81,8 +87,9 @@ def _embed(
     weights: Path | None,
     device: str,
     quiet: bool,
-) -> Path:
-    """Embed a folder with the backbone that the head was taught, into the cache."""
+) -> list[Path]:
+    """Embed a folder with the backbones that the head was taught, into the cache."""
+    from analyze.head.joined import parts_of
     from extract.backbones import load_again
     from extract.catalog_roots import check_root
     from extract.commands.embed import embed_targets
@@ -93,12 +100,35 @@ def _embed(
     own = (workspace.cache, workspace.results)
     listed = list_imagefolder(images, name=name, leave_out=own)
     check_root(workspace, listed, None)
-    backbone = load_again(stored.provenance, weights_file=weights)
-    identity = backbone.provenance.short_identity
-    path = workspace.embeddings_file(listed.name, backbone.name, identity)
-    target = Target(backbone.on(device_for(path, device)), path)
-    embed_targets(workspace, listed, [target], Options(), quiet)
-    return path
+    targets = []
+    for part in parts_of(stored.provenance):
+        backbone = load_again(part, weights_file=weights if part.weights == "file" else None)
+        identity = backbone.provenance.short_identity
+        path = workspace.embeddings_file(listed.name, backbone.name, identity)
+        targets.append(Target(backbone.on(device_for(path, device)), path))
+    embed_targets(workspace, listed, targets, Options(), quiet)
+    return [target.path for target in targets]
+
+
+def _stored(workspace: Workspace, stored: StoredHead, catalog: str | None) -> list[Path]:
+    """Find the files of a catalogue that a head on several backbones reads."""
+    from analyze.head.joined import parts_of
+    from extract.embeddings_file import read_provenance
+
+    if catalog is None:
+        raise UsageError(
+            f"the head reads {stored.provenance.model}: say of which pictures with --catalog NAME, "
+            "or give --images DIR"
+        )
+    there = {read_provenance(p).identity_sha256: p for p in workspace.stored_embeddings(catalog)}
+    parts = parts_of(stored.provenance)
+    for part in parts:
+        if part.identity_sha256 not in there:
+            raise UsageError(
+                f"catalogue {catalog!r} has no vectors of {part.model} ({part.short_identity}), "
+                "which the head reads: give --images DIR, and they are embedded"
+            )
+    return [there[part.identity_sha256] for part in parts]
 
 
 def _all_rows(path: Path, answered: list[list[Any]]) -> list[list[Any]]:

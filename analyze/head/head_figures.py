@@ -22,6 +22,7 @@ from analyze.figures import (
     draw_matrix,
     draw_shares,
 )
+from analyze.head.calibration_figure import draw_calibration
 from analyze.head.report import HeadReport
 from analyze.head.rivals import HeadComparison, Rival
 from analyze.palette import BACKBONE_COLORS
@@ -39,7 +40,13 @@ SMALL_CELL = 0.16
 
 def draw_all(report: HeadReport, comparison: HeadComparison | None = None) -> dict[str, Any]:
     """Draw every figure of a head, by the name of its file."""
-    drawn = {"confusion": draw_head_confusion(report), "curves": draw_curves(report)}
+    drawn = {
+        "confusion": draw_head_confusion(report),
+        "curves": draw_curves(report),
+        "calibration": draw_calibration(
+            report.calibration, title=f"How far the head on {report.model} can be believed"
+        ),
+    }
     if comparison is not None:
         drawn["against"] = draw_against(comparison)
     return drawn
