@@ -1,0 +1,136 @@
+"""The figures of a head: what is drawn is what the report says, with few classes and with many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.text import Annotation
+
+from analyze.head.assessment import Plan
+from analyze.head.head_figures import (
+    draw_against,
+    draw_all,
+    draw_curves,
+    draw_head_confusion,
+)
+from analyze.head.network import HeadSpec
+from analyze.head.rivals import Contender, HeadComparison, compare_heads
+from analyze.head.training import TrainingSpec
+from extract.embeddings import EmbeddingSet, Provenance
+
+Make = Callable[..., EmbeddingSet]
+
+
+@pytest.fixture(scope="module")
+def compared(overlapping: tuple[np.ndarray, np.ndarray], embeddings_of: Make) -> HeadComparison:
+    vectors, labels = overlapping
+    noise = np.random.default_rng(0).normal(scale=2, size=vectors.shape)
+    other = embeddings_of(vectors + noise, labels)
+    made = Provenance({"backbone": "vgg$16$", "weights": {"source": "random"}}, ())
+    training = TrainingSpec(learning_rate=0.01, epochs=15, patience=4)
+    plan = Plan(n_seeds=3, head=HeadSpec(width=16), training=training, n_resamples=200)
+    contenders = [
+        Contender(embeddings_of(vectors, labels)),
+        Contender(replace(other, provenance=made)),
+    ]
+    return compare_heads(contenders, plan=plan)
+
+
+def numbers_in(axes: Any, shape: tuple[int, int]) -> np.ndarray:
+    written = np.full(shape, -(10**6))
+    for text in axes.texts:
+        if not isinstance(text, Annotation):
+            x, y = text.get_position()
+            written[int(y), int(x)] = int(text.get_text())
+    return written
+
+
+def colors_of(axes: Any, shape: tuple[int, int]) -> np.ndarray:
+    return np.asarray(axes.collections[0].get_array()).reshape(shape)
+
+
+def with_many_classes(compared: HeadComparison, n: int, n_seen: int) -> HeadComparison:
+    """The same comparison, as of a catalogue of many classes, some of which are never seen."""
+    names = tuple(f"class {i:03}" for i in range(n))
+    random = np.random.default_rng(0)
+    counts = np.zeros((2, n, n), int)
+    counts[:, :n_seen, :n_seen] = random.integers(0, 3, (2, n_seen, n_seen))
+    counts[:, np.arange(n_seen), np.arange(n_seen)] = np.arange(n_seen) + 4
+    one, other = (
+        replace(report, classes=names, confusion=own)
+        for report, own in zip(compared.named_reports.values(), counts, strict=True)
+    )
+    return replace(compared, report=one, rivals=(replace(compared.rivals[0], report=other),))
+
+
+def test_two_confusions_and_their_difference_stand_side_by_side(compared: HeadComparison) -> None:
+    first, second, difference, _bar = draw_against(compared).axes
+    one, other = (report.confusion for report in compared.named_reports.values())
+    assert (numbers_in(first, (5, 5)) == one).all()
+    assert (numbers_in(second, (5, 5)) == other).all()
+    assert (numbers_in(difference, (5, 5)) == one - other).all()
+    tested = one.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(colors_of(first, (5, 5)), one / tested)
+    np.testing.assert_allclose(colors_of(difference, (5, 5)), (one - other) / tested)
+    low, high = difference.collections[0].get_clim()
+    assert low == -high
+    assert any(r"vgg\$16\$" in text.get_text() for text in second.texts)
+
+
+def test_a_confusion_has_rows_for_classes(compared: HeadComparison) -> None:
+    report = compared.report
+    axes = draw_head_confusion(report).axes[0]
+    assert (numbers_in(axes, (5, 5)) == report.confusion).all()
+    assert [text.get_text() for text in axes.get_yticklabels()] == list(report.classes)
+
+
+def test_classes_that_nobody_saw_are_left_out_and_said(compared: HeadComparison) -> None:
+    many = with_many_classes(compared, 62, 31)
+    axes = draw_head_confusion(many.report).axes[0]
+    assert len(axes.get_yticklabels()) == 31
+    assert any("31 classes not drawn" in text.get_text() for text in axes.texts)
+    figure = draw_against(many)
+    assert len(figure.axes[0].get_yticklabels()) == 31
+    assert "31 classes not drawn" in figure.get_suptitle()
+
+
+def test_of_many_classes_the_smaller_are_taken_together(compared: HeadComparison) -> None:
+    many = with_many_classes(compared, 62, 62)
+    figure = draw_against(many)
+    axes = figure.axes[0]
+    named = [text.get_text() for text in axes.get_yticklabels()]
+    assert named[-1] == "22 smaller classes"
+    assert len(named) == 41
+    counts = many.report.confusion
+    kept = [many.report.classes.index(name) for name in named[:-1]]
+    rest = np.setdiff1d(np.arange(62), kept)
+    assert counts[rest].sum(axis=1).max() <= counts[kept].sum(axis=1).min()
+    share = counts[np.ix_(rest, rest)].sum() / counts[rest].sum()
+    assert colors_of(axes, (41, 41))[-1, -1] == pytest.approx(share)
+    assert max(figure.get_size_inches()) < 30
+
+
+def test_curves_hold_every_training_its_mean_and_its_best_epoch(compared: HeadComparison) -> None:
+    runs = compared.report.runs
+    loss, accuracy = draw_curves(compared.report).axes
+    for axes, name in ((loss, "validation_loss"), (accuracy, "validation_accuracy")):
+        *_, mean = [line for line in axes.lines if line.get_linewidth() > 2]
+        first = np.mean([getattr(run.trained.curves[0], name) for run in runs])
+        assert mean.get_ydata()[0] == pytest.approx(first)
+        shortest = min(run.trained.stopped_epoch for run in runs)
+        assert np.isfinite(mean.get_ydata()).sum() == shortest
+        (dots,) = axes.collections
+        best = [run.trained.best_epoch for run in runs]
+        at = [getattr(run.trained.curves[run.trained.best_epoch - 1], name) for run in runs]
+        np.testing.assert_allclose(dots.get_offsets(), np.stack([best, at], axis=1))
+        thin = [line for line in axes.lines if line.get_linewidth() < 1]
+        assert len(thin) == 2 * len(runs)
+
+
+def test_a_head_alone_has_two_figures(compared: HeadComparison) -> None:
+    assert set(draw_all(compared.report)) == {"confusion", "curves"}
+    assert set(draw_all(compared.report, compared)) == {"confusion", "curves", "against"}
