@@ -24,6 +24,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for i in range(6):
             draw(root / "photos" / kind / f"{i}.jpg", kind, i)
     drawn = ["--images", "photos", "--weights", "random", "--runtime", "eager"]
+    drawn += ["--decoder", "reference", "--workers", "1"]  # nothing to warm up for so few
     for model, n in (("cvt_13", 12), ("vgg16", 11)):
         words = [*drawn, "--model", model, "--limit", str(n), "--batch-size", str(n), "-q"]
         done = run_in(root, "extract", *words)
