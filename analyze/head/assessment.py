@@ -272,8 +272,8 @@ def _report(
         runs=runs,
         logits=logits,
         predicted=predicted,
-        accuracy=mean_over_pictures(right["head"], groups, **words),
-        baselines={n: mean_over_pictures(right[n], groups, **words) for n in BASELINES},
+        accuracy=mean_over_pictures(right["head"], groups, least=0.0, **words),
+        baselines={n: mean_over_pictures(right[n], groups, least=0.0, **words) for n in BASELINES},
         baseline_differences={
             n: mean_over_pictures(right["head"] - right[n], groups, **words) for n in BASELINES
         },

@@ -60,7 +60,12 @@ class ClassScore:
 
 
 def mean_over_pictures(
-    values: np.ndarray, groups: np.ndarray, *, n_resamples: int = 2000, seed: int = 0
+    values: np.ndarray,
+    groups: np.ndarray,
+    *,
+    least: float = -1.0,
+    n_resamples: int = 2000,
+    seed: int = 0,
 ) -> Estimate:
     """Average each picture over the runs, then all pictures; pictures are resampled.
 
@@ -74,6 +79,9 @@ def mean_over_pictures(
         Right or wrong, or a difference of two; NaN where a run did not test a picture.
     groups : ndarray of shape (n_images,), int
         Copies have one number.
+    least : float
+        That a value can be: 0 of an accuracy, -1 of a difference. No interval goes below it, nor
+        above 1.
     """
     tested = ~np.isnan(values)
     times = tested.sum(axis=0)
@@ -87,7 +95,7 @@ def mean_over_pictures(
         for weights in resampled_weights(groups[rows], n_resamples, seed)
     ]
     low, high = interval(mean, np.concatenate(resampled))
-    return Estimate(mean, low, high)
+    return Estimate(mean, max(low, least), min(high, 1.0))
 
 
 def count_confusion(labels: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:

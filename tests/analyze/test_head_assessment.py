@@ -320,3 +320,19 @@ def test_views_are_found_by_identity_in_their_order(with_views: Path, embeddings
     elsewhere = replace(plain, levels=(Level.from_values("class", ["a", "b", "a", "b"]),))
     other = Provenance({"backbone": "none of these"}, ())
     assert read_views(with_views, replace(elsewhere, provenance=other)) is None
+
+
+def test_no_interval_leaves_what_an_accuracy_can_be() -> None:
+    right = np.ones((1, 60))
+    right[0, :3] = 0.0  # the shift by the bootstrap's own bias may lead beyond the ends
+    groups = np.arange(60)
+    for seed in range(40):
+        above = mean_over_pictures(right, groups, least=0.0, n_resamples=200, seed=seed)
+        below = mean_over_pictures(1 - right, groups, least=0.0, n_resamples=200, seed=seed)
+        assert above.high is not None
+        assert below.low is not None
+        assert above.mean < above.high <= 1.0
+        assert 0.0 <= below.low < below.mean
+    apart = mean_over_pictures(right - 1, groups, n_resamples=200)
+    assert apart.low is not None
+    assert apart.low < apart.mean < 0
