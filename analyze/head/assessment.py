@@ -260,6 +260,12 @@ def _report(
     made = asked.embeddings.provenance
     final_split, final = _final(asked, plan, runs, choose)
     notes = [*asked.copies.notes, *leak_note(leaks), *(n for s in splits for n in s.notes)]
+    n_cut = sum(run.trained.best_epoch == plan.training.epochs for run in runs)
+    if n_cut:
+        notes.append(
+            f"{n_cut} of {len(runs)} heads were still getting better at their last epoch: give "
+            f"more than --epochs {plan.training.epochs}"
+        )
     return HeadReport(
         model=made.model,
         identity=made.short_identity,

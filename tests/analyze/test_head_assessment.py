@@ -336,3 +336,9 @@ def test_no_interval_leaves_what_an_accuracy_can_be() -> None:
     apart = mean_over_pictures(right - 1, groups, n_resamples=200)
     assert apart.low is not None
     assert apart.low < apart.mean < 0
+
+
+def test_heads_that_were_cut_off_are_said(overlapping: Planted, embeddings_of: Make) -> None:
+    short = replace(SMALL, training=TrainingSpec(learning_rate=1e-4, epochs=3, patience=3))
+    notes = assess_head(embeddings_of(*overlapping), plan=short).notes
+    assert any("6 of 6 heads were still getting better at their last epoch" in n for n in notes)
