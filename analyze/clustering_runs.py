@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -198,7 +199,7 @@ def _outcomes(
 
     if any("umap" in run.reduction for _, run, *_ in tasks):
         say_umap_compiles()
-    with _no_orphans():
+    with _quiet_tracker(), _no_orphans():
         pool = Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)
         yield from pool(delayed(_in_worker)(log.level, work, *task) for task in tasks)
 
@@ -207,6 +208,25 @@ def _in_worker(level: int, work: Callable[..., Any], number: int, *arguments: An
     log.setLevel(level)  # what was asked for in the process that started this one,
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # which also ends it
     return number, work(*arguments)
+
+
+@contextmanager
+def _quiet_tracker() -> Iterator[None]:
+    """Let joblib's cleaner, a process that outlives this one, clean up without a word.
+
+    When a signal ends all processes at once it finds gone what it was to remove, and would say so
+    below the last line of the command.
+    """
+    before = os.environ.get("PYTHONWARNINGS")
+    filters = [each for each in (before, "ignore:resource_tracker") if each]
+    os.environ["PYTHONWARNINGS"] = ",".join(filters)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONWARNINGS"]
+        else:
+            os.environ["PYTHONWARNINGS"] = before
 
 
 @contextmanager

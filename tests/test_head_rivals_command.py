@@ -13,7 +13,7 @@ from small_catalogs import draw, run_in
 
 QUICK = ["--width", "16", "--epochs", "10", "--patience", "3", "--resamples", "200"]
 FOLDS = ["--folds", "2", "--shuffles", "1"]
-FIGURES = ("against", "confusion", "curves")
+FIGURES = ("against", "calibration", "confusion", "curves")
 
 
 @pytest.fixture(scope="module")

@@ -131,6 +131,11 @@ def test_curves_hold_every_training_its_mean_and_its_best_epoch(compared: HeadCo
         assert len(thin) == 2 * len(runs)
 
 
-def test_a_head_alone_has_two_figures(compared: HeadComparison) -> None:
-    assert set(draw_all(compared.report)) == {"confusion", "curves"}
-    assert set(draw_all(compared.report, compared)) == {"confusion", "curves", "against"}
+def test_a_head_has_three_figures_and_one_more_with_rivals(compared: HeadComparison) -> None:
+    assert set(draw_all(compared.report)) == {"calibration", "confusion", "curves"}
+    assert set(draw_all(compared.report, compared)) == {
+        "against",
+        "calibration",
+        "confusion",
+        "curves",
+    }
