@@ -12,9 +12,7 @@ import numpy as np
 from extract.embeddings import EmbeddingSet, Provenance, canonical_json
 from extract.embeddings_file import read_embeddings, read_provenance
 from extract.errors import EmbeddingsFileError, UsageError
-
-FOLDER = "views"
-"""Beside the plain files of a catalogue."""
+from extract.workspace import VIEWS
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +39,7 @@ def find_views(plain: Path, provenance: Provenance) -> list[Path]:
     """
     wanted = canonical_json(dict(provenance.identity))
     found: dict[str, list[tuple[int, Path]]] = defaultdict(list)
-    for path in sorted((plain.parent / FOLDER).glob("*.h5")):
+    for path in sorted((plain.parent / VIEWS).glob("*.h5")):
         if path.name.endswith(".labels.h5"):
             continue
         try:
