@@ -23,7 +23,8 @@ from analyze.head.splits import (
     stratified_split,
     taught_split,
 )
-from analyze.head.training import Taught, Trained, TrainingSpec, hold_out, train_head
+from analyze.head.taught import Taught, hold_out
+from analyze.head.training import Trained, TrainingSpec, train_head
 from extract.catalog import MISSING_LABEL, Level
 from extract.embeddings import EmbeddingSet
 from extract.errors import UsageError
@@ -133,7 +134,7 @@ def assess_head(
         for i, (seed, trained) in enumerate(zip(seeds, found, strict=True)):
             place = shuffle if plan.n_folds else i
             rows = (place, split.test)
-            logits[rows] = _spread(answers[f"head {i}"], trained, len(asked.classes))
+            logits[rows] = _spread(answers[f"head {i}"][0], trained, len(asked.classes))
             predicted["head"][rows] = logits[rows].argmax(axis=1)
             for name in BASELINES:
                 predicted[name][rows] = answers[name]
@@ -221,7 +222,7 @@ def _training_seeds(plan: Plan, shuffle: int, fold: int) -> list[int]:
 
 def _asked_once(
     asked: _Asked, split: Split, seeds: list[int], plan: Plan, choose: Chooser | None
-) -> tuple[list[Trained], dict[str, np.ndarray]]:
+) -> tuple[list[Trained], dict[str, Any]]:
     """Train all there is on one split, and only then ask about its tested rows."""
     taught, held_out = hold_out(asked.features, asked.labels, split)
     of_plan = (plan.head, plan.training)

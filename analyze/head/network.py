@@ -117,29 +117,29 @@ class Head:
         network.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in self.weights.items()})
         return network.eval()
 
-    def logits(self, vectors: np.ndarray, level: int = 0) -> np.ndarray:
+    def logits(self, vectors: np.ndarray) -> tuple[np.ndarray, ...]:
         """Answer for vectors as they are stored.
 
         Parameters
         ----------
         vectors : ndarray of shape (n, n_dims), float32
-        level : int
-            Number of the output.
 
         Returns
         -------
-        ndarray of shape (n, n_classes), float32
+        tuple of ndarray of shape (n, n_classes), float32
+            One a level.
         """
         import torch
 
         if vectors.shape[1:] != (self.n_dims,):
             raise ValueError(f"vectors must have shape (n, {self.n_dims}), got {vectors.shape}")
         network = self.network()
-        found = np.empty((len(vectors), len(self.classes[level])), np.float32)
+        found = tuple(np.empty((len(vectors), len(own)), np.float32) for own in self.classes)
         with torch.inference_mode():
             for first in range(0, len(vectors), BLOCK_ROWS):
                 rows = torch.from_numpy(self.scaling.apply(vectors[first : first + BLOCK_ROWS]))
-                found[first : first + BLOCK_ROWS] = forward(network, rows)[level].numpy()
+                for into, answer in zip(found, forward(network, rows), strict=True):
+                    into[first : first + BLOCK_ROWS] = answer.numpy()
         return found
 
 

@@ -86,7 +86,7 @@ def predict(
     if not 0 <= abstain_below <= 1:
         raise UsageError(f"--abstain-below must be from 0 to 1, not {abstain_below:g}")
     check_identity(stored, embeddings.provenance)
-    logits = stored.head.logits(embeddings.vectors, level)
+    logits = stored.head.logits(embeddings.vectors)[level]
     probabilities = softmax(logits / stored.temperature)
     classes = stored.classes[level]
     return Predictions(stored.levels[level], classes, embeddings.ids, probabilities, abstain_below)

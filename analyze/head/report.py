@@ -139,7 +139,7 @@ class HeadReport:
     def calibration(self) -> Calibration:
         """Probabilities of tested pictures held against the truth; each head its temperature."""
         heads = [
-            (run.split.test, self.logits[run.place, run.split.test], run.trained.temperature)
+            (run.split.test, self.logits[run.place, run.split.test], run.trained.temperatures[0])
             for run in self.runs
         ]
         return calibrate(heads, self.labels)
@@ -156,7 +156,7 @@ class HeadReport:
         total, times = np.zeros(self.logits.shape[1:]), np.zeros(len(self.ids))
         for run in self.runs:
             rows = run.split.test
-            total[rows] += softmax(self.logits[run.place, rows] / run.trained.temperature)
+            total[rows] += softmax(self.logits[run.place, rows] / run.trained.temperatures[0])
             times[rows] += 1
         times[times == 0] = np.nan
         mean: np.ndarray = total / times[:, None]
@@ -176,7 +176,7 @@ class HeadReport:
             head=self.final.head,
             classes=(tuple(self.classes[code] for code in codes),),
             levels=(self.level,),
-            temperature=self.final.temperature,
+            temperature=self.final.temperatures[0],
             provenance=provenance,
             about={
                 "weights": self.weights,

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analyze.directions import unit_rows
 from analyze.head.calibration import fit_temperature
 from analyze.head.network import Head, HeadSpec, Scaling, build_network, forward
-from analyze.head.splits import Split
+from analyze.head.objective import UNKNOWN, ClassPerLevel, Objective
+from analyze.head.taught import PLAIN, Taught
 from analyze.threads import one_thread_of_torch
 from extract.errors import UsageError
 
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     import torch
 
 OPTIMIZERS = ("adamw", "adam")
-PLAIN = 0
-"""Place of the picture as it is among its views."""
-
 PLAIN_SHARE = 0.5
 """What is tested is plain: of 525 photographs two backbones got 0.4 points more of eight views so
 than where the plain picture was one of nine."""
@@ -80,97 +77,6 @@ class TrainingSpec:
             raise UsageError(f"--plain-share must be from 0 to 1, not {self.plain_share:g}")
 
 
-@dataclass(frozen=True, eq=False)
-class Taught:
-    """What training sees: copies of the taught rows, of nothing else.
-
-    Parameters
-    ----------
-    features : ndarray of shape (n_views + 1, n_taught, n_dims), float32
-        The plain pictures first.
-    labels : ndarray of shape (n_taught,), int
-        Codes, none missing.
-    train, validation : ndarray of int
-        Rows of these arrays.
-    """
-
-    features: np.ndarray
-    labels: np.ndarray
-    train: np.ndarray
-    validation: np.ndarray
-
-    def __post_init__(self) -> None:
-        if self.features.ndim != 3 or self.features.shape[1] != len(self.labels):
-            raise ValueError(
-                f"features must have shape (n_views + 1, {len(self.labels)}, n_dims), "
-                f"got {self.features.shape}"
-            )
-        if not np.isfinite(self.features).all():
-            raise ValueError("features must be finite; leave other rows out and say so")
-        if len(self.labels) and self.labels.min() < 0:
-            raise ValueError("every taught row must have a label")
-        if len(np.unique(self.labels[self.train])) < 2:
-            raise ValueError("train rows must be of two classes or more")
-        if not np.isin(self.labels[self.validation], self.labels[self.train]).all():
-            raise ValueError("validation rows must be of classes that train rows have")
-
-    @cached_property
-    def directions(self) -> np.ndarray:
-        """The features as rows of length 1, once for all trainings; ndarray of the same shape."""
-        n_dims = self.features.shape[2]
-        return unit_rows(self.features.reshape(-1, n_dims)).reshape(self.features.shape)
-
-
-class HeldOut:
-    """The tested rows, which are asked about once, when all that is asked has been trained."""
-
-    def __init__(self, features: np.ndarray, labels: np.ndarray) -> None:
-        self._rows: tuple[np.ndarray, np.ndarray] | None = (features, labels)
-
-    def ask(
-        self, predictors: Mapping[str, Callable[[np.ndarray], np.ndarray]]
-    ) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Let every predictor answer for the plain pictures, then forget them.
-
-        Parameters
-        ----------
-        predictors : mapping of str to callable
-            From vectors of shape (n_test, n_dims) to anything with a row each.
-
-        Returns
-        -------
-        answers : dict of str to ndarray
-        labels : ndarray of shape (n_test,), int
-
-        Raises
-        ------
-        RuntimeError
-            The second time: what was learned from a test is no longer tested by it.
-        """
-        if self._rows is None:
-            raise RuntimeError("the test rows have been asked about already")
-        (vectors, labels), self._rows = self._rows, None
-        return {name: predict(vectors) for name, predict in predictors.items()}, labels
-
-
-def hold_out(features: np.ndarray, labels: np.ndarray, split: Split) -> tuple[Taught, HeldOut]:
-    """Part features into what training gets and what is kept from it.
-
-    Parameters
-    ----------
-    features : ndarray of shape (n_images, n_dims) or (n_views + 1, n_images, n_dims), float32
-    labels : ndarray of shape (n_images,), int
-    split : Split
-    """
-    stacked = features[None] if features.ndim == 2 else features
-    taught = split.taught
-    train, validation = (np.searchsorted(taught, rows) for rows in (split.train, split.validation))
-    return (
-        Taught(stacked[:, taught], labels[taught], train, validation),
-        HeldOut(stacked[PLAIN, split.test], labels[split.test]),
-    )
-
-
 @dataclass(frozen=True)
 class Epoch:
     """What one epoch gave: means over the rows it saw; validation is of the plain pictures."""
@@ -193,10 +99,11 @@ class Trained:
         Of the run that validation stopped.
     best_epoch, stopped_epoch : int
         From 1; the lowest validation loss, and the last epoch that was run.
-    validation_logits : ndarray of shape (n_validation, n_classes), float32
-        Of the head that never trained on them, at its best epoch: for a temperature, thresholds.
-    validation_labels : ndarray of shape (n_validation,), int
-        Places in the head's classes.
+    validation_logits : tuple of ndarray of shape (n_validation, n_classes), float32
+        Of each output of the head that never trained on them, at its best epoch: for a
+        temperature, thresholds.
+    validation_labels : tuple of ndarray of shape (n_validation,), int
+        Places among each output's classes; ``UNKNOWN`` where it has no such class.
     seconds : float
     """
 
@@ -204,14 +111,17 @@ class Trained:
     curves: tuple[Epoch, ...]
     best_epoch: int
     stopped_epoch: int
-    validation_logits: np.ndarray
-    validation_labels: np.ndarray
+    validation_logits: tuple[np.ndarray, ...]
+    validation_labels: tuple[np.ndarray, ...]
     seconds: float
 
     @cached_property
-    def temperature(self) -> float:
-        """What its logits are divided by, of pictures that it had not trained on."""
-        return fit_temperature(self.validation_logits, self.validation_labels)
+    def temperatures(self) -> tuple[float, ...]:
+        """What each output's logits are divided by, of pictures that it had not trained on."""
+        return tuple(
+            fit_temperature(logits[labels != UNKNOWN], labels[labels != UNKNOWN])
+            for logits, labels in zip(self.validation_logits, self.validation_labels, strict=True)
+        )
 
 
 def train_head(
@@ -243,25 +153,34 @@ def train_head(
     """
     spec, training = spec or HeadSpec(), training or TrainingSpec()
     began = time.perf_counter()
-    classes = np.unique(taught.labels[taught.train])
-    codes = np.searchsorted(classes, taught.labels)
+    classes = tuple(np.unique(own[taught.train]) for own in taught.levels)
+    codes = np.stack([_places(*each) for each in zip(taught.levels, classes, strict=True)])
+
+    def started(rows: np.ndarray) -> _Run:
+        wanted = ClassPerLevel(
+            codes,
+            rows,
+            label_smoothing=training.label_smoothing,
+            class_weights=training.class_weights,
+        )
+        return _Run(taught.directions, rows, wanted, spec, training, seed)
+
     with one_thread_of_torch():
-        run = _Run(taught.directions, codes, taught.train, len(classes), spec, training, seed)
+        run = started(taught.train)
         curves, best, logits = _until_validation_stops(run, taught.validation, on_epoch)
-        head = Head(spec, run.scaling, (classes,), best.weights)
+        head = Head(spec, run.scaling, classes, best.weights)
         if training.refit:
-            everything = np.arange(len(codes))
-            again = _Run(taught.directions, codes, everything, len(classes), spec, training, seed)
+            again = started(np.arange(len(taught.labels)))
             for _ in range(best.epoch):
                 again.epoch()
-            head = Head(spec, again.scaling, (classes,), again.weights())
+            head = Head(spec, again.scaling, classes, again.weights())
     return Trained(
         head=head,
         curves=tuple(curves),
         best_epoch=best.epoch,
         stopped_epoch=len(curves),
         validation_logits=logits,
-        validation_labels=codes[taught.validation],
+        validation_labels=tuple(codes[:, taught.validation]),
         seconds=time.perf_counter() - began,
     )
 
@@ -290,11 +209,11 @@ def epoch_batches(
         yield views[some], rows[some]
 
 
-def balanced_weights(codes: np.ndarray, n_classes: int) -> np.ndarray:
-    """Weigh classes so that each counts as much; the mean over the rows is 1, float32."""
-    counts = np.maximum(np.bincount(codes, minlength=n_classes), 1)
-    weights: np.ndarray = (len(codes) / (n_classes * counts)).astype(np.float32)
-    return weights
+def _places(codes: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Number codes by their place among some classes."""
+    places = np.minimum(np.searchsorted(classes, codes), len(classes) - 1)
+    found: np.ndarray = np.where(classes[places] == codes, places, UNKNOWN)
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -310,9 +229,8 @@ class _Run:
     def __init__(
         self,
         directions: np.ndarray,
-        codes: np.ndarray,
         rows: np.ndarray,
-        n_classes: int,
+        objective: Objective,
         spec: HeadSpec,
         training: TrainingSpec,
         seed: int,
@@ -321,15 +239,9 @@ class _Run:
 
         self.scaling = Scaling.of_directions(directions[PLAIN, rows])
         self._features = torch.from_numpy(self.scaling.apply_to_directions(directions))
-        self._codes = torch.from_numpy(codes)
-        self._rows, self.training = rows, training
-        self.network = build_network(directions.shape[2], [n_classes], spec, seed)
+        self._objective, self._rows, self.training = objective, rows, training
+        self.network = build_network(directions.shape[2], objective.n_classes, spec, seed)
         self._optimizer = _optimizer(self.network, training)
-        weights = balanced_weights(codes[rows], n_classes) if training.class_weights else None
-        self._loss = torch.nn.CrossEntropyLoss(
-            weight=None if weights is None else torch.from_numpy(weights),
-            label_smoothing=training.label_smoothing,
-        )
         self._random = np.random.default_rng(seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -349,28 +261,26 @@ class _Run:
             )
             for views, places in batches:
                 rows = torch.from_numpy(self._rows[places])
-                targets = self._codes[rows]
                 self._optimizer.zero_grad()
-                (logits,) = forward(self.network, self._features[torch.from_numpy(views), rows])
-                loss = self._loss(logits, targets)
-                loss.backward()
+                logits = forward(self.network, self._features[torch.from_numpy(views), rows])
+                loss = self._objective.training_loss(logits, rows)
+                loss.backward()  # type: ignore[no-untyped-call]
                 self._optimizer.step()
                 losses += float(loss.detach()) * len(places)
-                hits += int((logits.detach().argmax(dim=1) == targets).sum())
+                hits += self._objective.n_right([own.detach() for own in logits], rows)
             self._dropout = torch.random.get_rng_state()
         return losses / n_rows, hits / n_rows
 
-    def asked(self, rows: np.ndarray) -> tuple[np.ndarray, float, float]:
-        """Answer for plain pictures: logits, mean loss (not smoothed, not weighted), accuracy."""
+    def asked(self, rows: np.ndarray) -> tuple[tuple[np.ndarray, ...], float, float]:
+        """Answer for plain pictures: logits of each output, mean loss, accuracy."""
         import torch
 
         self.network.eval()
         with torch.inference_mode():
-            (logits,) = forward(self.network, self._features[PLAIN, torch.from_numpy(rows)])
-            targets = self._codes[torch.from_numpy(rows)]
-            loss = float(torch.nn.functional.cross_entropy(logits, targets))
-            right = float((logits.argmax(dim=1) == targets).double().mean())
-        return logits.numpy(), loss, right
+            chosen = torch.from_numpy(rows)
+            logits = forward(self.network, self._features[PLAIN, chosen])
+            loss, right = self._objective.judged(logits, chosen)
+        return tuple(own.numpy() for own in logits), loss, right
 
     def weights(self) -> dict[str, np.ndarray]:
         """Copy the weights as they are now."""
@@ -379,9 +289,10 @@ class _Run:
 
 def _until_validation_stops(
     run: _Run, validation: np.ndarray, on_epoch: Callable[[int, Epoch], None] | None
-) -> tuple[list[Epoch], _Best, np.ndarray]:
+) -> tuple[list[Epoch], _Best, tuple[np.ndarray, ...]]:
     curves: list[Epoch] = []
-    best, best_logits = _Best(0, float("inf"), {}), np.zeros((0, 0), np.float32)
+    best = _Best(0, float("inf"), {})
+    best_logits: tuple[np.ndarray, ...] = ()
     for number in range(1, run.training.epochs + 1):
         train_loss, train_accuracy = run.epoch()
         logits, loss, accuracy = run.asked(validation)

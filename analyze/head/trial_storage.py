@@ -16,7 +16,8 @@ import numpy as np
 
 from analyze.head.network import HeadSpec
 from analyze.head.search import Space
-from analyze.head.training import Taught, TrainingSpec
+from analyze.head.taught import Taught
+from analyze.head.training import TrainingSpec
 from extract.embeddings import sha256_of
 from extract.errors import EmbeddingsFileError, FileLocked
 from extract.file_lock import locked
@@ -42,7 +43,7 @@ def trials_file(
     How many trials are wanted is not, so that more can be added.
     """
     digest = hashlib.sha256()
-    for array in (taught.features, taught.labels, taught.train, taught.validation):
+    for array in (taught.features, *taught.levels, taught.train, taught.validation):
         digest.update(repr((array.shape, array.dtype.str)).encode())
         digest.update(np.ascontiguousarray(array).data)
     key = {

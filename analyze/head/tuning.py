@@ -23,7 +23,8 @@ from analyze.head.search import (
     typed_settings,
     without_importance,
 )
-from analyze.head.training import Epoch, Taught, TrainingSpec, train_head
+from analyze.head.taught import Taught
+from analyze.head.training import Epoch, TrainingSpec, train_head
 from analyze.head.trial_storage import open_kept, trials_file
 from extract.errors import UsageError
 

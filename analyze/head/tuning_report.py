@@ -10,7 +10,8 @@ from typing import Any
 from analyze.head.network import HeadSpec
 from analyze.head.search import best_so_far
 from analyze.head.splits import Split
-from analyze.head.training import Taught, TrainingSpec
+from analyze.head.taught import Taught
+from analyze.head.training import TrainingSpec
 from analyze.head.tuning import Tuned, tune_head
 
 Progress = Callable[[int, int], None]

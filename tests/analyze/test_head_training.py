@@ -7,16 +7,10 @@ import pytest
 import torch
 
 from analyze.head.network import Head, HeadSpec, Scaling, build_network, forward, softmax
+from analyze.head.objective import balanced_weights
 from analyze.head.splits import Split, stratified_split
-from analyze.head.training import (
-    Epoch,
-    Taught,
-    TrainingSpec,
-    balanced_weights,
-    epoch_batches,
-    hold_out,
-    train_head,
-)
+from analyze.head.taught import Taught, hold_out
+from analyze.head.training import Epoch, TrainingSpec, epoch_batches, train_head
 from extract.errors import UsageError
 
 Planted = tuple[np.ndarray, np.ndarray]
@@ -42,7 +36,7 @@ def test_separable_classes_are_told_apart_without_a_miss(separated: Planted) -> 
     taught, held_out = hold_out(vectors, labels, split)
     trained = train_head(taught, SMALL, QUICK)
     answers, right = held_out.ask({"head": trained.head.logits})
-    assert (trained.head.classes[0][answers["head"].argmax(axis=1)] == right).all()
+    assert (trained.head.classes[0][answers["head"][0].argmax(axis=1)] == right).all()
     assert (right == labels[split.test]).all()
 
 
@@ -121,9 +115,9 @@ def test_the_best_epoch_is_kept_and_patience_ends(overlapping: Planted) -> None:
     assert trained.best_epoch == 1 + int(np.argmin(losses))
     assert trained.stopped_epoch == len(losses) == trained.best_epoch + 4 < 200
     rows = taught.features[0, taught.validation]
-    logits = trained.head.logits(rows)
-    np.testing.assert_allclose(logits, trained.validation_logits, atol=1e-5)
-    sure = np.take_along_axis(softmax(logits), trained.validation_labels[:, None], axis=1)
+    (logits,) = trained.head.logits(rows)
+    np.testing.assert_allclose(logits, trained.validation_logits[0], atol=1e-5)
+    sure = np.take_along_axis(softmax(logits), trained.validation_labels[0][:, None], axis=1)
     assert -np.log(sure).mean() == pytest.approx(min(losses), rel=1e-4)
     assert losses[-1] > min(losses)
 
@@ -214,7 +208,7 @@ def test_class_weights_raise_the_recall_of_the_rare() -> None:
     found = []
     for weighted in (False, True):
         training = TrainingSpec(learning_rate=0.01, class_weights=weighted, epochs=60)
-        said = train_head(taught, SMALL, training).head.logits(vectors).argmax(axis=1)
+        said = train_head(taught, SMALL, training).head.logits(vectors)[0].argmax(axis=1)
         found.append((said[labels == 1] == 1).mean())
     assert found[1] > found[0] + 0.2
 

@@ -15,7 +15,8 @@ from analyze.head.assessment import Plan, assess_head
 from analyze.head.network import HeadSpec
 from analyze.head.search import Choices, Interval, Trial
 from analyze.head.splits import stratified_split
-from analyze.head.training import Taught, TrainingSpec, hold_out, train_head
+from analyze.head.taught import Taught, hold_out
+from analyze.head.training import TrainingSpec, train_head
 from analyze.head.tuning import Tuned, tune_head
 from analyze.head.tuning_figure import draw_tuning
 from analyze.head.tuning_report import Tuner, mean_importance, trial_rows, tuning_json

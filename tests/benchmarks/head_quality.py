@@ -16,7 +16,8 @@ from analyze.head.evaluation import Estimate, mean_over_pictures
 from analyze.head.network import HeadSpec
 from analyze.head.splits import Split, fold_splits
 from analyze.head.stored_views import read_views
-from analyze.head.training import TrainingSpec, hold_out, train_head
+from analyze.head.taught import hold_out
+from analyze.head.training import TrainingSpec, train_head
 from extract import read_embeddings
 
 Setting = tuple[HeadSpec, TrainingSpec]
@@ -62,7 +63,7 @@ class Pictures:
                 taught, held_out = hold_out(features, self.labels, split)
                 head = train_head(taught, *setting, seed=1000 * seed + number).head
                 answers, labels = held_out.ask({"head": head.logits})
-                found = head.classes[0][answers["head"].argmax(axis=1)] == labels
+                found = head.classes[0][answers["head"][0].argmax(axis=1)] == labels
                 right[shuffle, split.test] += found / n_seeds
         return right
 
