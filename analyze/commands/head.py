@@ -8,6 +8,7 @@ import typer
 
 from analyze.commands import options, wording
 from analyze.commands.ending import ended_by_signals
+from analyze.commands.head_levels import level_lines, level_tables
 from analyze.commands.head_rivals import choose_rivals, rival_lines, write_rivals
 from analyze.commands.head_tuning import (
     STOPPED,
@@ -44,6 +45,10 @@ def head(
         typer.Option(metavar="NAME|FILE", help="Another backbone to compare; may be repeated."),
     ] = None,
     level: options.LevelOption = None,
+    levels: Annotated[
+        int,
+        typer.Option(metavar="N", min=1, help="Levels taught together, from --level downwards."),
+    ] = 1,
     folds: Annotated[
         int | None,
         typer.Option(metavar="K", min=2, help="Test every picture once; default one 60/20/20."),
@@ -117,6 +122,7 @@ def head(
         n_shuffles=shuffles,
         n_seeds=seeds,
         split_column=split_column,
+        n_levels=levels,
         head=HeadSpec(width, dropout, depth),
         training=TrainingSpec(
             optimizer=optimizer,
@@ -135,6 +141,11 @@ def head(
     )
     workspace = Workspace.find(root)
     path = choose_embeddings(workspace, embeddings, model, catalog)
+    if levels > 1 and against:
+        raise UsageError(
+            "--levels and --against are two questions: leave one of them out, or compare the "
+            "backbones level by level with --level"
+        )
     if trials and against:
         raise UsageError(
             "--trials tunes one backbone: leave --against out, or give both what it found"
@@ -238,6 +249,7 @@ def _write(
             ("confusion.csv", tables.confusion(report)),
             ("suspects.csv", tables.suspects(report)),
             ("coverage.csv", tables.coverage(report)),
+            *level_tables(report),
         ):
             header, *rows = table
             results.write_csv(folder / name, header, rows)
@@ -268,7 +280,7 @@ def _text(report: HeadReport, compared: HeadComparison | None, result: dict[str,
     spread = f"{best[0]}" if best[0] == best[-1] else f"{best[0]} to {best[-1]}"
     lines.append(f"{len(runs)} heads in {seconds:.1f} s, best epoch {spread}")
     lines += rival_lines(compared) if compared else []
-    lines += [*tuning_lines(result), *_class_lines(report)]
+    lines += [*level_lines(report), *tuning_lines(result), *_class_lines(report)]
     lines += _believed(report, result)
     return "\n".join([*lines, *wording.closing(result)])
 

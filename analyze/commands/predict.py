@@ -158,7 +158,7 @@ def _result(
         "embeddings": workspace.relative(path),
         "model": stored.provenance.model,
         "identity": stored.provenance.short_identity,
-        "level": found.level,
+        "level": found.levels[-1],
         "n_images": len(found.ids),
         "abstain_below": found.abstain_below,
         "abstained": int(found.abstained.sum()),

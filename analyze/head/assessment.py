@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -25,6 +25,8 @@ from analyze.head.splits import (
 )
 from analyze.head.taught import Taught, hold_out
 from analyze.head.training import Trained, TrainingSpec, train_head
+from analyze.head.tree import Tree, grow_tree
+from analyze.head.tree_assessment import TreeAnswers
 from extract.catalog import MISSING_LABEL, Level
 from extract.embeddings import EmbeddingSet
 from extract.errors import UsageError
@@ -47,6 +49,8 @@ class Plan:
     n_seeds : int
         Of the training, where there is one split.
     split_column : str, optional
+    n_levels : int
+        Levels taught together, from the one chosen downwards.
     head : HeadSpec
     training : TrainingSpec
     n_resamples : int
@@ -58,6 +62,7 @@ class Plan:
     n_shuffles: int = 3
     n_seeds: int = 10
     split_column: str | None = None
+    n_levels: int = 1
     head: HeadSpec = field(default_factory=HeadSpec)
     training: TrainingSpec = field(default_factory=TrainingSpec)
     n_resamples: int = 2000
@@ -70,6 +75,8 @@ class Plan:
             raise UsageError("--folds and --split-column are two splits: leave one of them out")
         if self.n_shuffles < 1 or self.n_seeds < 1:
             raise UsageError("--shuffles and --seeds must be 1 or more")
+        if self.n_levels < 1:
+            raise UsageError(f"--levels must be 1 or more, not {self.n_levels}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +90,11 @@ class _Asked:
     classes: tuple[str, ...]
     copies: Copies
     left_out: dict[str, int]
+    tree: Tree | None = None
+
+    @property
+    def deeper(self) -> np.ndarray | None:
+        return self.tree.deeper if self.tree else None
 
 
 def assess_head(
@@ -120,20 +132,23 @@ def assess_head(
         When there is nothing to teach: no labels, one class, too few pictures of each.
     """
     plan = plan or Plan()
-    asked = _usable(embeddings, views, level, copies)
+    asked = _usable(embeddings, views, level, copies, plan.n_levels)
     splits = _splits(asked, plan)
     n_runs = plan.n_shuffles if plan.n_folds else plan.n_seeds
     shape = (n_runs, len(asked.labels))
     predicted = {name: np.full(shape, MISSING_LABEL) for name in ("head", *BASELINES)}
     logits = np.full((*shape, len(asked.classes)), np.nan, np.float32)
     runs: list[HeadRun] = []
+    in_tree = TreeAnswers(asked.tree, n_runs, BASELINES) if asked.tree else None
     for number, (shuffle, fold, split) in enumerate(splits):
         seeds = _training_seeds(plan, shuffle, fold)
-        found, answers = _asked_once(asked, split, seeds, plan, choose)
+        found, answers = _asked_once(asked, split, seeds, plan, choose, in_tree)
         right = asked.labels[split.test]
         for i, (seed, trained) in enumerate(zip(seeds, found, strict=True)):
             place = shuffle if plan.n_folds else i
             rows = (place, split.test)
+            if in_tree is not None:
+                in_tree.record(place, i, split.test, trained, answers)
             logits[rows] = _spread(answers[f"head {i}"][0], trained, len(asked.classes))
             predicted["head"][rows] = logits[rows].argmax(axis=1)
             for name in BASELINES:
@@ -144,11 +159,15 @@ def assess_head(
         if progress is not None:
             progress(number + 1, len(splits))
     parted, done = [s for *_, s in splits], tuple(runs)
-    return _report(asked, plan, parted, done, logits, predicted, choose)
+    return _report(asked, plan, parted, done, logits, predicted, choose, in_tree)
 
 
 def _usable(
-    embeddings: EmbeddingSet, views: np.ndarray | None, level: str | None, copies: Copies | None
+    embeddings: EmbeddingSet,
+    views: np.ndarray | None,
+    level: str | None,
+    copies: Copies | None,
+    n_levels: int,
 ) -> _Asked:
     """Keep pictures with a label and a direction; number classes from 0."""
     chosen = choose_level(embeddings.levels, level)
@@ -157,6 +176,7 @@ def _usable(
             "no labels, so there is nothing to teach: give extract a --manifest with a "
             "--label-column, or folders that are classes"
         )
+    levels = _levels_below(embeddings, chosen, n_levels)
     stacked = embeddings.vectors[None]
     if views is not None:
         if views.ndim != 3 or views.shape[1:] != embeddings.vectors.shape:
@@ -186,7 +206,25 @@ def _usable(
         classes=tuple(chosen.categories[code] for code in present),
         copies=found,
         left_out={**embeddings.left_out, **{why: n for why, n in left_out.items() if n}},
+        tree=_tree_of([own.take(rows) for own in levels]) if len(levels) > 1 else None,
     )
+
+
+def _levels_below(embeddings: EmbeddingSet, chosen: Level, n_levels: int) -> list[Level]:
+    """Give a level and those below it, as many as are wanted."""
+    first = next(i for i, level in enumerate(embeddings.levels) if level is chosen)
+    levels = embeddings.levels[first : first + n_levels]
+    if len(levels) < n_levels:
+        raise UsageError(
+            f"--levels {n_levels} from {chosen.name} downwards: this catalogue has "
+            f"{', '.join(level.name for level in levels)}"
+        )
+    return list(levels)
+
+
+def _tree_of(levels: Sequence[Level]) -> Tree:
+    """Make a tree of the categories that some pictures have, numbered from 0."""
+    return grow_tree([Level.from_values(level.name, level.values()) for level in levels])
 
 
 def _splits(asked: _Asked, plan: Plan) -> list[tuple[int, int, Split]]:
@@ -221,15 +259,25 @@ def _training_seeds(plan: Plan, shuffle: int, fold: int) -> list[int]:
 
 
 def _asked_once(
-    asked: _Asked, split: Split, seeds: list[int], plan: Plan, choose: Chooser | None
+    asked: _Asked,
+    split: Split,
+    seeds: list[int],
+    plan: Plan,
+    choose: Chooser | None,
+    in_tree: TreeAnswers | None,
 ) -> tuple[list[Trained], dict[str, Any]]:
     """Train all there is on one split, and only then ask about its tested rows."""
-    taught, held_out = hold_out(asked.features, asked.labels, split)
+    taught, held_out = hold_out(asked.features, asked.labels, split, asked.deeper)
     of_plan = (plan.head, plan.training)
     head, training = choose(taught, split, seeds[0]) if choose else of_plan
     trained = [train_head(taught, head, training, seed=seed) for seed in seeds]
     groups = asked.copies.groups[split.taught]
-    baselines = fit_baselines(taught.features[0], taught.labels, groups, split.seed)
+    baselines: dict[str, Any] = {}
+    if in_tree is None:
+        baselines = dict(fit_baselines(taught.features[0], taught.labels, groups, split.seed))
+    if in_tree is not None:
+        apart = in_tree.predictors(taught, groups, split.seed, seeds, head, training)
+        baselines |= {name: apart[f"{name} 0"] for name in BASELINES} | apart
     heads = {f"head {i}": one.head.logits for i, one in enumerate(trained)}
     answers, _ = held_out.ask({**heads, **baselines})
     return trained, answers
@@ -250,6 +298,7 @@ def _report(
     logits: np.ndarray,
     predicted: dict[str, np.ndarray],
     choose: Chooser | None,
+    in_tree: TreeAnswers | None,
 ) -> HeadReport:
     labels, groups = asked.labels, asked.copies.groups
     tested = predicted["head"] >= 0
@@ -293,6 +342,7 @@ def _report(
         left_out=asked.left_out,
         final=final,
         final_split=final_split,
+        tree=in_tree.report(groups, **words) if in_tree else None,
         notes=tuple(dict.fromkeys(notes)),
     )
 
@@ -305,7 +355,7 @@ def _final(
         return runs[0].split, runs[0].trained
     rows = np.sort(np.concatenate([run.split.test for run in runs if run.place == 0]))
     split = taught_split(rows, asked.labels, asked.copies.groups, plan.seed)
-    taught, _ = hold_out(asked.features, asked.labels, split)
+    taught, _ = hold_out(asked.features, asked.labels, split, asked.deeper)
     head, training = choose(taught, split, plan.seed) if choose else (plan.head, plan.training)
     return split, train_head(taught, head, training, seed=plan.seed)
 

@@ -98,6 +98,44 @@ def mean_over_pictures(
     return Estimate(mean, max(low, least), min(high, 1.0))
 
 
+def f1_over_pictures(
+    shared: np.ndarray,
+    both: np.ndarray,
+    groups: np.ndarray,
+    *,
+    minus: tuple[np.ndarray, np.ndarray] | None = None,
+    n_resamples: int = 2000,
+    seed: int = 0,
+) -> Estimate:
+    """Reckon F1 over all labels of all pictures, or the difference of two; pictures are resampled.
+
+    Parameters
+    ----------
+    shared : ndarray of shape (n_images,), number
+        Labels of a picture that answers and truth have in common, summed over the runs.
+    both : ndarray of shape (n_images,), number
+        Labels of its answers and of its truth together.
+    groups : ndarray of shape (n_images,), int
+        Copies have one number.
+    minus : pair of ndarray, optional
+        The same of another's answers, whose F1 is taken off.
+    """
+    rows = np.flatnonzero(both)
+    parts = [(2 * shared[rows], both[rows])]
+    parts += [] if minus is None else [(2 * minus[0][rows], minus[1][rows])]
+
+    def reckoned(weights: np.ndarray) -> np.ndarray:
+        first, *second = ((own @ weights) / (of @ weights) for own, of in parts)
+        return np.asarray(first - second[0] if second else first)
+
+    mean = float(reckoned(np.ones(len(rows))))
+    if len(np.unique(groups[rows])) < LEAST_UNITS:
+        return Estimate(mean, None, None)
+    drawn = resampled_weights(groups[rows], n_resamples, seed)
+    low, high = interval(mean, np.concatenate([reckoned(weights) for weights in drawn]))
+    return Estimate(mean, max(low, -1.0 if minus else 0.0), min(high, 1.0))
+
+
 def count_confusion(labels: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:
     """Count tested pictures by class and by predicted class, over all runs.
 

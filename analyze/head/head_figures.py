@@ -23,6 +23,7 @@ from analyze.figures import (
     draw_shares,
 )
 from analyze.head.calibration_figure import draw_calibration
+from analyze.head.levels_figure import draw_levels
 from analyze.head.report import HeadReport
 from analyze.head.rivals import HeadComparison, Rival
 from analyze.palette import BACKBONE_COLORS
@@ -47,6 +48,8 @@ def draw_all(report: HeadReport, comparison: HeadComparison | None = None) -> di
             report.calibration, title=f"How far the head on {report.model} can be believed"
         ),
     }
+    if report.tree is not None:
+        drawn["levels"] = draw_levels(report.tree, title=f"Levels taught together, {report.model}")
     if comparison is not None:
         drawn["against"] = draw_against(comparison)
     return drawn

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -34,20 +35,23 @@ class StoredHead:
     classes : tuple of tuple of str
         Of each level, in the order of its logits.
     levels : tuple of str
-    temperature : float
-        Logits are divided by it before they become probabilities.
+    temperatures : tuple of float
+        Of each level: its logits are divided by it before they become probabilities.
     provenance : Provenance
         Of the vectors it was taught; other vectors are refused.
     about : mapping
         Split, metrics, settings: said, not used.
+    parents : tuple of ndarray of int
+        Of every level but the first: the place of each class's parent among those above.
     """
 
     head: Head
     classes: tuple[tuple[str, ...], ...]
     levels: tuple[str, ...]
-    temperature: float
+    temperatures: tuple[float, ...]
     provenance: Provenance
     about: Mapping[str, Any]
+    parents: tuple[np.ndarray, ...] = ()
 
     def __post_init__(self) -> None:
         if not len(self.classes) == len(self.levels) == len(self.head.classes) >= 1:
@@ -55,8 +59,16 @@ class StoredHead:
         for names, codes in zip(self.classes, self.head.classes, strict=True):
             if len(names) != len(codes) or len(set(names)) < len(names):
                 raise ValueError("a level must have as many different classes as logits")
-        if not (np.isfinite(self.temperature) and self.temperature > 0):
-            raise ValueError(f"temperature must be above 0, got {self.temperature}")
+        if len(self.temperatures) != len(self.levels) or not all(
+            np.isfinite(each) and each > 0 for each in self.temperatures
+        ):
+            raise ValueError(f"a level must have a temperature above 0: {self.temperatures}")
+        if len(self.parents) != len(self.levels) - 1:
+            raise ValueError("each level but the first must have its classes' parents")
+        for above, below, own in zip(self.classes, self.classes[1:], self.parents, strict=False):
+            # a class above that nothing stands below could never be said
+            if len(own) != len(below) or set(own.tolist()) != set(range(len(above))):
+                raise ValueError("every class must have a parent, and every parent a class")
 
 
 def write_head(folder: Path, stored: StoredHead, name: str = "head") -> Path:
@@ -85,7 +97,8 @@ def write_head(folder: Path, stored: StoredHead, name: str = "head") -> Path:
         "n_dims": stored.head.n_dims,
         "levels": list(stored.levels),
         "classes": [list(names) for names in stored.classes],
-        "temperature": stored.temperature,
+        "temperature": stored.temperatures[0],
+        **_of_several_levels(stored),
         "tensors_sha256": hashlib.sha256(content).hexdigest(),
         **stored.about,
     }
@@ -93,6 +106,16 @@ def write_head(folder: Path, stored: StoredHead, name: str = "head") -> Path:
     path = folder / f"{name}.json"
     path.write_text(json.dumps(said, indent=1, allow_nan=False) + "\n", encoding="ascii")
     return path
+
+
+def _of_several_levels(stored: StoredHead) -> dict[str, Any]:
+    """Spell what a head of one level does not need."""
+    if len(stored.levels) == 1:
+        return {}
+    return {
+        "temperatures": list(stored.temperatures),
+        "parents": [own.tolist() for own in stored.parents],
+    }
 
 
 def read_head(path: Path) -> StoredHead:
@@ -153,14 +176,16 @@ def _read(said_in: Path, numbers_in: Path) -> StoredHead:
     if provenance.identity_sha256 != said["identity_sha256"]:
         raise ValueError("its identity is not the one it was written with")
     used = {"format", "format_version", "identity", "network", "classes", "temperature"}
+    used |= {"temperatures", "parents"}
     about = {k: v for k, v in said.items() if k not in used}
     return StoredHead(
         Head(spec, scaling, codes, tensors),
         classes,
         tuple(map(str, said["levels"])),
-        float(said["temperature"]),
+        tuple(map(float, said.get("temperatures", [said["temperature"]]))),
         provenance,
         about,
+        tuple(np.array([operator.index(p) for p in own]) for own in said.get("parents", [])),
     )
 
 

@@ -16,6 +16,8 @@ from analyze.head.network import softmax
 from analyze.head.splits import SIDES, Split
 from analyze.head.suspects import Suspect, find_suspects
 from analyze.head.training import Trained
+from analyze.head.tree import parent_places
+from analyze.head.tree_report import TreeReport
 from extract.embeddings import Provenance
 
 MOST_SUSPECTS = 20
@@ -102,6 +104,8 @@ class HeadReport:
     final : Trained
         The head to keep: taught all there is where folds tested it, else the first of the split.
     final_split : Split
+    tree : TreeReport or None
+        Where several levels were taught together; the rest of the report is of the first.
     notes : tuple of str
     """
 
@@ -128,6 +132,7 @@ class HeadReport:
     left_out: Mapping[str, int]
     final: Trained
     final_split: Split
+    tree: TreeReport | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -169,14 +174,21 @@ class HeadReport:
 
     def stored(self, provenance: Provenance) -> StoredHead:
         """Give the head to keep, with what it must be used with and what is known of it."""
-        codes = self.final.head.classes[0].tolist()
+        classes, tree = self.final.head.classes, self.tree
+        named = [(self.level, self.classes)]
+        if tree is not None:
+            named = [(level.name, level.categories) for level in tree.tree.levels]
         split = self.final_split
         sides = {side: [self.ids[i] for i in getattr(split, side).tolist()] for side in SIDES}
         return StoredHead(
             head=self.final.head,
-            classes=(tuple(self.classes[code] for code in codes),),
-            levels=(self.level,),
-            temperature=self.final.temperatures[0],
+            classes=tuple(
+                tuple(names[code] for code in own.tolist())
+                for own, (_, names) in zip(classes, named, strict=True)
+            ),
+            levels=tuple(name for name, _ in named),
+            temperatures=self.final.temperatures,
+            parents=parent_places(classes, tree.tree.parents) if tree else (),
             provenance=provenance,
             about={
                 "weights": self.weights,
@@ -223,5 +235,6 @@ class HeadReport:
             "suspects": [suspect.to_json() for suspect in self.suspects[:MOST_SUSPECTS]],
             "n_suspects": len(self.suspects),
             "head": None,
+            **(self.tree.to_json() if self.tree else {}),
             "notes": list(self.notes),
         }

@@ -54,11 +54,11 @@ def test_round_trip_gives_the_same_answers_bit_for_bit(stored: StoredHead, tmp_p
     path = write_head(tmp_path, stored)
     again = read_head(path)
     assert (again.classes, again.levels) == ((("bags", "cups", "hats"),), ("kind",))
-    assert again.temperature == stored.temperature
+    assert again.temperatures == stored.temperatures
     assert again.about["split"]["n_test"] == 0
     asked = made(1)
     np.testing.assert_array_equal(
-        predict(again, asked).probabilities, predict(stored, asked).probabilities
+        predict(again, asked).probabilities[0], predict(stored, asked).probabilities[0]
     )
     assert read_head(tmp_path / "head.safetensors").classes == again.classes
     said = json.loads(path.read_text())
@@ -76,8 +76,9 @@ def test_answers_are_those_of_the_formula(stored: StoredHead) -> None:
     rows = (unit - scaling.mean) * scaling.factor
     hidden = np.maximum(rows @ weights["trunk.0.weight"].T + weights["trunk.0.bias"], 0)
     logits = hidden @ weights["outputs.0.weight"].T + weights["outputs.0.bias"]
-    np.testing.assert_allclose(found.probabilities, softmax(logits / stored.temperature), atol=1e-5)
-    unsure = found.probabilities.max(axis=1) < 0.9
+    expected = softmax(logits / stored.temperatures[0])
+    np.testing.assert_allclose(found.probabilities[0], expected, atol=1e-5)
+    unsure = found.probabilities[0].max(axis=1) < 0.9
     assert (found.abstained == unsure).all()
     assert 0 < unsure.sum() < 60
     assert sum(found.counts().values()) == 60 - unsure.sum()
@@ -85,7 +86,7 @@ def test_answers_are_those_of_the_formula(stored: StoredHead) -> None:
     assert header[:4] == ["id", "class", "probability", "abstained"]
     for i, row in enumerate(table):
         assert row[1] == ("" if unsure[i] else stored.classes[0][logits[i].argmax()])
-        assert row[2] == pytest.approx(found.probabilities[i].max())
+        assert row[2] == pytest.approx(found.probabilities[0][i].max())
         assert row[5] <= row[2]
 
 
@@ -123,7 +124,7 @@ def retensor(folder: Path, change: Callable[[dict[str, np.ndarray]], None]) -> N
         ({"format_version": 2}, "format_version is 2, not 1"),
         ({"identity": {"backbone": "other"}}, "its identity is not the one"),
         ({"tensors_sha256": "0" * 64}, "not the one it was written with"),
-        ({"temperature": 0}, "temperature must be above 0"),
+        ({"temperature": 0}, "must have a temperature above 0"),
         ({"temperature": "hot"}, "could not convert"),
         ({"classes": [["bags", "bags", "hats"]]}, "as many different classes as logits"),
         (
