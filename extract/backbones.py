@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from PIL import Image
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+TUNED = "tuned"
+"""What an identity's weights say of a last stage that was trained with a head: its hash."""
+
 POOLINGS = ("auto", "cls", "mean")
 
 
@@ -275,6 +278,11 @@ def load_again(
     identity, name = provenance.identity, provenance.model
     said = identity.get("weights", {})
     source = said.get("source", "pretrained")
+    if TUNED in said:
+        raise WeightsError(
+            f"the last stage of {name} was trained with a head: python -m analyze predict --head "
+            "FILE --images DIR embeds pictures so"
+        )
     # a file from elsewhere may call a path its source: only a path that is given is opened
     if source not in ("pretrained", "random") and weights_file is None:
         raise WeightsError(f"the weights of {name} came from a file: give it with --weights FILE")

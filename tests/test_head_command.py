@@ -145,3 +145,25 @@ def test_wrong_words_are_one_line(
     assert done.returncode in (1, 2)
     assert why in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_the_last_stage_is_trained_and_asked_about_new_pictures(shop: Path, run: Run) -> None:
+    words = ["--catalog", "photos", "--unfreeze", "last", "--seeds", "1", "--epochs", "2"]
+    (shop / "photos" / "Mugs" / "0.jpg").unlink()
+    done = run("analyze", "head", *words, "--width", "8", "--resamples", "100", "--json")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["left_out_by_reason"] == {"picture not opened": 1}
+    assert any("1 picture is not opened: missing" in note for note in said["notes"])
+    assert {"frozen_head", "logistic_regression", "knn"} == set(said["baselines"])
+    asked = run("analyze", "predict", "--head", said["head"], "--images", "flat", "--json")
+    assert asked.returncode == 0, asked.stderr
+    answer = json.loads(asked.stdout)
+    assert answer["n_images"] > 0
+    assert answer["identity"] != said["identity"]
+    stored = run("analyze", "predict", "--head", said["head"], "--catalog", "photos")
+    assert stored.returncode == 2
+    assert "weights differ" in stored.stderr
+    both = run("analyze", "head", *words, "--against", "efficientnet_lite1")
+    assert both.returncode == 2
+    assert "leave --against out" in both.stderr

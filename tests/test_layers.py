@@ -38,7 +38,7 @@ EXTRACT_ORDER = [
     {"timm_models", "transformers_models", "backbones"},
     {"folding", "normalising", "openvino_runtime", "runtimes"},
     {"loading", "loading_threads", "loading_on_gpu", "loading_processes", "batch_ring"},
-    {"realisation", "record", "survey", "fidelity", "views_sheet"},
+    {"realisation", "record", "survey", "fidelity", "views_sheet", "last_stage"},
     {"file_run", "forward_pass"},
     {"loading_ahead", "forwarding", "one_pass", "extraction"},
     {"evidence", "recomputation", "verification"},

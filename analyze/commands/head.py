@@ -17,6 +17,7 @@ from analyze.commands.head_tuning import (
     tuning_lines,
     write_tuning,
 )
+from analyze.commands.head_unfrozen import check_unfrozen, picture, warn_of_hours
 from analyze.commands.run_folder import run_folder
 from extract import command_line as cl
 from extract.errors import UsageError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from analyze.head.assessment import Plan, Progress
+    from analyze.head.inputs import StageMaps
     from analyze.head.report import HeadReport
     from analyze.head.rivals import Contender, HeadComparison
     from analyze.head.tuning_report import Tuner
@@ -33,7 +35,11 @@ if TYPE_CHECKING:
 
 WIDEST_CLASS = 40
 WORTH_KNOWING = 0.8
-WORDS = {"logistic_regression": "logistic regression", "knn": "5 nearest neighbors"}
+WORDS = {
+    "logistic_regression": "logistic regression",
+    "knn": "5 nearest neighbors",
+    "frozen_head": "the same head on the frozen backbone",
+}
 
 
 def head(
@@ -96,6 +102,16 @@ def head(
         bool,
         typer.Option("--refit/--no-refit", help="Train again on train and validation together."),
     ] = True,
+    unfreeze: Annotated[
+        str, typer.Option(metavar="none|last", help="Train the backbone's last stage too.")
+    ] = "none",
+    stage_rate: Annotated[
+        float, typer.Option(metavar="SHARE", help="Its learning rate, of the head's.")
+    ] = 0.1,
+    images: options.ImagesOption = None,
+    device: Annotated[
+        str, typer.Option(metavar="NAME", help="With --unfreeze: auto, cpu, cuda or mps.")
+    ] = "auto",
     trials: Annotated[
         int | None,
         typer.Option(metavar="N", min=1, help="Settings tried on what each split teaches."),
@@ -135,10 +151,13 @@ def head(
             class_weights=class_weights,
             refit=refit,
             plain_share=plain_share,
+            unfreeze=unfreeze,
+            stage_rate=stage_rate,
         ),
         n_resamples=resamples,
         seed=seed,
     )
+    check_unfrozen(plan, against or [], join or [])
     workspace = Workspace.find(root)
     path = choose_embeddings(workspace, embeddings, model, catalog)
     if levels > 1 and against:
@@ -156,10 +175,16 @@ def head(
         read = [_read(workspace, each, views=views) for each in (path, *rivals)]
         if beside:
             read[0] = _joined(workspace, [path, *beside], views=views)
+        maps = None
+        if unfreeze != "none":
+            with cl.progress_bar("pictures", quiet=quiet) as progress:
+                plain = picture(workspace, path, read[0][0], images, device, progress)
+            maps, read[0] = plain.maps, (plain.contender, (*read[0][1], *plain.notes))
+            warn_of_hours(maps, plan, trials or 0)
         with cl.progress_bar("trials" if trials else "heads", quiet=quiet) as progress:
             tuner = make_tuner(workspace, plan, trials, progress)
             contenders = [each for each, _ in read]
-            report, compared = _assessed(contenders, level, plan, tuner, progress)
+            report, compared = _assessed(contenders, level, plan, tuner, maps, progress)
         said = compared.to_json() if compared else report.to_json()
         result: dict[str, Any] = {"file": workspace.relative(path), **said}
         result["notes"] = list(
@@ -205,6 +230,7 @@ def _assessed(
     level: str | None,
     plan: Plan,
     tuner: Tuner | None,
+    maps: StageMaps | None,
     progress: Progress,
 ) -> tuple[HeadReport, HeadComparison | None]:
     """Assess one head, or compare it with rivals."""
@@ -216,7 +242,10 @@ def _assessed(
         return compared.report, compared
     plain, views = contenders[0]
     told = None if tuner else progress  # a tuner tells of its trials itself
-    return assess_head(plain, views, level=level, plan=plan, choose=tuner, progress=told), None
+    report = assess_head(
+        plain, views, level=level, plan=plan, choose=tuner, maps=maps, progress=told
+    )
+    return report, None
 
 
 def _write(

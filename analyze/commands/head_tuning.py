@@ -84,7 +84,7 @@ def tuning_lines(result: dict[str, Any]) -> list[str]:
         f"{tuning['seconds']:.0f} s; validation loss {tuning['value']:.3f}{against}"
     ]
     if tuning["best"] is not None:
-        spelled = (f"{name.replace('_', ' ')} {v:.3g}" for name, v in tuning["best"].items())
+        spelled = (f"{name.replace('_', ' ')} {_short(v)}" for name, v in tuning["best"].items())
         lines.append(f"trial {studies[0]['best_trial']} is best: {', '.join(spelled)}")
     if tuning["importance"]:
         name, share = next(iter(tuning["importance"].items()))
@@ -92,3 +92,7 @@ def tuning_lines(result: dict[str, Any]) -> list[str]:
     else:
         lines.append(f"no importance: {studies[0]['no_importance']}")
     return lines
+
+
+def _short(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.3g}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -95,6 +96,7 @@ def _embed(
     from extract.commands.embed import embed_targets
     from extract.extraction import Options, Target
     from extract.imagefolder import list_imagefolder
+    from extract.last_stage import tuned, untuned_identity
     from extract.realisation import device_for
 
     own = (workspace.cache, workspace.results)
@@ -102,7 +104,10 @@ def _embed(
     check_root(workspace, listed, None)
     targets = []
     for part in parts_of(stored.provenance):
-        backbone = load_again(part, weights_file=weights if part.weights == "file" else None)
+        plain = replace(part, identity=untuned_identity(part.identity))
+        backbone = load_again(plain, weights_file=weights if part.weights == "file" else None)
+        if stored.stage:
+            backbone = tuned(backbone, stored.stage)
         identity = backbone.provenance.short_identity
         path = workspace.embeddings_file(listed.name, backbone.name, identity)
         targets.append(Target(backbone.on(device_for(path, device)), path))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from analyze.analysis import choose_level
 from analyze.head.baselines import fit_baselines
 from analyze.head.copies import Copies, count_leaks, find_copies, leak_note
 from analyze.head.evaluation import count_confusion, mean_over_pictures, score_classes
+from analyze.head.inputs import StageMaps
 from analyze.head.network import HeadSpec
 from analyze.head.report import HeadReport, HeadRun
 from analyze.head.splits import (
@@ -34,6 +35,8 @@ from extract.errors import UsageError
 Progress = Callable[[int, int], None]
 Chooser = Callable[[Taught, Split, int], tuple[HeadSpec, TrainingSpec]]
 BASELINES = ("logistic_regression", "knn")
+FROZEN = "frozen_head"
+"""The same head on the frozen backbone: what a trained last stage is held against."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,8 @@ class Plan:
             raise UsageError("--shuffles and --seeds must be 1 or more")
         if self.n_levels < 1:
             raise UsageError(f"--levels must be 1 or more, not {self.n_levels}")
+        if self.n_levels > 1 and self.training.unfreeze != "none":
+            raise UsageError("--levels and --unfreeze do not go together: leave one of them out")
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +95,7 @@ class _Asked:
     classes: tuple[str, ...]
     copies: Copies
     left_out: dict[str, int]
+    maps: StageMaps | None = None
     tree: Tree | None = None
 
     @property
@@ -105,6 +111,7 @@ def assess_head(
     plan: Plan | None = None,
     choose: Chooser | None = None,
     copies: Copies | None = None,
+    maps: StageMaps | None = None,
     progress: Progress | None = None,
 ) -> HeadReport:
     """Train heads and baselines on the same rows, and ask each about the rest, once.
@@ -123,6 +130,8 @@ def assess_head(
     copies : Copies, optional
         Of all rows, where more is known of them than these vectors tell; splits follow from
         labels, copies and seed alone.
+    maps : StageMaps, optional
+        Of the same pictures and views, to train the backbone's last stage too.
     progress : callable, optional
         Told how many of the trainings are done.
 
@@ -132,11 +141,12 @@ def assess_head(
         When there is nothing to teach: no labels, one class, too few pictures of each.
     """
     plan = plan or Plan()
-    asked = _usable(embeddings, views, level, copies, plan.n_levels)
+    asked = _usable(embeddings, views, level, copies, maps, plan.n_levels)
     splits = _splits(asked, plan)
     n_runs = plan.n_shuffles if plan.n_folds else plan.n_seeds
     shape = (n_runs, len(asked.labels))
-    predicted = {name: np.full(shape, MISSING_LABEL) for name in ("head", *BASELINES)}
+    baselines = (*BASELINES, *([FROZEN] if maps else []))
+    predicted = {name: np.full(shape, MISSING_LABEL) for name in ("head", *baselines)}
     logits = np.full((*shape, len(asked.classes)), np.nan, np.float32)
     runs: list[HeadRun] = []
     in_tree = TreeAnswers(asked.tree, n_runs, BASELINES) if asked.tree else None
@@ -151,7 +161,7 @@ def assess_head(
                 in_tree.record(place, i, split.test, trained, answers)
             logits[rows] = _spread(answers[f"head {i}"][0], trained, len(asked.classes))
             predicted["head"][rows] = logits[rows].argmax(axis=1)
-            for name in BASELINES:
+            for name in baselines:
                 predicted[name][rows] = answers[name]
             accuracies = {n: float((p[rows] == right).mean()) for n, p in predicted.items()}
             accuracy = accuracies.pop("head")
@@ -167,6 +177,7 @@ def _usable(
     views: np.ndarray | None,
     level: str | None,
     copies: Copies | None,
+    maps: StageMaps | None,
     n_levels: int,
 ) -> _Asked:
     """Keep pictures with a label and a direction; number classes from 0."""
@@ -206,6 +217,7 @@ def _usable(
         classes=tuple(chosen.categories[code] for code in present),
         copies=found,
         left_out={**embeddings.left_out, **{why: n for why, n in left_out.items() if n}},
+        maps=maps.take(rows) if maps else None,
         tree=_tree_of([own.take(rows) for own in levels]) if len(levels) > 1 else None,
     )
 
@@ -267,7 +279,7 @@ def _asked_once(
     in_tree: TreeAnswers | None,
 ) -> tuple[list[Trained], dict[str, Any]]:
     """Train all there is on one split, and only then ask about its tested rows."""
-    taught, held_out = hold_out(asked.features, asked.labels, split, asked.deeper)
+    taught, held_out = hold_out(asked.features, asked.labels, split, asked.deeper, asked.maps)
     of_plan = (plan.head, plan.training)
     head, training = choose(taught, split, seeds[0]) if choose else of_plan
     trained = [train_head(taught, head, training, seed=seed) for seed in seeds]
@@ -278,9 +290,22 @@ def _asked_once(
     if in_tree is not None:
         apart = in_tree.predictors(taught, groups, split.seed, seeds, head, training)
         baselines |= {name: apart[f"{name} 0"] for name in BASELINES} | apart
-    heads = {f"head {i}": one.head.logits for i, one in enumerate(trained)}
-    answers, _ = held_out.ask({**heads, **baselines})
+    if asked.maps is not None:
+        frozen = train_head(taught, head, replace(training, unfreeze="none"), seed=seeds[0])
+        baselines[FROZEN] = _classes_of(frozen)
+    numbered = {f"head {i}": one for i, one in enumerate(trained)}
+    on_vectors = {n: own.head.logits for n, own in numbered.items() if own.stage is None}
+    with_stages = {n: own.logits_of_maps for n, own in numbered.items() if own.stage is not None}
+    answers, _ = held_out.ask({**on_vectors, **baselines}, with_stages)
     return trained, answers
+
+
+def _classes_of(trained: Trained) -> Callable[[np.ndarray], np.ndarray]:
+    def classes(vectors: np.ndarray) -> np.ndarray:
+        found: np.ndarray = trained.head.classes[0][trained.head.logits(vectors)[0].argmax(axis=1)]
+        return found
+
+    return classes
 
 
 def _spread(logits: np.ndarray, trained: Trained, n_classes: int) -> np.ndarray:
@@ -329,9 +354,15 @@ def _report(
         logits=logits,
         predicted=predicted,
         accuracy=mean_over_pictures(right["head"], groups, least=0.0, **words),
-        baselines={n: mean_over_pictures(right[n], groups, least=0.0, **words) for n in BASELINES},
+        baselines={
+            n: mean_over_pictures(own, groups, least=0.0, **words)
+            for n, own in right.items()
+            if n != "head"
+        },
         baseline_differences={
-            n: mean_over_pictures(right["head"] - right[n], groups, **words) for n in BASELINES
+            n: mean_over_pictures(right["head"] - own, groups, **words)
+            for n, own in right.items()
+            if n != "head"
         },
         scores=score_classes(counts, asked.classes, n_tested.tolist()),
         confusion=counts,
@@ -355,7 +386,7 @@ def _final(
         return runs[0].split, runs[0].trained
     rows = np.sort(np.concatenate([run.split.test for run in runs if run.place == 0]))
     split = taught_split(rows, asked.labels, asked.copies.groups, plan.seed)
-    taught, _ = hold_out(asked.features, asked.labels, split, asked.deeper)
+    taught, _ = hold_out(asked.features, asked.labels, split, asked.deeper, asked.maps)
     head, training = choose(taught, split, plan.seed) if choose else (plan.head, plan.training)
     return split, train_head(taught, head, training, seed=plan.seed)
 

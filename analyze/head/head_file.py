@@ -6,7 +6,7 @@ import hashlib
 import json
 import operator
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from extract.errors import HeadFileError, UsageError
 from extract.strict_json import read_json
 
 FORMAT, VERSION = "sosie-head", 1
-MEAN, FACTOR = "scaling.mean", "scaling.factor"
+MEAN, FACTOR, STAGE = "scaling.mean", "scaling.factor", "stage."
 MOST_JSON, MOST_TENSORS = 64 << 20, 4 << 30
 MOST_WIDTH, MOST_DEPTH = 65_536, 64
 """Beyond them a file is no head's, and building one would only fill the memory."""
@@ -43,6 +43,8 @@ class StoredHead:
         Split, metrics, settings: said, not used.
     parents : tuple of ndarray of int
         Of every level but the first: the place of each class's parent among those above.
+    stage : mapping of str to ndarray
+        The backbone's last stage where it was trained with the head, else empty.
     """
 
     head: Head
@@ -52,6 +54,7 @@ class StoredHead:
     provenance: Provenance
     about: Mapping[str, Any]
     parents: tuple[np.ndarray, ...] = ()
+    stage: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not len(self.classes) == len(self.levels) == len(self.head.classes) >= 1:
@@ -85,6 +88,7 @@ def write_head(folder: Path, stored: StoredHead, name: str = "head") -> Path:
 
     scaling = stored.head.scaling
     tensors = {k: np.ascontiguousarray(v) for k, v in stored.head.weights.items()}
+    tensors |= {f"{STAGE}{k}": np.ascontiguousarray(v) for k, v in stored.stage.items()}
     tensors |= {MEAN: scaling.mean, FACTOR: np.array([scaling.factor], np.float64)}
     content = save(tensors)
     said = {
@@ -171,6 +175,7 @@ def _read(said_in: Path, numbers_in: Path) -> StoredHead:
         raise ValueError(f"n_dims is {n_dims!r}")
     tensors = _tensors(content, n_dims, classes, spec)
     scaling = Scaling(tensors.pop(MEAN), float(tensors.pop(FACTOR)[0]))
+    stage = {k.removeprefix(STAGE): tensors.pop(k) for k in list(tensors) if k.startswith(STAGE)}
     codes = tuple(np.arange(len(names)) for names in classes)
     provenance = Provenance(said["identity"], (), {"model": said["model"]})
     if provenance.identity_sha256 != said["identity_sha256"]:
@@ -186,6 +191,7 @@ def _read(said_in: Path, numbers_in: Path) -> StoredHead:
         provenance,
         about,
         tuple(np.array([operator.index(p) for p in own]) for own in said.get("parents", [])),
+        stage,
     )
 
 
@@ -214,12 +220,14 @@ def _tensors(
     with torch.device("meta"):  # shapes alone: a file may ask for more than there is memory
         expected = build_network(n_dims, [len(n) for n in classes], spec, seed=0).state_dict()
     shapes = {k: tuple(v.shape) for k, v in expected.items()} | {MEAN: (n_dims,), FACTOR: (1,)}
-    if set(tensors) != set(shapes):
-        odd = sorted(set(tensors) ^ set(shapes))
+    # a stage's shapes are its backbone's to know, which is asked when it is put there
+    of_head = {name for name in tensors if not name.startswith(STAGE)}
+    if of_head != set(shapes):
+        odd = sorted(of_head ^ set(shapes))
         raise ValueError(f"tensors {', '.join(odd[:3])} are too many or missing")
     for name, tensor in tensors.items():
         dtype = np.float64 if name == FACTOR else np.float32
-        if tensor.shape != shapes[name] or tensor.dtype != dtype:
+        if tensor.shape != shapes.get(name, tensor.shape) or tensor.dtype != dtype:
             raise ValueError(f"tensor {name} has shape {tensor.shape}, not {shapes[name]}")
         if not np.isfinite(tensor).all():
             raise ValueError(f"tensor {name} is not finite")

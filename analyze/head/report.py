@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -189,7 +189,8 @@ class HeadReport:
             levels=tuple(name for name, _ in named),
             temperatures=self.final.temperatures,
             parents=parent_places(classes, tree.tree.parents) if tree else (),
-            provenance=provenance,
+            provenance=_of_stage(provenance, self.final.stage),
+            stage=self.final.stage or {},
             about={
                 "weights": self.weights,
                 "settings": dict(self.settings),
@@ -238,3 +239,12 @@ class HeadReport:
             **(self.tree.to_json() if self.tree else {}),
             "notes": list(self.notes),
         }
+
+
+def _of_stage(provenance: Provenance, stage: Mapping[str, np.ndarray] | None) -> Provenance:
+    """Say of vectors that they come out of a trained stage."""
+    if stage is None:
+        return provenance
+    from extract.last_stage import tuned_identity
+
+    return replace(provenance, identity=tuned_identity(provenance.identity, stage))

@@ -8,16 +8,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from analyze.head.network import HeadSpec
-from analyze.head.training import TrainingSpec
+from analyze.head.training import UNFREEZE, TrainingSpec
 
 OF_THE_HEAD = ("width", "dropout", "depth")
-OF_THE_TRAINING = ("learning_rate", "weight_decay")
+OF_THE_TRAINING = ("learning_rate", "weight_decay", "unfreeze", "stage_rate")
 WIDTHS = (32, 64, 128, 256, 512, 1024)
 LEARNING_RATES = (1e-5, 1e-2)
 WEIGHT_DECAYS = (1e-5, 1.0)
 """Decoupled from the gradient it is multiplied by the learning rate, so small values do nothing."""
 
 DROPOUTS = (0.0, 0.8)
+STAGE_RATES = (0.01, 1.0)
 DEPTHS: tuple[int, ...] = (0, 1, 2)
 Settings = Mapping[str, Any]
 
@@ -35,7 +36,7 @@ class Interval:
 class Choices:
     """One of a few values."""
 
-    values: tuple[int, ...]
+    values: tuple[int, ...] | tuple[str, ...]
 
 
 Space = Mapping[str, Interval | Choices]
@@ -44,7 +45,8 @@ Space = Mapping[str, Interval | Choices]
 def space_around(head: HeadSpec, training: TrainingSpec) -> dict[str, Interval | Choices]:
     """Say what is searched; it holds the settings as typed, so that trial 1 can be they.
 
-    A weight decay of 0 stays 0: it is no point of a logarithmic scale.
+    A weight decay of 0 stays 0: it is no point of a logarithmic scale. Whether the last stage is
+    trained is searched where it was asked for.
     """
     space: dict[str, Interval | Choices] = {
         "learning_rate": _around(LEARNING_RATES, training.learning_rate, log=True),
@@ -54,6 +56,9 @@ def space_around(head: HeadSpec, training: TrainingSpec) -> dict[str, Interval |
     }
     if training.weight_decay > 0:
         space["weight_decay"] = _around(WEIGHT_DECAYS, training.weight_decay, log=True)
+    if training.unfreeze != "none":
+        space["unfreeze"] = Choices(UNFREEZE)
+        space["stage_rate"] = _around(STAGE_RATES, training.stage_rate, log=True)
     return space
 
 

@@ -10,10 +10,8 @@ from typing import Any
 import numpy as np
 
 from analyze.directions import unit_rows
+from analyze.head.inputs import PLAIN, StageMaps
 from analyze.head.splits import Split
-
-PLAIN = 0
-"""Place of the picture as it is among its views."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +29,8 @@ class Taught:
     deeper : ndarray of shape (n_deeper, n_taught), int, optional
         Codes of further levels, trained together with the first; none missing, but validation
         rows may be of classes that train rows do not have.
+    maps : StageMaps, optional
+        Of the same pictures, where the backbone's last stage may be trained too.
     """
 
     features: np.ndarray
@@ -38,6 +38,7 @@ class Taught:
     train: np.ndarray
     validation: np.ndarray
     deeper: np.ndarray | None = None
+    maps: StageMaps | None = None
 
     def __post_init__(self) -> None:
         if self.features.ndim != 3 or self.features.shape[1] != len(self.labels):
@@ -71,11 +72,16 @@ class Taught:
 class HeldOut:
     """The tested rows, which are asked about once, when all that is asked has been trained."""
 
-    def __init__(self, features: np.ndarray, labels: np.ndarray) -> None:
-        self._rows: tuple[np.ndarray, np.ndarray] | None = (features, labels)
+    def __init__(
+        self, features: np.ndarray, labels: np.ndarray, maps: StageMaps | None = None
+    ) -> None:
+        self._rows: tuple[np.ndarray, StageMaps | None, np.ndarray] | None
+        self._rows = (features, maps, labels)
 
     def ask(
-        self, predictors: Mapping[str, Callable[[np.ndarray], Any]]
+        self,
+        predictors: Mapping[str, Callable[[np.ndarray], Any]],
+        with_stages: Mapping[str, Callable[[StageMaps], Any]] | None = None,
     ) -> tuple[dict[str, Any], np.ndarray]:
         """Let every predictor answer for the plain pictures, then forget them.
 
@@ -83,6 +89,8 @@ class HeldOut:
         ----------
         predictors : mapping of str to callable
             From vectors of shape (n_test, n_dims) to an answer for each row.
+        with_stages : mapping of str to callable, optional
+            The same of predictors that have a last stage of their own.
 
         Returns
         -------
@@ -96,12 +104,21 @@ class HeldOut:
         """
         if self._rows is None:
             raise RuntimeError("the test rows have been asked about already")
-        (vectors, labels), self._rows = self._rows, None
-        return {name: predict(vectors) for name, predict in predictors.items()}, labels
+        (vectors, maps, labels), self._rows = self._rows, None
+        answers = {name: predict(vectors) for name, predict in predictors.items()}
+        if with_stages:
+            if maps is None:
+                raise ValueError("what a last stage reads was not held out")
+            answers |= {name: predict(maps) for name, predict in with_stages.items()}
+        return answers, labels
 
 
 def hold_out(
-    features: np.ndarray, labels: np.ndarray, split: Split, deeper: np.ndarray | None = None
+    features: np.ndarray,
+    labels: np.ndarray,
+    split: Split,
+    deeper: np.ndarray | None = None,
+    maps: StageMaps | None = None,
 ) -> tuple[Taught, HeldOut]:
     """Part features into what training gets and what is kept from it.
 
@@ -112,6 +129,8 @@ def hold_out(
     split : Split
     deeper : ndarray of shape (n_deeper, n_images), int, optional
         Codes of further levels.
+    maps : StageMaps, optional
+        Of all pictures.
     """
     stacked = features[None] if features.ndim == 2 else features
     taught = split.taught
@@ -123,6 +142,11 @@ def hold_out(
             train,
             validation,
             None if deeper is None else deeper[:, taught],
+            maps.take(taught) if maps else None,
         ),
-        HeldOut(stacked[PLAIN, split.test], labels[split.test]),
+        HeldOut(
+            stacked[PLAIN, split.test],
+            labels[split.test],
+            maps.take(split.test, plain=True) if maps else None,
+        ),
     )

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analyze.head.calibration import fit_temperature
-from analyze.head.network import Head, HeadSpec, Scaling, build_network, forward
+from analyze.head.inputs import PLAIN, Inputs, StageMaps, StageVectors, StoredVectors
+from analyze.head.network import Head, HeadSpec, build_network, forward
 from analyze.head.objective import UNKNOWN, ClassPerLevel, Objective
-from analyze.head.taught import PLAIN, Taught
+from analyze.head.taught import Taught
 from analyze.threads import one_thread_of_torch
 from extract.errors import UsageError
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     import torch
 
 OPTIMIZERS = ("adamw", "adam")
+UNFREEZE = ("none", "last")
+STAGE_RATE = 0.1
 PLAIN_SHARE = 0.5
 """What is tested is plain: of 525 photographs two backbones got 0.4 points more of eight views so
 than where the plain picture was one of nine."""
@@ -48,6 +51,10 @@ class TrainingSpec:
         and validation rows together.
     plain_share : float
         Share of an epoch's rows that are seen as they are, where there are views.
+    unfreeze : str
+        ``none``, or ``last``: the backbone's last stage is trained too.
+    stage_rate : float
+        Its learning rate, as a share of the head's.
     """
 
     optimizer: str = "adamw"
@@ -60,6 +67,8 @@ class TrainingSpec:
     class_weights: bool = False
     refit: bool = True
     plain_share: float = PLAIN_SHARE
+    unfreeze: str = "none"
+    stage_rate: float = STAGE_RATE
 
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZERS:
@@ -75,6 +84,10 @@ class TrainingSpec:
             raise UsageError("--label-smoothing must be from 0 to below 1")
         if not 0 <= self.plain_share <= 1:
             raise UsageError(f"--plain-share must be from 0 to 1, not {self.plain_share:g}")
+        if self.unfreeze not in UNFREEZE:
+            raise UsageError(f"no --unfreeze {self.unfreeze!r}: give {' or '.join(UNFREEZE)}")
+        if not 0 < self.stage_rate <= 1:
+            raise UsageError(f"--stage-rate must be above 0, at most 1, not {self.stage_rate:g}")
 
 
 @dataclass(frozen=True)
@@ -105,6 +118,8 @@ class Trained:
     validation_labels : tuple of ndarray of shape (n_validation,), int
         Places among each output's classes; ``UNKNOWN`` where it has no such class.
     seconds : float
+    stage : mapping of str to ndarray, optional
+        The backbone's last stage, where it was trained.
     """
 
     head: Head
@@ -114,6 +129,13 @@ class Trained:
     validation_logits: tuple[np.ndarray, ...]
     validation_labels: tuple[np.ndarray, ...]
     seconds: float
+    stage: Mapping[str, np.ndarray] | None = None
+
+    def logits_of_maps(self, maps: StageMaps) -> tuple[np.ndarray, ...]:
+        """Answer for plain pictures by the trained stage and head: one ndarray a level."""
+        if self.stage is None:
+            raise ValueError("the last stage was not trained: ask the head about vectors")
+        return self.head.logits(maps.embedded(self.stage))
 
     @cached_property
     def temperatures(self) -> tuple[float, ...]:
@@ -163,17 +185,18 @@ def train_head(
             label_smoothing=training.label_smoothing,
             class_weights=training.class_weights,
         )
-        return _Run(taught.directions, rows, wanted, spec, training, seed)
+        return _Run(_inputs(taught, rows, training), rows, wanted, spec, training, seed)
 
     with one_thread_of_torch():
         run = started(taught.train)
         curves, best, logits = _until_validation_stops(run, taught.validation, on_epoch)
-        head = Head(spec, run.scaling, classes, best.weights)
+        head, stage = Head(spec, run.inputs.scaling, classes, best.weights), best.stage
         if training.refit:
             again = started(np.arange(len(taught.labels)))
             for _ in range(best.epoch):
                 again.epoch()
-            head = Head(spec, again.scaling, classes, again.weights())
+            head = Head(spec, again.inputs.scaling, classes, again.weights())
+            stage = again.inputs.state()
     return Trained(
         head=head,
         curves=tuple(curves),
@@ -182,6 +205,7 @@ def train_head(
         validation_logits=logits,
         validation_labels=tuple(codes[:, taught.validation]),
         seconds=time.perf_counter() - began,
+        stage=stage,
     )
 
 
@@ -221,6 +245,15 @@ class _Best:
     epoch: int
     loss: float
     weights: Mapping[str, np.ndarray]
+    stage: Mapping[str, np.ndarray] | None = None
+
+
+def _inputs(taught: Taught, rows: np.ndarray, training: TrainingSpec) -> Inputs:
+    if training.unfreeze == "none":
+        return StoredVectors(taught.directions, rows)
+    if taught.maps is None:
+        raise ValueError("to train the last stage, what it reads must be given")
+    return StageVectors(taught.maps, taught.directions, rows)
 
 
 class _Run:
@@ -228,7 +261,7 @@ class _Run:
 
     def __init__(
         self,
-        directions: np.ndarray,
+        inputs: Inputs,
         rows: np.ndarray,
         objective: Objective,
         spec: HeadSpec,
@@ -237,11 +270,11 @@ class _Run:
     ) -> None:
         import torch
 
-        self.scaling = Scaling.of_directions(directions[PLAIN, rows])
-        self._features = torch.from_numpy(self.scaling.apply_to_directions(directions))
-        self._objective, self._rows, self.training = objective, rows, training
-        self.network = build_network(directions.shape[2], objective.n_classes, spec, seed)
-        self._optimizer = _optimizer(self.network, training)
+        self.inputs, self._objective = inputs, objective
+        self._rows, self.training = rows, training
+        n_dims = len(inputs.scaling.mean)
+        self.network = build_network(n_dims, objective.n_classes, spec, seed)
+        self._optimizer = _optimizer(self.network, inputs, training)
         self._random = np.random.default_rng(seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -252,7 +285,7 @@ class _Run:
         import torch
 
         losses, hits = 0.0, 0
-        n_rows, n_views, training = len(self._rows), len(self._features) - 1, self.training
+        n_rows, n_views, training = len(self._rows), self.inputs.n_views, self.training
         self.network.train()
         with torch.random.fork_rng(devices=[]):
             torch.random.set_rng_state(self._dropout)
@@ -262,7 +295,7 @@ class _Run:
             for views, places in batches:
                 rows = torch.from_numpy(self._rows[places])
                 self._optimizer.zero_grad()
-                logits = forward(self.network, self._features[torch.from_numpy(views), rows])
+                logits = forward(self.network, self.inputs.vectors(torch.from_numpy(views), rows))
                 loss = self._objective.training_loss(logits, rows)
                 loss.backward()  # type: ignore[no-untyped-call]
                 self._optimizer.step()
@@ -278,7 +311,8 @@ class _Run:
         self.network.eval()
         with torch.inference_mode():
             chosen = torch.from_numpy(rows)
-            logits = forward(self.network, self._features[PLAIN, chosen])
+            plain = torch.full_like(chosen, PLAIN)
+            logits = forward(self.network, self.inputs.vectors(plain, chosen))
             loss, right = self._objective.judged(logits, chosen)
         return tuple(own.numpy() for own in logits), loss, right
 
@@ -302,7 +336,7 @@ def _until_validation_stops(
         if on_epoch is not None:
             on_epoch(number, curves[-1])
         if loss < best.loss:
-            best, best_logits = _Best(number, loss, run.weights()), logits
+            best, best_logits = _Best(number, loss, run.weights(), run.inputs.state()), logits
         elif number - best.epoch >= run.training.patience:
             break
     if not best.epoch:
@@ -310,12 +344,17 @@ def _until_validation_stops(
     return curves, best, best_logits
 
 
-def _optimizer(network: torch.nn.Module, training: TrainingSpec) -> torch.optim.Optimizer:
+def _optimizer(
+    network: torch.nn.Module, inputs: Inputs, training: TrainingSpec
+) -> torch.optim.Optimizer:
     import torch
 
+    groups: list[dict[str, Any]] = [{"params": list(network.parameters())}]
+    if stage := inputs.trained():
+        groups.append({"params": stage, "lr": training.learning_rate * training.stage_rate})
     kinds: dict[str, Any] = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
     optimizer: torch.optim.Optimizer = kinds[training.optimizer](
-        network.parameters(),
+        groups,
         lr=training.learning_rate,
         weight_decay=training.weight_decay,
         fused=True,

@@ -51,10 +51,21 @@ def trials_file(
         "head": asdict(head),
         "training": asdict(training),
         "space": {name: {type(of).__name__: asdict(of)} for name, of in space.items()},
+        "stage": _stage_of(taught, training),
         "seed": seed,
         "versions": {"sosie": REVISION, **{name: version(name) for name in KEYED_PACKAGES}},
     }
     return folder / f"{sha256_of(key)[:32]}.db"
+
+
+def _stage_of(taught: Taught, training: TrainingSpec) -> list[str] | None:
+    """Name the last stage that may be trained, and where it is run."""
+    if training.unfreeze == "none" or taught.maps is None:
+        return None
+    from extract.last_stage import state_sha256
+
+    stage = taught.maps.stage
+    return [stage.name, state_sha256(stage.state()), taught.maps.device]
 
 
 class KeptTrials:

@@ -15,6 +15,7 @@ from tests.benchmarks import (
     gpu,
     gpu_decoding,
     head_quality,
+    head_training,
     memory,
     seeds,
 )
@@ -91,5 +92,12 @@ if __name__ == "__main__":
     head.add_argument("--first", type=int, default=0, help="seed of the first shuffle")
     head.add_argument("--only", nargs="+", choices=head_quality.SETTINGS)
     head.set_defaults(measure=head_quality.measure)
+    epochs = commands.add_parser("head_training", help="an epoch, stored and on the pictures")
+    epochs.add_argument("images", type=Path)
+    epochs.add_argument("--model", default="efficientnet_lite0")
+    epochs.add_argument("--pictures", type=int, default=200)
+    epochs.add_argument("--views", type=int, default=2)
+    epochs.add_argument("--rounds", type=int, default=3)
+    epochs.set_defaults(measure=head_training.measure)
     words = vars(parser.parse_args())
     words.pop("measure")(**words)

@@ -1,0 +1,119 @@
+"""``--unfreeze last`` of ``analyze head``: the pictures it needs, and the hours that it takes."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from extract.errors import UsageError
+from extract.workspace import Workspace
+
+if TYPE_CHECKING:
+    from analyze.head.assessment import Plan, Progress
+    from analyze.head.inputs import StageMaps
+    from analyze.head.rivals import Contender
+
+log = logging.getLogger("sosie")
+
+FEW_HOURS = 0.05
+"""Below it nobody need be told."""
+
+
+class Pictured(NamedTuple):
+    """A contender whose last stage can be trained: the pictures that could be opened."""
+
+    contender: Contender
+    maps: StageMaps
+    notes: tuple[str, ...]
+
+
+def check_unfrozen(plan: Plan, against: Sequence[str], join: Sequence[str]) -> None:
+    """Refuse what does not go with a trained last stage, before anything is read.
+
+    Raises
+    ------
+    UsageError
+    """
+    if plan.training.unfreeze == "none":
+        return
+    for option, given in (("--against", against), ("--join", join)):
+        if given:
+            raise UsageError(
+                f"--unfreeze {plan.training.unfreeze} trains one backbone: leave {option} out; the "
+                "head on the frozen backbone stands beside it anyway"
+            )
+
+
+def picture(
+    workspace: Workspace,
+    path: Path,
+    contender: Contender,
+    images: Path | None,
+    device: str,
+    progress: Progress,
+) -> Pictured:
+    """Run the pictures up to the last stage of the backbone that a file was embedded with.
+
+    Raises
+    ------
+    UsageError
+        When no picture can be opened, or the backbone cannot be parted.
+    """
+    from analyze.head.rivals import Contender
+    from analyze.head.stage_maps import read_stage_maps
+    from analyze.head.stored_views import find_views
+    from analyze.pictures import PictureFolder
+    from extract.backbones import load_again
+    from extract.embeddings_file import read_provenance
+    from extract.realisation import device_for
+    from extract.views import view_of
+
+    embeddings, views = contender
+    backbone = load_again(embeddings.provenance, device=device_for(path, device))
+    wanted = []
+    for each in find_views(path, embeddings.provenance) if views is not None else ():
+        view = view_of(read_provenance(each).identity)
+        wanted += [view] if view is not None else []
+    folder = PictureFolder.of(embeddings, workspace, images)
+    maps, rows = read_stage_maps(backbone, folder, wanted, progress)
+    lost = len(embeddings) - len(rows)
+    kept = embeddings.take(rows)
+    if lost:
+        left_out = {**embeddings.left_out, "picture not opened": lost}
+        kept = replace(kept, left_out=left_out)
+    shown = None if views is None else views[:, rows]
+    return Pictured(Contender(kept, shown), maps, folder.notes())
+
+
+def warn_of_hours(maps: StageMaps, plan: Plan, n_trials: int) -> None:
+    """Time a step of the stage on a CPU, and say what all trainings take at most."""
+    if maps.device != "cpu":
+        return
+    import torch
+
+    from analyze.threads import one_thread_of_torch
+
+    n_images = maps.maps.shape[1]
+    some = torch.from_numpy(maps.maps[0, : min(n_images, plan.training.batch_size)])
+    stage = maps.stage.fresh()
+    with one_thread_of_torch():
+        for _ in range(2):  # the first one also sets things up
+            began = time.perf_counter()
+            stage.vectors(some).sum().backward()  # type: ignore[no-untyped-call]
+            seconds = time.perf_counter() - began
+    splits = plan.n_folds * plan.n_shuffles + 1 if plan.n_folds else 1
+    trainings = splits * (n_trials + 1) if plan.n_folds else n_trials + plan.n_seeds
+    epochs = trainings * plan.training.epochs * (2 if plan.training.refit else 1)
+    hours = epochs * seconds * n_images / len(some) / 3600
+    if hours > FEW_HOURS:
+        log.warning(
+            "the last stage is trained on the CPU: %d trainings of at most %d epochs take at most "
+            "%s; a GPU takes minutes (--device cuda)",
+            trainings,
+            plan.training.epochs,
+            f"{hours:.1f} hours" if hours >= 1 else f"{max(1, round(60 * hours))} minutes",
+        )
