@@ -101,16 +101,17 @@ def view_of(identity: Mapping[str, Any]) -> View | None:
     Raises
     ------
     UsageError
-        When it names a policy that is not known here.
-    ValueError
-        When it is no view at all.
+        When it names a policy that is not known here, or is no view at all.
     """
     said = identity.get("view")
     if said is None:
         return None
     if not isinstance(said, Mapping) or set(said) != {"policy", "seed", "index"}:
-        raise ValueError("a view must have policy, seed and index")
-    return View(said["policy"], said["seed"], said["index"])
+        raise UsageError("the file's identity names no view: policy, seed and index belong to one")
+    try:
+        return View(said["policy"], said["seed"], said["index"])
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"the file's identity names no view: {error}") from error
 
 
 def augment(pixels: np.ndarray, view: View, content_sha256: bytes) -> np.ndarray:

@@ -41,3 +41,19 @@ def test_trials_are_written_drawn_kept_and_not_tried_again(tmp_path: Path) -> No
     plain = run_in(tmp_path, "analyze", *WORDS.split(), "--trials", "7")
     assert any(line.startswith("tuned: 7 trials, ") for line in plain.stdout.splitlines())
     assert "[I " not in plain.stderr
+
+
+def test_rivals_are_tuned_as_the_head_is(tmp_path: Path) -> None:
+    store(tmp_path, "near", 4)
+    store(tmp_path, "far", 1)
+    words = [*WORDS.split(), "--against", "far", "--trials", "3", "--json"]
+    done = run_in(tmp_path, "analyze", *words)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    (rival,) = said["against"]
+    for tuning in (said["tuning"], rival["tuning"]):
+        assert tuning["n_trials"] == 3
+        assert tuning["value"] <= tuning["typed_value"]
+    assert said["tuning"]["storage"] != rival["tuning"]["storage"]
+    with (tmp_path / said["results"] / "against_trials_1.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 3

@@ -12,7 +12,7 @@ from analyze.commands.head_levels import level_lines, level_tables
 from analyze.commands.head_rivals import choose_rivals, rival_lines, write_rivals
 from analyze.commands.head_tuning import (
     STOPPED,
-    make_tuner,
+    make_tuners,
     say_tuning,
     tuning_lines,
     write_tuning,
@@ -165,10 +165,6 @@ def head(
             "--levels and --against are two questions: leave one of them out, or compare the "
             "backbones level by level with --level"
         )
-    if trials and against:
-        raise UsageError(
-            "--trials tunes one backbone: leave --against out, or give both what it found"
-        )
     rivals = choose_rivals(workspace, path, against or [], catalog)
     beside = choose_rivals(workspace, path, join or [], catalog, option="--join")
     with ended_by_signals(STOPPED if trials else "stopped; nothing is written"):
@@ -182,17 +178,17 @@ def head(
             maps, read[0] = plain.maps, (plain.contender, (*read[0][1], *plain.notes))
             warn_of_hours(maps, plan, trials or 0)
         with cl.progress_bar("trials" if trials else "heads", quiet=quiet) as progress:
-            tuner = make_tuner(workspace, plan, trials, progress)
+            tuners = make_tuners(workspace, plan, trials, len(read), progress)
             contenders = [each for each, _ in read]
-            report, compared = _assessed(contenders, level, plan, tuner, maps, progress)
+            report, compared = _assessed(contenders, level, plan, tuners, maps, progress)
         said = compared.to_json() if compared else report.to_json()
         result: dict[str, Any] = {"file": workspace.relative(path), **said}
         result["notes"] = list(
             dict.fromkeys([*(n for _, own in read for n in own), *said["notes"]])
         )
-        say_tuning(workspace, tuner, result)
+        say_tuning(workspace, tuners, result)
         inputs = [each.embeddings for each, _ in read]
-        _write(workspace, report, compared, inputs, result, tuner, svg=svg)
+        _write(workspace, report, compared, inputs, result, tuners, svg=svg)
     cl.print_result(as_json, result, _text(report, compared, result))
 
 
@@ -229,7 +225,7 @@ def _assessed(
     contenders: list[Contender],
     level: str | None,
     plan: Plan,
-    tuner: Tuner | None,
+    tuners: list[Tuner],
     maps: StageMaps | None,
     progress: Progress,
 ) -> tuple[HeadReport, HeadComparison | None]:
@@ -237,13 +233,16 @@ def _assessed(
     from analyze.head.assessment import assess_head
     from analyze.head.rivals import compare_heads
 
+    told = None if tuners else progress  # a tuner tells of its trials itself
     if len(contenders) > 1:
-        compared = compare_heads(contenders, level=level, plan=plan, progress=progress)
+        compared = compare_heads(
+            contenders, level=level, plan=plan, choosers=tuners or None, progress=told
+        )
         return compared.report, compared
     plain, views = contenders[0]
-    told = None if tuner else progress  # a tuner tells of its trials itself
+    choose = tuners[0] if tuners else None
     report = assess_head(
-        plain, views, level=level, plan=plan, choose=tuner, maps=maps, progress=told
+        plain, views, level=level, plan=plan, choose=choose, maps=maps, progress=told
     )
     return report, None
 
@@ -254,7 +253,7 @@ def _write(
     compared: HeadComparison | None,
     inputs: list[EmbeddingSet],
     result: dict[str, Any],
-    tuner: Tuner | None,
+    tuners: list[Tuner],
     *,
     svg: bool,
 ) -> None:
@@ -286,7 +285,7 @@ def _write(
             write_rivals(folder, compared)
         for name, figure in drawn.items():
             figure_style.save(figure, folder, name, svg=svg)
-        write_tuning(folder, tuner, result)
+        write_tuning(folder, tuners, result)
 
 
 def _text(report: HeadReport, compared: HeadComparison | None, result: dict[str, Any]) -> str:

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 STOPPED = "stopped; the trials that were finished are kept: the same command goes on from them"
 
 
-def make_tuner(
-    workspace: Workspace, plan: Plan, trials: int | None, progress: Progress
-) -> Tuner | None:
-    """Make what tunes each split, or nothing where that is not wanted.
+def make_tuners(
+    workspace: Workspace, plan: Plan, trials: int | None, n_backbones: int, progress: Progress
+) -> list[Tuner]:
+    """Make what tunes each split of each backbone; nothing where that is not wanted.
 
     Raises
     ------
@@ -25,33 +25,43 @@ def make_tuner(
         When Optuna is missing.
     """
     if trials is None:
-        return None
+        return []
+    from analyze.head.rivals import part_of
     from analyze.head.tuning import require_optuna
     from analyze.head.tuning_report import Tuner
 
     require_optuna()
-    # of folds the head that is kept is tuned too, on all that they tested
-    n_splits = plan.n_folds * plan.n_shuffles + 1 if plan.n_folds else 1
-    return Tuner(plan.head, plan.training, trials, n_splits, workspace.heads, progress)
+    n_splits = plan.n_folds * plan.n_shuffles if plan.n_folds else 1
+    tuners = []
+    for number in range(n_backbones):
+        # of folds the head that is kept is tuned too, on all that they tested; rivals keep none
+        n_studies = n_splits + (1 if plan.n_folds and not number else 0)
+        told = part_of(progress, number, n_backbones)
+        settings = (plan.head, plan.training, trials, n_studies)
+        tuners.append(Tuner(*settings, workspace.heads, told))
+    return tuners
 
 
-def say_tuning(workspace: Workspace, tuner: Tuner | None, result: dict[str, Any]) -> None:
-    """Add what was tuned to what is said of the heads."""
+def say_tuning(workspace: Workspace, tuners: list[Tuner], result: dict[str, Any]) -> None:
+    """Add what was tuned to what is said of the heads and of their rivals."""
     result["tuning"] = None
-    if tuner is None:
+    if not tuners:
         return
     from analyze.head.tuning_report import tuning_json
 
-    tuning = tuning_json(tuner.studies, workspace.relative)
+    tuning, *others = (tuning_json(tuner.studies, workspace.relative) for tuner in tuners)
     result["tuning"] = tuning
+    for rival, own in zip(result["against"], others, strict=True):
+        rival["tuning"] = own
     if tuning["best"] is not None:
         result["settings"] = {**result["settings"], **tuning["best"]}
 
 
-def write_tuning(folder: Path, tuner: Tuner | None, result: dict[str, Any]) -> None:
-    """Write the trials as a table and as a figure."""
-    if tuner is None:
+def write_tuning(folder: Path, tuners: list[Tuner], result: dict[str, Any]) -> None:
+    """Write the trials as a table and as a figure, those of rivals as tables."""
+    if not tuners:
         return
+    tuner, *others = tuners
     from analyze.figure_style import save
     from analyze.head.tuning_figure import draw_tuning
     from analyze.head.tuning_report import trial_rows
@@ -59,6 +69,9 @@ def write_tuning(folder: Path, tuner: Tuner | None, result: dict[str, Any]) -> N
 
     header, *rows = trial_rows(tuner.studies)
     results.write_csv(folder / "trials.csv", header, rows)
+    for number, other in enumerate(others, start=1):
+        header, *rows = trial_rows(other.studies)
+        results.write_csv(folder / f"against_trials_{number}.csv", header, rows)
     tuning = result["tuning"]
     figure = draw_tuning(
         [tuned.trials for _, tuned in tuner.studies],

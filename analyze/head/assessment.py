@@ -112,6 +112,7 @@ def assess_head(
     choose: Chooser | None = None,
     copies: Copies | None = None,
     maps: StageMaps | None = None,
+    keep: bool = True,
     progress: Progress | None = None,
 ) -> HeadReport:
     """Train heads and baselines on the same rows, and ask each about the rest, once.
@@ -132,6 +133,8 @@ def assess_head(
         labels, copies and seed alone.
     maps : StageMaps, optional
         Of the same pictures and views, to train the backbone's last stage too.
+    keep : bool
+        Whether, where there are folds, one more head is taught all that they tested.
     progress : callable, optional
         Told how many of the trainings are done.
 
@@ -169,7 +172,8 @@ def assess_head(
         if progress is not None:
             progress(number + 1, len(splits))
     parted, done = [s for *_, s in splits], tuple(runs)
-    return _report(asked, plan, parted, done, logits, predicted, choose, in_tree)
+    kept = _final(asked, plan, done, choose) if keep or not plan.n_folds else None
+    return _report(asked, plan, parted, done, logits, predicted, kept, in_tree)
 
 
 def _usable(
@@ -322,7 +326,7 @@ def _report(
     runs: tuple[HeadRun, ...],
     logits: np.ndarray,
     predicted: dict[str, np.ndarray],
-    choose: Chooser | None,
+    kept: tuple[Split, Trained] | None,
     in_tree: TreeAnswers | None,
 ) -> HeadReport:
     labels, groups = asked.labels, asked.copies.groups
@@ -333,7 +337,6 @@ def _report(
     n_tested = np.bincount(labels[tested.any(axis=0)], minlength=len(asked.classes))
     leaks = count_leaks(asked.copies, list(_naive(asked, plan, splits)))
     made = asked.embeddings.provenance
-    final_split, final = _final(asked, plan, runs, choose)
     notes = [*asked.copies.notes, *leak_note(leaks), *(n for s in splits for n in s.notes)]
     n_cut = sum(run.trained.best_epoch == plan.training.epochs for run in runs)
     if n_cut:
@@ -371,8 +374,8 @@ def _report(
         split=_said(plan, splits),
         n_views=len(asked.features) - 1,
         left_out=asked.left_out,
-        final=final,
-        final_split=final_split,
+        final=kept[1] if kept else None,
+        final_split=kept[0] if kept else None,
         tree=in_tree.report(groups, **words) if in_tree else None,
         notes=tuple(dict.fromkeys(notes)),
     )

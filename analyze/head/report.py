@@ -101,9 +101,10 @@ class HeadReport:
     split : mapping
     n_views : int
     left_out : mapping of str to int
-    final : Trained
-        The head to keep: taught all there is where folds tested it, else the first of the split.
-    final_split : Split
+    final : Trained or None
+        The head to keep: taught all there is where folds tested it, else the first of the split;
+        None where none is wanted.
+    final_split : Split or None
     tree : TreeReport or None
         Where several levels were taught together; the rest of the report is of the first.
     notes : tuple of str
@@ -130,8 +131,8 @@ class HeadReport:
     split: Mapping[str, Any]
     n_views: int
     left_out: Mapping[str, int]
-    final: Trained
-    final_split: Split
+    final: Trained | None
+    final_split: Split | None
     tree: TreeReport | None = None
     notes: tuple[str, ...] = ()
 
@@ -173,24 +174,32 @@ class HeadReport:
         return find_suspects(self.probabilities, self.labels, self.ids, self.classes)
 
     def stored(self, provenance: Provenance) -> StoredHead:
-        """Give the head to keep, with what it must be used with and what is known of it."""
-        classes, tree = self.final.head.classes, self.tree
+        """Give the head to keep, with what it must be used with and what is known of it.
+
+        Raises
+        ------
+        ValueError
+            When none was kept.
+        """
+        final, split = self.final, self.final_split
+        if final is None or split is None:
+            raise ValueError("no head was kept: assess it with keep")
+        classes, tree = final.head.classes, self.tree
         named = [(self.level, self.classes)]
         if tree is not None:
             named = [(level.name, level.categories) for level in tree.tree.levels]
-        split = self.final_split
         sides = {side: [self.ids[i] for i in getattr(split, side).tolist()] for side in SIDES}
         return StoredHead(
-            head=self.final.head,
+            head=final.head,
             classes=tuple(
                 tuple(names[code] for code in own.tolist())
                 for own, (_, names) in zip(classes, named, strict=True)
             ),
             levels=tuple(name for name, _ in named),
-            temperatures=self.final.temperatures,
+            temperatures=final.temperatures,
             parents=parent_places(classes, tree.tree.parents) if tree else (),
-            provenance=_of_stage(provenance, self.final.stage),
-            stage=self.final.stage or {},
+            provenance=_of_stage(provenance, final.stage),
+            stage=final.stage or {},
             about={
                 "weights": self.weights,
                 "settings": dict(self.settings),

@@ -11,7 +11,7 @@ import numpy as np
 from analyze.alignment import align
 from analyze.bootstrap import adjusted_by_holm
 from analyze.comparison_result import CANNOT_BE_TOLD_APART
-from analyze.head.assessment import Plan, Progress, assess_head
+from analyze.head.assessment import Chooser, Plan, Progress, assess_head
 from analyze.head.copies import Copies, find_copies, join_copies
 from analyze.head.evaluation import Estimate, mean_over_pictures
 from analyze.head.report import HeadReport
@@ -155,6 +155,7 @@ def compare_heads(
     *,
     level: str | None = None,
     plan: Plan | None = None,
+    choosers: Sequence[Chooser | None] | None = None,
     progress: Progress | None = None,
 ) -> HeadComparison:
     """Train heads of every backbone on the same splits, and hold the first against the others.
@@ -166,6 +167,8 @@ def compare_heads(
     level : str, optional
         Name or number of a level of labels; default the first.
     plan : Plan, optional
+    choosers : sequence of callable, optional
+        Of each contender, what chooses settings for a split; default those of the plan.
     progress : callable, optional
         Told how many of the trainings, of all backbones, are done.
 
@@ -181,8 +184,18 @@ def compare_heads(
     found = [find_copies(e.vectors, e.content_sha256) for e, _ in same]
     copies = join_copies(found)
     reports = [
-        assess_head(e, views, plan=plan, copies=copies, progress=_part(progress, i, len(same)))
-        for i, (e, views) in enumerate(same)
+        assess_head(
+            contender.embeddings,
+            contender.views,
+            plan=plan,
+            copies=copies,
+            choose=choose,
+            keep=i == 0,
+            progress=part_of(progress, i, len(same)),
+        )
+        for i, (contender, choose) in enumerate(
+            zip(same, choosers or [None] * len(same), strict=True)
+        )
     ]
     first = reports[0]
     if any(other.ids != first.ids for other in reports):
@@ -259,7 +272,7 @@ def _usable(vectors: np.ndarray, views: np.ndarray | None) -> np.ndarray:
     return usable
 
 
-def _part(progress: Progress | None, number: int, n_parts: int) -> Callable[[int, int], None]:
+def part_of(progress: Progress | None, number: int, n_parts: int) -> Callable[[int, int], None]:
     """Tell of one part's trainings as of some among those of all."""
 
     def tell(done: int, n_trainings: int) -> None:

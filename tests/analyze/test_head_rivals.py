@@ -120,6 +120,8 @@ def test_all_heads_share_splits_and_seeds(overlapping: Planted, embeddings_of: M
     near[labels.argsort(kind="stable")[:3]] = vectors[labels.argsort(kind="stable")[0]]
     one, other = embeddings_of(vectors, labels), called(embeddings_of(near, labels), "vgg16")
     found = compare_heads([Contender(one), Contender(other)], plan=PLAN)
+    assert found.report.final is not None
+    assert found.rivals[0].report.final is None  # nobody keeps it, so nobody trains it
     report, rival = found.report, found.rivals[0].report
     for mine, theirs in zip(report.runs, rival.runs, strict=True):
         assert mine.seed == theirs.seed

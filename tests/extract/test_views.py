@@ -117,10 +117,11 @@ def test_light_and_color_do_what_they_say(
         {"policy": "catalog-1", "seed": 0},
         {"policy": "catalog-1", "seed": -1, "index": 1},
         {"policy": "catalog-1", "seed": 0, "index": "1"},
+        {"policy": ["catalog-1"], "seed": 0, "index": 1},
     ],
 )
 def test_what_is_no_view_is_refused(said: object) -> None:
-    with pytest.raises(ValueError, match="view"):
+    with pytest.raises(UsageError, match="the file's identity names no view"):
         view_of({"view": said})
     with pytest.raises(UsageError, match="choose one of geometric-1, catalog-1"):
         View("sepia", 0, 1)
