@@ -9,6 +9,7 @@ import numpy as np
 
 from analyze.analysis import choose_level
 from analyze.duplicates import groups_of_equal_bytes
+from analyze.levels import no_labels
 from extract.catalog import Level, bytes_of, shown
 from extract.embeddings import EmbeddingSet
 from extract.errors import UsageError
@@ -183,8 +184,9 @@ def _level_name(embedding_sets: Sequence[EmbeddingSet], wanted: str | None) -> s
     """Find the level that is meant, in the first set that has it."""
     labelled = [s for s in embedding_sets if s.levels]
     if not labelled:
+        none = no_labels(next((s.multi_labels for s in embedding_sets if s.multi_labels), ()))
         raise UsageError(
-            "no labels, so nothing says which backbone is right: embed pictures in a folder a "
+            f"{none}, so nothing says which backbone is right: embed pictures in a folder a "
             "class, or with --manifest and --label-column; or cluster one file with "
             "python -m analyze --clusters 7"
         )

@@ -13,12 +13,13 @@ from analyze.clustering import Clustering, cluster, clustering_spec
 from analyze.clustering_runs import Keeping
 from analyze.internal_scores import DEFAULT_SCORES, Clustered, Reducer, internal_scores
 from analyze.joint_tables import METRICS
-from analyze.levels import LevelScores, score_levels
+from analyze.levels import LevelScores, no_labels, score_levels
 from analyze.neighbors import one_nn_accuracy
 from analyze.reduction import Progress, Reduced, parse_steps, reduce
 from extract.catalog import Level
 from extract.embeddings import EmbeddingSet
 from extract.errors import UsageError
+from extract.multi_label import MultiLabel
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,8 +100,17 @@ class Analysis:
         }
 
 
-def choose_level(levels: tuple[Level, ...], wanted: str | None) -> Level | None:
+def choose_level(
+    levels: tuple[Level, ...], wanted: str | None, multi_labels: Sequence[MultiLabel] = ()
+) -> Level | None:
     """Find a level by name or by number from 1; the first without a wish, None without labels.
+
+    Parameters
+    ----------
+    levels : tuple of Level
+    wanted : str or None
+    multi_labels : sequence of MultiLabel
+        What there is beside levels, for the error.
 
     Raises
     ------
@@ -114,7 +124,8 @@ def choose_level(levels: tuple[Level, ...], wanted: str | None) -> Level | None:
     if wanted not in by_name:
         have = ", ".join(f"{i} {level.name}" for i, level in enumerate(levels, start=1))
         raise UsageError(
-            f"no level {wanted!r}: this catalogue has {have or 'no labels'}; name one with --level"
+            f"no level {wanted!r}: this catalogue has {have or no_labels(multi_labels)}; "
+            "name one with --level"
         )
     return by_name[wanted]
 
@@ -164,9 +175,10 @@ def analyze_embeddings(
         raise UsageError("no pictures to analyze: run python -m extract first")
     check_reduction(reduction, method)
     reducer = reducer or _reduce
-    chosen = choose_level(embeddings.levels, level)
+    chosen = choose_level(embeddings.levels, level, embeddings.multi_labels)
     present = set(chosen.codes[chosen.codes >= 0].tolist()) if chosen else set()
-    wanted = _n_clusters(method, n_clusters, len(present))
+    none = no_labels(embeddings.multi_labels)
+    wanted = _n_clusters(method, n_clusters, len(present), none)
     notes: list[str] = []
     chosen_k, automatic = None, None
     if len(embeddings) == 1:
@@ -200,7 +212,7 @@ def analyze_embeddings(
         accuracy, said = _one_nn(embeddings, chosen, seed, informative=informative)
         notes += said
     else:
-        notes.append("no labels: scores against classes are left out")
+        notes.append(f"{none}: scores against classes are left out")
     levels = score_levels(embeddings.levels, clustering.assignments)
     return Analysis(
         embeddings=embeddings,
@@ -231,7 +243,7 @@ def check_reduction(reduction: str, method: str) -> None:
 
 
 def _n_clusters(
-    method: str, wanted: int | Literal["auto"] | None, n_classes: int
+    method: str, wanted: int | Literal["auto"] | None, n_classes: int, none: str
 ) -> int | Literal["auto"]:
     """Settle how many clusters to ask for, before anything is computed."""
     if not clustering_spec(method).takes_k:
@@ -239,7 +251,7 @@ def _n_clusters(
             raise UsageError(f"{method} finds the number of clusters: leave --clusters out")
         return 1
     if wanted is None and not n_classes:
-        raise UsageError("no labels, so say how many clusters: --clusters 7, or --clusters auto")
+        raise UsageError(f"{none}, so say how many clusters: --clusters 7, or --clusters auto")
     return n_classes if wanted is None else wanted
 
 

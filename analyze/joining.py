@@ -49,7 +49,7 @@ def join_embeddings(
         "joined": [dict(each.provenance.identity) for each in sets],
         "weights": {"source": _weights(sets)},
     }
-    labelled = next((each for each in sets if each.levels), sets[0])
+    labelled = next((each for each in sets if each.levels or each.multi_labels), sets[0])
     joined = EmbeddingSet(
         sets[0].ids,
         vectors,
@@ -63,6 +63,7 @@ def join_embeddings(
             (each.content_sha256 for each in sets if each.content_sha256 is not None), None
         ),
         paths=sets[0].paths,
+        multi_labels=labelled.multi_labels,
     )
     return joined, same.notes
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from analyze.agreement import score_clusters
-from extract.catalog import MISSING_LABEL, Level
+from extract.catalog import MISSING_LABEL, Level, shown
+from extract.multi_label import MultiLabel
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,17 @@ class LevelScores:
     def to_json(self) -> dict[str, Any]:
         """Spell it with the keys that programs read."""
         return {**vars(self), "scores": dict(self.scores)}
+
+
+def no_labels(multi_labels: Sequence[MultiLabel]) -> str:
+    """Say that no level is there, and of columns of several labels a picture what reads them."""
+    if not multi_labels:
+        return "no labels"
+    names = ", ".join(shown(several.name) for several in multi_labels)
+    return (
+        f"no level of one label a picture (column {names} lists several, which "
+        "python -m analyze head learns)"
+    )
 
 
 def score_levels(levels: Sequence[Level], assignments: np.ndarray) -> tuple[LevelScores, ...]:

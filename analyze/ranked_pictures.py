@@ -71,7 +71,7 @@ def choose_pictures(
 
 def _bare(embeddings: EmbeddingSet) -> EmbeddingSet:
     """Leave labels and columns: what is clustered may be sent to other processes."""
-    return replace(embeddings, levels=(), columns={}, paths=None)
+    return replace(embeddings, levels=(), columns={}, paths=None, multi_labels=())
 
 
 def _check_classes(level: Level) -> None:

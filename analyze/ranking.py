@@ -13,6 +13,7 @@ from analyze.alignment import groups_of_copies
 from analyze.bootstrap import adjusted_by_holm, interval, p_value, resampled_weights
 from analyze.clustering import check_n_clusters
 from analyze.clustering_runs import Keeping
+from analyze.levels import no_labels
 from analyze.likeness import N_NEAREST, CenteredRows, linear_cka, neighbor_overlap
 from analyze.neighbors import nearest_others
 from analyze.probes import N_FOLDS
@@ -76,7 +77,9 @@ def rank(
     labelled = level is not None or any(
         (found.codes >= 0).any() for s in embedding_sets for found in s.levels
     )
-    metric = _metric(metric, labelled=labelled)
+    several = next((s.multi_labels for s in embedding_sets if s.multi_labels), ())
+    none = "" if labelled else no_labels(several)
+    metric = _metric(metric, none)
     same, known, notes = choose_pictures(embedding_sets, level, seed, labelled=labelled)
     sets, labels = same.embedding_sets, known.codes if known else None
     groups = groups_of_copies(sets)
@@ -90,6 +93,7 @@ def rank(
     rows, pairs = _ranked(models, scores, metric, doubt, len(groups))
     ranked = tuple(row.model for row in rows if row.metric == metric)
     likeness, of_likeness = _likenesses(ranked, sets, neighbors, seed)
+    notes += [f"{none}: none is used"] if none and several else []
     notes += [*_said_of(question), *of_scores, *([why_none] if why_none else []), *of_likeness]
     if doubt and metric not in SPACES:
         notes.append(
@@ -151,14 +155,13 @@ def check_metric(metric: str | None) -> None:
         raise UsageError(f"no metric {metric!r}: choose one of {', '.join(WORDS)} with --metric")
 
 
-def _metric(metric: str | None, *, labelled: bool) -> str:
+def _metric(metric: str | None, none: str) -> str:
+    """Settle the metric; ``none`` says why there are no labels, empty where there are."""
     check_metric(metric)
     if metric is None:
-        return "knn_5" if labelled else "silhouette_umap"
-    if not labelled and metric not in SPACES:
-        raise UsageError(
-            f"no labels, so there is no {metric}: rank by --metric {' or '.join(SPACES)}"
-        )
+        return "silhouette_umap" if none else "knn_5"
+    if none and metric not in SPACES:
+        raise UsageError(f"{none}, so there is no {metric}: rank by --metric {' or '.join(SPACES)}")
     return metric
 
 

@@ -36,8 +36,10 @@ def run_record(command: str, embeddings: EmbeddingSet | Sequence[EmbeddingSet]) 
 
 
 def _input(embeddings: EmbeddingSet) -> dict[str, str]:
+    labels: list[list[Any]] = [[v.name, v.values()] for v in embeddings.levels]
+    labels += [[v.name, v.values()] for v in embeddings.multi_labels]
     return {
         "identity_sha256": embeddings.provenance.identity_sha256,
         "embeddings_sha256": embeddings.fingerprint,
-        "labels_sha256": sha256_of([[v.name, v.values()] for v in embeddings.levels]),
+        "labels_sha256": sha256_of(labels),
     }

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from extract.errors import CatalogError, NoPictures, UsageError
+from extract.multi_label import MultiLabel
 
 IMAGE_EXTENSIONS = frozenset(
     ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .dib .tif .tiff .avif .heic .heif "
@@ -103,6 +104,8 @@ class Catalog:
         The manifest's other columns, by row.
     notes : tuple of str
         What was passed over in listing, for people.
+    multi_labels : tuple of MultiLabel
+        Columns that list several labels a picture; no levels, which say one.
     """
 
     name: str
@@ -112,6 +115,7 @@ class Catalog:
     levels: tuple[Level, ...] = ()
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    multi_labels: tuple[MultiLabel, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.ids:
@@ -121,7 +125,8 @@ class Catalog:
             raise ValueError("ids must be unique and sorted by their bytes")
         if any(b"\0" in r for r in raw):
             raise ValueError("ids must not hold NUL")
-        check_row_counts(len(self.ids), self.levels, {"paths": self.paths, **self.columns})
+        columns = {"paths": self.paths, **self.columns}
+        check_row_counts(len(self.ids), self.levels, columns, self.multi_labels)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -133,7 +138,10 @@ class Catalog:
 
 
 def check_row_counts(
-    n_images: int, levels: Sequence[Level], columns: Mapping[str, Sequence[str]]
+    n_images: int,
+    levels: Sequence[Level],
+    columns: Mapping[str, Sequence[str]],
+    multi_labels: Sequence[MultiLabel] = (),
 ) -> None:
     """Refuse levels and columns that do not hold one entry a picture.
 
@@ -143,6 +151,7 @@ def check_row_counts(
         Naming the one that does not.
     """
     lengths = {f"level {level.name}": len(level.codes) for level in levels}
+    lengths |= {f"labels {several.name}": len(several) for several in multi_labels}
     lengths |= {f"column {name}": len(values) for name, values in columns.items()}
     for what, length in lengths.items():
         if length != n_images:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from extract.catalog import Level, bytes_of, check_row_counts, shown
+from extract.multi_label import MultiLabel
 
 BLOCK_NUMBERS = 1 << 22
 """How many numbers of a large file are looked at together: 16 MiB of float32."""
@@ -97,6 +98,8 @@ class EmbeddingSet:
         Over the bytes of each picture; None where that is not known.
     paths : tuple of str, or None
         Of the pictures, relative to their folder; None where they are the ids.
+    multi_labels : tuple of MultiLabel
+        Columns that list several labels a picture; no levels, which say one.
     """
 
     ids: tuple[str, ...]
@@ -107,6 +110,7 @@ class EmbeddingSet:
     left_out: Mapping[str, int] = field(default_factory=dict)
     content_sha256: np.ndarray | None = None
     paths: tuple[str, ...] | None = None
+    multi_labels: tuple[MultiLabel, ...] = ()
 
     def __post_init__(self) -> None:
         if self.vectors.ndim != 2 or len(self.vectors) != len(self.ids):
@@ -118,7 +122,8 @@ class EmbeddingSet:
         if not finite_rows(self.vectors).all():
             raise ValueError("vectors must be finite; leave other rows out and say so")
         paths = {} if self.paths is None else {"paths": self.paths}
-        check_row_counts(len(self.ids), self.levels, {**paths, **self.columns})
+        columns = {**paths, **self.columns}
+        check_row_counts(len(self.ids), self.levels, columns, self.multi_labels)
         shape = (len(self.ids), 32)
         if self.content_sha256 is not None and self.content_sha256.shape != shape:
             raise ValueError(
@@ -136,6 +141,7 @@ class EmbeddingSet:
             columns={name: tuple(v[i] for i in kept) for name, v in self.columns.items()},
             content_sha256=None if self.content_sha256 is None else self.content_sha256[rows],
             paths=None if self.paths is None else tuple(self.paths[i] for i in kept),
+            multi_labels=tuple(several.take(rows) for several in self.multi_labels),
         )
 
     def __len__(self) -> int:

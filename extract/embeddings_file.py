@@ -221,14 +221,15 @@ def read_embeddings(path: Path) -> EmbeddingSet:
             f"{path} holds no sound row yet: run python -m extract, or see why with "
             f"python -m extract show {path}"
         )
-    levels, columns = read_labels(labels_path(path), ids_fingerprint(table.ids), len(table))
+    labels = read_labels(labels_path(path), ids_fingerprint(table.ids), len(table))
     return EmbeddingSet(
         ids=tuple(table.ids[i] for i in rows),
         vectors=vectors if len(rows) == len(table) else vectors[rows],
         provenance=table.provenance,
-        levels=tuple(level.take(rows) for level in levels),
-        columns={name: tuple(values[i] for i in rows) for name, values in columns.items()},
+        levels=tuple(level.take(rows) for level in labels.levels),
+        columns={name: tuple(values[i] for i in rows) for name, values in labels.columns.items()},
         left_out={reason: int(count) for reason, count in left_out.items() if count},
         content_sha256=table.rows.content_sha256[rows],
         paths=None if table.paths == table.ids else tuple(table.paths[i] for i in rows),
+        multi_labels=tuple(several.take(rows) for several in labels.multi_labels),
     )

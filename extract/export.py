@@ -147,6 +147,9 @@ def _renamed_when_written(path: Path) -> Iterator[Path]:
 def _write_npz(path: Path, vectors: EmbeddingSet) -> None:
     arrays = {"ids": _texts(vectors.ids), "vectors": vectors.vectors}
     arrays |= {f"label_{v.name}": _texts([s or "" for s in v.values()]) for v in vectors.levels}
+    arrays |= {
+        f"label_{v.name}": _texts([text or "" for text in v.texts()]) for v in vectors.multi_labels
+    }
     arrays |= {f"column_{name}": _texts(values) for name, values in vectors.columns.items()}
     if vectors.content_sha256 is not None:
         arrays["content_sha256"] = _texts([row.tobytes().hex() for row in vectors.content_sha256])
@@ -201,8 +204,10 @@ def _columns(
     vectors: EmbeddingSet, taken: Sequence[str]
 ) -> tuple[tuple[str, ...], list[Sequence[str | None]]]:
     """Give labels and other columns side by side, under names that no other column has."""
-    names = column_names(taken, [level.name for level in vectors.levels], vectors.columns)
-    return names, [*(level.values() for level in vectors.levels), *vectors.columns.values()]
+    labels = [(level.name, level.values()) for level in vectors.levels]
+    labels += [(several.name, several.texts()) for several in vectors.multi_labels]
+    names = column_names(taken, [name for name, _ in labels], vectors.columns)
+    return names, [*(values for _, values in labels), *vectors.columns.values()]
 
 
 def _pyarrow() -> ModuleType:

@@ -10,7 +10,6 @@ from pathlib import Path
 from extract.catalog import (
     Catalog,
     FolderScan,
-    Level,
     bytes_of,
     catalog_of_scan,
     folder_levels,
@@ -19,9 +18,10 @@ from extract.catalog import (
 )
 from extract.errors import CatalogError, UsageError
 from extract.manifest import (
+    Labels,
     ManifestColumns,
     check_separator,
-    label_levels,
+    labels_of_column,
     no_column,
     read_table,
 )
@@ -92,18 +92,20 @@ def list_imagefolder(
         id_of = _ids(columns.id, paths, metadata)
         paths.sort(key=lambda path: bytes_of(id_of[path]))
     used = {FILE_NAME, columns.id, columns.label}
+    levels, multi_labels = _labels(paths, metadata, columns)
     return Catalog(
         name=name or scan.root.name or "root",
         images_root=scan.root,
         ids=tuple(id_of[path] for path in paths),
         paths=tuple(paths),
-        levels=_levels(paths, metadata, columns),
+        levels=levels,
         columns={
             column: tuple(_cell(metadata, path, column) for path in paths)
             for column in metadata.columns
             if column not in used
         },
         notes=(*scan.notes(metadata.rows), *metadata.notes, *_without_row(scan, metadata)),
+        multi_labels=multi_labels,
     )
 
 
@@ -118,6 +120,7 @@ def refuse_columns(folder: Path, columns: ManifestColumns) -> None:
         ("--id-column", columns.id),
         ("--label-column", columns.label),
         ("--label-separator", columns.label_separator),
+        ("--multi-label-separator", columns.multi_label_separator),
     ):
         if column is not None:
             raise UsageError(
@@ -218,14 +221,12 @@ def _cell(metadata: _Metadata, path: str, column: str) -> str:
     return row.cells.get(column, "") if row else ""
 
 
-def _levels(
-    paths: Sequence[str], metadata: _Metadata, columns: ManifestColumns
-) -> tuple[Level, ...]:
+def _labels(paths: Sequence[str], metadata: _Metadata, columns: ManifestColumns) -> Labels:
     if columns.label is None:  # folders outside are nobody's classes
-        return folder_levels(["" if _leaves(path) else path for path in paths])
+        return folder_levels(["" if _leaves(path) else path for path in paths]), ()
     where = {path: row.where for path, row in metadata.rows.items()}
     cells = [(where.get(path, ""), _cell(metadata, path, columns.label)) for path in paths]
-    return label_levels(columns.label, columns.label_separator, cells)
+    return labels_of_column(columns.label, columns, cells)
 
 
 def _without_row(scan: FolderScan, metadata: _Metadata) -> tuple[str, ...]:

@@ -6,8 +6,10 @@ It is rewritten whole and renamed, so that a change of labels never touches an e
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -15,8 +17,10 @@ import numpy as np
 from extract.catalog import Catalog, Level, shown
 from extract.errors import EmbeddingsFileError
 from extract.hdf5_output import replaced
+from extract.multi_label import SEPARATOR, MultiLabel
 from extract.rehearsal import why_unsafe
 from extract.strings_dataset import (
+    is_there,
     open_strings,
     plain_dataset,
     plain_group,
@@ -29,8 +33,38 @@ from extract.strings_dataset import (
 FORMAT = "sosie-labels"
 FORMAT_VERSION = 1
 
-Parts = dict[str, tuple[str, tuple[h5py.Dataset, ...]]]
-"""Levels and columns by their place in the file: name and datasets."""
+
+@dataclass(frozen=True, eq=False)
+class StoredLabels:
+    """What a labels' file holds, by row.
+
+    Parameters
+    ----------
+    levels : tuple of Level
+    columns : mapping of str to tuple of str
+        The manifest's other columns.
+    multi_labels : tuple of MultiLabel
+    """
+
+    levels: tuple[Level, ...] = ()
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    multi_labels: tuple[MultiLabel, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A level or a column in the file; its datasets are open, and nothing of them is read.
+
+    ``separator`` is that of a level whose rows list several labels.
+    """
+
+    name: str
+    datasets: tuple[h5py.Dataset, ...]
+    separator: str | None = None
+
+
+Parts = dict[str, _Part]
+"""Levels and columns by their place in the file."""
 
 
 def labels_path(embeddings: Path) -> Path:
@@ -53,11 +87,20 @@ def write_labels(path: Path, catalog: Catalog) -> None:
             group.attrs["name"] = level.name
             codes = group.create_dataset("codes", data=level.codes)
             categories = write_strings(group.create_group("categories"), level.categories)
-            parts[f"levels/{i}"] = (level.name, (codes, *categories))
+            parts[f"levels/{i}"] = _Part(level.name, (codes, *categories))
+        for i, several in enumerate(catalog.multi_labels, start=len(catalog.levels)):
+            group = file.create_group(f"levels/{i}")
+            group.attrs["name"] = several.name
+            group.attrs["separator"] = several.separator
+            codes = group.create_dataset("codes", data=several.codes)
+            offsets = group.create_dataset("offsets", data=several.offsets)
+            categories = write_strings(group.create_group("categories"), several.categories)
+            datasets = (codes, *categories, offsets)
+            parts[f"levels/{i}"] = _Part(several.name, datasets, several.separator)
         for i, (name, values) in enumerate(catalog.columns.items()):
             group = file.create_group(f"columns/{i}")
             group.attrs["name"] = name
-            parts[f"columns/{i}"] = (name, write_strings(group, values))
+            parts[f"columns/{i}"] = _Part(name, write_strings(group, values))
         file.attrs["content_crc32"] = _crc32(parts)
 
 
@@ -71,26 +114,35 @@ def store_labels(path: Path, catalog: Catalog) -> str | None:
     """
     before = None
     try:
-        levels, columns = read_labels(path, catalog.fingerprint, len(catalog))
-        same_levels = [(v.name, v.values()) for v in levels] == [
-            (v.name, v.values()) for v in catalog.levels
-        ]
-        if path.exists() and same_levels and columns == dict(catalog.columns):
+        found = read_labels(path, catalog.fingerprint, len(catalog))
+        same = _spelled(found) == _spelled(catalog) and found.columns == dict(catalog.columns)
+        if path.exists() and same:
             return None
-        before = levels if path.exists() else None
+        before = found if path.exists() else None
     except EmbeddingsFileError:
         pass  # another list of pictures, or damaged: written anew
     write_labels(path, catalog)
     if before is None:
         return None
-    old, new = (", ".join(v.name for v in levels) or "none" for levels in (before, catalog.levels))
-    return f"labels and columns are written anew (levels {new}; before: {old})"
+    return (
+        f"labels and columns are written anew (levels {_named(catalog)}; before: {_named(before)})"
+    )
 
 
-def read_labels(
-    path: Path, catalog_fingerprint: str, n_images: int
-) -> tuple[tuple[Level, ...], Mapping[str, tuple[str, ...]]]:
-    """Read levels and columns; nothing where there is no such file.
+def _spelled(labels: StoredLabels | Catalog) -> list[tuple[Any, ...]]:
+    """Spell the labels of all rows, for comparing."""
+    several = [(v.name, v.values(), v.separator) for v in labels.multi_labels]
+    return [*((v.name, v.values()) for v in labels.levels), *several]
+
+
+def _named(labels: StoredLabels | Catalog) -> str:
+    names = [level.name for level in labels.levels]
+    names += [f"{several.name}, several a picture" for several in labels.multi_labels]
+    return ", ".join(names) or "none"
+
+
+def read_labels(path: Path, catalog_fingerprint: str, n_images: int) -> StoredLabels:
+    """Read labels and columns; nothing where there is no such file.
 
     Raises
     ------
@@ -98,7 +150,7 @@ def read_labels(
         When the labels belong to another list of pictures, or the file is not one of ours.
     """
     if not path.exists():
-        return (), {}
+        return StoredLabels()
     if not path.is_file():  # a pipe would be waited for
         raise _unreadable(path, "is not a file")
     crashed = why_unsafe(path, lambda: _look_over(path))
@@ -129,9 +181,7 @@ def _look_over(path: Path) -> None:
         _parts(file)
 
 
-def _read_open(
-    file: h5py.File, catalog_fingerprint: str, n_images: int
-) -> tuple[tuple[Level, ...], dict[str, tuple[str, ...]]]:
+def _read_open(file: h5py.File, catalog_fingerprint: str, n_images: int) -> StoredLabels:
     if text_attribute(file, "format") != FORMAT or not (
         1 <= whole_attribute(file, "format_version") <= FORMAT_VERSION
     ):
@@ -144,16 +194,18 @@ def _read_open(
     parts = _parts(file)
     if _stored_crc32(file) not in (None, _crc32(parts)):
         raise _unreadable(Path(file.filename), "its check sum does not fit")
-    levels, columns = [], {}
-    for place, (name, datasets) in parts.items():
-        if place.startswith("levels/"):
-            levels.append(_read_level(name, datasets, n_images))
+    levels, several, columns = [], [], {}
+    for place, part in parts.items():
+        if part.separator is not None:
+            several.append(_read_several(part, part.separator, n_images))
+        elif place.startswith("levels/"):
+            levels.append(_read_level(part, n_images))
         else:
-            pooled, bounds = datasets
-            columns[name] = strings_of(pooled, bounds, n_images)
-    if len(levels) + len(columns) < len(parts):
+            pooled, bounds = part.datasets
+            columns[part.name] = strings_of(pooled, bounds, n_images)
+    if len(levels) + len(several) + len(columns) < len(parts):
         raise ValueError("two columns of one name")
-    return tuple(levels), columns
+    return StoredLabels(tuple(levels), columns, tuple(several))
 
 
 def _parts(file: h5py.File) -> Parts:
@@ -165,20 +217,26 @@ def _parts(file: h5py.File) -> Parts:
             group = plain_group(file, place)
             if group is None:
                 raise KeyError(place)
+            name, separator = text_attribute(group, "name"), None
             strings = f"{place}/categories" if kind == "levels" else place
             datasets: tuple[h5py.Dataset, ...] = open_strings(file, strings)
             if kind == "levels":
                 datasets = (plain_dataset(file, f"{place}/codes", np.int32, 1), *datasets)
-            found[place] = (text_attribute(group, "name"), datasets)
+            if kind == "levels" and is_there(file, f"{place}/offsets"):
+                datasets = (*datasets, plain_dataset(file, f"{place}/offsets", np.int64, 1))
+                said = "separator" in group.attrs
+                separator = text_attribute(group, "separator") if said else SEPARATOR
+            found[place] = _Part(name, datasets, separator)
     return found
 
 
 def _crc32(parts: Parts) -> int:
     """Sum up names and bytes: one label changed by a fault is as good as any other to look at."""
     crc = 0
-    for place, (name, datasets) in parts.items():
-        crc = zlib.crc32(f"{place} {name}".encode("utf-8", "surrogateescape"), crc)
-        for dataset in datasets:
+    for place, part in parts.items():
+        names = [place, part.name, *([] if part.separator is None else [part.separator])]
+        crc = zlib.crc32(" ".join(names).encode("utf-8", "surrogateescape"), crc)
+        for dataset in part.datasets:
             crc = zlib.crc32(dataset[()].data, zlib.crc32(str(dataset.shape).encode(), crc))
     return crc
 
@@ -188,11 +246,22 @@ def _stored_crc32(file: h5py.File) -> int | None:
     return whole_attribute(file, "content_crc32") if "content_crc32" in file.attrs else None
 
 
-def _read_level(name: str, datasets: tuple[h5py.Dataset, ...], n_images: int) -> Level:
-    codes, pooled, bounds = datasets
+def _read_level(part: _Part, n_images: int) -> Level:
+    codes, *strings = part.datasets
     if len(codes) != n_images:
         raise ValueError(f"{len(codes)} codes for {n_images} pictures")
-    categories = strings_of(pooled, bounds)
+    return Level(part.name, _read_categories(strings), codes[()])
+
+
+def _read_several(part: _Part, separator: str, n_images: int) -> MultiLabel:
+    codes, *strings, offsets = part.datasets
+    if len(offsets) != n_images + 1:
+        raise ValueError(f"{len(offsets)} offsets for {n_images} pictures")
+    return MultiLabel(part.name, _read_categories(strings), offsets[()], codes[()], separator)
+
+
+def _read_categories(strings: Sequence[h5py.Dataset]) -> tuple[str, ...]:
+    categories = strings_of(*strings)
     if len(set(categories)) < len(categories):
         raise ValueError("two categories of one name")
-    return Level(name, categories, codes[()])
+    return categories

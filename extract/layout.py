@@ -76,6 +76,7 @@ def _check_room(path: Path, catalog: Catalog, n_dims: int) -> None:
     """Refuse a disk without room before HDF5 meets it: it would end in a segmentation fault."""
     strings = [catalog.ids, catalog.paths, *catalog.columns.values()]
     texts = sum(len(bytes_of(value)) + 8 for values in strings for value in values)
+    texts += sum(v.offsets.nbytes + v.codes.nbytes for v in catalog.multi_labels)
     needed = len(catalog) * (n_dims * 4 + 64 + 4 * len(catalog.levels)) + texts + HEADER_BYTES
     free = shutil.disk_usage(path.parent).free
     if needed > free:

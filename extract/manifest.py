@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-import itertools
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from extract.catalog import MAX_LEVELS, Catalog, Level, bytes_of, shown
+from extract.catalog import Catalog, Level, bytes_of, shown
 from extract.errors import CatalogError, UsageError
+from extract.label_column import label_levels, several_labels
+from extract.multi_label import MultiLabel
 
 DELIMITERS = (",", ";", "\t")
 MAX_COLUMNS = 10_000
@@ -33,12 +33,15 @@ class ManifestColumns:
         The class, or a tree of classes when ``label_separator`` is given.
     label_separator : str, optional
         What stands between the levels of a label, such as ``' >> '``.
+    multi_label_separator : str, optional
+        What stands between the labels of a picture that has several, such as ``'|'``.
     """
 
     image: str = "image"
     id: str | None = None
     label: str | None = None
     label_separator: str | None = None
+    multi_label_separator: str | None = None
 
 
 def list_manifest(
@@ -52,7 +55,8 @@ def list_manifest(
 
     Cells are text as they stand: ``NA`` and ``None`` are names like any other. A label column
     with a separator gives up to three levels, each spelled as its full path; a JSON-like list of
-    one string (``["a >> b"]``) counts as that string.
+    one string (``["a >> b"]``) counts as that string. With a multi-label separator it gives no
+    level, but a column of several labels a picture.
 
     Raises
     ------
@@ -74,34 +78,46 @@ def list_manifest(
     ids = tuple(row[position[columns.id or columns.image]] for _, row in rows)
     paths = tuple(row[position[columns.image]] for _, row in rows)
     used = {columns.image, columns.id, columns.label}
+    levels, multi_labels = _labels(manifest, rows, columns, position)
     return Catalog(
         name=name or manifest.stem,
         images_root=root.resolve(),
         ids=ids,
         paths=paths,
-        levels=_levels(manifest, rows, columns, position),
+        levels=levels,
         columns={
             column: tuple(row[i] for _, row in rows)
             for column, i in position.items()
             if column not in used
         },
+        multi_labels=multi_labels,
     )
 
 
 NumberedRow = tuple[int, list[str]]
+Labels = tuple[tuple[Level, ...], tuple[MultiLabel, ...]]
 
 
 def check_separator(columns: ManifestColumns) -> None:
-    """Refuse a separator that is empty or has no column to cut.
+    """Refuse a separator that is empty or has no column to cut, and two of them.
 
     Raises
     ------
     UsageError
     """
-    if columns.label_separator is not None and columns.label is None:
-        raise UsageError("--label-separator cuts a column: name it with --label-column")
-    if columns.label_separator == "":
-        raise UsageError("--label-separator is empty: give what stands between levels, as ' >> '")
+    for option, separator, between in (
+        ("--label-separator", columns.label_separator, "levels, as ' >> '"),
+        ("--multi-label-separator", columns.multi_label_separator, "labels, as '|'"),
+    ):
+        if separator is not None and columns.label is None:
+            raise UsageError(f"{option} cuts a column: name it with --label-column")
+        if separator == "":
+            raise UsageError(f"{option} is empty: give what stands between {between}")
+    if columns.label_separator is not None and columns.multi_label_separator is not None:
+        raise UsageError(
+            "--label-separator cuts one label into its levels, --multi-label-separator tells "
+            "several labels apart: give one of the two"
+        )
 
 
 def read_table(manifest: Path) -> tuple[list[str], list[NumberedRow]]:
@@ -216,85 +232,36 @@ def _sorted_by_id(
     return ordered
 
 
-def _levels(
+def _labels(
     manifest: Path,
     rows: Sequence[NumberedRow],
     columns: ManifestColumns,
     position: dict[str, int],
-) -> tuple[Level, ...]:
+) -> Labels:
     if columns.label is None:
-        return ()
+        return (), ()
     at = position[columns.label]
-    return label_levels(
-        columns.label,
-        columns.label_separator,
-        [(f"{manifest}, line {line}", row[at]) for line, row in rows],
-    )
+    cells = [(f"{manifest}, line {line}", row[at]) for line, row in rows]
+    return labels_of_column(columns.label, columns, cells)
 
 
-def label_levels(
-    column: str, separator: str | None, cells: Sequence[tuple[str, str]]
-) -> tuple[Level, ...]:
-    """Read a column of labels as levels.
+def labels_of_column(
+    column: str, columns: ManifestColumns, cells: Sequence[tuple[str, str]]
+) -> Labels:
+    """Read a column as levels, or as several labels a picture where a separator says so.
 
     Parameters
     ----------
     column : str
-        Its name: the level's, with ``_1``, ``_2``, ... when it is cut.
-    separator : str or None
-        What stands between the levels of a label; None for one level.
+    columns : ManifestColumns
     cells : sequence of (str, str)
         Where a cell stands, for errors, and the cell; one a row, empty without a label.
 
     Raises
     ------
     CatalogError
-        When a cell is a list of several labels.
+        When a cell cannot be read so.
     """
-    labels = [_unbracketed(where, column, cell) for where, cell in cells]
-    if not any(label.strip() for label in labels):
-        return ()
-    if separator is None:
-        return (Level.from_values(column, [label.strip() or None for label in labels]),)
-    trees = [_parts(label, separator) for label in labels]
-    depth = min(MAX_LEVELS, max(map(len, trees)))  # 0 where every first part is empty
-    return tuple(
-        Level.from_values(
-            f"{column}_{level}",
-            [separator.join(tree[:level]) if len(tree) >= level else None for tree in trees],
-        )
-        for level in range(1, depth + 1)
-    )
-
-
-def _parts(cell: str, separator: str) -> list[str]:
-    """Cut a label at its separator, as typed; from an empty part on there is no label."""
-    parts = [part.strip() for part in cell.split(separator)]
-    return list(itertools.takewhile(bool, parts))
-
-
-def _unbracketed(where: str, column: str, cell: str) -> str:
-    """Take the one string out of a JSON-like list; other cells stay as they are."""
-    bare = cell.strip()
-    if not (bare.startswith("[") and bare.endswith("]") and bare[1:].lstrip()[:1] in "\"']"):
-        return cell
-    try:
-        values = json.loads(bare)
-    except (ValueError, RecursionError):
-        return bare[1:-1].strip().strip("\"'")  # a list by its look, with quotes not escaped
-    if len(values) > 1 or not all(isinstance(value, str) for value in values):
-        raise CatalogError(
-            f"{where}: column {column!r} lists {len(values)} values; one label a picture is read"
-        )
-    label = values[0] if values else ""
-    if not _is_text(label):
-        raise CatalogError(f"{where}: column {column!r} holds what is no text")
-    return label
-
-
-def _is_text(label: str) -> bool:
-    try:
-        label.encode()
-    except UnicodeEncodeError:  # JSON can spell half a character
-        return False
-    return True
+    if columns.multi_label_separator is not None:
+        return (), several_labels(column, columns.multi_label_separator, cells)
+    return label_levels(column, columns.label_separator, cells), ()

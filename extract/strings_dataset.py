@@ -100,6 +100,11 @@ def plain_dataset(file: h5py.File, name: str, dtype: Any, n_axes: int) -> h5py.D
     return h5py.Dataset(reached)
 
 
+def is_there(file: h5py.File, name: str) -> bool:
+    """Say whether there is something of a name, a link to elsewhere too, which is not followed."""
+    return _reach(file, name)[1] != NOT_THERE
+
+
 def plain_group(file: h5py.File, name: str) -> h5py.Group | None:
     """Open a group reached by hard links alone; None where there is none.
 

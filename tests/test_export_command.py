@@ -116,10 +116,11 @@ def test_metadata_of_a_folder_is_embedded_with_it(photos: Path, run: Run) -> Non
     path = photos.parent / said["file"]
     table = read_table(path)
     assert table.ids == ("cups/0.png", "cups/1.png", "cups/2.png", "gone.png")
-    (level,), columns = read_labels(labels_path(path), table_fingerprint(path), 4)
+    labels = read_labels(labels_path(path), table_fingerprint(path), 4)
+    (level,) = labels.levels
     assert level.name == "kind"
     assert level.values() == ("mug", "vase", None, "mug")
-    assert columns == {"brand": ("A", "B", "", "C")}
+    assert labels.columns == {"brand": ("A", "B", "", "C")}
 
 
 def table_fingerprint(path: Path) -> str:

@@ -16,9 +16,18 @@ BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "manager
 
 EXTRACT_ORDER = [
     {"errors", "workspace", "refusals", "monitor", "drawing", "tables", "durability"},
-    {"allocation", "processor"},
+    {"allocation", "processor", "multi_label"},
     {"strict_json", "rehearsal", "recipe", "results"},
-    {"catalog", "manifest", "imagefolder", "embeddings", "embeddings_table", "demo", "hdf5_output"},
+    {
+        "catalog",
+        "label_column",
+        "manifest",
+        "imagefolder",
+        "embeddings",
+        "embeddings_table",
+        "demo",
+        "hdf5_output",
+    },
     {
         "provenance_check",
         "strings_dataset",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,6 +10,9 @@ from analyze.commands import options, wording
 from analyze.commands.run_folder import run_folder
 from extract import command_line as cl
 from extract.workspace import Workspace
+
+if TYPE_CHECKING:
+    from extract.embeddings import EmbeddingSet
 
 MOST_LISTED = 80
 
@@ -48,17 +51,27 @@ def catalog(
         cl.log.info(f"of {len(paths)} files of this catalogue taking {workspace.relative(path)}")
     vectors = read_embeddings(path)
     pictures = PictureFolder.of(vectors, workspace, images)
-    glance = glance_at(vectors, choose_level(vectors.levels, level))
+    chosen = choose_level(vectors.levels, level, vectors.multi_labels)
+    glance = glance_at(vectors, chosen)
     drawn = draw_glance(glance, pictures, n_examples=examples, seed=seed)
     result = {
         "file": workspace.relative(path),
         **glance.to_json(),
         "seed": seed,
-        "notes": list(pictures.notes()),
+        "notes": [*_labels_note(vectors), *pictures.notes()],
     }
     with run_folder(workspace, "catalog", result, vectors) as folder:
         figure_style.save(drawn, folder, "catalog", svg=svg)
     cl.print_result(as_json, result, _text(result))
+
+
+def _labels_note(vectors: EmbeddingSet) -> list[str]:
+    from analyze.levels import no_labels
+
+    several = vectors.multi_labels
+    return (
+        [f"{no_labels(several)}: classes are not shown"] if several and not vectors.levels else []
+    )
 
 
 def _text(result: dict[str, Any]) -> str:

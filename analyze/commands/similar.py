@@ -52,6 +52,7 @@ def similar(
     from analyze import similar as search
     from analyze.analysis import choose_level
     from analyze.commands.selection import choose_embeddings
+    from analyze.levels import no_labels
     from analyze.neighbors import ExactIndex
     from analyze.pictures import PictureFolder
     from analyze.similar_sheet import draw_answer
@@ -63,7 +64,7 @@ def similar(
     path = choose_embeddings(workspace, embeddings, model, catalog)
     vectors = read_embeddings(path)
     pictures = PictureFolder.of(vectors, workspace, images)
-    chosen = choose_level(vectors.levels, level)
+    chosen = choose_level(vectors.levels, level, vectors.multi_labels)
     names = search.name_column(vectors, name_column)
     queries, notes = _queries(vectors, query, pictures, weights)
     answers = search.find_similar(vectors, queries, pictures, top=top)
@@ -82,6 +83,8 @@ def similar(
         "notes": notes,
     }
     sheets = [draw_answer(vectors, answer, pictures, chosen, names) for answer in answers]
+    if vectors.multi_labels and not vectors.levels:
+        notes.append(f"{no_labels(vectors.multi_labels)}: labels are not shown")
     notes += pictures.notes()
     if pictures.missed:
         notes.append("of pictures that are not opened only equal bytes fold")

@@ -57,6 +57,10 @@ def embed(
         str | None,
         typer.Option(metavar="TEXT", help="Between the levels of a label, such as ' >> '."),
     ] = None,
+    multi_label_separator: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="Between labels where a picture has several: '|'."),
+    ] = None,
     images_dir: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where the manifest's pictures are.")
     ] = None,
@@ -160,8 +164,9 @@ def embed(
         raise UsageError("--images and --manifest exclude each other: use --images-dir beside it")
     from extract.manifest import ManifestColumns, list_manifest
 
+    named = (id_column, label_column, label_separator, multi_label_separator)
     if manifest is not None:
-        columns = ManifestColumns(image_column, id_column, label_column, label_separator)
+        columns = ManifestColumns(image_column, *named)
         listed = list_manifest(manifest, columns, images_dir=images_dir, name=catalog)
     else:
         from extract.imagefolder import FILE_NAME
@@ -170,7 +175,7 @@ def embed(
             raise UsageError(
                 "--image-column and --images-dir belong to a table: give it with --manifest CSV"
             )
-        columns = ManifestColumns(FILE_NAME, id_column, label_column, label_separator)
+        columns = ManifestColumns(FILE_NAME, *named)
         listed = _list_images(workspace, images, columns, catalog, quiet)
     for note in listed.notes:
         cl.log.info(note)

@@ -320,9 +320,11 @@ def test_no_sound_row_is_said_and_not_an_empty_answer(path: Path) -> None:
 def test_labels_and_columns_come_back_as_they_were(path: Path, catalog: Catalog) -> None:
     labels = labels_path(path)
     write_labels(labels, catalog)
-    levels, columns = read_labels(labels, catalog.fingerprint, len(catalog))
-    assert [(v.name, v.values()) for v in levels] == [(v.name, v.values()) for v in catalog.levels]
-    assert columns == catalog.columns
+    found = read_labels(labels, catalog.fingerprint, len(catalog))
+    assert [(v.name, v.values()) for v in found.levels] == [
+        (v.name, v.values()) for v in catalog.levels
+    ]
+    assert found.columns == catalog.columns
     with pytest.raises(EmbeddingsFileError, match="another list"):
         read_labels(labels, "0" * 64, len(catalog))
     labels.write_bytes(b"broken")

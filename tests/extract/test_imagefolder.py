@@ -269,3 +269,14 @@ def test_names_that_are_not_utf8_stand_beside_a_table(tmp_path: Path) -> None:
     listed = list_imagefolder(tmp_path)
     assert [bytes_of(i) for i in listed.ids] == [b"\xff/1.jpg", b"\xff/\xfe.jpg"]
     assert listed.columns == {"n": ("1", "")}
+
+
+def test_metadata_lists_several_labels_a_picture(tmp_path: Path) -> None:
+    table = "file_name,kind\nb.jpg,red|round\n"
+    shop(tmp_path, {"metadata.csv": table}, "a.jpg", "b.jpg")
+    listed = list_imagefolder(tmp_path, columns=columns(label="kind", multi_label_separator="|"))
+    assert listed.levels == ()
+    assert listed.multi_labels[0].values() == ((), ("red", "round"))
+    (tmp_path / "metadata.csv").unlink()
+    with pytest.raises(UsageError, match="--label-column needs a table"):
+        list_imagefolder(tmp_path, columns=columns(label="kind", multi_label_separator="|"))

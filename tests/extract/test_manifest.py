@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from extract.catalog import Catalog
 from extract.errors import CatalogError, UsageError
 from extract.manifest import ManifestColumns, list_manifest
 
@@ -132,3 +133,81 @@ def test_missing_column_lists_those_there_are(tmp_path: Path) -> None:
         list_manifest(path, ManifestColumns(image="picture"), images_dir=tmp_path / "no")
     with pytest.raises(UsageError, match="--manifest"):
         list_manifest(tmp_path / "no.csv", ManifestColumns())
+
+
+SEVERAL = """image,kind,brand
+c.jpg,red|round,C
+a.jpg,round| red |round,A
+b.jpg,,B
+d.jpg,"[""red"", ""blue|flat""]",D
+e.jpg, | ,E
+"""
+
+
+def several(tmp_path: Path, text: str, separator: str = "|") -> Catalog:
+    columns = ManifestColumns(label="kind", multi_label_separator=separator)
+    return list_manifest(write(tmp_path, text), columns)
+
+
+def test_several_labels_of_a_picture_are_told_apart(tmp_path: Path) -> None:
+    listed = several(tmp_path, SEVERAL)
+    assert listed.levels == ()
+    (kinds,) = listed.multi_labels
+    assert (kinds.name, kinds.separator) == ("kind", "|")
+    assert kinds.categories == ("blue", "flat", "red", "round")
+    assert kinds.values() == (
+        ("red", "round"),
+        (),
+        ("red", "round"),
+        ("blue", "flat", "red"),
+        (),
+    )
+    assert kinds.texts() == ("red|round", None, "red|round", "blue|flat|red", None)
+    assert listed.columns == {"brand": ("A", "B", "C", "D", "E")}
+
+
+@pytest.mark.parametrize(
+    ("separator", "cell", "labels"),
+    [
+        (",", "a b, c", ("a b", "c")),
+        (";", "[Sale] mugs; new", ("[Sale] mugs", "new")),
+        (" | ", "a|b | c", ("a|b", "c")),
+        ("|", "['a']", ("a",)),
+        ("|", "a >> b|c", ("a >> b", "c")),
+    ],
+)
+def test_separator_of_several_labels_is_taken_as_typed(
+    tmp_path: Path, separator: str, cell: str, labels: tuple[str, ...]
+) -> None:
+    text = f'image\tkind\n1.jpg\t"{cell}"\n'
+    assert several(tmp_path, text, separator).multi_labels[0].value(0) == labels
+
+
+def test_column_without_any_label_is_no_column_of_labels(tmp_path: Path) -> None:
+    assert several(tmp_path, "image,kind\n1.jpg,\n2.jpg,|\n").multi_labels == ()
+
+
+def test_list_of_several_names_the_option_that_reads_it(tmp_path: Path) -> None:
+    path = write(tmp_path, 'image,kind\n1.jpg,"[""a"",""b""]"\n')
+    with pytest.raises(CatalogError, match=r"lists 2 values; .*--multi-label-separator '\|'"):
+        list_manifest(path, ManifestColumns(label="kind"))
+    with pytest.raises(CatalogError, match="holds what is no text"):
+        several(tmp_path, 'image,kind\n1.jpg,"[""a"",7]"\n')
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        (ManifestColumns(multi_label_separator="|"), "name it with --label-column"),
+        (ManifestColumns(label="brand", multi_label_separator=""), "is empty"),
+        (
+            ManifestColumns(label="brand", label_separator=" >> ", multi_label_separator="|"),
+            "one of the two",
+        ),
+    ],
+)
+def test_separator_of_several_labels_needs_a_column_of_its_own(
+    tmp_path: Path, columns: ManifestColumns, said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        list_manifest(write(tmp_path, TREE), columns)

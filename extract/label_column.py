@@ -1,0 +1,112 @@
+"""A column of labels: one a picture, a tree of them, or several."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Sequence
+
+from extract.catalog import MAX_LEVELS, Level
+from extract.errors import CatalogError
+from extract.multi_label import MultiLabel
+
+
+def label_levels(
+    column: str, separator: str | None, cells: Sequence[tuple[str, str]]
+) -> tuple[Level, ...]:
+    """Read a column of labels as levels.
+
+    Parameters
+    ----------
+    column : str
+        Its name: the level's, with ``_1``, ``_2``, ... when it is cut.
+    separator : str or None
+        What stands between the levels of a label; None for one level.
+    cells : sequence of (str, str)
+        Where a cell stands, for errors, and the cell; one a row, empty without a label.
+
+    Raises
+    ------
+    CatalogError
+        When a cell is a list of several labels.
+    """
+    labels = [_one_label(where, column, cell) for where, cell in cells]
+    if not any(label.strip() for label in labels):
+        return ()
+    if separator is None:
+        return (Level.from_values(column, [label.strip() or None for label in labels]),)
+    trees = [_parts(label, separator) for label in labels]
+    depth = min(MAX_LEVELS, max(map(len, trees)))  # 0 where every first part is empty
+    return tuple(
+        Level.from_values(
+            f"{column}_{level}",
+            [separator.join(tree[:level]) if len(tree) >= level else None for tree in trees],
+        )
+        for level in range(1, depth + 1)
+    )
+
+
+def several_labels(
+    column: str, separator: str, cells: Sequence[tuple[str, str]]
+) -> tuple[MultiLabel, ...]:
+    """Read a column whose cells list several labels; nothing where none lists any.
+
+    Parameters
+    ----------
+    column : str
+    separator : str
+        What stands between the labels of a cell; around it spaces do not count. A JSON list of
+        strings is a list too, each string cut likewise.
+    cells : sequence of (str, str)
+        Where a cell stands, for errors, and the cell; one a row, empty without a label.
+
+    Raises
+    ------
+    CatalogError
+        When a cell lists what is no text.
+    """
+    rows = []
+    for where, cell in cells:
+        texts = _listed(where, column, cell)
+        parts = [part.strip() for text in texts for part in text.split(separator)]
+        rows.append({part for part in parts if part})
+    return (MultiLabel.from_values(column, rows, separator),) if any(rows) else ()
+
+
+def _parts(cell: str, separator: str) -> list[str]:
+    """Cut a label at its separator, as typed; from an empty part on there is no label."""
+    parts = [part.strip() for part in cell.split(separator)]
+    return list(itertools.takewhile(bool, parts))
+
+
+def _one_label(where: str, column: str, cell: str) -> str:
+    """Take the one string out of a JSON-like list; other cells stay as they are."""
+    labels = _listed(where, column, cell)
+    if len(labels) > 1:
+        raise CatalogError(
+            f"{where}: column {column!r} lists {len(labels)} values; one label a picture is read, "
+            "or several with --multi-label-separator '|'"
+        )
+    return labels[0] if labels else ""
+
+
+def _listed(where: str, column: str, cell: str) -> list[str]:
+    """Give the strings of a JSON-like list; of any other cell, that cell."""
+    bare = cell.strip()
+    if not (bare.startswith("[") and bare.endswith("]") and bare[1:].lstrip()[:1] in "\"']"):
+        return [cell]
+    try:
+        values = json.loads(bare)
+    except (ValueError, RecursionError):
+        return [bare[1:-1].strip().strip("\"'")]  # a list by its look, with quotes not escaped
+    if not all(isinstance(value, str) and _is_text(value) for value in values):
+        raise CatalogError(f"{where}: column {column!r} holds what is no text")
+    return list(values)
+
+
+def _is_text(label: str) -> bool:
+    try:
+        label.encode()
+    except UnicodeEncodeError:  # JSON can spell half a character
+        return False
+    return True
