@@ -113,7 +113,7 @@ def linear_probe(
         for fold in np.unique(folds):
             taught, tested = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
             c = _choose_c(features[taught], labels[taught], groups[taught], seed)
-            fitted = _fit(features[taught], labels[taught], c)
+            fitted = fit_regression(features[taught], labels[taught], c)
             correct[rows[tested]] = fitted.predict(features[tested]) == labels[tested]
     return correct
 
@@ -142,10 +142,10 @@ def fit_linear_probe(
     with one_thread():
         directions = unit_rows(vectors).astype(np.float64)
         mean = directions.mean(axis=0)
-        axes = _spanned(directions - mean)
+        axes = spanned_axes(directions - mean)
         features = (directions - mean) @ axes
         _, logs = _tried(features, labels, groups, seed)
-        fitted = _fit(features, labels, GRID[int(logs.argmax())])
+        fitted = fit_regression(features, labels, GRID[int(logs.argmax())])
 
     def classes_of(others: np.ndarray) -> np.ndarray:
         with one_thread():
@@ -187,7 +187,7 @@ def _rotated(vectors: np.ndarray) -> np.ndarray:
     return rotated
 
 
-def _spanned(centered: np.ndarray) -> np.ndarray:
+def spanned_axes(centered: np.ndarray) -> np.ndarray:
     """Give axes of length 1 that rows span, as columns; all axes where rows are many.
 
     The penalty leaves no weight on what no taught row has a part in.
@@ -225,7 +225,7 @@ def _tried(
         if len(np.unique(labels[taught])) < 2 or not len(tested):
             continue
         for i, c in enumerate(GRID):
-            fitted = _fit(features[taught], labels[taught], c)
+            fitted = fit_regression(features[taught], labels[taught], c)
             logs_of_all = fitted.predict_log_proba(features[tested])
             places = np.searchsorted(fitted.classes_, labels[tested])
             hits[i] += int((logs_of_all.argmax(axis=1) == places).sum())
@@ -233,7 +233,8 @@ def _tried(
     return hits, logs
 
 
-def _fit(features: np.ndarray, labels: np.ndarray, c: float) -> Any:
+def fit_regression(features: np.ndarray, labels: np.ndarray, c: float) -> Any:
+    """Fit a logistic regression of strength ``c`` as scikit-learn has it."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 

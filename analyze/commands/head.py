@@ -10,6 +10,7 @@ from analyze.commands import options, wording
 from analyze.commands.ending import ended_by_signals
 from analyze.commands.head_levels import level_lines, level_tables
 from analyze.commands.head_rivals import choose_rivals, rival_lines, write_rivals
+from analyze.commands.head_several import SeveralAsked, assess_and_tell, takes_several
 from analyze.commands.head_tuning import (
     STOPPED,
     make_tuners,
@@ -171,6 +172,10 @@ def head(
         read = [_read(workspace, each, views=views) for each in (path, *rivals)]
         if beside:
             read[0] = _joined(workspace, [path, *beside], views=views)
+        if takes_several(read[0][0].embeddings, level, plan, against or []):
+            asked = SeveralAsked(workspace, path, read[0], level, plan, trials, svg)
+            assess_and_tell(asked, as_json=as_json, quiet=quiet)
+            return
         maps = None
         if unfreeze != "none":
             with cl.progress_bar("pictures", quiet=quiet) as progress:

@@ -16,6 +16,7 @@ from extract.workspace import Workspace
 
 if TYPE_CHECKING:
     from analyze.head.head_file import StoredHead
+    from analyze.head.multilabel.prediction import SeveralPredictions
     from analyze.head.prediction import Predictions
 
 MOST_CLASSES = 12
@@ -44,7 +45,7 @@ def predict(
     verbose: cl.VerboseOption = 0,
     quiet: cl.QuietOption = False,
 ) -> None:
-    """Give every picture its class, with a probability, as a CSV.
+    """Give every picture its class, or its labels, with probabilities, as a CSV.
 
     Without --images the stored file of --embeddings, --model or --catalog is asked.
     """
@@ -52,7 +53,8 @@ def predict(
     from analyze.commands.selection import choose_embeddings
     from analyze.head.head_file import read_head
     from analyze.head.joined import is_joined
-    from analyze.head.prediction import predict as ask
+    from analyze.head.multilabel.prediction import predict_several
+    from analyze.head.prediction import predict as predict_one
     from analyze.joining import join_embeddings
     from extract.embeddings_file import read_embeddings
 
@@ -68,6 +70,7 @@ def predict(
         paths = [choose_embeddings(workspace, embeddings, model, catalog)]
     inputs = [read_embeddings(path) for path in paths]
     vectors = join_embeddings(inputs)[0] if len(inputs) > 1 else inputs[0]
+    ask = predict_several if stored.several else predict_one
     found = ask(stored, vectors, abstain_below=abstain_below)
     path = paths[0]
     result = _result(workspace, path, stored, found, vectors.left_out)
@@ -155,7 +158,7 @@ def _result(
     workspace: Workspace,
     path: Path,
     stored: StoredHead,
-    found: Predictions,
+    found: Predictions | SeveralPredictions,
     left_out: Any,
 ) -> dict[str, Any]:
     return {
@@ -174,7 +177,7 @@ def _result(
     }
 
 
-def _notes(stored: StoredHead, found: Predictions) -> list[str]:
+def _notes(stored: StoredHead, found: Predictions | SeveralPredictions) -> list[str]:
     """Say of how many pictures the answer is no news."""
     split = stored.about.get("split")
     sides = [split.get(side, ()) for side in ("train", "validation")] if split else []

@@ -28,6 +28,7 @@ from analyze.head.taught import Taught, hold_out
 from analyze.head.training import Trained, TrainingSpec, train_head
 from analyze.head.tree import Tree, grow_tree
 from analyze.head.tree_assessment import TreeAnswers
+from analyze.levels import no_labels
 from extract.catalog import MISSING_LABEL, Level
 from extract.embeddings import EmbeddingSet
 from extract.errors import UsageError
@@ -154,7 +155,7 @@ def assess_head(
     runs: list[HeadRun] = []
     in_tree = TreeAnswers(asked.tree, n_runs, BASELINES) if asked.tree else None
     for number, (shuffle, fold, split) in enumerate(splits):
-        seeds = _training_seeds(plan, shuffle, fold)
+        seeds = training_seeds(plan, shuffle, fold)
         found, answers = _asked_once(asked, split, seeds, plan, choose, in_tree)
         right = asked.labels[split.test]
         for i, (seed, trained) in enumerate(zip(seeds, found, strict=True)):
@@ -185,11 +186,11 @@ def _usable(
     n_levels: int,
 ) -> _Asked:
     """Keep pictures with a label and a direction; number classes from 0."""
-    chosen = choose_level(embeddings.levels, level)
+    chosen = choose_level(embeddings.levels, level, embeddings.multi_labels)
     if chosen is None or not (chosen.codes != MISSING_LABEL).any():
         raise UsageError(
-            "no labels, so there is nothing to teach: give extract a --manifest with a "
-            "--label-column, or folders that are classes"
+            f"{no_labels(embeddings.multi_labels)}, so there is nothing to teach: give extract a "
+            "--manifest with a --label-column, or folders that are classes"
         )
     levels = _levels_below(embeddings, chosen, n_levels)
     stacked = embeddings.vectors[None]
@@ -267,7 +268,7 @@ def _splits(asked: _Asked, plan: Plan) -> list[tuple[int, int, Split]]:
     return [(0, 0, column_split(plan.split_column, values, labels, groups, plan.seed))]
 
 
-def _training_seeds(plan: Plan, shuffle: int, fold: int) -> list[int]:
+def training_seeds(plan: Plan, shuffle: int, fold: int) -> list[int]:
     """Give each fold a seed of its own: one for all would share its luck among them."""
     if plan.n_folds:
         return [int(np.random.SeedSequence([plan.seed, shuffle, fold]).generate_state(1)[0])]
@@ -371,7 +372,7 @@ def _report(
         confusion=counts,
         leaks=leaks,
         settings={**asdict(plan.head), **asdict(plan.training)},
-        split=_said(plan, splits),
+        split=described(plan, splits),
         n_views=len(asked.features) - 1,
         left_out=asked.left_out,
         final=kept[1] if kept else None,
@@ -410,7 +411,7 @@ def _naive(
         yield next(iter(naive_splits(asked.labels, N_PARTS, plan.seed)))
 
 
-def _said(plan: Plan, splits: list[Split]) -> dict[str, Any]:
+def described(plan: Plan, splits: Sequence[Split]) -> dict[str, Any]:
     """Describe how pictures were parted."""
     if not plan.n_folds:
         return {**splits[0].to_json(), "n_seeds": plan.n_seeds}

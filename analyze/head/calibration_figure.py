@@ -12,12 +12,28 @@ SMALLEST_DOT, LARGEST_DOT = 16, 160
 
 
 @drawing()
-def draw_calibration(calibration: Calibration, *, title: str) -> Any:
-    """Draw accuracy by probability beside accuracy and coverage by threshold."""
+def draw_calibration(
+    calibration: Calibration,
+    *,
+    title: str,
+    probability: str = "probability of the answer",
+    share: str = "share that is right",
+    counted: str = "tested pictures",
+) -> Any:
+    """Draw accuracy by probability beside accuracy and coverage by threshold.
+
+    Parameters
+    ----------
+    calibration : Calibration
+    title : str
+    probability, share, counted : str
+        What the bins are of.
+    """
     figure = new_figure(9.6, 4.3)
     figure.set_layout_engine("constrained")
     left, right = figure.subplots(1, 2)
-    _reliability(left, calibration)
+    _reliability(left, calibration, counted)
+    left.set(xlabel=probability, ylabel=share)
     _coverage(right, calibration)
     entitle(
         left,
@@ -28,7 +44,7 @@ def draw_calibration(calibration: Calibration, *, title: str) -> Any:
     return figure
 
 
-def _reliability(axes: Any, calibration: Calibration) -> None:
+def _reliability(axes: Any, calibration: Calibration, counted: str) -> None:
     bins = calibration.bins
     most = max(each.n for each in bins)
     axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle="--", label="as it should be")
@@ -45,10 +61,9 @@ def _reliability(axes: Any, calibration: Calibration) -> None:
         s=[SMALLEST_DOT + (LARGEST_DOT - SMALLEST_DOT) * each.n / most for each in bins],
         color=BACKBONE_COLORS[0],
         zorder=3,
-        label=f"tested pictures; the largest dot is {most}",
+        label=f"{counted}; the largest dot is {most}",
     )
-    axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="probability of the answer")
-    axes.set_ylabel("share that is right")
+    axes.set(xlim=(0, 1.02), ylim=(0, 1.02))
     axes.legend(frameon=False, loc="upper left", fontsize=8)
     _plain(axes)
 

@@ -25,6 +25,7 @@ from analyze.figures import (
 from analyze.head.calibration_figure import draw_calibration
 from analyze.head.levels_figure import draw_levels
 from analyze.head.report import HeadReport
+from analyze.head.report_tables import Runs
 from analyze.head.rivals import HeadComparison, Rival
 from analyze.palette import BACKBONE_COLORS
 
@@ -74,7 +75,7 @@ def draw_head_confusion(report: HeadReport) -> Any:
 
 
 @drawing()
-def draw_curves(report: HeadReport) -> Any:
+def draw_curves(report: Runs) -> Any:
     """Draw loss and accuracy by epoch: thin lines are trainings, thick ones their mean."""
     figure = new_figure(9.6, 3.9)
     panels = figure.subplots(1, 2)
@@ -214,7 +215,7 @@ def _subtitle(report: HeadReport) -> str:
     return " · ".join(parts) + _left_out(len(report.classes) - seen)
 
 
-def _curves(report: HeadReport, name: str, longest: int) -> np.ndarray:
+def _curves(report: Runs, name: str, longest: int) -> np.ndarray:
     """Give one figure of each training by epoch; NaN after it stopped."""
     curves = np.full((len(report.runs), longest), np.nan)
     for row, run in zip(curves, report.runs, strict=True):
@@ -229,7 +230,7 @@ def _mean(curves: np.ndarray) -> np.ndarray:
     return mean
 
 
-def _curves_subtitle(report: HeadReport) -> str:
+def _curves_subtitle(report: Runs) -> str:
     n = len(report.runs)
     if n == 1:
         return "one training"

@@ -19,10 +19,35 @@ from extract.errors import HeadFileError, UsageError
 from extract.strict_json import read_json
 
 FORMAT, VERSION = "sosie-head", 1
+MULTI_LABEL, MULTI_LABEL_VERSION = "multi-label", 2
+"""A kind that version 1 does not know: it would take sigmoids for a softmax."""
+
 MEAN, FACTOR, STAGE = "scaling.mean", "scaling.factor", "stage."
 MOST_JSON, MOST_TENSORS = 64 << 20, 4 << 30
 MOST_WIDTH, MOST_DEPTH = 65_536, 64
 """Beyond them a file is no head's, and building one would only fill the memory."""
+
+
+@dataclass(frozen=True)
+class SeveralLabels:
+    """What a head that gives several labels a picture needs beside its classes.
+
+    Parameters
+    ----------
+    thresholds : tuple of float
+        The probability of each class from which on it is said.
+    separator : str
+        What stands between the labels of a picture.
+    """
+
+    thresholds: tuple[float, ...]
+    separator: str
+
+    def __post_init__(self) -> None:
+        if not self.separator:
+            raise ValueError("a separator must not be empty")
+        if not all(0 < each < 1 for each in self.thresholds):
+            raise ValueError(f"thresholds must lie between 0 and 1: {self.thresholds[:3]}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +70,8 @@ class StoredHead:
         Of every level but the first: the place of each class's parent among those above.
     stage : mapping of str to ndarray
         The backbone's last stage where it was trained with the head, else empty.
+    several : SeveralLabels or None
+        Where a picture may have any number of the classes; None where it has one.
     """
 
     head: Head
@@ -55,6 +82,7 @@ class StoredHead:
     about: Mapping[str, Any]
     parents: tuple[np.ndarray, ...] = ()
     stage: Mapping[str, np.ndarray] = field(default_factory=dict)
+    several: SeveralLabels | None = None
 
     def __post_init__(self) -> None:
         if not len(self.classes) == len(self.levels) == len(self.head.classes) >= 1:
@@ -66,6 +94,10 @@ class StoredHead:
             np.isfinite(each) and each > 0 for each in self.temperatures
         ):
             raise ValueError(f"a level must have a temperature above 0: {self.temperatures}")
+        if self.several is not None and not (
+            len(self.levels) == 1 and len(self.several.thresholds) == len(self.classes[0])
+        ):
+            raise ValueError("a head of several labels must have a threshold for each class")
         if len(self.parents) != len(self.levels) - 1:
             raise ValueError("each level but the first must have its classes' parents")
         for above, below, own in zip(self.classes, self.classes[1:], self.parents, strict=False):
@@ -93,7 +125,7 @@ def write_head(folder: Path, stored: StoredHead, name: str = "head") -> Path:
     content = save(tensors)
     said = {
         "format": FORMAT,
-        "format_version": VERSION,
+        "format_version": MULTI_LABEL_VERSION if stored.several else VERSION,
         "model": stored.provenance.model,
         "identity": dict(stored.provenance.identity),
         "identity_sha256": stored.provenance.identity_sha256,
@@ -103,6 +135,7 @@ def write_head(folder: Path, stored: StoredHead, name: str = "head") -> Path:
         "classes": [list(names) for names in stored.classes],
         "temperature": stored.temperatures[0],
         **_of_several_levels(stored),
+        **_of_several_labels(stored),
         "tensors_sha256": hashlib.sha256(content).hexdigest(),
         **stored.about,
     }
@@ -120,6 +153,30 @@ def _of_several_levels(stored: StoredHead) -> dict[str, Any]:
         "temperatures": list(stored.temperatures),
         "parents": [own.tolist() for own in stored.parents],
     }
+
+
+def _of_several_labels(stored: StoredHead) -> dict[str, Any]:
+    """Spell what a head of one label a picture does not need."""
+    if stored.several is None:
+        return {}
+    return {
+        "kind": MULTI_LABEL,
+        "thresholds": list(stored.several.thresholds),
+        "separator": stored.several.separator,
+    }
+
+
+def _several_labels(said: Mapping[str, Any]) -> SeveralLabels | None:
+    """Read what a kind needs; a kind of which nothing is known is refused."""
+    kind = said.get("kind")
+    if kind not in (None, MULTI_LABEL):
+        raise ValueError(f"it is of kind {kind!r}, which this version does not know")
+    version = VERSION if kind is None else MULTI_LABEL_VERSION
+    if said["format_version"] != version:
+        raise ValueError(f"its format_version is {said['format_version']}, not {version}")
+    if kind is None:
+        return None
+    return SeveralLabels(tuple(map(float, said["thresholds"])), str(said["separator"]))
 
 
 def read_head(path: Path) -> StoredHead:
@@ -163,8 +220,7 @@ def _read(said_in: Path, numbers_in: Path) -> StoredHead:
     said = read_json(said_in.read_bytes())
     if not isinstance(said, dict) or said.get("format") != FORMAT:
         raise ValueError(f"its format is not {FORMAT}")
-    if said["format_version"] != VERSION:
-        raise ValueError(f"its format_version is {said['format_version']}, not {VERSION}")
+    several = _several_labels(said)
     content = numbers_in.read_bytes()
     if hashlib.sha256(content).hexdigest() != said["tensors_sha256"]:
         raise ValueError(f"{numbers_in.name} is not the one it was written with")
@@ -181,7 +237,7 @@ def _read(said_in: Path, numbers_in: Path) -> StoredHead:
     if provenance.identity_sha256 != said["identity_sha256"]:
         raise ValueError("its identity is not the one it was written with")
     used = {"format", "format_version", "identity", "network", "classes", "temperature"}
-    used |= {"temperatures", "parents"}
+    used |= {"temperatures", "parents", "kind", "thresholds", "separator"}
     about = {k: v for k, v in said.items() if k not in used}
     return StoredHead(
         Head(spec, scaling, codes, tensors),
@@ -192,6 +248,7 @@ def _read(said_in: Path, numbers_in: Path) -> StoredHead:
         about,
         tuple(np.array([operator.index(p) for p in own]) for own in said.get("parents", [])),
         stage,
+        several=several,
     )
 
 

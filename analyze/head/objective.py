@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -28,6 +29,57 @@ class Objective(Protocol):
 
     def n_right(self, logits: Sequence[torch.Tensor], rows: torch.Tensor) -> int:
         """Count the rows whose first output is right."""
+
+
+class Goal(Protocol):
+    """What all that is taught is wanted to answer; an objective is of some of its rows."""
+
+    @property
+    def classes(self) -> tuple[np.ndarray, ...]:
+        """Of each output the codes that its logits stand for, ascending."""
+
+    def objective(
+        self, rows: np.ndarray, *, label_smoothing: float, class_weights: bool
+    ) -> Objective:
+        """Give what is wanted where these rows are trained on."""
+
+    def labels_of(self, rows: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Give what each output should say of some rows."""
+
+
+@dataclass(frozen=True, eq=False)
+class OneClass:
+    """One class of each level is wanted; classes are those that train rows have.
+
+    Parameters
+    ----------
+    classes : tuple of ndarray of int
+        Codes of each level, ascending.
+    codes : ndarray of shape (n_levels, n_taught), int
+        Places among the classes; ``UNKNOWN`` where no train row is of that class.
+    """
+
+    classes: tuple[np.ndarray, ...]
+    codes: np.ndarray
+
+    @classmethod
+    def of_levels(cls, levels: Sequence[np.ndarray], train: np.ndarray) -> OneClass:
+        """Number the codes of each level by their place among those of the train rows."""
+        classes = tuple(np.unique(own[train]) for own in levels)
+        places = [_places(own, of) for own, of in zip(levels, classes, strict=True)]
+        return cls(classes, np.stack(places))
+
+    def objective(
+        self, rows: np.ndarray, *, label_smoothing: float, class_weights: bool
+    ) -> Objective:
+        """Give the mean cross-entropy of the levels."""
+        return ClassPerLevel(
+            self.codes, rows, label_smoothing=label_smoothing, class_weights=class_weights
+        )
+
+    def labels_of(self, rows: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Give the places of some rows' classes, level by level."""
+        return tuple(self.codes[:, rows])
 
 
 class ClassPerLevel:
@@ -90,6 +142,13 @@ class ClassPerLevel:
     def n_right(self, logits: Sequence[torch.Tensor], rows: torch.Tensor) -> int:
         """Count the rows whose likeliest class of the first output is theirs."""
         return int((logits[0].argmax(dim=1) == self._codes[0, rows]).sum())
+
+
+def _places(codes: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Number codes by their place among some classes."""
+    places = np.minimum(np.searchsorted(classes, codes), len(classes) - 1)
+    found: np.ndarray = np.where(classes[places] == codes, places, UNKNOWN)
+    return found
 
 
 def balanced_weights(codes: np.ndarray, n_classes: int) -> np.ndarray:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -14,7 +14,27 @@ from extract.catalog import MISSING_LABEL
 Table = Iterator[list[Any]]
 
 
-def runs(report: HeadReport) -> Table:
+class Runs(Protocol):
+    """What every report of heads has: its trainings, and the pictures that they are about."""
+
+    @property
+    def model(self) -> str:
+        """Of the backbone."""
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """Of the pictures."""
+
+    @property
+    def groups(self) -> np.ndarray:
+        """Copies have one number."""
+
+    @property
+    def runs(self) -> Sequence[HeadRun]:
+        """Of each training."""
+
+
+def runs(report: Runs) -> Table:
     """A row a trained head: where it was tested, how well, beside the baselines."""
     said = [run.to_json() for run in report.runs]
     plain = [name for name in said[0] if name != "baselines"]
@@ -23,7 +43,7 @@ def runs(report: HeadReport) -> Table:
         yield [*(row[name] for name in plain), *row["baselines"].values()]
 
 
-def sides(report: HeadReport) -> Table:
+def sides(report: Runs) -> Table:
     """A row a picture, a column a split: train, validation, test, or nothing."""
     splits = {id(run.split): run for run in report.runs}
     yield ["id", "group", *(_split_name(run) for run in splits.values())]
@@ -32,7 +52,7 @@ def sides(report: HeadReport) -> Table:
         yield [row_id, int(report.groups[i]), *(column[i] for column in columns)]
 
 
-def curves(report: HeadReport) -> Table:
+def curves(report: Runs) -> Table:
     """A row an epoch of each head."""
     names = ["train_loss", "train_accuracy", "validation_loss", "validation_accuracy"]
     yield ["shuffle", "fold", "seed", "epoch", *names]

@@ -150,25 +150,7 @@ def column_split(
     UsageError
         When the column holds other words, or a side would be empty.
     """
-    sides = np.array([SPELLINGS.get(v.strip().lower(), v.strip()) for v in values], dtype=object)
-    other = sorted({str(s) for s in sides} - {*SIDES, ""})
-    if other:
-        raise UsageError(
-            f"column {name!r} holds {other[0]!r}: a split's column says train, validation or test"
-        )
-    notes = []
-    if n_blank := int((sides == "").sum()):
-        notes.append(f"{n_blank} pictures without a side in column {name!r} are left out")
-    sides[labels == MISSING_LABEL] = ""
-    n_moved = 0
-    for side, before in (("test", ("train", "validation")), ("validation", ("train",))):
-        copied = np.isin(sides, before) & np.isin(groups, groups[sides == side])
-        n_moved += int(copied.sum())
-        sides[copied] = ""
-    if n_moved:
-        notes.append(
-            f"{n_moved} pictures left out: column {name!r} has a copy of them on another side"
-        )
+    sides, notes = sides_of_column(name, values, labels != MISSING_LABEL, groups)
     train, validation, test = (np.flatnonzero(sides == side) for side in SIDES)
     unseen = set(labels[test].tolist()) - set(labels[train].tolist())
     if unseen:
@@ -193,6 +175,50 @@ def column_split(
         train, validation = _parted(train, labels, groups, seed)
         notes.append("no validation pictures in the column: a quarter of train is taken")
     return Split(train, validation, test, f"column {name}", seed, tuple(notes))
+
+
+def sides_of_column(
+    name: str, values: Sequence[str], labelled: np.ndarray, groups: np.ndarray
+) -> tuple[np.ndarray, list[str]]:
+    """Read the side of each picture; what is not labelled, or a copy of another side's, has none.
+
+    Parameters
+    ----------
+    name : str
+    values : sequence of str
+    labelled : ndarray of shape (n_images,), bool
+    groups : ndarray of shape (n_images,), int
+
+    Returns
+    -------
+    sides : ndarray of shape (n_images,), str
+    notes : list of str
+
+    Raises
+    ------
+    UsageError
+        When the column holds other words.
+    """
+    sides = np.array([SPELLINGS.get(v.strip().lower(), v.strip()) for v in values], dtype=object)
+    other = sorted({str(s) for s in sides} - {*SIDES, ""})
+    if other:
+        raise UsageError(
+            f"column {name!r} holds {other[0]!r}: a split's column says train, validation or test"
+        )
+    notes = []
+    if n_blank := int((sides == "").sum()):
+        notes.append(f"{n_blank} pictures without a side in column {name!r} are left out")
+    sides[~labelled] = ""
+    n_moved = 0
+    for side, before in (("test", ("train", "validation")), ("validation", ("train",))):
+        copied = np.isin(sides, before) & np.isin(groups, groups[sides == side])
+        n_moved += int(copied.sum())
+        sides[copied] = ""
+    if n_moved:
+        notes.append(
+            f"{n_moved} pictures left out: column {name!r} has a copy of them on another side"
+        )
+    return sides, notes
 
 
 def naive_splits(

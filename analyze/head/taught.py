@@ -11,6 +11,7 @@ import numpy as np
 
 from analyze.directions import unit_rows
 from analyze.head.inputs import PLAIN, StageMaps
+from analyze.head.objective import Goal, OneClass
 from analyze.head.splits import Split
 
 
@@ -61,6 +62,10 @@ class Taught:
     def levels(self) -> tuple[np.ndarray, ...]:
         """Codes of every level, the first level's first."""
         return (self.labels, *(() if self.deeper is None else self.deeper))
+
+    def goal(self) -> Goal:
+        """Say what is wanted of the rows: one class a level."""
+        return OneClass.of_levels(self.levels, self.train)
 
     @cached_property
     def directions(self) -> np.ndarray:

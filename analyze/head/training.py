@@ -13,7 +13,7 @@ import numpy as np
 from analyze.head.calibration import fit_temperature
 from analyze.head.inputs import PLAIN, Inputs, StageMaps, StageVectors, StoredVectors
 from analyze.head.network import Head, HeadSpec, build_network, forward
-from analyze.head.objective import UNKNOWN, ClassPerLevel, Objective
+from analyze.head.objective import UNKNOWN, Objective
 from analyze.head.taught import Taught
 from analyze.threads import one_thread_of_torch
 from extract.errors import UsageError
@@ -116,7 +116,8 @@ class Trained:
         Of each output of the head that never trained on them, at its best epoch: for a
         temperature, thresholds.
     validation_labels : tuple of ndarray of shape (n_validation,), int
-        Places among each output's classes; ``UNKNOWN`` where it has no such class.
+        Places among each output's classes; ``UNKNOWN`` where it has no such class. Of several
+        labels a picture bool of shape (n_validation, n_classes).
     seconds : float
     stage : mapping of str to ndarray, optional
         The backbone's last stage, where it was trained.
@@ -175,12 +176,10 @@ def train_head(
     """
     spec, training = spec or HeadSpec(), training or TrainingSpec()
     began = time.perf_counter()
-    classes = tuple(np.unique(own[taught.train]) for own in taught.levels)
-    codes = np.stack([_places(*each) for each in zip(taught.levels, classes, strict=True)])
+    goal = taught.goal()
 
     def started(rows: np.ndarray) -> _Run:
-        wanted = ClassPerLevel(
-            codes,
+        wanted = goal.objective(
             rows,
             label_smoothing=training.label_smoothing,
             class_weights=training.class_weights,
@@ -190,12 +189,12 @@ def train_head(
     with one_thread_of_torch():
         run = started(taught.train)
         curves, best, logits = _until_validation_stops(run, taught.validation, on_epoch)
-        head, stage = Head(spec, run.inputs.scaling, classes, best.weights), best.stage
+        head, stage = Head(spec, run.inputs.scaling, goal.classes, best.weights), best.stage
         if training.refit:
             again = started(np.arange(len(taught.labels)))
             for _ in range(best.epoch):
                 again.epoch()
-            head = Head(spec, again.inputs.scaling, classes, again.weights())
+            head = Head(spec, again.inputs.scaling, goal.classes, again.weights())
             stage = again.inputs.state()
     return Trained(
         head=head,
@@ -203,7 +202,7 @@ def train_head(
         best_epoch=best.epoch,
         stopped_epoch=len(curves),
         validation_logits=logits,
-        validation_labels=tuple(codes[:, taught.validation]),
+        validation_labels=goal.labels_of(taught.validation),
         seconds=time.perf_counter() - began,
         stage=stage,
     )
@@ -231,13 +230,6 @@ def epoch_batches(
     for first in range(0, n_rows, batch_size):
         some = slice(first, first + batch_size)
         yield views[some], rows[some]
-
-
-def _places(codes: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """Number codes by their place among some classes."""
-    places = np.minimum(np.searchsorted(classes, codes), len(classes) - 1)
-    found: np.ndarray = np.where(classes[places] == codes, places, UNKNOWN)
-    return found
 
 
 @dataclass(frozen=True, eq=False)

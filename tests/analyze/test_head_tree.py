@@ -25,7 +25,7 @@ from analyze.head.tree_tables import classes, predictions, summary
 from extract.catalog import Level
 from extract.embeddings import EmbeddingSet
 from extract.errors import HeadFileError, UsageError
-from extract.manifest import label_levels
+from extract.label_column import label_levels
 
 Make = Callable[..., EmbeddingSet]
 QUICK = TrainingSpec(learning_rate=0.01, epochs=40, patience=5)

@@ -1,0 +1,1 @@
+"""Heads for pictures that have several labels."""

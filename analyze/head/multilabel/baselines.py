@@ -1,0 +1,162 @@
+"""The honest baselines of several labels, taught on the same rows: one class against the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from analyze.directions import unit_rows
+from analyze.head.baselines import BLOCK_BYTES, N_NEAREST
+from analyze.head.multilabel.splits import iterative_parts
+from analyze.head.multilabel.thresholds import EVEN, choose_thresholds, sigmoid
+from analyze.probes import GRID, INNER_FOLDS, MOST_TUNED, fit_regression, spanned_axes
+from analyze.threads import one_thread
+
+
+@dataclass(frozen=True, eq=False)
+class SeveralPredictor:
+    """What says how probable each class is, and from which probability on it says so.
+
+    Parameters
+    ----------
+    probabilities : callable
+        From vectors of shape (n, n_dims) to probabilities of shape (n, n_classes).
+    thresholds : ndarray of shape (n_classes,)
+    """
+
+    probabilities: Callable[[np.ndarray], np.ndarray]
+    thresholds: np.ndarray
+
+
+def fit_several_baselines(
+    vectors: np.ndarray, has: np.ndarray, groups: np.ndarray, seed: int = 0
+) -> dict[str, SeveralPredictor]:
+    """Teach both; strength and thresholds of the regression are chosen within what is taught.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (n_taught, n_dims), float32
+    has : ndarray of shape (n_taught, n_classes), bool
+    groups : ndarray of shape (n_taught,), int
+    seed : int
+
+    Returns
+    -------
+    dict
+        ``logistic_regression``, and ``knn``: the share of the 5 nearest that have a class.
+    """
+    nearest = SeveralPredictor(fit_shares(vectors, has), np.full(has.shape[1], EVEN))
+    return {
+        "logistic_regression": fit_one_against_rest(vectors, has, groups, seed),
+        "knn": nearest,
+    }
+
+
+def fit_one_against_rest(
+    vectors: np.ndarray, has: np.ndarray, groups: np.ndarray, seed: int = 0
+) -> SeveralPredictor:
+    """Teach a logistic regression a class, all of one strength.
+
+    On rows of length 1 about their mean. The strength is that of the least log loss in inner folds,
+    where the thresholds are chosen too.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (n_taught, n_dims), float32
+    has : ndarray of shape (n_taught, n_classes), bool
+    groups : ndarray of shape (n_taught,), int
+    seed : int
+    """
+    directions = unit_rows(vectors).astype(np.float64)
+    mean = directions.mean(axis=0)
+    centered = directions - mean
+    with one_thread():
+        axes = spanned_axes(centered)
+        features = centered @ axes
+        strength, logits, rows = _chosen(features, has, groups, seed)
+        weights, offsets = fit_regressions(features, has, strength)
+    thresholds = choose_thresholds(logits, has[rows])
+
+    def probabilities(others: np.ndarray) -> np.ndarray:
+        with one_thread():
+            return sigmoid((unit_rows(others) - mean) @ axes @ weights + offsets)
+
+    return SeveralPredictor(probabilities, thresholds)
+
+
+def fit_regressions(
+    features: np.ndarray, has: np.ndarray, strength: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Fit a regression a class; a class that all rows have, or none, is said of all others so.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n, n_dims), float64
+    has : ndarray of shape (n, n_classes), bool
+    strength : float
+        scikit-learn's C.
+
+    Returns
+    -------
+    weights : ndarray of shape (n_dims, n_classes), float64
+    offsets : ndarray of shape (n_classes,), float64
+    """
+    weights = np.zeros((features.shape[1], has.shape[1]))
+    share = (has.sum(axis=0) + 1) / (len(has) + 2)
+    offsets = np.log(share / (1 - share))
+    for place, own in enumerate(has.T):
+        if own.any() and not own.all():
+            fitted = fit_regression(features, own, strength)
+            weights[:, place], offsets[place] = fitted.coef_[0], fitted.intercept_[0]
+    return weights, offsets
+
+
+def fit_shares(
+    vectors: np.ndarray, has: np.ndarray, k: int = N_NEAREST
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Remember vectors, and say which share of the k most similar ones has each class.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (n_taught, n_dims), float32
+    has : ndarray of shape (n_taught, n_classes), bool
+    k : int
+        Lowered to the number of rows.
+    """
+    directions, k = unit_rows(vectors), min(k, len(vectors))
+
+    def shares(others: np.ndarray) -> np.ndarray:
+        found = np.empty((len(others), has.shape[1]))
+        block = max(1, BLOCK_BYTES // (4 * len(directions)))
+        with one_thread():
+            for first in range(0, len(others), block):
+                similarities = unit_rows(others[first : first + block]) @ directions.T
+                nearest = np.argsort(-similarities, axis=1, kind="stable")[:, :k]
+                found[first : first + block] = has[nearest].mean(axis=1)
+        return found
+
+    return shares
+
+
+def _chosen(
+    features: np.ndarray, has: np.ndarray, groups: np.ndarray, seed: int
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """Choose the strength in inner folds; give the logits there, and of which rows they are."""
+    rows = np.arange(len(has))
+    if len(rows) > MOST_TUNED:
+        rows = np.random.default_rng(seed).choice(rows, MOST_TUNED, replace=False)
+    features, has, groups = features[rows], has[rows], groups[rows]
+    folds = iterative_parts(has, groups, [1 / INNER_FOLDS] * INNER_FOLDS, seed)
+    logits = np.zeros((len(GRID), *has.shape))
+    for number in np.unique(folds):
+        taught, tested = np.flatnonzero(folds != number), np.flatnonzero(folds == number)
+        if not len(taught):
+            continue
+        for i, strength in enumerate(GRID):
+            weights, offsets = fit_regressions(features[taught], has[taught], strength)
+            logits[i, tested] = features[tested] @ weights + offsets
+    losses = (np.logaddexp(0, logits) - has * logits).sum(axis=(1, 2))
+    best = int(losses.argmin())
+    return GRID[best], logits[best], rows
