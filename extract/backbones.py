@@ -218,17 +218,11 @@ def load_backbone(
     WeightsError
         When the weights are not here or do not fit; random ones are never put in their place.
     """
-    model, packaged = find_model(name)
+    model, _ = find_model(name)
     preprocessing = model.preprocessing(resize)
-    checkpoint, source, tag = None, weights, f"{model.architecture}.random"
-    if weights == "pretrained":
-        path = packaged.path() if packaged else model.find_weights(name)
-        called = path.name if packaged else str(path)
-        checkpoint = Checkpoint(read_tensors(path), called, in_order=packaged is not None)
-        tag = model.tagged
-    elif weights != "random":
-        checkpoint, source = Checkpoint(read_tensors(Path(weights)), weights), "file"
-        tag = f"{model.architecture}.file"
+    checkpoint = find_checkpoint(name, weights)
+    source = weights if weights in ("pretrained", "random") else "file"
+    tag = model.tagged if source == "pretrained" else f"{model.architecture}.{source}"
     headless = model.headless(seed, checkpoint, pooling)
     described: dict[str, Any] = {"source": source, "tag": tag, "sha256": headless.sha256}
     if checkpoint is None:
@@ -247,6 +241,31 @@ def load_backbone(
         )
     n_dims = int(once.shape[1])
     return Backbone(name, ready, preprocessing, n_dims, described, headless.pooling, device)
+
+
+def find_checkpoint(name: str, weights: str) -> Checkpoint | None:
+    """Read the weights asked for; None where they are drawn.
+
+    Parameters
+    ----------
+    name : str
+        As :func:`load_backbone` takes it, and the weights too.
+
+    Raises
+    ------
+    UsageError
+        When there is no such backbone.
+    WeightsError
+        When they are not here, or cannot be read.
+    """
+    model, packaged = find_model(name)
+    if weights == "random":
+        return None
+    if weights != "pretrained":
+        return Checkpoint(read_tensors(Path(weights)), weights)
+    path = packaged.path() if packaged else model.find_weights(name)
+    called = path.name if packaged else str(path)
+    return Checkpoint(read_tensors(path), called, in_order=packaged is not None)
 
 
 def _moved(model: torch.nn.Module, device: str) -> torch.nn.Module:

@@ -37,6 +37,12 @@ def resized_size(wanted: Preprocessing, height: int, width: int) -> tuple[int, i
     return (long, target) if width <= height else (target, long)
 
 
+def center(n: int, size: int) -> tuple[slice, int]:
+    """Say what is cut out of n pixels, and where it begins in what the model sees."""
+    first = round(max(n - size, 0) / 2.0)
+    return slice(first, first + size), max(size - n, 0) // 2
+
+
 def place(
     pixels: np.ndarray[Any, Any], wanted: Preprocessing, orientation: int = 1
 ) -> np.ndarray[Any, Any]:
@@ -112,7 +118,7 @@ def _cut_out(
     pixels: np.ndarray[Any, Any], size: int, ground: tuple[int, int, int]
 ) -> np.ndarray[Any, Any]:
     """Take the center, by timm's and torchvision's own rounding; what is missing is ground."""
-    (rows, top), (columns, left) = (_center(n, size) for n in pixels.shape[:2])
+    (rows, top), (columns, left) = (center(n, size) for n in pixels.shape[:2])
     inside = pixels[rows, columns]
     if inside.shape[:2] == (size, size):
         return np.ascontiguousarray(inside)
@@ -120,9 +126,3 @@ def _cut_out(
     placed[:] = ground
     placed[top : top + inside.shape[0], left : left + inside.shape[1]] = inside
     return placed
-
-
-def _center(n: int, size: int) -> tuple[slice, int]:
-    """Say what is cut out of n pixels, and where it begins in what the model sees."""
-    first = round(max(n - size, 0) / 2.0)
-    return slice(first, first + size), max(size - n, 0) // 2

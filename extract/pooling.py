@@ -30,11 +30,11 @@ class Pooled(torch.nn.Module):
         pool: Callable[[Any], torch.Tensor],
     ) -> None:
         super().__init__()
-        self.model, self._features, self._pool = model, features, pool
+        self.model, self.features, self.pool = model, features, pool
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Give vectors of shape (n, n_dims)."""
-        return self._pool(self._features(pixels))
+        return self.pool(self.features(pixels))
 
 
 def mean_over_places(

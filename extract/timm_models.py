@@ -8,10 +8,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from extract.classifiers import fit_classifier
 from extract.errors import UsageError, WeightsError
 from extract.hub import cached_on_hub, download_to_torch_home, find_on_hub
 from extract.preprocessing import Preprocessing
-from extract.weights import Checkpoint, Headless, fit, in_order_of, tensors_sha256
+from extract.weights import (
+    Checkpoint,
+    Headless,
+    classifier_prefixes,
+    fit,
+    in_order_of,
+    tensors_sha256,
+    translated,
+)
 
 GEOMETRIES = {"center": "crop", "squash": "squash"}
 """timm's words for what we build."""
@@ -95,6 +104,29 @@ class TimmModel:
         if pooling in ("auto", self.pooling):
             return Headless(model, self.pooling, sha256)
         return Headless(_pooled(model, pooling, self.tagged), pooling, sha256)
+
+    def classifier(self, seed: int, checkpoint: Checkpoint | None) -> Any:
+        """Build the model's own classifier alone: headless vectors in, logits out.
+
+        Raises
+        ------
+        WeightsError
+            When the checkpoint holds none, or one of other classes.
+        """
+        import timm
+        import torch
+
+        # only the tag knows how many classes its checkpoint tells apart
+        name = self.tagged if checkpoint else self.architecture
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = timm.create_model(name, pretrained=False)
+        classifier = model.get_classifier()
+        if checkpoint:
+            given = checkpoint.tensors
+            named = in_order_of(model, given) if checkpoint.in_order else translated(model, given)
+            fit_classifier(classifier, named, classifier_prefixes(model), checkpoint.source)
+        return classifier.eval()
 
     def find_weights(self, name: str) -> Path:
         """Find the tag's checkpoint in a cache, or download it there.

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from extract.classifiers import fit_classifier, no_classifier
 from extract.errors import SosieError, UsageError, WeightsError
 from extract.hub import cached_on_hub, find_on_hub
 from extract.image_processors import read_preprocessing
@@ -111,6 +112,29 @@ class TransformersModel:
                 seen = model(pixel_values=torch.zeros(1, 3, size, size))
             pooled, pooling = _pool_of(model, seen, pooling, self.repo)
         return Headless(pooled, pooling, sha256)
+
+    def classifier(self, seed: int, checkpoint: Checkpoint | None) -> Any:
+        """Build the model's own classifier alone: headless vectors in, logits out.
+
+        Raises
+        ------
+        WeightsError
+            When the checkpoint holds none.
+        UsageError
+            When the model is no CvT: which vector another's classifier reads is not known here.
+        """
+        import torch
+
+        config = self._config()
+        if config.model_type != "cvt":
+            raise no_classifier(f"hf:{self.repo}")
+        with _quiet(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = _build(_class_of(config, self.repo), config, checkpoint).float().eval()
+        if checkpoint:
+            prefix = ("classifier.",)
+            fit_classifier(model.classifier, checkpoint.tensors, prefix, checkpoint.source)
+        return model.classifier
 
     def find_weights(self, name: str) -> Path:
         """Find the repository's checkpoint in the hub's cache, or download it there.

@@ -234,7 +234,7 @@ def fit(model: torch.nn.Module, tensors: Mapping[str, torch.Tensor], source: str
     """
     tensors = translated(model, tensors)
     expected = model.state_dict()
-    classifier = _classifier_prefixes(model)
+    classifier = classifier_prefixes(model)
     refuse_misfit(
         source,
         missing=[k for k in expected if k not in tensors],
@@ -316,7 +316,8 @@ def translated(
         return dict(tensors)
 
 
-def _classifier_prefixes(model: torch.nn.Module) -> tuple[str, ...]:
+def classifier_prefixes(model: torch.nn.Module) -> tuple[str, ...]:
+    """Say what the names of the tensors of a timm model's classifier begin with."""
     classifier = (getattr(model, "pretrained_cfg", None) or {}).get("classifier") or ()
     names = (classifier,) if isinstance(classifier, str) else tuple(classifier)
     return tuple(f"{name}." for name in names)

@@ -41,10 +41,10 @@ EXTRACT_ORDER = [
     {"picture_headers", "pixels"},
     {"picture_memory"},
     {"weights", "hub", "preprocessing", "pooling", "decoding", "image_processors", "jpeg"},
-    {"fast_geometry", "chroma", "jpeg_screening"},
+    {"fast_geometry", "chroma", "jpeg_screening", "classifiers"},
     {"decoders", "ragged_resize", "views"},
     {"gpu_decoding"},
-    {"timm_models", "transformers_models", "backbones"},
+    {"timm_models", "transformers_models", "backbones", "own_classifier"},
     {"folding", "normalising", "openvino_runtime", "runtimes"},
     {"loading", "loading_threads", "loading_on_gpu", "loading_processes", "batch_ring"},
     {"realisation", "record", "survey", "fidelity", "views_sheet", "last_stage"},
@@ -75,6 +75,7 @@ ANALYZE_ORDER = [
     {"doubt", "ranked_pictures"},
     {"comparison", "ranking"},
     {"head"},
+    {"explain"},
     {"commands", "__main__"},
 ]
 

@@ -1,0 +1,282 @@
+"""``python -m analyze explain``: which places of a picture speak for an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from analyze.commands import options, wording
+from analyze.commands.ending import ended_by_signals
+from analyze.commands.run_folder import run_folder
+from extract import command_line as cl
+from extract.errors import SosieError, UsageError
+from extract.workspace import Workspace
+
+if TYPE_CHECKING:
+    from analyze.commands.explain_asking import Wanted
+    from analyze.explain.explanation import Explanation
+    from analyze.explain.questions import Question, Subject
+    from analyze.explain.targets import Target
+    from analyze.head.head_file import StoredHead
+    from analyze.pictures import PictureFolder
+    from extract.embeddings import EmbeddingSet
+
+MOST_LINES = 24
+LOW_COSINE = 0.999
+
+
+def explain(
+    target: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="head, pretrained, cluster or neighbor."),
+    ] = "head",
+    head: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The head.json of analyze head.")
+    ] = None,
+    class_name: Annotated[
+        str | None,
+        typer.Option("--class", metavar="NAME|N", help="Why this one? Default: the answer."),
+    ] = None,
+    of: Annotated[
+        str | None, typer.Option(metavar="NAME", help="logit (default) or probability.")
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="gradcam, hirescam or layercam; may be repeated."),
+    ] = None,
+    ids: Annotated[
+        list[str] | None, typer.Option("--id", metavar="ID", help="A picture; may be repeated.")
+    ] = None,
+    image: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="A new picture; may be repeated.")
+    ] = None,
+    sample: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Of each class; 3 where no picture is named."),
+    ] = None,
+    worst: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="The mistakes the head is surest of.")
+    ] = None,
+    neighbor: Annotated[
+        str | None, typer.Option(metavar="ID", help="Held against it; default the nearest.")
+    ] = None,
+    clusters: options.ClustersOption = None,
+    embeddings: options.EmbeddingsOption = None,
+    model: options.ModelOption = None,
+    catalog: cl.CatalogOption = None,
+    level: options.LevelOption = None,
+    images: options.ImagesOption = None,
+    weights: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where the backbone's came from a file.")
+    ] = None,
+    device: Annotated[
+        str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")
+    ] = "auto",
+    seed: cl.SeedOption = 0,
+    svg: options.SvgOption = False,
+    root: cl.RootOption = None,
+    as_json: cl.JsonOption = False,
+    verbose: cl.VerboseOption = 0,
+    quiet: cl.QuietOption = False,
+) -> None:
+    """Show which places of a picture speak for its class, its cluster, or its neighbor."""
+    cl.set_up(verbose, quiet)
+    from analyze.commands import explain_asking as asking
+    from analyze.explain.maps import map_spec
+    from analyze.explain.targets import check_of
+    from analyze.pictures import PictureFolder
+    from extract.embeddings_file import read_embeddings
+
+    methods = tuple(dict.fromkeys(method or ["gradcam"]))
+    for name in methods:
+        map_spec(name)  # a wrong word is said before anything is read
+    wanted = asking.Wanted(
+        target,
+        check_of(target, of),
+        class_name,
+        tuple(ids or ()),
+        tuple(image or ()),
+        sample,
+        worst,
+        neighbor,
+        level,
+        clusters,
+        seed,
+    )
+    workspace = Workspace.find(root)
+    stored = asking.choose_head(workspace, wanted, head)
+    path = asking.choose_file(workspace, stored, embeddings, model, catalog)
+    vectors = read_embeddings(path)
+    pictures = PictureFolder.of(vectors, workspace, images)
+    with ended_by_signals("stopped; nothing is written"):
+        asked, questions, found, notes = _explained(
+            wanted, stored, vectors, pictures, methods, weights, device, quiet
+        )
+        result = _result(workspace, path, vectors, wanted, asked, stored)
+        result["head"] = workspace.relative(workspace.find_file(head)) if head else None
+        result["missing"] = _missing(questions, pictures)
+        result["notes"] = [*notes, *pictures.notes(), *_notes(found)]
+        _write(workspace, vectors, found, methods, asked, result, svg=svg)
+    cl.print_result(as_json, result, _text(asked, result))
+
+
+def _explained(
+    wanted: Wanted,
+    stored: StoredHead | None,
+    vectors: EmbeddingSet,
+    pictures: PictureFolder,
+    methods: Sequence[str],
+    weights: Path | None,
+    device: str,
+    quiet: bool,
+) -> tuple[Target, list[Question], list[Explanation], list[str]]:
+    """Load the backbone, choose pictures, and draw their maps."""
+    from analyze.commands import explain_asking as asking
+    from analyze.explain.explanation import explain as draw_maps
+    from analyze.explain.taps import tap_of
+    from analyze.head.head_file import check_identity
+    from extract.backbones import choose_device, load_again
+
+    if stored is not None:
+        check_identity(stored, vectors.provenance)
+    backbone = load_again(vectors.provenance, weights_file=weights, device=choose_device(device))
+    if backbone.view is not None:
+        raise UsageError(
+            "the file holds augmented views, not pictures as they are: ask the file one folder up"
+        )
+    tap = tap_of(backbone)
+    level = asking.level_of(wanted, stored, vectors)
+    target = asking.make_target(wanted, stored, backbone, vectors, level, weights)
+    subjects, notes = asking.choose_subjects(wanted, vectors, level, target, stored, backbone)
+    target, questions, said = asking.ask_all(wanted, vectors, subjects, target)
+
+    def opened(subject: Subject) -> Any:
+        return subject.picture if subject.row is None else pictures.open(subject.row)
+
+    with cl.progress_bar("maps", quiet=quiet) as progress:
+        found = draw_maps(
+            backbone, tap, target, questions, opened, methods=methods, progress=progress
+        )
+    if not found:
+        why = "; ".join(pictures.notes()) or "no picture was chosen"
+        raise SosieError(f"nothing is explained: {why}; say where they are with --images DIR")
+    return target, questions, found, [*notes, *said]
+
+
+def _missing(questions: Sequence[Question], pictures: PictureFolder) -> list[dict[str, str]]:
+    """List the pictures that were asked for and could not be opened, with the reason."""
+    missed = {
+        q.subject.id: pictures.missed.get(q.subject.row or 0, "")
+        for q in questions
+        if q.subject.row in pictures.missed
+    }
+    return [{"id": row_id, "reason": reason} for row_id, reason in missed.items()]
+
+
+def _notes(found: Sequence[Explanation]) -> list[str]:
+    lowest = min(each.cosine for each in found)
+    if lowest >= LOW_COSINE:
+        return []
+    return [
+        f"vectors computed here agree with the file's to cosine {lowest:.4f} at worst: the file's "
+        "were computed otherwise"
+    ]
+
+
+def _result(
+    workspace: Workspace,
+    path: Path,
+    vectors: EmbeddingSet,
+    wanted: Wanted,
+    target: Target,
+    stored: StoredHead | None,
+) -> dict[str, Any]:
+    provenance = vectors.provenance
+    return {
+        "file": workspace.relative(path),
+        "model": provenance.model,
+        "weights": provenance.weights,
+        "identity": provenance.short_identity,
+        "n_images": len(vectors),
+        "target": target.name,
+        "of": target.of,
+        "head": None,
+        "seed": wanted.seed,
+        "items": [],
+        "evaluation": [],
+        "missing": [],
+        "notes": [],
+    }
+
+
+def _write(
+    workspace: Workspace,
+    vectors: EmbeddingSet,
+    found: Sequence[Explanation],
+    methods: Sequence[str],
+    target: Target,
+    result: dict[str, Any],
+    *,
+    svg: bool,
+) -> None:
+    """Write sheets, table and arrays into a folder of their own."""
+    from analyze import figure_style
+    from analyze.explain import sheets, tables
+    from extract import results
+
+    random = ", random weights" if vectors.provenance.weights == "random" else ""
+    subtitle = (
+        f"{vectors.provenance.model}{random} · bright: speaks for it, each map on its own scale · "
+        "gray: not seen by the model"
+    )
+    with run_folder(workspace, "explain", result, vectors) as folder:
+        for method in methods:
+            names = []
+            for page, sheet in enumerate(sheets.pages_of(found, method, target, subtitle), start=1):
+                one = sheets.pages_needed(len(found)) == 1
+                names.append(method if one else f"{method}-{page}")
+                figure_style.save(sheet, folder, names[-1], svg=svg)
+            where = [
+                f"{result['results']}/{names[i // sheets.A_PAGE]}.png" for i in range(len(found))
+            ]
+            result["items"] += tables.items(found, method, target, where)
+        results.write_csv(folder / "explanations.csv", tables.HEADER, tables.rows(result["items"]))
+        tables.write_arrays(folder / "maps.npz", found, methods)
+
+
+def _text(target: Target, result: dict[str, Any]) -> str:
+    from analyze.explain.sheets import title_of
+    from extract.catalog import shown
+
+    weights = ", random weights" if result["weights"] == "random" else ""
+    lines = [
+        result["file"],
+        f"{result['model']}{weights} · {title_of(target)}",
+        *map(_line, result["items"][:MOST_LINES]),
+    ]
+    if len(result["items"]) > MOST_LINES:
+        lines.append(f"and {len(result['items']) - MOST_LINES} more in explanations.csv")
+    empty = sum(item["empty"] is not None for item in result["items"])
+    if empty:
+        lines.append(f"{empty} of {len(result['items'])} maps are empty, and not drawn")
+    lines += [f"not explained: {shown(each['id'])}, {each['reason']}" for each in result["missing"]]
+    return "\n".join([*lines, *wording.closing(result)])
+
+
+def _line(item: dict[str, Any]) -> str:
+    from extract.catalog import shown
+
+    parts = [f"{shown(item['id'])}: {item['asked']}"]
+    if item["probability"] is not None:
+        parts[0] += f" {item['probability']:.2f}"
+    else:
+        parts[0] += f" {item['value']:.3f}"
+    if item["predicted"] not in (None, item["asked"]):
+        parts.append(f"predicted {item['predicted']}")
+    if item["true"] is not None:
+        parts.append(f"true {shown(item['true'])}")
+    where = item["empty"] or "highest at x {}, y {}".format(*item["peak"])
+    return "  ".join([*parts, where])

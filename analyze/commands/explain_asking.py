@@ -1,0 +1,272 @@
+"""What ``python -m analyze explain`` asks: which target, of which pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from extract.catalog import Level, shown
+from extract.embeddings import EmbeddingSet
+from extract.errors import PictureRefused, UsageError
+from extract.workspace import Workspace
+
+if TYPE_CHECKING:
+    from analyze.explain.questions import Question, Subject
+    from analyze.explain.targets import Target
+    from analyze.head.head_file import StoredHead
+    from extract.backbones import Backbone
+
+MOST_COMPARED = 100_000
+"""Ids that are held against a wrong one."""
+
+SAMPLED = 3
+"""Pictures a class where none is named."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What was typed, as far as it says what is explained.
+
+    Parameters
+    ----------
+    target, of : str
+    class_name : str or None
+    ids, images : tuple of str
+    sample, worst : int or None
+    neighbor : str or None
+    level : str or None
+    clusters : int or None
+    seed : int
+    """
+
+    target: str
+    of: str
+    class_name: str | None
+    ids: tuple[str, ...]
+    images: tuple[Path, ...]
+    sample: int | None
+    worst: int | None
+    neighbor: str | None
+    level: str | None
+    clusters: int | None
+    seed: int
+
+    def __post_init__(self) -> None:
+        pair = self.target == "neighbor"
+        for typed, name, fits in (
+            (self.neighbor, "--neighbor", pair),
+            (self.class_name, "--class", not pair),
+            (self.worst, "--worst", self.target == "head"),
+            (self.clusters, "--clusters", self.target == "cluster"),
+        ):
+            if typed is not None and not fits:
+                raise UsageError(f"{name} does not go with --target {self.target}: leave it out")
+
+
+def choose_head(workspace: Workspace, wanted: Wanted, head: Path | None) -> StoredHead | None:
+    """Read the head that is explained; never choose among those there are.
+
+    Raises
+    ------
+    UsageError
+        When none is named, with one that is there.
+    """
+    from analyze.head.head_file import read_head
+
+    if wanted.target != "head":
+        if head is not None:
+            raise UsageError(f"--head does not go with --target {wanted.target}: leave it out")
+        return None
+    if head is None:
+        there = sorted(workspace.results.glob("[!.]*-head*/head.json"))
+        found = workspace.relative(there[-1]) if there else "results/.../head.json"
+        raise UsageError(
+            f"which head? Give it with --head {found}, or take --target pretrained, cluster or "
+            "neighbor, which need none"
+        )
+    return read_head(workspace.find_file(head))
+
+
+def choose_file(
+    workspace: Workspace,
+    stored: StoredHead | None,
+    embeddings: Path | None,
+    model: str | None,
+    catalog: str | None,
+) -> Path:
+    """Find the embeddings that are meant; a head says of which backbone they are."""
+    from analyze.commands.selection import choose_embeddings
+    from extract.embeddings_file import read_provenance
+    from extract.errors import EmbeddingsFileError
+
+    if stored is not None and embeddings is None and model is None:
+        wanted, fitting = stored.provenance.identity_sha256, []
+        for path in workspace.stored_embeddings(catalog):
+            try:
+                fitting += [path] if read_provenance(path).identity_sha256 == wanted else []
+            except EmbeddingsFileError:
+                continue
+        if len(fitting) == 1:
+            return fitting[0]
+    return choose_embeddings(workspace, embeddings, model, catalog)
+
+
+def level_of(wanted: Wanted, stored: StoredHead | None, vectors: EmbeddingSet) -> Level | None:
+    """Find the labels that are the truth: the head's level, where the catalogue has it."""
+    from analyze.analysis import choose_level
+    from analyze.explain.class_targets import level_of_head
+
+    if stored is None:
+        return choose_level(vectors.levels, wanted.level)
+    name = stored.levels[level_of_head(stored, wanted.level)]
+    return next((level for level in vectors.levels if level.name == name), None)
+
+
+def make_target(
+    wanted: Wanted,
+    stored: StoredHead | None,
+    backbone: Backbone,
+    vectors: EmbeddingSet,
+    level: Level | None,
+    weights: Path | None,
+) -> Target | None:
+    """Make what is asked; None for neighbors, which pictures ask of each other."""
+    from analyze.explain import class_targets
+
+    if stored is not None:
+        number = class_targets.level_of_head(stored, wanted.level)
+        return class_targets.head_target(stored, number, wanted.of)
+    if wanted.target == "pretrained":
+        from extract.own_classifier import load_own_classifier
+
+        return class_targets.pretrained_target(load_own_classifier(backbone, weights), wanted.of)
+    if wanted.target == "cluster":
+        return _clusters(wanted, vectors, level)
+    return None
+
+
+def _clusters(wanted: Wanted, vectors: EmbeddingSet, level: Level | None) -> Target:
+    """Cluster as ``python -m analyze`` does by default, and match clusters with classes."""
+    from analyze.analysis import analyze_embeddings
+    from analyze.explain.class_targets import cluster_target
+
+    found = analyze_embeddings(
+        vectors,
+        n_clusters=wanted.clusters,
+        level=level.name if level else None,
+        seed=wanted.seed,
+        without_labels=(),
+    )
+    matched = found.agreement.cluster_to_class if found.agreement else {}
+    return cluster_target(vectors.vectors, found.clustering.assignments, matched)
+
+
+def choose_subjects(
+    wanted: Wanted,
+    vectors: EmbeddingSet,
+    level: Level | None,
+    target: Target | None,
+    stored: StoredHead | None,
+    backbone: Backbone,
+) -> tuple[list[Subject], list[str]]:
+    """Choose the pictures, each once, and say what has to be said of the choice."""
+    from analyze.explain.questions import sampled_rows, subjects_of_rows, worst_rows
+
+    rows, notes = [row_called(vectors, text, "--id") for text in wanted.ids], []
+    named = wanted.ids or wanted.images or wanted.worst
+    sample = wanted.sample if wanted.sample or named else SAMPLED
+    if sample:
+        rows += sampled_rows(level, len(vectors), sample, wanted.seed)
+        of = f"of each class of {level.name}" if level else "of all"
+        notes.append(f"{sample} pictures {of}, drawn by seed {wanted.seed}")
+    if wanted.worst:
+        if level is None or target is None or stored is None:
+            raise UsageError("--worst needs labels at the head's level, which the file has not")
+        found, said = worst_rows(vectors, target, level, _taught(stored), wanted.worst)
+        rows += found
+        notes += said
+    rows = list(dict.fromkeys(rows))
+    taught = _taught(stored) if stored is not None else set()
+    n_taught = sum(vectors.ids[row] in taught for row in rows)
+    if n_taught:
+        notes.append(f"{n_taught} of {len(rows)} pictures were taught, by their ids")
+    new = [_new_picture(path, backbone) for path in dict.fromkeys(wanted.images)]
+    return [*subjects_of_rows(vectors, rows, level), *new], notes
+
+
+def _taught(stored: StoredHead) -> set[str]:
+    """Give the ids of pictures that a head was taught, as far as it says."""
+    split = stored.about.get("split")
+    sides = [split.get(side, ()) for side in ("train", "validation")] if split else []
+    return {row_id for side in sides for row_id in side}
+
+
+def row_called(vectors: EmbeddingSet, text: str, option: str) -> int:
+    """Find a row by its id.
+
+    Raises
+    ------
+    UsageError
+        With the ids that are nearest.
+    """
+    import difflib
+
+    if text in vectors.ids:
+        return vectors.ids.index(text)
+    near = difflib.get_close_matches(text, vectors.ids[:MOST_COMPARED], n=3, cutoff=0.6)
+    near = near or list(vectors.ids[:2])
+    raise UsageError(
+        f"no id {text!r} with a vector: ids are such as {', '.join(map(shown, near))}; give one "
+        f"with {option}"
+    )
+
+
+def _new_picture(path: Path, backbone: Backbone) -> Subject:
+    from analyze.explain.questions import Subject
+    from extract.decoding import decode_picture, read_picture
+    from extract.refusals import Refused
+
+    real = path.resolve()
+    try:
+        picture = decode_picture(read_picture(real.parent, real.name).content)
+    except Refused as refused:
+        raise PictureRefused(
+            f"{shown(str(path))} is refused: {refused.reason.code} ({shown(refused.message)}); "
+            "give another picture with --image"
+        ) from refused
+    return Subject(str(path), backbone.embed_pictures([picture])[0], picture=picture)
+
+
+def ask_all(
+    wanted: Wanted, vectors: EmbeddingSet, subjects: Sequence[Subject], target: Target | None
+) -> tuple[Target, list[Question], list[str]]:
+    """Make the questions; of neighbors, find whom each picture is held against first."""
+    from analyze.duplicates import groups_of_equal_bytes
+    from analyze.explain.questions import ask, ask_of_pairs, nearest_rows, subjects_of_rows
+
+    if target is not None:
+        return target, ask(target, subjects, wanted.class_name), []
+    known = [subject for subject in subjects if subject.vector.any()]
+    notes = [
+        f"the vector of {s.id!r} is all zeros: nothing is like it"
+        for s in subjects
+        if not s.vector.any()
+    ]
+    if wanted.neighbor is not None:
+        rows = [row_called(vectors, wanted.neighbor, "--neighbor")] * len(known)
+    else:
+        copies = groups_of_equal_bytes(vectors.content_sha256, len(vectors))
+        rows = nearest_rows(vectors, known, copies) if known else []
+    from analyze.analysis import choose_level
+
+    level = choose_level(vectors.levels, wanted.level)
+    pairs = [
+        (subject, subjects_of_rows(vectors, [row], level)[0])
+        for subject, row in zip(known, rows, strict=True)
+        if row >= 0 and row != subject.row
+    ]
+    if not pairs:
+        raise UsageError("no picture to hold these against: name one with --neighbor ID")
+    return (*ask_of_pairs(pairs), notes)

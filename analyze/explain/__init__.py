@@ -1,0 +1,1 @@
+"""Why an answer is what it is: maps of the places that speak for it."""

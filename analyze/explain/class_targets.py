@@ -1,0 +1,157 @@
+"""Targets that are classes: of a trained head, of a backbone's own classifier, of clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analyze.explain.targets import Target, in_numpy, towards, unit
+from analyze.head.head_file import StoredHead
+from analyze.head.joined import is_joined
+from analyze.head.network import forward, softmax
+from analyze.head.tree import likeliest_path, summed_upwards
+from extract.errors import UsageError
+from extract.own_classifier import OwnClassifier
+
+if TYPE_CHECKING:
+    import torch
+
+    from analyze.explain.targets import Values
+
+
+def level_of_head(stored: StoredHead, wanted: str | None) -> int:
+    """Find a level of a head by name or by number from 1; the last without a wish.
+
+    Raises
+    ------
+    UsageError
+        Listing those there are.
+    """
+    if wanted is None:
+        return len(stored.levels) - 1
+    numbers = {str(i): i - 1 for i in range(1, len(stored.levels) + 1)}
+    by_name = {**numbers, **{name: i for i, name in enumerate(stored.levels)}}
+    if wanted not in by_name:
+        have = ", ".join(f"{i} {name}" for i, name in enumerate(stored.levels, start=1))
+        raise UsageError(
+            f"the head knows no level {wanted!r}: it has {have}; name one with --level"
+        )
+    return by_name[wanted]
+
+
+def head_target(stored: StoredHead, level: int, of: str) -> Target:
+    """Ask a trained head, in the way that its predictions are made.
+
+    Only the last level of a head has logits that its predictions use. That of a class above is the
+    logarithm of the sum over the classes below it, so that it rises and falls with what is said.
+
+    Raises
+    ------
+    UsageError
+        When the head reads the vectors of several backbones.
+    """
+    import torch
+
+    if is_joined(stored.provenance):
+        raise UsageError(
+            f"the head reads {stored.provenance.model} side by side, and a map is one backbone's: "
+            "explain a head that was taught the vectors of one"
+        )
+    network = stored.head.network().double().requires_grad_(False)
+    mean = torch.from_numpy(stored.head.scaling.mean).double()
+    temperature = stored.temperatures[-1]
+    above = torch.from_numpy(_membership(stored, level))
+
+    def values(vectors: torch.Tensor) -> torch.Tensor:
+        rows = (unit(vectors) - mean) * stored.head.scaling.factor
+        logits = forward(network, rows)[-1]
+        if of == "probability":
+            return (logits / temperature).softmax(dim=1) @ above
+        if level == len(stored.levels) - 1:
+            return logits
+        below = (logits / temperature)[:, :, None].masked_fill(above[None] == 0, -np.inf)
+        return below.logsumexp(dim=1) * temperature
+
+    def probabilities(vectors: np.ndarray) -> tuple[np.ndarray, ...]:
+        last = softmax(stored.head.logits(vectors)[-1] / temperature)
+        return summed_upwards(last, stored.parents)
+
+    def answer(vectors: np.ndarray) -> np.ndarray:
+        return likeliest_path(probabilities(vectors), stored.parents)[level]
+
+    names = stored.classes[level]
+    return Target(
+        "head", of, names, names, values, answer, lambda vectors: probabilities(vectors)[level]
+    )
+
+
+def _membership(stored: StoredHead, level: int) -> np.ndarray:
+    """Say which classes of the last level stand below which of a level; ndarray of 0 and 1."""
+    places = np.arange(len(stored.classes[-1]))
+    for parents in reversed(stored.parents[level:]):
+        places = parents[places]
+    return np.eye(len(stored.classes[level]))[places]
+
+
+def pretrained_target(own: OwnClassifier, of: str) -> Target:
+    """Ask the classifier that the backbone came with."""
+    module = own.module.cpu().double()
+
+    def logits(vectors: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = module(vectors)
+        return found
+
+    def probability(vectors: torch.Tensor) -> torch.Tensor:
+        return logits(vectors).softmax(dim=1)
+
+    def answer(vectors: np.ndarray) -> np.ndarray:
+        found: np.ndarray = in_numpy(logits, vectors).argmax(axis=1)
+        return found
+
+    values: Values = probability if of == "probability" else logits
+    return Target(
+        "pretrained",
+        of,
+        own.classes,
+        own.classes,
+        values,
+        answer,
+        lambda vectors: in_numpy(probability, vectors),
+    )
+
+
+def cluster_target(
+    vectors: np.ndarray, assignments: np.ndarray, matched: Mapping[int, str]
+) -> Target:
+    """Ask how similar pictures are to the centers of clusters; the nearest is the answer.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (n_images, n_dims), float32
+        That were clustered.
+    assignments : ndarray of shape (n_images,), int
+        A cluster without rows is no column of its own: its center is nowhere.
+    matched : mapping of int to str
+        The classes of those clusters that have one.
+    """
+    numbers = np.unique(assignments).tolist()
+    centers = np.stack(
+        [vectors[assignments == number].mean(axis=0, dtype=np.float64) for number in numbers]
+    )
+    squares = np.square(centers).sum(axis=1)
+
+    def answer(asked: np.ndarray) -> np.ndarray:
+        distances = squares - 2 * asked.astype(np.float64) @ centers.T
+        found: np.ndarray = distances.argmin(axis=1)
+        return found
+
+    classes = tuple(matched.get(number) for number in numbers)
+    words = tuple(
+        f"cluster {number}" if name is None else f"cluster {number} ({name})"
+        for number, name in zip(numbers, classes, strict=True)
+    )
+    return Target(
+        "cluster", "similarity", words, classes, towards(centers), answer, numbers=tuple(numbers)
+    )

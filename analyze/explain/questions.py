@@ -1,0 +1,184 @@
+"""Which pictures are explained, and what is asked of each."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analyze.explain.targets import Target, neighbor_target
+from analyze.neighbors import ExactIndex
+from extract.catalog import Level
+from extract.embeddings import EmbeddingSet
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A picture to explain.
+
+    Parameters
+    ----------
+    id : str
+        Of a row, or a new picture's file as it was typed.
+    vector : ndarray of shape (n_dims,), float32
+        As it is stored.
+    row : int or None
+        None for a new picture.
+    label : str or None
+        The true class, where it is known.
+    picture : Image or None
+        A new picture; those of rows are opened when their turn comes.
+    """
+
+    id: str
+    vector: np.ndarray
+    row: int | None = None
+    label: str | None = None
+    picture: Image.Image | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What is asked of a picture: why it is this column of the target.
+
+    Parameters
+    ----------
+    subject : Subject
+    column : int
+        Of the target.
+    answer : int or None
+        The column that is the target's own answer; None for a neighbor.
+    probability, answer_probability : float or None
+        Of both, where the target gives probabilities.
+    """
+
+    subject: Subject
+    column: int
+    answer: int | None = None
+    probability: float | None = None
+    answer_probability: float | None = None
+
+
+def subjects_of_rows(
+    embeddings: EmbeddingSet, rows: Sequence[int], level: Level | None
+) -> list[Subject]:
+    """Take rows of a file, with their labels where there are any."""
+    return [
+        Subject(embeddings.ids[r], embeddings.vectors[r], r, level.value(r) if level else None)
+        for r in rows
+    ]
+
+
+def sampled_rows(level: Level | None, n_images: int, n: int, seed: int) -> list[int]:
+    """Draw n pictures of each class by a seed; of all of them where there are no classes."""
+    rng = np.random.default_rng(seed)
+    codes = level.codes if level is not None else np.zeros(n_images, int)
+    members = [np.flatnonzero(codes == code) for code in np.unique(codes[codes >= 0])]
+    return [int(row) for rows in members for row in np.sort(rng.permutation(rows)[:n])]
+
+
+def worst_rows(
+    embeddings: EmbeddingSet, target: Target, level: Level, taught: Collection[str], n: int
+) -> tuple[list[int], list[str]]:
+    """Find the mistakes that a target is surest of, among pictures that it was not taught.
+
+    Parameters
+    ----------
+    target : Target
+        One with probabilities.
+    level : Level
+        The truth.
+    taught : collection of str
+        Ids; where all were taught, mistakes are looked for among them, and that is said.
+
+    Returns
+    -------
+    rows : list of int
+        The surest first.
+    notes : list of str
+    """
+    assert target.probabilities is not None
+    labelled = np.flatnonzero(level.codes >= 0)
+    untaught = np.array([row for row in labelled if embeddings.ids[row] not in taught], int)
+    notes = []
+    if taught and not len(untaught):
+        untaught = labelled
+        notes.append("all pictures were taught: these mistakes are of what the head has seen")
+    elif taught:
+        notes.append(f"mistakes are looked for in {len(untaught)} pictures that were not taught")
+    answers = target.answer(embeddings.vectors[untaught])
+    sure = target.probabilities(embeddings.vectors[untaught])[np.arange(len(answers)), answers]
+    wrong = [
+        i
+        for i, row in enumerate(untaught.tolist())
+        if target.columns[answers[i]] != level.value(row)
+    ]
+    order = sorted(wrong, key=lambda i: (-sure[i], untaught[i]))[:n]
+    if len(order) < n:
+        notes.append(f"{len(order)} mistakes, no more, in {len(untaught)} pictures")
+    return untaught[order].tolist(), notes
+
+
+def ask(target: Target, subjects: Sequence[Subject], wanted: str | None) -> list[Question]:
+    """Ask of each picture why it is what the target says, or why a class that was typed."""
+    if not subjects:
+        return []
+    vectors = np.stack([subject.vector for subject in subjects])
+    answers = target.answer(vectors)
+    columns = answers if wanted is None else np.full(len(subjects), target.column_of(wanted))
+    if target.probabilities is None:
+        triples = zip(subjects, columns.tolist(), answers.tolist(), strict=True)
+        return [Question(*each) for each in triples]
+    given = target.probabilities(vectors)
+    return [
+        Question(
+            subject,
+            int(columns[i]),
+            int(answers[i]),
+            float(given[i, columns[i]]),
+            float(given[i, answers[i]]),
+        )
+        for i, subject in enumerate(subjects)
+    ]
+
+
+def ask_of_pairs(pairs: Sequence[tuple[Subject, Subject]]) -> tuple[Target, list[Question]]:
+    """Ask of both pictures of each pair what in them is like the other; a pair is asked once."""
+    once = {tuple(sorted((a.id, b.id))): (a, b) for a, b in reversed(pairs)}
+    pairs = list(reversed(once.values()))
+    subjects = {subject.id: subject for pair in pairs for subject in pair}
+    places = {row_id: i for i, row_id in enumerate(subjects)}
+    target = neighbor_target(list(subjects), np.stack([s.vector for s in subjects.values()]))
+    questions = []
+    for a, b in pairs:
+        questions += [Question(a, places[b.id]), Question(b, places[a.id])]
+    return target, questions
+
+
+def nearest_rows(
+    embeddings: EmbeddingSet, subjects: Sequence[Subject], copies: np.ndarray
+) -> list[int]:
+    """Find the row most similar to each picture; of a row, not itself and not a copy of it.
+
+    Parameters
+    ----------
+    copies : ndarray of shape (n_images,), int
+        Rows of one number are equal byte for byte.
+
+    Returns
+    -------
+    list of int
+        -1 where there is none.
+    """
+    out = [
+        np.array([], int) if s.row is None else np.flatnonzero(copies == copies[s.row])
+        for s in subjects
+    ]
+    vectors = np.stack([subject.vector for subject in subjects])
+    found = ExactIndex(embeddings.vectors).find(vectors, 1, out).rows
+    return [int(rows[0]) if len(rows) else -1 for rows in found]

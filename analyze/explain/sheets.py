@@ -1,0 +1,138 @@
+"""Sheets of maps: picture, map, and the map on the picture, a dozen a page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from analyze.contact_sheet import Tile, draw_sheet
+from analyze.explain.explanation import Explanation
+from analyze.explain.maps import METHODS
+from analyze.explain.placement import spread
+from analyze.explain.targets import Target
+
+A_PAGE = 12
+COLORS = "viridis"
+"""Dark to light, also for the color-blind; a map is on a scale of its own."""
+
+UNSEEN = (238, 238, 238)
+LONGEST_NAME = 24
+
+
+def pages_of(
+    explanations: Sequence[Explanation], method: str, target: Target, subtitle: str
+) -> Iterator[Any]:
+    """Draw the maps of one method, page by page."""
+    n_pages = pages_needed(len(explanations))
+    for page in range(n_pages):
+        first = page * A_PAGE
+        some = explanations[first : first + A_PAGE]
+        tiles = [
+            tile
+            for i, each in enumerate(some, start=first + 1)
+            for tile in _tiles(i, each, method, target)
+        ]
+        number = f" · page {page + 1} of {n_pages}" if n_pages > 1 else ""
+        title = f"{METHODS[method].title} · {title_of(target)}{number}"
+        yield draw_sheet(tiles, title=title, subtitle=subtitle)
+
+
+def pages_needed(n: int) -> int:
+    """Say how many pages so many maps take."""
+    return -(-n // A_PAGE)
+
+
+def title_of(target: Target) -> str:
+    """Say in words what is explained."""
+    return {
+        "head": f"what speaks for the class, by the head's {target.of}",
+        "pretrained": f"what speaks for the class, by the {target.of} of its own classifier",
+        "cluster": "what makes it like the middle of the cluster",
+        "neighbor": "what makes two pictures alike",
+    }[target.name]
+
+
+def _tiles(number: int, found: Explanation, method: str, target: Target) -> list[Tile]:
+    question = found.question
+    why = found.why_empty(method)
+    true = [] if question.subject.label is None else [f"true: {question.subject.label}"]
+    first = Tile(found.thumbnail, f"{number}", [_name(question.subject.id), *true])
+    asked = _asked(found, target)
+    if why is not None:
+        return [
+            first,
+            Tile(None, METHODS[method].title, [*asked[:1], why]),
+            Tile(found.thumbnail, "picture", asked[1:]),
+        ]
+    drawn = _spread(found, method)
+    peak = found.peak(method)
+    assert peak is not None
+    where = f"highest at x {peak[0]}, y {peak[1]}"
+    return [
+        first,
+        Tile(colored(drawn), METHODS[method].title, [*asked[:1], where]),
+        Tile(overlaid(found.thumbnail, drawn), "on the picture", asked[1:]),
+    ]
+
+
+def _asked(found: Explanation, target: Target) -> list[str]:
+    """Say what was asked, then what the answer is and how sure."""
+    question = found.question
+    wanted = target.columns[question.column]
+    if target.name == "neighbor":
+        return [f"like {_name(wanted)}?", f"similarity {found.value:.3f}"]
+    lines = [f"why {wanted}?"]
+    if target.name == "cluster":
+        lines.append(f"similarity {found.value:.3f}")
+        if question.answer not in (None, question.column):
+            lines.append(f"is in {target.columns[question.answer]}")
+        return lines
+    if question.answer is not None:
+        sure = question.answer_probability
+        lines.append(f"predicted: {target.columns[question.answer]} {sure:.2f}")
+        if question.answer != question.column:
+            lines.append(f"{wanted}: {question.probability:.2f}")
+    return lines
+
+
+def _name(row_id: str) -> str:
+    """Keep the end of an id: the start is mostly a folder, which is the class."""
+    name = PurePath(row_id).name or row_id
+    return name if len(name) <= LONGEST_NAME else f"…{name[1 - LONGEST_NAME :]}"
+
+
+def _spread(found: Explanation, method: str) -> np.ndarray:
+    """Draw a map out over the picture made small, from 0 to 1; NaN where nothing was seen."""
+    drawn = spread(found.maps[method], found.place, *found.thumbnail.size)
+    shares: np.ndarray = np.clip(drawn / found.maps[method].max(), 0, 1)
+    return shares
+
+
+def colored(drawn: np.ndarray) -> Image.Image:
+    """Color a map of numbers from 0 to 1; gray where the model saw nothing.
+
+    Parameters
+    ----------
+    drawn : ndarray of shape (height, width)
+        NaN where it saw nothing.
+    """
+    from matplotlib import colormaps
+
+    unseen = np.isnan(drawn)
+    pixels = (colormaps[COLORS](np.where(unseen, 0, drawn))[..., :3] * 255).round()
+    pixels[unseen] = UNSEEN
+    return Image.fromarray(pixels.astype(np.uint8))
+
+
+def overlaid(picture: Image.Image, drawn: np.ndarray) -> Image.Image:
+    """Lay a map over a picture in gray, so that color is the map's alone; pale where unseen."""
+    gray = np.asarray(picture.convert("L").convert("RGB"), np.float64)
+    map_colors = np.asarray(colored(drawn), np.float64)
+    mixed = 0.5 * gray + 0.5 * map_colors
+    unseen = np.isnan(drawn)
+    mixed[unseen] = 0.35 * gray[unseen] + 0.65 * 255
+    return Image.fromarray(mixed.round().astype(np.uint8))

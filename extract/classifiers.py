@@ -1,0 +1,57 @@
+"""The classifier that a checkpoint brings along: picked out and fitted, never drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from extract.errors import UsageError
+from extract.weights import refuse_misfit, refuse_not_finite, unlike_in_kind
+
+if TYPE_CHECKING:
+    import torch
+
+
+def fit_classifier(
+    classifier: torch.nn.Module,
+    tensors: Mapping[str, torch.Tensor],
+    prefixes: Sequence[str],
+    source: str,
+) -> None:
+    """Load the tensors of a classifier out of those of a whole model.
+
+    Parameters
+    ----------
+    prefixes : sequence of str
+        What their names begin with.
+    source : str
+        What to call the checkpoint in a message.
+
+    Raises
+    ------
+    WeightsError
+        When it holds no such classifier.
+    """
+    own = {k.removeprefix(p): v for p in prefixes for k, v in tensors.items() if k.startswith(p)}
+    expected = classifier.state_dict()
+    refuse_misfit(
+        source,
+        missing=[f"{next(iter(prefixes), '')}{k}" for k in expected if k not in own],
+        surplus=[],
+        unlike=[
+            f"{k} {tuple(own[k].shape)} for {tuple(v.shape)}"
+            for k, v in expected.items()
+            if k in own and own[k].shape != v.shape
+        ]
+        + unlike_in_kind(expected, own),
+    )
+    classifier.load_state_dict({k: own[k] for k in expected})
+    refuse_not_finite(source, classifier)
+
+
+def no_classifier(name: str) -> UsageError:
+    """Make the error of a backbone whose own classifier does not read the vectors."""
+    return UsageError(
+        f"{name} has no classifier of its own that reads these vectors: explain a head, a cluster "
+        "or a neighbor, with --target"
+    )
