@@ -33,13 +33,13 @@ def fit_classifier(
         When it holds no such classifier.
     """
     own = {k.removeprefix(p): v for p in prefixes for k, v in tensors.items() if k.startswith(p)}
-    expected = classifier.state_dict()
+    expected, first = classifier.state_dict(), next(iter(prefixes), "")
     refuse_misfit(
         source,
-        missing=[f"{next(iter(prefixes), '')}{k}" for k in expected if k not in own],
+        missing=[f"{first}{k}" for k in expected if k not in own],
         surplus=[],
         unlike=[
-            f"{k} {tuple(own[k].shape)} for {tuple(v.shape)}"
+            f"{first}{k} {tuple(own[k].shape)} for {tuple(v.shape)}"
             for k, v in expected.items()
             if k in own and own[k].shape != v.shape
         ]

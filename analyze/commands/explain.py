@@ -136,6 +136,7 @@ def _explained(
     """Load the backbone, choose pictures, and draw their maps."""
     from analyze.commands import explain_asking as asking
     from analyze.explain.explanation import explain as draw_maps
+    from analyze.explain.maps import check_methods
     from analyze.explain.taps import tap_of
     from analyze.head.head_file import check_identity
     from extract.backbones import choose_device, load_again
@@ -148,6 +149,7 @@ def _explained(
             "the file holds augmented views, not pictures as they are: ask the file one folder up"
         )
     tap = tap_of(backbone)
+    check_methods(methods, tap, backbone.name)
     level = asking.level_of(wanted, stored, vectors)
     target = asking.make_target(wanted, stored, backbone, vectors, level, weights)
     subjects, notes = asking.choose_subjects(wanted, vectors, level, target, stored, backbone)

@@ -2,7 +2,8 @@
 
 All three weigh activations by gradients, add up the channels and keep what is positive. Where the
 vector is a mean over places the gradient is the same at every place, and Grad-CAM and HiResCAM
-are one map.
+are one map. Heads, clusters and neighbors read a vector's direction alone: of such a mean their
+map, before the positive part is taken, adds up to zero, and shows what pulls more than the rest.
 """
 
 from __future__ import annotations
@@ -77,6 +78,20 @@ def map_spec(name: str) -> MapSpec:
     if name not in METHODS:
         raise UsageError(f"no method {name!r}: choose one of {', '.join(METHODS)}")
     return METHODS[name]
+
+
+def check_methods(names: Sequence[str], tap: Tap, model: str) -> None:
+    """Refuse a method that gives nothing but rounding errors at a backbone's tap.
+
+    Raises
+    ------
+    UsageError
+    """
+    if "hirescam" in names and tap.directions_alone:
+        raise UsageError(
+            f"HiResCAM is zero at every place of {model}, whose last block reads the direction of "
+            "each token alone: take --method gradcam or layercam"
+        )
 
 
 @dataclass(frozen=True, eq=False)

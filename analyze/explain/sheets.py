@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from analyze.contact_sheet import Tile, draw_sheet
 from analyze.explain.explanation import Explanation
@@ -20,6 +20,8 @@ COLORS = "viridis"
 """Dark to light, also for the color-blind; a map is on a scale of its own."""
 
 UNSEEN = (238, 238, 238)
+FRAME = (150, 150, 150)
+OPACITY, RING = 0.8, 6
 LONGEST_NAME = 24
 
 
@@ -72,10 +74,15 @@ def _tiles(number: int, found: Explanation, method: str, target: Target) -> list
     peak = found.peak(method)
     assert peak is not None
     where = f"highest at x {peak[0]}, y {peak[1]}"
+    width, height = found.thumbnail.size
+    ring = (
+        (peak[0] + 0.5) * width / found.place.width,
+        (peak[1] + 0.5) * height / found.place.height,
+    )
     return [
         first,
         Tile(colored(drawn), METHODS[method].title, [*asked[:1], where]),
-        Tile(overlaid(found.thumbnail, drawn), "on the picture", asked[1:]),
+        Tile(overlaid(found.thumbnail, drawn, ring), "on the picture", asked[1:]),
     ]
 
 
@@ -84,7 +91,7 @@ def _asked(found: Explanation, target: Target) -> list[str]:
     question = found.question
     wanted = target.columns[question.column]
     if target.name == "neighbor":
-        return [f"like {_name(wanted)}?", f"similarity {found.value:.3f}"]
+        return [f"like {_name(wanted, 18)}?", f"similarity {found.value:.3f}"]
     lines = [f"why {wanted}?"]
     if target.name == "cluster":
         lines.append(f"similarity {found.value:.3f}")
@@ -99,10 +106,10 @@ def _asked(found: Explanation, target: Target) -> list[str]:
     return lines
 
 
-def _name(row_id: str) -> str:
+def _name(row_id: str, longest: int = LONGEST_NAME) -> str:
     """Keep the end of an id: the start is mostly a folder, which is the class."""
     name = PurePath(row_id).name or row_id
-    return name if len(name) <= LONGEST_NAME else f"…{name[1 - LONGEST_NAME :]}"
+    return name if len(name) <= longest else f"…{name[1 - longest :]}"
 
 
 def _spread(found: Explanation, method: str) -> np.ndarray:
@@ -128,11 +135,26 @@ def colored(drawn: np.ndarray) -> Image.Image:
     return Image.fromarray(pixels.astype(np.uint8))
 
 
-def overlaid(picture: Image.Image, drawn: np.ndarray) -> Image.Image:
-    """Lay a map over a picture in gray, so that color is the map's alone; pale where unseen."""
+def overlaid(picture: Image.Image, drawn: np.ndarray, peak: tuple[float, float]) -> Image.Image:
+    """Lay a map over a picture in gray, so that color is the map's alone; pale where unseen.
+
+    Parameters
+    ----------
+    picture : Image
+    drawn : ndarray of shape (height, width)
+        As :func:`colored` takes it.
+    peak : tuple of float
+        x and y on this picture; a ring is drawn around it.
+    """
     gray = np.asarray(picture.convert("L").convert("RGB"), np.float64)
-    map_colors = np.asarray(colored(drawn), np.float64)
-    mixed = 0.5 * gray + 0.5 * map_colors
     unseen = np.isnan(drawn)
-    mixed[unseen] = 0.35 * gray[unseen] + 0.65 * 255
-    return Image.fromarray(mixed.round().astype(np.uint8))
+    opacity = OPACITY * np.where(unseen, 0, drawn)[..., None]
+    mixed = (1 - opacity) * gray + opacity * np.asarray(colored(drawn), np.float64)
+    mixed[unseen] = 0.3 * gray[unseen] + 0.7 * 255
+    laid = Image.fromarray(mixed.round().astype(np.uint8))
+    pen, (x, y) = ImageDraw.Draw(laid), peak
+    rows, columns = np.nonzero(~unseen)
+    pen.rectangle((columns.min(), rows.min(), columns.max(), rows.max()), outline=FRAME)
+    for radius, color in ((RING + 1, "white"), (RING, "black"), (RING - 1, "white")):
+        pen.ellipse((x - radius, y - radius, x + radius, y + radius), outline=color)
+    return laid

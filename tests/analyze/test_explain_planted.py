@@ -1,0 +1,127 @@
+"""Pictures whose class is a drawn square: maps find the square, and say so where it was drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from analyze.explain.class_targets import head_target
+from analyze.explain.explanation import Explanation, explain
+from analyze.explain.questions import Subject, ask
+from analyze.explain.taps import Tap, tap_of
+from analyze.head.assessment import Plan, assess_head
+from analyze.head.head_file import StoredHead
+from analyze.head.network import HeadSpec
+from analyze.head.training import TrainingSpec
+from extract.backbones import Backbone, load_backbone
+from extract.catalog import Level
+from extract.embeddings import EmbeddingSet
+
+CLASSES = ("checked", "columns", "none", "rows")
+WIDTH, HEIGHT, SIDE = 288, 224, 64
+SEEN = (46, 14, 242, 210)
+"""Left, top, right, bottom of what is left when the middle is cut out."""
+
+CELL = 28
+"""Pixels of the picture to a cell of the map."""
+
+PLAN = Plan(
+    n_folds=2,
+    n_shuffles=1,
+    head=HeadSpec(width=16),
+    training=TrainingSpec(learning_rate=0.01, epochs=20, patience=4),
+    n_resamples=200,
+)
+Drawn = tuple[Image.Image, tuple[int, int] | None]
+
+
+def draw(kind: str, rng: np.random.Generator) -> Drawn:
+    """A square at any place on a gray, spotted ground; without one the ground alone."""
+    spots = Image.fromarray(rng.integers(90, 166, (28, 36, 3), dtype=np.uint8))
+    pixels = np.array(spots.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR))
+    x = int(rng.integers(SEEN[0], SEEN[2] - SIDE))
+    y = int(rng.integers(SEEN[1], SEEN[3] - SIDE))
+    if kind == "none":
+        return Image.fromarray(pixels), None
+    down, across = np.mgrid[:SIDE, :SIDE] // 8
+    on, color = {
+        "checked": ((down + across) % 2, (220, 30, 30)),
+        "columns": (across % 2, (30, 30, 220)),
+        "rows": (down % 2, (30, 200, 30)),
+    }[kind]
+    pixels[y : y + SIDE, x : x + SIDE] = np.where(on[..., None], color, 255)
+    return Image.fromarray(pixels), (x, y)
+
+
+def embedded(backbone: Backbone, pictures: Sequence[Image.Image]) -> np.ndarray:
+    return np.concatenate(
+        [backbone.embed_pictures(list(pictures[i : i + 16])) for i in range(0, len(pictures), 16)]
+    )
+
+
+@pytest.fixture(scope="module")
+def planted() -> tuple[Backbone, EmbeddingSet, list[Drawn], np.ndarray]:
+    """A backbone, pictures to teach, and 42 held out that hold a square."""
+    rng = np.random.default_rng(0)
+    backbone = load_backbone("efficientnet_lite0")
+    codes = (np.arange(80) % 4).astype(np.int32)
+    vectors = embedded(backbone, [draw(CLASSES[code], rng)[0] for code in codes])
+    ids = tuple(f"{i:03}" for i in range(len(codes)))
+    taught = EmbeddingSet(ids, vectors, backbone.provenance, (Level("kind", CLASSES, codes),))
+    held_out = [draw(kind, rng) for kind in ("checked", "columns", "rows") * 14]
+    return backbone, taught, held_out, embedded(backbone, [picture for picture, _ in held_out])
+
+
+@pytest.fixture(scope="module")
+def tap(planted: tuple[Backbone, EmbeddingSet, list[Drawn], np.ndarray]) -> Tap:
+    return tap_of(planted[0])
+
+
+def explained(
+    backbone: Backbone, tap: Tap, stored: StoredHead, drawn: list[Drawn], vectors: np.ndarray
+) -> list[Explanation]:
+    target = head_target(stored, 0, "logit")
+    each = zip(vectors, drawn, strict=True)
+    subjects = [Subject(str(i), v, picture=d[0]) for i, (v, d) in enumerate(each)]
+    questions = ask(target, subjects, None)
+    return explain(backbone, tap, target, questions, lambda subject: subject.picture)
+
+
+def share_on_square(found: list[Explanation], drawn: list[Drawn]) -> float:
+    """How often the peak lies in the square grown by one cell."""
+    hits = []
+    for each, (_, corner) in zip(found, drawn, strict=True):
+        peak = each.peak("gradcam")
+        assert corner is not None
+        hits.append(
+            peak is not None
+            and all(c - CELL <= p < c + SIDE + CELL for p, c in zip(peak, corner, strict=True))
+        )
+    return sum(hits) / len(hits)
+
+
+def test_peaks_lie_on_the_square(
+    planted: tuple[Backbone, EmbeddingSet, list[Drawn], np.ndarray], tap: Tap
+) -> None:
+    backbone, taught, held_out, vectors = planted
+    stored = assess_head(taught, plan=PLAN).stored(taught.provenance)
+    found = explained(backbone, tap, stored, held_out, vectors)
+    said = [CLASSES[each.question.answer or 0] for each in found]
+    right = [a == b for a, b in zip(said, ["checked", "columns", "rows"] * 14, strict=True)]
+    assert sum(right) >= 0.9 * len(right)
+    assert share_on_square(found, held_out) >= 0.95
+    assert min(each.cosine for each in found) > 0.99999
+
+
+def test_a_head_taught_noise_finds_no_square(
+    planted: tuple[Backbone, EmbeddingSet, list[Drawn], np.ndarray], tap: Tap
+) -> None:
+    backbone, taught, held_out, vectors = planted
+    codes = np.random.default_rng(3).permutation(taught.levels[0].codes)
+    noise = replace(taught, levels=(Level("kind", CLASSES, codes),))
+    stored = assess_head(noise, plan=PLAN).stored(taught.provenance)
+    assert share_on_square(explained(backbone, tap, stored, held_out, vectors), held_out) < 0.8

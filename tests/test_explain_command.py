@@ -1,0 +1,190 @@
+"""``analyze explain`` as a user types it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from small_catalogs import Run, draw, make_shop, run_in
+
+QUICK = ("--width", "16", "--epochs", "30", "--patience", "5", "--resamples", "200")
+PROMISED = {"id", "method", "target", "class", "probability", "peak", "sheet"}
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A shop, and a head that was taught what is in it."""
+    root = tmp_path_factory.mktemp("shop")
+    make_shop(root)
+    assert run_in(root, "extract", "--images", "photos").returncode == 0
+    words = ["--catalog", "photos", "--folds", "2", "--shuffles", "1", "--json"]
+    done = run_in(root, "analyze", "head", *words, *QUICK)
+    assert done.returncode == 0, done.stderr
+    return root, json.loads(done.stdout)["head"]
+
+
+@pytest.fixture
+def head(taught: tuple[Path, str]) -> str:
+    return taught[1]
+
+
+@pytest.fixture
+def shop(taught: tuple[Path, str], tmp_path: Path) -> Path:
+    return Path(shutil.copytree(taught[0], tmp_path / "shop", symlinks=True))
+
+
+@pytest.fixture
+def run(shop: Path) -> Run:
+    return partial(run_in, shop)
+
+
+def said_by(run: Run, *words: str) -> dict[str, Any]:
+    done = run("analyze", "explain", *words, "--json")
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_a_head_is_explained_with_the_keys_promised(shop: Path, head: str, run: Run) -> None:
+    said = said_by(run, "--head", head, "--method", "gradcam", "--method", "layercam")
+    assert len(said["items"]) == 2 * 3 * 3
+    assert said["evaluation"] == []
+    folder = shop / said["results"]
+    assert json.loads((folder / "run.json").read_text())["items"] == said["items"]
+    with (folder / "explanations.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    arrays = np.load(folder / "maps.npz")
+    assert arrays["maps"].shape == (18, 7, 7)
+    assert arrays["maps"].min() == 0
+    for i, item in enumerate(said["items"]):
+        assert set(item) >= PROMISED
+        assert (shop / item["sheet"]).is_file()
+        assert item["id"] == table[i]["id"] == arrays["ids"][i]
+        assert item["class"] == item["predicted"]
+        assert 0 <= item["probability"] <= 1
+        assert (item["peak"] is None) == (not arrays["maps"][i].any())
+        width, height = Image.open(shop / "photos" / item["id"]).size
+        assert arrays["sizes"][i].tolist() == [width, height]
+        if item["peak"]:
+            left, top, right, bottom = arrays["seen"][i]
+            row, column = np.unravel_index(arrays["maps"][i].argmax(), (7, 7))
+            middle = left + (column + 0.5) * (right - left) / 7
+            assert abs(item["peak"][0] - middle) <= 1
+            assert top <= item["peak"][1] <= bottom
+            assert row == int((item["peak"][1] - top) / (bottom - top) * 7)
+    asked = run("analyze", "predict", "--head", head, "--catalog", "photos", "--json")
+    with (shop / json.loads(asked.stdout)["file"]).open(newline="") as file:
+        predicted = {row["id"]: row for row in csv.DictReader(file)}
+    for item in said["items"]:
+        assert item["class"] == predicted[item["id"]]["class"]
+        assert item["probability"] == pytest.approx(float(predicted[item["id"]]["probability"]))
+    again = said_by(run, "--head", head, "--method", "gradcam", "--method", "layercam")
+    without = [{**item, "sheet": None} for item in said["items"]]
+    assert [{**item, "sheet": None} for item in again["items"]] == without
+
+
+def test_pictures_that_are_gone_or_changed_are_listed(shop: Path, head: str, run: Run) -> None:
+    names = ["Mugs/0.jpg", "Mugs/1.jpg", "Vases/0.jpg"]
+    (shop / "photos" / names[0]).unlink()
+    draw(shop / "photos" / names[1], "Vases", 99)
+    words = ["--head", head, *(word for name in names for word in ("--id", name))]
+    said = said_by(run, *words)
+    assert [item["id"] for item in said["items"]] == names[2:]
+    assert said["missing"] == [
+        {"id": names[0], "reason": "missing"},
+        {"id": names[1], "reason": "the files have changed since they were embedded"},
+    ]
+    text = run("analyze", "explain", *words).stdout
+    assert "not explained: Mugs/0.jpg, missing" in text
+    alone = run("analyze", "explain", "--head", head, "--id", names[0])
+    assert alone.returncode == 1
+    assert "nothing is explained: 1 picture is not opened: missing" in alone.stderr
+
+
+def test_why_not_another_class_of_a_new_picture(shop: Path, head: str, run: Run) -> None:
+    draw(shop / "new.jpg", "Watches", 50)
+    words = ["--head", head, "--image", "new.jpg", "--class", "Mugs", "--of", "probability"]
+    (item,) = said_by(run, *words)["items"]
+    assert (item["id"], item["class"], item["predicted"]) == ("new.jpg", "Mugs", "Watches")
+    assert item["value"] == pytest.approx(item["probability"], abs=1e-4)
+    assert item["true"] is None
+
+
+def test_a_cluster_is_explained(shop: Path, run: Run) -> None:
+    said = said_by(run, "--target", "cluster", "--sample", "2")
+    plain = json.loads(run("analyze", "--json").stdout)
+    with (shop / plain["results"] / "assignments.csv").open(newline="") as file:
+        found = {row["id"]: (row["cluster"], row["class"]) for row in csv.DictReader(file)}
+    for item in said["items"]:
+        cluster, name = found[item["id"]]
+        assert (item["asked"], item["class"]) == (f"cluster {cluster} ({name})", name)
+        assert item["probability"] is None
+        assert item["peak"] is not None
+
+
+def test_a_neighbor_is_explained_on_both_sides(run: Run) -> None:
+    said = said_by(run, "--target", "neighbor", "--id", "Mugs/0.jpg")
+    look_up = json.loads(run("analyze", "similar", "--query", "Mugs/0.jpg", "--json").stdout)
+    nearest = look_up["queries"][0]["hits"][0]
+    one, other = said["items"]
+    assert (one["id"], one["asked"]) == ("Mugs/0.jpg", nearest["id"])
+    assert (other["id"], other["asked"]) == (nearest["id"], "Mugs/0.jpg")
+    assert one["value"] == pytest.approx(nearest["similarity"], abs=1e-4)
+    given = said_by(run, "--target", "neighbor", "--id", "Mugs/0.jpg", "--neighbor", "Vases/1.jpg")
+    assert [item["id"] for item in given["items"]] == ["Mugs/0.jpg", "Vases/1.jpg"]
+
+
+def test_its_own_classifier_needs_neither_a_head_nor_an_extra(shop: Path, run: Run) -> None:
+    (shop / "captum.py").write_text("raise ImportError('not installed')\n")
+    words = ["--target", "pretrained", "--id", "Watches/0.jpg"]
+    (item,) = said_by(run, *words)["items"]
+    assert item["class"] == item["predicted"]
+    (asked,) = said_by(run, *words, "--class", "digital watch")["items"]
+    assert (asked["class"], asked["predicted"]) == ("digital watch", item["predicted"])
+
+
+def test_mistakes_come_by_sureness(head: str, run: Run) -> None:
+    said = said_by(run, "--head", head, "--id", "Mugs/0.jpg", "--worst", "2")
+    assert said["items"][0]["id"] == "Mugs/0.jpg"
+    worst = said["items"][1:]
+    assert all(item["true"] != item["class"] for item in worst)
+    assert any("all pictures were taught" in note for note in said["notes"])
+
+
+def test_a_file_of_another_identity_is_refused(shop: Path, head: str, run: Run) -> None:
+    words = ["--images", "photos", "--weights", "random", "--catalog", "drawn", "--limit", "1"]
+    assert run("extract", *words).returncode == 0
+    done = run("analyze", "explain", "--head", head, "--catalog", "drawn")
+    assert done.returncode == 2
+    assert "backbone, weights differ" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ([], "which head? Give it with --head results/"),
+        (["--target", "why"], "no --target 'why'"),
+        (["--target", "cluster", "--of", "logit"], "leave --of out"),
+        (["--target", "cluster", "--head", "x"], "--head does not go with --target cluster"),
+        (["--target", "cluster", "--worst", "3"], "--worst does not go with --target cluster"),
+        (["--target", "neighbor", "--class", "x"], "--class does not go with --target neighbor"),
+        (["--target", "cluster", "--method", "cam"], "no method 'cam'"),
+        (["--target", "cluster", "--id", "Mug/0.jpg"], "ids are such as Mugs/0.jpg"),
+        (["--target", "cluster", "--image", "photos"], "photos is refused: not_regular"),
+        (["--target", "cluster", "--class", "Mug", "--sample", "1"], "there are Mugs"),
+        (["--head", "none.json"], "no file"),
+    ],
+)
+def test_wrong_words_are_one_line(run: Run, words: list[str], why: str) -> None:
+    done = run("analyze", "explain", *words)
+    assert done.returncode in (1, 2)
+    assert why in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
