@@ -119,7 +119,7 @@ def explain(
         result["head"] = workspace.relative(workspace.find_file(head)) if head else None
         result["missing"] = _missing(questions, pictures)
         result["notes"] = [*notes, *pictures.notes(), *_notes(found)]
-        _write(workspace, vectors, found, methods, asked, result, svg=svg)
+        _write(workspace, vectors, found, methods, asked, result, svg=svg, quiet=quiet)
     cl.print_result(as_json, result, _text(asked, result))
 
 
@@ -153,7 +153,7 @@ def _explained(
     level = asking.level_of(wanted, stored, vectors)
     target = asking.make_target(wanted, stored, backbone, vectors, level, weights)
     subjects, notes = asking.choose_subjects(wanted, vectors, level, target, stored, backbone)
-    target, questions, said = asking.ask_all(wanted, vectors, subjects, target)
+    target, questions, said = asking.ask_all(wanted, vectors, level, subjects, target)
 
     def opened(subject: Subject) -> Any:
         return subject.picture if subject.row is None else pictures.open(subject.row)
@@ -223,6 +223,7 @@ def _write(
     result: dict[str, Any],
     *,
     svg: bool,
+    quiet: bool,
 ) -> None:
     """Write sheets, table and arrays into a folder of their own."""
     from analyze import figure_style
@@ -235,16 +236,16 @@ def _write(
         "gray: not seen by the model"
     )
     with run_folder(workspace, "explain", result, vectors) as folder:
-        for method in methods:
-            names = []
-            for page, sheet in enumerate(sheets.pages_of(found, method, target, subtitle), start=1):
-                one = sheets.pages_needed(len(found)) == 1
-                names.append(method if one else f"{method}-{page}")
-                figure_style.save(sheet, folder, names[-1], svg=svg)
-            where = [
-                f"{result['results']}/{names[i // sheets.A_PAGE]}.png" for i in range(len(found))
-            ]
-            result["items"] += tables.items(found, method, target, where)
+        with cl.progress_bar("sheets", quiet=quiet) as progress:
+            names, n_pages = [], sheets.pages_needed(len(found))
+            for method in methods:
+                for page, sheet in enumerate(sheets.pages_of(found, method, target, subtitle)):
+                    names.append(method if n_pages == 1 else f"{method}-{page + 1}")
+                    figure_style.save(sheet, folder, names[-1], svg=svg)
+                    progress(len(names), n_pages * len(methods))
+                own = [f"{result['results']}/{name}.png" for name in names[-n_pages:]]
+                where = [own[i // sheets.A_PAGE] for i in range(len(found))]
+                result["items"] += tables.items(found, method, target, where)
         results.write_csv(folder / "explanations.csv", tables.HEADER, tables.rows(result["items"]))
         tables.write_arrays(folder / "maps.npz", found, methods)
 

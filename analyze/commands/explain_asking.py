@@ -240,7 +240,11 @@ def _new_picture(path: Path, backbone: Backbone) -> Subject:
 
 
 def ask_all(
-    wanted: Wanted, vectors: EmbeddingSet, subjects: Sequence[Subject], target: Target | None
+    wanted: Wanted,
+    vectors: EmbeddingSet,
+    level: Level | None,
+    subjects: Sequence[Subject],
+    target: Target | None,
 ) -> tuple[Target, list[Question], list[str]]:
     """Make the questions; of neighbors, find whom each picture is held against first."""
     from analyze.duplicates import groups_of_equal_bytes
@@ -249,24 +253,18 @@ def ask_all(
     if target is not None:
         return target, ask(target, subjects, wanted.class_name), []
     known = [subject for subject in subjects if subject.vector.any()]
-    notes = [
-        f"the vector of {s.id!r} is all zeros: nothing is like it"
-        for s in subjects
-        if not s.vector.any()
-    ]
+    n_zeros = len(subjects) - len(known)
+    notes = [f"{n_zeros} pictures have a vector of zeros: nothing is like them"] if n_zeros else []
     if wanted.neighbor is not None:
         rows = [row_called(vectors, wanted.neighbor, "--neighbor")] * len(known)
     else:
         copies = groups_of_equal_bytes(vectors.content_sha256, len(vectors))
         rows = nearest_rows(vectors, known, copies) if known else []
-    from analyze.analysis import choose_level
-
-    level = choose_level(vectors.levels, wanted.level)
     pairs = [
         (subject, subjects_of_rows(vectors, [row], level)[0])
         for subject, row in zip(known, rows, strict=True)
-        if row >= 0 and row != subject.row
+        if row not in (-1, subject.row)
     ]
     if not pairs:
-        raise UsageError("no picture to hold these against: name one with --neighbor ID")
+        raise UsageError("no picture to hold these against: name another with --neighbor ID")
     return (*ask_of_pairs(pairs), notes)

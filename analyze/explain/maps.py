@@ -144,7 +144,7 @@ def weigh(
     with torch.enable_grad():
         vectors = onward(activations)
         # in double: the slope of a probability near 1 is lost in single
-        found = values(vectors.to("cpu", torch.float64))
+        found = values(vectors.cpu().double())
         asked = found[torch.arange(len(pixels)), torch.as_tensor(columns)]
     (gradients,) = torch.autograd.grad(asked.sum(), activations)
     # a vector of zeros has no direction, and no slope either

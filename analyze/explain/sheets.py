@@ -22,7 +22,7 @@ COLORS = "viridis"
 UNSEEN = (238, 238, 238)
 FRAME = (150, 150, 150)
 OPACITY, RING = 0.8, 6
-LONGEST_NAME = 24
+LONGEST_NAME, LONGEST_CLASS = 24, 36
 
 
 def pages_of(
@@ -92,18 +92,19 @@ def _asked(found: Explanation, target: Target) -> list[str]:
     wanted = target.columns[question.column]
     if target.name == "neighbor":
         return [f"like {_name(wanted, 18)}?", f"similarity {found.value:.3f}"]
-    lines = [f"why {wanted}?"]
+    lines = [f"why {_short(wanted)}?"]
+    other = question.answer is not None and question.answer != question.column
+    answer = _short(target.columns[question.column if question.answer is None else question.answer])
     if target.name == "cluster":
-        lines.append(f"similarity {found.value:.3f}")
-        if question.answer not in (None, question.column):
-            lines.append(f"is in {target.columns[question.answer]}")
-        return lines
-    if question.answer is not None:
-        sure = question.answer_probability
-        lines.append(f"predicted: {target.columns[question.answer]} {sure:.2f}")
-        if question.answer != question.column:
-            lines.append(f"{wanted}: {question.probability:.2f}")
-    return lines
+        return [*lines, f"similarity {found.value:.3f}", *([f"is in {answer}"] if other else [])]
+    lines += [f"predicted: {answer}", f"probability {question.answer_probability:.2f}"]
+    return [*lines, *([f"{_short(wanted)}: {question.probability:.2f}"] if other else [])]
+
+
+def _short(name: str) -> str:
+    """Leave ImageNet's other names of a class away, and the end of a long one."""
+    first = name.split(",")[0]
+    return first if len(first) <= LONGEST_CLASS else f"{first[: LONGEST_CLASS - 1]}…"
 
 
 def _name(row_id: str, longest: int = LONGEST_NAME) -> str:
