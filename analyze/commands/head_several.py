@@ -50,7 +50,7 @@ def takes_several(
     ------
     UsageError
     """
-    from analyze.head.multilabel.assessment import choose_multi_label
+    from analyze.head.multilabel.pictures import choose_multi_label
 
     labels = choose_multi_label(embeddings, level)
     if labels is None:

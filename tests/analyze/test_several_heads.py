@@ -18,10 +18,11 @@ from analyze.head.assessment import Plan, assess_head
 from analyze.head.head_figures import draw_curves
 from analyze.head.head_file import read_head, write_head
 from analyze.head.multilabel import tables
-from analyze.head.multilabel.assessment import assess_several, choose_multi_label, thresholds_of
+from analyze.head.multilabel.assessment import assess_several, thresholds_of
 from analyze.head.multilabel.baselines import fit_one_against_rest, fit_regressions, fit_shares
 from analyze.head.multilabel.figures import draw_class_f1
 from analyze.head.multilabel.objective import YesOrNo
+from analyze.head.multilabel.pictures import choose_multi_label
 from analyze.head.multilabel.prediction import predict_several
 from analyze.head.multilabel.report import SeveralReport
 from analyze.head.multilabel.scores import average_precision, score_sets
@@ -87,6 +88,7 @@ def test_planted_attributes_are_found(report: SeveralReport) -> None:
     assert report.accuracy.mean > 0.75
     assert report.scores["logistic_regression"].macro_f1.mean > 0.9
     assert report.tested.all()
+    assert not any("threshold is a half" in note for note in report.notes)
 
 
 def test_labels_that_say_nothing_stay_at_chance(embeddings_of: Make) -> None:
@@ -466,6 +468,10 @@ def test_a_class_of_one_is_left_out_and_said(embeddings_of: Make) -> None:
     assert found.left_out == {"labels of too few pictures": 1}
     assert "0000.png" not in found.ids
     assert any("1 classes left out: they have fewer than 5" in note for note in found.notes)
+    (few,) = (note for note in found.notes if "validation pictures" in note)
+    n_few = sum(each.threshold == 0.5 for each in found.class_scores["head"])
+    assert few.startswith(f"{n_few} of 5 classes have fewer than 5 validation pictures")
+    assert few.endswith("--class-weights says rare labels more often")
     rare = np.zeros((20, 6), bool)
     rare[np.arange(20), np.arange(20) % 6] = True
     with pytest.raises(UsageError, match="fewer than two classes of 5 different pictures"):

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import numpy as np
 
 from analyze.head.assessment import BASELINES, Plan, Progress, described, training_seeds
-from analyze.head.copies import Copies, count_leaks, find_copies, leak_note
+from analyze.head.copies import Copies, count_leaks, leak_note
+from analyze.head.multilabel.answers import Answers
 from analyze.head.multilabel.baselines import SeveralPredictor, fit_several_baselines
-from analyze.head.multilabel.report import Answers, SeveralReport, several_report
+from analyze.head.multilabel.pictures import LabelledPictures, usable_pictures
+from analyze.head.multilabel.report import SeveralReport, several_report
 from analyze.head.multilabel.splits import (
-    enough_pictures,
     naive_several_splits,
     several_column_split,
     several_fold_splits,
@@ -21,65 +22,18 @@ from analyze.head.multilabel.splits import (
     unseen_note,
 )
 from analyze.head.multilabel.taught import TaughtSeveral, hold_out_several
-from analyze.head.multilabel.thresholds import choose_thresholds, sigmoid
+from analyze.head.multilabel.thresholds import LEAST_POSITIVES, choose_thresholds, sigmoid
 from analyze.head.multilabel.thresholds import fit_shared_temperature as fit_temperature
 from analyze.head.network import HeadSpec
 from analyze.head.report import HeadRun
-from analyze.head.splits import N_PARTS, Split
+from analyze.head.splits import Split
 from analyze.head.training import Trained, TrainingSpec, train_head
 from extract.embeddings import EmbeddingSet
 from extract.errors import UsageError
-from extract.multi_label import MultiLabel
 
 Chooser = Callable[[TaughtSeveral, Split, int], tuple[HeadSpec, TrainingSpec]]
 NEVER = 1.0
 """The threshold of a class that a head was not taught: its probability is 0."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Asked:
-    """The pictures that can be taught and tested."""
-
-    embeddings: EmbeddingSet
-    features: np.ndarray
-    labels: MultiLabel
-    has: np.ndarray
-    classes: tuple[str, ...]
-    copies: Copies
-    left_out: dict[str, int]
-    notes: tuple[str, ...]
-
-
-def choose_multi_label(embeddings: EmbeddingSet, wanted: str | None) -> MultiLabel | None:
-    """Find the column of several labels that is meant; None where a level is.
-
-    Parameters
-    ----------
-    embeddings : EmbeddingSet
-    wanted : str or None
-        A name, or a number where there are no levels; without it the only column, if no level is
-        there.
-
-    Raises
-    ------
-    UsageError
-        When there is none of that name and no level either, or several could be meant.
-    """
-    columns = embeddings.multi_labels
-    by_name = {own.name: own for own in columns}
-    if wanted in by_name:
-        return by_name[wanted]
-    if embeddings.levels or not columns:
-        return None
-    by_name = {str(number): own for number, own in enumerate(columns, start=1)}
-    if wanted in by_name:
-        return by_name[wanted]
-    have = ", ".join(own.name for own in columns)
-    if wanted is not None:
-        raise UsageError(f"no level {wanted!r}: this catalogue has {have}; name one with --level")
-    if len(columns) > 1:
-        raise UsageError(f"several columns of labels, say which with --level: {have}")
-    return columns[0]
 
 
 def assess_several(
@@ -119,7 +73,7 @@ def assess_several(
     plan = plan or Plan()
     if plan.n_levels > 1:
         raise UsageError("--levels teaches a tree, which a column of several labels is not")
-    asked = _usable(embeddings, views, level, copies, plan)
+    asked = usable_pictures(embeddings, views, level, copies, plan)
     splits = _splits(asked, plan)
     n_runs = plan.n_shuffles if plan.n_folds else plan.n_seeds
     found = {name: Answers.blank(n_runs, asked.has) for name in ("head", *BASELINES)}
@@ -152,78 +106,7 @@ def thresholds_of(trained: Trained) -> tuple[float, np.ndarray]:
     return temperature, choose_thresholds(logits / temperature, has)
 
 
-def _usable(
-    embeddings: EmbeddingSet,
-    views: np.ndarray | None,
-    level: str | None,
-    copies: Copies | None,
-    plan: Plan,
-) -> _Asked:
-    """Keep pictures with a label and a direction, and classes of enough pictures."""
-    labels = choose_multi_label(embeddings, level)
-    if labels is None:
-        raise UsageError(
-            "no column of several labels: give extract a --manifest with a --label-column and "
-            "--multi-label-separator '|'"
-        )
-    stacked = embeddings.vectors[None]
-    if views is not None:
-        if views.ndim != 3 or views.shape[1:] != embeddings.vectors.shape:
-            raise ValueError(
-                f"views must have shape (n_views, *{embeddings.vectors.shape}), got {views.shape}"
-            )
-        stacked = np.concatenate([stacked, views.astype(np.float32, copy=False)])
-    has = labels.matrix()
-    labelled = has.any(axis=1)
-    sound = np.isfinite(stacked).all(axis=(0, 2))
-    directed = stacked.any(axis=2).all(axis=0)
-    rows = np.flatnonzero(labelled & sound & directed)
-    if not len(rows):
-        raise UsageError("no labelled picture has a vector that can be used")
-    usable = embeddings.take(rows)
-    known = copies.take(rows) if copies else find_copies(usable.vectors, usable.content_sha256)
-    kept, notes = _kept_classes(has[rows], known.groups, plan)
-    places = np.flatnonzero(has[np.ix_(rows, kept)].any(axis=1))
-    left_out = {
-        "no label": int((~labelled).sum()),
-        "not finite in a view": int((labelled & ~sound).sum()),
-        "all zeros": int((labelled & sound & ~directed).sum()),
-        "labels of too few pictures": len(rows) - len(places),
-    }
-    return _Asked(
-        embeddings=usable.take(places),
-        features=stacked[:, rows[places]],
-        labels=labels,
-        has=has[np.ix_(rows[places], kept)],
-        classes=tuple(labels.categories[i] for i in kept.tolist()),
-        copies=known.take(places),
-        left_out={**embeddings.left_out, **{why: n for why, n in left_out.items() if n}},
-        notes=notes,
-    )
-
-
-def _kept_classes(
-    has: np.ndarray, groups: np.ndarray, plan: Plan
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Number the classes that can be taught and tested; say what is left out."""
-    there = has.any(axis=0)
-    if there.sum() < 2:
-        raise UsageError("one class alone: there is nothing to tell apart")
-    n_parts = 1 if plan.split_column else plan.n_folds or N_PARTS
-    enough = enough_pictures(has, groups, n_parts)
-    kept = np.flatnonzero(there & enough)
-    if len(kept) < 2:
-        raise UsageError(
-            f"fewer than two classes of {n_parts} different pictures, which {n_parts} parts need: "
-            "label more pictures"
-        )
-    n_lost = int((there & ~enough).sum())
-    if not n_lost:
-        return kept, ()
-    return kept, (f"{n_lost} classes left out: they have fewer than {n_parts} different pictures",)
-
-
-def _splits(asked: _Asked, plan: Plan) -> list[tuple[int, int, Split]]:
+def _splits(asked: LabelledPictures, plan: Plan) -> list[tuple[int, int, Split]]:
     """Give shuffle, fold and rows of every split."""
     has, groups = asked.has, asked.copies.groups
     if plan.n_folds:
@@ -253,7 +136,7 @@ def _splits(asked: _Asked, plan: Plan) -> list[tuple[int, int, Split]]:
 
 
 def _taught(
-    asked: _Asked, split: Split, seeds: list[int], plan: Plan, choose: Chooser | None
+    asked: LabelledPictures, split: Split, seeds: list[int], plan: Plan, choose: Chooser | None
 ) -> tuple[list[Trained], dict[str, tuple[np.ndarray, np.ndarray]]]:
     """Train all there is on one split, and only then ask about its tested rows.
 
@@ -289,7 +172,7 @@ def _predictor(trained: Trained, has: np.ndarray) -> SeveralPredictor:
 
 
 def _report(
-    asked: _Asked,
+    asked: LabelledPictures,
     plan: Plan,
     splits: list[Split],
     runs: tuple[HeadRun, ...],
@@ -301,6 +184,7 @@ def _report(
     notes = [*asked.copies.notes, *asked.notes, *leak_note(leaks)]
     notes += [note for split in splits for note in split.notes]
     notes += unseen_note(asked.has, splits, asked.classes)
+    notes += _few_note(final, plan)
     n_cut = sum(run.trained.best_epoch == plan.training.epochs for run in runs)
     if n_cut:
         notes.append(
@@ -334,8 +218,21 @@ def _report(
     )
 
 
+def _few_note(final: Trained, plan: Plan) -> tuple[str, ...]:
+    """Say how many classes have no threshold of their own, and what says more of them."""
+    counts = final.validation_labels[0].sum(axis=0)
+    n_few = int((counts < LEAST_POSITIVES).sum())
+    if not n_few:
+        return ()
+    more = "" if plan.training.class_weights else "; --class-weights says rare labels more often"
+    return (
+        f"{n_few} of {len(counts)} classes have fewer than {LEAST_POSITIVES} validation pictures: "
+        f"their threshold is a half{more}",
+    )
+
+
 def _final(
-    asked: _Asked, plan: Plan, runs: Sequence[HeadRun], choose: Chooser | None
+    asked: LabelledPictures, plan: Plan, runs: Sequence[HeadRun], choose: Chooser | None
 ) -> tuple[Split, Trained]:
     """Give the head to keep: of folds one more, taught every picture that they tested."""
     if not plan.n_folds:
@@ -348,7 +245,7 @@ def _final(
 
 
 def _naive(
-    asked: _Asked, plan: Plan, splits: list[Split]
+    asked: LabelledPictures, plan: Plan, splits: list[Split]
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Give the splits of the same seeds that know nothing of copies."""
     if plan.split_column is not None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from analyze.head.head_file import StoredHead, check_identity
-from analyze.head.multilabel.report import sureness
+from analyze.head.multilabel.answers import sureness
 from analyze.head.multilabel.thresholds import sigmoid
 from extract.embeddings import EmbeddingSet
 from extract.errors import UsageError

@@ -3,93 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from analyze.head.calibration import Calibration, bin_answers, cover, expected_error
-from analyze.head.evaluation import ClassScore, Estimate, mean_over_pictures
+from analyze.head.calibration import Calibration
+from analyze.head.evaluation import Estimate, mean_over_pictures
 from analyze.head.head_file import MULTI_LABEL, SeveralLabels, StoredHead
+from analyze.head.multilabel.answers import Answers
+from analyze.head.multilabel.calibration import calibrate_several
+from analyze.head.multilabel.class_scores import SeveralScore, score_several_classes
 from analyze.head.multilabel.scores import (
     SetScores,
-    average_precision,
-    count_sets,
     exactly_right,
     resamples_that_fit,
     score_sets,
 )
-from analyze.head.multilabel.thresholds import EVEN, sigmoid
 from analyze.head.report import HeadRun
 from analyze.head.splits import SIDES, Split
 from analyze.head.training import Trained
 from extract.embeddings import Provenance
 
 HEAD, STRONGEST = "head", "logistic_regression"
-
-
-@dataclass(frozen=True, eq=False)
-class Answers:
-    """What one of those that were asked says, run by run.
-
-    Parameters
-    ----------
-    probabilities : ndarray of shape (n_runs, n_images, n_classes), float32
-        NaN where a run did not test a picture.
-    said : ndarray of shape (n_runs, n_images, n_classes), bool
-        By the thresholds.
-    at_half : ndarray of shape (n_runs, n_images, n_classes), bool
-        By a half for every class.
-    thresholds : list of ndarray of shape (n_classes,)
-        Of each training.
-    """
-
-    probabilities: np.ndarray
-    said: np.ndarray
-    at_half: np.ndarray
-    thresholds: list[np.ndarray] = field(default_factory=list)
-
-    @classmethod
-    def blank(cls, n_runs: int, has: np.ndarray) -> Answers:
-        """Make room for the answers about some pictures."""
-        shape = (n_runs, *has.shape)
-        nothing = np.full(shape, np.nan, np.float32)
-        return cls(nothing, np.zeros(shape, bool), np.zeros(shape, bool))
-
-    def record(
-        self, run: int, rows: np.ndarray, probabilities: np.ndarray, thresholds: np.ndarray
-    ) -> None:
-        """Write down what a run says of its tested rows."""
-        self.probabilities[run, rows] = probabilities
-        self.said[run, rows] = probabilities >= thresholds
-        self.at_half[run, rows] = probabilities >= EVEN
-        self.thresholds.append(thresholds)
-
-
-@dataclass(frozen=True)
-class SeveralScore:
-    """How one class fares.
-
-    Parameters
-    ----------
-    score : ClassScore
-        At its threshold.
-    f1_at_half : float or None
-    average_precision : float or None
-        Mean over the runs; None where no tested picture has the class.
-    threshold : float or None
-        Mean over the trainings that know the class; None without any.
-    """
-
-    score: ClassScore
-    f1_at_half: float | None
-    average_precision: float | None
-    threshold: float | None
-
-    def to_json(self) -> dict[str, Any]:
-        """Spell it with the keys that programs read."""
-        own = ("f1_at_half", "average_precision", "threshold")
-        return {**self.score.to_json(), **{name: getattr(self, name) for name in own}}
 
 
 @dataclass(frozen=True, eq=False)
@@ -293,111 +229,3 @@ def several_report(
         notes=notes,
         **known,
     )
-
-
-def score_several_classes(
-    answers: Answers, has: np.ndarray, tested: np.ndarray, names: tuple[str, ...]
-) -> tuple[SeveralScore, ...]:
-    """Reckon precision, recall, F1 and average precision of each class, over all runs.
-
-    Parameters
-    ----------
-    answers : Answers
-    has : ndarray of shape (n_images, n_classes), bool
-    tested : ndarray of shape (n_runs, n_images), bool
-    names : tuple of str
-    """
-    times, ever = tested.sum(axis=0), tested.any(axis=0)
-    shared, both = (own.sum(axis=0) for own in count_sets(answers.said, has, tested))
-    shared_half, both_half = (own.sum(axis=0) for own in count_sets(answers.at_half, has, tested))
-    there = (has * times[:, None]).sum(axis=0)
-    thresholds = np.stack(answers.thresholds)
-    found = []
-    for i, name in enumerate(names):
-        score = ClassScore(
-            name,
-            _share(shared[i], both[i] - there[i]),
-            _share(shared[i], there[i]),
-            _share(2 * shared[i], both[i]),
-            int(has[ever, i].sum()),
-        )
-        known = thresholds[:, i][thresholds[:, i] < 1]
-        found.append(
-            SeveralScore(
-                score,
-                _share(2 * shared_half[i], both_half[i]),
-                _average_precision(answers.probabilities[:, :, i], has[:, i], tested),
-                float(known.mean()) if len(known) else None,
-            )
-        )
-    return tuple(found)
-
-
-def calibrate_several(
-    answers: Answers, has: np.ndarray, runs: tuple[HeadRun, ...], temperatures: tuple[float, ...]
-) -> Calibration:
-    """Hold every answer, a picture and a class, against the truth; and whole sets for coverage.
-
-    Parameters
-    ----------
-    answers : Answers
-        Of the head.
-    has : ndarray of shape (n_images, n_classes), bool
-    runs : tuple of HeadRun
-    temperatures : tuple of float
-        Of each run.
-    """
-    warm, cold, yes, sure, right = [], [], [], [], []
-    for run, temperature in zip(runs, temperatures, strict=True):
-        place, rows = run.place, run.split.test
-        probabilities = answers.probabilities[place, rows].astype(np.float64)
-        (taught,) = run.trained.head.classes
-        own = probabilities[:, taught]
-        warm.append(own.ravel())
-        cold.append(sigmoid(temperature * _logit(own)).ravel())
-        yes.append(has[np.ix_(rows, taught)].ravel())
-        said = answers.said[place, rows]
-        sure.append(sureness(own, said[:, taught]))
-        right.append((said == has[rows]).all(axis=1))
-    truth = np.concatenate(yes)
-    bins = bin_answers(np.concatenate(warm), truth)
-    return Calibration(
-        temperature=float(np.exp(np.mean(np.log(temperatures)))),
-        ece=expected_error(bins),
-        ece_before=expected_error(bin_answers(np.concatenate(cold), truth)),
-        bins=bins,
-        coverage=cover(np.concatenate(sure), np.concatenate(right)),
-    )
-
-
-def sureness(probabilities: np.ndarray, said: np.ndarray) -> np.ndarray:
-    """Give the probability that a whole set is right, classes taken apart; ndarray (n_images,).
-
-    Parameters
-    ----------
-    probabilities : ndarray of shape (n_images, n_classes)
-    said : ndarray of shape (n_images, n_classes), bool
-    """
-    of_all: np.ndarray = np.where(said, probabilities, 1 - probabilities).prod(axis=1)
-    return of_all
-
-
-def _logit(probabilities: np.ndarray) -> np.ndarray:
-    inside = np.clip(probabilities, 1e-7, 1 - 1e-7)
-    logits: np.ndarray = np.log(inside / (1 - inside))
-    return logits
-
-
-def _share(part: int, whole: int) -> float | None:
-    return float(part / whole) if whole else None
-
-
-def _average_precision(
-    probabilities: np.ndarray, yes: np.ndarray, tested: np.ndarray
-) -> float | None:
-    found = [
-        float(average_precision(own[asked], yes[asked], np.ones((int(asked.sum()), 1)))[0])
-        for own, asked in zip(probabilities, tested, strict=True)
-    ]
-    known = [value for value in found if not np.isnan(value)]
-    return float(np.mean(known)) if known else None

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from analyze.head.multilabel.report import HEAD, SeveralReport, sureness
+from analyze.head.multilabel.answers import sureness
+from analyze.head.multilabel.report import HEAD, SeveralReport
 from analyze.head.multilabel.scores import SCORES
 from analyze.head.report_tables import Table
 
