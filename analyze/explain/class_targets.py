@@ -27,8 +27,14 @@ def level_of_head(stored: StoredHead, wanted: str | None) -> int:
     Raises
     ------
     UsageError
-        Listing those there are.
+        Listing those there are; or where the head gives several labels a picture, of which a map
+        would be as of one among others.
     """
+    if stored.several is not None:
+        raise UsageError(
+            "the head gives several labels a picture, and explain asks of one: explain a head that "
+            "was taught one, or take --target pretrained, cluster or neighbor"
+        )
     if wanted is None:
         return len(stored.levels) - 1
     numbers = {str(i): i - 1 for i in range(1, len(stored.levels) + 1)}

@@ -128,6 +128,8 @@ def predict(
     UsageError
         When the vectors are of another identity, or the threshold is no probability.
     """
+    if stored.several is not None:
+        raise ValueError("this head gives several labels a picture: ask it by predict_several")
     if not 0 <= abstain_below <= 1:
         raise UsageError(f"--abstain-below must be from 0 to 1, not {abstain_below:g}")
     check_identity(stored, embeddings.provenance)

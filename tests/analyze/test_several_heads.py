@@ -13,6 +13,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, f1_score
 
+from analyze.explain.class_targets import level_of_head
 from analyze.head import report_tables
 from analyze.head.assessment import Plan, assess_head
 from analyze.head.head_figures import draw_curves
@@ -35,6 +36,7 @@ from analyze.head.multilabel.thresholds import (
     sigmoid,
 )
 from analyze.head.network import HeadSpec
+from analyze.head.prediction import predict
 from analyze.head.training import TrainingSpec, train_head
 from extract.embeddings import EmbeddingSet
 from extract.errors import HeadFileError, UsageError
@@ -394,6 +396,18 @@ def test_nothing_is_said_of_a_picture_whose_set_is_unsure(
     assert hits[~found.abstained].mean() >= hits.mean()
     with pytest.raises(UsageError, match="--abstain-below"):
         predict_several(stored, catalog, abstain_below=1.5)
+
+
+def test_who_asks_of_one_label_refuses_a_head_of_several(
+    head_in: Path, catalog: EmbeddingSet
+) -> None:
+    stored = read_head(head_in)
+    with pytest.raises(ValueError, match="several labels a picture"):
+        predict(stored, catalog)
+    with pytest.raises(UsageError, match="several labels a picture, and explain asks of one"):
+        level_of_head(stored, None)
+    with pytest.raises(ValueError, match="one label a picture"):
+        predict_several(replace(stored, several=None), catalog)
 
 
 @pytest.mark.parametrize(
