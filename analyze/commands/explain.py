@@ -110,13 +110,15 @@ def explain(
     stored = asking.choose_head(workspace, wanted, head)
     path = asking.choose_file(workspace, stored, embeddings, model, catalog)
     vectors = read_embeddings(path)
+    for text, option in (*((each, "--id") for each in ids or ()), (neighbor, "--neighbor")):
+        if text is not None:  # said before a backbone is loaded
+            asking.row_called(vectors, text, option)
     pictures = PictureFolder.of(vectors, workspace, images)
     with ended_by_signals("stopped; nothing is written"):
         asked, questions, found, notes = _explained(
             wanted, stored, vectors, pictures, methods, weights, device, quiet
         )
-        result = _result(workspace, path, vectors, wanted, asked, stored)
-        result["head"] = workspace.relative(workspace.find_file(head)) if head else None
+        result = _result(workspace, path, vectors, asked, head, seed)
         result["missing"] = _missing(questions, pictures)
         result["notes"] = [*notes, *pictures.notes(), *_notes(found)]
         _write(workspace, vectors, found, methods, asked, result, svg=svg, quiet=quiet)
@@ -170,12 +172,9 @@ def _explained(
 
 def _missing(questions: Sequence[Question], pictures: PictureFolder) -> list[dict[str, str]]:
     """List the pictures that were asked for and could not be opened, with the reason."""
-    missed = {
-        q.subject.id: pictures.missed.get(q.subject.row or 0, "")
-        for q in questions
-        if q.subject.row in pictures.missed
-    }
-    return [{"id": row_id, "reason": reason} for row_id, reason in missed.items()]
+    rows = dict.fromkeys(q.subject.row for q in questions if q.subject.row is not None)
+    ids, missed = pictures.embeddings.ids, pictures.missed
+    return [{"id": ids[row], "reason": missed[row]} for row in rows if row in missed]
 
 
 def _notes(found: Sequence[Explanation]) -> list[str]:
@@ -192,9 +191,9 @@ def _result(
     workspace: Workspace,
     path: Path,
     vectors: EmbeddingSet,
-    wanted: Wanted,
     target: Target,
-    stored: StoredHead | None,
+    head: Path | None,
+    seed: int,
 ) -> dict[str, Any]:
     provenance = vectors.provenance
     return {
@@ -205,12 +204,10 @@ def _result(
         "n_images": len(vectors),
         "target": target.name,
         "of": target.of,
-        "head": None,
-        "seed": wanted.seed,
+        "head": workspace.relative(workspace.find_file(head)) if head else None,
+        "seed": seed,
         "items": [],
         "evaluation": [],
-        "missing": [],
-        "notes": [],
     }
 
 
