@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from small_catalogs import Run, draw, make_shop, run_in
+from small_catalogs import Run, draw, make_shop, run_fresh, run_in
 
 QUICK = ("--width", "16", "--epochs", "30", "--patience", "5", "--resamples", "200")
 PROMISED = {"id", "method", "target", "class", "probability", "peak", "sheet"}
@@ -188,3 +188,45 @@ def test_wrong_words_are_one_line(run: Run, words: list[str], why: str) -> None:
     assert done.returncode in (1, 2)
     assert why in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_shares_and_scores_stand_beside_the_maps(shop: Path, head: str, run: Run) -> None:
+    pytest.importorskip("shap")
+    ids = ["--id", "Mugs/0.jpg", "--id", "Watches/1.jpg"]
+    boxes = shop / "boxes.csv"
+    boxes.write_text("id,left,top,right,bottom\nMugs/0.jpg,0,0,999,999\n")
+    methods = ["--method", "gradcam", "--method", "shap", "--method", "superpixels"]
+    more = ["--samples", "20", "--evaluate", "--boxes", "boxes.csv"]
+    said = said_by(run, "--head", head, *ids, *methods, *more)
+    assert [item["method"] for item in said["items"]] == [
+        name for name in ("gradcam", "shap", "superpixels") for _ in range(2)
+    ]
+    assert all(item.keys() >= PROMISED for item in said["items"])
+    by_method = {row["method"]: row for row in said["evaluation"]}
+    assert set(by_method) == {"gradcam", "shap", "superpixels", "random"}
+    for row in by_method.values():
+        assert 0 <= row["deletion"] <= 1
+        assert 0 <= row["insertion"] <= 1
+    assert by_method["gradcam"]["pointing"] == 1.0
+    assert by_method["superpixels"]["additivity_error"] < 1e-4
+    assert len(said["features"]["largest"]["Mugs"]) == 10
+    folder = shop / said["results"]
+    for name in ("shap", "superpixels", "shap_places", "shap_features", "evaluation"):
+        with Image.open(folder / f"{name}.png") as picture:
+            assert min(picture.size) > 200
+    with np.load(folder / "shap.npz") as arrays:
+        assert arrays["shares"].shape == (2, 224, 224)
+        off = arrays["shares"].sum(axis=(1, 2)) - (arrays["value"] - arrays["background"])
+        wanted = [item["additivity_error"] for item in said["items"][2:4]]
+        np.testing.assert_allclose(
+            np.abs(off / (arrays["value"] - arrays["background"])), wanted, rtol=1e-3
+        )
+    with (folder / "evaluation.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == 4
+
+
+def test_a_missing_extra_is_named(shop: Path, head: str) -> None:
+    (shop / "shap.py").write_text("raise ImportError('not installed')\n")
+    done = run_fresh(shop, "analyze", "explain", "--head", head, "--method", "shap")
+    assert done.returncode == 2
+    assert 'pip install -e ".[explain]"' in done.stderr

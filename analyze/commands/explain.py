@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,7 @@ from extract.workspace import Workspace
 
 if TYPE_CHECKING:
     from analyze.commands.explain_asking import Wanted
+    from analyze.commands.explain_more import Asked, Gathered, More
     from analyze.explain.explanation import Explanation
     from analyze.explain.questions import Question, Subject
     from analyze.explain.targets import Target
@@ -45,8 +47,21 @@ def explain(
     ] = None,
     method: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="gradcam, hirescam or layercam; may be repeated."),
+        typer.Option(
+            metavar="NAME",
+            help="gradcam, hirescam, layercam, shap or superpixels; may be repeated.",
+        ),
     ] = None,
+    evaluate: Annotated[
+        bool, typer.Option("--evaluate", help="Score the methods: are the maps to be believed?")
+    ] = False,
+    boxes: Annotated[
+        Path | None,
+        typer.Option(metavar="CSV", help="id, left, top, right, bottom: where things are."),
+    ] = None,
+    samples: Annotated[
+        int, typer.Option(metavar="N", min=10, help="Of each picture's shares (shap).")
+    ] = 200,
     ids: Annotated[
         list[str] | None, typer.Option("--id", metavar="ID", help="A picture; may be repeated.")
     ] = None,
@@ -85,14 +100,13 @@ def explain(
     """Show which places of a picture speak for its class, its cluster, or its neighbor."""
     cl.set_up(verbose, quiet)
     from analyze.commands import explain_asking as asking
-    from analyze.explain.maps import map_spec
+    from analyze.commands.explain_more import gather, read_boxes, settle_methods
     from analyze.explain.targets import check_of
     from analyze.pictures import PictureFolder
     from extract.embeddings_file import read_embeddings
 
-    methods = tuple(dict.fromkeys(method or ["gradcam"]))
-    for name in methods:
-        map_spec(name)  # a wrong word is said before anything is read
+    more = settle_methods(method or [], evaluate=evaluate, n_samples=samples, boxes=boxes)
+    placed = read_boxes(boxes)
     wanted = asking.Wanted(
         target,
         check_of(target, of),
@@ -115,14 +129,15 @@ def explain(
             asking.row_called(vectors, text, option)
     pictures = PictureFolder.of(vectors, workspace, images)
     with ended_by_signals("stopped; nothing is written"):
-        asked, questions, found, notes = _explained(
-            wanted, stored, vectors, pictures, methods, weights, device, quiet
+        asked, found, notes = _explained(
+            wanted, stored, vectors, pictures, more, weights, device, quiet
         )
-        result = _result(workspace, path, vectors, asked, head, seed)
-        result["missing"] = _missing(questions, pictures)
-        result["notes"] = [*notes, *pictures.notes(), *_notes(found)]
-        _write(workspace, vectors, found, methods, asked, result, svg=svg, quiet=quiet)
-    cl.print_result(as_json, result, _text(asked, result))
+        gathered = gather(asked, more, placed, quiet=quiet)
+        result = _result(workspace, path, vectors, asked.target, head, seed)
+        result["missing"] = _missing(asked.questions, pictures)
+        result["notes"] = [*notes, *gathered.notes, *pictures.notes(), *_notes(found)]
+        _write(workspace, found, more.maps, asked, gathered, result, svg=svg, quiet=quiet)
+    cl.print_result(as_json, result, _text(asked.target, gathered, result))
 
 
 def _explained(
@@ -130,13 +145,14 @@ def _explained(
     stored: StoredHead | None,
     vectors: EmbeddingSet,
     pictures: PictureFolder,
-    methods: Sequence[str],
+    more: More,
     weights: Path | None,
     device: str,
     quiet: bool,
-) -> tuple[Target, list[Question], list[Explanation], list[str]]:
+) -> tuple[Asked, list[Explanation], list[str]]:
     """Load the backbone, choose pictures, and draw their maps."""
     from analyze.commands import explain_asking as asking
+    from analyze.commands.explain_more import Asked
     from analyze.explain.explanation import explain as draw_maps
     from analyze.explain.maps import check_methods
     from analyze.explain.taps import tap_of
@@ -151,7 +167,7 @@ def _explained(
             "the file holds augmented views, not pictures as they are: ask the file one folder up"
         )
     tap = tap_of(backbone)
-    check_methods(methods, tap, backbone.name)
+    check_methods(more.maps, tap, backbone.name)
     level = asking.level_of(wanted, stored, vectors)
     target = asking.make_target(wanted, stored, backbone, vectors, level, weights)
     subjects, notes = asking.choose_subjects(wanted, vectors, level, target, stored, backbone)
@@ -162,12 +178,17 @@ def _explained(
 
     with cl.progress_bar("maps", quiet=quiet) as progress:
         found = draw_maps(
-            backbone, tap, target, questions, opened, methods=methods, progress=progress
+            backbone, tap, target, questions, opened, methods=more.maps, progress=progress
         )
     if not found:
         why = "; ".join(pictures.notes()) or "no picture was chosen"
         raise SosieError(f"nothing is explained: {why}; say where they are with --images DIR")
-    return target, questions, found, [*notes, *said]
+    followed = target
+    if target.of == "logit":
+        wanted = replace(wanted, of="probability")
+        followed = asking.make_target(wanted, stored, backbone, vectors, level, weights) or target
+    context = (backbone, tap, target, followed, vectors, questions, opened, pictures, wanted.seed)
+    return Asked(*context), found, [*notes, *said]
 
 
 def _missing(questions: Sequence[Question], pictures: PictureFolder) -> list[dict[str, str]]:
@@ -213,10 +234,10 @@ def _result(
 
 def _write(
     workspace: Workspace,
-    vectors: EmbeddingSet,
     found: Sequence[Explanation],
     methods: Sequence[str],
-    target: Target,
+    asked: Asked,
+    gathered: Gathered,
     result: dict[str, Any],
     *,
     svg: bool,
@@ -224,15 +245,15 @@ def _write(
 ) -> None:
     """Write sheets, table and arrays into a folder of their own."""
     from analyze import figure_style
+    from analyze.commands.explain_writing import write_more
     from analyze.explain import sheets, tables
     from extract import results
 
-    random = ", random weights" if vectors.provenance.weights == "random" else ""
-    subtitle = (
-        f"{vectors.provenance.model}{random} · bright: speaks for it, each map on its own scale · "
-        "gray: not seen by the model"
-    )
-    with run_folder(workspace, "explain", result, vectors) as folder:
+    made, target = asked.vectors.provenance, asked.target
+    model = f"{made.model}, random weights" if made.weights == "random" else made.model
+    unseen = "each map on its own scale · gray: not seen by the model"
+    subtitle = f"{model} · bright: speaks for it, {unseen}"
+    with run_folder(workspace, "explain", result, asked.vectors) as folder:
         with cl.progress_bar("sheets", quiet=quiet) as progress:
             names, n_pages = [], sheets.pages_needed(len(found))
             for method in methods:
@@ -243,11 +264,15 @@ def _write(
                 own = [f"{result['results']}/{name}.png" for name in names[-n_pages:]]
                 where = [own[i // sheets.A_PAGE] for i in range(len(found))]
                 result["items"] += tables.items(found, method, target, where)
+        if methods:
+            tables.write_arrays(folder / "maps.npz", found, methods)
+        of_shares = f"{model} · orange adds, purple takes away, {unseen}"
+        write_more(folder, asked, gathered, of_shares, result, svg=svg)
         results.write_csv(folder / "explanations.csv", tables.HEADER, tables.rows(result["items"]))
-        tables.write_arrays(folder / "maps.npz", found, methods)
 
 
-def _text(target: Target, result: dict[str, Any]) -> str:
+def _text(target: Target, gathered: Gathered, result: dict[str, Any]) -> str:
+    from analyze.commands.explain_writing import more_lines
     from analyze.explain.sheets import title_of
     from extract.catalog import shown
 
@@ -262,6 +287,7 @@ def _text(target: Target, result: dict[str, Any]) -> str:
     empty = sum(item["empty"] is not None for item in result["items"])
     if empty:
         lines.append(f"{empty} of {len(result['items'])} maps are empty, and not drawn")
+    lines += more_lines(gathered)
     lines += [f"not explained: {shown(each['id'])}, {each['reason']}" for each in result["missing"]]
     return "\n".join([*lines, *wording.closing(result)])
 

@@ -13,6 +13,7 @@ from analyze.contact_sheet import Tile, draw_sheet
 from analyze.explain.explanation import Explanation
 from analyze.explain.maps import METHODS
 from analyze.explain.placement import spread
+from analyze.explain.questions import Question
 from analyze.explain.targets import Target
 
 A_PAGE = 12
@@ -62,8 +63,8 @@ def _tiles(number: int, found: Explanation, method: str, target: Target) -> list
     question = found.question
     why = found.why_empty(method)
     true = [] if question.subject.label is None else [f"true: {question.subject.label}"]
-    first = Tile(found.thumbnail, f"{number}", [_name(question.subject.id), *true])
-    asked = _asked(found, target)
+    first = Tile(found.thumbnail, f"{number}", [name_of(question.subject.id), *true])
+    asked = asked_lines(found.question, found.value, target)
     if why is not None:
         return [
             first,
@@ -86,17 +87,16 @@ def _tiles(number: int, found: Explanation, method: str, target: Target) -> list
     ]
 
 
-def _asked(found: Explanation, target: Target) -> list[str]:
+def asked_lines(question: Question, value: float, target: Target) -> list[str]:
     """Say what was asked, then what the answer is and how sure."""
-    question = found.question
     wanted = target.columns[question.column]
     if target.name == "neighbor":
-        return [f"like {_name(wanted, 18)}?", f"similarity {found.value:.3f}"]
+        return [f"like {name_of(wanted, 18)}?", f"similarity {value:.3f}"]
     lines = [f"why {_short(wanted)}?"]
     other = question.answer is not None and question.answer != question.column
     answer = _short(target.columns[question.column if question.answer is None else question.answer])
     if target.name == "cluster":
-        return [*lines, f"similarity {found.value:.3f}", *([f"is in {answer}"] if other else [])]
+        return [*lines, f"similarity {value:.3f}", *([f"is in {answer}"] if other else [])]
     lines += [f"predicted: {answer}", f"probability {question.answer_probability:.2f}"]
     return [*lines, *([f"{_short(wanted)}: {question.probability:.2f}"] if other else [])]
 
@@ -107,7 +107,7 @@ def _short(name: str) -> str:
     return first if len(first) <= LONGEST_CLASS else f"{first[: LONGEST_CLASS - 1]}…"
 
 
-def _name(row_id: str, longest: int = LONGEST_NAME) -> str:
+def name_of(row_id: str, longest: int = LONGEST_NAME) -> str:
     """Keep the end of an id: the start is mostly a folder, which is the class."""
     name = PurePath(row_id).name or row_id
     return name if len(name) <= longest else f"…{name[1 - longest :]}"

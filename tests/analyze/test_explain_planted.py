@@ -7,10 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from analyze.explain.class_targets import head_target
+from analyze.explain.evaluating import Drawing, Shown, evaluate
+from analyze.explain.evaluation import score_methods
 from analyze.explain.explanation import Explanation, explain
+from analyze.explain.placement import place_of
 from analyze.explain.questions import Subject, ask
 from analyze.explain.taps import Tap, tap_of
 from analyze.head.assessment import Plan, assess_head
@@ -117,6 +121,34 @@ def test_peaks_lie_on_the_square(
     assert min(each.cosine for each in found) > 0.99999
 
 
+def insertion_p(
+    backbone: Backbone, tap: Tap, stored: StoredHead, drawn: list[Drawn], vectors: np.ndarray
+) -> float:
+    """How rarely chance lets maps do so much better than noise, by the areas under insertion."""
+    target, asked = head_target(stored, 0, "logit"), head_target(stored, 0, "probability")
+    columns = target.answer(vectors)
+    transform = backbone.preprocessing.transform()
+    shown = [
+        Shown(
+            str(i), transform(d[0]), int(columns[i]), place_of(backbone.preprocessing, *d[0].size)
+        )
+        for i, d in enumerate(drawn)
+    ]
+    nothing = torch.zeros(1, 3, 224, 224)
+    found = evaluate(Drawing(backbone, tap, target, nothing, 10, 0), asked, shown, ["gradcam"])
+    p = score_methods(found, np.arange(len(shown)))[0].insertion_p
+    assert p is not None
+    return p
+
+
+def test_maps_of_the_square_beat_noise(
+    planted: tuple[Backbone, EmbeddingSet, list[Drawn], np.ndarray], tap: Tap
+) -> None:
+    backbone, taught, held_out, vectors = planted
+    stored = assess_head(taught, plan=PLAN).stored(taught.provenance)
+    assert insertion_p(backbone, tap, stored, held_out[:15], vectors[:15]) < 0.01
+
+
 def test_a_head_taught_noise_finds_no_square(
     planted: tuple[Backbone, EmbeddingSet, list[Drawn], np.ndarray], tap: Tap
 ) -> None:
@@ -125,3 +157,4 @@ def test_a_head_taught_noise_finds_no_square(
     noise = replace(taught, levels=(Level("kind", CLASSES, codes),))
     stored = assess_head(noise, plan=PLAN).stored(taught.provenance)
     assert share_on_square(explained(backbone, tap, stored, held_out, vectors), held_out) < 0.8
+    assert insertion_p(backbone, tap, stored, held_out[:15], vectors[:15]) > 0.01

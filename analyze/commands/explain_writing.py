@@ -1,0 +1,167 @@
+"""What ``analyze explain`` writes and says of shares, their totals and scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from analyze.commands.explain_more import Asked, Gathered, Scored
+    from analyze.explain.evaluation import Score
+    from analyze.explain.shares import Shares
+
+
+def write_more(
+    folder: Path, asked: Asked, found: Gathered, subtitle: str, result: dict[str, Any], *, svg: bool
+) -> None:
+    """Write sheets, tables and figures of what was gathered; add items and scores to the result."""
+    for method, shares in found.shares.items():
+        _write_shares(folder, asked, method, shares, subtitle, result, svg=svg)
+    if found.features is not None:
+        _write_features(folder, asked, found.features, result, svg=svg)
+    if found.scored is not None:
+        _write_scores(folder, asked, found.scored, result, svg=svg)
+
+
+def _write_shares(
+    folder: Path,
+    asked: Asked,
+    method: str,
+    shares: Sequence[Shares],
+    subtitle: str,
+    result: dict[str, Any],
+    *,
+    svg: bool,
+) -> None:
+    from analyze import figure_style
+    from analyze.explain import share_sheets, totals
+    from analyze.explain.evaluation_figure import draw_places, title_of_method
+    from analyze.explain.sheets import A_PAGE, pages_needed
+    from extract.results import write_csv
+
+    one = pages_needed(len(shares)) == 1
+    names = []
+    pages = share_sheets.pages_of(shares, method, asked.target, subtitle)
+    for page, sheet in enumerate(pages, start=1):
+        names.append(method if one else f"{method}-{page}")
+        figure_style.save(sheet, folder, names[-1], svg=svg)
+    result["items"] += [
+        each.to_json(asked.target, f"{result['results']}/{names[i // A_PAGE]}.png")
+        for i, each in enumerate(shares)
+    ]
+    total = totals.total(shares, asked.target)
+    for name, (header, *rows) in (
+        (f"{method}_classes.csv", totals.class_rows(total)),
+        (f"{method}_places.csv", totals.place_rows(total)),
+    ):
+        write_csv(folder / name, header, rows)
+    figure = draw_places(
+        total.places,
+        total.counts,
+        title=f"{title_of_method(method)}: where in the frame, {asked.backbone.name}",
+        subtitle="mean size of the shares, of what the model sees, by what was asked",
+    )
+    figure_style.save(figure, folder, f"{method}_places", svg=svg)
+    np.savez_compressed(
+        folder / f"{method}.npz",
+        ids=np.array([each.question.subject.id for each in shares]),
+        shares=np.stack([each.attribution.signed for each in shares]),
+        value=np.array([each.attribution.value for each in shares]),
+        background=np.array([each.attribution.base for each in shares]),
+    )
+
+
+def _write_features(
+    folder: Path,
+    asked: Asked,
+    features: tuple[np.ndarray, np.ndarray, np.ndarray],
+    result: dict[str, Any],
+    *,
+    svg: bool,
+) -> None:
+    from analyze import figure_style
+    from analyze.explain import totals
+    from analyze.explain.evaluation_figure import draw_features
+    from extract.results import write_csv
+
+    shares, columns, errors = features
+    absolute, signed = totals.of_features(shares, columns, asked.target)
+    header, *rows = totals.feature_rows(absolute, signed)
+    write_csv(folder / "shap_features.csv", header, rows)
+    figure = draw_features(
+        absolute,
+        title=f"Which of the {shares.shape[1]:,} numbers of {asked.backbone.name} carry a class",
+        subtitle=f"{len(shares)} pictures · median error of the sum {np.median(errors):.1%}",
+    )
+    figure_style.save(figure, folder, "shap_features", svg=svg)
+    result["features"] = {
+        "n_images": len(shares),
+        "additivity_error": float(np.median(errors)),
+        "largest": {
+            name: np.argsort(-own, kind="stable")[:10].tolist() for name, own in absolute.items()
+        },
+    }
+
+
+def _write_scores(
+    folder: Path, asked: Asked, scored: Scored, result: dict[str, Any], *, svg: bool
+) -> None:
+    from analyze import figure_style
+    from analyze.explain.evaluation import agreement_rows
+    from analyze.explain.evaluation_figure import draw_evaluation
+    from extract.results import write_csv
+
+    said = [{"model": asked.backbone.name, **score.to_json()} for score in scored.scores]
+    result["evaluation"] = said
+    result["agreement"] = agreement_rows(scored.drawn)
+    write_csv(folder / "evaluation.csv", list(said[0]), [list(row.values()) for row in said])
+    agreed = result["agreement"]
+    if agreed:
+        write_csv(folder / "agreement.csv", list(agreed[0]), [list(row.values()) for row in agreed])
+    figure = draw_evaluation(
+        scored.scores,
+        title=f"Whether maps of {asked.backbone.name} are to be believed",
+        subtitle=f"{scored.scores[0].n_images} pictures · {asked.followed.of} of what was asked · "
+        "bars: 95 % over pictures · dashed: a map of noise",
+    )
+    figure_style.save(figure, folder, "evaluation", svg=svg)
+
+
+def more_lines(found: Gathered) -> list[str]:
+    """Say how far sums are off, and what maps are worth."""
+    from analyze.explain.evaluation_figure import title_of_method
+
+    lines = []
+    for method, shares in found.shares.items():
+        errors = [each.attribution.error for each in shares]
+        known = [error for error in errors if error is not None]
+        if known:
+            lines.append(
+                f"{title_of_method(method)}: the sum of shares is off by {np.median(known):.1%} in "
+                f"the median, {max(known):.1%} at most"
+            )
+    if found.scored is not None:
+        lines.append("area under insertion, deletion; difference to a map of noise, p")
+        lines += [_score_line(score) for score in found.scored.scores]
+    return lines
+
+
+def _score_line(score: Score) -> str:
+    from analyze.commands import wording
+    from analyze.explain.evaluation_figure import title_of_method
+
+    parts = [f"{title_of_method(score.method)}: {wording.estimate(score.insertion)}"]
+    parts.append(wording.estimate(score.deletion))
+    if score.insertion_gain is not None and score.insertion_p is not None:
+        gain = wording.estimate(score.insertion_gain, signed=True)
+        parts.append(f"{gain}, p {score.insertion_p:.3f}")
+    if score.pointing is not None:
+        parts.append(f"points into {score.pointing.mean:.0%} of the boxes")
+    if score.unchanged is not None:
+        parts.append(f"like random weights' {score.unchanged.mean:+.2f}")
+    if score.n_empty:
+        parts.append(f"{score.n_empty} empty")
+    return "  ".join(parts)

@@ -1,0 +1,124 @@
+"""Drawing what methods' maps are worth, and what shares say of all pictures together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from analyze.explain.attributions import ATTRIBUTIONS
+from analyze.explain.evaluation import Score
+from analyze.explain.faithfulness import RANDOM
+from analyze.explain.maps import METHODS
+from analyze.figure_style import FAINT, axis_labels, drawing, entitle, figure_text, new_figure
+from analyze.head.evaluation import Estimate
+from analyze.palette import BACKBONE_COLORS
+
+PANELS = {
+    "insertion": "area under insertion: more is better",
+    "deletion": "area under deletion: less is better",
+    "unchanged": "like the map of random weights: less is better",
+}
+MOST_FEATURES = 12
+
+
+def title_of_method(method: str) -> str:
+    """Spell a method for people."""
+    if method == RANDOM:
+        return "a map of noise"
+    return METHODS[method].title if method in METHODS else ATTRIBUTIONS[method].title
+
+
+@drawing()
+def draw_evaluation(scores: Sequence[Score], *, title: str, subtitle: str) -> Any:
+    """Draw each method's scores with their intervals, the floor as a line."""
+    figure = new_figure(10.2, 1.2 + 0.42 * len(scores))
+    panels = figure.subplots(1, len(PANELS), sharey=True)
+    floor = next(score for score in scores if score.method == RANDOM)
+    for axes, (name, explained) in zip(panels, PANELS.items(), strict=True):
+        of_noise: Estimate | None = getattr(floor, name)
+        if of_noise is not None:
+            axes.axvline(of_noise.mean, color=FAINT, linewidth=1, linestyle="--", zorder=1)
+        for place, score in enumerate(scores):
+            found: Estimate | None = getattr(score, name)
+            if found is not None:
+                _dot(axes, place, found, FAINT if score is floor else BACKBONE_COLORS[0])
+        axes.set_yticks(range(len(scores)), [title_of_method(each.method) for each in scores])
+        axes.set_ylim(len(scores) - 0.5, -0.5)
+        axes.set_xlabel(explained, fontsize=8)
+        axes.grid(axis="x", color="#E5E5E5", linewidth=0.7, zorder=0)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.tick_params(axis="y", length=0)
+    entitle(panels[0], title, subtitle)
+    figure.subplots_adjust(wspace=0.12)
+    return figure
+
+
+def _dot(axes: Any, place: int, found: Estimate, color: str) -> None:
+    if found.low is not None and found.high is not None:
+        axes.plot([found.low, found.high], [place, place], color=color, linewidth=2.2, zorder=2)
+    axes.plot([found.mean], [place], "o", color=color, markersize=6, zorder=3)
+    axes.annotate(
+        f"{found.mean:.3f}",
+        (found.mean, place),
+        xytext=(0, 6),
+        textcoords="offset points",
+        ha="center",
+        size=7.5,
+        color=color,
+    )
+
+
+@drawing()
+def draw_places(
+    places: Mapping[str, np.ndarray], counts: Mapping[str, int], *, title: str, subtitle: str
+) -> Any:
+    """Draw where in the frame the shares of a class are large, all classes on one scale."""
+    columns = min(4, len(places))
+    n_rows = -(-len(places) // columns)
+    figure = new_figure(2.1 * columns + 0.9, 2.3 * n_rows + 0.6)
+    panels = figure.subplots(n_rows, columns, squeeze=False).ravel()
+    most = max(float(own.max()) for own in places.values()) or 1.0
+    names = axis_labels(list(places), 24)
+    image = None
+    for axes, name, own, n in zip(panels, names, places.values(), counts.values(), strict=False):
+        image = axes.imshow(own, cmap="viridis", vmin=0, vmax=most)
+        axes.set_xlabel(f"{name}\n{n} {'picture' if n == 1 else 'pictures'}", fontsize=7.5)
+        axes.set(xticks=[], yticks=[])
+    for axes in panels[len(places) :]:
+        axes.axis("off")
+    figure.colorbar(image, ax=list(panels), shrink=0.8, label="mean |share| of a cell")
+    entitle(panels[0], title, subtitle)
+    return figure
+
+
+@drawing()
+def draw_features(shares: Mapping[str, np.ndarray], *, title: str, subtitle: str) -> Any:
+    """Draw which numbers of the embedding carry each class: its largest mean |share|.
+
+    Parameters
+    ----------
+    shares : mapping of str to ndarray of shape (n_dims,)
+        Mean |share| of each number, by class.
+    """
+    figure = new_figure(9.6, 1.0 + 0.42 * len(shares))
+    axes = figure.subplots()
+    most = max(float(own.max()) for own in shares.values()) or 1.0
+    table = np.zeros((len(shares), MOST_FEATURES))
+    numbers = np.zeros(table.shape, int)
+    for row, own in enumerate(shares.values()):
+        order = np.argsort(-own, kind="stable")[:MOST_FEATURES]
+        table[row, : len(order)], numbers[row, : len(order)] = own[order], order
+    image = axes.imshow(table, cmap="viridis", vmin=0, vmax=most, aspect="auto")
+    for (row, column), value in np.ndenumerate(table):
+        color = "white" if value < 0.6 * most else "black"
+        text = str(numbers[row, column])
+        axes.text(column, row, text, ha="center", va="center", size=7.5, color=color)
+    axes.set_yticks(range(len(shares)), axis_labels(list(shares), 30))
+    axes.set_xticks([])
+    axes.set_xlabel("the numbers of the embedding that carry the class most, in order")
+    figure.colorbar(image, ax=axes, label="mean |share|")
+    entitle(axes, figure_text(title, 120), subtitle)
+    return figure
