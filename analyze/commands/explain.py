@@ -157,10 +157,12 @@ def _explained(
     from analyze.explain.maps import check_methods
     from analyze.explain.taps import tap_of
     from analyze.head.head_file import check_identity
+    from extract.allocation import keep_freed_memory
     from extract.backbones import choose_device, load_again
 
     if stored is not None:
         check_identity(stored, vectors.provenance)
+    keep_freed_memory()
     backbone = load_again(vectors.provenance, weights_file=weights, device=choose_device(device))
     if backbone.view is not None:
         raise UsageError(

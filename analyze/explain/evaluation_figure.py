@@ -78,10 +78,10 @@ def draw_places(
     """Draw where in the frame the shares of a class are large, all classes on one scale."""
     columns = min(4, len(places))
     n_rows = -(-len(places) // columns)
-    figure = new_figure(2.1 * columns + 0.9, 2.3 * n_rows + 0.6)
+    figure = new_figure(2.1 * columns + 0.9, 2.0 * n_rows + 0.6)
     panels = figure.subplots(n_rows, columns, squeeze=False).ravel()
     most = max(float(own.max()) for own in places.values()) or 1.0
-    names = axis_labels(list(places), 24)
+    names = axis_labels(list(places), 26)
     image = None
     for axes, name, own, n in zip(panels, names, places.values(), counts.values(), strict=False):
         image = axes.imshow(own, cmap="viridis", vmin=0, vmax=most)
@@ -89,6 +89,7 @@ def draw_places(
         axes.set(xticks=[], yticks=[])
     for axes in panels[len(places) :]:
         axes.axis("off")
+    figure.subplots_adjust(hspace=0.05)
     figure.colorbar(image, ax=list(panels), shrink=0.8, label="mean |share| of a cell")
     entitle(panels[0], title, subtitle)
     return figure
