@@ -208,6 +208,7 @@ def test_shares_and_scores_stand_beside_the_maps(shop: Path, head: str, run: Run
         assert 0 <= row["deletion"] <= 1
         assert 0 <= row["insertion"] <= 1
     assert by_method["gradcam"]["pointing"] == 1.0
+    assert by_method["gradcam"]["insertion_p"] is None  # two pictures prove nothing
     assert by_method["superpixels"]["additivity_error"] < 1e-4
     assert len(said["features"]["largest"]["Mugs"]) == 10
     folder = shop / said["results"]

@@ -129,7 +129,7 @@ def explain(
             asking.row_called(vectors, text, option)
     pictures = PictureFolder.of(vectors, workspace, images)
     with ended_by_signals("stopped; nothing is written"):
-        asked, found, notes = _explained(
+        asked, more, found, notes = _explained(
             wanted, stored, vectors, pictures, more, weights, device, quiet
         )
         gathered = gather(asked, more, placed, quiet=quiet)
@@ -149,7 +149,7 @@ def _explained(
     weights: Path | None,
     device: str,
     quiet: bool,
-) -> tuple[Asked, list[Explanation], list[str]]:
+) -> tuple[Asked, More, list[Explanation], list[str]]:
     """Load the backbone, choose pictures, and draw their maps."""
     from analyze.commands import explain_asking as asking
     from analyze.commands.explain_more import Asked
@@ -169,6 +169,8 @@ def _explained(
             "the file holds augmented views, not pictures as they are: ask the file one folder up"
         )
     tap = tap_of(backbone)
+    if more.usual and tap.directions_alone:
+        more = replace(more, maps=tuple(name for name in more.maps if name != "hirescam"))
     check_methods(more.maps, tap, backbone.name)
     level = asking.level_of(wanted, stored, vectors)
     target = asking.make_target(wanted, stored, backbone, vectors, level, weights)
@@ -190,7 +192,7 @@ def _explained(
         wanted = replace(wanted, of="probability")
         followed = asking.make_target(wanted, stored, backbone, vectors, level, weights) or target
     context = (backbone, tap, target, followed, vectors, questions, opened, pictures, wanted.seed)
-    return Asked(*context), found, [*notes, *said]
+    return Asked(*context), more, found, [*notes, *said]
 
 
 def _missing(questions: Sequence[Question], pictures: PictureFolder) -> list[dict[str, str]]:

@@ -45,6 +45,9 @@ class More:
         Of each picture's shares.
     evaluate : bool
     boxes : Path, optional
+    usual : bool
+        Whether the methods are those taken where none was typed: of them one that a backbone has
+        no map by is left out.
     """
 
     maps: tuple[str, ...]
@@ -52,6 +55,7 @@ class More:
     n_samples: int
     evaluate: bool
     boxes: Path | None
+    usual: bool = False
 
     def __post_init__(self) -> None:
         if self.boxes is not None and not self.evaluate:
@@ -131,6 +135,7 @@ def settle_methods(
         n_samples,
         evaluate,
         boxes,
+        usual=not typed,
     )
 
 

@@ -155,9 +155,10 @@ def _score_line(score: Score) -> str:
 
     parts = [f"{title_of_method(score.method)}: {wording.estimate(score.insertion)}"]
     parts.append(wording.estimate(score.deletion))
-    if score.insertion_gain is not None and score.insertion_p is not None:
+    if score.insertion_gain is not None:
         gain = wording.estimate(score.insertion_gain, signed=True)
-        parts.append(f"{gain}, p {score.insertion_p:.3f}")
+        p = "" if score.insertion_p is None else f", p {score.insertion_p:.3f}"
+        parts.append(f"{gain}{p}")
     if score.pointing is not None:
         parts.append(f"points into {score.pointing.mean:.0%} of the boxes")
     if score.unchanged is not None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from analyze.bootstrap import p_value, resampled_weights
 from analyze.explain.faithfulness import RANDOM, Curves, agreements, rank_agreement
-from analyze.head.evaluation import Estimate, mean_over_pictures
+from analyze.head.evaluation import LEAST_UNITS, Estimate, mean_over_pictures
 
 N_RESAMPLES = 2000
 
@@ -61,7 +61,7 @@ class Score:
     deletion_gain, insertion_gain : Estimate or None
         By how much they are better than those of a map of noise; None for the noise itself.
     deletion_p, insertion_p : float or None
-        How rarely resampled pictures put that gain on the other side of 0.
+        How rarely resampled pictures put that gain on the other side of 0; None of few pictures.
     pointing : Estimate or None
         Share of boxes that the highest place lies in.
     unchanged : Estimate or None
@@ -134,7 +134,8 @@ def _score(own: MapsOfMethod, floor: MapsOfMethod, groups: np.ndarray, seed: int
         for name, sign in (("deletion", -1), ("insertion", 1)):
             gain = sign * (areas[name] - _areas(floor, name))
             gains[name] = mean_over_pictures(gain[None], groups, least=-np.inf, **words)
-            p[name] = _p_of(gain, groups, seed)
+            if len(np.unique(groups)) >= LEAST_UNITS:
+                p[name] = _p_of(gain, groups, seed)
     changed = [rank_agreement(a.ravel(), b.ravel()) for a, b in own.randomized]
     hits = np.array(own.hits, np.float64)
     return Score(

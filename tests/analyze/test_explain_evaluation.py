@@ -184,6 +184,8 @@ def test_boxes_are_read_or_refused_in_one_line(tmp_path: pytest.TempPathFactory)
 
 def test_methods_are_parted_or_refused_in_one_line() -> None:
     usual = settle_methods([], evaluate=False, n_samples=200, boxes=None)
+    assert usual.usual
+    assert not settle_methods(["gradcam"], evaluate=False, n_samples=200, boxes=None).usual
     assert (usual.maps, usual.shares) == (("gradcam",), ())
     pytest.importorskip("shap")
     every = settle_methods([], evaluate=True, n_samples=200, boxes=None)
