@@ -11,7 +11,12 @@ from analyze.figure_style import FAINT, INK, drawing, entitle, new_figure
 from analyze.head.search import Trial, best_of, best_so_far
 
 BLUE, VERMILION, LIGHT = "#0072B2", "#D55E00", "#E5E5E5"
-SPELLED = {"learning_rate": "learning rate", "weight_decay": "weight decay"}
+SPELLED = {
+    "learning_rate": "learning rate",
+    "weight_decay": "weight decay",
+    "unfreeze": "last stage trained",
+    "stage_rate": "rate of the stage",
+}
 
 
 @drawing()
