@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +27,16 @@ def own_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read files without a copy of this process first: it costs, and tests wrote them here."""
     for module in ("embeddings_file", "labels_file"):
         monkeypatch.setattr(f"extract.{module}.why_unsafe", lambda *_: None)
+
+
+@pytest.fixture(autouse=True)
+def own_log_levels() -> Iterator[None]:
+    """Leave no test as quiet as the command that another one ran in this process."""
+    loggers = [logging.getLogger(), logging.getLogger("sosie")]
+    levels = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.fixture
