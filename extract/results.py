@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from extract.errors import SosieError
-from extract.tables import write_csv
+from extract.tables import write_csv, write_tables
 
-__all__ = ["new_run", "write_csv", "write_json"]
+__all__ = ["new_run", "write_csv", "write_json", "write_tables"]
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,13 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) 
         writer = csv.writer(file)
         writer.writerow([_cell(v) for v in header])
         writer.writerows([_cell(v) for v in row] for row in rows)
+
+
+def write_tables(folder: Path, tables: Mapping[str, Iterable[Sequence[Any]]]) -> None:
+    """Write tables of which each begins with its header, by the names of their files."""
+    for name, table in tables.items():
+        rows = iter(table)
+        write_csv(folder / name, next(rows), rows)
 
 
 def _cell(value: Any) -> Any:

@@ -55,7 +55,7 @@ EXTRACT_ORDER = [
     {"commands", "__main__"},
 ]
 ANALYZE_ORDER = [
-    {"palette", "directions", "figure_style", "threads", "array_cache"},
+    {"palette", "directions", "figure_style", "threads", "array_cache", "estimates_figure"},
     {"consensus", "joint_tables", "bootstrap", "likeness"},
     {"agreement"},
     {"duplicates", "pictures"},

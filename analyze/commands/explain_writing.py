@@ -40,7 +40,7 @@ def _write_shares(
     from analyze.explain import share_sheets, totals
     from analyze.explain.evaluation_figure import draw_places, title_of_method
     from analyze.explain.sheets import A_PAGE, pages_needed
-    from extract.results import write_csv
+    from extract.results import write_tables
 
     one = pages_needed(len(shares)) == 1
     names = []
@@ -53,11 +53,11 @@ def _write_shares(
         for i, each in enumerate(shares)
     ]
     total = totals.total(shares, asked.target)
-    for name, (header, *rows) in (
-        (f"{method}_classes.csv", totals.class_rows(total)),
-        (f"{method}_places.csv", totals.place_rows(total)),
-    ):
-        write_csv(folder / name, header, rows)
+    written = {
+        f"{method}_classes.csv": totals.class_rows(total),
+        f"{method}_places.csv": totals.place_rows(total),
+    }
+    write_tables(folder, written)
     figure = draw_places(
         total.places,
         total.counts,
@@ -85,12 +85,11 @@ def _write_features(
     from analyze import figure_style
     from analyze.explain import totals
     from analyze.explain.evaluation_figure import draw_features
-    from extract.results import write_csv
+    from extract.results import write_tables
 
     shares, columns, errors = features
     absolute, signed = totals.of_features(shares, columns, asked.target)
-    header, *rows = totals.feature_rows(absolute, signed)
-    write_csv(folder / "shap_features.csv", header, rows)
+    write_tables(folder, {"shap_features.csv": totals.feature_rows(absolute, signed)})
     figure = draw_features(
         absolute,
         title=f"Which of the {shares.shape[1]:,} numbers of {asked.backbone.name} carry a class",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from analyze.commands import options, wording
+from analyze.commands import head_wording, options, wording
 from analyze.commands.ending import ended_by_signals
 from analyze.commands.head_levels import level_lines, level_tables
 from analyze.commands.head_rivals import choose_rivals, rival_lines, write_rivals
@@ -27,8 +27,8 @@ from extract.workspace import Workspace
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from analyze.head.assessment import Plan, Progress
     from analyze.head.inputs import StageMaps
+    from analyze.head.plan import Plan, Progress
     from analyze.head.report import HeadReport
     from analyze.head.rivals import Contender, HeadComparison
     from analyze.head.tuning_report import Tuner
@@ -130,8 +130,8 @@ def head(
     """Train the supervised head on stored features, and hold it against honest baselines."""
     cl.set_up(verbose, quiet)
     from analyze.commands.selection import choose_embeddings
-    from analyze.head.assessment import Plan
     from analyze.head.network import HeadSpec
+    from analyze.head.plan import Plan
     from analyze.head.training import TrainingSpec
 
     plan = Plan(  # a wrong word is said before anything is read
@@ -273,19 +273,17 @@ def _write(
     with run_folder(workspace, "head", result, inputs) as folder:
         written = write_head(folder, report.stored(inputs[0].provenance))
         result["head"] = f"{result['results']}/{written.name}"
-        for name, table in (
-            ("folds.csv", tables.runs(report)),
-            ("split.csv", tables.sides(report)),
-            ("curves.csv", tables.curves(report)),
-            ("predictions.csv", tables.predictions(report)),
-            ("classes.csv", tables.classes(report)),
-            ("confusion.csv", tables.confusion(report)),
-            ("suspects.csv", tables.suspects(report)),
-            ("coverage.csv", tables.coverage(report)),
-            *level_tables(report),
-        ):
-            header, *rows = table
-            results.write_csv(folder / name, header, rows)
+        written_tables = {
+            "folds.csv": tables.runs(report),
+            "split.csv": tables.sides(report),
+            "curves.csv": tables.curves(report),
+            "predictions.csv": tables.predictions(report),
+            "classes.csv": tables.classes(report),
+            "confusion.csv": tables.confusion(report),
+            "suspects.csv": tables.suspects(report),
+            "coverage.csv": tables.coverage(report),
+        }
+        results.write_tables(folder, written_tables | dict(level_tables(report)))
         if compared is not None:
             write_rivals(folder, compared)
         for name, figure in drawn.items():
@@ -294,24 +292,14 @@ def _write(
 
 
 def _text(report: HeadReport, compared: HeadComparison | None, result: dict[str, Any]) -> str:
-    split, runs = result["split"], result["folds"]
-    about = [f"{len(report.ids)} pictures", f"level {report.level}", split["method"]]
-    if "n_seeds" in split:
-        about.append(f"{split['n_seeds']} seeds")
-    about += [f"{report.n_views} views"] if report.n_views else []
-    best = sorted(run["best_epoch"] for run in runs)
-    seconds = sum(run["seconds"] for run in runs)
     lines = [
-        f"{result['file']}: {report.model}, {report.weights} weights",
-        " · ".join([*about, f"seed {split['seed']}"]),
-        *wording.left_out(result),
+        *head_wording.heading(report, result, f"level {report.level}"),
         f"head: accuracy {wording.estimate(report.accuracy)}",
     ]
     for name, estimate in report.baselines.items():
         difference = wording.estimate(report.baseline_differences[name], signed=True)
         lines.append(f"{WORDS[name]}: {wording.estimate(estimate)}; head minus it {difference}")
-    spread = f"{best[0]}" if best[0] == best[-1] else f"{best[0]} to {best[-1]}"
-    lines.append(f"{len(runs)} heads in {seconds:.1f} s, best epoch {spread}")
+    lines.append(head_wording.trained(report))
     lines += rival_lines(compared) if compared else []
     lines += [*level_lines(report), *tuning_lines(result), *_class_lines(report)]
     lines += _believed(report, result)
@@ -342,8 +330,7 @@ def _class_lines(report: HeadReport) -> list[str]:
     width = min(WIDEST_CLASS, max(len(shown(score.name)) for score in report.scores))
     lines = [f"{'class':<{width}}  precision  recall     F1      n"]
     for score in report.scores:
-        name = shown(score.name)
-        name = name if len(name) <= WIDEST_CLASS else f"{name[: WIDEST_CLASS - 1]}…"
+        name = head_wording.cut(shown(score.name), WIDEST_CLASS)
         values = (score.precision, score.recall, score.f1)
         precision, recall, f1 = ("-" if v is None else wording.score(v) for v in values)
         lines.append(f"{name:<{width}}  {precision:>9}  {recall:>6}  {f1:>5}  {score.n:>5}")

@@ -47,15 +47,14 @@ def write_rivals(folder: Path, comparison: HeadComparison) -> None:
     from analyze.head import rival_tables as tables
     from extract import results
 
-    for name, table in (
-        ("against.csv", tables.summary(comparison)),
-        ("against_classes.csv", tables.classes(comparison)),
-        ("against_confusion.csv", tables.confusion(comparison)),
-        ("against_folds.csv", tables.runs(comparison)),
-        ("against_predictions.csv", tables.predictions(comparison)),
-    ):
-        header, *rows = table
-        results.write_csv(folder / name, header, rows)
+    written = {
+        "against.csv": tables.summary(comparison),
+        "against_classes.csv": tables.classes(comparison),
+        "against_confusion.csv": tables.confusion(comparison),
+        "against_folds.csv": tables.runs(comparison),
+        "against_predictions.csv": tables.predictions(comparison),
+    }
+    results.write_tables(folder, written)
 
 
 def rival_lines(comparison: HeadComparison) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from analyze.commands import wording
+from analyze.commands import head_wording, wording
 from analyze.commands.head_tuning import make_tuners, say_tuning, tuning_lines, write_tuning
 from analyze.commands.run_folder import run_folder
 from extract import command_line as cl
@@ -14,8 +14,8 @@ from extract.errors import UsageError
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
-    from analyze.head.assessment import Plan
     from analyze.head.multilabel.report import SeveralReport
+    from analyze.head.plan import Plan
     from analyze.head.rivals import Contender
     from analyze.head.tuning_report import Tuner
     from extract.embeddings import EmbeddingSet
@@ -126,35 +126,23 @@ def _write(
     with run_folder(workspace, "head", result, [embeddings]) as folder:
         written = write_head(folder, report.stored(embeddings.provenance))
         result["head"] = f"{result['results']}/{written.name}"
-        for name, table in (
-            ("folds.csv", report_tables.runs(report)),
-            ("split.csv", report_tables.sides(report)),
-            ("curves.csv", report_tables.curves(report)),
-            ("predictions.csv", tables.predictions(report)),
-            ("classes.csv", tables.classes(report)),
-            ("scores.csv", tables.scores(report)),
-            ("coverage.csv", tables.coverage(report)),
-        ):
-            header, *rows = table
-            results.write_csv(folder / name, header, rows)
+        written_tables = {
+            "folds.csv": report_tables.runs(report),
+            "split.csv": report_tables.sides(report),
+            "curves.csv": report_tables.curves(report),
+            "predictions.csv": tables.predictions(report),
+            "classes.csv": tables.classes(report),
+            "scores.csv": tables.scores(report),
+            "coverage.csv": tables.coverage(report),
+        }
+        results.write_tables(folder, written_tables)
         for name, figure in drawn.items():
             figure_style.save(figure, folder, name, svg=svg)
         write_tuning(folder, tuners, result)
 
 
 def _text(report: SeveralReport, result: dict[str, Any]) -> str:
-    split, runs = result["split"], report.runs
-    about = [f"{len(report.ids)} pictures", f"several labels of {report.level}", split["method"]]
-    if "n_seeds" in split:
-        about.append(f"{split['n_seeds']} seeds")
-    about += [f"{report.n_views} views"] if report.n_views else []
-    best = sorted(run.trained.best_epoch for run in runs)
-    spread = f"{best[0]}" if best[0] == best[-1] else f"{best[0]} to {best[-1]}"
-    lines = [
-        f"{result['file']}: {report.model}, {report.weights} weights",
-        " · ".join([*about, f"seed {split['seed']}"]),
-        *wording.left_out(result),
-    ]
+    lines = head_wording.heading(report, result, f"several labels of {report.level}")
     for name, scores in report.scores.items():
         lines.append(
             f"{WORDS[name]}: all labels right {wording.estimate(scores.accuracy)}; micro F1 "
@@ -170,8 +158,7 @@ def _text(report: SeveralReport, result: dict[str, Any]) -> str:
         f"head with a half for every class: all labels right {wording.score(half.accuracy.mean)}, "
         f"macro F1 {wording.score(half.macro_f1.mean)}"
     )
-    seconds = sum(run.trained.seconds for run in runs)
-    lines.append(f"{len(runs)} heads in {seconds:.1f} s, best epoch {spread}")
+    lines.append(head_wording.trained(report))
     lines += [*tuning_lines(result), *_class_lines(report)]
     found = report.calibration
     lines.append(
@@ -189,8 +176,7 @@ def _class_lines(report: SeveralReport) -> list[str]:
     width = min(WIDEST_CLASS, max(len(shown(each.score.name)) for each in kept))
     lines = [f"{'class':<{width}}  precision  recall     F1     AP  threshold      n"]
     for each in kept:
-        score, name = each.score, shown(each.score.name)
-        name = name if len(name) <= WIDEST_CLASS else f"{name[: WIDEST_CLASS - 1]}…"
+        score, name = each.score, head_wording.cut(shown(each.score.name), WIDEST_CLASS)
         values = (
             *(score.precision, score.recall, score.f1),
             *(each.average_precision, each.threshold),

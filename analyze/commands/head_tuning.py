@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
-    from analyze.head.assessment import Plan, Progress
+    from analyze.head.plan import Plan, Progress
     from analyze.head.tuning_report import Tuner
 
 STOPPED = "stopped; the trials that were finished are kept: the same command goes on from them"
@@ -67,11 +67,11 @@ def write_tuning(folder: Path, tuners: list[Tuner], result: dict[str, Any]) -> N
     from analyze.head.tuning_report import trial_rows
     from extract import results
 
-    header, *rows = trial_rows(tuner.studies)
-    results.write_csv(folder / "trials.csv", header, rows)
-    for number, other in enumerate(others, start=1):
-        header, *rows = trial_rows(other.studies)
-        results.write_csv(folder / f"against_trials_{number}.csv", header, rows)
+    of_rivals = {
+        f"against_trials_{number}.csv": trial_rows(other.studies)
+        for number, other in enumerate(others, start=1)
+    }
+    results.write_tables(folder, {"trials.csv": trial_rows(tuner.studies), **of_rivals})
     tuning = result["tuning"]
     figure = draw_tuning(
         [tuned.trials for _, tuned in tuner.studies],

@@ -13,8 +13,8 @@ from extract.errors import UsageError
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
-    from analyze.head.assessment import Plan, Progress
     from analyze.head.inputs import StageMaps
+    from analyze.head.plan import Plan, Progress
     from analyze.head.rivals import Contender
 
 log = logging.getLogger("sosie")

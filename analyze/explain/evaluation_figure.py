@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from analyze.estimates_figure import draw_dot, name_rows
 from analyze.explain.attributions import ATTRIBUTIONS
 from analyze.explain.evaluation import Score
 from analyze.explain.faithfulness import RANDOM
@@ -43,32 +44,12 @@ def draw_evaluation(scores: Sequence[Score], *, title: str, subtitle: str) -> An
         for place, score in enumerate(scores):
             found: Estimate | None = getattr(score, name)
             if found is not None:
-                _dot(axes, place, found, FAINT if score is floor else BACKBONE_COLORS[0])
-        axes.set_yticks(range(len(scores)), [title_of_method(each.method) for each in scores])
-        axes.set_ylim(len(scores) - 0.5, -0.5)
+                draw_dot(axes, place, found, FAINT if score is floor else BACKBONE_COLORS[0])
+        name_rows(axes, [title_of_method(each.method) for each in scores])
         axes.set_xlabel(explained, fontsize=8)
-        axes.grid(axis="x", color="#E5E5E5", linewidth=0.7, zorder=0)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right", "left"]].set_visible(False)
-        axes.tick_params(axis="y", length=0)
     entitle(panels[0], title, subtitle)
     figure.subplots_adjust(wspace=0.12)
     return figure
-
-
-def _dot(axes: Any, place: int, found: Estimate, color: str) -> None:
-    if found.low is not None and found.high is not None:
-        axes.plot([found.low, found.high], [place, place], color=color, linewidth=2.2, zorder=2)
-    axes.plot([found.mean], [place], "o", color=color, markersize=6, zorder=3)
-    axes.annotate(
-        f"{found.mean:.3f}",
-        (found.mean, place),
-        xytext=(0, 6),
-        textcoords="offset points",
-        ha="center",
-        size=7.5,
-        color=color,
-    )
 
 
 @drawing()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -62,6 +62,20 @@ class Question:
     answer: int | None = None
     probability: float | None = None
     answer_probability: float | None = None
+
+    def to_json(self, target: Target) -> dict[str, Any]:
+        """Spell what is asked, and what is known of it, with the keys that programs read."""
+        return {
+            "id": self.subject.id,
+            "target": target.name,
+            "of": target.of,
+            "asked": target.columns[self.column],
+            "class": target.classes[self.column],
+            "probability": self.probability,
+            "predicted": None if self.answer is None else target.columns[self.answer],
+            "predicted_probability": self.answer_probability,
+            "true": self.subject.label,
+        }
 
 
 def subjects_of_rows(

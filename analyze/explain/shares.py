@@ -53,20 +53,11 @@ class Shares:
 
     def to_json(self, target: Target, sheet: str) -> dict[str, Any]:
         """Spell it with the keys that programs read of a map."""
-        question, made = self.question, self.attribution
-        answer = question.answer
+        made = self.attribution
         return {
-            "id": question.subject.id,
+            **self.question.to_json(target),
             "method": self.method,
-            "target": target.name,
-            "of": target.of,
-            "asked": target.columns[question.column],
-            "class": target.classes[question.column],
-            "probability": question.probability,
             "value": made.value,
-            "predicted": None if answer is None else target.columns[answer],
-            "predicted_probability": question.answer_probability,
-            "true": question.subject.label,
             "peak": None if self.peak is None else list(self.peak),
             "empty": None if made.signed.any() else "nothing adds to it or takes from it",
             "sheet": sheet,

@@ -33,20 +33,11 @@ def items(
 
 
 def _item(found: Explanation, method: str, target: Target, sheet: str) -> dict[str, Any]:
-    question, peak = found.question, found.peak(method)
-    answer = question.answer
+    peak = found.peak(method)
     return {
-        "id": question.subject.id,
+        **found.question.to_json(target),
         "method": method,
-        "target": target.name,
-        "of": target.of,
-        "asked": target.columns[question.column],
-        "class": target.classes[question.column],
-        "probability": question.probability,
         "value": found.value,
-        "predicted": None if answer is None else target.columns[answer],
-        "predicted_probability": question.answer_probability,
-        "true": question.subject.label,
         "peak": None if peak is None else list(peak),
         "empty": found.why_empty(method),
         "sheet": sheet,

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from analyze.analysis import choose_level
 from analyze.head.baselines import fit_baselines
-from analyze.head.copies import Copies, count_leaks, find_copies, leak_note
+from analyze.head.copies import Copies, count_leaks, leak_note
 from analyze.head.evaluation import count_confusion, mean_over_pictures, score_classes
 from analyze.head.inputs import StageMaps
 from analyze.head.network import HeadSpec
+from analyze.head.plan import (
+    Parting,
+    Plan,
+    Progress,
+    described,
+    planned_splits,
+    training_seeds,
+    unfinished_note,
+)
 from analyze.head.report import HeadReport, HeadRun
 from analyze.head.splits import (
     N_PARTS,
     Split,
     column_split,
     fold_splits,
+    naive_column_split,
     naive_splits,
     stratified_split,
     taught_split,
@@ -28,61 +38,16 @@ from analyze.head.taught import Taught, hold_out
 from analyze.head.training import Trained, TrainingSpec, train_head
 from analyze.head.tree import Tree, grow_tree
 from analyze.head.tree_assessment import TreeAnswers
+from analyze.head.usable import usable_rows
 from analyze.levels import no_labels
 from extract.catalog import MISSING_LABEL, Level
 from extract.embeddings import EmbeddingSet
 from extract.errors import UsageError
 
-Progress = Callable[[int, int], None]
 Chooser = Callable[[Taught, Split, int], tuple[HeadSpec, TrainingSpec]]
 BASELINES = ("logistic_regression", "knn")
 FROZEN = "frozen_head"
 """The same head on the frozen backbone: what a trained last stage is held against."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Which splits, which head, how it is trained.
-
-    Parameters
-    ----------
-    n_folds : int, optional
-        Without it there is one split: 60/20/20, or that of a column.
-    n_shuffles : int
-        How often the pictures are parted into folds.
-    n_seeds : int
-        Of the training, where there is one split.
-    split_column : str, optional
-    n_levels : int
-        Levels taught together, from the one chosen downwards.
-    head : HeadSpec
-    training : TrainingSpec
-    n_resamples : int
-    seed : int
-        Of splits, trainings and resamples.
-    """
-
-    n_folds: int | None = None
-    n_shuffles: int = 3
-    n_seeds: int = 10
-    split_column: str | None = None
-    n_levels: int = 1
-    head: HeadSpec = field(default_factory=HeadSpec)
-    training: TrainingSpec = field(default_factory=TrainingSpec)
-    n_resamples: int = 2000
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.n_folds is not None and self.n_folds < 2:
-            raise UsageError(f"--folds must be 2 or more, not {self.n_folds}")
-        if self.n_folds is not None and self.split_column is not None:
-            raise UsageError("--folds and --split-column are two splits: leave one of them out")
-        if self.n_shuffles < 1 or self.n_seeds < 1:
-            raise UsageError("--shuffles and --seeds must be 1 or more")
-        if self.n_levels < 1:
-            raise UsageError(f"--levels must be 1 or more, not {self.n_levels}")
-        if self.n_levels > 1 and self.training.unfreeze != "none":
-            raise UsageError("--levels and --unfreeze do not go together: leave one of them out")
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +111,13 @@ def assess_head(
     """
     plan = plan or Plan()
     asked = _usable(embeddings, views, level, copies, maps, plan.n_levels)
-    splits = _splits(asked, plan)
+    labels, groups = asked.labels, asked.copies.groups
+    parting = Parting(
+        in_folds=lambda n, seed: fold_splits(labels, groups, n, seed),
+        at_once=lambda seed: stratified_split(labels, groups, seed),
+        by_column=lambda name, values, seed: column_split(name, values, labels, groups, seed),
+    )
+    splits = planned_splits(plan, asked.embeddings, parting)
     n_runs = plan.n_shuffles if plan.n_folds else plan.n_seeds
     shape = (n_runs, len(asked.labels))
     baselines = (*BASELINES, *([FROZEN] if maps else []))
@@ -193,35 +164,17 @@ def _usable(
             "--manifest with a --label-column, or folders that are classes"
         )
     levels = _levels_below(embeddings, chosen, n_levels)
-    stacked = embeddings.vectors[None]
-    if views is not None:
-        if views.ndim != 3 or views.shape[1:] != embeddings.vectors.shape:
-            raise ValueError(
-                f"views must have shape (n_views, *{embeddings.vectors.shape}), got {views.shape}"
-            )
-        stacked = np.concatenate([stacked, views.astype(np.float32, copy=False)])
-    labelled = chosen.codes != MISSING_LABEL
-    sound = np.isfinite(stacked).all(axis=(0, 2))
-    directed = stacked.any(axis=2).all(axis=0)
-    left_out = {
-        "no label": int((~labelled).sum()),
-        "not finite in a view": int((labelled & ~sound).sum()),
-        "all zeros": int((labelled & sound & ~directed).sum()),
-    }
-    rows = np.flatnonzero(labelled & sound & directed)
+    usable = usable_rows(embeddings, views, chosen.codes != MISSING_LABEL, copies)
+    rows = usable.rows
     present, labels = np.unique(chosen.codes[rows], return_inverse=True)
-    if not len(rows):
-        raise UsageError("no labelled picture has a vector that can be used")
-    kept = embeddings.take(rows)
-    found = copies.take(rows) if copies else find_copies(kept.vectors, kept.content_sha256)
     return _Asked(
-        embeddings=kept,
-        features=stacked[:, rows],
+        embeddings=usable.embeddings,
+        features=usable.features,
         level=chosen,
         labels=labels,
         classes=tuple(chosen.categories[code] for code in present),
-        copies=found,
-        left_out={**embeddings.left_out, **{why: n for why, n in left_out.items() if n}},
+        copies=usable.copies,
+        left_out=usable.left_out,
         maps=maps.take(rows) if maps else None,
         tree=_tree_of([own.take(rows) for own in levels]) if len(levels) > 1 else None,
     )
@@ -242,37 +195,6 @@ def _levels_below(embeddings: EmbeddingSet, chosen: Level, n_levels: int) -> lis
 def _tree_of(levels: Sequence[Level]) -> Tree:
     """Make a tree of the categories that some pictures have, numbered from 0."""
     return grow_tree([Level.from_values(level.name, level.values()) for level in levels])
-
-
-def _splits(asked: _Asked, plan: Plan) -> list[tuple[int, int, Split]]:
-    """Give shuffle, fold and rows of every split."""
-    labels, groups = asked.labels, asked.copies.groups
-    if plan.n_folds:
-        return [
-            (shuffle, fold, split)
-            for shuffle in range(plan.n_shuffles)
-            for fold, split in enumerate(
-                fold_splits(labels, groups, plan.n_folds, (plan.seed + shuffle) % 2**32)
-            )
-        ]
-    if plan.split_column is None:
-        return [(0, 0, stratified_split(labels, groups, plan.seed))]
-    columns = asked.embeddings.columns
-    if plan.split_column not in columns:
-        have = ", ".join(columns) or "none"
-        raise UsageError(
-            f"no column {plan.split_column!r} beside the embeddings: there are {have}; a column "
-            "of the --manifest becomes one when extract runs"
-        )
-    values = columns[plan.split_column]
-    return [(0, 0, column_split(plan.split_column, values, labels, groups, plan.seed))]
-
-
-def training_seeds(plan: Plan, shuffle: int, fold: int) -> list[int]:
-    """Give each fold a seed of its own: one for all would share its luck among them."""
-    if plan.n_folds:
-        return [int(np.random.SeedSequence([plan.seed, shuffle, fold]).generate_state(1)[0])]
-    return [(plan.seed + i) % 2**32 for i in range(plan.n_seeds)]
 
 
 def _asked_once(
@@ -339,12 +261,7 @@ def _report(
     leaks = count_leaks(asked.copies, list(_naive(asked, plan, splits)))
     made = asked.embeddings.provenance
     notes = [*asked.copies.notes, *leak_note(leaks), *(n for s in splits for n in s.notes)]
-    n_cut = sum(run.trained.best_epoch == plan.training.epochs for run in runs)
-    if n_cut:
-        notes.append(
-            f"{n_cut} of {len(runs)} heads were still getting better at their last epoch: give "
-            f"more than --epochs {plan.training.epochs}"
-        )
+    notes += unfinished_note(runs, plan)
     return HeadReport(
         model=made.model,
         identity=made.short_identity,
@@ -400,25 +317,9 @@ def _naive(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Give the splits of the same seeds that know nothing of copies."""
     if plan.split_column is not None:
-        from_column = np.array(asked.embeddings.columns[plan.split_column])
-        tested = np.char.lower(np.char.strip(from_column)) == "test"
-        blank = np.char.strip(from_column) == ""
-        yield np.flatnonzero(~tested & ~blank), np.flatnonzero(tested)
+        yield naive_column_split(asked.embeddings.columns[plan.split_column])
     elif plan.n_folds:
         for seed in dict.fromkeys(split.seed for split in splits):
             yield from naive_splits(asked.labels, plan.n_folds, seed)
     else:
         yield next(iter(naive_splits(asked.labels, N_PARTS, plan.seed)))
-
-
-def described(plan: Plan, splits: Sequence[Split]) -> dict[str, Any]:
-    """Describe how pictures were parted."""
-    if not plan.n_folds:
-        return {**splits[0].to_json(), "n_seeds": plan.n_seeds}
-    return {
-        "method": f"{plan.n_folds} folds x {plan.n_shuffles} shuffles",
-        "seed": plan.seed,
-        "n_folds": plan.n_folds,
-        "n_shuffles": plan.n_shuffles,
-        **{key: n for key, n in splits[0].to_json().items() if key.startswith("n_")},
-    }

@@ -291,6 +291,17 @@ def _tensors(
     return dict(tensors)
 
 
+def check_abstaining(abstain_below: float) -> None:
+    """Refuse what is no probability below which nothing is said.
+
+    Raises
+    ------
+    UsageError
+    """
+    if not 0 <= abstain_below <= 1:
+        raise UsageError(f"--abstain-below must be from 0 to 1, not {abstain_below:g}")
+
+
 def check_identity(stored: StoredHead, provenance: Provenance) -> None:
     """Refuse vectors that are not those the head was taught.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from analyze.estimates_figure import draw_dot, name_rows
 from analyze.figure_style import FAINT, axis_labels, drawing, entitle, new_figure
 from analyze.head.evaluation import Estimate
 from analyze.head.tree_report import TreeReport
@@ -33,17 +34,12 @@ def draw_levels(report: TreeReport, *, title: str) -> Any:
         }
         for place, (name, estimate) in enumerate(found.items()):
             if estimate is not None:
-                _dot(axes, place, estimate, TOGETHER if name in ("head", "path") else OTHERS)
-        axes.set_yticks(range(len(found)), [ROWS[name] for name in found])
-        axes.set_ylim(len(found) - 0.5, -0.5)
+                draw_dot(axes, place, estimate, TOGETHER if name in ("head", "path") else OTHERS)
+        name_rows(axes, [ROWS[name] for name in found])
         axes.set_xlabel(
             f"accuracy at {axis_labels([level.level], 32)[0]}: {level.n_classes} classes"
         )
         axes.set_xlim(left=max(0.0, axes.get_xlim()[0]), right=min(1.0, axes.get_xlim()[1]))
-        axes.grid(axis="x", color="#E5E5E5", linewidth=0.7)
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right", "left"]].set_visible(False)
-        axes.tick_params(axis="y", length=0)
     f1 = report.hierarchical_f1
     entitle(
         panels[0],
@@ -52,18 +48,3 @@ def draw_levels(report: TreeReport, *, title: str) -> Any:
         f"{f1['logistic_regression'].mean:.3f} · bars: 95 % over pictures",
     )
     return figure
-
-
-def _dot(axes: Any, place: int, estimate: Estimate, color: str) -> None:
-    if estimate.low is not None and estimate.high is not None:
-        axes.plot([estimate.low, estimate.high], [place, place], color=color, linewidth=2.2)
-    axes.plot([estimate.mean], [place], "o", color=color, markersize=6)
-    axes.annotate(
-        f"{estimate.mean:.3f}",
-        (estimate.mean, place),
-        xytext=(0, 6),
-        textcoords="offset points",
-        ha="center",
-        size=8,
-        color=color,
-    )

@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from analyze.head.head_file import StoredHead, check_identity
+from analyze.head.head_file import StoredHead, check_abstaining, check_identity
 from analyze.head.network import softmax
 from analyze.head.tree import likeliest_path, summed_upwards
 from extract.embeddings import EmbeddingSet
-from extract.errors import UsageError
 
 NOT_SAID = -1
 
@@ -130,8 +129,7 @@ def predict(
     """
     if stored.several is not None:
         raise ValueError("this head gives several labels a picture: ask it by predict_several")
-    if not 0 <= abstain_below <= 1:
-        raise UsageError(f"--abstain-below must be from 0 to 1, not {abstain_below:g}")
+    check_abstaining(abstain_below)
     check_identity(stored, embeddings.provenance)
     logits = stored.head.logits(embeddings.vectors)[-1]
     last = softmax(logits / stored.temperatures[-1])

@@ -68,22 +68,87 @@ class HeadRun:
         }
 
 
-@dataclass(frozen=True, eq=False)
-class HeadReport:
-    """How good a head is on pictures it was not taught.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Assessed:
+    """What is known of any head that was tested: of one label a picture, or of several.
 
     Parameters
     ----------
     model, identity, weights : str
     level : str
+        The level, or the column of several labels.
     classes : tuple of str
         Those of tested or taught pictures.
     ids : tuple of str
-        The labelled pictures; row i of the arrays below is about ``ids[i]``.
+        The labelled pictures; row i of the arrays is about ``ids[i]``.
+    groups : ndarray of shape (n_images,), int
+        Copies have one number.
+    runs : tuple of HeadRun
+    leaks : mapping
+    settings : mapping
+        Of the head and its training, as typed or by default.
+    split : mapping
+    n_views : int
+    left_out : mapping of str to int
+    notes : tuple of str
+    """
+
+    model: str
+    identity: str
+    weights: str
+    level: str
+    classes: tuple[str, ...]
+    ids: tuple[str, ...]
+    groups: np.ndarray
+    runs: tuple[HeadRun, ...]
+    leaks: Mapping[str, int | float]
+    settings: Mapping[str, Any]
+    split: Mapping[str, Any]
+    n_views: int
+    left_out: Mapping[str, int]
+    notes: tuple[str, ...] = ()
+
+    def about_stored(self, split: Split) -> dict[str, Any]:
+        """Say how the head to keep was taught, on the pictures of one split."""
+        sides = {side: [self.ids[i] for i in getattr(split, side).tolist()] for side in SIDES}
+        return {
+            "weights": self.weights,
+            "settings": dict(self.settings),
+            "n_views": self.n_views,
+            "split": {**split.to_json(), **sides},
+            "tested": dict(self.split),
+        }
+
+    def shared_json(self) -> dict[str, Any]:
+        """Spell what is known of either kind with the keys that programs read."""
+        return {
+            "model": self.model,
+            "identity": self.identity,
+            "weights": self.weights,
+            "n_images": len(self.ids),
+            "n_views": self.n_views,
+            "left_out": sum(self.left_out.values()),
+            "left_out_by_reason": dict(self.left_out),
+            "level": self.level,
+            "settings": dict(self.settings),
+            "split": dict(self.split),
+            "folds": [run.to_json() for run in self.runs],
+            "against": [],
+            "leaks": dict(self.leaks),
+            "head": None,
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class HeadReport(Assessed):
+    """How good a head is on pictures it was not taught.
+
+    Parameters
+    ----------
+    As of :class:`Assessed`, and:
     labels : ndarray of shape (n_images,), int
         Places in ``classes``.
-    groups : ndarray of shape (n_images,), int
-    runs : tuple of HeadRun
     logits : ndarray of shape (n_shuffles or n_seeds, n_images, n_classes), float32
         Of heads that were not taught the picture; NaN where it was not tested, -inf for a class
         that the head does not know.
@@ -95,30 +160,15 @@ class HeadReport:
         The differences are head minus baseline.
     scores : tuple of ClassScore
     confusion : ndarray of shape (n_classes, n_classes), int
-    leaks : mapping
-    settings : mapping
-        Of the head and its training, as typed or by default.
-    split : mapping
-    n_views : int
-    left_out : mapping of str to int
     final : Trained or None
         The head to keep: taught all there is where folds tested it, else the first of the split;
         None where none is wanted.
     final_split : Split or None
     tree : TreeReport or None
         Where several levels were taught together; the rest of the report is of the first.
-    notes : tuple of str
     """
 
-    model: str
-    identity: str
-    weights: str
-    level: str
-    classes: tuple[str, ...]
-    ids: tuple[str, ...]
     labels: np.ndarray
-    groups: np.ndarray
-    runs: tuple[HeadRun, ...]
     logits: np.ndarray
     predicted: Mapping[str, np.ndarray]
     accuracy: Estimate
@@ -126,15 +176,9 @@ class HeadReport:
     baseline_differences: Mapping[str, Estimate]
     scores: tuple[ClassScore, ...]
     confusion: np.ndarray
-    leaks: Mapping[str, int | float]
-    settings: Mapping[str, Any]
-    split: Mapping[str, Any]
-    n_views: int
-    left_out: Mapping[str, int]
     final: Trained | None
     final_split: Split | None
     tree: TreeReport | None = None
-    notes: tuple[str, ...] = ()
 
     @property
     def difference(self) -> Estimate:
@@ -188,7 +232,6 @@ class HeadReport:
         named = [(self.level, self.classes)]
         if tree is not None:
             named = [(level.name, level.categories) for level in tree.tree.levels]
-        sides = {side: [self.ids[i] for i in getattr(split, side).tolist()] for side in SIDES}
         return StoredHead(
             head=final.head,
             classes=tuple(
@@ -201,11 +244,7 @@ class HeadReport:
             provenance=_of_stage(provenance, final.stage),
             stage=final.stage or {},
             about={
-                "weights": self.weights,
-                "settings": dict(self.settings),
-                "n_views": self.n_views,
-                "split": {**split.to_json(), **sides},
-                "tested": dict(self.split),
+                **self.about_stored(split),
                 "accuracy": self.accuracy.to_json(),
                 "difference": self.difference.to_json(),
                 "calibration": self.calibration.to_json(),
@@ -215,17 +254,7 @@ class HeadReport:
     def to_json(self) -> dict[str, Any]:
         """Spell the report with the keys that programs read."""
         return {
-            "model": self.model,
-            "identity": self.identity,
-            "weights": self.weights,
-            "n_images": len(self.ids),
-            "n_views": self.n_views,
-            "left_out": sum(self.left_out.values()),
-            "left_out_by_reason": dict(self.left_out),
-            "level": self.level,
-            "settings": dict(self.settings),
-            "split": dict(self.split),
-            "folds": [run.to_json() for run in self.runs],
+            **self.shared_json(),
             "accuracy": self.accuracy.to_json(),
             "baselines": {
                 name: {
@@ -237,16 +266,12 @@ class HeadReport:
                 for name, estimate in self.baselines.items()
             },
             "difference": self.difference.to_json(),
-            "against": [],
             "calibration": self.calibration.to_json(),
             "classes": [score.to_json() for score in self.scores],
             "confusion": {"classes": list(self.classes), "counts": self.confusion.tolist()},
-            "leaks": dict(self.leaks),
             "suspects": [suspect.to_json() for suspect in self.suspects[:MOST_SUSPECTS]],
             "n_suspects": len(self.suspects),
-            "head": None,
             **(self.tree.to_json() if self.tree else {}),
-            "notes": list(self.notes),
         }
 
 

@@ -17,9 +17,10 @@ from analyze.explain.explanation import Explanation, explain
 from analyze.explain.placement import place_of
 from analyze.explain.questions import Subject, ask
 from analyze.explain.taps import Tap, tap_of
-from analyze.head.assessment import Plan, assess_head
+from analyze.head.assessment import assess_head
 from analyze.head.head_file import StoredHead
 from analyze.head.network import HeadSpec
+from analyze.head.plan import Plan
 from analyze.head.training import TrainingSpec
 from extract.backbones import Backbone, load_backbone
 from extract.catalog import Level

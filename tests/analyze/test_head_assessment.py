@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from analyze.head import report_tables
-from analyze.head.assessment import Plan, assess_head
+from analyze.head.assessment import assess_head
 from analyze.head.baselines import elected, fit_nearest
 from analyze.head.evaluation import count_confusion, mean_over_pictures, score_classes
 from analyze.head.network import HeadSpec
+from analyze.head.plan import Plan
 from analyze.head.splits import fold_splits
 from analyze.head.stored_views import find_views, read_views
 from analyze.head.training import TrainingSpec

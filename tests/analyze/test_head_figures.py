@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from matplotlib.text import Annotation
 
-from analyze.head.assessment import Plan
 from analyze.head.head_figures import (
     draw_against,
     draw_all,
@@ -18,6 +17,7 @@ from analyze.head.head_figures import (
     draw_head_confusion,
 )
 from analyze.head.network import HeadSpec
+from analyze.head.plan import Plan
 from analyze.head.rivals import Contender, HeadComparison, compare_heads
 from analyze.head.training import TrainingSpec
 from extract.embeddings import EmbeddingSet, Provenance

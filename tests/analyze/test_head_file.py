@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-from analyze.head.assessment import Plan, assess_head
+from analyze.head.assessment import assess_head
 from analyze.head.head_file import StoredHead, read_head, write_head
 from analyze.head.network import HeadSpec, softmax
+from analyze.head.plan import Plan
 from analyze.head.prediction import predict
 from analyze.head.training import TrainingSpec
 from extract.embeddings import EmbeddingSet, Provenance

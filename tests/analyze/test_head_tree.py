@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from analyze.head.assessment import Plan, assess_head
+from analyze.head.assessment import assess_head
 from analyze.head.head_file import read_head, write_head
 from analyze.head.levels_figure import draw_levels
 from analyze.head.network import HeadSpec, build_network, forward
 from analyze.head.objective import UNKNOWN, ClassPerLevel
+from analyze.head.plan import Plan
 from analyze.head.prediction import predict
 from analyze.head.taught import Taught
 from analyze.head.training import TrainingSpec, train_head

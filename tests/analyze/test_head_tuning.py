@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from analyze.head import search, tuning
-from analyze.head.assessment import Plan, assess_head
+from analyze.head.assessment import assess_head
 from analyze.head.network import HeadSpec
+from analyze.head.plan import Plan
 from analyze.head.search import Choices, Interval, Trial
 from analyze.head.splits import stratified_split
 from analyze.head.taught import Taught, hold_out

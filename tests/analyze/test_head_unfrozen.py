@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from analyze.head import search
-from analyze.head.assessment import FROZEN, Plan, assess_head
+from analyze.head.assessment import FROZEN, assess_head
 from analyze.head.head_file import read_head, write_head
 from analyze.head.inputs import StageMaps
 from analyze.head.network import HeadSpec, Scaling, build_network, forward
+from analyze.head.plan import Plan
 from analyze.head.search import Choices
 from analyze.head.splits import stratified_split
 from analyze.head.taught import hold_out

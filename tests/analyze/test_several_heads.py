@@ -15,7 +15,7 @@ from sklearn.metrics import average_precision_score, f1_score
 
 from analyze.explain.class_targets import level_of_head
 from analyze.head import report_tables
-from analyze.head.assessment import Plan, assess_head
+from analyze.head.assessment import assess_head
 from analyze.head.head_figures import draw_curves
 from analyze.head.head_file import read_head, write_head
 from analyze.head.multilabel import tables
@@ -36,6 +36,7 @@ from analyze.head.multilabel.thresholds import (
     sigmoid,
 )
 from analyze.head.network import HeadSpec
+from analyze.head.plan import Plan
 from analyze.head.prediction import predict
 from analyze.head.training import TrainingSpec, train_head
 from extract.embeddings import EmbeddingSet

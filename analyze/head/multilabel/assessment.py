@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from analyze.head.assessment import BASELINES, Plan, Progress, described, training_seeds
+from analyze.head.assessment import BASELINES
 from analyze.head.copies import Copies, count_leaks, leak_note
 from analyze.head.multilabel.answers import Answers
 from analyze.head.multilabel.baselines import SeveralPredictor, fit_several_baselines
@@ -25,8 +25,17 @@ from analyze.head.multilabel.taught import TaughtSeveral, hold_out_several
 from analyze.head.multilabel.thresholds import LEAST_POSITIVES, choose_thresholds, sigmoid
 from analyze.head.multilabel.thresholds import fit_shared_temperature as fit_temperature
 from analyze.head.network import HeadSpec
+from analyze.head.plan import (
+    Parting,
+    Plan,
+    Progress,
+    described,
+    planned_splits,
+    training_seeds,
+    unfinished_note,
+)
 from analyze.head.report import HeadRun
-from analyze.head.splits import Split
+from analyze.head.splits import Split, naive_column_split
 from analyze.head.training import Trained, TrainingSpec, train_head
 from extract.embeddings import EmbeddingSet
 from extract.errors import UsageError
@@ -74,7 +83,13 @@ def assess_several(
     if plan.n_levels > 1:
         raise UsageError("--levels teaches a tree, which a column of several labels is not")
     asked = usable_pictures(embeddings, views, level, copies, plan)
-    splits = _splits(asked, plan)
+    has, groups = asked.has, asked.copies.groups
+    parting = Parting(
+        in_folds=lambda n, seed: several_fold_splits(has, groups, n, seed),
+        at_once=lambda seed: several_split(has, groups, seed),
+        by_column=lambda name, values, seed: several_column_split(name, values, has, groups, seed),
+    )
+    splits = planned_splits(plan, asked.embeddings, parting)
     n_runs = plan.n_shuffles if plan.n_folds else plan.n_seeds
     found = {name: Answers.blank(n_runs, asked.has) for name in ("head", *BASELINES)}
     runs: list[HeadRun] = []
@@ -104,35 +119,6 @@ def thresholds_of(trained: Trained) -> tuple[float, np.ndarray]:
     logits, has = trained.validation_logits[0], trained.validation_labels[0]
     temperature = fit_temperature(logits, has)
     return temperature, choose_thresholds(logits / temperature, has)
-
-
-def _splits(asked: LabelledPictures, plan: Plan) -> list[tuple[int, int, Split]]:
-    """Give shuffle, fold and rows of every split."""
-    has, groups = asked.has, asked.copies.groups
-    if plan.n_folds:
-        if len(np.unique(groups)) <= plan.n_folds:
-            raise UsageError(
-                f"--folds {plan.n_folds} needs more different pictures than "
-                f"{len(np.unique(groups))}: give fewer, or label more pictures"
-            )
-        return [
-            (shuffle, fold, split)
-            for shuffle in range(plan.n_shuffles)
-            for fold, split in enumerate(
-                several_fold_splits(has, groups, plan.n_folds, (plan.seed + shuffle) % 2**32)
-            )
-        ]
-    if plan.split_column is None:
-        return [(0, 0, several_split(has, groups, plan.seed))]
-    columns = asked.embeddings.columns
-    if plan.split_column not in columns:
-        have = ", ".join(columns) or "none"
-        raise UsageError(
-            f"no column {plan.split_column!r} beside the embeddings: there are {have}; a column "
-            "of the --manifest becomes one when extract runs"
-        )
-    values = columns[plan.split_column]
-    return [(0, 0, several_column_split(plan.split_column, values, has, groups, plan.seed))]
 
 
 def _taught(
@@ -185,12 +171,7 @@ def _report(
     notes += [note for split in splits for note in split.notes]
     notes += unseen_note(asked.has, splits, asked.classes)
     notes += _few_note(final, plan)
-    n_cut = sum(run.trained.best_epoch == plan.training.epochs for run in runs)
-    if n_cut:
-        notes.append(
-            f"{n_cut} of {len(runs)} heads were still getting better at their last epoch: give "
-            f"more than --epochs {plan.training.epochs}"
-        )
+    notes += unfinished_note(runs, plan)
     temperature, thresholds = thresholds_of(final)
     return several_report(
         made=asked.embeddings.provenance,
@@ -249,9 +230,7 @@ def _naive(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Give the splits of the same seeds that know nothing of copies."""
     if plan.split_column is not None:
-        values = np.array(asked.embeddings.columns[plan.split_column])
-        words = np.char.lower(np.char.strip(values))
-        yield np.flatnonzero((words != "test") & (words != "")), np.flatnonzero(words == "test")
+        yield naive_column_split(asked.embeddings.columns[plan.split_column])
         return
     for seed in dict.fromkeys(split.seed for split in splits):
         yield from naive_several_splits(asked.has, plan.n_folds, seed)

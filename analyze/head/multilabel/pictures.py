@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyze.head.assessment import Plan
-from analyze.head.copies import Copies, find_copies
+from analyze.head.copies import Copies
 from analyze.head.multilabel.splits import enough_pictures
+from analyze.head.plan import Plan
 from analyze.head.splits import N_PARTS
+from analyze.head.usable import usable_rows
 from extract.embeddings import EmbeddingSet
 from extract.errors import UsageError
 from extract.multi_label import MultiLabel
@@ -90,38 +91,23 @@ def usable_pictures(
             "no column of several labels: give extract a --manifest with a --label-column and "
             "--multi-label-separator '|'"
         )
-    stacked = embeddings.vectors[None]
-    if views is not None:
-        if views.ndim != 3 or views.shape[1:] != embeddings.vectors.shape:
-            raise ValueError(
-                f"views must have shape (n_views, *{embeddings.vectors.shape}), got {views.shape}"
-            )
-        stacked = np.concatenate([stacked, views.astype(np.float32, copy=False)])
     has = labels.matrix()
-    labelled = has.any(axis=1)
-    sound = np.isfinite(stacked).all(axis=(0, 2))
-    directed = stacked.any(axis=2).all(axis=0)
-    rows = np.flatnonzero(labelled & sound & directed)
-    if not len(rows):
-        raise UsageError("no labelled picture has a vector that can be used")
-    usable = embeddings.take(rows)
-    known = copies.take(rows) if copies else find_copies(usable.vectors, usable.content_sha256)
-    kept, notes = _kept_classes(has[rows], known.groups, plan)
-    places = np.flatnonzero(has[np.ix_(rows, kept)].any(axis=1))
-    left_out = {
-        "no label": int((~labelled).sum()),
-        "not finite in a view": int((labelled & ~sound).sum()),
-        "all zeros": int((labelled & sound & ~directed).sum()),
-        "labels of too few pictures": len(rows) - len(places),
-    }
+    labelled: np.ndarray = np.asarray(has.any(axis=1))
+    usable = usable_rows(embeddings, views, labelled, copies)
+    kept, notes = _kept_classes(has[usable.rows], usable.copies.groups, plan)
+    has = has[np.ix_(usable.rows, kept)]
+    places = np.flatnonzero(has.any(axis=1))
+    left_out = dict(usable.left_out)
+    if n_lost := len(has) - len(places):
+        left_out["labels of too few pictures"] = n_lost
     return LabelledPictures(
-        embeddings=usable.take(places),
-        features=stacked[:, rows[places]],
+        embeddings=usable.embeddings.take(places),
+        features=usable.features[:, places],
         labels=labels,
-        has=has[np.ix_(rows[places], kept)],
+        has=has[places],
         classes=tuple(labels.categories[i] for i in kept.tolist()),
-        copies=known.take(places),
-        left_out={**embeddings.left_out, **{why: n for why, n in left_out.items() if n}},
+        copies=usable.copies.take(places),
+        left_out=left_out,
         notes=notes,
     )
 

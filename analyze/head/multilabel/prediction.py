@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from analyze.head.head_file import StoredHead, check_identity
+from analyze.head.head_file import StoredHead, check_abstaining, check_identity
 from analyze.head.multilabel.answers import sureness
 from analyze.head.multilabel.thresholds import sigmoid
 from extract.embeddings import EmbeddingSet
-from extract.errors import UsageError
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,8 +102,7 @@ def predict_several(
     """
     if stored.several is None:
         raise ValueError("this head gives one label a picture")
-    if not 0 <= abstain_below <= 1:
-        raise UsageError(f"--abstain-below must be from 0 to 1, not {abstain_below:g}")
+    check_abstaining(abstain_below)
     check_identity(stored, embeddings.provenance)
     logits = stored.head.logits(embeddings.vectors)[0]
     return SeveralPredictions(

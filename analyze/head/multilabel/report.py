@@ -20,34 +20,25 @@ from analyze.head.multilabel.scores import (
     resamples_that_fit,
     score_sets,
 )
-from analyze.head.report import HeadRun
-from analyze.head.splits import SIDES, Split
+from analyze.head.report import Assessed
+from analyze.head.splits import Split
 from analyze.head.training import Trained
 from extract.embeddings import Provenance
 
 HEAD, STRONGEST = "head", "logistic_regression"
 
 
-@dataclass(frozen=True, eq=False)
-class SeveralReport:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SeveralReport(Assessed):
     """How good a head of several labels is on pictures that it was not taught.
 
     Parameters
     ----------
-    model, identity, weights : str
-    level : str
-        The column of labels.
+    As of :class:`Assessed`, with the accuracy of a run the share of pictures of which every class
+    is told right, and:
     separator : str
         What stands between the labels of a picture.
-    classes : tuple of str
-        Those that could be taught and tested.
-    ids : tuple of str
-        The labelled pictures; row i of the arrays is about ``ids[i]``.
     has : ndarray of shape (n_images, n_classes), bool
-    groups : ndarray of shape (n_images,), int
-        Copies have one number.
-    runs : tuple of HeadRun
-        Their accuracy is the share of pictures of which every class is told right.
     answers : mapping of str to Answers
         Of ``head`` and each baseline.
     scores, scores_at_half : mapping of str to SetScores
@@ -57,44 +48,26 @@ class SeveralReport:
     class_scores : mapping of str to tuple of SeveralScore
     calibration : Calibration
         Bins are of a class's probability and how often pictures have it; coverage is of whole sets.
-    leaks, settings, split : mapping
-    n_views : int
-    left_out : mapping of str to int
     final : Trained
         The head to keep.
     final_split : Split
     final_temperature : float
     final_thresholds : ndarray
         Of the classes that it was taught.
-    notes : tuple of str
     """
 
-    model: str
-    identity: str
-    weights: str
-    level: str
     separator: str
-    classes: tuple[str, ...]
-    ids: tuple[str, ...]
     has: np.ndarray
-    groups: np.ndarray
-    runs: tuple[HeadRun, ...]
     answers: Mapping[str, Answers]
     scores: Mapping[str, SetScores]
     scores_at_half: Mapping[str, SetScores]
     differences: Mapping[str, Estimate]
     class_scores: Mapping[str, tuple[SeveralScore, ...]]
     calibration: Calibration
-    leaks: Mapping[str, int | float]
-    settings: Mapping[str, Any]
-    split: Mapping[str, Any]
-    n_views: int
-    left_out: Mapping[str, int]
     final: Trained
     final_split: Split
     final_temperature: float
     final_thresholds: np.ndarray
-    notes: tuple[str, ...] = ()
 
     @property
     def tested(self) -> np.ndarray:
@@ -111,7 +84,6 @@ class SeveralReport:
         """Give the head to keep, with what it must be used with and what is known of it."""
         (taught,) = self.final.head.classes
         split = self.final_split
-        sides = {side: [self.ids[i] for i in getattr(split, side).tolist()] for side in SIDES}
         return StoredHead(
             head=self.final.head,
             classes=(tuple(self.classes[code] for code in taught.tolist()),),
@@ -119,11 +91,7 @@ class SeveralReport:
             temperatures=(self.final_temperature,),
             provenance=provenance,
             about={
-                "weights": self.weights,
-                "settings": dict(self.settings),
-                "n_views": self.n_views,
-                "split": {**split.to_json(), **sides},
-                "tested": dict(self.split),
+                **self.about_stored(split),
                 **self.scores[HEAD].to_json(),
                 "difference": self.differences[STRONGEST].to_json(),
                 "calibration": self.calibration.to_json(),
@@ -134,18 +102,8 @@ class SeveralReport:
     def to_json(self) -> dict[str, Any]:
         """Spell the report with the keys that programs read."""
         return {
-            "model": self.model,
-            "identity": self.identity,
-            "weights": self.weights,
+            **self.shared_json(),
             "kind": MULTI_LABEL,
-            "n_images": len(self.ids),
-            "n_views": self.n_views,
-            "left_out": sum(self.left_out.values()),
-            "left_out_by_reason": dict(self.left_out),
-            "level": self.level,
-            "settings": dict(self.settings),
-            "split": dict(self.split),
-            "folds": [run.to_json() for run in self.runs],
             **self.scores[HEAD].to_json(),
             "at_half": self.scores_at_half[HEAD].to_json(),
             "baselines": {
@@ -161,12 +119,8 @@ class SeveralReport:
                 if name != HEAD
             },
             "difference": self.differences[STRONGEST].to_json(),
-            "against": [],
             "calibration": self.calibration.to_json(),
             "classes": [score.to_json() for score in self.class_scores[HEAD]],
-            "leaks": dict(self.leaks),
-            "head": None,
-            "notes": list(self.notes),
         }
 
 

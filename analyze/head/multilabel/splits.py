@@ -96,7 +96,18 @@ def several_split(has: np.ndarray, groups: np.ndarray, seed: int = 0) -> Split:
 def several_fold_splits(
     has: np.ndarray, groups: np.ndarray, n_folds: int, seed: int = 0
 ) -> tuple[Split, ...]:
-    """Part pictures into folds, each tested once; a quarter of the others says when to stop."""
+    """Part pictures into folds, each tested once; a quarter of the others says when to stop.
+
+    Raises
+    ------
+    UsageError
+        When there are no more different pictures than folds.
+    """
+    if len(np.unique(groups)) <= n_folds:
+        raise UsageError(
+            f"--folds {n_folds} needs more different pictures than {len(np.unique(groups))}: give "
+            "fewer, or label more pictures"
+        )
     folds = iterative_parts(has, groups, [1 / n_folds] * n_folds, seed)
     splits = []
     for number in range(n_folds):
