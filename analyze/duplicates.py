@@ -10,6 +10,8 @@ from PIL import Image
 HASH_SIDE = 16
 GRAY_SIDE = 4 * HASH_SIDE
 COLOR_SIDE = 8
+ENOUGH_PIXELS = 1024
+"""Of the shorter side: a larger picture is made smaller first, by a whole number."""
 
 MOST_BITS_APART = 20
 """Of 256. Re-saved and scaled photographs lie 0 to 18 apart; the nearest two products that differ,
@@ -49,6 +51,9 @@ def fingerprint(picture: Image.Image) -> Fingerprint:
     """
     from scipy.fft import dctn
 
+    factor = min(picture.size) // ENOUGH_PIXELS
+    if factor > 1:  # of a large one, two more copies would take most of the memory there is
+        picture = picture.reduce(factor)
     gray = picture.convert("L").resize((GRAY_SIDE, GRAY_SIDE), Image.Resampling.LANCZOS)
     lowest = dctn(np.asarray(gray, dtype=np.float64), norm="ortho")[:HASH_SIDE, :HASH_SIDE].ravel()
     color = picture.convert("YCbCr").resize((COLOR_SIDE, COLOR_SIDE), Image.Resampling.BOX)

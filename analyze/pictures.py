@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from analyze.duplicates import Fingerprint, fingerprint
 from extract.catalog_roots import pictures_root
 from extract.embeddings import EmbeddingSet
 from extract.workspace import Workspace
@@ -64,6 +65,11 @@ class PictureFolder:
         except Refused as refused:
             self.missed[row] = refused.reason.code
             return None
+
+    def fingerprint(self, row: int) -> Fingerprint | None:
+        """Take the fingerprint of a row's picture; None where it cannot be had."""
+        picture = self.open(row)
+        return None if picture is None else fingerprint(picture)
 
     def notes(self) -> tuple[str, ...]:
         """Say how many pictures could not be opened, to be shown or held together, and why."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from analyze.duplicates import Fingerprint, fingerprint
 from analyze.pictures import PictureFolder
 from extract.catalog import shown
 from extract.embeddings import EmbeddingSet
@@ -17,6 +18,7 @@ from extract.errors import PictureRefused, UsageError
 
 if TYPE_CHECKING:
     from extract.backbones import Backbone
+    from extract.forward_pass import PictureEmbedder
 
 WAYS = ("decoder", "dtype", "runtime", "device")
 """Parts of a realisation in which a query may differ from the rows."""
@@ -34,9 +36,11 @@ class Query:
     row : int or None
         None for a new picture, of which nothing is left out.
     picture : Image or None
-        The new picture.
+        The new picture, for people.
     content_sha256 : bytes or None
         Of the new picture's file.
+    fingerprint : Fingerprint or None
+        Of the new picture.
     """
 
     text: str
@@ -44,6 +48,7 @@ class Query:
     row: int | None = None
     picture: Image.Image | None = None
     content_sha256: bytes | None = None
+    fingerprint: Fingerprint | None = None
 
 
 def query_by_id(embeddings: EmbeddingSet, row_id: str) -> Query | None:
@@ -87,19 +92,14 @@ def query_by_picture(
         When the picture cannot be read, with the reason.
     """
     from extract.decoding import decode_picture, read_picture
-    from extract.forward_pass import embed_picture
-    from extract.realisation import realisation_here
     from extract.refusals import Refused
 
-    if backbone.view is not None:
-        raise UsageError(
-            "the file holds augmented views, not pictures as they are: ask the file one folder up"
-        )
+    embedder = embedder_for(backbone, realisations)
     real = path.resolve()
     try:
         file = read_picture(real.parent, real.name)
         picture = decode_picture(file.content)
-        vector = embed_picture(backbone, realisation_here(backbone, realisations), file.content)
+        vector = embedder.embed(file.content)
     except Refused as refused:
         raise PictureRefused(
             f"{shown(str(path))} is refused: {refused.reason.code} ({shown(refused.message)}); "
@@ -107,7 +107,27 @@ def query_by_picture(
         ) from refused
     if not vector.any():
         raise UsageError(f"the vector of {shown(str(path))} is all zeros: nothing is similar to it")
-    return Query(text or str(path), vector, None, picture, file.sha256)
+    return Query(text or str(path), vector, None, picture, file.sha256, fingerprint(picture))
+
+
+def embedder_for(
+    backbone: Backbone, realisations: Sequence[Mapping[str, Any]] = ()
+) -> PictureEmbedder:
+    """Make ready to embed new pictures as a file's rows were, as far as it can be had here.
+
+    Raises
+    ------
+    UsageError
+        When the file holds augmented views: no picture as it is can be compared with them.
+    """
+    from extract.forward_pass import PictureEmbedder
+    from extract.realisation import realisation_here
+
+    if backbone.view is not None:
+        raise UsageError(
+            "the file holds augmented views, not pictures as they are: ask the file one folder up"
+        )
+    return PictureEmbedder(backbone, realisation_here(backbone, realisations))
 
 
 def other_realisation(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from extract.decoding import OpenedPicture, decode_picture, opened_picture, refusing
-from extract.fast_geometry import has_fast_geometry, place, resized_size
+from extract.fast_geometry import has_fast_geometry, place, resized_size, upright
 from extract.jpeg import SCALES, can_decode_plain, decode_plain, is_plain
 from extract.jpeg_screening import MOST_HEADER, PlainJpeg, plain_jpeg
 from extract.picture_memory import (
@@ -51,6 +52,36 @@ class PreparedPicture:
     resize: str
 
 
+@dataclass(frozen=True, eq=False)
+class DecodedPicture:
+    """One picture decoded, before any preprocessing resizes it.
+
+    Parameters
+    ----------
+    pixels : ndarray of shape (height, width, 3), uint8
+        RGB, as stored: what is small is turned upright, not what is large.
+    orientation : int
+        EXIF's number that still turns it, 1 to 8.
+    decoder, resize : str
+        As of :class:`PreparedPicture`.
+    """
+
+    pixels: np.ndarray[Any, Any]
+    orientation: int
+    decoder: str
+    resize: str
+
+    def placed(self, wanted: Preprocessing) -> np.ndarray[Any, Any]:
+        """Make it ready for one preprocessing; ndarray of shape (size, size, 3), uint8."""
+        if self.resize == "pillow":
+            return wanted.placed(self.upright())
+        return place(self.pixels, wanted, self.orientation)
+
+    def upright(self) -> Image.Image:
+        """Give the picture as people see it."""
+        return Image.fromarray(upright(self.pixels, self.orientation))
+
+
 def prepare_picture(
     content: bytes, wanted: Collection[Preprocessing], decoder: str
 ) -> PreparedPicture:
@@ -69,18 +100,54 @@ def prepare_picture(
     Refused
         Exactly where, and for what, ``decode_picture`` refuses.
     """
+    with _decoded(content, wanted, decoder) as decoded:
+        if isinstance(decoded, Image.Image):
+            return _placed_by_pillow(decoded, wanted)
+        pixels = {each: decoded.placed(each) for each in wanted}
+        return PreparedPicture(pixels, decoded.decoder, decoded.resize)
+
+
+def decode_for(content: bytes, wanted: Preprocessing, decoder: str) -> DecodedPicture:
+    """Decode a picture here, to be made ready for a preprocessing elsewhere.
+
+    Raises
+    ------
+    Refused
+        Exactly where, and for what, ``decode_picture`` refuses.
+    """
+    with _decoded(content, {wanted}, decoder) as decoded:
+        if isinstance(decoded, Image.Image):
+            return DecodedPicture(_as_array(decoded), 1, "reference", "pillow")
+        return decoded
+
+
+@contextmanager
+def _decoded(
+    content: bytes, wanted: Collection[Preprocessing], decoder: str
+) -> Iterator[DecodedPicture | Image.Image]:
+    """Decode a picture; while it is used its memory is held, and what it raises is its refusal.
+
+    A picture of Pillow's is for Pillow to resize.
+    """
     if decoder not in DECODERS:
         raise ValueError(f"decoder must be one of {', '.join(DECODERS)}, got {decoder!r}")
     if decoder == "reference" or not all(map(has_fast_geometry, wanted)):
         with refusing():
-            return _placed_by_pillow(decode_picture(content), wanted)
+            yield decode_picture(content)
+        return
+    allow_scale = decoder == "scaled"
     usual = _usual_jpeg(content)
     if usual is not None:
-        return _prepare_usual(content, usual, wanted, allow_scale=decoder == "scaled")
+        with _usual_decoded(content, usual, wanted, allow_scale=allow_scale) as decoded:
+            yield decoded
+        return
     with opened_picture(content) as opened:
         if is_plain(opened.picture, content):
-            return _plain_jpeg(opened, wanted, allow_scale=decoder == "scaled")
-        return _any_picture(opened, wanted)
+            with opened.memory():
+                yield _plain_decoded(opened, wanted, allow_scale=allow_scale)
+        else:
+            with _any_decoded(opened) as decoded:
+                yield decoded
 
 
 def _placed_by_pillow(picture: Image.Image, wanted: Collection[Preprocessing]) -> PreparedPicture:
@@ -97,44 +164,44 @@ def _usual_jpeg(content: bytes) -> PlainJpeg | None:
     return plain_jpeg(content[:MOST_HEADER], content[-2:])
 
 
-def _prepare_usual(
+@contextmanager
+def _usual_decoded(
     content: bytes, header: PlainJpeg, wanted: Collection[Preprocessing], *, allow_scale: bool
-) -> PreparedPicture:
+) -> Iterator[DecodedPicture | Image.Image]:
     size = header.width, header.height
     scale = _scale(size, wanted) if allow_scale else 1
     with refusing(), decoding_memory(reckon_plain_memory(size, len(content))):
         stored = decode_plain(content, size, scale)
-        if stored is None:
-            with opened_picture(content) as opened:  # in the memory that is held already
-                return _placed_by_pillow(opened.upright(), wanted)
-        pixels = {each: place(stored, each) for each in wanted}
-    return PreparedPicture(pixels, "scaled" if scale > 1 else "fast", "torchvision")
+        if stored is not None:
+            yield DecodedPicture(stored, 1, "scaled" if scale > 1 else "fast", "torchvision")
+            return
+        with opened_picture(content) as opened:  # in the memory that is held already
+            yield opened.upright()
 
 
-def _plain_jpeg(
+def _plain_decoded(
     opened: OpenedPicture, wanted: Collection[Preprocessing], *, allow_scale: bool
-) -> PreparedPicture:
-    size, orientation = opened.picture.size, opened.orientation
+) -> DecodedPicture | Image.Image:
+    size = opened.picture.size
     scale = _scale(size, wanted) if allow_scale else 1
-    with opened.memory():
-        stored = decode_plain(opened.content, size, scale)
-        if stored is None:
-            return _placed_by_pillow(opened.upright(), wanted)
-        pixels = {each: place(stored, each, orientation) for each in wanted}
-    return PreparedPicture(pixels, "scaled" if scale > 1 else "fast", "torchvision")
+    stored = decode_plain(opened.content, size, scale)
+    if stored is None:
+        return opened.upright()
+    name = "scaled" if scale > 1 else "fast"
+    return DecodedPicture(stored, opened.orientation, name, "torchvision")
 
 
-def _any_picture(opened: OpenedPicture, wanted: Collection[Preprocessing]) -> PreparedPicture:
+@contextmanager
+def _any_decoded(opened: OpenedPicture) -> Iterator[DecodedPicture | Image.Image]:
     """Decode with Pillow; resize with torchvision where there is room for the copy it needs."""
     copy = opened.picture.width * opened.picture.height * ARRAY_BYTES
     if opened.needed + copy > MAX_BYTES_AT_WORK:
         with opened.memory():
-            return _placed_by_pillow(opened.upright(), wanted)
+            yield opened.upright()
+        return
     with opened.memory(copy):
-        picture = opened.upright()
-        stored = _as_array(picture)
-        pixels = {each: place(stored, each) for each in wanted}
-    return PreparedPicture(pixels, "reference", "torchvision")
+        picture = opened.upright()  # beside its copy, as reckoned
+        yield DecodedPicture(_as_array(picture), 1, "reference", "torchvision")
 
 
 def _scale(size: tuple[int, int], wanted: Collection[Preprocessing]) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from extract.backbones import Backbone
-from extract.decoders import prepare_picture
+from extract.decoders import DecodedPicture, decode_for
 from extract.realisation import policy
 from extract.runtimes import prepared
 
@@ -86,20 +86,36 @@ class ForwardPass:
         return Launched(wait)
 
 
-def embed_picture(backbone: Backbone, realisation: Mapping[str, Any], content: bytes) -> np.ndarray:
-    """Embed one picture, from its bytes, as rows of that realisation are; ndarray (n_dims,).
+class PictureEmbedder:
+    """One backbone made ready to embed pictures one at a time, as rows of a realisation are.
 
-    Raises
-    ------
-    Refused
+    Parameters
+    ----------
+    backbone : Backbone
+    realisation : mapping
+        How it computes.
     """
-    import torch
 
-    seen = backbone.preprocessing
-    decoder = policy(realisation)  # one picture is not worth a GPU's decoder
-    pixels = prepare_picture(content, {seen}, "fast" if decoder == "gpu" else decoder).pixels[seen]
-    alone = torch.from_numpy(pixels[None]).to(backbone.device)
-    vector: np.ndarray = (
-        prepared(backbone, {**realisation, "batch_size": 1})(alone)[0].cpu().numpy()
-    )
-    return vector
+    def __init__(self, backbone: Backbone, realisation: Mapping[str, Any]) -> None:
+        self.preprocessing, self._device = backbone.preprocessing, backbone.device
+        decoder = policy(realisation)  # one picture is not worth a GPU's decoder
+        self.decoder = "fast" if decoder == "gpu" else decoder
+        self._forward = prepared(backbone, {**realisation, "batch_size": 1})
+
+    def embed(self, content: bytes) -> np.ndarray:
+        """Embed one picture from its file's bytes; ndarray of shape (n_dims,), float32.
+
+        Raises
+        ------
+        Refused
+        """
+        return self.embed_decoded(decode_for(content, self.preprocessing, self.decoder))
+
+    def embed_decoded(self, picture: DecodedPicture) -> np.ndarray:
+        """Embed one picture that was decoded for this preprocessing, by this decoder."""
+        import torch
+
+        pixels = picture.placed(self.preprocessing)
+        alone = torch.from_numpy(pixels[None]).to(self._device)
+        vector: np.ndarray = self._forward(alone)[0].cpu().numpy()
+        return vector

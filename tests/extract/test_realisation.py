@@ -19,7 +19,7 @@ from extract.embeddings_file import read_table
 from extract.embeddings_table import EmbeddingsTable
 from extract.errors import UsageError
 from extract.fidelity import is_reference
-from extract.forward_pass import embed_picture
+from extract.forward_pass import PictureEmbedder
 from extract.layout import lay_out
 from extract.realisation import (
     WAYS_OF_DECODING,
@@ -271,7 +271,7 @@ def test_a_query_of_a_file_that_a_gpu_decoded_is_decoded_on_the_host(
     draw_noise(tmp_path / "1.jpg", 1, (90, 70))
     content = (tmp_path / "1.jpg").read_bytes()
     asked = {**FAST, "decoder": "gpu", "resize": "gpu", "batch_size": 1}
-    found = embed_picture(backbone, asked, content)
+    found = PictureEmbedder(backbone, asked).embed(content)
     expected = embedded_alone(backbone, tmp_path / "1.jpg")
     cosine = found @ expected / np.linalg.norm(found) / np.linalg.norm(expected)
     assert cosine > 0.9995
