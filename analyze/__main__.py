@@ -1,6 +1,15 @@
 """The command line of analyze: builds it, nothing else."""
 
-from analyze.commands import catalog, cluster, compare, explain, head, predict, rank, similar
+from analyze.commands import (
+    catalog,
+    cluster,
+    compare,
+    explain,
+    head,
+    predict,
+    rank,
+    similar,
+)
 from extract.command_line import new_app, run
 
 app = new_app()

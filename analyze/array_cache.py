@@ -7,7 +7,7 @@ import logging
 import math
 import os
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -92,6 +92,16 @@ class ArrayCache:
             self._put(stem.with_suffix(".json"), canonical_json(said).encode())
         except OSError as error:
             _warn_once(f"{self.what} not kept for the next run: {error.strerror or error}")
+
+    def stored_keys(self) -> Iterator[dict[str, Any]]:
+        """List the keys that something is kept under; what is damaged is passed over."""
+        for path in sorted(self.folder.glob("*.json")):
+            try:
+                key = read_json(_bytes_of(path))["key"]
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+            if isinstance(key, dict):
+                yield key
 
     def _stem(self, key: Mapping[str, Any]) -> Path:
         return self.folder / sha256_of(key)[:32]

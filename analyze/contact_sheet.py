@@ -47,9 +47,9 @@ class Tile:
 
 
 @drawing()
-def draw_sheet(tiles: Sequence[Tile], *, title: str, subtitle: str) -> Any:
-    """Draw tiles in rows of six under a title, each picture whole, on white."""
-    columns = min(COLUMNS, len(tiles))
+def draw_sheet(tiles: Sequence[Tile], *, title: str, subtitle: str, columns: int = COLUMNS) -> Any:
+    """Draw tiles in rows, of six unless said, under a title, each picture whole, on white."""
+    columns = min(columns, len(tiles))
     wrapped = [_wrapped(tile.lines) for tile in tiles]
     depth = TILE_INCHES + 0.15 * max(map(len, wrapped)) + 0.42
     across = TILE_INCHES + 0.25

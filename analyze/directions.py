@@ -23,3 +23,11 @@ def unit_rows(vectors: np.ndarray) -> np.ndarray:
         lengths = np.linalg.norm(block.astype(np.float64), axis=1, keepdims=True)
         unit[first : first + BLOCK_ROWS] = block / np.where(lengths == 0, 1, lengths)
     return unit
+
+
+def rows_with_direction(vectors: np.ndarray) -> np.ndarray:
+    """Find the rows that are not all zeros, some rows at a time; ndarray of int."""
+    there = np.empty(len(vectors), bool)
+    for first in range(0, len(vectors), BLOCK_ROWS):
+        there[first : first + BLOCK_ROWS] = vectors[first : first + BLOCK_ROWS].any(axis=1)
+    return np.flatnonzero(there)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -19,6 +20,11 @@ BEYOND = 16
 
 ROUNDING = 1e-5
 """More than products of float32 of unit rows can be off."""
+
+QUERIES_AT_ONCE = 1024
+FEW_QUERIES = 16
+FEW_LEFT_OUT = 16
+NOTHING = np.zeros(0, int)
 
 MOST_QUERIES = 20_000
 """Beyond, a sample is asked: all against all grows with the square of the catalogue."""
@@ -62,27 +68,43 @@ class Neighbors:
     similarities: tuple[np.ndarray, ...]
 
 
+class Index(Protocol):
+    """Whatever can be asked which rows of a catalogue are most similar to a query by cosine."""
+
+    @property
+    def name(self) -> str:
+        """What it is called among the indexes."""
+
+    def find(
+        self, queries: np.ndarray, k: int, left_out: Sequence[np.ndarray] | None = None
+    ) -> Neighbors:
+        """Find the k rows most similar to each query; of fewer rows all are given."""
+
+
 class ExactIndex:
     """All rows of a catalogue, to be asked which are most similar to a query by cosine.
 
     FAISS proposes by products of float32; those within their rounding are compared in float64, so
-    that equal similarities are ordered by row on every machine.
+    that equal similarities are ordered by row on every machine, by any number of threads.
 
     Parameters
     ----------
     vectors : ndarray of shape (n_images, n_dims), float32
         Rows of zeros have no direction and are nobody's neighbors.
+    rows : ndarray of int, optional
+        Those that may be answers, ascending; all without it.
     """
 
     name = "flat"
 
-    def __init__(self, vectors: np.ndarray) -> None:
+    def __init__(self, vectors: np.ndarray, rows: np.ndarray | None = None) -> None:
         faiss = load_faiss()
-        directions = unit_rows(vectors)
+        directions = unit_rows(vectors if rows is None else vectors[rows])
+        there = np.flatnonzero(directions.any(axis=1))
         self._vectors = vectors
-        self._known = np.flatnonzero(directions.any(axis=1))
+        self._known = there if rows is None else rows[there]
         self._index = faiss.IndexFlatIP(vectors.shape[1])
-        self._index.add(directions[self._known])
+        self._index.add(directions if len(there) == len(directions) else directions[there])
 
     def find(
         self, queries: np.ndarray, k: int, left_out: Sequence[np.ndarray] | None = None
@@ -97,32 +119,55 @@ class ExactIndex:
         left_out : sequence of ndarray of int, optional
             Rows that are not answers, a query each.
         """
-        barred = left_out if left_out is not None else [np.array([], int)] * len(queries)
-        with one_thread():
-            found = [self._find(q, k, out) for q, out in zip(queries, barred, strict=True)]
+        barred = left_out if left_out is not None else [NOTHING] * len(queries)
+        asked = list(zip(queries, barred, strict=True))
+        found = []
+        for first in range(0, len(asked), QUERIES_AT_ONCE):
+            found += self._find_some(asked[first : first + QUERIES_AT_ONCE], k)
         return Neighbors(tuple(rows for rows, _ in found), tuple(cosines for _, cosines in found))
 
-    def _find(self, query: np.ndarray, k: int, out: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        candidates = np.sort(self._candidates(query, k, out))
-        exact = _cosines(self._vectors[candidates], query)
-        best = np.argsort(-exact, kind="stable")[:k]
-        return candidates[best], exact[best]
+    def _find_some(
+        self, asked: Sequence[tuple[np.ndarray, np.ndarray]], k: int
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        wanted = k + max(len(out) for _, out in asked) + BEYOND
+        proposed = self._propose(np.stack([query for query, _ in asked]), wanted)
+        found = []
+        for (query, out), scores, rows in zip(asked, *proposed, strict=True):
+            candidates = self._settled(scores, rows, k, out)
+            if candidates is None:
+                candidates = self._candidates(query, k, out, 2 * wanted)
+            found.append(best_of(self._vectors, candidates, query, k))
+        return found
 
-    def _candidates(self, query: np.ndarray, k: int, out: np.ndarray) -> np.ndarray:
-        """Propose rows until none beyond them may round to as much as the k-th."""
-        wanted = k + len(out) + BEYOND
-        direction = unit_rows(query[None])
+    def _propose(self, queries: np.ndarray, wanted: int) -> tuple[np.ndarray, np.ndarray]:
+        """Give the rows of the highest products, best first, and these."""
+        wanted = min(wanted, len(self._known))
+        if not wanted:
+            return np.zeros((len(queries), 0), np.float32), np.zeros((len(queries), 0), int)
+        with threads_for(len(queries)):
+            scores, places = self._index.search(unit_rows(queries), wanted)
+        return scores, self._known[places]
+
+    def _settled(
+        self, scores: np.ndarray, rows: np.ndarray, k: int, out: np.ndarray
+    ) -> np.ndarray | None:
+        """Give the rows that may be among the best; None where one beyond them may be."""
+        kept = not_in(rows, out)
+        last = scores[-1] if len(scores) else 0.0
+        scores, candidates = scores[kept], rows[kept]
+        if len(candidates) < k:
+            return candidates if len(rows) == len(self._known) else None
+        if scores[k - 1] - last <= ROUNDING and len(rows) < len(self._known):
+            return None
+        near: np.ndarray = candidates[scores >= scores[k - 1] - ROUNDING]
+        return near
+
+    def _candidates(self, query: np.ndarray, k: int, out: np.ndarray, wanted: int) -> np.ndarray:
+        """Propose more rows until none beyond them may round to as much as the k-th."""
         while True:
-            wanted = min(wanted, len(self._known))
-            if not wanted:
-                return np.array([], int)
-            scores, places = self._index.search(direction, wanted)
-            rows = self._known[places[0]]
-            kept = ~np.isin(rows, out)
-            settled = int(kept.sum()) >= k
-            settled = settled and scores[0][kept][k - 1] - scores[0][-1] > ROUNDING
-            if settled or wanted == len(self._known):
-                candidates: np.ndarray = rows[kept]
+            scores, rows = self._propose(query[None], wanted)
+            candidates = self._settled(scores[0], rows[0], k, out)
+            if candidates is not None:
                 return candidates
             wanted *= 2
 
@@ -132,6 +177,44 @@ def load_faiss() -> Any:
     with kernels_of_openblas():
         import faiss
     return faiss
+
+
+@contextmanager
+def threads_for(n_queries: int) -> Iterator[None]:
+    """Let FAISS answer many queries on all cores, a few on one: waking the others takes longer."""
+    faiss = load_faiss()
+    before = faiss.omp_get_max_threads()
+    if n_queries < FEW_QUERIES:
+        faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
+def not_in(rows: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """Say which rows are none of those left out, which mostly are few; ndarray of bool."""
+    if len(out) > FEW_LEFT_OUT:
+        return np.isin(rows, out, invert=True)
+    kept = np.ones(len(rows), bool)
+    for row in out:
+        kept &= rows != row
+    return kept
+
+
+def best_of(
+    vectors: np.ndarray, candidates: np.ndarray, query: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Order proposed rows by their cosine with a query in float64, ties by row, and keep k.
+
+    Returns
+    -------
+    rows, cosines : ndarray
+    """
+    candidates = np.sort(candidates)
+    exact = _cosines(vectors[candidates], query)
+    best = np.argsort(-exact, kind="stable")[:k]
+    return candidates[best], exact[best]
 
 
 def _cosines(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:

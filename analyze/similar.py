@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from analyze.categories import Inside
+from analyze.diversity import MarginalRelevance, check_weight
 from analyze.duplicates import (
     LEAST_SIMILARITY,
     Fingerprint,
-    fingerprint,
     groups_of_equal_bytes,
     near_equal,
 )
-from analyze.neighbors import ExactIndex
+from analyze.neighbors import ExactIndex, Index
 from analyze.pictures import PictureFolder
 from analyze.query import Query
 from extract.embeddings import EmbeddingSet
@@ -23,6 +24,9 @@ from extract.errors import UsageError
 
 MOST_LOOKED_AT = 20
 """Rows nearest to a hit among which its copies are looked for, again while there are some."""
+
+LEAST_POOL, POOL_A_HIT = 50, 5
+"""Rows most similar to the query among which diverse hits are chosen."""
 
 NAME_COLUMNS = ("product_name", "name", "title", "product_title")
 
@@ -128,8 +132,11 @@ def find_similar(
     pictures: PictureFolder,
     *,
     top: int = 10,
+    index: Index | None = None,
+    inside: Inside | None = None,
+    diverse: float | None = None,
 ) -> tuple[Answer, ...]:
-    """Find the products most similar to each query, by cosine, exactly.
+    """Find the products most similar to each query, by cosine.
 
     By id, the product itself and those of its very bytes are left out; by picture, nothing is.
     Copies fold under the hit that they are copies of: equal bytes always, pictures that are equal
@@ -140,69 +147,197 @@ def find_similar(
     pictures : PictureFolder
     top : int
         Hits a query; copies do not count.
+    index, inside, diverse
+        As of :class:`LookUp`.
 
     Raises
     ------
     UsageError
-        When ``top`` is not 1 or more.
+        When ``top`` is not 1 or more, or ``diverse`` not from 0 to 1.
     """
-    if top < 1:
-        raise UsageError(f"--top {top}: give 1 or more")
-    index = ExactIndex(embeddings.vectors)
-    copies = _Copies(embeddings, index, pictures)
-    return tuple(_answer(index, copies, query, top) for query in queries)
+    look_up = LookUp(embeddings, pictures, index=index, inside=inside)
+    return tuple(look_up.ask(query, top=top, diverse=diverse) for query in queries)
 
 
-def _answer(index: ExactIndex, copies: _Copies, query: Query, top: int) -> Answer:
-    """Walk down the most similar rows; each that is no copy of a hit before it is a hit."""
-    own = copies.of_equal_bytes(query.row) if query.row is not None else np.array([], int)
-    hits: list[Hit] = []
-    taken = set(own.tolist())
-    wanted, seen = top, 0
-    while len(hits) < top:
-        found = index.find(query.vector[None], wanted, [own])
-        ranked = list(zip(found.rows[0].tolist(), found.similarities[0].tolist(), strict=True))
-        for row, similarity in ranked[seen:]:
-            if row in taken or len(hits) == top:
-                continue
-            equal, near = copies.of(row, taken)
-            taken |= {row, *equal, *near}
-            is_copy = copies.is_of_query(query, row, similarity)
-            hits.append(Hit(row, similarity, equal, near, is_copy))
-        seen = len(ranked)
-        if seen < wanted:
-            break
-        wanted *= 2
-    left_out = tuple(row for row in own.tolist() if row != query.row)
-    return Answer(query, tuple(hits), left_out)
+class LookUp:
+    """A catalogue made ready to be asked many times which products look alike.
+
+    Parameters
+    ----------
+    embeddings : EmbeddingSet
+    pictures : PictureFolder
+    index : Index, optional
+        Of all rows; exact search without one.
+    inside : Inside, optional
+        Rows that alone may be answers. They are searched exactly, whatever the index.
+    """
+
+    def __init__(
+        self,
+        embeddings: EmbeddingSet,
+        pictures: PictureFolder,
+        *,
+        index: Index | None = None,
+        inside: Inside | None = None,
+    ) -> None:
+        self._embeddings = embeddings
+        if inside is not None:
+            index = ExactIndex(embeddings.vectors, inside.rows)
+        self._index = index or ExactIndex(embeddings.vectors)
+        self._copies = _Copies(embeddings, self._index, pictures, inside)
+
+    def ask(self, query: Query, *, top: int = 10, diverse: float | None = None) -> Answer:
+        """Find the products most similar to a query.
+
+        Parameters
+        ----------
+        query : Query
+        top : int
+            Hits; copies do not count.
+        diverse : float, optional
+            What similarity to the query counts beside being unlike the hits before, 0 to 1; hits
+            are ordered by similarity alone without it.
+
+        Raises
+        ------
+        UsageError
+            When ``top`` is not 1 or more, or ``diverse`` not from 0 to 1.
+        """
+        if top < 1:
+            raise UsageError(f"--top {top}: give 1 or more")
+        if diverse is not None:
+            check_weight(diverse)
+        own = np.array([], int)
+        if query.row is not None:
+            # the row itself may lie outside of what is searched
+            own = np.union1d(self._copies.of_equal_bytes(query.row), [query.row])
+        if diverse is None:
+            hits = self._most_similar(query, own, top)
+        else:
+            hits = self._diverse(query, own, top, diverse)
+        left_out = tuple(row for row in own.tolist() if row != query.row)
+        return Answer(query, tuple(hits), left_out)
+
+    def _ranked(self, query: Query, own: np.ndarray, n: int) -> list[tuple[int, float]]:
+        found = self._index.find(query.vector[None], n, [own])
+        return list(zip(found.rows[0].tolist(), found.similarities[0].tolist(), strict=True))
+
+    def _most_similar(self, query: Query, own: np.ndarray, top: int) -> list[Hit]:
+        """Walk down the most similar rows; each that is no copy of a hit before it is a hit.
+
+        Begun anew where more rows are needed: a wider search may find some that go between.
+        """
+        wanted = top
+        while True:
+            ranked = self._ranked(query, own, wanted)
+            hits: list[Hit] = []
+            taken = set(own.tolist())
+            near = self._copies.near([row for row, _ in ranked[:top]], top)
+            for row, similarity in ranked:
+                if row not in taken:
+                    hits.append(self._hit(query, row, similarity, taken, near))
+                    if len(hits) == top:
+                        return hits
+            if len(ranked) < wanted:
+                return hits
+            wanted *= 2
+
+    def _diverse(self, query: Query, own: np.ndarray, top: int, weight: float) -> list[Hit]:
+        """Take hits by marginal relevance from the rows most similar to the query."""
+        wanted = pool_size(top)
+        while True:
+            ranked = self._ranked(query, own, wanted)
+            rows = np.array([row for row, _ in ranked], int)
+            relevance = np.array([similarity for _, similarity in ranked])
+            marginal = MarginalRelevance(relevance, self._embeddings.vectors[rows], weight)
+            hits: list[Hit] = []
+            taken = set(own.tolist())
+            while len(hits) < top:
+                free = np.array([row not in taken for row in rows.tolist()], bool)
+                place = marginal.take(free)
+                if place is None:
+                    break
+                hits.append(self._hit(query, *ranked[place], taken, {}))
+            if len(hits) == top or len(ranked) < wanted:
+                return hits
+            wanted *= 2
+
+    def _hit(self, query: Query, row: int, similarity: float, taken: set[int], known: _Near) -> Hit:
+        """Make a row a hit with its copies, all of which are taken by it."""
+        equal, near = self._copies.of(row, taken, known.get(row))
+        taken |= {row, *equal, *near}
+        return Hit(row, similarity, equal, near, self._copies.is_of_query(query, row, similarity))
+
+
+def pool_size(top: int) -> int:
+    """Say among how many of the most similar rows diverse hits are chosen."""
+    return max(LEAST_POOL, POOL_A_HIT * top)
+
+
+_Near = Mapping[int, tuple[list[int], list[float]]]
+"""Rows most similar to a row, none of its very bytes among them, and their cosines."""
 
 
 class _Copies:
     """Which rows are copies of which; a picture is opened only when its vector is near enough."""
 
     def __init__(
-        self, embeddings: EmbeddingSet, index: ExactIndex, pictures: PictureFolder
+        self,
+        embeddings: EmbeddingSet,
+        index: Index,
+        pictures: PictureFolder,
+        inside: Inside | None,
     ) -> None:
         self._vectors, self._index, self._pictures = embeddings.vectors, index, pictures
+        self._inside = inside
         self._groups = groups_of_equal_bytes(embeddings.content_sha256, len(embeddings))
         self._content_sha256 = embeddings.content_sha256
         self._known: dict[int, Fingerprint | None] = {}
 
     def of_equal_bytes(self, row: int) -> np.ndarray:
-        """Give the rows of a picture's very bytes, itself among them."""
+        """Give the rows of a picture's very bytes that may be answers, itself among them."""
         rows: np.ndarray = np.flatnonzero(self._groups == self._groups[row])
-        return rows
+        return rows if self._inside is None else np.intersect1d(rows, self._inside.rows)
 
-    def of(self, row: int, taken: set[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Give a row's copies that are not taken: of equal bytes, and equal to the eye."""
+    def near(self, rows: Sequence[int], beside: int) -> _Near:
+        """Look for the neighbors of several rows at once: it takes little longer than for one.
+
+        Parameters
+        ----------
+        rows : sequence of int
+        beside : int
+            How many of a row's neighbors may be taken before it.
+        """
+        if not rows:
+            return {}
+        barred = [self.of_equal_bytes(row) for row in rows]
+        wanted = MOST_LOOKED_AT + 2 * beside
+        found = self._index.find(self._vectors[list(rows)], wanted, barred)
+        lists = (
+            (each.tolist() for each in found.rows),
+            (each.tolist() for each in found.similarities),
+        )
+        return {row: (near, cosines) for row, near, cosines in zip(rows, *lists, strict=True)}
+
+    def of(
+        self, row: int, taken: set[int], known: tuple[list[int], list[float]] | None = None
+    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Give a row's copies that are not taken: of equal bytes, and equal to the eye.
+
+        Parameters
+        ----------
+        row : int
+        taken : set of int
+        known : tuple of list, optional
+            What :meth:`near` found.
+        """
         same = self.of_equal_bytes(row)
         equal = tuple(r for r in same.tolist() if r != row and r not in taken)
         near: list[int] = []
         passed = {*taken, *same.tolist()}
         while True:
-            barred = np.array(sorted(passed), int)
-            found = self._index.find(self._vectors[row][None], MOST_LOOKED_AT, [barred])
-            others, cosines = found.rows[0].tolist(), found.similarities[0].tolist()
+            others, cosines = self._not_passed(row, passed, known)
+            known = None
             before = len(near)
             for other, similarity in zip(others, cosines, strict=True):
                 if other not in near and self._are_near(row, other, similarity):
@@ -212,16 +347,29 @@ class _Copies:
             if len(near) == before:
                 return equal, tuple(near)
 
+    def _not_passed(
+        self, row: int, passed: set[int], known: tuple[list[int], list[float]] | None
+    ) -> tuple[Sequence[int], Sequence[float]]:
+        """Give the rows most similar to a row but for those passed, as far as is looked."""
+        if known is not None:
+            left = [pair for pair in zip(*known, strict=True) if pair[0] not in passed]
+            if len(left) >= MOST_LOOKED_AT:
+                rows, cosines = zip(*left[:MOST_LOOKED_AT], strict=True)
+                return rows, cosines
+        barred = np.array(sorted(passed), int)
+        found = self._index.find(self._vectors[row][None], MOST_LOOKED_AT, [barred])
+        return found.rows[0].tolist(), found.similarities[0].tolist()
+
     def is_of_query(self, query: Query, row: int, similarity: float) -> bool:
         """Say whether a hit is a copy of what was asked about."""
         if query.row is not None:
             return self._are_near(query.row, row, similarity)
         if query.content_sha256 is not None and query.content_sha256 == self._sha256(row):
             return True
-        if query.picture is None or similarity < LEAST_SIMILARITY:
+        if query.fingerprint is None or similarity < LEAST_SIMILARITY:
             return False
         known = self._fingerprint(row)
-        return known is not None and near_equal(fingerprint(query.picture), known, similarity)
+        return known is not None and near_equal(query.fingerprint, known, similarity)
 
     def _sha256(self, row: int) -> bytes | None:
         known = self._content_sha256
@@ -235,6 +383,5 @@ class _Copies:
 
     def _fingerprint(self, row: int) -> Fingerprint | None:
         if row not in self._known:
-            picture = self._pictures.open(row)
-            self._known[row] = None if picture is None else fingerprint(picture)
+            self._known[row] = self._pictures.fingerprint(row)
         return self._known[row]

@@ -20,6 +20,7 @@ def draw_answer(
     pictures: PictureFolder,
     level: Level | None,
     names: str | None,
+    how: str = "exact",
 ) -> Any:
     """Draw the query, then its hits by rank, each framed in the color of its class.
 
@@ -29,6 +30,8 @@ def draw_answer(
         Gives the frames; none without it.
     names : str, optional
         The column of product names; ids stand in its place.
+    how : str
+        How the hits were found and ordered.
     """
 
     def tile(row: int, heading: str, n_copies: int) -> Tile:
@@ -54,5 +57,5 @@ def draw_answer(
     return draw_sheet(
         tiles,
         title=f"Similar to {query.text}",
-        subtitle=f"{provenance.model}{random} · cosine, exact · {len(vectors)} pictures{frames}",
+        subtitle=f"{provenance.model}{random} · cosine, {how} · {len(vectors)} pictures{frames}",
     )

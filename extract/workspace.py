@@ -70,6 +70,11 @@ class Workspace:
         return self.cache / "clusterings"
 
     @property
+    def indexes(self) -> Path:
+        """Indexes of nearest neighbors, kept between runs."""
+        return self.cache / "index"
+
+    @property
     def heads(self) -> Path:
         """Settings of heads that were tried, kept between runs."""
         return self.cache / "heads"

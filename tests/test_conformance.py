@@ -13,6 +13,7 @@ from PIL import Image
 from small_catalogs import PROJECT
 
 from analyze.clustering import CLUSTERINGS, cluster
+from analyze.indexes import NAMES as INDEXES
 from analyze.joint_tables import METRICS, JointTables
 from analyze.reduction import REDUCTIONS, Reduced, reduce
 from extract.backbones import BACKBONES, Backbone, load_backbone
@@ -118,7 +119,7 @@ def test_metric_is_one_for_equal_partitions_whatever_their_numbers(name: str) ->
     assert METRICS[name](tables) == pytest.approx(1, abs=1e-12)
 
 
-@pytest.mark.parametrize("name", [*BACKBONES, *REDUCTIONS, *CLUSTERINGS])
+@pytest.mark.parametrize("name", [*BACKBONES, *REDUCTIONS, *CLUSTERINGS, *INDEXES])
 def test_entry_is_named_in_the_readme(name: str) -> None:
     assert re.search(rf"[`]{name}[`:]", README)
 

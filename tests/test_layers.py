@@ -56,16 +56,21 @@ EXTRACT_ORDER = [
 ]
 ANALYZE_ORDER = [
     {"palette", "directions", "figure_style", "threads", "array_cache", "estimates_figure"},
+    {"diversity"},
     {"consensus", "joint_tables", "bootstrap", "likeness"},
     {"agreement"},
-    {"duplicates", "pictures"},
+    {"duplicates"},
+    {"pictures"},
     {"reduction_steps", "neighbors", "probes", "query", "contact_sheet"},
+    {"levels", "indexes"},
+    {"approximate_index", "categories", "index_choice"},
+    {"index_file"},
     {"reduction", "similar", "glance"},
-    {"similar_sheet"},
+    {"similar_sheet", "similar_result"},
     {"clustering_methods"},
     {"clustering", "reduction_cache", "plane", "figures", "comparison_figure", "run_record"},
     {"ranking_result", "ranking_figure", "choosing_k", "choosing_figure"},
-    {"internal_scores", "levels", "clustering_cache"},
+    {"internal_scores", "clustering_cache"},
     {"clustering_runs"},
     {"automatic"},
     {"analysis"},
@@ -75,7 +80,7 @@ ANALYZE_ORDER = [
     {"doubt", "ranked_pictures"},
     {"comparison", "ranking"},
     {"head"},
-    {"explain"},
+    {"explain", "retrieval"},
     {"commands", "__main__"},
 ]
 

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from analyze.commands import options, wording
-from analyze.commands.run_folder import run_folder
+from analyze.commands import options
 from extract import command_line as cl
 from extract.errors import UsageError
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
+    from analyze.categories import Inside
+    from analyze.index_file import OpenedIndex
     from analyze.pictures import PictureFolder
     from analyze.query import Query
     from extract.embeddings import EmbeddingSet
 
+AUTO, FLAT = "auto", "flat"
 MOST_COMPARED = 100_000
 """Ids that are held against a wrong one."""
 
@@ -29,6 +31,28 @@ def similar(
         typer.Option(metavar="ID|IMAGE", help="Tried as an id first, then as a file; repeatable."),
     ] = None,
     top: Annotated[int, typer.Option(metavar="N", help="Hits; copies do not count.")] = 10,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LEVEL=VALUE", help="Search only inside this; repeatable."),
+    ] = None,
+    diverse: Annotated[
+        bool, typer.Option("--diverse", help="Hits unlike each other (marginal relevance).")
+    ] = False,
+    diverse_weight: Annotated[
+        float | None,
+        typer.Option(metavar="W", help="Of similarity beside novelty, 0 to 1; default 0.7."),
+    ] = None,
+    index: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="auto, flat, sqfp16, sq8, hnsw, ivf or ivfpq."),
+    ] = "auto",
+    index_dims: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Turn rows onto N principal axes first."),
+    ] = None,
+    recall: Annotated[
+        float, typer.Option(metavar="R", help="Wanted of an index that is not exact.")
+    ] = 0.98,
     embeddings: options.EmbeddingsOption = None,
     model: options.ModelOption = None,
     catalog: cl.CatalogOption = None,
@@ -51,45 +75,80 @@ def similar(
     cl.set_up(verbose, quiet)
     from analyze import similar as search
     from analyze.analysis import choose_level
+    from analyze.categories import rows_inside
     from analyze.commands.selection import choose_embeddings
+    from analyze.commands.similar_writing import how, text, write
+    from analyze.diversity import WEIGHT, check_weight
+    from analyze.index_choice import check_wanted
     from analyze.levels import no_labels
-    from analyze.neighbors import ExactIndex
     from analyze.pictures import PictureFolder
+    from analyze.similar_result import similar_json
     from analyze.similar_sheet import draw_answer
     from extract.embeddings_file import read_embeddings
 
     if not query:
         raise UsageError("nothing is asked: give an id or a picture with --query ID|IMAGE")
+    weight = diverse_weight if diverse_weight is not None else WEIGHT if diverse else None
+    if weight is not None:
+        check_weight(weight)
+    check_wanted(index, recall)
     workspace = Workspace.find(root)
     path = choose_embeddings(workspace, embeddings, model, catalog)
     vectors = read_embeddings(path)
     pictures = PictureFolder.of(vectors, workspace, images)
     chosen = choose_level(vectors.levels, level, vectors.multi_labels)
     names = search.name_column(vectors, name_column)
+    inside = rows_inside(vectors, where or [])
     queries, notes = _queries(vectors, query, pictures, weights)
-    answers = search.find_similar(vectors, queries, pictures, top=top)
-    said = [answer.to_json(vectors, names) for answer in answers]
-    result: dict[str, Any] = {
-        "file": workspace.relative(path),
-        "model": vectors.provenance.model,
-        "weights": vectors.provenance.weights,
-        "identity": vectors.provenance.short_identity,
-        "n_images": len(vectors),
-        "left_out": sum(vectors.left_out.values()),
-        "name_column": names,
-        "index": ExactIndex.name,
-        "recall_at_10": 1.0,
-        "queries": said,
-        "notes": notes,
-    }
-    sheets = [draw_answer(vectors, answer, pictures, chosen, names) for answer in answers]
+    opened = _opened(workspace, path, vectors, inside, index, index_dims, recall, quiet=quiet)
+    answers = search.find_similar(
+        vectors, queries, pictures, top=top, index=opened.index, inside=inside, diverse=weight
+    )
+    notes += opened.notes
+    result = similar_json(
+        workspace.relative(path),
+        vectors,
+        names,
+        opened,
+        answers,
+        top=top,
+        inside=inside,
+        diverse=weight,
+        notes=notes,
+    )
+    found = how(result)
+    sheets = [draw_answer(vectors, answer, pictures, chosen, names, found) for answer in answers]
     if vectors.multi_labels and not vectors.levels:
-        notes.append(f"{no_labels(vectors.multi_labels)}: labels are not shown")
-    notes += pictures.notes()
+        result["notes"].append(f"{no_labels(vectors.multi_labels)}: labels are not shown")
+    result["notes"] += pictures.notes()
     if pictures.missed:
-        notes.append("of pictures that are not opened only equal bytes fold")
-    _write(workspace, vectors, result, sheets, svg=svg)
-    cl.print_result(as_json, result, _text(result))
+        result["notes"].append("of pictures that are not opened only equal bytes fold")
+    write(workspace, vectors, result, sheets, svg=svg)
+    cl.print_result(as_json, result, text(result))
+
+
+def _opened(
+    workspace: Workspace,
+    path: Path,
+    vectors: EmbeddingSet,
+    inside: Inside | None,
+    name: str,
+    dims: int | None,
+    recall: float,
+    *,
+    quiet: bool,
+) -> OpenedIndex:
+    """Open the index that is wanted; inside a category all rows are compared without one."""
+    from analyze.index_choice import wanted_index
+    from analyze.index_file import OpenedIndex, open_index
+
+    if inside is not None:
+        why = f"{len(inside.rows)} of {len(vectors)} pictures are inside: all are compared"
+        notes = () if name in (AUTO, FLAT) else (f"inside a category --index {name} is not used",)
+        return OpenedIndex(None, why, notes=notes)
+    choice = wanted_index(name, dims, *vectors.vectors.shape, recall=recall)
+    with cl.progress_bar("index", quiet=quiet) as progress:
+        return open_index(vectors, path, workspace.indexes, choice, recall, progress)
 
 
 def _queries(
@@ -135,74 +194,3 @@ def _nothing_called(text: str, vectors: EmbeddingSet) -> UsageError:
         f"no id and no file {text!r}: ids are such as {', '.join(map(shown, near))}; "
         "give one, or a picture, with --query"
     )
-
-
-def _write(
-    workspace: Workspace,
-    vectors: EmbeddingSet,
-    result: dict[str, Any],
-    sheets: Sequence[Any],
-    *,
-    svg: bool,
-) -> None:
-    """Write the table and a sheet a query into a folder of their own."""
-    from analyze import figure_style
-    from extract import results
-    from extract.tables import column_names
-
-    with run_folder(workspace, "similar", result, vectors) as folder:
-        header = ["query", "rank", "id", "similarity", "copy_of_query", "copies"]
-        levels = [level.name for level in vectors.levels]
-        names = column_names(header, levels, vectors.columns)
-        results.write_csv(
-            folder / "similar.csv",
-            [*header, *names],
-            (
-                [
-                    said["query"],
-                    hit["rank"],
-                    hit["id"],
-                    hit["similarity"],
-                    int(hit["copy_of_query"]),
-                    " | ".join(hit["copies"]),
-                    *hit["labels"].values(),
-                    *hit["columns"].values(),
-                ]
-                for said in result["queries"]
-                for hit in said["hits"]
-            ),
-        )
-        for i, sheet in enumerate(sheets, start=1):
-            name = "similar" if len(sheets) == 1 else f"similar-{i}"
-            figure_style.save(sheet, folder, name, svg=svg)
-
-
-def _text(result: dict[str, Any]) -> str:
-    from extract.catalog import shown
-
-    weights = ", random weights" if result["weights"] == "random" else ""
-    lines = [
-        result["file"],
-        f"{result['model']}{weights} · exact search by cosine in {result['n_images']} pictures",
-    ]
-    for said in result["queries"]:
-        lines.append(f"similar to {shown(said['query'])} (taken as {said['by']}):")
-        if said["copies"]:
-            lines.append(
-                f"  left out, equal byte for byte: {', '.join(map(shown, said['copies']))}"
-            )
-        lines += [_line(hit) for hit in said["hits"]]
-    return "\n".join([*lines, *wording.closing(result)])
-
-
-def _line(hit: dict[str, Any]) -> str:
-    from extract.catalog import shown
-
-    label = next(iter(hit["labels"].values()), None)
-    parts = [hit["id"], *([hit["name"]] if hit["name"] else []), *([label] if label else [])]
-    line = f"{hit['rank']:>4}  {hit['similarity']:.4f}  " + "  ".join(shown(p)[:60] for p in parts)
-    if hit["copy_of_query"]:
-        line += "  (a copy of the query)"
-    if hit["copies"]:
-        line += f"  (copies: {', '.join(map(shown, hit['copies']))})"
-    return line

@@ -1,0 +1,127 @@
+"""Which index: by rows, numbers a row, memory and the recall that is wanted, with the reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from analyze.indexes import FLAT, NAMES, find_kind
+from extract.errors import UsageError
+
+FEW_ROWS = 100_000
+"""Below, all rows are compared within milliseconds, and building anything takes longer."""
+
+MANY_ROWS = 500_000
+"""Beyond, linking rows to a graph takes longer than teaching cells and codes."""
+
+REDUCED_DIMS = 256
+SHARE_OF_MEMORY = 0.5
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An index that is to be used, and why.
+
+    Parameters
+    ----------
+    name : str
+        One of :data:`analyze.indexes.NAMES`.
+    reduced_dims : int or None
+        Principal axes that rows are turned onto first; None for as they are.
+    why : str
+        For people.
+    """
+
+    name: str
+    reduced_dims: int | None
+    why: str
+
+
+def choose_index(
+    n_rows: int, n_dims: int, *, memory: float | None = None, recall: float = 0.98
+) -> Choice:
+    """Choose an index as ``--index auto`` does.
+
+    Parameters
+    ----------
+    n_rows, n_dims : int
+    memory : float, optional
+        Bytes that are free; without a word there is enough.
+    recall : float
+        Wanted share of the true ten most similar.
+    """
+    if n_rows < FEW_ROWS:
+        return Choice(FLAT, None, f"{n_rows:,} rows: under {FEW_ROWS:,} all are compared")
+    if recall >= 1:
+        return Choice(FLAT, None, "a recall of 1 is wanted: all rows are compared")
+    reduced = REDUCED_DIMS if n_dims > REDUCED_DIMS else None
+    axes = f", on {reduced} principal axes of {n_dims} numbers" if reduced else ""
+    takes = n_rows * find_kind("hnsw").bytes_a_row(reduced or n_dims)
+    if n_rows > MANY_ROWS:
+        why = f"{n_rows:,} rows: beyond {MANY_ROWS:,} a graph takes long to build"
+        return Choice("ivfpq", reduced, why + axes)
+    if memory is not None and takes > SHARE_OF_MEMORY * memory:
+        why = f"a graph of {n_rows:,} rows takes {_gb(takes)}, and {_gb(memory)} are free"
+        return Choice("ivfpq", reduced, why + axes)
+    why = f"{n_rows:,} rows: a graph of {_gb(takes)} answers in a millisecond or so"
+    return Choice("hnsw", reduced, why + axes)
+
+
+def check_wanted(name: str, recall: float) -> None:
+    """Refuse an index that there is not, or a recall that is none, before anything is read.
+
+    Raises
+    ------
+    UsageError
+    """
+    if name not in ("auto", *NAMES):
+        raise UsageError(f"no index {name!r}: give --index auto, or one of {', '.join(NAMES)}")
+    if not 0 < recall <= 1:  # NaN is refused too
+        raise UsageError(f"--recall {recall:g}: give more than 0, at most 1")
+
+
+def wanted_index(
+    name: str, reduced_dims: int | None, n_rows: int, n_dims: int, *, recall: float
+) -> Choice:
+    """Take the index that was asked for, or choose one for this machine.
+
+    Parameters
+    ----------
+    name : str
+        ``auto``, or one of :data:`analyze.indexes.NAMES`.
+    reduced_dims : int, optional
+        Principal axes that were asked for.
+    n_rows, n_dims : int
+    recall : float
+
+    Raises
+    ------
+    UsageError
+        When the axes are more than the numbers of a row.
+    """
+    check_wanted(name, recall)
+    if reduced_dims is not None and reduced_dims > n_dims:
+        raise UsageError(f"--index-dims {reduced_dims}: rows have {n_dims} numbers, give fewer")
+    if name == "auto":
+        found = choose_index(n_rows, n_dims, memory=_free_memory(), recall=recall)
+    else:
+        found = Choice(name, None, "as asked")
+    if reduced_dims is None:
+        return found
+    if found.name == FLAT:
+        return replace(found, why=f"{found.why}, as they are: --index-dims is not used")
+    return replace(found, reduced_dims=reduced_dims, why=f"{found.why}; {reduced_dims} axes asked")
+
+
+def _free_memory() -> int | None:
+    """Read how many bytes Linux would give; None where it does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        said = dict(line.split(":") for line in lines)
+        return 1024 * int(said["MemAvailable"].split()[0])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _gb(n_bytes: float) -> str:
+    return f"{n_bytes / 1e9:.1f} GB"

@@ -1,0 +1,71 @@
+"""What a look-up found, as the JSON that programs read: one shape for the command and the page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from analyze.categories import Inside
+from analyze.index_file import OpenedIndex
+from analyze.indexes import FLAT
+from analyze.similar import Answer, pool_size
+from extract.embeddings import EmbeddingSet
+
+
+def similar_json(
+    file: str,
+    embeddings: EmbeddingSet,
+    names: str | None,
+    opened: OpenedIndex,
+    answers: Sequence[Answer],
+    *,
+    top: int,
+    inside: Inside | None = None,
+    diverse: float | None = None,
+    notes: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Spell what was asked, how it was searched, and the hits of each query.
+
+    ``recall_at_10`` is that of products of the catalogue where all queries are, else that of new
+    pictures, which is lower.
+
+    Parameters
+    ----------
+    file : str
+        The embeddings file, relative to the workspace.
+    embeddings : EmbeddingSet
+    names : str, optional
+        The column of product names.
+    opened : OpenedIndex
+        What was searched.
+    answers : sequence of Answer
+    top : int
+    inside, diverse
+        As of :class:`analyze.similar.LookUp`.
+    notes : sequence of str
+        What has to be said beside it.
+    """
+    provenance = embeddings.provenance
+    by_rows = bool(answers) and all(answer.query.row is not None for answer in answers)
+    return {
+        "file": file,
+        "model": provenance.model,
+        "weights": provenance.weights,
+        "identity": provenance.short_identity,
+        "n_images": len(embeddings),
+        "left_out": sum(embeddings.left_out.values()),
+        "name_column": names,
+        "index": opened.index.name if opened.index else FLAT,
+        "index_why": opened.why,
+        "index_about": opened.about,
+        "recall_at_10": opened.recall_of_rows if by_rows else opened.recall,
+        "recall_at_10_held_out": opened.recall,
+        "recall_at_10_rows": opened.recall_of_rows,
+        "recall_queries": opened.n_queries,
+        "where": {name: list(values) for name, values in inside.where.items()} if inside else {},
+        "n_searched": len(inside.rows) if inside else len(embeddings),
+        "diverse": diverse,
+        "pool": pool_size(top) if diverse is not None else None,
+        "queries": [answer.to_json(embeddings, names) for answer in answers],
+        "notes": list(notes),
+    }
