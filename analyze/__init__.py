@@ -16,6 +16,7 @@ _PARTS = {
     "one_nn_accuracy": "analyze.neighbors",
     "compare": "analyze.comparison",
     "rank": "analyze.ranking",
+    "retrieve": "analyze.retrieval_result",
     "analyze_embeddings": "analyze.analysis",
     "assess_head": "analyze.head.assessment",
 }

@@ -8,6 +8,7 @@ from analyze.commands import (
     head,
     predict,
     rank,
+    retrieval,
     similar,
 )
 from extract.command_line import new_app, run
@@ -20,6 +21,7 @@ app.command("explain")(explain.explain)
 app.command("head")(head.head)
 app.command("predict")(predict.predict)
 app.command("rank")(rank.rank)
+app.command("retrieval")(retrieval.retrieval)
 app.command("similar")(similar.similar)
 
 

@@ -81,6 +81,8 @@ ANALYZE_ORDER = [
     {"comparison", "ranking"},
     {"head"},
     {"explain", "retrieval"},
+    {"retrieval_result"},
+    {"retrieval_figure"},
     {"commands", "__main__"},
 ]
 

@@ -1,0 +1,146 @@
+"""Drawing how good look-ups are: finished numbers in, a figure out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from analyze.figure_style import FAINT, axis_labels, drawing, entitle, figure_text, new_figure
+from analyze.head.evaluation import Estimate
+from analyze.palette import backbone_style
+from analyze.retrieval_result import Retrieved
+
+PANEL_INCHES = 3.0
+GROUP_INCHES = 0.26
+DOT_INCHES = 0.15
+MOST_CLASSES = 40
+LONGEST_CLASS = 38
+LONGEST_NAME = 44
+METRICS = {
+    "precision": "precision at {k}",
+    "recall": "recall at {k}",
+    "map": "mAP",
+    "mrr": "MRR",
+    "one_nn_accuracy": "1-NN accuracy",
+}
+
+
+def metric_in_words(metric: str, k: int | None) -> str:
+    """Spell a metric for people."""
+    return METRICS[metric].format(k=k)
+
+
+@drawing()
+def draw_retrieval(found: Sequence[Retrieved], *, subtitle: str) -> Any:
+    """Draw each metric's estimate and interval, a dot an embedding, a panel a level."""
+    levels = list(dict.fromkeys(each.level.name for each in found))
+    names = list(dict.fromkeys(each.name for each in found))
+    metrics = list(found[0].estimates)
+    deep = len(metrics) * (GROUP_INCHES + DOT_INCHES * len(names))
+    wide = PANEL_INCHES * len(levels)
+    figure = new_figure(wide, deep)
+    panels = figure.subplots(1, len(levels), sharey=True, squeeze=False)[0]
+    figure.subplots_adjust(left=0, right=1, bottom=0, top=1, wspace=0.14)
+    for axes, level in zip(panels, levels, strict=True):
+        here = [each for each in found if each.level.name == level]
+        _draw_dots(
+            axes,
+            [metric_in_words(*key) for key in metrics],
+            [[each.estimates[key] for key in metrics] for each in here],
+            [each.number for each in here],
+        )
+        axes.set_xlabel(figure_text(f"level {level}", LONGEST_CLASS))
+    entitle(panels[0], "How many of the pictures found are of the class asked about?", subtitle)
+    _name_dots(panels[0], found)
+    return figure
+
+
+@drawing()
+def draw_classes(found: Sequence[Retrieved], *, subtitle: str) -> Any:
+    """Draw the mean average precision a class, the worst on top, a dot an embedding.
+
+    Parameters
+    ----------
+    found : sequence of Retrieved
+        Of one level.
+    """
+    key = ("map", None)
+    first = found[0]
+    classes = sorted(first.by_class, key=lambda name: first.by_class[name][1][key].mean)
+    more = len(classes) - MOST_CLASSES
+    classes = classes[:MOST_CLASSES]
+    deep = len(classes) * (GROUP_INCHES / 2 + DOT_INCHES * len(found))
+    figure = new_figure(1.7 * PANEL_INCHES, max(1.0, deep))
+    axes = figure.subplots()
+    figure.subplots_adjust(left=0, right=1, bottom=0, top=1)
+    _draw_dots(
+        axes,
+        [
+            f"{name} ({first.by_class[c][0]})"
+            for c, name in zip(classes, axis_labels(classes, LONGEST_CLASS), strict=True)
+        ],
+        [[each.by_class[name][1][key] for name in classes] for each in found],
+        [each.number for each in found],
+    )
+    axes.set_xlabel("mAP, 95 % interval over pictures")
+    left = f" · the {MOST_CLASSES} worst of {MOST_CLASSES + more} classes" if more > 0 else ""
+    entitle(axes, "Which classes are found, and which are not?", subtitle + left)
+    _name_dots(axes, found)
+    return figure
+
+
+def _draw_dots(
+    axes: Any,
+    labels: Sequence[str],
+    estimates: Sequence[Sequence[Estimate]],
+    numbers: Sequence[int],
+) -> None:
+    """Draw a group of dots a label, one an embedding, with their intervals."""
+    n = len(estimates)
+    spread = np.linspace(-0.28, 0.28, n) if n > 1 else np.zeros(1)
+    for own, number, apart in zip(estimates, numbers, spread, strict=True):
+        color, hatch = backbone_style(number)
+        for place, each in enumerate(own):
+            if each.low is not None and each.high is not None:
+                axes.plot([each.low, each.high], [place + apart] * 2, color=color, linewidth=1.8)
+        axes.scatter(
+            [each.mean for each in own],
+            np.arange(len(own)) + apart,
+            s=26,
+            color="white" if hatch else color,
+            edgecolors=color,
+            linewidths=1.4,
+            zorder=3,
+        )
+    axes.set_yticks(np.arange(len(labels)), labels)
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+    axes.set_xlim(0, 1.02)
+    axes.grid(axis="x", color="#E5E5E5", linewidth=0.7, zorder=0)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="x", color=FAINT)
+
+
+def _name_dots(axes: Any, found: Sequence[Retrieved]) -> None:
+    """Say below the axes whose dots are whose, where they are of several."""
+    from matplotlib.lines import Line2D
+
+    named = {each.number: each.name for each in found}
+    if len(named) < 2:
+        return
+    handles = []
+    for number, name in named.items():
+        color, hatch = backbone_style(number)
+        face = "white" if hatch else color
+        label = figure_text(name, LONGEST_NAME)
+        handles.append(Line2D([], [], color=color, marker="o", markerfacecolor=face, label=label))
+    axes.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(0, -34 / (72 * axes.figure.get_size_inches()[1])),
+        frameon=False,
+        fontsize=8,
+    )
