@@ -9,6 +9,7 @@ from analyze.commands import (
     predict,
     rank,
     retrieval,
+    serve,
     similar,
 )
 from extract.command_line import new_app, run
@@ -22,6 +23,7 @@ app.command("head")(head.head)
 app.command("predict")(predict.predict)
 app.command("rank")(rank.rank)
 app.command("retrieval")(retrieval.retrieval)
+app.command("serve")(serve.serve)
 app.command("similar")(similar.similar)
 
 

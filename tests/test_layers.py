@@ -80,6 +80,7 @@ ANALYZE_ORDER = [
     {"doubt", "ranked_pictures"},
     {"comparison", "ranking"},
     {"head"},
+    {"lookup"},
     {"explain", "retrieval"},
     {"retrieval_result"},
     {"retrieval_figure"},

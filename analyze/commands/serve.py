@@ -1,0 +1,127 @@
+"""``python -m analyze serve``: the look-alike page and REST."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from analyze.commands import options
+from extract import command_line as cl
+from extract.errors import Stopped, UsageError
+from extract.workspace import Workspace
+
+PORT = 8000
+
+
+def serve(
+    embeddings: options.SeveralEmbeddingsOption = None,
+    model: options.SeveralModelsOption = None,
+    catalog: cl.CatalogOption = None,
+    port: Annotated[
+        int, typer.Option(metavar="N", min=0, max=65535, help="0 takes any that is free.")
+    ] = PORT,
+    host: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="To listen on; default 127.0.0.1.")
+    ] = None,
+    allow_remote: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Let others in, who call this machine NAME."),
+    ] = None,
+    images: options.ImagesOption = None,
+    level: options.LevelOption = None,
+    name_column: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Of the products' names.")
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Where the file's weights came from a file."),
+    ] = None,
+    index: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="auto, flat, sqfp16, sq8, hnsw, ivf or ivfpq."),
+    ] = "auto",
+    index_dims: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Turn rows onto N principal axes first."),
+    ] = None,
+    recall: Annotated[
+        float, typer.Option(metavar="R", help="Wanted of an index that is not exact.")
+    ] = 0.98,
+    root: cl.RootOption = None,
+    as_json: cl.JsonOption = False,
+    verbose: cl.VerboseOption = 0,
+    quiet: cl.QuietOption = False,
+) -> None:
+    """Serve a page and REST that show which products look alike."""
+    cl.set_up(verbose, quiet)
+    _check_extra()
+    import secrets
+
+    from analyze.commands.selection import choose_several
+    from analyze.index_choice import check_wanted
+    from analyze.lookup import server
+    from analyze.lookup.app import build_app
+    from analyze.lookup.gate import LOOPBACK, Rules
+    from analyze.lookup.service import Service
+    from analyze.lookup.shelf import Wish
+
+    host = host or ("0.0.0.0" if allow_remote else "127.0.0.1")
+    if not server.is_loopback(host) and not allow_remote:
+        raise UsageError(
+            f"--host {host} lets others in: say by which name they call this machine, with "
+            "--allow-remote NAME"
+        )
+    check_wanted(index, recall)
+    workspace = Workspace.find(root)
+    paths = choose_several(workspace, embeddings or [], model or [], catalog)
+    wish = Wish(images, level, name_column, index, index_dims, recall, weights)
+    listening = server.listen(host, port)
+    with cl.progress_bar("index", quiet=quiet) as progress:
+        service = Service(workspace, paths, wish, progress)
+    token = secrets.token_urlsafe(24) if allow_remote else None
+    names = LOOPBACK | ({allow_remote.lower()} if allow_remote else set())
+    app = build_app(service, Rules(names, token))
+    said = {
+        "url": _url(allow_remote or host, listening.getsockname()[1], token),
+        "token": token,
+        "files": [shelf.about() for shelf in service.shelves.values()],
+    }
+    cl.print_result(as_json, said, _text(said))
+    sys.stdout.flush()  # whoever started it may wait for the address
+    try:
+        number = server.serve(app, listening, traced=verbose > 1)
+    finally:
+        service.close()
+    raise Stopped("stopped; what was asked before is answered", number)
+
+
+def _check_extra() -> None:
+    from importlib.util import find_spec
+
+    needed = {"fastapi": "fastapi", "uvicorn": "uvicorn", "jinja2": "jinja2"}
+    needed["python_multipart"] = "python-multipart"
+    missing = [package for module, package in needed.items() if find_spec(module) is None]
+    if missing:
+        raise UsageError(f'{", ".join(missing)} not installed: pip install "sosie[lookup]"')
+
+
+def _url(name: str, port: int, token: str | None) -> str:
+    shown = f"[{name}]" if ":" in name else name
+    return f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
+
+
+def _text(said: Mapping[str, Any]) -> str:
+    lines = [f"{said['url']}  (stop with Ctrl-C)"]
+    files = said["files"]
+    lines += [
+        f"{each['model']} · {each['n_images']} pictures · index {each['index']}: "
+        f"{each['index_why']} · {each['file']}"
+        for each in files
+    ]
+    if not all(each["pictures"] for each in files):
+        lines.append("note: pictures are not shown: their folder is elsewhere, give --images DIR")
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""The look-alike service: a page and REST over stored embeddings."""

@@ -1,0 +1,48 @@
+"""How many requests are worked on at once, how many wait, and who is told to come again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from analyze.lookup.declined import Declined
+
+
+class Admission:
+    """A door: so many at work, so many waiting; whoever comes then is told to come again.
+
+    Parameters
+    ----------
+    at_work, waiting : int
+    retry_after : int
+        Seconds.
+    """
+
+    def __init__(self, at_work: int, waiting: int, retry_after: int = 1) -> None:
+        self._places = asyncio.Semaphore(at_work)
+        self._most_waiting, self._retry_after = waiting, retry_after
+        self.waiting = 0
+
+    @asynccontextmanager
+    async def entered(self) -> AsyncIterator[None]:
+        """Wait for a place and hold it for the block.
+
+        Raises
+        ------
+        Declined
+            503 when as many wait as may.
+        """
+        if self._places.locked() and self.waiting >= self._most_waiting:
+            raise Declined(
+                503, "too many ask at once: try again in a moment", retry_after=self._retry_after
+            )
+        self.waiting += 1
+        try:
+            await self._places.acquire()
+        finally:
+            self.waiting -= 1
+        try:
+            yield
+        finally:
+            self._places.release()

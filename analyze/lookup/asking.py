@@ -1,0 +1,153 @@
+"""What a request asks: its parameters read and checked, by one rule for page and REST."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, quote, urlencode
+
+from analyze.diversity import WEIGHT
+from analyze.lookup.declined import Declined
+from extract.catalog import shown
+
+TOP, MOST_TOP = 10, 100
+MOST_IDS = 16
+MOST_WHERE = 32
+LONGEST = 2_000
+"""Letters of a parameter."""
+
+MOST_PARAMETERS = 64
+ONCE = ("model", "top", "diverse", "q", "page", "map", "size")
+
+Pairs = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked for.
+
+    Parameters
+    ----------
+    model : str or None
+        Which file; None for the first.
+    ids : tuple of str
+        Products that are asked about.
+    top : int
+        Hits a query, 1 to 100.
+    where : tuple of str
+        ``LEVEL=VALUE`` each.
+    diverse : float or None
+        Of similarity beside novelty, 0 to 1; None for similarity alone.
+    """
+
+    model: str | None = None
+    ids: tuple[str, ...] = ()
+    top: int = TOP
+    where: tuple[str, ...] = ()
+    diverse: float | None = None
+
+
+def pairs_of(query_string: bytes) -> Pairs:
+    """Part a query string; an id may be bytes that are no UTF-8.
+
+    Raises
+    ------
+    Declined
+        422 when there are too many.
+    """
+    try:
+        return parse_qsl(
+            query_string.decode("latin-1"),
+            keep_blank_values=True,
+            errors="surrogateescape",
+            max_num_fields=MOST_PARAMETERS,
+        )
+    except ValueError:
+        raise Declined(422, f"give at most {MOST_PARAMETERS} parameters") from None
+
+
+def read_asked(pairs: Pairs, allowed: Collection[str], *, top: int = TOP) -> Asked:
+    """Read what is asked from parameters; empty ones, as forms send them, are none.
+
+    Parameters
+    ----------
+    pairs : sequence of (str, str)
+    allowed : collection of str
+        Their names.
+    top : int
+        Without a word.
+
+    Raises
+    ------
+    Declined
+        422 naming the parameter.
+    """
+    check_names(pairs, allowed)
+    given = [(name, value) for name, value in pairs if value]
+    where = tuple(value for name, value in given if name == "where")
+    ids = tuple(value for name, value in given if name == "id")
+    if len(ids) > MOST_IDS or len(where) > MOST_WHERE:
+        raise Declined(422, f"give at most {MOST_IDS} id and {MOST_WHERE} where")
+    once = {name: value for name, value in given if name in ONCE}
+    return Asked(
+        once.get("model"),
+        ids,
+        whole_number(once.get("top"), "top", top, MOST_TOP),
+        where,
+        _weight(once.get("diverse")),
+    )
+
+
+def check_names(pairs: Pairs, allowed: Collection[str]) -> None:
+    """Refuse parameters that are none, are given twice, or are too long.
+
+    Raises
+    ------
+    Declined
+    """
+    seen: set[str] = set()
+    for name, value in pairs:
+        if name not in allowed:
+            have = ", ".join(sorted(allowed)) or "none"
+            raise Declined(422, f"no parameter {shown(name)[:100]!r}: there are {have}")
+        if name in ONCE and name in seen:
+            raise Declined(422, f"{name} is given twice: give it once")
+        if len(value) > LONGEST:
+            raise Declined(422, f"{name} is longer than {LONGEST} letters")
+        seen.add(name)
+
+
+def whole_number(text: str | None, name: str, default: int, most: int) -> int:
+    """Read a number from 1 on.
+
+    Raises
+    ------
+    Declined
+    """
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= most):
+        raise Declined(422, f"{name} is {shown(text)[:40]!r}: give a whole number from 1 to {most}")
+    return int(text)
+
+
+def _weight(text: str | None) -> float | None:
+    """Read how much similarity counts beside novelty; ``on``, as a form says it, is the default."""
+    if text is None:
+        return None
+    if text == "on":
+        return WEIGHT
+    try:
+        weight = float(text)
+    except ValueError:
+        weight = -1.0
+    if not 0 <= weight <= 1:
+        raise Declined(422, f"diverse is {shown(text)[:40]!r}: give a number from 0 to 1")
+    return weight
+
+
+def address(path: str, parameters: Iterable[tuple[str, object]]) -> str:
+    """Spell a link with parameters, those of None left out; an id's bytes are kept."""
+    given = [(name, os.fsencode(str(value))) for name, value in parameters if value is not None]
+    return f"{path}?{urlencode(given, quote_via=quote)}" if given else path

@@ -1,0 +1,171 @@
+"""Tasks that open a picture, of nobody knows what: done in processes apart, within bounds."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from analyze.duplicates import Fingerprint, fingerprint
+from extract.decoders import DecodedPicture, decode_for
+from extract.decoding import decode_picture, opened_picture, read_picture
+from extract.preprocessing import Preprocessing
+from extract.refusals import Reason, Refused
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+TASK_SECONDS = 10.0
+"""That one picture may take."""
+
+MOST_PIXELS = 50_000_000
+"""Of a picture that is sent."""
+
+ROOM_BYTES = 1_000_000_000
+"""Address space that a task may take beside what its process has."""
+
+QUALITY = 82
+SENT_PIXELS = 512
+"""Of the longer side of a picture that was sent, as the page shows it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A picture that was sent, decoded, and what is known of it.
+
+    Parameters
+    ----------
+    decoded : DecodedPicture
+    fingerprint : Fingerprint
+    sha256 : bytes
+        Over what was sent.
+    thumbnail : bytes
+        JPEG.
+    """
+
+    decoded: DecodedPicture
+    fingerprint: Fingerprint
+    sha256: bytes
+    thumbnail: bytes
+
+
+@dataclass(frozen=True)
+class Open:
+    """Decode a picture that was sent, for a backbone to embed.
+
+    Parameters
+    ----------
+    content : bytes
+    preprocessing : Preprocessing
+    decoder : str
+        One of :data:`extract.decoders.DECODERS`.
+    """
+
+    content: bytes = field(repr=False)
+    preprocessing: Preprocessing
+    decoder: str
+    seconds: float = TASK_SECONDS
+
+    def do(self, _kept: dict[str, Any]) -> Opened:
+        """Decode it."""
+        with _bounded():
+            with opened_picture(self.content) as opened:
+                width, height = opened.picture.size
+            if width * height > MOST_PIXELS:
+                most = MOST_PIXELS // 10**6
+                raise Refused(Reason.TOO_LARGE, f"{width} x {height}: over {most} megapixels")
+            decoded = decode_for(self.content, self.preprocessing, self.decoder)
+            scaled = decoded.decoder == "scaled"  # whose pixels are not those of fingerprints
+            picture = decode_picture(self.content) if scaled else decoded.upright()
+            known, small = fingerprint(picture), _as_jpeg(picture, SENT_PIXELS)
+        return Opened(decoded, known, hashlib.sha256(self.content).digest(), small)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Where a row's picture is, and the bytes that it had when it was embedded.
+
+    Parameters
+    ----------
+    root : Path
+    path : str
+    sha256 : bytes or None
+        None where it is not known.
+    """
+
+    root: Path
+    path: str
+    sha256: bytes | None
+
+    def read(self) -> bytes:
+        """Read it; another picture under its name is refused.
+
+        Raises
+        ------
+        Refused
+        """
+        file = read_picture(self.root, self.path)
+        if self.sha256 is not None and file.sha256 != self.sha256:
+            raise Refused(Reason.MISSING, "has changed since it was embedded")
+        return file.content
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """Make a row's picture small, and encode it again."""
+
+    stored: Stored
+    pixels: int
+    seconds: float = TASK_SECONDS
+
+    def do(self, _kept: dict[str, Any]) -> bytes:
+        """Make it; JPEG."""
+        content = self.stored.read()
+        with _bounded(), opened_picture(content) as opened, opened.memory():
+            # a JPEG is decoded at a smaller scale: nobody measures a thumbnail
+            opened.picture.draft("RGB", (2 * self.pixels, 2 * self.pixels))
+            return _as_jpeg(opened.upright(), self.pixels)
+
+
+@dataclass(frozen=True)
+class TakeFingerprint:
+    """Take the fingerprint of a row's picture."""
+
+    stored: Stored
+    seconds: float = TASK_SECONDS
+
+    def do(self, _kept: dict[str, Any]) -> Fingerprint:
+        """Take it."""
+        content = self.stored.read()
+        with _bounded():
+            return fingerprint(decode_picture(content))
+
+
+def _as_jpeg(picture: Image.Image, pixels: int) -> bytes:
+    small = picture.copy() if max(picture.size) <= pixels else picture
+    small.thumbnail((pixels, pixels), reducing_gap=3.0)
+    file = io.BytesIO()
+    small.save(file, "JPEG", quality=QUALITY)
+    return file.getvalue()
+
+
+@contextmanager
+def _bounded() -> Iterator[None]:
+    """Let the block take only so much memory; what more it asks for is not given."""
+    had, hard = resource.getrlimit(resource.RLIMIT_AS)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_AS, (_address_space() + ROOM_BYTES, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (had, hard))
+
+
+def _address_space() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    return pages * resource.getpagesize()

@@ -1,0 +1,291 @@
+"""One embeddings file made ready to be asked, and proof that it is still the one on disk."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analyze import similar as search
+from analyze.analysis import choose_level
+from analyze.categories import Inside, rows_inside
+from analyze.duplicates import Fingerprint
+from analyze.index_choice import wanted_index
+from analyze.index_file import OpenedIndex, Progress, open_index
+from analyze.indexes import FLAT
+from analyze.lookup.declined import Declined
+from analyze.lookup.embedding import BackboneSource
+from analyze.lookup.opening import Stored, TakeFingerprint
+from analyze.lookup.processes import Processes, TaskFailed
+from analyze.lookup.stored_map import StoredMap, stored_maps
+from analyze.pictures import PictureFolder
+from analyze.query import Query
+from analyze.similar import Answer, LookUp
+from analyze.similar_result import similar_json
+from extract.catalog import Level, shown
+from extract.embeddings import EmbeddingSet
+from extract.embeddings_file import read_embeddings
+from extract.errors import EmbeddingsFileError
+from extract.labels_file import labels_path
+from extract.refusals import Refused
+from extract.workspace import Workspace
+
+MOST_LOOK_UPS = 8
+KEPT_BYTES = 256 << 20
+"""Of copies of the rows inside categories, which are kept for the next who asks there."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How every file is to be made ready.
+
+    Parameters
+    ----------
+    images : Path or None
+        Where the pictures are, if outside of the workspace.
+    level, name_column : str or None
+    index : str
+    index_dims : int or None
+    recall : float
+    weights : Path or None
+    """
+
+    images: Path | None = None
+    level: str | None = None
+    name_column: str | None = None
+    index: str = "auto"
+    index_dims: int | None = None
+    recall: float = 0.98
+    weights: Path | None = None
+
+
+@dataclass(frozen=True)
+class PicturesApart(PictureFolder):
+    """Pictures whose fingerprints are taken in another process, as nobody knows what they are."""
+
+    openers: Processes | None = None
+
+    def stored(self, row: int) -> Stored | None:
+        """Say where a row's picture is; None where no folder may be opened."""
+        if self.root is None:
+            return None
+        known = self.embeddings.content_sha256
+        sha256 = known[row].tobytes() if known is not None and known[row].any() else None
+        return Stored(self.root, (self.embeddings.paths or self.embeddings.ids)[row], sha256)
+
+    def fingerprint(self, row: int) -> Fingerprint | None:
+        """Take the fingerprint of a row's picture; None where it cannot be had."""
+        stored = self.stored(row)
+        if stored is None or self.openers is None:
+            return None
+        try:
+            found: Fingerprint = self.openers.ask(TakeFingerprint(stored))
+        except (Refused, TaskFailed):
+            return None
+        return found
+
+
+class Shelf:
+    """One embeddings file made ready to be asked.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    path : Path
+        Of the embeddings file.
+    wish : Wish
+    openers : Processes
+        Who opens the catalogue's pictures.
+    progress : callable, optional
+        (rows added, rows) while an index is built.
+
+    Raises
+    ------
+    SosieError
+        When the file cannot be read, or has not what is wished for.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        path: Path,
+        wish: Wish,
+        openers: Processes,
+        progress: Progress | None = None,
+    ) -> None:
+        self.path, self._workspace = path, workspace
+        self.stamp = stamp_of(path)
+        self.embeddings: EmbeddingSet = read_embeddings(path)
+        folder = PictureFolder.of(self.embeddings, workspace, wish.images)
+        self.pictures = PicturesApart(self.embeddings, folder.root, openers=openers)
+        self.names = search.name_column(self.embeddings, wish.name_column)
+        self.level: Level | None = choose_level(
+            self.embeddings.levels, wish.level, self.embeddings.multi_labels
+        )
+        choice = wanted_index(
+            wish.index, wish.index_dims, *self.embeddings.vectors.shape, recall=wish.recall
+        )
+        self.opened: OpenedIndex = open_index(
+            self.embeddings, path, workspace.indexes, choice, wish.recall, progress
+        )
+        self.source = BackboneSource(self.embeddings.provenance, wish.weights)
+        self._all = LookUp(self.embeddings, self.pictures, index=self.opened.index)
+        self._inside: OrderedDict[tuple[str, ...], LookUp] = OrderedDict()
+        self._turn = threading.Lock()
+        if stamp_of(path) != self.stamp:
+            raise EmbeddingsFileError(f"{path} changed while it was read: try again")
+
+    @property
+    def model(self) -> str:
+        """The backbone's name."""
+        return self.embeddings.provenance.model
+
+    @cached_property
+    def version(self) -> str:
+        """What tells these very rows from others that the file may come to hold."""
+        return self.embeddings.fingerprint[:16]
+
+    @cached_property
+    def rows_by_id(self) -> dict[str, int]:
+        """The row of each id."""
+        return {row_id: row for row, row_id in enumerate(self.embeddings.ids)}
+
+    @cached_property
+    def maps(self) -> tuple[StoredMap, ...]:
+        """The maps of these rows that were stored when they were first asked for."""
+        return stored_maps(self._workspace.reductions, self.embeddings)
+
+    def row(self, row_id: str) -> int:
+        """Find the row of an id.
+
+        Raises
+        ------
+        Declined
+            404 where there is none.
+        """
+        row = self.rows_by_id.get(row_id)
+        if row is None:
+            raise Declined(404, f"no product of the id {shown(row_id)[:100]!r} is here")
+        return row
+
+    def query(self, row_id: str) -> Query:
+        """Ask about a product of the catalogue.
+
+        Raises
+        ------
+        Declined
+            404 where there is none; 422 where its vector is all zeros.
+        """
+        row = self.row(row_id)
+        vector = self.embeddings.vectors[row]
+        if not vector.any():
+            message = f"the vector of {shown(row_id)[:100]!r} is all zeros: nothing is similar"
+            raise Declined(422, message, "no_direction")
+        return Query(row_id, vector, row)
+
+    def inside(self, where: Sequence[str]) -> Inside | None:
+        """Find the rows that a search is confined to.
+
+        Raises
+        ------
+        UsageError
+        """
+        return rows_inside(self.embeddings, where)
+
+    def ask(
+        self, queries: Sequence[Query], *, top: int, inside: Inside | None, diverse: float | None
+    ) -> tuple[Answer, ...]:
+        """Find the products most similar to each query."""
+        look_up = self._all if inside is None else self._look_up_inside(inside)
+        return tuple(look_up.ask(query, top=top, diverse=diverse) for query in queries)
+
+    def json(
+        self,
+        answers: Sequence[Answer],
+        *,
+        top: int,
+        inside: Inside | None,
+        diverse: float | None,
+    ) -> dict[str, Any]:
+        """Spell answers as the command does."""
+        opened = self.opened
+        if inside is not None:
+            n_inside, n = len(inside.rows), len(self.embeddings)
+            opened = OpenedIndex(None, f"{n_inside} of {n} pictures are inside: all are compared")
+        return similar_json(
+            self._workspace.relative(self.path),
+            self.embeddings,
+            self.names,
+            opened,
+            answers,
+            top=top,
+            inside=inside,
+            diverse=diverse,
+        )
+
+    def about(self) -> dict[str, Any]:
+        """Say what is served, for whoever watches over it."""
+        provenance = self.embeddings.provenance
+        return {
+            "file": self._workspace.relative(self.path),
+            "model": provenance.model,
+            "weights": provenance.weights,
+            "identity": provenance.short_identity,
+            "n_images": len(self.embeddings),
+            "n_dims": int(self.embeddings.vectors.shape[1]),
+            "index": self.opened.index.name if self.opened.index else FLAT,
+            "index_why": self.opened.why,
+            "recall_at_10": self.opened.recall,
+            "levels": [level.name for level in self.embeddings.levels],
+            "pictures": self.pictures.root is not None,
+        }
+
+    def _look_up_inside(self, inside: Inside) -> LookUp:
+        """Make ready to search inside, or take it as it was made for the one before."""
+        key = tuple(f"{level}={value}" for level, each in inside.where.items() for value in each)
+        with self._turn:
+            found = self._inside.get(key)
+            if found is not None:
+                self._inside.move_to_end(key)
+                return found
+        found = LookUp(self.embeddings, self.pictures, inside=inside)
+        a_row = self.embeddings.vectors.shape[1] * self.embeddings.vectors.itemsize
+        if len(inside.rows) * a_row <= KEPT_BYTES // MOST_LOOK_UPS:
+            with self._turn:
+                self._inside[key] = found
+                while len(self._inside) > MOST_LOOK_UPS:
+                    self._inside.popitem(last=False)
+        return found
+
+
+def stamp_of(path: Path) -> tuple[tuple[int, int, int] | None, ...]:
+    """Say what tells a file, and its labels, from what they may become."""
+    return tuple(_stamp(each) for each in (path, labels_path(path)))
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def rows_named(shelf: Shelf, text: str, inside: Inside | None) -> np.ndarray:
+    """Find the rows whose id or name holds a text, in either case; ndarray of int, in order."""
+    wanted = text.casefold()
+    names = shelf.embeddings.columns[shelf.names] if shelf.names else None
+    rows = range(len(shelf.embeddings)) if inside is None else inside.rows.tolist()
+    ids = shelf.embeddings.ids
+    found = [
+        row
+        for row in rows
+        if wanted in ids[row].casefold() or (names and wanted in names[row].casefold())
+    ]
+    return np.array(found, int)

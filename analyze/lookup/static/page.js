@@ -1,0 +1,277 @@
+// The page works without this; with it a picture can be dropped or pasted, choices apply at once,
+// and keys lead through the catalogue. What the service sends is only ever parsed as its own page.
+"use strict";
+
+document.documentElement.classList.add("js");
+let inHand = null; // the picture last sent, to be asked about again with other choices
+
+const byId = (id) => document.getElementById(id);
+const say = (text) => { byId("said").textContent = text; };
+
+// a picture that is chosen, dropped or pasted
+
+async function lookUp(file) {
+  const form = byId("ask");
+  const sent = new FormData();
+  sent.append("image", file, "picture");
+  if (form) {
+    for (const [name, value] of new FormData(form)) {
+      if (["where", "model", "diverse"].includes(name) && value) sent.append(name, value);
+    }
+  }
+  document.body.classList.add("busy");
+  say("Looking for look-alikes …");
+  try {
+    const answer = await fetch("/similar", {
+      method: "POST", body: sent, headers: { Accept: "text/html" },
+    });
+    if (answer.ok) inHand = file;
+    show(await answer.text(), answer.ok);
+  } catch {
+    problem("The service cannot be reached. Is it still running?");
+  } finally {
+    document.body.classList.remove("busy");
+  }
+}
+
+function show(text, found) {
+  const page = new DOMParser().parseFromString(text, "text/html");
+  const main = page.getElementById("main");
+  if (!found) {
+    const heading = page.querySelector("h1"), words = [...page.querySelectorAll("#problem p")];
+    problem([heading, ...words.slice(0, 2)].map((e) => (e ? e.textContent.trim() : "")).join(" "));
+    return;
+  }
+  document.title = page.title;
+  for (const part of ["main", "footer"]) {
+    document.querySelector(part).replaceWith(document.adoptNode(page.querySelector(part)));
+  }
+  const controls = page.querySelector(".controls");
+  if (controls) document.querySelector(".controls").replaceWith(document.adoptNode(controls));
+  history.pushState({ picture: true }, "", "/#your-picture");
+  begin();
+  if (inHand) preview(inHand);
+  const n = document.querySelectorAll(".hit").length;
+  say(`${n} look-alikes found`);
+  byId("main").focus({ preventScroll: true });
+  window.scrollTo({ top: 0 });
+}
+
+function problem(text) {
+  say(text);
+  document.querySelectorAll(".problem").forEach((each) => each.remove());
+  const shown = document.createElement("p");
+  shown.className = "problem";
+  shown.textContent = text;
+  document.querySelector(".controls").append(shown);
+}
+
+function preview(file) {
+  const mark = document.querySelector(".drop .mark");
+  if (!mark) return;
+  const image = document.createElement("img");
+  image.className = "preview";
+  image.alt = "";
+  image.src = URL.createObjectURL(file);
+  image.onload = image.onerror = () => URL.revokeObjectURL(image.src);
+  mark.replaceWith(image);
+}
+
+const pictureOf = (files) => [...(files || [])].find((file) => file.type.startsWith("image/"));
+const hasFiles = (event) => [...(event.dataTransfer?.types || [])].includes("Files");
+
+document.addEventListener("dragover", (event) => {
+  if (!hasFiles(event)) return;
+  event.preventDefault();
+  document.body.classList.add("dragging");
+});
+document.addEventListener("dragleave", (event) => {
+  if (!event.relatedTarget) document.body.classList.remove("dragging");
+});
+document.addEventListener("drop", (event) => {
+  if (!hasFiles(event)) return;
+  event.preventDefault();
+  document.body.classList.remove("dragging");
+  const file = pictureOf(event.dataTransfer.files);
+  if (file) lookUp(file);
+  else problem("That is no picture: drop a JPEG, PNG or WebP.");
+});
+document.addEventListener("paste", (event) => {
+  const file = pictureOf(event.clipboardData?.files);
+  if (file) { event.preventDefault(); lookUp(file); }
+});
+document.addEventListener("change", (event) => {
+  const control = event.target, form = control.form;
+  if (!form || form.id !== "ask") return;
+  if (control.type === "file") {
+    if (control.files[0]) { preview(control.files[0]); lookUp(control.files[0]); }
+    return;
+  }
+  if (control.dataset.level) { // what is chosen below was inside of what was chosen here
+    for (const other of form.querySelectorAll("select[data-level]")) {
+      if (Number(other.dataset.level) > Number(control.dataset.level)) other.value = "";
+    }
+  }
+  if (inHand) lookUp(inHand);
+  else form.requestSubmit();
+});
+document.addEventListener("submit", (event) => { // short addresses: what is not chosen is not said
+  const form = event.target;
+  if (form.method !== "get") return;
+  for (const control of form.elements) {
+    if (control.name && (!control.value || control.type === "file")) control.disabled = true;
+  }
+  setTimeout(() => { for (const control of form.elements) control.disabled = false; });
+});
+window.addEventListener("popstate", () => { if (inHand) location.reload(); });
+
+// keys
+
+const typing = (target) => target.closest("input, select, textarea, dialog, button, summary");
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
+  const keys = {
+    "/": () => byId("find").focus(),
+    u: () => byId("image")?.click(),
+    m: () => document.querySelector('.top nav a[href^="/map"]').click(),
+    "?": () => byId("keys").showModal(),
+  };
+  if (keys[event.key]) { event.preventDefault(); keys[event.key](); return; }
+  if (event.key.startsWith("Arrow") && !event.target.closest("svg")) walk(event);
+});
+
+function walk(event) {
+  const cards = [...document.querySelectorAll(".card > a")];
+  if (!cards.length) return;
+  const at = cards.indexOf(document.activeElement);
+  if (at < 0) {
+    if (event.key === "ArrowRight") { event.preventDefault(); cards[0].focus(); }
+    return;
+  }
+  const top = cards[0].getBoundingClientRect().top;
+  const across = cards.findIndex((card) => card.getBoundingClientRect().top > top + 4);
+  const row = across < 0 ? cards.length : across;
+  const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: row, ArrowUp: -row }[event.key];
+  const to = cards[at + step];
+  if (to) { event.preventDefault(); to.focus(); }
+}
+
+// the map
+
+function beginMap() {
+  const map = byId("map");
+  if (!map) return;
+  const names = JSON.parse(byId("names").textContent);
+  const peek = byId("peek");
+  const { version, model } = map.dataset;
+  const query = `?model=${encodeURIComponent(model)}`;
+  let view = { x: 0, y: 0, side: 1000 }, held = null, moved = false;
+
+  const rowOf = (target) => target.closest?.("[data-row]")?.dataset.row;
+  function look(target) {
+    const row = rowOf(target);
+    peek.hidden = row === undefined;
+    if (row === undefined) return;
+    const image = peek.querySelector("img"), place = target.getBoundingClientRect();
+    const source = `/picture/${version}/${row}${query}&size=256`;
+    if (image.getAttribute("src") !== source) image.setAttribute("src", source);
+    peek.querySelector("p").textContent = names[row] || "";
+    const left = Math.min(place.right + 10, innerWidth - 190);
+    peek.style.setProperty("left", `${Math.max(4, left)}px`);
+    peek.style.setProperty("top", `${Math.max(4, Math.min(place.top, innerHeight - 230))}px`);
+  }
+  function draw() {
+    view.side = Math.min(1000, Math.max(20, view.side));
+    const most = 1000 - view.side;
+    view.x = Math.min(most, Math.max(0, view.x));
+    view.y = Math.min(most, Math.max(0, view.y));
+    map.setAttribute("viewBox", `${view.x} ${view.y} ${view.side} ${view.side}`);
+    const scale = Math.max(0.12, view.side / 1000); // points keep their size on the screen
+    for (const circle of map.querySelectorAll("circle")) {
+      circle.dataset.r ||= circle.getAttribute("r");
+      circle.setAttribute("r", (circle.dataset.r * scale).toFixed(2));
+    }
+    for (const text of map.querySelectorAll("text")) {
+      text.setAttribute("font-size", (15 * scale).toFixed(2));
+      text.setAttribute("dx", (12 * scale).toFixed(2));
+      text.setAttribute("dy", (5 * scale).toFixed(2));
+    }
+  }
+  function zoom(factor, at) {
+    if (!factor) view = { x: 0, y: 0, side: 1000 };
+    else {
+      const [x, y] = at || [view.x + view.side / 2, view.y + view.side / 2];
+      const side = Math.min(1000, Math.max(20, view.side * factor)), by = side / view.side;
+      view = { x: x - (x - view.x) * by, y: y - (y - view.y) * by, side };
+    }
+    draw();
+  }
+  function inside(event) {
+    const box = map.getBoundingClientRect(), side = Math.min(box.width, box.height);
+    const left = box.left + (box.width - side) / 2, top = box.top + (box.height - side) / 2;
+    const per = view.side / side;
+    return [view.x + (event.clientX - left) * per, view.y + (event.clientY - top) * per, per];
+  }
+  const fingers = new Map();
+  map.addEventListener("pointerover", (event) => look(event.target));
+  map.addEventListener("focusin", (event) => look(event.target.querySelector("circle") || event.target));
+  map.addEventListener("pointerleave", () => { peek.hidden = true; });
+  map.addEventListener("focusout", () => { peek.hidden = true; });
+  map.addEventListener("wheel", (event) => {
+    event.preventDefault();
+    zoom(event.deltaY > 0 ? 1.2 : 1 / 1.2, inside(event).slice(0, 2));
+  }, { passive: false });
+  map.addEventListener("pointerdown", (event) => {
+    fingers.set(event.pointerId, event);
+    held = event;
+    moved = false;
+  });
+  map.addEventListener("pointermove", (event) => {
+    if (!fingers.has(event.pointerId)) return;
+    const before = fingers.get(event.pointerId), per = inside(event)[2];
+    if (fingers.size === 2) {
+      const [other] = [...fingers.values()].filter((each) => each.pointerId !== event.pointerId);
+      const far = (one) => Math.hypot(one.clientX - other.clientX, one.clientY - other.clientY);
+      if (far(event) > 0) zoom(far(before) / far(event), inside(event).slice(0, 2));
+    } else {
+      view.x -= (event.clientX - before.clientX) * per;
+      view.y -= (event.clientY - before.clientY) * per;
+      draw();
+    }
+    if (Math.hypot(event.clientX - held.clientX, event.clientY - held.clientY) > 5) moved = true;
+    fingers.set(event.pointerId, event);
+  });
+  for (const end of ["pointerup", "pointercancel"]) {
+    addEventListener(end, (event) => fingers.delete(event.pointerId));
+  }
+  map.addEventListener("click", (event) => {
+    if (moved) { event.preventDefault(); return; }
+    const row = rowOf(event.target);
+    if (row !== undefined && !event.target.closest("a")) {
+      location.assign(`/row/${version}/${row}${query}`);
+    }
+  });
+  map.addEventListener("dragstart", (event) => event.preventDefault());
+  for (const button of document.querySelectorAll("[data-zoom]")) {
+    button.addEventListener("click", () => zoom(Number(button.dataset.zoom)));
+  }
+  for (const button of document.querySelectorAll(".legend button")) {
+    button.addEventListener("click", () => {
+      button.setAttribute("aria-pressed", button.getAttribute("aria-pressed") !== "true");
+      const kept = new Set([...document.querySelectorAll('.legend [aria-pressed="true"]')]
+        .map((each) => each.dataset.class));
+      map.classList.toggle("dimmed", kept.size > 0);
+      for (const point of map.querySelectorAll(".point")) {
+        point.classList.toggle("kept", kept.has(point.dataset.class));
+      }
+    });
+  }
+}
+
+function begin() {
+  beginMap();
+}
+
+byId("keys-open").addEventListener("click", () => byId("keys").showModal());
+begin();

@@ -1,0 +1,159 @@
+"""The gate before the service: what is declined before any of it is read, and how slowly."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import pytest
+
+from analyze.lookup.admission import Admission
+from analyze.lookup.asking import Asked, address, pairs_of, read_asked
+from analyze.lookup.declined import Declined
+from analyze.lookup.gate import Gate, Rules
+from analyze.lookup.rest import as_json
+from analyze.lookup.server import is_loopback
+
+Message = MutableMapping[str, Any]
+
+
+def say(_scope: Any, declined: Declined) -> Any:
+    return as_json(declined.body(), declined.status, declined.headers())
+
+
+def through(
+    rules: Rules,
+    body: list[bytes | None],
+    *headers: tuple[bytes, bytes],
+    method: str = "POST",
+    app: Callable[..., Awaitable[None]] | None = None,
+) -> tuple[int, bytes, list[bytes]]:
+    """Send a request through the gate; give status, answer, and what of the body was read.
+
+    A part that is None never comes.
+    """
+    read: list[bytes] = []
+    sent: list[Message] = []
+    parts = iter(body)
+
+    async def receive() -> Message:
+        part = next(parts, b"")
+        if part is None:
+            await asyncio.sleep(60)
+        read.append(part or b"")
+        return {"type": "http.request", "body": part, "more_body": len(read) < len(body)}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def echo(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            while (await receive()).get("more_body"):
+                pass
+            answer = as_json({"ok": True})
+        except Declined as declined:
+            answer = say(scope, declined)
+        await answer(scope, receive, send)
+
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": "/api/similar",
+        "query_string": b"",
+        "headers": [(b"host", b"localhost"), *headers],
+    }
+    asyncio.run(Gate(app or echo, rules, say)(scope, receive, send))
+    answer = b"".join(message.get("body", b"") for message in sent)
+    return sent[0]["status"], answer, read
+
+
+def test_what_fits_passes_with_the_headers_that_keep_a_browser_safe() -> None:
+    assert through(Rules(), [b"a", b"b"])[:2] == (200, b'{"ok": true}')
+
+
+def test_a_body_of_unknown_size_is_counted_as_it_comes() -> None:
+    rules = Rules(most_body=100)
+    assert through(rules, [b"x" * 50, b"x" * 50])[0] == 200
+    status, answer, read = through(rules, [b"x" * 50, b"x" * 51, b"more"])
+    assert (status, json.loads(answer)["code"]) == (413, "too_large")
+    assert read == [b"x" * 50, b"x" * 51, b"more"]  # thrown away, so that the answer is read
+
+
+def test_a_body_that_says_its_size_is_refused_unread() -> None:
+    said = (b"content-length", b"101"), (b"expect", b"100-continue")
+    status, _, read = through(Rules(most_body=100), [b"x"], *said)
+    assert (status, read) == (413, [])
+
+
+@pytest.mark.parametrize("size", [b"-1", b"1e3", b"", "١".encode(), b"0x10"])
+def test_a_size_that_is_no_number_is_refused(size: bytes) -> None:
+    assert through(Rules(), [b"x"], (b"content-length", size))[0] == 400
+
+
+def test_a_body_that_does_not_come_in_time_is_given_up() -> None:
+    status, answer, _ = through(Rules(body_seconds=0.1), [b"x", None])
+    assert (status, json.loads(answer)["code"]) == (408, "too_slow")
+
+
+def test_the_token_is_compared_whole() -> None:
+    rules = Rules(token="secret")
+    for wrong in (None, "", "secre", "secrets", "SECRET", "sécret", "\udcff"):
+        assert not rules.knows(wrong)
+    assert rules.knows("secret")
+    assert "secret" not in repr(rules)
+
+
+def test_so_many_work_so_many_wait_and_the_rest_is_told() -> None:
+    async def all_at_once() -> list[str]:
+        door, go = Admission(2, 3, retry_after=7), asyncio.Event()
+        at_work = most = 0
+
+        async def one() -> str:
+            nonlocal at_work, most
+            try:
+                async with door.entered():
+                    at_work += 1
+                    most = max(most, at_work)
+                    await go.wait()
+                    at_work -= 1
+            except Declined as declined:
+                return f"{declined.status} {declined.retry_after}"
+            return "done"
+
+        tasks = [asyncio.create_task(one()) for _ in range(9)]
+        await asyncio.sleep(0.01)
+        tasks[2].cancel()  # a client that leaves gives its place in the line to the next
+        await asyncio.sleep(0.01)
+        late = asyncio.create_task(one())
+        await asyncio.sleep(0.01)
+        go.set()
+        found = await asyncio.gather(*tasks, late, return_exceptions=True)
+        assert most == 2
+        return [str(each) for each in found]
+
+    found = asyncio.run(all_at_once())
+    assert found == ["done"] * 2 + [""] + ["done"] * 2 + ["503 7"] * 4 + ["done"]
+
+
+def test_parameters_are_read_as_they_were_meant() -> None:
+    query = b"id=a%2Fb.png&id=%ff&where=l%3Dx&where=&model=&top=3&diverse=on"
+    asked = read_asked(pairs_of(query), ("id", "where", "model", "top", "diverse"))
+    assert asked == Asked(None, ("a/b.png", "\udcff"), 3, ("l=x",), 0.7)
+
+
+def test_a_link_keeps_an_ids_bytes() -> None:
+    asked = "a&b=c/\udcff é.png"
+    link = address("/product", [("id", asked), ("model", None)])
+    assert link.isascii()
+    assert pairs_of(link.partition("?")[2].encode()) == [("id", asked)]
+
+
+@pytest.mark.parametrize(
+    ("host", "inside"),
+    [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("localhost", True),
+     ("0.0.0.0", False), ("::", False), ("10.0.0.1", False), ("shop", False), ("", False)],
+)  # fmt: skip
+def test_what_only_this_machine_reaches(host: str, inside: bool) -> None:
+    assert is_loopback(host) is inside

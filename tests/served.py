@@ -1,0 +1,118 @@
+"""The look-alike service as a user starts it: a process of its own, on a port that is free."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+from small_catalogs import PROJECT, offline_environment
+
+STARTING_SECONDS = 90
+
+
+@dataclass(eq=False)
+class Served:
+    """A running service.
+
+    Parameters
+    ----------
+    process : Popen
+    said : dict
+        What it printed when it began.
+    log : Path
+        Its stderr.
+    """
+
+    process: subprocess.Popen[str]
+    said: dict[str, Any]
+    log: Path
+
+    @property
+    def url(self) -> str:
+        parts = urlsplit(self.said["url"])
+        return f"http://127.0.0.1:{parts.port}"
+
+    @property
+    def port(self) -> int:
+        found = urlsplit(self.url).port
+        assert found is not None
+        return found
+
+    def client(self, **beside: Any) -> httpx.Client:
+        return httpx.Client(base_url=self.url, timeout=60, **beside)
+
+    def logged(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def wait_for_uploads(self) -> None:
+        """Wait until the backbones are loaded."""
+        until = time.monotonic() + STARTING_SECONDS
+        with self.client() as client:
+            while any(
+                each["uploads"] == "loading" for each in client.get("/api/health").json()["files"]
+            ):
+                assert time.monotonic() < until
+                time.sleep(0.2)
+
+    def raw(self, sent: bytes, *, seconds: float = 20) -> bytes:
+        """Send bytes as they are, and read until the service hangs up or falls silent."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=seconds) as connection:
+            connection.sendall(sent)
+            return read_all(connection)
+
+    def stop(self) -> int:
+        """End it as a terminal does, and give its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=60)
+
+
+def read_all(connection: socket.socket) -> bytes:
+    """Read until the other side hangs up or falls silent."""
+    found = b""
+    try:
+        while part := connection.recv(65536):
+            found += part
+    except TimeoutError:
+        pass
+    return found
+
+
+@contextmanager
+def serving(root: Path, *words: str, env: Mapping[str, str] | None = None) -> Iterator[Served]:
+    """Start ``python -m analyze serve`` in a workspace; end it with the block."""
+    command = [sys.executable, "-m", "analyze", "serve", "--port", "0", "--json", "-v", *words]
+    environment = {**offline_environment(root), "PYTHONPATH": str(PROJECT), **(env or {})}
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "log"
+        with log.open("w") as errors:
+            process = subprocess.Popen(
+                command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
+            )
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            assert line, log.read_text()
+            yield Served(process, json.loads(line), log)
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                try:
+                    process.wait(timeout=30)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+            assert process.stdout is not None
+            process.stdout.close()
