@@ -16,8 +16,10 @@ from tests.benchmarks import (
     gpu_decoding,
     head_quality,
     head_training,
+    lookup,
     memory,
     seeds,
+    serving,
 )
 
 if __name__ == "__main__":
@@ -99,5 +101,18 @@ if __name__ == "__main__":
     epochs.add_argument("--views", type=int, default=2)
     epochs.add_argument("--rounds", type=int, default=3)
     epochs.set_defaults(measure=head_training.measure)
+    asked = commands.add_parser("lookup", help="look-ups by index: milliseconds, recall, memory")
+    asked.add_argument("--rows", type=int, default=100_000, dest="n_rows")
+    asked.add_argument("--dims", type=int, default=1024, dest="n_dims")
+    asked.add_argument("--index", action="append", dest="indexes", help="default: auto")
+    asked.add_argument("--recall", type=float, default=0.98)
+    asked.add_argument("--only", nargs="+", choices=("batch", "one", "served"))
+    asked.add_argument("--rounds", type=int, default=5)
+    asked.set_defaults(measure=lookup.measure)
+    load = commands.add_parser("serve", help="the look-alike service under load")
+    load.add_argument("--rows", type=int, default=100_000, dest="n_rows")
+    load.add_argument("--dims", type=int, default=1024, dest="n_dims")
+    load.add_argument("--soak", type=float, default=0.0, dest="soak_minutes", metavar="MINUTES")
+    load.set_defaults(measure=serving.measure)
     words = vars(parser.parse_args())
     words.pop("measure")(**words)
