@@ -10,6 +10,7 @@ import queue
 import signal
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
@@ -194,21 +195,16 @@ def _work(connection: Connection) -> None:
     os.nice(NICENESS)
     logging.getLogger("sosie").setLevel(logging.CRITICAL)
     kept: dict[str, Any] = {}
-    connection.send("begun")
-    while True:
-        try:
+    with suppress(EOFError, OSError):  # the service has hung up
+        connection.send("begun")
+        while True:
             task, alone = _receive(connection)
-        except (EOFError, OSError):
-            return
-        share_memory(1 if alone else SHARES)
-        answer = _done(task, kept)
-        del task
-        try:
+            share_memory(1 if alone else SHARES)
+            answer = _done(task, kept)
+            del task
             _send(connection, answer)
-        except OSError:
-            return
-        del answer
-        give_back_freed_memory()
+            del answer
+            give_back_freed_memory()
 
 
 def _done(task: Task, kept: dict[str, Any]) -> Any:
