@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,114 +24,29 @@ from analyze.lookup.asking import (
     whole_number,
 )
 from analyze.lookup.declined import Declined
+from analyze.lookup.drawn_map import DrawnMap, draw_map
+from analyze.lookup.filters import filters
+from analyze.lookup.plain_words import advice, heading
 from analyze.lookup.rest import PARAMETERS, read_form
 from analyze.lookup.service import SIZES, Service, confined
 from analyze.lookup.shelf import Shelf, rows_named
-from analyze.palette import MUTED
-from analyze.similar import Answer, Hit
+from analyze.lookup.showing import (
+    LONGEST_NAME,
+    Product,
+    hits_shown,
+    how_searched,
+    kept_choices,
+    product_shown,
+)
+from analyze.lookup.stored_map import StoredMap
 from extract.catalog import shown
 
 HERE = Path(__file__).parent
 PER_PAGE = 48
 TOP_ON_PAGE = 12
-MOST_VALUES = 1_000
-"""Of a level, to choose from."""
-
-MAP_SIDE, MAP_MARGIN = 1000.0, 24.0
-LONGEST_NAME = 200
-MOST_COLORS = 24
-HEADINGS = {
-    400: "The request was not whole",
-    401: "This service has a token",
-    403: "Not from there",
-    404: "Not here",
-    408: "That took too long to come",
-    409: "The catalogue has just changed",
-    413: "That is too large",
-    421: "Another address",
-    422: "This cannot be looked up",
-    500: "Something went wrong here",
-    503: "Busy",
-}
-ADVICE_BY_STATUS = {
-    404: "It may have another name now, or have left the catalogue.",
-    409: "It is being read again: load this page again in a moment.",
-    413: "Send a smaller picture: most are well under 20 MB.",
-    503: "Many ask at once, or a backbone is missing: try again in a moment.",
-}
-ADVICE = {
-    "unidentified": "It is no picture of a kind that is read: save it as JPEG or PNG.",
-    "unsupported": "It is no picture of a kind that is read: save it as JPEG or PNG.",
-    "truncated": "The file ends too early: copy or save it again.",
-    "corrupt": "The file is damaged: save it again from where it came.",
-    "too_large": "It has too many pixels: make it smaller, 50 megapixels at most.",
-    "aspect": "It is far longer than wide: cut out what matters.",
-    "no_picture": "Choose a picture first, then ask.",
-}
 MEDIA = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 DAY = "public, max-age=86400"
 FOREVER = "private, max-age=31536000, immutable"
-
-
-@dataclass(frozen=True)
-class Product:
-    """One product as a page shows it.
-
-    Parameters
-    ----------
-    row : int
-    id, name : str
-        Control characters escaped.
-    label : str or None
-        Of the level that colors it.
-    color : int or None
-        Its class's place among the colors.
-    link, picture, large : str
-        URLs; of the picture None where pictures are not here.
-    """
-
-    row: int
-    id: str
-    name: str
-    label: str | None
-    color: int | None
-    link: str
-    picture: str | None
-    large: str | None
-
-
-@dataclass(frozen=True)
-class Similar:
-    """One hit as a page shows it."""
-
-    product: Product
-    rank: int
-    similarity: float
-    copies: tuple[Product, ...]
-    copy_of_query: bool
-
-    @property
-    def shown(self) -> float:
-        """What fills its bar: opposite directions are as empty as unrelated ones."""
-        return max(0.0, self.similarity)
-
-
-@dataclass(frozen=True)
-class Filter:
-    """One level to choose a category of.
-
-    Parameters
-    ----------
-    name : str
-    values : tuple of (str, str, int, bool)
-        The parameter, what is shown, how many pictures, whether it is chosen.
-    n_more : int
-        Values that are too many to show.
-    """
-
-    name: str
-    values: tuple[tuple[str, str, int, bool], ...]
-    n_more: int
 
 
 class Pages:
@@ -153,7 +67,7 @@ class Pages:
             lstrip_blocks=True,
         )
 
-    def catalogue(self, pairs: Pairs) -> Response:
+    async def catalogue(self, pairs: Pairs) -> Response:
         """Show the catalogue, or what of it is searched for."""
         # a form that could have sent a picture leaves its name behind
         asked = read_asked(pairs, ("model", "where", "q", "page", "diverse", "image"))
@@ -161,13 +75,20 @@ class Pages:
         text = given.get("q", "").strip()
         shelf = self.service.shelf(asked.model)
         inside = confined(shelf, asked)
-        rows = _rows(shelf, text, inside)
+        if text:
+            rows = await self.service.apart(lambda: rows_named(shelf, text, inside))
+        else:
+            rows = np.arange(len(shelf.embeddings)) if inside is None else inside.rows
         n_pages = max(1, -(-len(rows) // PER_PAGE))
         page = whole_number(given.get("page") or None, "page", 1, n_pages)
         some = rows[(page - 1) * PER_PAGE : page * PER_PAGE].tolist()
 
         def turned(to: int) -> str | None:
-            parameters = [("q", text or None), *_kept(asked), ("page", to if to > 1 else None)]
+            parameters = [
+                ("q", text or None),
+                *kept_choices(asked),
+                ("page", to if to > 1 else None),
+            ]
             return address("/", parameters) if 1 <= to <= n_pages else None
 
         return self._page(
@@ -177,7 +98,7 @@ class Pages:
             text=shown(text),
             inside=_said(inside),
             pictures_here=shelf.pictures.root is not None,
-            products=[_product(shelf, row, asked) for row in some],
+            products=[product_shown(shelf, row, asked) for row in some],
             n_found=len(rows),
             page=page,
             n_pages=n_pages,
@@ -204,15 +125,15 @@ class Pages:
             "product.html",
             asked,
             shelf,
-            product=_product(shelf, row, asked),
+            product=product_shown(shelf, row, asked),
             labels=labels,
             columns=columns,
-            own_copies=[_product(shelf, each, asked) for each in answer.left_out],
-            hits=_hits(shelf, answer, asked),
-            how=_how(shelf, asked),
+            own_copies=[product_shown(shelf, each, asked) for each in answer.left_out],
+            hits=hits_shown(shelf, answer, asked),
+            how=how_searched(shelf, asked),
             inside=_said(confined(shelf, asked)),
             link_id=asked.ids[0],
-            map_link=address("/map", [("id", asked.ids[0]), *_kept(asked)]),
+            map_link=address("/map", [("id", asked.ids[0]), *kept_choices(asked)]),
         )
 
     async def picture(self, request: Request) -> Response:
@@ -226,8 +147,8 @@ class Pages:
             asked,
             shelf,
             sent="data:image/jpeg;base64," + base64.b64encode(small).decode(),
-            hits=_hits(shelf, answer, asked),
-            how=_how(shelf, asked),
+            hits=hits_shown(shelf, answer, asked),
+            how=how_searched(shelf, asked),
             inside=_said(confined(shelf, asked)),
             map_link=address("/map", [*lit, ("model", asked.model)]),
         )
@@ -245,16 +166,29 @@ class Pages:
             shelf, (answer,) = await self.service.look_up(_one_id(asked))
             query, hits = shelf.row(asked.ids[0]), [hit.row for hit in answer.hits]
         inside = confined(shelf, asked)
-        drawn = _drawn(shelf, dict(pairs).get("map"), query, hits, inside, asked)
-        link_id = asked.ids[0] if asked.ids else None
-        return self._page("map.html", asked, shelf, link_id=link_id, link_hits=named, **drawn)
+        stored = _map_named(shelf, dict(pairs).get("map"))
+
+        def draw() -> Response:
+            drawn = None
+            if stored is not None:
+                drawn = draw_map(shelf, stored, query=query, hits=hits, inside=inside)
+            return self._page(
+                "map.html",
+                asked,
+                shelf,
+                drawn=drawn,
+                maps=[(each.name, f"{each.method} · {each.name}") for each in shelf.maps],
+                products=_lit_products(shelf, drawn, asked),
+                link_id=asked.ids[0] if asked.ids else None,
+                link_hits=named,
+            )
+
+        return await self.service.apart(draw)
 
     def error(self, declined: Declined) -> Response:
         """Show an error to a person."""
-        heading = HEADINGS.get(declined.status, "This cannot be shown")
-        advice = ADVICE.get(declined.code) or ADVICE_BY_STATUS.get(declined.status, "")
         text = self._templates.get_template("error.html").render(
-            declined=declined, heading=heading, advice=advice, **_links(None)
+            declined=declined, heading=heading(declined), advice=advice(declined), **_links(None)
         )
         return _html(text, declined.status, declined.headers())
 
@@ -266,7 +200,7 @@ class Pages:
             key=asked.model or self.service.keys[0],
             n_images=len(shelf.embeddings),
             uploads=self.service.uploads(asked.model or self.service.keys[0]),
-            filters=_filters(shelf, asked),
+            filters=filters(shelf, asked),
             random=shelf.embeddings.provenance.weights == "random",
             **shows,
             **_links(asked),
@@ -293,164 +227,34 @@ def _said(inside: Inside | None) -> str:
     return inside.said[:LONGEST_NAME] if inside is not None else ""
 
 
-def _how(shelf: Shelf, asked: Asked) -> str:
-    """Say how was searched."""
-    exact = asked.where or shelf.opened.index is None
-    search = "all compared" if exact else f"{shelf.opened.recall:.1%} of the true ten found"
-    return f"{search}, unlike each other" if asked.diverse is not None else search
-
-
-def _rows(shelf: Shelf, text: str, inside: Inside | None) -> np.ndarray:
-    if text:
-        return rows_named(shelf, text, inside)
-    return np.arange(len(shelf.embeddings)) if inside is None else inside.rows
-
-
 def _one_id(asked: Asked) -> Asked:
     if len(asked.ids) != 1:
         raise Declined(422, "name one product, by its id")
     return asked
 
 
-def _kept(asked: Asked) -> list[tuple[str, object]]:
-    """Give what is kept from page to page."""
-    where = [("where", each) for each in asked.where]
-    return [("model", asked.model), *where, ("diverse", asked.diverse)]
+def _map_named(shelf: Shelf, name: str | None) -> StoredMap | None:
+    """Find the map that is asked for; None where none is stored.
 
-
-def _product(shelf: Shelf, row: int, asked: Asked) -> Product:
-    embeddings = shelf.embeddings
-    row_id = embeddings.ids[row]
-    label = shelf.level.value(row) if shelf.level else None
-    small, large = (
-        address(f"/picture/{shelf.version}/{row}", [("model", asked.model), ("size", size)])
-        for size in SIZES
-    )
-    there = shelf.pictures.root is not None
-    return Product(
-        row,
-        shown(row_id)[:LONGEST_NAME],
-        _name(shelf, row),
-        None if label is None else shown(label)[:LONGEST_NAME],
-        int(shelf.level.codes[row]) % len(MUTED) if shelf.level and label is not None else None,
-        address("/product", [("id", row_id), *_kept(asked)]),
-        small if there else None,
-        large if there else None,
-    )
-
-
-def _name(shelf: Shelf, row: int) -> str:
-    """Give a product's name, or its id where it has none, as a page may show it."""
-    name = shelf.embeddings.columns[shelf.names][row] if shelf.names else ""
-    return shown(name or shelf.embeddings.ids[row])[:LONGEST_NAME]
-
-
-def _hits(shelf: Shelf, answer: Answer, asked: Asked) -> list[Similar]:
-    def spelled(rank: int, hit: Hit) -> Similar:
-        copies = (*hit.equal_bytes, *hit.near_equal)
-        return Similar(
-            _product(shelf, hit.row, asked),
-            rank,
-            hit.similarity,
-            tuple(_product(shelf, row, asked) for row in copies),
-            hit.copy_of_query,
-        )
-
-    return [spelled(rank, hit) for rank, hit in enumerate(answer.hits, start=1)]
-
-
-def _filters(shelf: Shelf, asked: Asked) -> list[Filter]:
-    """List the categories of each level, inside of what is chosen of the levels above."""
-    found = []
-    there_at_all = np.ones(len(shelf.embeddings), bool)
-    for level in shelf.embeddings.levels:
-        codes = level.codes[there_at_all & (level.codes >= 0)]
-        counts = np.bincount(codes, minlength=len(level.categories))
-        chosen = [i for i, c in enumerate(level.categories) if f"{level.name}={c}" in asked.where]
-        if chosen:
-            there_at_all &= np.isin(level.codes, chosen)
-        there = [i for i, n in enumerate(counts.tolist()) if n or i in chosen]
-        values = tuple(
-            (
-                f"{level.name}={level.categories[i]}",
-                shown(level.categories[i])[:LONGEST_NAME],
-                int(counts[i]),
-                f"{level.name}={level.categories[i]}" in asked.where,
-            )
-            for i in there[:MOST_VALUES]
-        )
-        found.append(
-            Filter(shown(level.name)[:LONGEST_NAME], values, max(0, len(there) - MOST_VALUES))
-        )
+    Raises
+    ------
+    Declined
+    """
+    if not name or not shelf.maps:
+        return shelf.maps[0] if shelf.maps else None
+    found = next((each for each in shelf.maps if each.name == name), None)
+    if found is None:
+        have = ", ".join(each.name for each in shelf.maps)
+        raise Declined(404, f"no map {shown(name)[:100]!r} is stored: there are {have}")
     return found
 
 
-def _colors(shelf: Shelf) -> dict[str, Any]:
-    """Give the colors of the classes there are, for a legend: code, color, word, pictures."""
-    level = shelf.level
-    if level is None:
-        return {"colors": [], "n_more_colors": 0, "level_name": ""}
-    there, counts = np.unique(level.codes[level.codes >= 0], return_counts=True)
-    some = zip(there[:MOST_COLORS].tolist(), counts[:MOST_COLORS].tolist(), strict=True)
-    return {
-        "colors": [
-            (code, code % len(MUTED), shown(level.categories[code])[:60], n) for code, n in some
-        ],
-        "n_more_colors": max(0, len(there) - MOST_COLORS),
-        "level_name": shown(level.name)[:60],
-    }
-
-
-def _drawn(
-    shelf: Shelf,
-    name: str | None,
-    query: int | None,
-    hits: Sequence[int],
-    inside: Inside | None,
-    asked: Asked,
-) -> dict[str, Any]:
-    """Place the rows of a stored map, each with its color, what is lit last."""
-    maps = shelf.maps
-    none: dict[str, Any] = {"map": None, "maps": [], "points": [], "lit": [], "query": None}
-    none |= {"n_left_out": 0, "names": {}, **_colors(shelf)}
-    if not maps:
-        return none
-    chosen = maps[0] if not name else next((each for each in maps if each.name == name), None)
-    if chosen is None:
-        have = ", ".join(each.name for each in maps)
-        raise Declined(404, f"no map {shown(name or '')[:100]!r} is stored: there are {have}")
-    lit = [row for row in hits if row != query]
-    light = {row: rank for rank, row in enumerate(lit, start=1)}
-    places = chosen.within(MAP_SIDE, MAP_MARGIN)
-    codes = shelf.level.codes if shelf.level else np.full(len(shelf.embeddings), -1)
-    rows = chosen.rows_drawn(np.array([*lit, *([query] if query is not None else [])], int))
-    if inside is not None:
-        rows = np.intersect1d(rows, inside.rows)
-
-    def at(row: int) -> dict[str, Any]:
-        code = int(codes[row])
-        return {
-            "row": row,
-            "x": f"{places[row, 0]:.1f}",
-            "y": f"{places[row, 1]:.1f}",
-            "color": code % len(MUTED) if code >= 0 else None,
-            "code": code,
-        }
-
-    special = {*lit, query}
-    drawn = [*rows.tolist(), *lit, *([query] if query is not None else [])]
-    return {
-        **_colors(shelf),
-        "names": {row: _name(shelf, row)[:80] for row in drawn},
-        "map": chosen,
-        "maps": [(each.name, f"{each.method} · {each.name}") for each in maps],
-        "points": [at(row) for row in rows.tolist() if row not in special],
-        "lit": [
-            {**at(row), "rank": light[row], "product": _product(shelf, row, asked)} for row in lit
-        ],
-        "query": None if query is None else {**at(query), "product": _product(shelf, query, asked)},
-        "n_left_out": len(shelf.embeddings) - len(rows) if inside is None else 0,
-    }
+def _lit_products(shelf: Shelf, drawn: DrawnMap | None, asked: Asked) -> dict[int, Product]:
+    """Show what is lit on a map, by row."""
+    if drawn is None:
+        return {}
+    lit = [*drawn.lit, *([drawn.query] if drawn.query else [])]
+    return {point.row: product_shown(shelf, point.row, asked) for point in lit}
 
 
 def _row_of(shelf: Shelf, version: str, row: str) -> int:
@@ -483,7 +287,7 @@ def routes(pages: Pages) -> APIRouter:
 
     @router.api_route("/", methods=reading)
     async def catalogue(request: Request) -> Response:
-        return pages.catalogue(pairs_of(request.scope["query_string"]))
+        return await pages.catalogue(pairs_of(request.scope["query_string"]))
 
     @router.api_route("/product", methods=reading)
     async def product(request: Request) -> Response:

@@ -171,6 +171,16 @@ class Service:
         query = Query("picture", vector, None, None, opened.sha256, opened.fingerprint)
         return shelf, opened.thumbnail, await self._ask(shelf, [query], asked)
 
+    async def apart(self, work: Callable[[], Found]) -> Found:
+        """Do what takes its time over many rows beside the look-ups, not in the way of all.
+
+        Raises
+        ------
+        Declined
+            503 when too many wait.
+        """
+        return await self._looking.do(work)
+
     async def thumbnail(self, shelf: Shelf, row: int, pixels: int) -> bytes:
         """Make a row's picture small, and encode it again; JPEG.
 

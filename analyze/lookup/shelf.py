@@ -138,6 +138,8 @@ class Shelf:
         self._all = LookUp(self.embeddings, self.pictures, index=self.opened.index)
         self._inside: OrderedDict[tuple[str, ...], LookUp] = OrderedDict()
         self._turn = threading.Lock()
+        self._maps: tuple[tuple[int, int, int] | None, tuple[StoredMap, ...]] | None = None
+        self._counts = {level.name: level_counts(level) for level in self.embeddings.levels}
         if stamp_of(path) != self.stamp:
             raise EmbeddingsFileError(f"{path} changed while it was read: try again")
 
@@ -156,10 +158,14 @@ class Shelf:
         """The row of each id."""
         return {row_id: row for row, row_id in enumerate(self.embeddings.ids)}
 
-    @cached_property
+    @property
     def maps(self) -> tuple[StoredMap, ...]:
-        """The maps of these rows that were stored when they were first asked for."""
-        return stored_maps(self._workspace.reductions, self.embeddings)
+        """The maps of these rows that are stored by now."""
+        folder = self._workspace.reductions
+        stamp = _stamp(folder)
+        if self._maps is None or self._maps[0] != stamp:
+            self._maps = stamp, stored_maps(folder, self.embeddings)
+        return self._maps[1]
 
     def row(self, row_id: str) -> int:
         """Find the row of an id.
@@ -173,6 +179,10 @@ class Shelf:
         if row is None:
             raise Declined(404, f"no product of the id {shown(row_id)[:100]!r} is here")
         return row
+
+    def counts(self, level: Level) -> np.ndarray:
+        """Give the pictures of each category of a level; ndarray of int."""
+        return self._counts[level.name]
 
     def query(self, row_id: str) -> Query:
         """Ask about a product of the catalogue.
@@ -262,6 +272,12 @@ class Shelf:
                 while len(self._inside) > MOST_LOOK_UPS:
                     self._inside.popitem(last=False)
         return found
+
+
+def level_counts(level: Level, inside: np.ndarray | None = None) -> np.ndarray:
+    """Count the pictures of each category of a level, of all rows or of those of a mask."""
+    codes = level.codes if inside is None else level.codes[inside]
+    return np.bincount(codes[codes >= 0], minlength=len(level.categories))
 
 
 def stamp_of(path: Path) -> tuple[tuple[int, int, int] | None, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,14 @@ import numpy as np
 
 from analyze.array_cache import ArrayCache
 from analyze.plane import AXIS_NAMES
+from analyze.reduction import parse_steps
 from extract.embeddings import EmbeddingSet
 
 METHODS = ("tsne", "umap")
-USUAL: dict[str, dict[str, Any]] = {
-    "tsne": {"initialization": "pca", "perplexity": 30},
-    "umap": {"n_neighbors": 15},
-}
 MOST_POINTS = 5_000
 """That are drawn; of more rows a sample is, and all that are lit."""
+
+FLATTEST = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,13 +50,26 @@ class StoredMap:
         drawn = np.random.default_rng(0).choice(n, MOST_POINTS, replace=False)
         return np.union1d(drawn, lit)
 
-    def within(self, side: float, margin: float) -> np.ndarray:
-        """Scale the points into a square, y down; ndarray of shape (n_images, 2)."""
+    def within(self, width: float, margin: float) -> tuple[np.ndarray, float]:
+        """Scale the points onto a sheet, y down, both axes alike.
+
+        Parameters
+        ----------
+        width, margin : float
+            Of the sheet, in the units of the drawing.
+
+        Returns
+        -------
+        places : ndarray of shape (n_images, 2)
+        height : float
+            Of the sheet: as the points need, from ``FLATTEST`` of its width to all of it.
+        """
         low, high = self.points.min(axis=0), self.points.max(axis=0)
-        scale = (side - 2 * margin) / max(float((high - low).max()), 1e-12)
+        across, down = np.maximum(high - low, 1e-12).astype(float)
+        height = width * min(1.0, max(FLATTEST, down / across))
+        scale = min((width - 2 * margin) / across, (height - 2 * margin) / down)
         centered = (self.points - (low + high) / 2) * scale
-        placed: np.ndarray = side / 2 + centered * np.array([1, -1])
-        return placed
+        return np.array([width, height]) / 2 + centered * np.array([1, -1]), height
 
 
 def stored_maps(folder: Path, embeddings: EmbeddingSet) -> tuple[StoredMap, ...]:
@@ -102,13 +114,16 @@ def _fits(points: np.ndarray, n_images: int) -> bool:
     return plain and bool(np.isfinite(points).all()) and n_images > 0
 
 
-def _spelled(steps: Any) -> str:
+def _spelled(steps: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
     """Spell steps as they are typed; what a step does of itself is not said."""
     words = []
     for method, said in steps:
-        usual = USUAL.get(method, {})
-        given = [f"{v:g}" if isinstance(v, float) else str(v) for v in said.values()]
-        words.append(":".join([method, *([] if dict(said) == usual else given)]))
+        usual = parse_steps(method)[0].parameters if method in METHODS else {}
+        given = sorted(said.items(), key=lambda each: [*usual, each[0]].index(each[0]))
+        while given and given[-1] in usual.items():
+            given.pop()
+        values = (f"{v:g}" if isinstance(v, float) else str(v) for _, v in given)
+        words.append(":".join([method, *values]))
     return ",".join(words)
 
 

@@ -1,0 +1,161 @@
+"""A stored map as it is drawn: where each row lies, in which color, what is lit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from analyze.categories import Inside
+from analyze.lookup.shelf import Shelf
+from analyze.lookup.showing import color_name, name_shown
+from analyze.lookup.stored_map import StoredMap
+from extract.catalog import shown
+
+WIDTH, MARGIN = 1000.0, 24.0
+"""In the units of the drawing."""
+
+MOST_CLASSES = 24
+"""That a legend names."""
+
+LONGEST_WORD = 60
+
+
+@dataclass(frozen=True)
+class Point:
+    """One row on the map.
+
+    Parameters
+    ----------
+    row : int
+    x, y : str
+        From the left and from the top, in the units of the drawing.
+    code : int
+        Its class's number; -1 without one.
+    """
+
+    row: int
+    x: str
+    y: str
+    code: int
+
+    @property
+    def color(self) -> str:
+        """Its class of style, of the colors that classes have everywhere."""
+        return color_name(self.code)
+
+
+@dataclass(frozen=True)
+class LegendEntry:
+    """One class in the legend: its number, its word, and how many pictures are of it."""
+
+    code: int
+    word: str
+    n_images: int
+
+    @property
+    def color(self) -> str:
+        """Its class of style."""
+        return color_name(self.code)
+
+
+@dataclass(frozen=True)
+class DrawnMap:
+    """A map with what is lit on it.
+
+    Parameters
+    ----------
+    stored : StoredMap
+    points : tuple of Point
+        Rows that are not lit.
+    lit : tuple of Point
+        Hits, the most similar first.
+    query : Point or None
+        What was asked about.
+    names : dict of str by int
+        The name of each row that is drawn.
+    legend : tuple of LegendEntry
+    level : str
+        What the classes are of; empty without one.
+    height : float
+        Of the drawing, which is 1000 wide.
+    n_more_classes, n_left_out : int
+        Classes the legend does not name; rows that are not drawn.
+    """
+
+    stored: StoredMap
+    points: tuple[Point, ...]
+    lit: tuple[Point, ...]
+    query: Point | None
+    names: dict[int, str]
+    legend: tuple[LegendEntry, ...]
+    level: str
+    height: float
+    n_more_classes: int
+    n_left_out: int
+
+    @property
+    def n_drawn(self) -> int:
+        """How many rows are drawn."""
+        return len(self.names)
+
+
+def draw_map(
+    shelf: Shelf,
+    stored: StoredMap,
+    *,
+    query: int | None = None,
+    hits: Sequence[int] = (),
+    inside: Inside | None = None,
+) -> DrawnMap:
+    """Place the rows of a stored map.
+
+    Parameters
+    ----------
+    shelf : Shelf
+    stored : StoredMap
+        Of the very rows of the shelf.
+    query : int, optional
+        The row that was asked about.
+    hits : sequence of int
+        Rows to be lit, the most similar first.
+    inside : Inside, optional
+        What the other rows are confined to.
+    """
+    lit = [row for row in dict.fromkeys(hits) if row != query]
+    asked_about = [] if query is None else [query]
+    special = {*lit, *asked_about}
+    rows = stored.rows_drawn(np.array([*lit, *asked_about], int))
+    if inside is not None:
+        rows = np.intersect1d(rows, inside.rows)
+    others = [row for row in rows.tolist() if row not in special]
+    drawn = [*others, *lit, *asked_about]
+    places, height = stored.within(WIDTH, MARGIN)
+    level = shelf.level
+
+    def at(row: int) -> Point:
+        code = -1 if level is None else int(level.codes[row])
+        return Point(row, f"{places[row, 0]:.1f}", f"{places[row, 1]:.1f}", code)
+
+    there = [] if level is None else np.flatnonzero(shelf.counts(level)).tolist()
+    return DrawnMap(
+        stored,
+        tuple(map(at, others)),
+        tuple(map(at, lit)),
+        None if query is None else at(query),
+        {row: name_shown(shelf, row)[:LONGEST_WORD] for row in drawn},
+        tuple(
+            LegendEntry(
+                code,
+                shown(level.categories[code])[:LONGEST_WORD],
+                int(shelf.counts(level)[code]),
+            )
+            for code in there[:MOST_CLASSES]
+            if level is not None
+        ),
+        "" if level is None else shown(level.name)[:LONGEST_WORD],
+        round(height),
+        max(0, len(there) - MOST_CLASSES),
+        len(shelf.embeddings) - len(rows) if inside is None else 0,
+    )

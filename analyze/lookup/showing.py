@@ -1,0 +1,120 @@
+"""Products and hits as a page shows them: words, colors and addresses, no bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from analyze.lookup.asking import Asked, address
+from analyze.lookup.service import SIZES
+from analyze.lookup.shelf import Shelf
+from analyze.palette import MUTED
+from analyze.similar import Answer, Hit
+from extract.catalog import shown
+
+LONGEST_NAME = 200
+"""Letters of a name or id."""
+
+
+@dataclass(frozen=True)
+class Product:
+    """One product as a page shows it.
+
+    Parameters
+    ----------
+    row : int
+    id, name : str
+        Control characters escaped.
+    label : str or None
+        Of the level that colors it.
+    color : str
+        Its class's class of style.
+    link, picture, large : str
+        URLs; of the picture None where pictures are not here.
+    """
+
+    row: int
+    id: str
+    name: str
+    label: str | None
+    color: str
+    link: str
+    picture: str | None
+    large: str | None
+
+
+@dataclass(frozen=True)
+class Similar:
+    """One hit as a page shows it."""
+
+    product: Product
+    rank: int
+    similarity: float
+    copies: tuple[Product, ...]
+    copy_of_query: bool
+
+    @property
+    def shown(self) -> float:
+        """What fills its bar: opposite directions are as empty as unrelated ones."""
+        return max(0.0, self.similarity)
+
+
+def color_name(code: int) -> str:
+    """Name the style of a class's color, -1 for no class; classes beyond the colors share."""
+    return "c-none" if code < 0 else f"c{code % len(MUTED)}"
+
+
+def how_searched(shelf: Shelf, asked: Asked) -> str:
+    """Say how was searched."""
+    exact = asked.where or shelf.opened.index is None
+    search = "all compared" if exact else f"{shelf.opened.recall:.1%} of the true ten found"
+    return f"{search}, unlike each other" if asked.diverse is not None else search
+
+
+def kept_choices(asked: Asked) -> list[tuple[str, object]]:
+    """Give what is kept from page to page."""
+    where = [("where", each) for each in asked.where]
+    return [("model", asked.model), *where, ("diverse", asked.diverse)]
+
+
+def product_shown(shelf: Shelf, row: int, asked: Asked) -> Product:
+    """Show a row, with links that keep what is chosen."""
+    embeddings = shelf.embeddings
+    row_id = embeddings.ids[row]
+    label = shelf.level.value(row) if shelf.level else None
+    small, large = (
+        address(f"/picture/{shelf.version}/{row}", [("model", asked.model), ("size", size)])
+        for size in SIZES
+    )
+    there = shelf.pictures.root is not None
+    return Product(
+        row,
+        shown(row_id)[:LONGEST_NAME],
+        name_shown(shelf, row),
+        None if label is None else shown(label)[:LONGEST_NAME],
+        color_name(int(shelf.level.codes[row]) if shelf.level else -1),
+        address("/product", [("id", row_id), *kept_choices(asked)]),
+        small if there else None,
+        large if there else None,
+    )
+
+
+def name_shown(shelf: Shelf, row: int) -> str:
+    """Give a product's name, or its id where it has none, as a page may show it."""
+    name = shelf.embeddings.columns[shelf.names][row] if shelf.names else ""
+    return shown(name or shelf.embeddings.ids[row])[:LONGEST_NAME]
+
+
+def hits_shown(shelf: Shelf, answer: Answer, asked: Asked) -> list[Similar]:
+    """Show the hits of a look-up, the most similar first, with their copies."""
+
+    def spelled(rank: int, hit: Hit) -> Similar:
+        copies = (*hit.equal_bytes, *hit.near_equal)
+        return Similar(
+            product_shown(shelf, hit.row, asked),
+            rank,
+            hit.similarity,
+            tuple(product_shown(shelf, row, asked) for row in copies),
+            hit.copy_of_query,
+        )
+
+    return [spelled(rank, hit) for rank, hit in enumerate(answer.hits, start=1)]
