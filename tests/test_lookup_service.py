@@ -573,14 +573,16 @@ def test_s14_the_description_is_here_and_needs_nothing_from_elsewhere(
         assert not link.startswith(("http:", "https:", "//")), link
 
 
-def test_the_description_holds_against_generated_requests(served: Served) -> None:
+def test_the_description_holds_against_generated_requests(served: Served, tmp_path: Path) -> None:
     command = [
         str(Path(sys.executable).with_name("st")),
         *("run", f"{served.url}/openapi.json", "--checks", "all", "--max-examples", "30"),
         # bytes that are no picture, or a category that is not there, fit any description
         *("--exclude-checks", "positive_data_acceptance", "--no-color", "--seed", "0"),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stdout[-3000:]
     assert "3 selected / 3 total" in done.stdout
 

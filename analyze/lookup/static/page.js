@@ -50,7 +50,6 @@ function show(text, found) {
   if (controls) document.querySelector(".controls").replaceWith(document.adoptNode(controls));
   history.pushState({ picture: true }, "", "/#your-picture");
   begin();
-  if (inHand) preview(inHand);
   const n = document.querySelectorAll(".hit").length;
   say(`${n} look-alikes found`);
   byId("main").focus({ preventScroll: true });
@@ -102,7 +101,7 @@ document.addEventListener("paste", (event) => {
 });
 document.addEventListener("change", (event) => {
   const control = event.target, form = control.form;
-  if (!form || form.id !== "ask") return;
+  if (!form || !form.matches("#ask")) return; // its id may be that of a field named so
   if (control.type === "file") {
     if (control.files[0]) { preview(control.files[0]); lookUp(control.files[0]); }
     return;
@@ -117,7 +116,7 @@ document.addEventListener("change", (event) => {
 });
 document.addEventListener("submit", (event) => { // short addresses: what is not chosen is not said
   const form = event.target;
-  if (form.method !== "get") return;
+  if (form.getAttribute("method") !== "get") return;
   for (const control of form.elements) {
     if (control.name && (!control.value || control.type === "file")) control.disabled = true;
   }
@@ -166,6 +165,7 @@ function beginMap() {
   const peek = byId("peek");
   const { version, model } = map.dataset;
   const query = `?model=${encodeURIComponent(model)}`;
+  const height = map.viewBox.baseVal.height; // of the whole, which is 1000 wide
   let view = { x: 0, y: 0, side: 1000 }, held = null, moved = false;
 
   const rowOf = (target) => target.closest?.("[data-row]")?.dataset.row;
@@ -183,11 +183,13 @@ function beginMap() {
   }
   function draw() {
     view.side = Math.min(1000, Math.max(20, view.side));
-    const most = 1000 - view.side;
-    view.x = Math.min(most, Math.max(0, view.x));
-    view.y = Math.min(most, Math.max(0, view.y));
-    map.setAttribute("viewBox", `${view.x} ${view.y} ${view.side} ${view.side}`);
-    const scale = Math.max(0.12, view.side / 1000); // points keep their size on the screen
+    const down = view.side * height / 1000;
+    view.x = Math.min(1000 - view.side, Math.max(0, view.x));
+    view.y = Math.min(height - down, Math.max(0, view.y));
+    map.setAttribute("viewBox", `${view.x} ${view.y} ${view.side} ${down}`);
+    // points keep their size on the screen, be it small or the map drawn near
+    const scale = Math.max(0.12, view.side / 1000) * Math.max(1, 620 / map.clientWidth);
+    map.classList.toggle("near", view.side < 1000);
     for (const circle of map.querySelectorAll("circle")) {
       circle.dataset.r ||= circle.getAttribute("r");
       circle.setAttribute("r", (circle.dataset.r * scale).toFixed(2));
@@ -201,16 +203,17 @@ function beginMap() {
   function zoom(factor, at) {
     if (!factor) view = { x: 0, y: 0, side: 1000 };
     else {
-      const [x, y] = at || [view.x + view.side / 2, view.y + view.side / 2];
+      const [x, y] = at || [view.x + view.side / 2, view.y + view.side * height / 2000];
       const side = Math.min(1000, Math.max(20, view.side * factor)), by = side / view.side;
       view = { x: x - (x - view.x) * by, y: y - (y - view.y) * by, side };
     }
     draw();
   }
   function inside(event) {
-    const box = map.getBoundingClientRect(), side = Math.min(box.width, box.height);
-    const left = box.left + (box.width - side) / 2, top = box.top + (box.height - side) / 2;
-    const per = view.side / side;
+    const box = map.getBoundingClientRect();
+    const per = view.side / Math.min(box.width, box.height * 1000 / height);
+    const left = box.left + (box.width - view.side / per) / 2;
+    const top = box.top + (box.height - view.side * height / 1000 / per) / 2;
     return [view.x + (event.clientX - left) * per, view.y + (event.clientY - top) * per, per];
   }
   const fingers = new Map();
@@ -252,9 +255,22 @@ function beginMap() {
       location.assign(`/row/${version}/${row}${query}`);
     }
   });
+  addEventListener("resize", () => { if (map.isConnected) draw(); });
+  draw();
   map.addEventListener("dragstart", (event) => event.preventDefault());
   for (const button of document.querySelectorAll("[data-zoom]")) {
     button.addEventListener("click", () => zoom(Number(button.dataset.zoom)));
+  }
+  for (const link of document.querySelectorAll("[data-lights]")) {
+    const circle = map.querySelector(`.lit[data-row="${link.dataset.lights}"]`);
+    const call = (called) => {
+      circle.classList.toggle("called", called);
+      if (called) look(circle); else peek.hidden = true;
+    };
+    link.addEventListener("pointerenter", () => call(true));
+    link.addEventListener("pointerleave", () => call(false));
+    link.addEventListener("focus", () => call(true));
+    link.addEventListener("blur", () => call(false));
   }
   for (const button of document.querySelectorAll(".legend button")) {
     button.addEventListener("click", () => {

@@ -1,0 +1,625 @@
+"""The look-alike page in a browser, as people use it: by mouse, by keys, by touch, without scripts.
+
+Needs Chromium; where there is none these tests are skipped. Screenshots go to ``results/page``.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+from urllib.parse import quote, urlsplit
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+from served import Served, serving
+from small_catalogs import PROJECT, draw, run_in
+
+from extract.demo import KINDS as DRAWN
+from extract.demo import draw_picture
+
+KINDS = tuple(DRAWN)
+EACH = 5
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
+QUIET = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+SHOTS = PROJECT / "results" / "page"
+PHONE: dict[str, Any] = {
+    "viewport": {"width": 390, "height": 844},
+    "is_mobile": True,
+    "has_touch": True,
+}
+HOSTILE = (
+    "<script>window.ran = 1</script>",
+    '"><img src=x onerror="window.ran = 2">',
+    "</script><script>window.ran = 3</script>",
+    "javascript:window.ran=4//' onmouseover='window.ran = 5",
+    "<svg/onload=window.ran=6>{{ 7 * 7 }}",
+)
+
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium: apt install chromium (or any package of it)"
+)
+
+
+@dataclass
+class Watched:
+    """What a browser did beside showing pages: its requests, and complaints not expected."""
+
+    expected: tuple[str, ...] = ()
+    hosts: set[str] = field(default_factory=set)
+    complaints: list[str] = field(default_factory=list)
+
+    def watch(self, context: BrowserContext) -> None:
+        context.on("request", lambda sent: self.hosts.add(urlsplit(sent.url).netloc))
+        context.on("console", lambda said: self._complain(said.type, said.text))
+        context.on("weberror", lambda error: self._complain("error", str(error.error)))
+        context.on("dialog", lambda dialog: self._complain("error", f"dialog {dialog.message}"))
+
+    def _complain(self, kind: str, text: str) -> None:
+        if kind in ("error", "warning") and not any(each in text for each in self.expected):
+            self.complaints.append(text)
+
+
+def shelf_of(kind: str) -> str:
+    """Say where a kind stands: every second is of one department."""
+    return f"{'Table' if KINDS.index(kind) % 2 else 'Room'} >> {kind}"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Two backbones over some of each kind, in departments, and a map of the first."""
+    root = tmp_path_factory.mktemp("workspace")
+    with (root / "shop.csv").open("w", newline="") as file:
+        write = csv.writer(file)
+        write.writerow(("id", "image", "name", "tree"))
+        for kind in KINDS:
+            for i in range(EACH):
+                draw(root / "pictures" / kind / f"{i}.jpg", kind, i)
+                name = f"{kind} number {i}"
+                write.writerow((f"{kind}-{i}", f"{kind}/{i}.jpg", name, shelf_of(kind)))
+        draw(root / "pictures" / "again.jpg", KINDS[0], 0)
+        write.writerow(("again", "again.jpg", "The first once more", shelf_of(KINDS[0])))
+    words = "--manifest shop.csv --image-column image --id-column id --label-column tree".split()
+    words += ["--label-separator", " >> ", "--images-dir", "pictures", "--catalog", "shop"]
+    models = ("--model", "efficientnet_lite0", "--model", "efficientnet_lite1")
+    done = run_in(root, "extract", *words, *models)
+    assert done.returncode == 0, done.stderr
+    lite0 = ("--model", "efficientnet_lite0", "--catalog", "shop")
+    done = run_in(root, "analyze", *lite0, "--reduce", "tsne:8")
+    assert done.returncode == 0, done.stderr
+    with serving(root, "--catalog", "shop") as found:
+        found.wait_for_uploads()
+        yield found
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A catalogue whose names, ids, labels and columns want to run."""
+    root = tmp_path_factory.mktemp("workspace")
+    with (root / "shop.csv").open("w", newline="") as file:
+        write = csv.writer(file)
+        write.writerow(("id", "image", "name", "tree", HOSTILE[1]))
+        for i, text in enumerate(HOSTILE * 2):
+            draw(root / "pictures" / f"{i}.jpg", KINDS[i % 3], i)
+            write.writerow((f"{i}{text}", f"{i}.jpg", f"{text} {i}", f"{text} >> {i}", text))
+    words = "--manifest shop.csv --image-column image --id-column id --label-column tree".split()
+    words += ["--label-separator", " >> ", "--images-dir", "pictures", "--catalog", "shop"]
+    for command in (("extract", *words), ("analyze", "--reduce", "tsne:3")):
+        done = run_in(root, *command)
+        assert done.returncode == 0, done.stderr
+    with serving(root) as found:
+        found.wait_for_uploads()
+        yield found
+
+
+class Visit:
+    """One visitor of a service, with a browser of its own.
+
+    Parameters
+    ----------
+    page : Page
+    watched : Watched
+    url : str
+        Of the service.
+    """
+
+    def __init__(self, page: Page, watched: Watched, url: str) -> None:
+        self.page, self.watched, self.url = page, watched, url
+
+    def go(self, path: str) -> None:
+        self.page.goto(self.url + path)
+
+    def upload(self, content: bytes, name: str = "mine.jpg") -> None:
+        sent = {"name": name, "mimeType": "image/jpeg", "buffer": content}
+        self.page.set_input_files("#image", files=[sent])  # type: ignore[list-item]
+
+    @property
+    def hits(self) -> Locator:
+        return self.page.locator(".hit")
+
+    def names(self) -> list[str]:
+        return [each.strip() for each in self.page.locator(".hit .name").all_inner_texts()]
+
+    def labels(self) -> set[str]:
+        return {each.strip() for each in self.page.locator(".hit .label").all_inner_texts()}
+
+    def problem(self) -> str:
+        return self.page.locator(".problem").inner_text()
+
+
+Enter = Callable[..., Visit]
+
+
+@pytest.fixture
+def enter(browser: Browser) -> Iterator[Enter]:
+    """Come to a service; what was asked of other hosts, or complained of, fails the test."""
+    contexts: list[tuple[BrowserContext, Watched, Served]] = []
+
+    def come(served: Served, *, expected: tuple[str, ...] = (), **how: Any) -> Visit:
+        context = browser.new_context(**how)
+        context.set_default_timeout(15_000)
+        watched = Watched(expected)
+        watched.watch(context)
+        contexts.append((context, watched, served))
+        return Visit(context.new_page(), watched, served.url)
+
+    yield come
+    for context, watched, served in contexts:
+        context.close()
+        assert watched.hosts <= {urlsplit(served.url).netloc, ""}  # "" of data: and blob:
+        assert not watched.complaints
+
+
+@pytest.fixture
+def visit(enter: Enter, served: Served) -> Visit:
+    return enter(served)
+
+
+def picture_of(kind: str, seed: int) -> bytes:
+    file = io.BytesIO()
+    draw_picture(kind, random.Random(seed)).save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+# a picture of one's own
+
+
+def test_a_picture_that_is_chosen_finds_itself(visit: Visit) -> None:
+    visit.go("/")
+    visit.upload(picture_of(KINDS[2], 3))
+    expect(visit.hits.first.locator(".name")).to_have_text(f"{KINDS[2]} number 3")
+    expect(visit.hits.first.locator(".same")).to_have_text("copy")
+    assert visit.hits.count() == 12
+    expect(visit.page.locator("#said")).to_have_text("12 look-alikes found")
+    expect(visit.page.locator("#main")).to_be_focused()
+    expect(visit.page.locator(".query img")).to_have_js_property("complete", True)
+
+
+def carried(kind: str) -> str:
+    """Spell a script that makes an event which carries a file, as a drop or a paste does."""
+    carrier = "dataTransfer" if kind == "drop" else "clipboardData"
+    made = "DragEvent" if kind == "drop" else "ClipboardEvent"
+    return f"""([content, name, type]) => {{
+        const bytes = Uint8Array.from(atob(content), (c) => c.charCodeAt(0));
+        const carrier = new DataTransfer();
+        carrier.items.add(new File([bytes], name, {{ type }}));
+        const init = {{ {carrier}: carrier, bubbles: true, cancelable: true }};
+        document.body.dispatchEvent(new {made}("{kind}", init));
+    }}"""
+
+
+@pytest.mark.parametrize("way", ["drop", "paste"])
+@pytest.mark.parametrize("path", ["/", f"/product?id={KINDS[1]}-1", "/map"])
+def test_a_picture_is_dropped_or_pasted_anywhere(visit: Visit, way: str, path: str) -> None:
+    visit.go(path)
+    content = base64.b64encode(picture_of(KINDS[4], 1)).decode()
+    visit.page.evaluate(carried(way), [content, "x.jpg", "image/jpeg"])
+    expect(visit.page.locator("h1")).to_have_text("Your picture")
+    expect(visit.hits.first.locator(".name")).to_have_text(f"{KINDS[4]} number 1")
+
+
+def test_what_is_dropped_and_is_no_picture_is_said(visit: Visit) -> None:
+    visit.go("/")
+    visit.page.evaluate(carried("drop"), [base64.b64encode(b"a").decode(), "a.txt", "text/plain"])
+    assert "no picture" in visit.problem()
+    assert visit.hits.count() == 0
+
+
+def test_a_picture_that_is_refused_is_said_with_what_to_do(enter: Enter, served: Served) -> None:
+    visit = enter(served, expected=("422",))
+    visit.go("/")
+    visit.upload(picture_of(KINDS[0], 0)[:400])
+    expect(visit.page.locator(".problem")).to_contain_text("copy or save it again")
+    expect(visit.page.locator(".card").first).to_be_visible()  # what was there stays
+    visit.upload(b"GIF? no", "no.gif")
+    expect(visit.page.locator(".problem")).to_contain_text("save it as JPEG or PNG")
+    assert visit.page.locator(".problem").count() == 1
+    visit.upload(picture_of(KINDS[0], 1))
+    expect(visit.hits.first.locator(".name")).to_have_text(f"{KINDS[0]} number 1")
+    assert visit.page.locator(".problem").count() == 0
+
+
+def test_choices_ask_again_about_the_picture_in_hand(visit: Visit) -> None:
+    visit.go("/")
+    visit.upload(picture_of(KINDS[2], 3))
+    expect(visit.hits.first.locator(".same")).to_be_visible()
+    visit.page.get_by_label("tree_2").select_option(f"tree_2={shelf_of(KINDS[3])}")
+    expect(visit.page.locator(".how-found")).to_contain_text(KINDS[3])
+    assert visit.labels() == {"Table"}
+    assert all(name.startswith(KINDS[3]) for name in visit.names())
+    visit.page.get_by_label("Backbone").select_option("efficientnet_lite1")
+    expect(visit.page.locator("footer")).to_contain_text("efficientnet_lite1")
+    assert all(name.startswith(KINDS[3]) for name in visit.names())
+    visit.page.go_back()
+    expect(visit.page.locator("h1")).to_contain_text("Catalogue")
+
+
+def test_its_look_alikes_are_lit_on_the_map(visit: Visit) -> None:
+    visit.go("/")
+    visit.upload(picture_of(KINDS[2], 3))
+    visit.page.get_by_role("link", name="on the map").click()
+    expect(visit.page.locator("h1")).to_contain_text("12 look-alikes lit")
+    assert visit.page.locator("#map .lit").count() == 12
+
+
+def test_a_service_that_has_gone_is_said(enter: Enter, served: Served) -> None:
+    visit = enter(served, expected=("ERR_",))
+    visit.go("/")
+    visit.page.context.set_offline(True)
+    visit.upload(picture_of(KINDS[2], 3))
+    expect(visit.page.locator(".problem")).to_contain_text("Is it still running?")
+
+
+# through the catalogue
+
+
+def test_one_walks_from_product_to_look_alike_and_back(visit: Visit) -> None:
+    visit.go("/")
+    expect(visit.page.locator(".count")).to_have_text(f"{len(KINDS) * EACH + 1} products")
+    visit.page.get_by_role("link", name=f"{KINDS[0]} number 0").click()
+    expect(visit.page.locator("h1")).to_have_text(f"{KINDS[0]} number 0")
+    expect(visit.page.get_by_role("link", name="again", exact=True)).to_be_visible()
+    second = visit.names()[1]
+    visit.hits.nth(1).get_by_role("link").first.click()
+    expect(visit.page.locator("h1")).to_have_text(second)
+    scores = [float(each.split()[1]) for each in visit.page.locator(".score").all_inner_texts()]
+    assert scores == sorted(scores, reverse=True)
+    visit.page.go_back()
+    expect(visit.page.locator("h1")).to_have_text(f"{KINDS[0]} number 0")
+    visit.page.get_by_text("What is known of it").click()
+    expect(visit.page.locator(".facts")).to_contain_text("tree_1")
+
+
+def test_every_picture_of_a_page_is_shown(visit: Visit) -> None:
+    visit.go(f"/product?id={KINDS[1]}-2")
+    visit.page.wait_for_load_state("networkidle")
+    widths = visit.page.locator("main img").evaluate_all("all => all.map(i => i.naturalWidth)")
+    assert len(widths) == 13
+    assert min(widths) > 0
+
+
+def test_categories_are_chosen_each_inside_of_the_one_above(visit: Visit) -> None:
+    visit.go("/")
+    visit.page.get_by_label("tree_2").select_option(f"tree_2={shelf_of(KINDS[0])}")
+    expect(visit.page.locator(".count")).to_have_text(f"{EACH + 1} products")
+    visit.page.get_by_label("tree_1").select_option("tree_1=Table")  # lets go of what was below
+    expect(visit.page.locator(".count")).to_have_text(f"{len(KINDS) // 2 * EACH} products")
+    offered = visit.page.get_by_label("tree_2").locator("option").all_inner_texts()
+    assert offered == ["all", *(f"{shelf_of(kind)} ({EACH})" for kind in sorted(KINDS[1::2]))]
+    assert "image=" not in visit.page.url
+    assert "tree_2" not in visit.page.url
+    visit.page.locator(".card a").first.click()
+    expect(visit.page.locator(".how-found")).to_contain_text("inside")
+    assert visit.labels() == {"Table"}
+
+
+def test_hits_unlike_each_other_are_others(visit: Visit) -> None:
+    visit.go(f"/product?id={KINDS[0]}-1")
+    plain = visit.names()
+    visit.page.get_by_label("Unlike each other").check()
+    expect(visit.page.locator(".how-found")).to_contain_text("unlike each other")
+    assert visit.names() != plain
+    assert visit.names()[0] == plain[0]  # the first is the most similar in either case
+
+
+def test_another_backbone_is_asked_and_stays(visit: Visit) -> None:
+    visit.go(f"/product?id={KINDS[0]}-1")
+    visit.page.get_by_label("Backbone").select_option("efficientnet_lite1")
+    expect(visit.page.locator("footer")).to_contain_text("efficientnet_lite1")
+    visit.hits.first.get_by_role("link").first.click()
+    expect(visit.page.locator("footer")).to_contain_text("efficientnet_lite1")
+    visit.page.locator("nav").get_by_role("link", name="Map").click()
+    expect(visit.page.locator(".empty")).to_contain_text("--reduce tsne")
+    expect(visit.page.locator(".empty")).to_contain_text("efficientnet_lite1")
+
+
+def test_what_is_searched_for_is_found_or_said(visit: Visit) -> None:
+    visit.go("/")
+    visit.page.get_by_label("Name or id of a product").fill("NUMBER 3")
+    visit.page.keyboard.press("Enter")
+    expect(visit.page.locator(".count")).to_have_text(f"{len(KINDS)} products")
+    visit.page.get_by_label("Name or id of a product").fill("none such")
+    visit.page.get_by_role("button", name="Search").click()
+    expect(visit.page.locator(".empty")).to_contain_text("Nothing is called that")
+    visit.page.get_by_role("link", name="the whole catalogue").click()
+    expect(visit.page.locator(".count")).to_have_text(f"{len(KINDS) * EACH + 1} products")
+
+
+def test_what_is_not_there_leads_back(enter: Enter, served: Served) -> None:
+    visit = enter(served, expected=("404",))
+    visit.go("/product?id=nobody")
+    expect(visit.page.locator("h1")).to_have_text("Not here")
+    expect(visit.page.locator("main")).to_contain_text("'nobody'")
+    visit.page.get_by_role("link", name="To the catalogue").click()
+    expect(visit.page.locator("h1")).to_contain_text("Catalogue")
+
+
+# keys
+
+
+def test_keys_lead_through_the_catalogue(visit: Visit) -> None:
+    visit.go("/")
+    press = visit.page.keyboard.press
+    press("?")
+    expect(visit.page.get_by_role("heading", name="Keys")).to_be_visible()
+    press("Escape")
+    expect(visit.page.get_by_role("heading", name="Keys")).to_be_hidden()
+    press("/")
+    expect(visit.page.get_by_label("Name or id of a product")).to_be_focused()
+    visit.page.keyboard.type("m/?u")  # while typing they are letters
+    expect(visit.page.get_by_label("Name or id of a product")).to_have_value("m/?u")
+    visit.go("/")
+    cards = visit.page.locator(".card > a")
+    press("ArrowRight")
+    expect(cards.nth(0)).to_be_focused()
+    press("ArrowRight")
+    expect(cards.nth(1)).to_be_focused()
+    press("ArrowDown")
+    across = visit.page.evaluate(
+        "getComputedStyle(document.querySelector('.grid')).gridTemplateColumns.split(' ').length"
+    )
+    expect(cards.nth(1 + across)).to_be_focused()
+    press("ArrowUp")
+    expect(cards.nth(1)).to_be_focused()
+    press("Enter")
+    expect(visit.page.locator("h1")).to_contain_text(" number ")
+    press("m")
+    expect(visit.page.locator("nav [aria-current]")).to_have_text("Map")
+
+
+def test_the_chooser_opens_by_a_key(visit: Visit) -> None:
+    visit.go("/")
+    with visit.page.expect_file_chooser():
+        visit.page.keyboard.press("u")
+
+
+def test_the_first_tab_skips_to_the_products(visit: Visit) -> None:
+    visit.go("/")
+    visit.page.keyboard.press("Tab")
+    expect(visit.page.get_by_role("link", name="Skip to the products")).to_be_focused()
+    visit.page.keyboard.press("Enter")
+    expect(visit.page.locator("#main")).to_be_focused()
+
+
+# the map
+
+
+def test_a_point_shows_its_picture_and_leads_to_its_product(visit: Visit) -> None:
+    visit.go("/map")
+    points = visit.page.locator("#map .point")
+    assert points.count() == len(KINDS) * EACH + 1
+    points.nth(7).hover(force=True)
+    peek = visit.page.locator("#peek")
+    expect(peek).to_be_visible()
+    name = peek.inner_text().strip()
+    assert " number " in name
+    visit.page.wait_for_function("document.querySelector('#peek img').naturalWidth > 0")
+    visit.page.mouse.move(2, 2)
+    expect(peek).to_be_hidden()
+    points.nth(7).click(force=True)
+    expect(visit.page.locator("h1")).to_have_text(name)
+
+
+def test_a_query_and_its_hits_light_up(visit: Visit) -> None:
+    visit.go(f"/product?id={KINDS[2]}-1")
+    names = visit.names()
+    visit.page.get_by_role("link", name="Show on the map").click()
+    expect(visit.page.locator("h1")).to_contain_text(f"{KINDS[2]} number 1")
+    expect(visit.page.locator("#map .asked")).to_have_count(1)
+    listed = visit.page.locator(".lit-list .word").all_inner_texts()
+    assert listed == [f"{KINDS[2]} number 1", *names]
+    fifth = visit.page.locator(".lit-list a").nth(5)
+    fifth.hover()
+    expect(visit.page.locator("#map .called")).to_have_count(1)
+    expect(visit.page.locator("#peek")).to_contain_text(names[4])
+    lit = visit.page.locator("#map a").filter(has_text="5")
+    assert lit.first.get_attribute("aria-label") == f"5: {names[4]}"
+    fifth.click()
+    expect(visit.page.locator("h1")).to_have_text(names[4])
+
+
+def test_the_map_is_drawn_near_and_whole_again(visit: Visit) -> None:
+    visit.go("/map")
+    view = visit.page.locator("#map")
+    whole = [float(each) for each in (view.get_attribute("viewBox") or "").split()]
+    assert whole[:3] == [0, 0, 1000]
+    visit.page.get_by_role("button", name="Closer").click()
+    near = [float(each) for each in (view.get_attribute("viewBox") or "").split()]
+    assert near == pytest.approx([150, 0.15 * whole[3], 700, 0.7 * whole[3]])
+    view.hover()
+    visit.page.mouse.wheel(0, -120)
+    nearer = [float(each) for each in (view.get_attribute("viewBox") or "").split()]
+    assert nearer[2] < 700
+    visit.page.get_by_role("button", name="Whole").click()
+    expect(view).to_have_attribute("viewBox", f"0 0 1000 {whole[3]:g}")
+
+
+def test_a_class_is_picked_out_of_the_map(visit: Visit) -> None:
+    visit.go("/map")
+    visit.page.get_by_role("button", name="Table").click()
+    kept = visit.page.locator("#map .point.kept")
+    assert kept.count() == len(KINDS) // 2 * EACH
+    faint = visit.page.locator("#map .point:not(.kept)").first
+    assert float(faint.evaluate("e => getComputedStyle(e).opacity")) < 0.2
+    visit.page.get_by_role("button", name="Table").click()
+    expect(visit.page.locator("#map .point.kept")).to_have_count(0)
+
+
+# without scripts
+
+
+def test_without_scripts_everything_is_there(enter: Enter, served: Served) -> None:
+    visit = enter(served, expected=("422",), java_script_enabled=False)
+    visit.go("/")
+    visit.page.get_by_label("tree_1").select_option("tree_1=Room")
+    visit.upload(picture_of(KINDS[2], 3))
+    visit.page.get_by_role("button", name="Find look-alikes").click()
+    assert visit.names()[0] == f"{KINDS[2]} number 3"
+    assert visit.labels() == {"Room"}
+    visit.page.get_by_role("link", name="on the map").click()
+    assert visit.page.locator("#map .lit").count() == 12
+    visit.go(f"/product?id={KINDS[1]}-1")
+    visit.page.get_by_label("tree_2").select_option(f"tree_2={shelf_of(KINDS[3])}")
+    visit.page.get_by_role("button", name="Apply").click()
+    assert all(name.startswith(KINDS[3]) for name in visit.names())
+    visit.go("/")
+    visit.page.get_by_role("button", name="Find look-alikes").click()  # without a picture
+    assert visit.page.locator("h1").inner_text() == "This cannot be looked up"
+    assert "Choose a picture first" in visit.page.locator("main").inner_text()
+    visit.go("/")
+    visit.page.get_by_label("tree_2").select_option(f"tree_2={shelf_of(KINDS[3])}")
+    visit.page.get_by_role("button", name="Show the catalogue so").click()
+    assert visit.page.locator(".count").inner_text() == f"{EACH} products"
+
+
+# names that want to run
+
+
+def test_names_and_labels_are_only_ever_text(enter: Enter, hostile: Served) -> None:
+    visit = enter(hostile)
+    for i, text in enumerate(HOSTILE):
+        row_id = quote(f"{i}{text}")
+        where = quote(f"tree_1={text}")
+        for path in (
+            "/",
+            f"/product?id={row_id}",
+            f"/map?id={row_id}",
+            f"/?where={where}",
+            f"/?q={quote(text)}",
+        ):
+            visit.go(path)
+            assert text.split()[0] in visit.page.locator("body").inner_text()
+            assert visit.page.evaluate("window.ran") is None, path
+    visit.go("/map")
+    for point in visit.page.locator("#map .point").all()[:3]:
+        point.hover(force=True)
+    visit.go("/")
+    visit.upload(picture_of(KINDS[0], 0))
+    expect(visit.hits.first).to_be_visible()
+    visit.hits.first.get_by_role("link").first.click()
+    visit.page.get_by_text("What is known of it").click()
+    assert visit.page.evaluate("window.ran") is None
+
+
+def test_an_answer_that_is_not_ours_cannot_run(enter: Enter, served: Served) -> None:
+    """Even were a page's text to hold a script, its own rules would forbid it."""
+    visit = enter(served, expected=("Content Security Policy", "404"))
+    visit.go("/")
+    visit.page.evaluate(
+        """() => {
+            const made = document.createElement("script");
+            made.textContent = "window.ran = 9";
+            document.body.append(made);
+            const image = document.createElement("img");
+            image.setAttribute("onerror", "window.ran = 10");
+            image.src = "/nope";
+            document.body.append(image);
+        }"""
+    )
+    assert visit.page.evaluate("window.ran") is None
+
+
+# how it looks, to everyone
+
+
+def serious_faults(page: Page) -> list[Any]:
+    """List what axe-core finds serious or worse: the rule, and some of the places."""
+    return [
+        (each["id"], [node["html"] for node in each["nodes"]][:3])
+        for each in Axe().run(page).response["violations"]
+        if each["impact"] in ("serious", "critical")
+    ]
+
+
+class TestLook:
+    """Each page, wide and narrow, by day and by night."""
+
+    PAGES: ClassVar[dict[str, str]] = {
+        "catalogue": "/",
+        "empty": "/?q=none+such",
+        "product": f"/product?id={KINDS[0]}-0",
+        "error": "/product?id=nobody",
+        "map": f"/map?id={KINDS[0]}-0",
+        "no-map": "/map?model=efficientnet_lite1",
+        "picture": "",
+    }
+
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    @pytest.mark.parametrize("width", ["wide", "phone"])
+    def test_nothing_stands_in_the_way(
+        self, enter: Enter, served: Served, width: str, scheme: str
+    ) -> None:
+        how = PHONE if width == "phone" else {"viewport": {"width": 1280, "height": 900}}
+        visit = enter(served, expected=("404",), color_scheme=scheme, **how)
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        for name, path in self.PAGES.items():
+            visit.go(path or "/")
+            if not path:
+                visit.upload(picture_of(KINDS[2], 3))
+                expect(visit.hits.first).to_be_visible()
+            visit.page.wait_for_load_state("networkidle")
+            assert not serious_faults(visit.page), name
+            too_wide = visit.page.evaluate(
+                "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+            )
+            assert too_wide <= 0, name
+            visit.page.screenshot(path=SHOTS / f"{name}-{width}-{scheme}.png")
+
+    def test_what_is_touched_is_large_enough(self, enter: Enter, served: Served) -> None:
+        """WCAG 2.2, 2.5.8: 24 pixels, but for words inside of a text."""
+        visit = enter(served, **PHONE)
+        for path in ("/", f"/product?id={KINDS[0]}-0", f"/map?id={KINDS[0]}-0"):
+            visit.go(path)
+            small = visit.page.evaluate(
+                """() => [...document.querySelectorAll("button, select, input, .card > a, nav a, "
+                    + "summary, .lit-list a")]
+                  .filter((e) => e.checkVisibility() && !e.closest(".skip"))
+                  .map((e) => [e.outerHTML.slice(0, 80), e.getBoundingClientRect()])
+                  .filter(([_, box]) => box.width && box.height < 24)
+                  .map(([what, box]) => `${what} ${box.width}x${box.height}`)"""
+            )
+            assert [each for each in small if "checkbox" not in each] == [], path
+
+    def test_a_fault_would_be_found(self, visit: Visit) -> None:
+        visit.go("/")
+        visit.page.evaluate("document.querySelector('label[for=find]').remove()")
+        visit.page.evaluate("document.getElementById('find').removeAttribute('placeholder')")
+        visit.page.evaluate("document.querySelector('.card .name').style.color = '#ddd'")
+        assert {"label", "color-contrast"} <= {rule for rule, _ in serious_faults(visit.page)}
