@@ -87,12 +87,16 @@ class ApproximateIndex:
         for first in range(0, len(asked), QUERIES_AT_ONCE):
             some = asked[first : first + QUERIES_AT_ONCE]
             wanted = k + max(len(out) for _, out in some) + BEYOND
-            proposed = self._propose(np.stack([q for q, _ in some]), wanted, knobs or self.knobs)
-            for (query, out), rows in zip(some, proposed, strict=True):
+            together = np.stack([query for query, _ in some])
+            candidates = []
+            for (query, out), rows in zip(
+                some, self._propose(together, wanted, knobs or self.knobs), strict=True
+            ):
                 kept = rows[not_in(rows, out)]
                 if len(kept) < k:
                     kept = self._more(query, k, out, wanted, knobs or self.knobs)
-                found.append(best_of(self._vectors, kept, query, k))
+                candidates.append(kept)
+            found += best_of(self._vectors, candidates, together, k)
         return Neighbors(tuple(rows for rows, _ in found), tuple(cosines for _, cosines in found))
 
     def _propose(self, queries: np.ndarray, wanted: int, knobs: Knobs) -> list[np.ndarray]:
@@ -256,8 +260,6 @@ def exact_answers(vectors: np.ndarray, known: np.ndarray, asked: np.ndarray, k: 
         best = np.argsort(-scores, axis=1, kind="stable")[:, :wanted]
         rows = np.take_along_axis(rows, best, axis=1)
         scores = np.take_along_axis(scores, best, axis=1)
-    each = [
-        best_of(vectors, near[near != row], query, k)
-        for near, row, query in zip(rows, asked, queries, strict=True)
-    ]
+    others = [near[near != row] for near, row in zip(rows, asked, strict=True)]
+    each = best_of(vectors, others, queries, k)
     return Neighbors(tuple(rows for rows, _ in each), tuple(cosines for _, cosines in each))

@@ -15,6 +15,7 @@ from extract.catalog import MISSING_LABEL
 from extract.processor import kernels_of_openblas
 
 BLOCK_BYTES = 64 << 20
+COMPARED_BYTES = 4 << 20
 BEYOND = 16
 """Proposals past the k-th, the last of which is mostly far enough to be settled at once."""
 
@@ -130,14 +131,14 @@ class ExactIndex:
         self, asked: Sequence[tuple[np.ndarray, np.ndarray]], k: int
     ) -> list[tuple[np.ndarray, np.ndarray]]:
         wanted = k + max(len(out) for _, out in asked) + BEYOND
-        proposed = self._propose(np.stack([query for query, _ in asked]), wanted)
-        found = []
-        for (query, out), scores, rows in zip(asked, *proposed, strict=True):
-            candidates = self._settled(scores, rows, k, out)
-            if candidates is None:
-                candidates = self._candidates(query, k, out, 2 * wanted)
-            found.append(best_of(self._vectors, candidates, query, k))
-        return found
+        queries = np.stack([query for query, _ in asked])
+        candidates = []
+        for (query, out), *proposed in zip(asked, *self._propose(queries, wanted), strict=True):
+            settled = self._settled(proposed[0], proposed[1], k, out)
+            if settled is None:
+                settled = self._candidates(query, k, out, 2 * wanted)
+            candidates.append(settled)
+        return best_of(self._vectors, candidates, queries, k)
 
     def _propose(self, queries: np.ndarray, wanted: int) -> tuple[np.ndarray, np.ndarray]:
         """Give the rows of the highest products, best first, and these."""
@@ -203,27 +204,45 @@ def not_in(rows: np.ndarray, out: np.ndarray) -> np.ndarray:
 
 
 def best_of(
-    vectors: np.ndarray, candidates: np.ndarray, query: np.ndarray, k: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Order proposed rows by their cosine with a query in float64, ties by row, and keep k.
+    vectors: np.ndarray, candidates: Sequence[np.ndarray], queries: np.ndarray, k: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Order the rows proposed to each query by their cosine in float64, ties by row, and keep k.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (n_images, n_dims), float32
+    candidates : sequence of ndarray of int
+        A query each.
+    queries : ndarray of shape (n_queries, n_dims), float32
+    k : int
 
     Returns
     -------
-    rows, cosines : ndarray
+    list of (rows, cosines)
+        A query each.
     """
-    candidates = np.sort(candidates)
-    exact = _cosines(vectors[candidates], query)
-    best = np.argsort(-exact, kind="stable")[:k]
-    return candidates[best], exact[best]
+    found = [(NOTHING, np.zeros(0))] * len(queries)
+    lengths = np.array([len(rows) for rows in candidates], int)
+    for length in np.unique(lengths[lengths > 0]).tolist():  # mostly one, for most of the queries
+        places = np.flatnonzero(lengths == length).tolist()
+        step = max(1, COMPARED_BYTES // (8 * length * vectors.shape[1]))
+        for first in range(0, len(places), step):
+            some = places[first : first + step]
+            rows = np.sort(np.stack([candidates[place] for place in some]), axis=1)
+            cosines = _cosines(vectors[rows], queries[some])
+            best = np.argsort(-cosines, axis=1, kind="stable")[:, :k]
+            kept = np.take_along_axis(rows, best, 1), np.take_along_axis(cosines, best, 1)
+            for place, *pair in zip(some, *kept, strict=True):
+                found[place] = pair[0], pair[1]
+    return found
 
 
-def _cosines(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
-    """Compare rows with a query in float64."""
-    rows, one = vectors.astype(np.float64), query.astype(np.float64)
-    lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(one)
-    # a sum a row, not a matrix product: its order of adding must not depend on the others
-    products = np.einsum("ij,j->i", rows, one)
-    cosines: np.ndarray = products / lengths
+def _cosines(vectors: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    """Compare each query with its own rows in float64; (n_queries, n_rows, n_dims) and queries."""
+    rows, asked = vectors.astype(np.float64), queries.astype(np.float64)
+    # sums a row, not products of matrices: their order of adding must not depend on the others
+    squares = np.einsum("qrd,qrd->qr", rows, rows) * np.einsum("qd,qd->q", asked, asked)[:, None]
+    cosines: np.ndarray = np.einsum("qrd,qd->qr", rows, asked) / np.sqrt(squares)
     return cosines
 
 
@@ -299,7 +318,7 @@ def nearest_others(vectors: np.ndarray, k: int, groups: np.ndarray) -> np.ndarra
             for row, scores, bound in zip(known[some], similarities, least, strict=True):
                 others = np.flatnonzero((scores >= bound) & (scores > -np.inf))
                 others = np.sort(others[np.argsort(-scores[others], kind="stable")[:proposed]])
-                exact = _cosines(vectors[known[others]], vectors[row])
+                exact = _cosines(vectors[known[others]][None], vectors[row][None])[0]
                 best = known[others[np.argsort(-exact, kind="stable")[:k]]]
                 found[row, : len(best)] = best
     return found

@@ -237,6 +237,21 @@ def test_near_ties_that_float32_cannot_tell_are_ordered_by_float64() -> None:
     assert_found(vectors, query, 10)
 
 
+@pytest.mark.parametrize("n_dims", [1, 3, 16, 257])
+def test_an_answer_does_not_depend_on_what_else_is_asked(n_dims: int) -> None:
+    rng = np.random.default_rng(n_dims)
+    vectors = rng.normal(size=(300, n_dims)).astype(np.float32)
+    vectors[150:] = vectors[:150] * rng.choice([0.1, 1, 7], (150, 1))  # of one direction, or nearly
+    queries = rng.normal(size=(90, n_dims)).astype(np.float32)
+    out = [rng.choice(300, i % 4, replace=False) for i in range(90)]
+    index = ExactIndex(vectors)
+    together = index.find(queries, 7, out)
+    for i, query in enumerate(queries):
+        alone = index.find(query[None], 7, [out[i]])
+        assert np.array_equal(alone.rows[0], together.rows[i])
+        assert np.array_equal(alone.similarities[0], together.similarities[i])
+
+
 def test_what_is_left_out_is_never_found() -> None:
     rng = np.random.default_rng(2)
     vectors = clustered(70, 6, 2)

@@ -24,6 +24,8 @@ from tests.benchmarks.process_costs import costing, peak_bytes, processor_in_wor
 CLUSTERS, WITHIN, NOISE = 2000, 40, 0.5
 QUERIES, ASKED, AT = 1024, 500, 10
 DRAWN_AT_ONCE = 50_000
+RESTING_SECONDS = 0.7
+"""Between two that share the cores: threads of one library go on spinning when it is done."""
 
 
 def measure(
@@ -91,9 +93,11 @@ def _batch(folder: Path, rounds: int) -> None:
     products = np.empty((len(asked), len(rows)), np.float32)
     ours, limit = [], []
     for _ in range(rounds + 1):
+        time.sleep(RESTING_SECONDS)
         with costing() as cost:
             index.find(queries, AT)
         ours.append(cost)
+        time.sleep(RESTING_SECONDS)
         with costing() as cost:
             np.matmul(asked, rows.T, out=products)
         limit.append(cost)
