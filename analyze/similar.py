@@ -25,6 +25,9 @@ from extract.errors import UsageError
 MOST_LOOKED_AT = 20
 """Rows nearest to a hit among which its copies are looked for, again while there are some."""
 
+FIRST_LOOKED_AT = 10
+"""Mostly enough: the last of them is too far to be a copy, and so are all beyond."""
+
 LEAST_POOL, POOL_A_HIT = 50, 5
 """Rows most similar to the query among which diverse hits are chosen."""
 
@@ -232,7 +235,7 @@ class LookUp:
             ranked = self._ranked(query, own, wanted)
             hits: list[Hit] = []
             taken = set(own.tolist())
-            near = self._copies.near([row for row, _ in ranked[:top]], top)
+            near = self._copies.near([row for row, _ in ranked[:top]])
             for row, similarity in ranked:
                 if row not in taken:
                     hits.append(self._hit(query, row, similarity, taken, near))
@@ -278,6 +281,11 @@ _Near = Mapping[int, tuple[list[int], list[float]]]
 """Rows most similar to a row, none of its very bytes among them, and their cosines."""
 
 
+def _ends_far(cosines: Sequence[float]) -> bool:
+    """Say whether the last of a row's neighbors, best first, is too far to be a copy of it."""
+    return not cosines or cosines[-1] < LEAST_SIMILARITY
+
+
 class _Copies:
     """Which rows are copies of which; a picture is opened only when its vector is near enough."""
 
@@ -291,28 +299,24 @@ class _Copies:
         self._vectors, self._index, self._pictures = embeddings.vectors, index, pictures
         self._inside = inside
         self._groups = groups_of_equal_bytes(embeddings.content_sha256, len(embeddings))
+        self._by_group = np.argsort(self._groups, kind="stable")
+        self._in_groups = self._groups[self._by_group]
         self._content_sha256 = embeddings.content_sha256
         self._known: dict[int, Fingerprint | None] = {}
 
     def of_equal_bytes(self, row: int) -> np.ndarray:
         """Give the rows of a picture's very bytes that may be answers, itself among them."""
-        rows: np.ndarray = np.flatnonzero(self._groups == self._groups[row])
+        group = self._groups[row]
+        first, end = np.searchsorted(self._in_groups, (group, group + 1))
+        rows: np.ndarray = self._by_group[first:end]
         return rows if self._inside is None else np.intersect1d(rows, self._inside.rows)
 
-    def near(self, rows: Sequence[int], beside: int) -> _Near:
-        """Look for the neighbors of several rows at once: it takes little longer than for one.
-
-        Parameters
-        ----------
-        rows : sequence of int
-        beside : int
-            How many of a row's neighbors may be taken before it.
-        """
+    def near(self, rows: Sequence[int]) -> _Near:
+        """Look for the neighbors of several rows at once: it takes little longer than for one."""
         if not rows:
             return {}
         barred = [self.of_equal_bytes(row) for row in rows]
-        wanted = MOST_LOOKED_AT + 2 * beside
-        found = self._index.find(self._vectors[list(rows)], wanted, barred)
+        found = self._index.find(self._vectors[list(rows)], FIRST_LOOKED_AT, barred)
         lists = (
             (each.tolist() for each in found.rows),
             (each.tolist() for each in found.similarities),
@@ -353,9 +357,8 @@ class _Copies:
         """Give the rows most similar to a row but for those passed, as far as is looked."""
         if known is not None:
             left = [pair for pair in zip(*known, strict=True) if pair[0] not in passed]
-            if len(left) >= MOST_LOOKED_AT:
-                rows, cosines = zip(*left[:MOST_LOOKED_AT], strict=True)
-                return rows, cosines
+            if len(left) >= MOST_LOOKED_AT or _ends_far(known[1]):
+                return [other for other, _ in left], [cosine for _, cosine in left]
         barred = np.array(sorted(passed), int)
         found = self._index.find(self._vectors[row][None], MOST_LOOKED_AT, [barred])
         return found.rows[0].tolist(), found.similarities[0].tolist()

@@ -162,7 +162,7 @@ def test_copies_are_looked_for_at_once_as_one_by_one(
     pictures = PictureFolder(shop, None)
     queries = [Query(shop.ids[i], vectors[i], i) for i in range(0, N, 11)]
     at_once = find_similar(shop, queries, pictures, top=12)
-    monkeypatch.setattr("analyze.similar._Copies.near", lambda self, rows, beside: {})
+    monkeypatch.setattr("analyze.similar._Copies.near", lambda self, rows: {})
     one_by_one = find_similar(shop, queries, pictures, top=12)
     assert [answer.hits for answer in at_once] == [answer.hits for answer in one_by_one]
     assert max(len(hit.near_equal) for answer in at_once for hit in answer.hits) >= 2
