@@ -9,7 +9,7 @@ import pickle
 import queue
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -70,7 +70,7 @@ class Processes:
     """
 
     _alone = threading.Lock()
-    """Held while a heavy picture is open, whoever opens it."""
+    """Held while a heavy picture is at hand, whoever opens it."""
 
     def __init__(self, n_processes: int, name: str) -> None:
         self._context = multiprocessing.get_context("forkserver")
@@ -82,8 +82,15 @@ class Processes:
         for _ in range(n_processes):
             self._free.put(self._start())
 
-    def ask(self, task: Task) -> Any:
+    def ask(self, task: Task, then: Callable[[Any], Any] = lambda found: found) -> Any:
         """Do a task in the next process that is free.
+
+        Parameters
+        ----------
+        task : Task
+        then : callable, optional
+            What is done with the answer, and gives what is returned. Until it is done no other
+            heavy picture is opened.
 
         Raises
         ------
@@ -95,8 +102,8 @@ class Processes:
         found = self._in_any(task, alone=False)
         if found is TooHeavyHere:
             with Processes._alone:
-                found = self._in_any(task, alone=True)
-        return found
+                return then(self._in_any(task, alone=True))
+        return then(found)
 
     def close(self) -> None:
         """End every process."""

@@ -263,9 +263,13 @@ class Service:
 
     def _embedded(self, shelf: Shelf, content: bytes) -> tuple[Opened, np.ndarray]:
         seeing = self._seeing_of(shelf)
-        opened: Opened = self._sent.ask(Open(content, seeing.preprocessing, seeing.decoder))
-        vector: np.ndarray = self._backbones.ask(Embed(shelf.source, opened.decoded))
-        return opened, vector
+
+        def embedded(opened: Opened) -> tuple[Opened, np.ndarray]:
+            return opened, self._backbones.ask(Embed(shelf.source, opened.decoded))
+
+        task = Open(content, seeing.preprocessing, seeing.decoder)
+        found: tuple[Opened, np.ndarray] = self._sent.ask(task, embedded)
+        return found
 
     def _keep(self, key: tuple[str, int, int], found: bytes) -> None:
         if key not in self._thumbnails:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,6 +96,19 @@ def test_too_much_memory_is_not_given(processes: Processes) -> None:
 
 def test_a_heavy_task_is_done_alone(processes: Processes) -> None:
     assert processes.ask(Do("heavy")) == "had it"
+
+
+def test_a_heavy_task_waits_for_what_follows_the_one_before(processes: Processes) -> None:
+    followed = threading.Event()
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(processes.ask, Do("heavy"), lambda _: followed.wait(20))
+        second = threads.submit(processes.ask, Do("heavy"))
+        assert processes.ask(Do("echo"))[0] >= 1  # a light one does not wait
+        with pytest.raises(TimeoutError):
+            second.result(timeout=1)
+        followed.set()
+        assert first.result(timeout=20) is True
+        assert second.result(timeout=20) == "had it"
 
 
 def test_other_failures_are_not_the_pictures(processes: Processes) -> None:
