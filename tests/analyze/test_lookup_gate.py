@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -14,7 +15,7 @@ from analyze.lookup.asking import Asked, address, pairs_of, read_asked
 from analyze.lookup.declined import Declined
 from analyze.lookup.gate import Gate, Rules
 from analyze.lookup.rest import as_json
-from analyze.lookup.server import is_loopback
+from analyze.lookup.server import is_loopback, listen
 
 Message = MutableMapping[str, Any]
 
@@ -157,3 +158,25 @@ def test_a_link_keeps_an_ids_bytes() -> None:
 )  # fmt: skip
 def test_what_only_this_machine_reaches(host: str, inside: bool) -> None:
     assert is_loopback(host) is inside
+
+
+def test_no_part_of_an_answer_waits_for_the_clients_word() -> None:
+    """By Nagle's algorithm a body would wait until its head is acknowledged, for 40 ms."""
+
+    async def at_once() -> bool:
+        answered: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+        def come(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            connection = writer.get_extra_info("socket")
+            at_once = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            answered.set_result(bool(at_once))
+            writer.close()
+
+        with listen("127.0.0.1", 0) as listening:
+            async with await asyncio.start_server(come, sock=listening):
+                _, writer = await asyncio.open_connection(*listening.getsockname())
+                found = await answered
+                writer.close()
+                return found
+
+    assert asyncio.run(at_once())
