@@ -271,6 +271,25 @@ def test_choices_ask_again_about_the_picture_in_hand(visit: Visit) -> None:
     expect(visit.page.locator("h1")).to_contain_text("Catalogue")
 
 
+def test_one_walks_on_from_ones_picture_and_comes_back_to_it(visit: Visit) -> None:
+    visit.go("/")
+    visit.upload(picture_of(KINDS[2], 3))
+    expect(visit.hits.first.locator(".same")).to_be_visible()
+    names = visit.names()
+    visit.hits.nth(1).get_by_role("link").first.click()
+    expect(visit.page.locator("h1")).to_have_text(names[1])
+    visit.page.go_back()
+    expect(visit.page.locator("h1")).to_have_text("Your picture")
+    assert visit.names() == names
+    visit.page.get_by_label("Backbone").select_option("efficientnet_lite1")  # still in hand
+    expect(visit.page.locator("footer")).to_contain_text("efficientnet_lite1")
+    expect(visit.hits.first.locator(".name")).to_have_text(f"{KINDS[2]} number 3")
+    visit.go("/")
+    expect(visit.page.locator("h1")).to_contain_text("Catalogue")
+    visit.page.reload()
+    expect(visit.page.locator("h1")).to_contain_text("Catalogue")
+
+
 def test_its_look_alikes_are_lit_on_the_map(visit: Visit) -> None:
     visit.go("/")
     visit.upload(picture_of(KINDS[2], 3))

@@ -4,6 +4,7 @@
 
 document.documentElement.classList.add("js");
 let inHand = null; // the picture last sent, to be asked about again with other choices
+let asked = 0; // only what was asked last is shown
 
 const byId = (id) => document.getElementById(id);
 const say = (text) => { byId("said").textContent = text; };
@@ -19,41 +20,71 @@ async function lookUp(file) {
       if (["where", "model", "diverse"].includes(name) && value) sent.append(name, value);
     }
   }
+  const turn = ++asked;
   document.body.classList.add("busy");
   say("Looking for look-alikes …");
   try {
     const answer = await fetch("/similar", {
       method: "POST", body: sent, headers: { Accept: "text/html" },
     });
-    if (answer.ok) inHand = file;
-    show(await answer.text(), answer.ok);
+    const text = await answer.text();
+    if (turn !== asked) return;
+    if (!answer.ok) { refused(text); return; }
+    inHand = file;
+    history.pushState({ picture: Date.now() }, "", "/#your-picture");
+    show(text);
+    keep(history.state.picture, text, file);
   } catch {
-    problem("The service cannot be reached. Is it still running?");
+    if (turn === asked) problem("The service cannot be reached. Is it still running?");
   } finally {
-    document.body.classList.remove("busy");
+    if (turn === asked) document.body.classList.remove("busy");
   }
 }
 
-function show(text, found) {
+function refused(text) {
   const page = new DOMParser().parseFromString(text, "text/html");
-  const main = page.getElementById("main");
-  if (!found) {
-    const heading = page.querySelector("h1"), words = [...page.querySelectorAll("#problem p")];
-    problem([heading, ...words.slice(0, 2)].map((e) => (e ? e.textContent.trim() : "")).join(" "));
-    return;
-  }
+  const heading = page.querySelector("h1"), words = [...page.querySelectorAll("#problem p")];
+  problem([heading, ...words.slice(0, 2)].map((e) => (e ? e.textContent.trim() : "")).join(" "));
+}
+
+function show(text) {
+  const page = new DOMParser().parseFromString(text, "text/html");
   document.title = page.title;
   for (const part of ["main", "footer"]) {
     document.querySelector(part).replaceWith(document.adoptNode(page.querySelector(part)));
   }
   const controls = page.querySelector(".controls");
   if (controls) document.querySelector(".controls").replaceWith(document.adoptNode(controls));
-  history.pushState({ picture: true }, "", "/#your-picture");
   begin();
   const n = document.querySelectorAll(".hit").length;
   say(`${n} look-alikes found`);
   byId("main").focus({ preventScroll: true });
   window.scrollTo({ top: 0 });
+}
+
+// the answer is kept in this tab, so that one may walk on from it and come back
+
+async function keep(picture, text, file) {
+  const read = new FileReader();
+  read.readAsDataURL(file);
+  await new Promise((done) => { read.onloadend = done; });
+  for (const content of [read.result, ""]) { // a large picture has no room: its answer has
+    try {
+      sessionStorage.setItem("answer", JSON.stringify({ picture, text, content, type: file.type }));
+      return;
+    } catch { sessionStorage.removeItem("answer"); }
+  }
+}
+
+function comeBack() {
+  const kept = JSON.parse(sessionStorage.getItem("answer") || "{}");
+  if (!history.state?.picture || kept.picture !== history.state.picture) return false;
+  const bytes = kept.content && atob(kept.content.split(",")[1]);
+  inHand = bytes
+    ? new File([Uint8Array.from(bytes, (c) => c.charCodeAt(0))], "picture", { type: kept.type })
+    : null;
+  show(kept.text);
+  return true;
 }
 
 function problem(text) {
@@ -122,7 +153,7 @@ document.addEventListener("submit", (event) => { // short addresses: what is not
   }
   setTimeout(() => { for (const control of form.elements) control.disabled = false; });
 });
-window.addEventListener("popstate", () => { if (inHand) location.reload(); });
+window.addEventListener("popstate", () => { if (!comeBack() && inHand) location.reload(); });
 
 // keys
 
@@ -290,4 +321,4 @@ function begin() {
 }
 
 byId("keys-open").addEventListener("click", () => byId("keys").showModal());
-begin();
+if (!comeBack()) begin();
