@@ -157,7 +157,9 @@ window.addEventListener("popstate", () => { if (!comeBack() && inHand) location.
 
 // keys
 
-const typing = (target) => target.closest("input, select, textarea, dialog, button, summary");
+// for a frame a dialog that was just closed keeps the focus, hidden
+const typing = (target) => target.checkVisibility()
+  && target.closest("input, select, textarea, dialog, button, summary");
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
