@@ -215,7 +215,7 @@ def test_a_signal_ends_it_with_all_its_processes(tmp_path: Path, number: signal.
         time.sleep(0.1)
     tell = os.killpg if number == signal.SIGINT else os.kill  # a terminal tells all of them
     tell(process.pid, number)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=120)
     assert process.returncode == 128 + number, said
     assert said.splitlines()[-1] == "error: stopped; clusterings finished so far are kept"
     assert "Traceback" not in said
