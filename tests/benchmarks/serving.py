@@ -56,6 +56,13 @@ class Tally:
     statuses: Counter[int] = field(default_factory=Counter)
     seconds: float = 0.0
 
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(
+            self.milliseconds + other.milliseconds,
+            self.statuses + other.statuses,
+            self.seconds + other.seconds,
+        )
+
     def __str__(self) -> str:
         some = np.array(self.milliseconds or [np.nan])
         p50, p95, p99 = np.quantile(some, [0.5, 0.95, 0.99])
@@ -122,11 +129,16 @@ def _soak(served: _Served, photo: bytes, minutes: float) -> None:
     products = [url.replace("&amp;", "&") for url in urls if url.startswith("/product")]
     pictures = [part.partition('"')[0].replace("&amp;", "&") for part in page.split('src="')[1:]]
     pictures = [url for url in pictures if url.startswith("/picture")]
-    began, walks = served.memory(), ["/", *products, *pictures]
-    with _load_beside(served, ["/similar"], 2, [photo], 60 * minutes) as beside:
-        tally = _load(served, walks, 6, seconds=60 * minutes)
-    print(f"  {minutes:g} minutes at 8 clients: {tally}; uploads: {beside[0]}")
-    print(f"  memory at its begin: {began}; at its end: {served.memory()}", flush=True)
+    walks, seconds = ["/", *products, *pictures], 6 * minutes
+    tally, uploads, memory = Tally(), Tally(), [_pss(served.process.pid)]
+    for _ in range(10):
+        with _load_beside(served, ["/similar"], 2, [photo], seconds) as beside:
+            tally += _load(served, walks, 6, seconds=seconds)
+        uploads += beside[0]
+        memory.append(_pss(served.process.pid))
+    print(f"  {minutes:g} minutes at 8 clients: {tally}; uploads: {uploads}")
+    held = ", ".join(f"{each / 1e6:.0f}" for each in memory)
+    print(f"  MB before it and after each tenth of it: {held}", flush=True)
 
 
 # the service
