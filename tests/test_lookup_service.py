@@ -6,9 +6,11 @@ Numbers S1 to S16 are those of the rules that such a service obeys, in docs/look
 from __future__ import annotations
 
 import collections
+import hashlib
 import io
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -156,6 +158,30 @@ def test_several_products_are_asked_about_at_once(client: httpx.Client) -> None:
     asked = [("id", "Mugs/0.png"), ("id", "Vases/0.png")]
     found = client.get("/api/similar", params=asked).json()["queries"]
     assert [each["query"] for each in found] == ["Mugs/0.png", "Vases/0.png"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"junk",
+        b"--x",
+        b"--x--\r\n",
+        b"--xyz\r\n",
+        b"--x\r\n: no name\r\n\r\n",
+        b"--x\r\nA B: c\r\n\r\n",
+        b"--x\r\nContent-Disposition: form-data\r\n\r\na\r\n--x--",
+        b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\na',
+    ],
+)
+def test_a_form_that_is_none_is_said_to_be(
+    served: Served, client: httpx.Client, body: bytes
+) -> None:
+    said = len(served.logged())
+    kind = {"content-type": "multipart/form-data; boundary=x"}
+    answer = client.post("/api/similar", content=body, headers=kind)
+    assert answer.status_code in (400, 422)
+    assert answer.json()["code"] in ("bad_request", "no_picture")
+    assert all(line.startswith("POST /api/similar") for line in served.logged()[said:].splitlines())
 
 
 # S1, S2, S3: who may ask
@@ -406,6 +432,19 @@ def test_s8_every_answer_forbids_scripts_of_others(client: httpx.Client) -> None
         assert "http" not in policy
         assert answer.headers["x-frame-options"] == "DENY"
         assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_what_pages_are_styled_by_has_another_address_when_it_changes(
+    client: httpx.Client,
+) -> None:
+    named = re.findall(r'"(/static/[a-z.]+)\?([0-9a-f]+)"', client.get("/").text)
+    assert {name for name, _ in named} == {
+        f"/static/{n}" for n in ("icon.svg", "page.js", "style.css")
+    }
+    for name, digest in named:
+        answer = client.get(f"{name}?{digest}")
+        assert answer.status_code == 200
+        assert hashlib.sha256(answer.content).hexdigest().startswith(digest)
 
 
 def test_s8_what_is_typed_is_only_text(client: httpx.Client) -> None:

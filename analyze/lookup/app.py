@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from python_multipart.exceptions import FormParserError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -20,6 +22,10 @@ from analyze.lookup.rest import as_json
 from analyze.lookup.service import Service
 from extract import __version__
 from extract.catalog import shown
+
+log = logging.getLogger("sosie")
+
+UNREADABLE = "the form cannot be read: send it again"
 
 
 def build_app(service: Service, rules: Rules) -> App:
@@ -69,15 +75,21 @@ def build_app(service: Service, rules: Rules) -> App:
         assert isinstance(error, RequestValidationError)
         return say(request.scope, Declined(422, _what_is_wrong(error)))
 
+    async def say_unreadable(request: Request, _error: Exception) -> Response:
+        return say(request.scope, Declined(400, UNREADABLE))
+
     async def say_gone(request: Request, _error: Exception) -> Response:
         return say(request.scope, Declined(400, "the request ended before it was whole"))
 
-    async def say_failed(request: Request, _error: Exception) -> Response:
+    async def say_failed(request: Request, error: Exception) -> Response:
+        what = f"unexpected {type(error).__name__}: {shown(str(error))[:300]}"
+        log.error("%s: %s; serve with -vv for the traceback", shown(request.url.path)[:200], what)
         return say(request.scope, Declined(500, "something went wrong here: the log says what"))
 
     app.add_exception_handler(Declined, say_declined)
     app.add_exception_handler(HTTPException, say_http)
     app.add_exception_handler(RequestValidationError, say_invalid)
+    app.add_exception_handler(FormParserError, say_unreadable)  # passed on by Starlette before 1.9
     app.add_exception_handler(ClientDisconnect, say_gone)
     app.add_exception_handler(Exception, say_failed)
     return Gate(app, rules, say)
@@ -101,7 +113,7 @@ def _wants_page(scope: Scope) -> bool:
 
 def _http_words(error: HTTPException) -> str:
     words = {
-        400: "the form cannot be read: send it again",
+        400: UNREADABLE,
         404: "there is nothing here",
         405: "this cannot be done here",
     }

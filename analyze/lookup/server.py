@@ -136,7 +136,8 @@ def serve(app: App, listening: socket.socket, *, traced: bool = False) -> int:
     int
         The signal's number.
     """
-    logging.getLogger("uvicorn.error").setLevel(logging.ERROR if traced else logging.CRITICAL)
+    for others in ("uvicorn.error", "python_multipart"):
+        logging.getLogger(others).setLevel(logging.ERROR if traced else logging.CRITICAL)
     config = uvicorn.Config(
         app,
         http=Patience,

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from analyze.lookup.admission import Admission
+from analyze.lookup.app import build_app
 from analyze.lookup.asking import Asked, address, pairs_of, read_asked
 from analyze.lookup.declined import Declined
 from analyze.lookup.gate import Gate, Rules
@@ -180,3 +181,39 @@ def test_no_part_of_an_answer_waits_for_the_clients_word() -> None:
                 return found
 
     assert asyncio.run(at_once())
+
+
+def test_a_fault_of_our_own_is_in_the_log_and_not_in_the_answer(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Broken:
+        @property
+        def shelves(self) -> None:
+            raise ZeroDivisionError("in a/secret/place\nerror: forged")
+
+    app = build_app(Broken(), Rules())  # type: ignore[arg-type]
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "GET",
+        "path": "/api/health",
+        "query_string": b"",
+        "headers": [(b"host", b"localhost")],
+    }
+    with pytest.raises(ZeroDivisionError):  # the server shows it with -vv
+        asyncio.run(app(scope, receive, send))
+    answer = b"".join(message.get("body", b"") for message in sent).decode()
+    assert sent[0]["status"] == 500
+    assert json.loads(answer)["code"] == "internal"
+    assert "secret" not in answer
+    (said,) = [each.getMessage() for each in caplog.records if each.levelname == "ERROR"]
+    assert said.startswith("/api/health: unexpected ZeroDivisionError: in a/secret/place")
+    assert "\n" not in said
