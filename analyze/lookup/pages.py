@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -66,6 +67,7 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        self._templates.globals["static"] = _static_address
 
     async def catalogue(self, pairs: Pairs) -> Response:
         """Show the catalogue, or what of it is searched for."""
@@ -278,6 +280,12 @@ def _static(name: str) -> tuple[bytes, str]:
     if name not in files:
         raise Declined(404, "there is nothing here")
     return files[name].read_bytes(), MEDIA[files[name].suffix]
+
+
+@cache
+def _static_address(name: str) -> str:
+    """Spell where a file is found; another content, of a later version, has another address."""
+    return f"/static/{name}?{hashlib.sha256(_static(name)[0]).hexdigest()[:12]}"
 
 
 def routes(pages: Pages) -> APIRouter:
