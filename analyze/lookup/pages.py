@@ -66,6 +66,7 @@ class Pages:
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
+            auto_reload=False,  # a version that is installed meanwhile has templates of its own
         )
         self._templates.globals["static"] = _static_address
 
