@@ -77,8 +77,9 @@ async function keep(picture, text, file) {
 }
 
 function comeBack() {
+  if (!history.state?.picture) return false;
   const kept = JSON.parse(sessionStorage.getItem("answer") || "{}");
-  if (!history.state?.picture || kept.picture !== history.state.picture) return false;
+  if (kept.picture !== history.state.picture) return false;
   const bytes = kept.content && atob(kept.content.split(",")[1]);
   inHand = bytes
     ? new File([Uint8Array.from(bytes, (c) => c.charCodeAt(0))], "picture", { type: kept.type })
