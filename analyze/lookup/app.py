@@ -25,8 +25,6 @@ from extract.catalog import shown
 
 log = logging.getLogger("sosie")
 
-UNREADABLE = "the form cannot be read: send it again"
-
 
 def build_app(service: Service, rules: Rules) -> App:
     """Put the service together.
@@ -76,7 +74,7 @@ def build_app(service: Service, rules: Rules) -> App:
         return say(request.scope, Declined(422, _what_is_wrong(error)))
 
     async def say_unreadable(request: Request, _error: Exception) -> Response:
-        return say(request.scope, Declined(400, UNREADABLE))
+        return await say_http(request, HTTPException(400))
 
     async def say_gone(request: Request, _error: Exception) -> Response:
         return say(request.scope, Declined(400, "the request ended before it was whole"))
@@ -113,7 +111,7 @@ def _wants_page(scope: Scope) -> bool:
 
 def _http_words(error: HTTPException) -> str:
     words = {
-        400: UNREADABLE,
+        400: "the form cannot be read: send it again",
         404: "there is nothing here",
         405: "this cannot be done here",
     }
