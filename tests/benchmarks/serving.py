@@ -130,12 +130,12 @@ def _soak(served: _Served, photo: bytes, minutes: float) -> None:
     pictures = [part.partition('"')[0].replace("&amp;", "&") for part in page.split('src="')[1:]]
     pictures = [url for url in pictures if url.startswith("/picture")]
     walks, seconds = ["/", *products, *pictures], 6 * minutes
-    tally, uploads, memory = Tally(), Tally(), [_pss(served.process.pid)]
+    tally, uploads, memory = Tally(), Tally(), [served.held()]
     for _ in range(10):
         with _load_beside(served, ["/similar"], 2, [photo], seconds) as beside:
             tally += _load(served, walks, 6, seconds=seconds)
         uploads += beside[0]
-        memory.append(_pss(served.process.pid))
+        memory.append(served.held())
     print(f"  {minutes:g} minutes at 8 clients: {tally}; uploads: {uploads}")
     held = ", ".join(f"{each / 1e6:.0f}" for each in memory)
     print(f"  MB before it and after each tenth of it: {held}", flush=True)
@@ -152,9 +152,14 @@ class _Served:
     peak: int = 0
     done: bool = False
 
-    def memory(self) -> str:
+    def held(self) -> int:
+        """Bytes that it holds now."""
         now = _pss(self.process.pid)
-        return f"{now / 1e6:.0f} MB now, {self.peak / 1e6:.0f} at the most"
+        self.peak = max(self.peak, now)
+        return now
+
+    def memory(self) -> str:
+        return f"{self.held() / 1e6:.0f} MB now, {self.peak / 1e6:.0f} at the most"
 
     def get(self, path: str) -> bytes:
         return asyncio.run(_one_request(self.port, path))
@@ -165,7 +170,7 @@ class _Served:
 
     def watch(self) -> None:
         while not self.done:
-            self.peak = max(self.peak, _pss(self.process.pid))
+            self.held()
             time.sleep(0.2)
 
 
