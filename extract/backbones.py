@@ -157,6 +157,14 @@ class Backbone:
         """See augmented pictures from now on; the model is shared."""
         return replace(self, view=view)
 
+    def as_it_came(self) -> Backbone | None:
+        """Prepare pictures as the weights came; None where that is done, or cannot be."""
+        try:
+            own = find_model(self.name)[0].preprocessing("model")
+        except UsageError:
+            return None
+        return None if own == self.preprocessing else replace(self, preprocessing=own)
+
     def on(self, device: str) -> Backbone:
         """Move it to a device."""
         return replace(self, model=_moved(self.model, device), device=device)
@@ -209,7 +217,8 @@ def load_backbone(
     pooling : str
         ``auto`` (what the model's own classifier reads), ``cls`` or ``mean``.
     resize : str
-        ``auto`` (what comes with the weights), ``crop``, ``squash`` or ``pad``.
+        ``auto`` (whole pictures), ``model`` (what comes with the weights), ``crop``, ``squash`` or
+        ``pad``.
 
     Raises
     ------

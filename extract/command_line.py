@@ -127,6 +127,12 @@ def count_or_auto(text: str, option: str) -> int | None:
     return int(text)
 
 
+def was_typed(context: typer.Context, name: str) -> bool:
+    """Tell whether a parameter was given on the command line, and not left at its default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 def refuse_beside(context: typer.Context, recipe: str, fixed: Collection[str]) -> None:
     """Refuse options that a recipe fixes, where they were typed beside it.
 
@@ -143,8 +149,7 @@ def refuse_beside(context: typer.Context, recipe: str, fixed: Collection[str]) -
     UsageError
     """
     for name in fixed:
-        source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
+        if was_typed(context, name):
             option = f"--{name.replace('_', '-')}"
             raise UsageError(f"--recipe {recipe} fixes {option}: leave one of them out")
 

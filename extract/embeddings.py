@@ -78,6 +78,18 @@ class Provenance:
         """``pretrained``, ``random`` or ``file``."""
         return shown(str(self.identity.get("weights", {}).get("source", "unknown")))
 
+    @property
+    def resize(self) -> str:
+        """What made pictures square: ``crop``, ``squash`` or ``pad``."""
+        geometry = self.identity.get("geometry")
+        said = geometry.get("resize") if isinstance(geometry, Mapping) else None
+        return shown(str(said or "unknown"))
+
+    @property
+    def pooling(self) -> str:
+        """What gives the vector, as in ``mean`` or ``cls``."""
+        return shown(str(self.identity.get("pooling", "unknown")))
+
 
 @dataclass(frozen=True, eq=False)
 class EmbeddingSet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -18,7 +19,7 @@ WHITE = (255, 255, 255)
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """The evaluation transform that comes with the weights, or another geometry when asked for.
+    """What is done to a picture before a model sees it: its geometry, and the scale of its numbers.
 
     Parameters
     ----------
@@ -50,20 +51,29 @@ class Preprocessing:
         """Everything but the scale of the channels."""
         return {k: v for k, v in asdict(self).items() if k not in ("mean", "std")}
 
-    def resized(self, resize: str) -> Preprocessing:
-        """Take another geometry; ``auto`` is the one that comes with the weights.
+    @property
+    def shows_whole(self) -> bool:
+        """Whether nothing is ever cut off a picture, whatever its aspect."""
+        return self.resize != "crop" and math.floor(self.size / self.crop_pct) <= self.size
 
-        A picture that is squashed or padded on request is seen whole: nothing is cut off it.
+    def resized(self, resize: str) -> Preprocessing:
+        """Take another geometry than the one that comes with the weights.
+
+        ``model`` is that one itself. ``auto`` shows whole products: it is ``pad``, but for weights
+        whose own transform shows the whole picture already. A picture that is squashed or padded
+        on request is seen whole too.
 
         Raises
         ------
         UsageError
             When there is no such geometry.
         """
-        if resize in ("auto", self.resize):
+        if resize == "auto":
+            resize = "model" if self.shows_whole else AUTO
+        if resize in ("model", self.resize):
             return self
         if resize not in RESIZES:
-            raise UsageError(f"no --resize {resize!r}: choose auto, {', '.join(RESIZES)}")
+            raise UsageError(f"no --resize {resize!r}: choose {', '.join(CHOICES)}")
         return replace(self, resize=resize, crop_pct=1.0 if resize != "crop" else 0.875)
 
     def transform(self) -> Any:
@@ -142,3 +152,6 @@ RESIZES: dict[str, Callable[[Preprocessing], Any]] = {
     "squash": _squash,
     "pad": _pad,
 }
+CHOICES = ("auto", "model", *RESIZES)
+AUTO = "pad"
+"""Measured best on product photographs: the figures are in tests/benchmarks/README.md."""

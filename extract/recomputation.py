@@ -175,4 +175,4 @@ def embed_golden(backbone: Backbone, names: tuple[str, ...]) -> np.ndarray:
     """Embed the golden pictures as they come with the weights, whatever geometry was asked for."""
     model, _ = find_model(backbone.name)
     pictures = [decode_picture((GOLDEN / name).read_bytes()) for name in names]
-    return replace(backbone, preprocessing=model.preprocessing()).embed_pictures(pictures)
+    return replace(backbone, preprocessing=model.preprocessing("model")).embed_pictures(pictures)

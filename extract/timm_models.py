@@ -50,23 +50,23 @@ class TimmModel:
         """Architecture and tag, as timm spells them."""
         return f"{self.architecture}.{self.tag}" if self.tag else self.architecture
 
-    def preprocessing(self, resize: str = "auto") -> Preprocessing:
-        """Take the transform that comes with the tag, also for random weights.
+    def preprocessing(self, resize: str = "model") -> Preprocessing:
+        """Take the transform that comes with the tag, or another geometry; also for random weights.
 
         Raises
         ------
         UsageError
-            When the model sees no square, or its own geometry is none of ours.
+            When the model sees no square, or its own geometry is asked for and none of ours.
         """
         settings = self._settings()
         _, height, width = settings.input_size
         if height != width:
             raise UsageError(f"{self.tagged} sees {width} x {height} pixels; only squares are made")
         own = GEOMETRIES.get(settings.crop_mode)
-        if own is None and resize == "auto":
+        if own is None and resize == "model":
             raise UsageError(
                 f"{self.tagged} prepares pictures in a way of its own ({settings.crop_mode}): "
-                "choose --resize crop, squash or pad"
+                "choose --resize auto, crop, squash or pad"
             )
         return Preprocessing(
             size=height,

@@ -62,8 +62,10 @@ class TransformersModel:
         """What names the weights: a repository holds one set of them."""
         return self.repo
 
-    def preprocessing(self, resize: str = "auto") -> Preprocessing:
-        """Take the transform that comes with the repository, also for random weights.
+    def preprocessing(self, resize: str = "model") -> Preprocessing:
+        """Take the transform that comes with the repository, or another geometry.
+
+        Random weights have it too.
 
         Raises
         ------

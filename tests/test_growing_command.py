@@ -61,3 +61,34 @@ def test_only_new_content_is_computed_and_all_else_is_said(shop: Path, run: Run)
     assert ways[4]["ids"] == ["kind2/other.png"]
     assert [r["batch_size"] for r in show["realisations"]] == [16, 16, 16, 2, 2, 2]
     assert "1 rows by 4: kind2/other.png" in run("extract", "show", grown["file"]).stdout
+
+
+def test_a_file_of_the_old_default_goes_on_growing_until_another_is_asked_for(
+    shop: Path, run: Run
+) -> None:
+    def embed(*words: str) -> tuple[dict[str, Any], str]:
+        done = run(*EMBED, *words)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout), done.stderr
+
+    old, said = embed("--resize", "model")
+    assert "going on with" not in said
+    draw_noise(shop / "kind0" / "new.png", 99)
+    grown, said = embed()
+    assert (grown["file"], grown["resize"], grown["embedded"]) == (old["file"], "crop", 1)
+    assert f"going on with {old['file']}" in said
+    assert "--json --resize auto makes a file of whole pictures" in said  # the command as typed
+    new, said = embed("--resize", "auto")
+    assert (new["resize"], new["embedded"]) == ("pad", 13)
+    assert new["file"] != old["file"]
+    assert "going on with" not in said
+    again, said = embed()
+    assert (again["file"], again["embedded"]) == (new["file"], 0)
+    assert "going on with" not in said
+
+    # one file by name likewise: it is never another geometry's
+    apart = ("--output", "apart.h5")
+    assert embed(*apart, "--resize", "model")[0]["resize"] == "crop"
+    assert embed(*apart)[0]["resize"] == "crop"
+    refused = run(*EMBED, *apart, "--resize", "auto")
+    assert (refused.returncode, "of another identity" in refused.stderr) == (1, True)

@@ -671,7 +671,7 @@ def test_transparent_ground_half_transparent_is_half_white(
 def geometries() -> dict[str, Backbone]:
     return {
         resize: load_backbone("timm:test_resnet", weights="random", resize=resize)
-        for resize in ("auto", "crop", "squash", "pad")
+        for resize in ("auto", "model", "crop", "squash", "pad")
     }
 
 
@@ -696,7 +696,8 @@ def test_aspect_an_oblong_picture_has_another_vector_in_each_geometry(
         for one, other in itertools.combinations(("crop", "squash", "pad"), 2):
             moved = np.linalg.norm(found[one] - found[other], axis=1)
             assert (moved > 1e-3 * np.linalg.norm(found[one], axis=1)).all(), (one, other)
-        np.testing.assert_array_equal(found.get("auto", found["crop"]), found["crop"])
+        np.testing.assert_array_equal(found.get("model", found["crop"]), found["crop"])
+        np.testing.assert_array_equal(found.get("auto", found["pad"]), found["pad"])
 
 
 def test_aspect_only_a_crop_is_blind_to_what_lies_beyond_the_middle(
@@ -707,7 +708,7 @@ def test_aspect_only_a_crop_is_blind_to_what_lies_beyond_the_middle(
     other[:, :30] = other[:, 90:] = 0
     for resize, backbone in geometries.items():
         first, second = (backbone.embed_pictures([Image.fromarray(x)]) for x in (one, other))
-        assert np.array_equal(first, second) == (resize in ("auto", "crop"))
+        assert np.array_equal(first, second) == (resize in ("model", "crop"))
 
 
 @pytest.mark.parametrize("side", [100, 160, 300])
@@ -733,8 +734,9 @@ def test_aspect_each_geometry_has_a_file_of_its_own_and_says_which(
         for resize, b in geometries.items()
     }
     assert len({files[r] for r in ("crop", "squash", "pad")}) == 3
-    assert files["auto"] == files["crop"]
-    assert identities["auto"] == identities["crop"]
+    assert files["model"] == files["crop"]
+    assert identities["model"] == identities["crop"]
+    assert files["auto"] == files["pad"]
     for resize in ("crop", "squash", "pad"):
         geometry = identities[resize].pop("geometry")
         assert geometry["resize"] == resize
@@ -742,5 +744,5 @@ def test_aspect_each_geometry_has_a_file_of_its_own_and_says_which(
 
 
 def test_aspect_a_geometry_that_is_none_is_refused() -> None:
-    with pytest.raises(UsageError, match="choose auto, crop, squash, pad"):
+    with pytest.raises(UsageError, match="choose auto, model, crop, squash, pad"):
         load_backbone("timm:test_resnet", weights="random", resize="stretch")

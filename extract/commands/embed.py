@@ -73,8 +73,10 @@ def embed(
         typer.Option(help="auto: what the model's own classifier reads."),
     ] = "auto",
     resize: Annotated[
-        Literal["auto", "crop", "squash", "pad"],
-        typer.Option(help="auto: what comes with the weights; pad fills with white."),
+        Literal["auto", "model", "crop", "squash", "pad"],
+        typer.Option(
+            help="auto: the whole picture, padded with white; model: as the weights come."
+        ),
     ] = "auto",
     recipe: cl.RecipeOption = None,
     seed: cl.SeedOption = 0,
@@ -201,10 +203,9 @@ def embed(
     check_root(workspace, listed, output)
     choose_device(device)  # one that is not here is said before anything is loaded
     targets = []
-    for backbone in _load(models, weights, seed, pooling, resize):
-        path = output or workspace.embeddings_file(
-            listed.name, backbone.name, backbone.provenance.short_identity
-        )
+    asked = cl.was_typed(context, "resize") or (recipe is not None and fixed.resize is not None)
+    for loaded in _load(models, weights, seed, pooling, resize):
+        backbone, path = _with_its_file(workspace, loaded, listed.name, output, asked=asked)
         plain = backbone.on(device_for(path, device))
         targets.append(Target(plain, path))
         for view in wanted_views:
@@ -324,6 +325,35 @@ def _load(models: list[str], weights: str, seed: int, pooling: str, resize: str)
             load_backbone(name, weights=weights, seed=seed, pooling=pooling, resize=resize)
         )
     return backbones
+
+
+def _with_its_file(
+    workspace: Workspace, backbone: Backbone, catalog: str, output: Path | None, *, asked: bool
+) -> tuple[Backbone, Path]:
+    """Say which file a backbone's vectors go to, and with which geometry.
+
+    The weights' own geometry was the default once: where none is asked for, and there is no file of
+    today's default, its file goes on growing.
+    """
+    from extract.embeddings_file import read_provenance
+
+    def file_of(one: Backbone) -> Path:
+        identity = one.provenance.short_identity
+        return output or workspace.embeddings_file(catalog, one.name, identity)
+
+    def is_there(one: Backbone) -> bool:
+        path, identity = file_of(one), one.provenance.identity_sha256
+        return path.exists() and read_provenance(path).identity_sha256 == identity
+
+    own = None if asked else backbone.as_it_came()
+    if own is None or is_there(backbone) or not is_there(own):
+        return backbone, file_of(backbone)
+    cl.log.info(
+        f"going on with {workspace.relative(file_of(own))}, whose pictures are prepared as the "
+        f"weights came ({own.preprocessing.resize}): {cl.typed_command(COMMAND)} --resize auto "
+        "makes a file of whole pictures"
+    )
+    return own, file_of(own)
 
 
 def embed_targets(

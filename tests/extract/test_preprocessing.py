@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -61,20 +62,39 @@ def test_pad_of_a_square_is_squash_of_a_square(side: int, oblong: Image.Image) -
     np.testing.assert_array_equal(pad, squash)
 
 
-def test_auto_is_timms_own_transform(oblong: Image.Image) -> None:
+def test_model_is_timms_own_transform(oblong: Image.Image) -> None:
     own = create_transform(
         (3, 64, 64), is_training=False, crop_pct=0.875, mean=(0, 0, 0), std=(1, 1, 1),
         interpolation="bicubic",
     )  # fmt: skip
-    np.testing.assert_array_equal(seen(PLAIN.resized("auto"), oblong), own(oblong).numpy())
+    np.testing.assert_array_equal(seen(PLAIN.resized("model"), oblong), own(oblong).numpy())
+
+
+@pytest.mark.parametrize(
+    ("resize", "crop_pct", "expected"),
+    [
+        ("crop", 0.875, ("pad", 1.0)),
+        ("crop", 1.0, ("pad", 1.0)),  # the sides of what is not square are cut all the same
+        ("squash", 0.9, ("pad", 1.0)),
+        ("squash", 1.0, ("squash", 1.0)),
+        ("pad", 1.0, ("pad", 1.0)),
+    ],
+)
+def test_auto_pads_but_where_the_weights_own_transform_shows_the_whole_picture(
+    resize: str, crop_pct: float, expected: tuple[str, float]
+) -> None:
+    auto = replace(PLAIN, resize=resize, crop_pct=crop_pct).resized("auto")
+    assert (auto.resize, auto.crop_pct) == expected
+    assert auto.shows_whole
+    assert auto.resized("auto") == auto
 
 
 def test_geometry_is_told_apart_and_unknown_ones_are_refused() -> None:
-    ways = [PLAIN.resized(way) for way in ("auto", "squash", "pad")]
+    ways = [PLAIN.resized(way) for way in ("model", "squash", "pad")]
     assert len({str(way.geometry) for way in ways}) == 3
     assert ways[1].crop_pct == 1
     assert ways[1].resized("crop").crop_pct == 0.875
-    with pytest.raises(UsageError, match="choose auto, crop, squash, pad"):
+    with pytest.raises(UsageError, match="choose auto, model, crop, squash, pad"):
         PLAIN.resized("stretch")
     with pytest.raises(ValueError, match="resize must be one of"):
         Preprocessing(64, "stretch", 1.0, "bicubic", (0.0,) * 3, (1.0,) * 3)
