@@ -45,11 +45,14 @@ class PreparedPicture:
         ``reference``, ``fast`` or ``scaled``.
     resize : str
         ``pillow`` or ``torchvision``.
+    dimensions : tuple of int
+        Height and width of the picture upright, as it is stored.
     """
 
     pixels: Mapping[Preprocessing, np.ndarray[Any, Any]]
     decoder: str
     resize: str
+    dimensions: tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +65,7 @@ class DecodedPicture:
         RGB, as stored: what is small is turned upright, not what is large.
     orientation : int
         EXIF's number that still turns it, 1 to 8.
-    decoder, resize : str
+    decoder, resize, dimensions
         As of :class:`PreparedPicture`.
     """
 
@@ -70,6 +73,7 @@ class DecodedPicture:
     orientation: int
     decoder: str
     resize: str
+    dimensions: tuple[int, int]
 
     def placed(self, wanted: Preprocessing) -> np.ndarray[Any, Any]:
         """Make it ready for one preprocessing; ndarray of shape (size, size, 3), uint8."""
@@ -104,7 +108,7 @@ def prepare_picture(
         if isinstance(decoded, Image.Image):
             return _placed_by_pillow(decoded, wanted)
         pixels = {each: decoded.placed(each) for each in wanted}
-        return PreparedPicture(pixels, decoded.decoder, decoded.resize)
+        return PreparedPicture(pixels, decoded.decoder, decoded.resize, decoded.dimensions)
 
 
 def decode_for(content: bytes, wanted: Preprocessing, decoder: str) -> DecodedPicture:
@@ -117,7 +121,7 @@ def decode_for(content: bytes, wanted: Preprocessing, decoder: str) -> DecodedPi
     """
     with _decoded(content, {wanted}, decoder) as decoded:
         if isinstance(decoded, Image.Image):
-            return DecodedPicture(_as_array(decoded), 1, "reference", "pillow")
+            return _decoded_by_pillow(decoded, "pillow")
         return decoded
 
 
@@ -151,7 +155,13 @@ def _decoded(
 
 
 def _placed_by_pillow(picture: Image.Image, wanted: Collection[Preprocessing]) -> PreparedPicture:
-    return PreparedPicture({each: each.placed(picture) for each in wanted}, "reference", "pillow")
+    pixels = {each: each.placed(picture) for each in wanted}
+    return PreparedPicture(pixels, "reference", "pillow", (picture.height, picture.width))
+
+
+def _decoded_by_pillow(picture: Image.Image, resize: str) -> DecodedPicture:
+    dimensions = picture.height, picture.width
+    return DecodedPicture(_as_array(picture), 1, "reference", resize, dimensions)
 
 
 def _usual_jpeg(content: bytes) -> PlainJpeg | None:
@@ -173,7 +183,8 @@ def _usual_decoded(
     with refusing(), decoding_memory(reckon_plain_memory(size, len(content))):
         stored = decode_plain(content, size, scale)
         if stored is not None:
-            yield DecodedPicture(stored, 1, "scaled" if scale > 1 else "fast", "torchvision")
+            name = "scaled" if scale > 1 else "fast"
+            yield DecodedPicture(stored, 1, name, "torchvision", (header.height, header.width))
             return
         with opened_picture(content) as opened:  # in the memory that is held already
             yield opened.upright()
@@ -188,7 +199,8 @@ def _plain_decoded(
     if stored is None:
         return opened.upright()
     name = "scaled" if scale > 1 else "fast"
-    return DecodedPicture(stored, opened.orientation, name, "torchvision")
+    upright_size = size if opened.orientation >= 5 else size[::-1]
+    return DecodedPicture(stored, opened.orientation, name, "torchvision", upright_size)
 
 
 @contextmanager
@@ -200,8 +212,8 @@ def _any_decoded(opened: OpenedPicture) -> Iterator[DecodedPicture | Image.Image
             yield opened.upright()
         return
     with opened.memory(copy):
-        picture = opened.upright()  # beside its copy, as reckoned
-        yield DecodedPicture(_as_array(picture), 1, "reference", "torchvision")
+        # the picture beside its copy, as reckoned
+        yield _decoded_by_pillow(opened.upright(), "torchvision")
 
 
 def _scale(size: tuple[int, int], wanted: Collection[Preprocessing]) -> int:

@@ -17,7 +17,7 @@ import numpy as np
 
 from extract.catalog import ids_fingerprint, shown
 from extract.embeddings import EmbeddingSet, Provenance, canonical_json, finite_rows
-from extract.embeddings_table import ROW_FIELDS, EmbeddingsTable, Rows
+from extract.embeddings_table import LATER_FIELDS, ROW_FIELDS, EmbeddingsTable, Rows, blank_fields
 from extract.errors import EmbeddingsFileError
 from extract.labels_file import labels_path, read_labels
 from extract.provenance_check import (
@@ -28,6 +28,7 @@ from extract.provenance_check import (
 from extract.rehearsal import why_unsafe
 from extract.strict_json import read_json
 from extract.strings_dataset import (
+    is_there,
     open_strings,
     plain_dataset,
     plain_group,
@@ -141,7 +142,8 @@ def _datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
     """Open every dataset of the format, each only as plain bytes of its own; none is read."""
     found = {"embeddings": plain_dataset(file, "embeddings", "<f4", 2)}
     for name, (dtype, shape) in ROW_FIELDS.items():
-        found[name] = plain_dataset(file, name, dtype, 1 + len(shape))
+        if name not in LATER_FIELDS or is_there(file, name):
+            found[name] = plain_dataset(file, name, dtype, 1 + len(shape))
     for name in ("ids", "paths"):
         if name == "ids" or plain_group(file, name) is not None:
             found[f"{name}/bytes"], found[f"{name}/offsets"] = open_strings(file, name)
@@ -155,8 +157,9 @@ def _read_open_table(path: Path, file: h5py.File) -> EmbeddingsTable:
     n_rows, n_dims = found["embeddings"].shape
     if not n_rows or not n_dims:
         raise ValueError(f"its embeddings are {n_rows} rows of {n_dims} numbers")
-    for name, (_, shape) in ROW_FIELDS.items():
-        if found[name].shape != (n_rows, *shape):
+    stored = [name for name in ROW_FIELDS if name in found]
+    for name in stored:
+        if found[name].shape != (n_rows, *ROW_FIELDS[name][1]):
             raise ValueError(f"{name} has shape {found[name].shape} for {n_rows} rows")
     ids = read_strings(file, "ids", n_rows)
     refuse_odd_ids(ids)
@@ -168,9 +171,9 @@ def _read_open_table(path: Path, file: h5py.File) -> EmbeddingsTable:
         file, "paths_sha256"
     ):
         raise ValueError("its paths do not fit their hash")
-    fields = {name: found[name][()] for name in ROW_FIELDS}
+    fields = blank_fields(n_rows) | {name: found[name][()] for name in stored}
     refuse_unknown_realisations(provenance, fields["status"], fields["realisation"])
-    offsets = {name: found[name].id.get_offset() for name in ("embeddings", *ROW_FIELDS)}
+    offsets = {name: found[name].id.get_offset() for name in ("embeddings", *stored)}
     return EmbeddingsTable(
         path=path,
         provenance=provenance,

@@ -20,8 +20,12 @@ ROW_FIELDS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "size": (np.dtype("<i8"), ()),
     "mtime_ns": (np.dtype("<i8"), ()),
     "realisation": (np.dtype("u1"), ()),
+    "dimensions": (np.dtype("<u4"), (2,)),
 }
 """What is stored a row beside its vector: dtype and the shape of one entry."""
+
+LATER_FIELDS = frozenset({"dimensions"})
+"""Not in the files of earlier versions, which are read and filled without."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +44,8 @@ class Rows:
         As seen when the picture was read; -1 where there was none.
     realisation : ndarray of shape (n,), uint8
         Index into the file's realisations.
+    dimensions : ndarray of shape (n, 2), uint32
+        Height and width of the picture upright, in pixels; 0 where they are not known.
     """
 
     vectors: np.ndarray
@@ -49,6 +55,7 @@ class Rows:
     size: np.ndarray
     mtime_ns: np.ndarray
     realisation: np.ndarray
+    dimensions: np.ndarray
 
     def __len__(self) -> int:
         return len(self.status)
@@ -112,6 +119,8 @@ class EmbeddingsTable:
     def now(self, name: str) -> np.ndarray:
         """Read what stands beside the vectors as it is on disk now: an entry of ROW_FIELDS."""
         dtype, shape = ROW_FIELDS[name]
+        if name not in self.offsets:
+            return np.zeros((len(self), *shape), dtype)
         numbers = len(self) * math.prod(shape)
         return np.fromfile(self.path, dtype, numbers, offset=self.offsets[name]).reshape(-1, *shape)
 

@@ -24,6 +24,7 @@ from extract.layout import lay_out
 from extract.monitor import Monitor
 from extract.one_pass import Tally, embed_in_one_pass
 from extract.plan import Plan, plan_run, refusal_counts
+from extract.preprocessing import Preprocessing
 from extract.realisation import (
     Wanted,
     choose_realisation,
@@ -66,6 +67,35 @@ class Options(Wanted):
 
 
 @dataclass(frozen=True)
+class Seen:
+    """How many pictures of a file the model sees less than half of.
+
+    Parameters
+    ----------
+    resize : str
+        What makes them square.
+    whole : bool
+        Whether nothing is cut off any picture.
+    n_known : int
+        Sound rows whose picture's height and width are known; files of earlier versions hold none.
+    n_mostly_cut_off : int
+        Of those, pictures that lose more than half of their area.
+    """
+
+    resize: str
+    whole: bool
+    n_known: int
+    n_mostly_cut_off: int
+
+
+def seen_of(preprocessing: Preprocessing, dimensions: np.ndarray) -> Seen:
+    """Count the pictures that lose more than half; ndarray of shape (n, 2), 0 where not known."""
+    known = dimensions[dimensions.all(axis=1)]
+    cut_off = int((preprocessing.seen_share(known) < 0.5).sum())
+    return Seen(preprocessing.resize, preprocessing.shows_whole, len(known), cut_off)
+
+
+@dataclass(frozen=True)
 class Report:
     """What a run did, and what the file holds after it.
 
@@ -93,6 +123,7 @@ class Report:
     fidelity : Fidelity or None
         How near this run's rows, and those of earlier runs, are to the reference path; None where
         they took it, or nothing was computed.
+    seen : Seen
     notes : tuple of str
     """
 
@@ -108,6 +139,7 @@ class Report:
     stopped: bool
     realisation: Mapping[str, Any]
     fidelity: Fidelity | None
+    seen: Seen
     notes: tuple[str, ...]
 
     @property
@@ -288,5 +320,6 @@ def _report(
         stopped=stopped and to_do > 0,
         realisation=run.realisation,
         fidelity=tally.fidelity,
+        seen=seen_of(run.backbone.preprocessing, run.table.now("dimensions")[status == SOUND]),
         notes=tuple(notes),
     )

@@ -114,6 +114,11 @@ class FileRun:
         """How each finished row was computed, this run's as they come; (n_images,), uint8."""
         return np.array(self.table.rows.realisation)
 
+    @cached_property
+    def dimensions_of(self) -> np.ndarray:
+        """Height and width of each finished row's picture; (n_images, 2), uint32."""
+        return np.array(self.table.rows.dimensions)
+
     def line_of(self, row: int, picture: LoadedPicture, refused: Refused) -> dict[str, Any]:
         """Spell a refused picture for the list of refused pictures."""
         return {

@@ -114,6 +114,7 @@ class Forwarding:
             if refused is None and source >= 0:
                 computed.status[i] = SOUND
                 computed.realisation[i] = run.realisation_of[source]
+                computed.dimensions[i] = run.dimensions_of[source]
                 continue
             sources[i] = -1
             refused = refused or Refused(Reason.NOT_FINITE, NOT_FINITE)
@@ -121,6 +122,7 @@ class Forwarding:
             computed.status[i] = refused.reason
             refusals.append(run.line_of(int(flight.rows[i]), picture, refused))
         run.realisation_of[flight.rows] = computed.realisation
+        run.dimensions_of[flight.rows] = computed.dimensions
         for i in flight.forwarded:
             sha256 = flight.loaded[i].sha256
             self._on_their_way.discard(sha256)
@@ -138,6 +140,10 @@ class Forwarding:
         given = np.array(originals)
         vectors[given >= 0] = vectors[given[given >= 0]]  # equal bytes within the batch
         computed = Rows(vectors=vectors, **blank_fields(len(loaded)))
+        computed.dimensions[:] = [
+            loaded[i].dimensions if i >= 0 else picture.dimensions
+            for i, picture in zip(originals, loaded, strict=True)
+        ]
         computed.size[:] = [picture.size for picture in loaded]
         computed.mtime_ns[:] = [picture.mtime_ns for picture in loaded]
         hashes = b"".join(picture.sha256 for picture in loaded)

@@ -33,6 +33,8 @@ class LoadedPicture(NamedTuple):
         The decoder asked for, and what really decoded and resized it; empty where nobody needed its
         pixels, or it is refused.
     refused : Refused, optional
+    dimensions : tuple of int
+        Height and width upright, in pixels; 0 where its pixels were not needed.
     """
 
     sha256: bytes
@@ -40,6 +42,7 @@ class LoadedPicture(NamedTuple):
     mtime_ns: int
     ways: tuple[tuple[str, Way], ...] = ()
     refused: Refused | None = None
+    dimensions: tuple[int, int] = (0, 0)
 
 
 class Place(NamedTuple):
@@ -120,25 +123,27 @@ class PictureLoader:
             return LoadedPicture(bytes(32), *seen, refused=refused.bare())
         needed = [p for p in places if self.destinations[p.file].needs(row, file.sha256)]
         try:
-            ways = self._put(file.content, file.sha256, needed)
+            ways, dimensions = self._put(file.content, file.sha256, needed)
         except Refused as refused:
             return LoadedPicture(file.sha256, file.size, file.mtime_ns, refused=refused.bare())
-        return LoadedPicture(file.sha256, file.size, file.mtime_ns, ways)
+        return LoadedPicture(file.sha256, file.size, file.mtime_ns, ways, dimensions=dimensions)
 
     def _put(
         self, content: bytes, sha256: bytes, needed: Sequence[Place]
-    ) -> tuple[tuple[str, Way], ...]:
+    ) -> tuple[tuple[tuple[str, Way], ...], tuple[int, int]]:
         by_decoder: dict[str, list[Place]] = {}
         for place in needed:
             by_decoder.setdefault(self.destinations[place.file].on_cores, []).append(place)
         ways: dict[str, Way] = {}
+        dimensions = 0, 0
         for decoder, places in by_decoder.items():
             wanted = {self.destinations[p.file].preprocessing for p in places}
             prepared = prepare_picture(content, wanted, decoder)
+            dimensions = prepared.dimensions
             for p in places:
                 file = self.destinations[p.file]
                 ways[file.decoder] = (prepared.decoder, prepared.resize)
                 batch = file.batches[p.batch % len(file.batches)]
                 pixels = prepared.pixels[file.preprocessing]
                 batch[p.place] = augment(pixels, file.view, sha256) if file.view else pixels
-        return tuple(ways.items())
+        return tuple(ways.items()), dimensions

@@ -56,6 +56,28 @@ class Preprocessing:
         """Whether nothing is ever cut off a picture, whatever its aspect."""
         return self.resize != "crop" and math.floor(self.size / self.crop_pct) <= self.size
 
+    def seen_share(self, dimensions: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Say how much of each picture the model sees, as a share of its area.
+
+        Parameters
+        ----------
+        dimensions : ndarray of shape (n, 2), int
+            Height and width, 1 or more.
+
+        Returns
+        -------
+        ndarray of shape (n,), float64
+            From 0 to 1; to within the rounding of a side to whole pixels.
+        """
+        import numpy as np
+
+        sides = dimensions.astype(np.float64)
+        fitted = {"crop": sides.min(axis=1), "pad": sides.max(axis=1)}
+        target = math.floor(self.size / self.crop_pct)
+        across = fitted[self.resize][:, None] if self.resize in fitted else sides
+        share: np.ndarray[Any, Any] = np.minimum(self.size * across / (target * sides), 1).prod(1)
+        return share
+
     def resized(self, resize: str) -> Preprocessing:
         """Take another geometry than the one that comes with the weights.
 

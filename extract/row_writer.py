@@ -34,6 +34,7 @@ class RowWriter:
 
     def __init__(self, table: EmbeddingsTable) -> None:
         self._ids, self._offsets = table.ids, table.offsets
+        self._fields = [name for name in ROW_FIELDS if name in table.offsets]
         self._file = os.open(table.path, os.O_RDWR)
         self._record_at = self._find_record(table.path)
         self._pending: list[tuple[int, np.ndarray]] = []
@@ -57,7 +58,7 @@ class RowWriter:
             content = rows.content_sha256[i].tobytes()
             rows.row_crc32[i] = row_crc32(self._ids[places[i]], content, rows.vectors[i].data)
         for begin, end in _runs(places):
-            for name in ("vectors", *ROW_FIELDS):
+            for name in ("vectors", *self._fields):
                 if name != "status":
                     values = np.ascontiguousarray(getattr(rows, name)[begin:end])
                     self._put(name, int(places[begin]), values)

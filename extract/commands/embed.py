@@ -15,7 +15,7 @@ from extract.workspace import Workspace
 if TYPE_CHECKING:
     from extract.backbones import Backbone
     from extract.catalog import Catalog
-    from extract.extraction import Options, Report, Target
+    from extract.extraction import Options, Report, Seen, Target
     from extract.fidelity import Fidelity
     from extract.manifest import ManifestColumns
     from extract.recipe import Extracting
@@ -414,6 +414,8 @@ def _result(
         "device": backbone.device,
         "pooling": backbone.pooling,
         "resize": backbone.preprocessing.resize,
+        "mostly_cut_off": report.seen.n_mostly_cut_off,
+        "sizes_known": report.seen.n_known,
         "view": backbone.view.described() if backbone.view else None,
         "realisation": dict(report.realisation),
         "fidelity": report.fidelity.described() if report.fidelity else None,
@@ -462,9 +464,22 @@ def _text(report: Report, result: dict[str, Any], n_models: int) -> str:
         lines.append(
             f"refused: {cl.counted(report.refused)}; listed by {COMMAND} show {result['file']}"
         )
+    lines.append(_seen(report.seen, report.embedded + report.reused))
     if report.fidelity:
         lines.append(_fidelity(report.fidelity))
     return "\n".join([*lines, *report.notes])
+
+
+def _seen(seen: Seen, n_sound: int) -> str:
+    """Say how many pictures lose more than half, and what shows them whole."""
+    if seen.whole:
+        return f"every picture is seen whole ({seen.resize})"
+    said = (
+        f"{seen.n_mostly_cut_off:,} of {seen.n_known:,} pictures lose more than half of their area"
+    )
+    if unknown := n_sound - seen.n_known:
+        said += f", of {unknown:,} that an earlier version embedded it is not known"
+    return f"{seen.resize}: {said}; --resize auto shows pictures whole"
 
 
 def _fidelity(found: Fidelity) -> str:

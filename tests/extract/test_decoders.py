@@ -186,6 +186,7 @@ def test_what_made_a_picture_is_told_truly() -> None:
         made = [prepare_picture(content, (SMALL, LARGER), decoder) for decoder in DECODERS]
         assert [(each.decoder, each.resize) for each in made] == expected
         for each in made:
+            assert each.dimensions == (picture.height, picture.width)
             assert {p: a.shape for p, a in each.pixels.items()} == {
                 SMALL: (32, 32, 3),
                 LARGER: (96, 96, 3),
@@ -195,6 +196,24 @@ def test_what_made_a_picture_is_told_truly() -> None:
     assert (made.decoder, made.resize) == ("reference", "pillow")
     with pytest.raises(ValueError, match="decoder must be one of reference, fast, scaled"):
         prepare_picture(content, (SMALL,), "quick")
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_height_and_width_are_those_of_the_picture_upright(decoder: str, kind: str) -> None:
+    """Whatever smaller scale it is decoded at."""
+    picture = noisy(np.random.default_rng(4), 640, 900)
+    for orientation, expected in (
+        (1, picture.size[::-1]),
+        (6, picture.size),
+        (3, picture.size[::-1]),
+    ):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        made = prepare_picture(pb.saved(picture, kind, exif=exif), (SMALL,), decoder)
+        assert made.dimensions == expected
+        if decoder == "scaled" and kind == "JPEG":
+            assert made.decoder == "scaled"
 
 
 def test_without_simplejpeg_pillow_decodes_and_torchvision_resizes(

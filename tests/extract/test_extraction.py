@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -44,6 +46,48 @@ def test_every_row_is_the_vector_of_its_own_picture(
     for row_id, vector in zip(vectors.ids, vectors.vectors, strict=True):
         np.testing.assert_allclose(vector, embedded_alone(backbone, pictures / row_id), atol=1e-6)
     assert len(np.unique(vectors.vectors.round(4), axis=0)) == 21
+
+
+def test_what_is_cut_off_is_counted_over_all_rows_of_a_file(
+    pictures: Path, backbone: Backbone, tmp_path: Path
+) -> None:
+    """Pictures of 40 x 30 keep four fifths of what a square keeps; wide ones lose two thirds."""
+    draw_noise(pictures / "wide.png", 50, (120, 40))
+    shutil.copy(pictures / "wide.png", pictures / "wide again.png")
+    (pictures / "broken.png").write_bytes(b"broken")
+    path = tmp_path / "x.h5"
+    seen = extract(pictures, backbone, path).seen
+    assert (seen.resize, seen.whole, seen.n_known, seen.n_mostly_cut_off) == ("crop", False, 23, 2)
+    rows = read_table(path)
+    known = dict(zip(rows.ids, rows.rows.dimensions.tolist(), strict=True))
+    assert known["wide.png"] == known["wide again.png"] == [40, 120]
+    assert known["broken.png"] == [0, 0]
+
+    draw_noise(pictures / "high.png", 51, (20, 60))
+    assert extract(pictures, backbone, path).seen.n_mostly_cut_off == 3
+    padded = replace(backbone, preprocessing=backbone.preprocessing.resized("pad"))
+    seen = extract(pictures, padded, tmp_path / "y.h5").seen
+    assert (seen.whole, seen.n_known, seen.n_mostly_cut_off) == (True, 24, 0)
+
+
+def test_a_file_without_heights_and_widths_is_filled_and_grown(
+    pictures: Path, backbone: Backbone, tmp_path: Path
+) -> None:
+    """As earlier versions wrote them; resumed, it ends in the vectors of an uninterrupted one."""
+    path, whole = tmp_path / "x.h5", tmp_path / "whole.h5"
+    expected = extract(pictures, backbone, whole)
+    extract(pictures, backbone, path, replace(FOUR, limit=8))
+    with h5py.File(path, "r+") as file:
+        del file["dimensions"]
+    resumed = extract(pictures, backbone, path)
+    assert (resumed.embedded, resumed.seen.n_known) == (21 - 8, 0)
+    for one in (path, whole):
+        assert ("dimensions" in h5py.File(one)) == (one == whole)
+    np.testing.assert_array_equal(read_embeddings(path).vectors, read_embeddings(whole).vectors)
+    assert expected.seen.n_known == 21
+    draw_noise(pictures / "wide.png", 50, (120, 40))
+    grown = extract(pictures, backbone, path)
+    assert (grown.embedded, grown.seen.n_known, grown.seen.n_mostly_cut_off) == (1, 1, 1)
 
 
 def test_second_run_computes_nothing(pictures: Path, backbone: Backbone, tmp_path: Path) -> None:

@@ -100,6 +100,29 @@ def test_geometry_is_told_apart_and_unknown_ones_are_refused() -> None:
         Preprocessing(64, "stretch", 1.0, "bicubic", (0.0,) * 3, (1.0,) * 3)
 
 
+@pytest.mark.parametrize("resize", ["crop", "squash", "pad"])
+@pytest.mark.parametrize("crop_pct", [0.875, 1.0])
+def test_seen_share_is_what_the_transform_leaves_of_the_area(resize: str, crop_pct: float) -> None:
+    """Every pixel of a ramp is another color, so that what is left can be counted."""
+    wanted = replace(PLAIN, resize=resize, crop_pct=crop_pct)
+    sizes = np.array([(64, 64), (64, 200), (300, 64), (90, 91), (640, 480)])
+    for (height, width), share in zip(sizes, wanted.seen_share(sizes), strict=True):
+        down, across = np.meshgrid(np.arange(height), np.arange(width), indexing="ij")
+        ramp = np.stack([255 * down / height, 255 * across / width, 0 * down], axis=-1)
+        left = wanted.placed(Image.fromarray(ramp.round().astype(np.uint8))).astype(float)
+        inside = left[..., 2] < 128  # padding is white
+        n_seen = np.array([inside.any(axis=1).sum(), inside.any(axis=0).sum()])
+        # from the middle of the first pixel to that of the last: one pixel less than is seen
+        kept = np.ptp(left[inside][:, :2], axis=0) / 255 * n_seen / (n_seen - 1)
+        assert kept.prod() == pytest.approx(share, abs=0.05), (resize, height, width)
+
+
+def test_just_half_of_a_picture_is_not_less_than_half() -> None:
+    wanted = replace(PLAIN, crop_pct=1.0)
+    sizes = np.array([(100, 200), (200, 100), (100, 201), (33, 66)])
+    assert (wanted.seen_share(sizes) < 0.5).tolist() == [False, False, True, False]
+
+
 PROCESSORS = {
     "vit": transformers.ViTImageProcessor(size={"height": 64, "width": 64}),
     "convnext": transformers.ConvNextImageProcessor(size={"shortest_edge": 224}, crop_pct=0.875),
