@@ -14,8 +14,6 @@ from extract.preprocessing import WHITE, Preprocessing
 INTERPOLATIONS = frozenset({"bilinear", "bicubic"})
 """What torchvision computes as Pillow does, with a filter as wide as the picture shrinks."""
 
-BLACK = (0, 0, 0)
-
 _CHOOSES_ORDER = int(PIL.__version__.split(".")[0]) >= 13
 """Earlier Pillow always goes over the columns first."""
 
@@ -41,6 +39,11 @@ def center(n: int, size: int) -> tuple[slice, int]:
     """Say what is cut out of n pixels, and where it begins in what the model sees."""
     first = round(max(n - size, 0) / 2.0)
     return slice(first, first + size), max(size - n, 0) // 2
+
+
+def ground(wanted: Preprocessing) -> int:
+    """Give the level of all three channels where a picture does not reach: white or black."""
+    return WHITE[0] if wanted.resize == "pad" else 0
 
 
 def place(
@@ -69,8 +72,7 @@ def place(
     else:
         rows_first = _rows_first(size, target)
     resized = _resized(pixels, target, wanted.interpolation, rows_first=rows_first)
-    ground = WHITE if wanted.resize == "pad" else BLACK
-    return _cut_out(upright(resized, orientation), wanted.size, ground)
+    return _cut_out(upright(resized, orientation), wanted.size, ground(wanted))
 
 
 def upright(pixels: np.ndarray[Any, Any], orientation: int) -> np.ndarray[Any, Any]:
@@ -114,15 +116,12 @@ def _torchvision() -> tuple[Any, Any]:
     return resize_image, InterpolationMode
 
 
-def _cut_out(
-    pixels: np.ndarray[Any, Any], size: int, ground: tuple[int, int, int]
-) -> np.ndarray[Any, Any]:
-    """Take the center, by timm's and torchvision's own rounding; what is missing is ground."""
+def _cut_out(pixels: np.ndarray[Any, Any], size: int, missing: int) -> np.ndarray[Any, Any]:
+    """Take the center, by timm's and torchvision's own rounding; what is missing has one level."""
     (rows, top), (columns, left) = (center(n, size) for n in pixels.shape[:2])
     inside = pixels[rows, columns]
     if inside.shape[:2] == (size, size):
         return np.ascontiguousarray(inside)
-    placed = np.empty((size, size, 3), np.uint8)
-    placed[:] = ground
+    placed = np.full((size, size, 3), missing, np.uint8)
     placed[top : top + inside.shape[0], left : left + inside.shape[1]] = inside
     return placed
