@@ -3,17 +3,19 @@
 Pillow resizes along the rows, rounds to 8 bits, then along the columns. Each is a product with a
 matrix, and what a center crop cuts away are rows of that matrix that are never made. So a batch
 is two batched products whatever the sizes in it, its pictures padded with columns of weight 0.
+Where a picture does not reach, its ground is laid over what was made there.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from extract.chroma import interpolate_chroma
+from extract.fast_geometry import center, ground, resized_size
 from extract.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ class Axis:
     length, resized : int
         Pixels before and after.
     first : int
-        The first resized pixel that the crop keeps.
+        The resized pixel at which what the model sees begins; below 0 where ground comes first.
     start, stop : int
         The source pixels that the kept ones are made of, ``start`` an even number.
     """
@@ -55,25 +57,15 @@ class Axis:
     stop: int
 
 
-@lru_cache
 def resizes_raggedly(preprocessing: Preprocessing) -> bool:
-    """Whether this geometry can be had from matrices: crop or squash, and no edge is filled in."""
-    return (
-        preprocessing.resize in ("crop", "squash")
-        and preprocessing.interpolation in SUPPORTS
-        and min(_target(preprocessing)) >= preprocessing.size
-    )
+    """Whether this geometry can be had from matrices: its filter is one of those known here."""
+    return preprocessing.interpolation in SUPPORTS
 
 
 @lru_cache(maxsize=4096)
 def plan_axes(preprocessing: Preprocessing, height: int, width: int) -> tuple[Axis, Axis]:
     """Say what becomes of the rows and the columns of a picture of this size."""
-    target = _target(preprocessing)
-    if len(target) == 2:
-        resized = target
-    else:
-        longer = int(target[0] * max(height, width) / min(height, width))
-        resized = (target[0], longer) if width > height else (longer, target[0])
+    resized = resized_size(preprocessing, height, width)
     support = SUPPORTS[preprocessing.interpolation]
     size = preprocessing.size
     return (
@@ -82,19 +74,12 @@ def plan_axes(preprocessing: Preprocessing, height: int, width: int) -> tuple[Ax
     )
 
 
-@lru_cache
-def _target(preprocessing: Preprocessing) -> tuple[int, ...]:
-    """Give the shorter side that the reference resizes to, or height and width."""
-    size = preprocessing.transform().transforms[0].size
-    return (size,) if isinstance(size, int) else tuple(size)
-
-
 def _axis(length: int, resized: int, size: int, support: float) -> Axis:
-    first = round((resized - size) / 2.0)
+    kept, before = center(resized, size)
     reach = support * max(length / resized, 1.0)
-    start = math.floor((first + 0.5) * length / resized - reach) - 2
-    stop = math.ceil((first + size - 0.5) * length / resized + reach) + 3
-    return Axis(length, resized, first, max(start, 0) // 2 * 2, min(stop, length))
+    start = math.floor((kept.start + 0.5) * length / resized - reach) - 2
+    stop = math.ceil((kept.stop - 0.5) * length / resized + reach) + 3
+    return Axis(length, resized, kept.start - before, max(start, 0) // 2 * 2, min(stop, length))
 
 
 def resize_ragged(
@@ -182,11 +167,31 @@ def _resize_group(
     rows = _product(pixels.view(n, 3 * height, width), across.to(exact).transpose(1, 2))
     rows = _eight_bits(rows).view(n, 3, height, size).permute(0, 2, 1, 3).to(exact)
     placed = _product(down.to(exact), rows.reshape(n, height, 3 * size)).view(n, size, 3, size)
-    return _eight_bits(placed).permute(0, 1, 3, 2).contiguous()
+    placed = _eight_bits(placed).permute(0, 1, 3, 2).contiguous()
+    if _leave_ground(axes, size):
+        placed.masked_fill_(_where_ground(axes, size, placed.device), ground(preprocessing))
+    return placed
+
+
+def _leave_ground(axes: Iterable[tuple[Axis, Axis]], size: int) -> bool:
+    return any(axis.resized < size for both in axes for axis in both)
+
+
+def _where_ground(
+    axes: Sequence[tuple[Axis, Axis]], size: int, device: torch.device
+) -> torch.Tensor:
+    """Tell what each picture does not reach; tensor of bool, (n, size, size, 1)."""
+    import torch
+
+    table = torch.tensor([[(a.first, a.resized) for a in both] for both in axes]).to(device)
+    first, resized = table.unbind(2)
+    at = first[..., None] + torch.arange(size, device=device)
+    rows, columns = ((at < 0) | (at >= resized[..., None])).unbind(1)
+    return (rows[:, :, None] | columns[:, None, :])[..., None]
 
 
 def _pack(pictures: Pictures, axes: Sequence[tuple[Axis, Axis]]) -> torch.Tensor:
-    """Copy what the crop needs of each picture into one padded batch, its edges left as found."""
+    """Copy what is needed of each picture into one padded batch, its edges left as found."""
     import torch
 
     windows = [
@@ -211,7 +216,9 @@ def _pack(pictures: Pictures, axes: Sequence[tuple[Axis, Axis]]) -> torch.Tensor
 def weights(
     axes: Sequence[Axis], width: int, preprocessing: Preprocessing, device: torch.device
 ) -> torch.Tensor:
-    """Build the matrices that resize each axis as Pillow does, and keep what the crop keeps.
+    """Build the matrices that resize each axis as Pillow does, and keep what the model sees.
+
+    Where there is ground the nearest pixel of the picture is made once more.
 
     Parameters
     ----------
@@ -232,12 +239,14 @@ def weights(
     stretch = length / resized
     scale = stretch.clamp(min=1.0)
     reach = SUPPORTS[preprocessing.interpolation] * scale
-    kept = torch.arange(preprocessing.size, dtype=torch.float64, device=device)
-    center = (first + kept + 0.5) * stretch
-    low = (center - reach + 0.5).trunc().clamp(min=0.0)
-    high = torch.minimum((center + reach + 0.5).trunc(), length)
+    kept = first + torch.arange(preprocessing.size, dtype=torch.float64, device=device)
+    if any(a.resized < preprocessing.size for a in axes):
+        kept = kept.clamp(min=0.0).minimum(resized - 1)
+    middle = (kept + 0.5) * stretch
+    low = (middle - reach + 0.5).trunc().clamp(min=0.0)
+    high = torch.minimum((middle + reach + 0.5).trunc(), length)
     # whole numbers and a small rest: float32 then loses nothing however far along the axis
-    rest = (low + 0.5 - center).float()[..., None]
+    rest = (low + 0.5 - middle).float()[..., None]
     pixel = torch.arange(width, device=device, dtype=torch.float32)
     steps = pixel - (low - start).float()[..., None]
     inside = (steps >= 0) & (steps < (high - low).float()[..., None])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from extract.fidelity import (
     measure_fidelity,
 )
 from extract.forward_pass import ForwardPass, Launched
+from extract.preprocessing import RESIZES
+from extract.runtimes import can_run
 
 FAST = Options(batch_size=4, threads=1, workers=2, decoder="fast")
 REFERENCE = {"decoder": "reference", "resize": "pillow", "dtype": "fp32", "runtime": "eager"}
@@ -142,6 +145,31 @@ def test_a_run_records_it_and_joins_what_an_earlier_one_found(
     assert anew is not None
     assert anew.n_rows == MOST_RECOMPUTED
     assert read_table(path).provenance.record["fidelity"] == anew.described()
+
+
+def test_it_is_kept_under_every_geometry_and_no_geometry_passes_for_another(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "shop"
+    for i, size in enumerate([(90, 70), (60, 121), (200, 50), (33, 32), (20, 25), (40, 160)]):
+        draw_noise(folder / f"{i}.{('jpg', 'png')[i % 2]}", i, size)
+    of_geometry: dict[str, list[np.ndarray]] = {}
+    for resize in RESIZES:
+        seen = tiny_backbone().preprocessing.resized(resize)
+        backbone = replace(tiny_backbone(), preprocessing=seen)
+        for runtime in ("torch", "openvino"):
+            if runtime == "openvino" and not can_run(runtime):
+                continue
+            path = tmp_path / f"{resize}-{runtime}.h5"
+            report = extract(folder, backbone, path, replace(FAST, runtime=runtime))
+            assert report.realisation["decoder"] == "fast"
+            assert report.fidelity is not None
+            assert report.fidelity.n_rows == 6
+            assert report.fidelity.worst_cosine >= FP32_FLOOR, (resize, runtime)
+            of_geometry.setdefault(resize, []).append(np.array(read_table(path).rows.vectors))
+    for one, other in combinations(of_geometry, 2):
+        for rows in of_geometry[one]:
+            assert cosines(rows, of_geometry[other][0]).min() < 0.99, (one, other)
 
 
 def test_a_stopped_run_leaves_it_to_the_one_that_goes_on(

@@ -12,7 +12,7 @@ from PIL import Image
 from extract import gpu_decoding
 from extract.errors import UsageError
 from extract.gpu_decoding import decode_on_gpu, gpu_decoder
-from extract.preprocessing import Preprocessing
+from extract.preprocessing import RESIZES, Preprocessing
 
 HALF = (0.5, 0.5, 0.5)
 WANTED = Preprocessing(56, "crop", 0.875, "bicubic", HALF, HALF)
@@ -28,9 +28,8 @@ def jpeg(width: int, height: int, kind: str = "JPEG", **options: object) -> byte
     return buffer.getvalue()
 
 
-def reference(content: bytes) -> np.ndarray:
-    resize, crop, *_ = WANTED.transform().transforms
-    return np.asarray(crop(resize(Image.open(io.BytesIO(content)).convert("RGB")))).astype(int)
+def reference(content: bytes, wanted: Preprocessing = WANTED) -> np.ndarray:
+    return wanted.placed(Image.open(io.BytesIO(content)).convert("RGB")).astype(int)
 
 
 @pytest.fixture(autouse=True)
@@ -41,21 +40,25 @@ def by_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
     gpu_decoder.cache_clear()
 
 
-def test_pixels_are_the_references_in_the_order_given() -> None:
+@pytest.mark.parametrize("resize", RESIZES)
+def test_pixels_are_the_references_in_the_order_given(resize: str) -> None:
+    wanted = WANTED.resized(resize)
     contents = [
         jpeg(120, 90),
         jpeg(90, 120, subsampling="4:4:4"),
         jpeg(121, 301, subsampling="4:2:2"),
         jpeg(500, 375, quality=92),
         jpeg(60, 60),
+        jpeg(300, 33),
+        jpeg(24, 25),
     ]
-    pixels, left_out = decode_on_gpu(contents, WANTED, CPU)
+    pixels, left_out = decode_on_gpu(contents, wanted, CPU)
     assert left_out == []
     assert pixels.dtype == torch.uint8
     for got, content in zip(pixels.numpy().astype(int), contents, strict=True):
-        assert np.abs(got - reference(content)).max() <= 2
+        assert np.abs(got - reference(content, wanted)).max() <= 2
     tensors = [torch.frombuffer(bytearray(content), dtype=torch.uint8) for content in contents]
-    again, _ = decode_on_gpu(tensors, WANTED, CPU)
+    again, _ = decode_on_gpu(tensors, wanted, CPU)
     assert torch.equal(again, pixels)
 
 
@@ -96,9 +99,9 @@ def test_a_fault_of_the_device_is_not_taken_for_the_pictures(
         decode_on_gpu([jpeg(120, 90)] * 2, WANTED, CPU, decoder="torchvision")
 
 
-def test_a_geometry_that_fills_edges_in_is_left_to_the_reference() -> None:
-    padded = Preprocessing(56, "pad", 1.0, "bicubic", HALF, HALF)
-    _, left_out = decode_on_gpu([jpeg(120, 90)] * 3, padded, CPU)
+def test_a_filter_that_has_no_matrix_is_left_to_the_reference() -> None:
+    wanted = Preprocessing(56, "pad", 1.0, "lanczos", HALF, HALF)
+    _, left_out = decode_on_gpu([jpeg(120, 90)] * 3, wanted, CPU)
     assert left_out == [0, 1, 2]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -225,7 +226,9 @@ def test_rows_are_right_whoever_decoded_their_pictures(tmp_path: Path) -> None:
         draw_noise(folder / f"{i}.png", i)
     (folder / "13.jpg").write_bytes(b"broken")
     shutil.copy(folder / "03.jpg", folder / "14.jpg")
-    backbones: list[Backbone] = [tiny_backbone(0, "one"), tiny_backbone(1, "two")]
+    padded = tiny_backbone(1, "two")
+    padded = replace(padded, preprocessing=padded.preprocessing.resized("pad"))
+    backbones: list[Backbone] = [tiny_backbone(0, "one"), padded]
     counting = [CountingBackbone(each) for each in backbones]
     targets = [Target(each, tmp_path / f"{i}.h5") for i, each in enumerate(counting)]  # type: ignore[arg-type]
     options = Options(batch_size=5, threads=1, workers=1, runtime="eager")

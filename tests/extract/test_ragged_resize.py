@@ -8,14 +8,15 @@ import torch
 from PIL import Image
 
 from extract import ragged_resize
-from extract.preprocessing import Preprocessing
-from extract.ragged_resize import resize_ragged, resizes_raggedly
+from extract.preprocessing import RESIZES, Preprocessing
+from extract.ragged_resize import plan_axes, resize_ragged, resizes_raggedly, weights
 
 SIZES = [
     *[(120, 120), (120, 90), (90, 120), (121, 119), (64, 64), (65, 75), (50, 40), (56, 150)],
     *[(450, 337), (160, 25), (500, 75), (17, 33), (333, 120), (62, 63)],
+    *[(1, 1), (1, 60), (90, 1), (300, 4), (2, 1), (56, 56), (55, 57), (47, 20)],
 ]
-"""Width and height: shrunk and enlarged, wide and tall, odd and even, unchanged."""
+"""Width and height: shrunk and enlarged, wide and tall, odd and even, unchanged, a pixel wide."""
 
 
 def geometry(resize: str, interpolation: str = "bicubic", crop_pct: float = 0.875) -> Preprocessing:
@@ -47,9 +48,9 @@ def placed_rows_first(picture: Image.Image, wanted: Preprocessing) -> np.ndarray
     return np.asarray(crop(rows.resize((width, height), kind))).astype(int)
 
 
-@pytest.mark.parametrize("crop_pct", [0.875, 1.0, 0.95])
+@pytest.mark.parametrize("crop_pct", [0.875, 1.0, 0.95, 1.2])
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
-@pytest.mark.parametrize("resize", ["crop", "squash"])
+@pytest.mark.parametrize("resize", RESIZES)
 def test_pictures_of_many_sizes_equal_pillows(
     resize: str, interpolation: str, crop_pct: float
 ) -> None:
@@ -91,12 +92,27 @@ def test_a_picture_of_one_color_keeps_it() -> None:
         assert (resize_ragged([picture], geometry("crop")) == level).all()
 
 
-def test_geometries_that_fill_edges_in_are_left_to_the_reference() -> None:
-    assert resizes_raggedly(geometry("crop"))
-    assert resizes_raggedly(geometry("squash", "bilinear"))
-    assert not resizes_raggedly(geometry("pad"))
-    assert not resizes_raggedly(geometry("crop", "lanczos"))
-    assert not resizes_raggedly(geometry("crop", crop_pct=1.2))
+def test_ground_is_where_the_reference_has_it_and_nowhere_else() -> None:
+    """Pictures of one gray on white or black: an edge a pixel off would show."""
+    for wanted in (geometry("pad", crop_pct=1.0), geometry("pad"), geometry("crop", crop_pct=1.3)):
+        for size in SIZES:
+            picture = Image.new("RGB", size, (90, 90, 90))
+            got = resize_ragged([tensor_of(picture)], wanted)[0].numpy()
+            np.testing.assert_array_equal(got, wanted.placed(picture), str(size))
+
+
+def test_every_pixel_is_a_mean_whether_ground_is_laid_over_it_or_not() -> None:
+    wanted = geometry("pad", crop_pct=1.0)
+    columns = [plan_axes(wanted, 90, width)[1] for width in (1, 20, 33, 90, 300)]
+    of_each = weights(columns, 304, wanted, torch.device("cpu"))
+    torch.testing.assert_close(of_each.sum(2), torch.ones(5, 56))
+
+
+def test_filters_that_have_no_matrix_here_are_left_to_the_reference() -> None:
+    for resize in RESIZES:
+        assert resizes_raggedly(geometry(resize))
+        assert resizes_raggedly(geometry(resize, "bilinear", crop_pct=1.2))
+        assert not resizes_raggedly(geometry(resize, "lanczos"))
 
 
 def interpolated(values: np.ndarray, length: int) -> np.ndarray:
