@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -104,16 +105,21 @@ def test_a_peak_holds_nothing_that_was_freed_before() -> None:
 
 def test_every_path_is_measured_end_to_end(photos: Path) -> None:
     catalog = extraction_speed.distinct_pictures(list_folder(photos), None)
-    compared = extraction_speed.compare(catalog, tiny_backbone(), ["torch"], "fp32", 1)
-    naive, reference, fast = compared.paths.values()
-    np.testing.assert_allclose(naive.vectors, reference.vectors, rtol=1e-5, atol=1e-6)
-    found = extraction_speed.described(compared)
-    assert found["paths"]["fast, torch"]["realisation"]["runtime"] == "folded"
-    assert found["paths"]["fast, torch"]["worst_cosine"] > 0.999
-    for path in (naive, reference, fast):
-        assert 0 < path.loops[0].cpu < 60
-    shares = [line for line in extraction_speed.lines_of(compared) if "%" in line]
-    assert len(shares) == 1
+    cropped = tiny_backbone()
+    padded = replace(cropped, preprocessing=cropped.preprocessing.resized("pad"))
+    both = extraction_speed.compare(catalog, [cropped, padded], ["torch"], "fp32", 1)
+    for compared in both:
+        naive, reference, fast = compared.paths.values()
+        np.testing.assert_allclose(naive.vectors, reference.vectors, rtol=1e-5, atol=1e-6)
+        found = extraction_speed.described(compared)
+        assert found["paths"]["fast, torch"]["realisation"]["runtime"] == "folded"
+        assert found["paths"]["fast, torch"]["worst_cosine"] > 0.999
+        for path in (naive, reference, fast):
+            assert 0 < path.loops[0].cpu < 60
+        shares = [line for line in extraction_speed.lines_of(compared) if "%" in line]
+        assert len(shares) == 1
+    one, other = (compared.paths[REFERENCE].vectors for compared in both)
+    assert np.abs(one - other).max() > 0.01  # each is of its own geometry
 
 
 def test_preparing_is_beside_the_loop(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +132,8 @@ def test_preparing_is_beside_the_loop(photos: Path, monkeypatch: pytest.MonkeyPa
         return prepared(*of)
 
     monkeypatch.setattr("extract.forward_pass.prepared", prepared_slowly)
-    compared = extraction_speed.compare(list_folder(photos), tiny_backbone(), ["torch"], "fp32", 1)
+    catalog, backbones = list_folder(photos), [tiny_backbone()]
+    (compared,) = extraction_speed.compare(catalog, backbones, ["torch"], "fp32", 1)
     ours = compared.paths["fast, torch"]
     assert ours.beside[0].cpu > seconds > ours.loops[0].cpu > 0
 

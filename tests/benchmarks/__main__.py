@@ -22,6 +22,8 @@ from tests.benchmarks import (
     serving,
 )
 
+ALTERNATED = "auto, crop, squash or pad; several are measured in turn"
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
     commands = parser.add_subparsers(required=True, metavar="NAME")
@@ -34,6 +36,7 @@ if __name__ == "__main__":
     rows.add_argument("--device", default="cuda")
     rows.add_argument("--model", action="append", dest="models")
     rows.add_argument("--pictures", type=int, default=256)
+    rows.add_argument("--resize", action="append", dest="resizes", help=ALTERNATED)
     rows.set_defaults(measure=devices.measure)
     proof = commands.add_parser("checks", help="what hashes and check sums cost beside a run")
     proof.add_argument("images", type=Path)
@@ -49,6 +52,7 @@ if __name__ == "__main__":
     speed.add_argument("--pictures", type=int, help="at most so many")
     speed.add_argument("--json", type=Path, dest="to_json")
     speed.add_argument("--peers", action="store_true")
+    speed.add_argument("--resize", action="append", dest="resizes", help=ALTERNATED)
     speed.set_defaults(measure=extraction_speed.measure)
     growth = commands.add_parser("memory", help="how memory grows with the number of pictures")
     growth.add_argument("--counts", type=int, nargs="+")
@@ -57,6 +61,10 @@ if __name__ == "__main__":
     decoding = commands.add_parser("gpu_decoding", help="JPEGs decoded on a GPU: rates, fidelity")
     decoding.add_argument("--device", default="cuda")
     decoding.add_argument("--compile", action="store_true", dest="compiled")
+    decoding.add_argument("--resize", action="append", dest="resizes", help=ALTERNATED)
+    decoding.add_argument("--model", default="efficientnet_lite0", help="whose rows are compared")
+    decoding.add_argument("--weights", default="pretrained", help="pretrained or random")
+    decoding.add_argument("--only", nargs="+", choices=gpu_decoding.PARTS)
     decoding.set_defaults(measure=gpu_decoding.measure)
     fast = commands.add_parser("gpu", help="extraction on a GPU beside its limits")
     fast.add_argument(
@@ -65,6 +73,8 @@ if __name__ == "__main__":
     fast.add_argument("--folder", type=Path, required=True, help="where pictures are made")
     fast.add_argument("--device", default="cuda")
     fast.add_argument("--dtype", default="auto")
+    fast.add_argument("--weights", default="random", help="pretrained or random")
+    fast.add_argument("--resize", action="append", dest="resizes", help=ALTERNATED)
     fast.add_argument("--no-compile", action="store_false", dest="compiled")
     fast.add_argument("--out", type=Path, help="JSON")
     fast.set_defaults(measure=gpu.measure)

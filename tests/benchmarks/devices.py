@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from itertools import product
 
 import numpy as np
 import torch
@@ -17,15 +18,17 @@ MODELS = ("convnext_base", "efficientnet_b3", "cvt_13", "cvt_21", "vgg16", "effi
 BATCH = 32
 
 
-def measure(device: str, models: list[str] | None, pictures: int) -> None:
+def measure(
+    device: str, models: list[str] | None, pictures: int, resizes: list[str] | None
+) -> None:
     """Print the worst cosine and difference between devices, and rates of the forward pass."""
     kinds = list(KINDS)
     drawn = [draw_picture(kinds[i % len(kinds)], random.Random(i)) for i in range(pictures)]
     name = torch.cuda.get_device_name() if device.startswith("cuda") else device
     print(f"{pictures} pictures, batches of {BATCH}, fp32, random weights; {device}: {name}")
-    for model in models or MODELS:
-        there = load_backbone(model, weights="random", device=device)
-        here = load_backbone(model, weights="random")
+    for model, resize in product(models or MODELS, resizes or ["auto"]):
+        there = load_backbone(model, weights="random", device=device, resize=resize)
+        here = load_backbone(model, weights="random", resize=resize)
         assert here.provenance.identity_sha256 == there.provenance.identity_sha256
         apply_realisation(choose_realisation(there, None))  # fp32 is fp32: no TF32
         transform = here.preprocessing.transform()
@@ -42,7 +45,8 @@ def measure(device: str, models: list[str] | None, pictures: int) -> None:
         centered = (spread * apart).sum(1) / np.linalg.norm(spread, axis=1)
         centered /= np.linalg.norm(apart, axis=1)
         print(
-            f"{model:<20} cosine >= {cosines.min():.9f}, about the mean >= {centered.min():.7f}, "
+            f"{model:<20} {here.preprocessing.resize:<6} cosine >= {cosines.min():.9f}, "
+            f"about the mean >= {centered.min():.7f}, "
             f"largest difference {largest:.1e} of the largest number; "
             f"{gpu_rate:,.0f} pictures/s against {cpu_rate:.1f} on the CPU",
             flush=True,

@@ -33,7 +33,6 @@ from extract.loading_processes import LoadingProcesses
 from extract.loading_threads import LoadingThreads
 from extract.monitor import Monitor
 from extract.one_pass import FEW_WORKERS, LEAST_BATCHES
-from extract.preprocessing import Preprocessing
 from extract.realisation import usable_cores
 from extract.record import versions_of
 from extract.runtimes import prepared
@@ -117,31 +116,37 @@ def measure(
     rounds: int,
     pictures: int | None,
     to_json: Path | None,
+    resizes: list[str] | None,
     *,
     peers: bool,
 ) -> None:
-    """Print a table of all paths, with ratios, fidelity and shares of the limit."""
+    """Print a table of all paths a geometry, with ratios, fidelity and shares of the limit."""
     begin_again_on_one_thread()
     listed = list_folder(images)
     catalog = distinct_pictures(listed, pictures)
-    backbone = load_backbone(model, weights=weights)
+    resizes = resizes or ["auto"]
+    backbones = [load_backbone(model, weights=weights, resize=resize) for resize in resizes]
     print(f"{processor_in_words()}; {', '.join(f'{k} {v}' for k, v in versions().items())}")
     print(
         f"{model}, {weights} weights, {dtype}, {len(catalog)} pictures of distinct contents, "
         f"{rounds} rounds in turn, {torch.get_num_threads()} thread, {usable_cores()} that decode"
     )
-    compared = compare(catalog, backbone, runtimes or ["torch", "openvino"], dtype, rounds)
-    for line in lines_of(compared):
-        print(line, flush=True)
-    found = described(compared)
-    if peers:
-        from tests.benchmarks.peers import measure_peers
+    all_compared = compare(catalog, backbones, runtimes or ["torch", "openvino"], dtype, rounds)
+    geometries = {}
+    for resize, backbone, compared in zip(resizes, backbones, all_compared, strict=True):
+        print(f"\n--resize {resize}: {backbone.preprocessing.geometry}")
+        for line in lines_of(compared):
+            print(line, flush=True)
+        geometries[resize] = described(compared)
+        if peers:
+            from tests.benchmarks.peers import measure_peers
 
-        found["peers"] = measure_peers(catalog, backbone, rounds, compared.paths[NAIVE].vectors)
+            naive = compared.paths[NAIVE].vectors
+            geometries[resize]["peers"] = measure_peers(catalog, backbone, rounds, naive)
     if to_json:
         told = {"model": model, "weights": weights, "dtype": dtype, "rounds": rounds}
         told |= {"processor": processor_in_words(), "versions": versions()}
-        to_json.write_text(json.dumps({**told, **found}, indent=1) + "\n")
+        to_json.write_text(json.dumps({**told, "geometries": geometries}, indent=1) + "\n")
 
 
 def versions() -> dict[str, str]:
@@ -162,9 +167,29 @@ def distinct_pictures(listed: Catalog, most: int | None) -> Catalog:
 
 
 def compare(
-    catalog: Catalog, backbone: Backbone, runtimes: Sequence[str], dtype: str, rounds: int
-) -> Compared:
-    """Run every path and its parts in turn, so many times."""
+    catalog: Catalog,
+    backbones: Sequence[Backbone],
+    runtimes: Sequence[str],
+    dtype: str,
+    rounds: int,
+) -> list[Compared]:
+    """Run every path and its parts in turn, those of each backbone, so many times."""
+    ways = [_paths(catalog, backbone, runtimes, dtype) for backbone in backbones]
+    compared = [Compared(len(catalog), {name: Measured() for name in w}, [], {}) for w in ways]
+    parts: dict[int, _Parts] = {}
+    for _ in range(rounds):
+        for i, backbone in enumerate(backbones):
+            for name, run in ways[i].items():
+                run(compared[i].paths[name])
+            if i not in parts:
+                parts[i] = _Parts(catalog, backbone, compared[i])
+            parts[i].time(compared[i])
+    return compared
+
+
+def _paths(
+    catalog: Catalog, backbone: Backbone, runtimes: Sequence[str], dtype: str
+) -> dict[str, Callable[[Measured], None]]:
     paths: dict[str, Callable[[Measured], None]] = {
         NAIVE: lambda into: _time_naive(catalog, backbone, into),
         REFERENCE: lambda into: _time_ours(
@@ -176,29 +201,7 @@ def compare(
         paths[f"fast, {runtime}"] = lambda into, options=options: _time_ours(
             catalog, backbone, options, into
         )
-    compared = Compared(len(catalog), {name: Measured() for name in paths}, [], {})
-    parts: _Parts | None = None
-    for _ in range(rounds):
-        for name, run in paths.items():
-            run(compared.paths[name])
-        parts = parts or _Parts(catalog, backbone, compared)
-        parts.time(compared)
-    return compared
-
-
-def plain_transform(seen: Preprocessing) -> Any:
-    """Build timm's own transform of a preprocessing, as timm's users do."""
-    from timm.data import create_transform
-
-    return create_transform(
-        input_size=(3, seen.size, seen.size),
-        is_training=False,
-        interpolation=seen.interpolation,
-        mean=seen.mean,
-        std=seen.std,
-        crop_pct=seen.crop_pct,
-        crop_mode={"crop": "center", "squash": "squash", "pad": "border"}[seen.resize],
-    )
+    return paths
 
 
 def plain_loop(model: torch.nn.Module, transform: Any, files: Sequence[Path]) -> np.ndarray:
@@ -212,7 +215,7 @@ def plain_loop(model: torch.nn.Module, transform: Any, files: Sequence[Path]) ->
 
 
 def _time_naive(catalog: Catalog, backbone: Backbone, into: Measured) -> None:
-    transform = plain_transform(backbone.preprocessing)
+    transform = backbone.preprocessing.transform()  # timm's own
     files = [catalog.images_root / path for path in catalog.paths]
     with _peak_of_first_round(into), costing() as loop:
         into.vectors = plain_loop(backbone.model, transform, files)

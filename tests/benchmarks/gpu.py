@@ -12,7 +12,7 @@ import statistics
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 from unittest import mock
@@ -29,6 +29,7 @@ from extract.forward_pass import ForwardPass, Launched
 from extract.monitor import Monitor
 from extract.realisation import choose_realisation
 from extract.runtimes import prepared
+from tests.benchmarks.extraction_speed import overlap_of_neighbors
 from tests.benchmarks.photo_files import make_photo_files
 
 STEADY_FROM = 40
@@ -37,7 +38,10 @@ STEADY_FROM = 40
 
 @dataclass
 class Spec:
-    """What is measured: a model on pictures of a kind, with some decoders, on some cores."""
+    """What is measured: a model on pictures of a kind, with some decoders, on some cores.
+
+    Several geometries are a specification each, and take turns in every round.
+    """
 
     model: str
     kind: str
@@ -47,6 +51,7 @@ class Spec:
     rounds: int
     loader: int = 0
     fidelity: int = 0
+    resize: str = "auto"
     found: dict[str, Any] = field(default_factory=dict)
 
 
@@ -85,7 +90,14 @@ def landings() -> Iterator[list[float]]:
 
 
 def measure(
-    folder: Path, specs: list[str], device: str, dtype: str, compiled: bool, out: Path | None
+    folder: Path,
+    specs: list[str],
+    device: str,
+    dtype: str,
+    compiled: bool,
+    out: Path | None,
+    weights: str = "random",
+    resizes: list[str] | None = None,
 ) -> None:
     """Run specs of MODEL/KIND/COUNT/DECODERS/CORES/ROUNDS[/LOADER[/FIDELITY]], and print."""
     import torch
@@ -94,30 +106,44 @@ def measure(
     compiled = compiled and on_gpu
     print(f"{torch.cuda.get_device_name() if on_gpu else device}, torch {torch.__version__}")
     everything = os.sched_getaffinity(0)
-    wanted, backbones = [_spec(text) for text in specs], {}
-    for spec in wanted:
-        pictures = folder / f"{spec.kind}-{spec.count}"
-        if not pictures.exists():
-            began = time.monotonic()
-            size = make_photo_files(pictures, spec.count, spec.kind) / spec.count
-            print(
-                f"{spec.count:,} {spec.kind} of {size:,.0f} B in {time.monotonic() - began:.0f} s"
-            )
-        catalog = list_folder(pictures)
-        if spec.model not in backbones:
-            loaded = load_backbone(spec.model, weights="random", device=device)
-            backbones = {spec.model: (loaded, _forward_alone(loaded, dtype, compiled, spec))}
-        backbone, forward = backbones[spec.model]
-        spec.found["forward"] = forward
+    options = {"dtype": dtype, "compiled": compiled}
+    measured: list[Spec] = []
+    of_model, loaded = "", []
+    for spec in map(_spec, specs):
+        catalog = list_folder(_pictures(folder, spec))
+        if spec.model != of_model:
+            of_model, loaded = spec.model, []  # the models before give their memory back
+            loaded = _load(spec.model, weights, device, resizes or ["auto"])
+            forward = _forward_alone(loaded[0], dtype, compiled, spec)
+        wanted = [
+            (replace(spec, resize=b.preprocessing.resize, found={"forward": forward}), b)
+            for b in loaded
+        ]
         os.sched_setaffinity(0, sorted(everything)[: spec.cores])
-        options = {"dtype": dtype, "compiled": compiled}
-        _rounds(spec, catalog, backbone, options, folder)
-        if spec.fidelity:
-            spec.found["fidelity"] = _fidelity(catalog, backbone, options, spec, folder)
+        for _ in range(spec.rounds):
+            for each, backbone in wanted:
+                _round(each, catalog, backbone, options, folder)
+        for each, backbone in wanted:
+            if spec.fidelity:
+                each.found["fidelity"] = _fidelity(catalog, backbone, options, each, folder)
+            _print(each)
+            measured.append(each)
         os.sched_setaffinity(0, everything)
-        _print(spec)
     if out:
-        out.write_text(json.dumps([spec.__dict__ for spec in wanted], indent=1))
+        out.write_text(json.dumps([spec.__dict__ for spec in measured], indent=1))
+
+
+def _pictures(folder: Path, spec: Spec) -> Path:
+    pictures = folder / f"{spec.kind}-{spec.count}"
+    if not pictures.exists():
+        began = time.monotonic()
+        size = make_photo_files(pictures, spec.count, spec.kind) / spec.count
+        print(f"{spec.count:,} {spec.kind} of {size:,.0f} B in {time.monotonic() - began:.0f} s")
+    return pictures
+
+
+def _load(model: str, weights: str, device: str, resizes: list[str]) -> list[Backbone]:
+    return [load_backbone(model, weights=weights, device=device, resize=r) for r in resizes]
 
 
 def _spec(text: str) -> Spec:
@@ -141,8 +167,8 @@ def _forward_alone(backbone: Backbone, dtype: str, compiled: bool, spec: Spec) -
     forward(batches[0])
     wait = torch.cuda.synchronize if backbone.device.startswith("cuda") else (lambda: None)
     wait()
-    spec.found["prepared_s"] = round(time.monotonic() - began, 1)
-    print(f"{spec.model}: {realisation}, ready in {spec.found['prepared_s']} s", flush=True)
+    seconds = time.monotonic() - began
+    print(f"{spec.model}: {realisation}, ready in {seconds:.1f} s", flush=True)
     rates = []
     for _ in range(5):
         began = time.monotonic()
@@ -153,28 +179,26 @@ def _forward_alone(backbone: Backbone, dtype: str, compiled: bool, spec: Spec) -
     return statistics.median(rates)
 
 
-def _rounds(
+def _round(
     spec: Spec, catalog: Catalog, backbone: Backbone, options: dict[str, Any], folder: Path
 ) -> None:
-    for _ in range(spec.rounds):
-        for decoder in spec.decoders:
-            with mock.patch.object(one_pass, "ForwardPass", NoForward):
-                rate, _ = _run(catalog, backbone, {**options, "decoder": decoder}, folder)
-            spec.found.setdefault(f"decoding {decoder}", []).append(rate)
-            rate, report = _run(catalog, backbone, {**options, "decoder": decoder}, folder)
-            assert report.embedded == len(catalog)
-            assert report.copied == 0  # every picture was forwarded
-            spec.found.setdefault(f"end to end {decoder}", []).append(rate)
-            spec.found[f"waited {decoder}"] = Waits.said
-            table = read_table(report.file)
-            ways = table.provenance.realisations
-            spec.found[f"rows {decoder}"] = {
-                f"{ways[i]['decoder']}": len(rows)
-                for i, rows in table.rows_by_realisation().items()
-            }
-        if spec.loader:
-            rate = _loader(catalog, backbone, spec.loader)
-            spec.found.setdefault("loader", []).append(rate)
+    for decoder in spec.decoders:
+        with mock.patch.object(one_pass, "ForwardPass", NoForward):
+            rate, _ = _run(catalog, backbone, {**options, "decoder": decoder}, folder)
+        spec.found.setdefault(f"decoding {decoder}", []).append(rate)
+        rate, report = _run(catalog, backbone, {**options, "decoder": decoder}, folder)
+        assert report.embedded == len(catalog)
+        assert report.copied == 0  # every picture was forwarded
+        spec.found.setdefault(f"end to end {decoder}", []).append(rate)
+        spec.found[f"waited {decoder}"] = Waits.said
+        table = read_table(report.file)
+        ways = table.provenance.realisations
+        spec.found[f"rows {decoder}"] = {
+            f"{ways[i]['decoder']}": len(rows) for i, rows in table.rows_by_realisation().items()
+        }
+    if spec.loader:
+        rate = _loader(catalog, backbone, spec.loader)
+        spec.found.setdefault("loader", []).append(rate)
 
 
 def _run(
@@ -197,16 +221,8 @@ def _loader(catalog: Catalog, backbone: Backbone, count: int) -> float:
     """Pictures a second of timm's transform in a DataLoader and the eager model in fp32."""
     import torch
     from PIL import Image
-    from timm.data import create_transform
 
-    seen = backbone.preprocessing
-    transform = create_transform(
-        (3, seen.size, seen.size),
-        crop_pct=seen.crop_pct,
-        interpolation=seen.interpolation,
-        mean=seen.mean,
-        std=seen.std,
-    )
+    transform = backbone.preprocessing.transform()
 
     class Pictures(torch.utils.data.Dataset):
         def __len__(self) -> int:
@@ -246,24 +262,17 @@ def _fidelity(
         path.unlink()
     for name in spec.decoders:
         worst = float(cosines(rows[name], rows["reference"]).min())
-        found[name] = {"cosine": worst, "neighbors": _overlap(rows[name], rows["reference"])}
+        alike = overlap_of_neighbors(rows[name], rows["reference"])
+        found[name] = {"cosine": worst, "neighbors": alike}
     return found
-
-
-def _overlap(one: np.ndarray, other: np.ndarray, k: int = 10) -> float:
-    nearest = []
-    for rows in (one, other):
-        unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-        likeness = unit @ unit.T
-        np.fill_diagonal(likeness, -2)
-        nearest.append(np.argpartition(-likeness, k, axis=1)[:, :k])
-    pairs = zip(*nearest, strict=True)
-    return float(np.mean([len(np.intersect1d(a, b)) / k for a, b in pairs]))
 
 
 def _print(spec: Spec) -> None:
     found = spec.found
-    print(f"\n{spec.model}, {spec.count:,} {spec.kind}, {spec.cores} cores, {spec.rounds} rounds")
+    print(
+        f"\n{spec.model}, {spec.resize}, {spec.count:,} {spec.kind}, {spec.cores} cores, "
+        f"{spec.rounds} rounds"
+    )
     print(f"  forward alone {found['forward']:,.0f}")
     for decoder in spec.decoders:
         alone, both = (

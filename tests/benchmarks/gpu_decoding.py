@@ -13,9 +13,11 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +26,48 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 SMALL = [(500, 500), (500, 375), (375, 500), (500, 333), (500, 441), (389, 500)]
 BIG = [(1800, 1350), (1350, 1800)]
 SECONDS = 0.8
+PARTS = ("fidelity", "rates", "beside")
+ODD = ((640, 80), (80, 640), (150, 200), (331, 97), (97, 331), (223, 225), (90, 70), (1201, 899))
+"""Long, small and odd sides, beside those that photographs have."""
 
 
-def measure(device: str = "cuda", seconds: float = SECONDS, compiled: bool = False) -> None:
+def measure(
+    device: str = "cuda",
+    seconds: float = SECONDS,
+    compiled: bool = False,
+    resizes: Sequence[str] | None = None,
+    model: str = "efficientnet_lite0",
+    weights: str = "pretrained",
+    only: Sequence[str] | None = None,
+) -> None:
     """Print the versions, rates, costs and fidelity, a line each as it comes."""
     import torch
 
     on = torch.device(device)
+    resizes, only = resizes or ["crop"], only or PARTS
     _print_versions(on)
+    if "fidelity" in only:
+        _print_rows(model, weights, resizes, on)
     with ThreadPoolExecutor(8) as pool:
         small = list(pool.map(_jpeg, [SMALL[i % len(SMALL)] for i in range(384)], range(384)))
         big = list(pool.map(_jpeg, [BIG[i % len(BIG)] for i in range(48)], range(48)))
     for name, files in (("small", small), ("big", big)):
         print(f"{name}: {len(files)} files of {sum(map(len, files)) / len(files) / 1e3:.0f} kB")
-    _print_fidelity(small[:48], big[:8], on)
-    _print_screening(small)
+    if "fidelity" in only:
+        for resize in resizes:
+            _print_fidelity(small[:48], big[:8], on, resize)
+    if "rates" in only:
+        _print_screening(small)
+        _print_rates(small, big, on, seconds, resizes)
+    if on.type == "cuda" and "beside" in only:
+        for resize in resizes:
+            _print_resize_alone(small, on, resize)
+        _print_beside_a_model(small, on, seconds * 4, compiled, resizes)
+
+
+def _print_rates(
+    small: list[bytes], big: list[bytes], on: Any, seconds: float, resizes: Sequence[str]
+) -> None:
     for decoder in _working_decoders(on):
         print(f"\n{decoder}\n{'':38}pictures/s   CPU ms a picture")
         for files, what, batches in ((small, "small", (32, 64, 128, 256)), (big, "big", (32,))):
@@ -48,12 +77,10 @@ def measure(device: str = "cuda", seconds: float = SECONDS, compiled: bool = Fal
                     _print_rate(name, _decode_only(files, batch, decoder, on), threads, seconds, on)
         for files, what, batches in ((small, "small", (64, 128)), (big, "big", (32,))):
             for batch in batches:
-                for threads in (1, 2, 3):
-                    name = f"+ resize {what} batch {batch} threads {threads}"
-                    _print_rate(name, _place(files, batch, decoder, on), threads, seconds, on)
-    if on.type == "cuda":
-        _print_resize_alone(small, on)
-        _print_beside_a_model(small, on, seconds * 4, compiled)
+                for threads, resize in product((1, 2, 3), resizes):
+                    name = f"+ {resize} {what} batch {batch} threads {threads}"
+                    step = _place(files, batch, decoder, on, resize)
+                    _print_rate(name, step, threads, seconds, on)
 
 
 def _print_versions(on: Any) -> None:
@@ -103,15 +130,74 @@ def _jpeg(size: tuple[int, int], seed: int, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _preprocessing() -> Any:
+def _preprocessing(resize: str) -> Any:
     from extract.preprocessing import Preprocessing
 
     return Preprocessing(
         224, "crop", 0.875, "bicubic", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-    )
+    ).resized(resize)
 
 
-def _print_fidelity(small: list[bytes], big: list[bytes], on: Any) -> None:
+def _print_rows(model: str, weights: str, resizes: Sequence[str], on: Any) -> None:
+    """Worst cosine of rows of pictures decoded here with those of the reference's pixels.
+
+    Both go through the eager model in fp32: what differs is decoding and geometry alone. The
+    pictures have hard edges, where repeated chroma shows most, and all samplings.
+    """
+    import numpy as np
+    import torch
+    from PIL import Image
+
+    from extract.backbones import load_backbone
+    from extract.fidelity import FP32_FLOOR, cosines
+    from extract.gpu_decoding import decode_on_gpu
+    from extract.realisation import Wanted, choose_realisation
+    from extract.runtimes import prepared
+    from tests.benchmarks.extraction_speed import overlap_of_neighbors
+
+    with ThreadPoolExecutor(8) as pool:
+        files = list(pool.map(_photo, range(144)))
+    print(f"\n{model}, {weights} weights, fp32, {len(files)} photos; asked {FP32_FLOOR}")
+    opened = [Image.open(io.BytesIO(file)).convert("RGB") for file in files]
+    for resize in resizes:
+        backbone = load_backbone(model, weights=weights, device=str(on), resize=resize)
+        wanted = backbone.preprocessing
+        way = choose_realisation(
+            backbone, None, Wanted(len(files), None, "reference", "fp32", "eager")
+        )
+        forward = prepared(backbone, way)
+        exact = torch.from_numpy(np.stack([wanted.placed(picture) for picture in opened]))
+        placed, left_out = decode_on_gpu(files, wanted, on)
+        rows, reference = (forward(pixels.to(on)).cpu().numpy() for pixels in (placed, exact))
+        decoded = [i for i in range(len(files)) if i not in left_out]
+        if not decoded:
+            print(f"{resize:8}nothing was decoded here")
+            continue
+        alike = cosines(rows[decoded], reference[decoded])
+        apart = np.abs(placed.cpu().numpy().astype(int) - exact.numpy())[decoded]
+        worst = int(np.argmin(alike))
+        print(
+            f"{resize:8}{len(decoded)} decoded here, worst cosine {alike.min():.6f} "
+            f"({opened[decoded[worst]].size}), 10-NN "
+            f"{overlap_of_neighbors(rows[decoded], reference[decoded]):.4f}, levels apart: "
+            + _levels(apart)
+            + ("" if alike.min() >= FP32_FLOOR else "  BELOW WHAT IS ASKED"),
+            flush=True,
+        )
+
+
+def _photo(seed: int) -> bytes:
+    from tests.benchmarks.photo_files import KINDS, draw_photo
+
+    kind = KINDS["photos" if seed % 12 == 0 else "small"]
+    kind = replace(kind, sizes=ODD) if seed % 3 == 1 else kind
+    buffer = io.BytesIO()
+    sampling = ("4:2:0", "4:2:0", "4:2:2", "4:4:4")[seed // 3 % 4]
+    draw_photo(kind, seed).save(buffer, "JPEG", quality=kind.quality, subsampling=sampling)
+    return buffer.getvalue()
+
+
+def _print_fidelity(small: list[bytes], big: list[bytes], on: Any, resize: str) -> None:
     """Levels apart from Pillow, with and without what puts interpolated chroma back."""
     import numpy as np
     import torch
@@ -120,12 +206,11 @@ def _print_fidelity(small: list[bytes], big: list[bytes], on: Any) -> None:
     from extract.gpu_decoding import DECODERS, gpu_decoder
     from extract.ragged_resize import resize_ragged
 
-    wanted = _preprocessing()
-    resize, crop, *_ = wanted.transform().transforms
+    wanted = _preprocessing(resize)
     decode = DECODERS[gpu_decoder(on)]
     sharp = [_jpeg(SMALL[i % len(SMALL)], i, subsampling="4:4:4") for i in range(24)]
     half = [_jpeg(SMALL[i % len(SMALL)], i, subsampling="4:2:2") for i in range(24)]
-    print(f"\nlevels apart from Pillow, by {gpu_decoder(on)}")
+    print(f"\nlevels apart from Pillow, {resize}, by {gpu_decoder(on)}")
     for name, files, sampling in (
         ("500 px 4:2:0", small, (2, 2)),
         ("2.4 Mpx 4:2:0", big, (2, 2)),
@@ -133,7 +218,7 @@ def _print_fidelity(small: list[bytes], big: list[bytes], on: Any) -> None:
         ("500 px 4:4:4", sharp, (1, 1)),
     ):
         opened = [Image.open(io.BytesIO(file)).convert("RGB") for file in files]
-        reference = np.stack([np.asarray(crop(resize(picture))) for picture in opened]).astype(int)
+        reference = np.stack([wanted.placed(picture) for picture in opened]).astype(int)
         encoded = [torch.frombuffer(bytearray(file), dtype=torch.uint8) for file in files]
         decoded = decode(encoded, on)
         whole = np.concatenate(
@@ -180,10 +265,12 @@ def _decode_only(files: list[bytes], batch: int, decoder: str, on: Any) -> Calla
     return step
 
 
-def _place(files: list[bytes], batch: int, decoder: str, on: Any) -> Callable[[int], int]:
+def _place(
+    files: list[bytes], batch: int, decoder: str, on: Any, resize: str
+) -> Callable[[int], int]:
     from extract.gpu_decoding import decode_on_gpu
 
-    wanted = _preprocessing()
+    wanted = _preprocessing(resize)
 
     def step(turn: int) -> int:
         chosen = [files[(turn * batch + i) % len(files)] for i in range(batch)]
@@ -230,18 +317,18 @@ def _repeat(
                 stream.synchronize()
 
 
-def _print_resize_alone(files: list[bytes], on: Any) -> None:
+def _print_resize_alone(files: list[bytes], on: Any, resize: str) -> None:
     import torch
 
     from extract.gpu_decoding import DECODERS, gpu_decoder
     from extract.ragged_resize import resize_ragged
 
-    wanted = _preprocessing()
+    wanted = _preprocessing(resize)
     encoded = [torch.frombuffer(bytearray(file), dtype=torch.uint8) for file in files[:64]]
     decoded = DECODERS[gpu_decoder(on)](encoded, on)
-    print("\nresize of 64 decoded pictures, ms: GPU and host wait, host's CPU")
-    _print_resize_time("as decoded", decoded, None)
-    _print_resize_time("chroma put back", decoded, [(2, 2)] * 64)
+    print(f"\n{resize} of 64 decoded pictures, ms: GPU and host wait, host's CPU")
+    _print_resize_time("as decoded", decoded, None, wanted)
+    _print_resize_time("chroma put back", decoded, [(2, 2)] * 64, wanted)
     with torch.profiler.profile(activities=list(torch.profiler.supported_activities())) as seen:
         resize_ragged(decoded, wanted, [(2, 2)] * 64)
         torch.cuda.synchronize()
@@ -249,12 +336,11 @@ def _print_resize_alone(files: list[bytes], on: Any) -> None:
     print(table.table(sort_by="device_time_total", row_limit=12, max_name_column_width=48))
 
 
-def _print_resize_time(how: str, decoded: list[Any], samplings: Any) -> None:
+def _print_resize_time(how: str, decoded: list[Any], samplings: Any, wanted: Any) -> None:
     import torch
 
     from extract.ragged_resize import resize_ragged
 
-    wanted = _preprocessing()
     for _ in range(3):
         resize_ragged(decoded, wanted, samplings)
     torch.cuda.synchronize()
@@ -267,7 +353,9 @@ def _print_resize_time(how: str, decoded: list[Any], samplings: Any) -> None:
     print(f"{how:20}{took * 50:8.2f}  {cpu * 50:8.2f}   (submitted in {submitted * 50:.2f})")
 
 
-def _print_beside_a_model(files: list[bytes], on: Any, seconds: float, compiled: bool) -> None:
+def _print_beside_a_model(
+    files: list[bytes], on: Any, seconds: float, compiled: bool, resizes: Sequence[str]
+) -> None:
     """Print the forward alone, beside a free decoder, and fed by it: end to end from bytes."""
     import timm
     import torch
@@ -295,9 +383,9 @@ def _print_beside_a_model(files: list[bytes], on: Any, seconds: float, compiled:
 
     _print_rate("forward alone", step, 1, seconds, on)
     for decoder in _working_decoders(on):
-        for threads in (1, 2):
+        for threads, resize in product((1, 2), resizes):
             stop, counts = threading.Event(), [0] * threads
-            place = _place(files, 64, decoder, on)
+            place = _place(files, 64, decoder, on, resize)
             beside = [
                 threading.Thread(target=_repeat, args=(place, stop, counts, i, on))
                 for i in range(threads)
@@ -305,24 +393,31 @@ def _print_beside_a_model(files: list[bytes], on: Any, seconds: float, compiled:
             for worker in beside:
                 worker.start()
             started = time.perf_counter()
-            _print_rate(f"forward beside {threads} of {decoder}", step, 1, seconds, on)
+            name = f"forward beside {threads} of {decoder}, {resize}"
+            _print_rate(name, step, 1, seconds, on)
             stop.set()
             for worker in beside:
                 worker.join()
             rate = sum(counts) / (time.perf_counter() - started)
             print(f"  meanwhile placed{'':22}{rate:10,.0f}", flush=True)
-            _print_end_to_end(files, run, decoder, threads, seconds, on)
+            _print_end_to_end(files, run, decoder, threads, seconds, on, resize)
 
 
 def _print_end_to_end(
-    files: list[bytes], run: Any, decoder: str, threads: int, seconds: float, on: Any
+    files: list[bytes],
+    run: Any,
+    decoder: str,
+    threads: int,
+    seconds: float,
+    on: Any,
+    resize: str,
 ) -> None:
     """Threads decode 64 at a time into batches of 256; this thread runs the model on them."""
     import torch
 
     from extract.gpu_decoding import decode_on_gpu
 
-    wanted = _preprocessing()
+    wanted = _preprocessing(resize)
     ready: queue.Queue[Any] = queue.Queue(maxsize=4)
     stop = threading.Event()
 
@@ -364,7 +459,7 @@ def _print_end_to_end(
         while not ready.empty():
             ready.get()
         time.sleep(0.01)
-    name = f"end to end, {threads} of {decoder}"
+    name = f"end to end, {threads} of {decoder}, {resize}"
     print(f"{name:38}{done / took:10,.0f}   {cpu / max(done, 1) * 1e3:8.3f}", flush=True)
 
 
@@ -373,4 +468,8 @@ if __name__ == "__main__":
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of each measurement")
     parser.add_argument("--compile", action="store_true", dest="compiled")
+    parser.add_argument("--resize", action="append", dest="resizes")
+    parser.add_argument("--model", default="efficientnet_lite0")
+    parser.add_argument("--weights", default="pretrained")
+    parser.add_argument("--only", nargs="+", choices=PARTS)
     measure(**vars(parser.parse_args()))

@@ -44,7 +44,7 @@ def run(peer: str, folder: Path) -> None:
     from tests.benchmarks.process_costs import costing
 
     job = json.loads((folder / "job.json").read_text())
-    backbone = load_backbone(job["model"], weights=job["weights"])
+    backbone = load_backbone(job["model"], weights=job["weights"], resize=job["resize"])
     files = sorted((folder / "pictures").iterdir())
     sys.meta_path.append(_StandIns())
     embed: Embed = RUNS[peer](backbone, folder)
@@ -56,9 +56,9 @@ def run(peer: str, folder: Path) -> None:
 
 
 def _plain_loop(backbone: Any, folder: Path) -> Embed:
-    from tests.benchmarks.extraction_speed import plain_loop, plain_transform
+    from tests.benchmarks.extraction_speed import plain_loop
 
-    transform = plain_transform(backbone.preprocessing)
+    transform = backbone.preprocessing.transform()
     return lambda backbone, _, files: plain_loop(backbone.model, transform, files)
 
 
@@ -90,7 +90,7 @@ def _imcluster(backbone: Any, folder: Path) -> Embed:
         "input_size": [3, seen.size, seen.size],
         "interpolation": seen.interpolation,
         "crop_pct": seen.crop_pct,
-        "crop_mode": "center",
+        "crop_mode": {"crop": "center", "squash": "squash", "pad": "border"}[seen.resize],
         "mean": list(seen.mean),
         "std": list(seen.std),
     }
@@ -133,9 +133,7 @@ def _thingsvision(backbone: Any, folder: Path) -> Embed:
     from thingsvision import get_extractor_from_model
     from thingsvision.utils.data import DataLoader, ImageDataset
 
-    from tests.benchmarks.extraction_speed import plain_transform
-
-    transform = plain_transform(backbone.preprocessing)
+    transform = backbone.preprocessing.transform()
     extractor = get_extractor_from_model(model=backbone.model, device="cpu", backend="pt")
     layer = [name for name, _ in backbone.model.named_modules()][-1]
 

@@ -57,6 +57,7 @@ def measure_peers(
         folder = Path(name)
         _lay_pictures_out(catalog, folder)
         job = {"model": backbone.name, "weights": backbone.weights["source"], "folder": name}
+        job["resize"] = backbone.preprocessing.resize
         (folder / "job.json").write_text(json.dumps(job))
         pythons: dict[str, Path | str] = {
             peer: install(package, folder / peer) for peer, package in PEERS.items()
