@@ -68,10 +68,10 @@ def place(
     size, on_its_side = pixels.shape[:2], orientation >= 5
     target = resized_size(wanted, *size)  # as it is stored: both sides are treated alike
     if on_its_side:  # Pillow's order is that of the picture upright
-        rows_first = not _rows_first(size[::-1], target[::-1])
+        down_first = not rows_first(size[::-1], target[::-1])
     else:
-        rows_first = _rows_first(size, target)
-    resized = _resized(pixels, target, wanted.interpolation, rows_first=rows_first)
+        down_first = rows_first(size, target)
+    resized = _resized(pixels, target, wanted.interpolation, rows_first=down_first)
     return _cut_out(upright(resized, orientation), wanted.size, ground(wanted))
 
 
@@ -86,7 +86,7 @@ def upright(pixels: np.ndarray[Any, Any], orientation: int) -> np.ndarray[Any, A
     return pixels[rows, columns]
 
 
-def _rows_first(size: tuple[int, int], target: tuple[int, int]) -> bool:
+def rows_first(size: tuple[int, int], target: tuple[int, int]) -> bool:
     """Tell in which order Pillow resizes; between its passes it rounds and cuts off overshoots."""
     fewer_rows, fewer_columns = size[0] - target[0], size[1] - target[1]
     return _CHOOSES_ORDER and fewer_rows > max(0, 2 * fewer_columns)

@@ -1,8 +1,8 @@
 """Pictures of many sizes resized and cut in few launches, with Pillow's own weights.
 
-Pillow resizes along the rows, rounds to 8 bits, then along the columns. Each is a product with a
-matrix, and what a center crop cuts away are rows of that matrix that are never made. So a batch
-is two batched products whatever the sizes in it, its pictures padded with columns of weight 0.
+Pillow resizes one axis, rounds to 8 bits, then the other. Each is a product with a matrix, and
+what a center crop cuts away are rows of that matrix that are never made. So a batch is two batched
+products whatever the sizes in it, its pictures padded with columns of weight 0.
 Where a picture does not reach, its ground is laid over what was made there.
 """
 
@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from extract.chroma import interpolate_chroma
-from extract.fast_geometry import center, ground, resized_size
+from extract.fast_geometry import center, ground, resized_size, rows_first
 from extract.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
@@ -112,16 +112,21 @@ def resize_ragged(
     )
     repeats = samplings or [(1, 1)] * len(pictures)
     axes = [plan_axes(preprocessing, p.shape[1], p.shape[2]) for p in pictures]
-    for sampling in set(repeats):
-        alike = [i for i, repeated in enumerate(repeats) if repeated == sampling]
+    kinds = [(r, _down_first(*a)) for r, a in zip(repeats, axes, strict=True)]
+    for kind in set(kinds):
+        alike = [i for i, other in enumerate(kinds) if other == kind]
         for group in _groups(alike, axes):
             resized = _resize_group(
-                [pictures[i] for i in group], [axes[i] for i in group], preprocessing, sampling
+                [pictures[i] for i in group], [axes[i] for i in group], preprocessing, *kind
             )
             if len(group) == len(pictures) and group == sorted(group):
                 return resized
             placed[torch.tensor(group, device=placed.device)] = resized
     return placed
+
+
+def _down_first(rows: Axis, columns: Axis) -> bool:
+    return rows_first((rows.length, columns.length), (rows.resized, columns.resized))
 
 
 def _groups(indices: list[int], axes: Sequence[tuple[Axis, Axis]]) -> list[list[int]]:
@@ -150,12 +155,13 @@ def _resize_group(
     axes: Sequence[tuple[Axis, Axis]],
     preprocessing: Preprocessing,
     sampling: tuple[int, int],
+    down_first: bool,
 ) -> torch.Tensor:
     import torch
 
     size = preprocessing.size
     padded = _pack(pictures, axes)
-    n, _, height, width = padded.shape
+    *_, height, width = padded.shape
     exact = torch.float16 if padded.is_cuda else torch.float32  # 0 to 255 are exact in either
     down = weights([rows for rows, _ in axes], height, preprocessing, padded.device)
     across = weights([columns for _, columns in axes], width, preprocessing, padded.device)
@@ -163,14 +169,34 @@ def _resize_group(
         sides = [(rows.stop - rows.start, columns.stop - columns.start) for rows, columns in axes]
         heights, widths = torch.tensor(sides).to(padded.device).unbind(1)
         padded = interpolate_chroma(padded, heights, widths, sampling)
-    pixels = padded.to(exact)
-    rows = _product(pixels.view(n, 3 * height, width), across.to(exact).transpose(1, 2))
-    rows = _eight_bits(rows).view(n, 3, height, size).permute(0, 2, 1, 3).to(exact)
-    placed = _product(down.to(exact), rows.reshape(n, height, 3 * size)).view(n, size, 3, size)
+    passes = _down_then_across if down_first else _across_then_down
+    placed = passes(padded.to(exact), down.to(exact), across.to(exact).transpose(1, 2))
     placed = _eight_bits(placed).permute(0, 1, 3, 2).contiguous()
     if _leave_ground(axes, size):
         placed.masked_fill_(_where_ground(axes, size, placed.device), ground(preprocessing))
     return placed
+
+
+def _across_then_down(
+    pixels: torch.Tensor, down: torch.Tensor, across: torch.Tensor
+) -> torch.Tensor:
+    """Resize (n, 3, height, width) to (n, size, 3, size), rounded in between only."""
+    n, _, height, width = pixels.shape
+    size = down.shape[1]
+    rows = _eight_bits(_product(pixels.view(n, 3 * height, width), across))
+    rows = rows.view(n, 3, height, size).permute(0, 2, 1, 3).to(pixels.dtype)
+    return _product(down, rows.reshape(n, height, 3 * size)).view(n, size, 3, size)
+
+
+def _down_then_across(
+    pixels: torch.Tensor, down: torch.Tensor, across: torch.Tensor
+) -> torch.Tensor:
+    """Resize (n, 3, height, width) to (n, size, 3, size), rounded in between only."""
+    n, _, height, width = pixels.shape
+    size = down.shape[1]
+    columns = pixels.permute(0, 2, 1, 3).reshape(n, height, 3 * width)
+    columns = _eight_bits(_product(down, columns)).to(pixels.dtype)
+    return _product(columns.view(n, size * 3, width), across).view(n, size, 3, size)
 
 
 def _leave_ground(axes: Iterable[tuple[Axis, Axis]], size: int) -> bool:
