@@ -81,8 +81,13 @@ class ClassRow:
 
 
 @drawing()
-def draw_classes(classes: Sequence[ClassRow], *, title: str, subtitle: str) -> Any:
-    """Draw a catalogue at a glance: a row a class, its count as a bar, some of its pictures."""
+def draw_classes(
+    classes: Sequence[ClassRow], *, title: str, subtitle: str, framed: bool = False
+) -> Any:
+    """Draw a catalogue at a glance: a row a class, its count as a bar, some of its pictures.
+
+    Pictures are framed where their edge tells something: they may end in white, as the sheet does.
+    """
     side, names, bars = 0.95, 2.2, 1.5
     across, down = side + 0.06, side + 0.08
     most = max(len(each.pictures) for each in classes)
@@ -104,7 +109,10 @@ def draw_classes(classes: Sequence[ClassRow], *, title: str, subtitle: str) -> A
         figure.text(end, middle, f"{each.n_images:,}", va="center", size=8)
         for k, picture in enumerate(each.pictures):
             left = names + bars + k * across
-            _draw_picture(_axes_at(figure, left, top, side, side), picture)
+            axes = _axes_at(figure, left, top, side, side)
+            _draw_picture(axes, picture)
+            if framed:
+                axes.spines[:].set(visible=True, color=FAINT, linewidth=0.5)
     _entitle(figure, title, subtitle)
     return figure
 

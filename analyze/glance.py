@@ -80,7 +80,7 @@ def draw_glance(glance: Glance, pictures: PictureFolder, *, n_examples: int, see
         drawn = np.sort(rng.permutation(members)[:n_examples]).tolist()
         color = style_of(None if name == NO_LABEL else name, categories)[0]
         color = color if glance.level else UNMATCHED
-        rows.append(ClassRow(name, len(members), color, [pictures.open(row) for row in drawn]))
+        rows.append(ClassRow(name, len(members), color, [pictures.show(row) for row in drawn]))
     more = len(glance.classes) - len(shown)
     n_classes = sum(name != NO_LABEL for name, _ in glance.classes)
     level = f" · level {glance.level.name}" if glance.level else ""
@@ -91,5 +91,7 @@ def draw_glance(glance: Glance, pictures: PictureFolder, *, n_examples: int, see
         if glance.level
         else f"{len(glance.embeddings):,} pictures without labels",
         subtitle=f"up to {n_examples} of each, drawn by seed {seed}"
-        + (f"; {more} smaller classes are not drawn" if more else ""),
+        + (f"; {more} smaller classes are not drawn" if more else "")
+        + pictures.how_shown,
+        framed=pictures.as_seen is not None,
     )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from analyze.as_seen import AsSeen, as_seen
 from analyze.duplicates import Fingerprint, fingerprint
 from extract.catalog_roots import pictures_root
 from extract.embeddings import EmbeddingSet
@@ -14,6 +16,8 @@ from extract.workspace import Workspace
 
 if TYPE_CHECKING:
     from PIL import Image
+
+HALF = 0.5
 
 
 @dataclass(frozen=True)
@@ -27,15 +31,27 @@ class PictureFolder:
         None where no folder may be opened.
     missed : dict of int to str
         Why a row's picture could not be shown, of those that were asked for.
+    seen : bool
+        Whether pictures are shown as the model saw them.
+    halved : dict of int or bytes to float
+        By row, or by the hash of a picture that is no row's: how much the model saw, of those shown
+        so of which it saw less than half.
     """
 
     embeddings: EmbeddingSet
     root: Path | None
     missed: dict[int, str] = field(default_factory=dict)
+    seen: bool = False
+    halved: dict[int | bytes, float] = field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, embeddings: EmbeddingSet, workspace: Workspace, given: Path | None = None
+        cls,
+        embeddings: EmbeddingSet,
+        workspace: Workspace,
+        given: Path | None = None,
+        *,
+        seen: bool = False,
     ) -> PictureFolder:
         """Take the folder given, else the file's own if it lies inside the workspace.
 
@@ -44,10 +60,47 @@ class PictureFolder:
         UsageError
             When the folder given is not there.
         """
-        return cls(embeddings, pictures_root(workspace, embeddings.provenance, given))
+        root = pictures_root(workspace, embeddings.provenance, given)
+        return cls(embeddings, root, seen=seen)
+
+    @cached_property
+    def as_seen(self) -> AsSeen | None:
+        """How the model saw the pictures, if they are shown so; None where it is not known."""
+        return as_seen(self.embeddings.provenance.identity) if self.seen else None
+
+    @property
+    def how_shown(self) -> str:
+        """What a sheet's heading says of how its pictures are shown; empty where whole."""
+        return f" · as the model saw them: {self.as_seen.words}" if self.as_seen else ""
 
     def open(self, row: int) -> Image.Image | None:
         """Give a row's picture, upright RGB; None where it cannot be had or has changed since."""
+        found = self._opened(row)
+        return None if found is None else found[0]
+
+    def show(self, row: int) -> Image.Image | None:
+        """Give a row's picture as a sheet shows it: whole, or as the model saw it."""
+        found = self._opened(row)
+        return None if found is None else self.shown(*found, row)
+
+    def shown(
+        self, picture: Image.Image, content_sha256: bytes, row: int | None = None
+    ) -> Image.Image:
+        """Make of an upright picture, a row's or another, what a sheet shows of it."""
+        if self.as_seen is None:
+            return picture
+        share = self.as_seen.share(picture)
+        if share < HALF:
+            self.halved[content_sha256 if row is None else row] = share
+        return self.as_seen.show(picture, content_sha256)
+
+    def part_seen(self, which: int | bytes) -> list[str]:
+        """Give the line that stands below a picture of which the model saw less than half."""
+        share = self.halved.get(which)
+        return [] if share is None else [f"{100 * share:.0f} % of it seen"]
+
+    def _opened(self, row: int) -> tuple[Image.Image, bytes] | None:
+        """Give a row's picture and its file's hash."""
         from extract.decoding import decode_picture, read_picture
         from extract.refusals import Refused
 
@@ -61,7 +114,7 @@ class PictureFolder:
             if known is not None and known[row].any() and file.sha256 != known[row].tobytes():
                 self.missed[row] = "the files have changed since they were embedded"
                 return None
-            return decode_picture(file.content)
+            return decode_picture(file.content), file.sha256
         except Refused as refused:
             self.missed[row] = refused.reason.code
             return None
@@ -72,8 +125,14 @@ class PictureFolder:
         return None if picture is None else fingerprint(picture)
 
     def notes(self) -> tuple[str, ...]:
-        """Say how many pictures could not be opened, to be shown or held together, and why."""
-        return tuple(
+        """Say how many pictures could not be opened or were seen in part, and why."""
+        said = [
             f"{count} {'picture is' if count == 1 else 'pictures are'} not opened: {why}"
             for why, count in sorted(Counter(self.missed.values()).items())
-        )
+        ]
+        if self.seen and self.as_seen is None:
+            said.append("pictures are shown whole: the file does not say how its model saw them")
+        if self.halved:
+            n = len(self.halved)
+            said.append(f"the model saw less than half of {n} of the pictures shown")
+        return tuple(said)

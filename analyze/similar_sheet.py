@@ -40,11 +40,15 @@ def draw_answer(
         copies = [f"+ {n_copies} {'copy' if n_copies == 1 else 'copies'}"] if n_copies else []
         color = style_of(label, level.categories)[0] if level and label else None
         lines = [*copies, name or vectors.ids[row], *([label] if label else [])]
-        return Tile(pictures.open(row), heading, lines, color)
+        picture = pictures.show(row)
+        return Tile(picture, heading, [*pictures.part_seen(row), *lines], color)
 
     query = answer.query
-    first = Tile(query.picture, "query", [Path(query.text).name])
-    if query.row is not None:
+    if query.row is None:
+        sha256 = query.content_sha256 or b""
+        new = query.picture and pictures.shown(query.picture, sha256)
+        first = Tile(new, "query", [*pictures.part_seen(sha256), Path(query.text).name])
+    else:
         first = tile(query.row, "query", len(answer.left_out))
     tiles = [replace(first, is_query=True)]
     for rank, hit in enumerate(answer.hits, start=1):
@@ -57,5 +61,6 @@ def draw_answer(
     return draw_sheet(
         tiles,
         title=f"Similar to {query.text}",
-        subtitle=f"{provenance.model}{random} · cosine, {how} · {len(vectors)} pictures{frames}",
+        subtitle=f"{provenance.model}{random} · cosine, {how} · {len(vectors)} pictures{frames}"
+        + pictures.how_shown,
     )

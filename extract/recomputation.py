@@ -16,6 +16,7 @@ from extract.decoding import RULES, decode_picture, read_picture, refusing
 from extract.errors import UsageError
 from extract.evidence import Evidence
 from extract.fidelity import FP32_FLOOR, MOST_RECOMPUTED, cosines, is_reference
+from extract.pillow_geometry import FILTERS
 from extract.preprocessing import Preprocessing
 from extract.refusals import Refused
 from extract.views import View, reference_pixels, view_of
@@ -120,12 +121,12 @@ def seen_by_model(identity: Mapping[str, Any]) -> Preprocessing | None:
         geometry = dict(identity["geometry"])
         mean, std = (tuple(map(float, identity[name])) for name in ("mean", "std"))
         seen = Preprocessing(**geometry, mean=mean, std=std)
-        fits = 0 < seen.size <= LARGEST_SIDE and seen.size <= LARGEST_SIDE * seen.crop_pct
-        if not fits or identity["rules"] != RULES:
+        fits = 0 < seen.size <= LARGEST_SIDE and seen.size / LARGEST_SIDE <= seen.crop_pct
+        fits = fits and isinstance(seen.size, int) and seen.crop_pct <= seen.size
+        if not fits or seen.interpolation not in FILTERS or identity["rules"] != RULES:
             return None
-        seen.transform()
         view_of(identity)
-    except (KeyError, TypeError, ValueError, AttributeError, AssertionError, UsageError):
+    except (KeyError, TypeError, ValueError, AttributeError, UsageError):
         return None
     return seen
 

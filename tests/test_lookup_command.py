@@ -20,7 +20,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for kind in KINDS:
         for i in range(EACH):
             draw(root / "shop" / kind / f"{i}.png", kind, i)
-    done = run_in(root, "extract", "--images", "shop")
+    done = run_in(root, "extract", "--images", "shop", "--resize", "crop")
     assert done.returncode == 0, done.stderr
     return root
 
@@ -100,8 +100,10 @@ def test_retrieval_judges_look_ups_and_draws_the_worst(shop: Path) -> None:
     with (folder / "retrieval.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [float(row["value"]) for row in rows] == [row["value"] for row in found["rows"]]
-    done = run_in(shop, "analyze", "retrieval")
+    done = run_in(shop, "analyze", "retrieval", "--seen", "--svg")
     assert "mAP by class" in done.stdout
+    sheet = (shop / "results" / "latest" / "worst.svg").read_text()
+    assert "as the model saw them: center cut out (crop), 224 px" in sheet
 
 
 def test_retrieval_without_labels_says_what_is_missing(shop: Path, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(first, first.with_name("same.png"))
     with Image.open(first) as picture:
         picture.resize((240, 240)).save(first.with_name("saved.jpg"), quality=80)
-    done = run_in(root, "extract", "--images", "shop")
+    done = run_in(root, "extract", "--images", "shop", "--resize", "crop")
     assert done.returncode == 0, done.stderr
     return root
 
@@ -291,3 +291,34 @@ def test_a_catalogue_as_text_counts_its_classes(analyze: Callable[..., Said]) ->
     assert "8 pictures, level class" in lines
     counted = dict(line.split() for line in lines if line.split()[:1] in ([k] for k in KINDS))
     assert {kind: int(n) for kind, n in counted.items()} == COUNTS
+
+
+def test_sheets_show_what_the_model_saw_when_asked(
+    shop: Path, tmp_path: Path, analyze: Callable[..., Said]
+) -> None:
+    wide = tmp_path / "wide.png"
+    draw_picture("Mugs", random.Random(9)).resize((600, 150)).save(wide)
+    half = "the model saw less than half of 1 of the pictures shown"
+    asked = {"similar": ("--top", "2", "--query", str(wide)), "catalog": ("--examples", "1")}
+    for (command, words), notes in zip(asked.items(), ([half], []), strict=True):
+        plain = json.loads(analyze(command, *words, "--svg", "--json").out)
+        seen = json.loads(analyze(command, *words, "--svg", "--json", "--seen").out)
+        sheets = [shop / said.pop("results") / f"{command}.svg" for said in (plain, seen)]
+        said_so = "as the model saw them: center cut out (crop), 224 px"
+        assert [said_so in sheet.read_text() for sheet in sheets] == [False, True]
+        assert (plain.pop("notes"), seen.pop("notes")) == ([], notes)
+        assert plain == seen, "what is found does not depend on what is shown"
+
+
+def test_whose_model_saw_a_catalogue_is_never_chosen_among_several(
+    shop: Path, tmp_path: Path, analyze: Callable[..., Said]
+) -> None:
+    folder = tmp_path / "cache" / "embeddings" / "shop"
+    folder.mkdir(parents=True)
+    for name in ("efficientnet_lite0-11111111.h5", "efficientnet_lite0-22222222.h5"):
+        shutil.copy(stored(shop), folder / name)
+    assert analyze("catalog", root=tmp_path).code == 0
+    several = analyze("catalog", "--seen", root=tmp_path)
+    assert_one_line(several, 2, "2 embeddings files", "-11111111.h5", "-22222222.h5")
+    one = str(folder / "efficientnet_lite0-22222222.h5")
+    assert analyze("catalog", "--seen", "--embeddings", one, root=tmp_path).code == 0

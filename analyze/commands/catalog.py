@@ -26,6 +26,7 @@ def catalog(
         int, typer.Option(metavar="N", min=1, max=12, help="Pictures a class.")
     ] = 6,
     images: options.ImagesOption = None,
+    seen: options.SeenOption = False,
     seed: cl.SeedOption = 0,
     svg: options.SvgOption = False,
     root: cl.RootOption = None,
@@ -37,7 +38,7 @@ def catalog(
     cl.set_up(verbose, quiet)
     from analyze import figure_style
     from analyze.analysis import choose_level
-    from analyze.commands.selection import choose_several
+    from analyze.commands.selection import choose_embeddings, choose_several
     from analyze.glance import draw_glance, glance_at
     from analyze.pictures import PictureFolder
     from extract.embeddings_file import read_embeddings
@@ -46,11 +47,13 @@ def catalog(
     paths = choose_several(
         workspace, [embeddings] if embeddings else [], [model] if model else [], name
     )
-    path = paths[0]  # which backbone saw them is no matter here
-    if len(paths) > 1:
+    path = paths[0]  # which backbone saw them is no matter here, unless that is asked
+    if seen:
+        path = choose_embeddings(workspace, embeddings, model, name)
+    elif len(paths) > 1:
         cl.log.info(f"of {len(paths)} files of this catalogue taking {workspace.relative(path)}")
     vectors = read_embeddings(path)
-    pictures = PictureFolder.of(vectors, workspace, images)
+    pictures = PictureFolder.of(vectors, workspace, images, seen=seen)
     chosen = choose_level(vectors.levels, level, vectors.multi_labels)
     glance = glance_at(vectors, chosen)
     drawn = draw_glance(glance, pictures, n_examples=examples, seed=seed)

@@ -55,4 +55,7 @@ ImagesOption = Annotated[
     Path | None,
     typer.Option("--images", metavar="DIR", help="The pictures, if outside the workspace."),
 ]
+SeenOption = Annotated[
+    bool, typer.Option("--seen", help="Show pictures as the model saw them, not whole.")
+]
 SvgOption = Annotated[bool, typer.Option("--svg", help="Figures as SVG too.")]

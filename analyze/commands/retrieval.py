@@ -42,6 +42,7 @@ def retrieval(
         int, typer.Option(metavar="N", min=100, help="Of the pictures, for the intervals.")
     ] = 2000,
     images: options.ImagesOption = None,
+    seen: options.SeenOption = False,
     seed: cl.SeedOption = 0,
     svg: options.SvgOption = False,
     root: cl.RootOption = None,
@@ -80,7 +81,7 @@ def retrieval(
         "worst": [query for each in _of_first_level(found) for query in each.worst(worst)],
         "notes": list(notes),
     }
-    _write(workspace, found, vectors, result, images, worst, svg=svg)
+    _write(workspace, found, vectors, result, images, worst, seen=seen, svg=svg)
     cl.print_result(as_json, result, _text(found, result))
 
 
@@ -96,6 +97,7 @@ def _write(
     images: Path | None,
     worst: int,
     *,
+    seen: bool,
     svg: bool,
 ) -> None:
     """Write the tables, the figures, and the worst queries of each embedding as a sheet."""
@@ -112,7 +114,7 @@ def _write(
     if worst:
         for number, each in enumerate(first, start=1):
             name = "worst" if len(first) == 1 else f"worst-{number}"
-            drawn[name] = _sheet(workspace, each, worst, images, result)
+            drawn[name] = _sheet(workspace, each, worst, images, result, seen=seen)
     with run_folder(workspace, "retrieval", result, vectors) as folder:
         for name in ("rows", "classes"):
             header = list(result[name][0])
@@ -140,6 +142,8 @@ def _sheet(
     worst: int,
     images: Path | None,
     result: dict[str, Any],
+    *,
+    seen: bool,
 ) -> Any:
     """Draw a row a query: itself, then its first answers, framed in the colors of the classes."""
     from analyze.contact_sheet import Tile, draw_sheet
@@ -147,33 +151,33 @@ def _sheet(
     from analyze.pictures import PictureFolder
     from analyze.similar import name_column
 
-    pictures = PictureFolder.of(found.embeddings, workspace, images)
+    pictures = PictureFolder.of(found.embeddings, workspace, images, seen=seen)
     names = name_column(found.embeddings)
     called = found.embeddings.columns[names] if names else found.embeddings.ids
     queries = found.worst(worst)
     across = 1 + min(len(query["hits"]) for query in queries)
     tiles = []
+
+    def tile(row: int, heading: str, lines: list[str], **marked: Any) -> Tile:
+        picture = pictures.show(row)
+        return Tile(picture, heading, [*pictures.part_seen(row), *lines], **marked)
+
     for query in queries:
         place = f"query · first right at {query['first_right']}"
-        tiles.append(
-            Tile(
-                pictures.open(query["row"]),
-                place,
-                [called[query["row"]] or query["id"], query["class"]],
-                is_query=True,
-            )
-        )
+        lines = [called[query["row"]] or query["id"], query["class"]]
+        tiles.append(tile(query["row"], place, lines, is_query=True))
         for hit in query["hits"][: across - 1]:
             color = style_of(hit["class"], found.level.categories)[0]
             mark = " · right" if hit["right"] else ""
             heading = f"{hit['rank']} · {hit['similarity']:.3f}{mark}"
             lines = [called[hit["row"]] or hit["id"], hit["class"]]
-            tiles.append(Tile(pictures.open(hit["row"]), heading, lines, color))
+            tiles.append(tile(hit["row"], heading, lines, color=color))
     result["notes"] += [note for note in pictures.notes() if note not in result["notes"]]
     return draw_sheet(
         tiles,
         title=f"The worst queries: {found.name}",
-        subtitle=f"a row a query, lowest average precision first · level {found.level.name}",
+        subtitle=f"a row a query, lowest average precision first · level {found.level.name}"
+        + pictures.how_shown,
         columns=across,
     )
 

@@ -58,6 +58,7 @@ def similar(
     catalog: cl.CatalogOption = None,
     level: options.LevelOption = None,
     images: options.ImagesOption = None,
+    seen: options.SeenOption = False,
     name_column: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="Of the products' names.")
     ] = None,
@@ -95,7 +96,7 @@ def similar(
     workspace = Workspace.find(root)
     path = choose_embeddings(workspace, embeddings, model, catalog)
     vectors = read_embeddings(path)
-    pictures = PictureFolder.of(vectors, workspace, images)
+    pictures = PictureFolder.of(vectors, workspace, images, seen=seen)
     chosen = choose_level(vectors.levels, level, vectors.multi_labels)
     names = search.name_column(vectors, name_column)
     inside = rows_inside(vectors, where or [])

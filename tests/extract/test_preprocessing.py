@@ -15,7 +15,8 @@ from torchvision.transforms.functional import normalize, to_tensor
 
 from extract.errors import UsageError, WeightsError
 from extract.image_processors import read_preprocessing
-from extract.preprocessing import Preprocessing
+from extract.pillow_geometry import FILTERS, placed_by_pillow, share_seen
+from extract.preprocessing import RESIZES, Preprocessing
 
 PLAIN = Preprocessing(64, "crop", 0.875, "bicubic", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
@@ -184,3 +185,25 @@ def test_placed_and_normalised_is_the_transform_bit_for_bit(
     assert (placed.shape, placed.dtype, placed.flags.c_contiguous) == ((48, 48, 3), np.uint8, True)
     whole = wanted.transform()(Image.fromarray(noise))
     assert torch.equal(normalize(to_tensor(placed), mean, std), whole)
+
+
+@pytest.mark.parametrize("resize", RESIZES)
+@pytest.mark.parametrize("interpolation", FILTERS)
+def test_pillow_alone_gives_the_pixels_of_the_transform(resize: str, interpolation: str) -> None:
+    noise, mean = np.random.default_rng(0), (0.5, 0.5, 0.5)
+    for i, size in enumerate([(1, 1), (1, 90), (90, 1), (3, 200), (57, 91), (48, 48), (49, 47)]):
+        crop_pct = (0.875, 1.0, 0.95, 1.2)[i % 4]
+        wanted = Preprocessing(48, resize, crop_pct, interpolation, mean, mean)
+        picture = Image.fromarray(noise.integers(0, 256, (*size, 3), np.uint8))
+        placed = placed_by_pillow(picture, wanted)
+        np.testing.assert_array_equal(np.asarray(placed), wanted.placed(picture))
+
+
+@pytest.mark.parametrize(
+    ("resize", "crop_pct", "share"),
+    [("crop", 0.875, 0.875**2 / 4), ("crop", 1, 1 / 4), ("squash", 0.8, 0.64), ("pad", 1, 1)],
+)
+def test_share_that_is_seen_is_that_of_the_area(resize: str, crop_pct: float, share: float) -> None:
+    wanted = Preprocessing(224, resize, crop_pct, "bicubic", (0.5,) * 3, (0.5,) * 3)
+    for size in ((400, 100), (100, 400)):
+        assert share_seen(Image.new("RGB", size), wanted) == pytest.approx(share, rel=0.01)
