@@ -198,6 +198,14 @@ def picture_of(kind: str, seed: int) -> bytes:
     return file.getvalue()
 
 
+def wide_picture(*, turned: bool = False) -> bytes:
+    """Draw a picture four times as wide as high, or as high as wide."""
+    file = io.BytesIO()
+    size = (100, 400) if turned else (400, 100)
+    draw_picture(KINDS[2], random.Random(7)).resize(size).save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
 # a picture of one's own
 
 
@@ -367,6 +375,22 @@ def test_another_backbone_is_asked_and_stays(visit: Visit) -> None:
     visit.page.locator("nav").get_by_role("link", name="Map").click()
     expect(visit.page.locator(".empty")).to_contain_text("--reduce tsne")
     expect(visit.page.locator(".empty")).to_contain_text("efficientnet_lite1")
+
+
+def test_a_picture_that_is_not_square_is_shown_whole(visit: Visit) -> None:
+    visit.go("/")
+    for turned in (False, True):
+        visit.upload(wide_picture(turned=turned))
+        expect(visit.page.locator(".query img")).to_have_js_property(
+            "naturalHeight", 400 if turned else 100
+        )
+        frame, picture = (
+            visit.page.locator(f".query {each}").bounding_box() for each in (".frame", "img")
+        )
+        assert frame is not None
+        assert picture is not None
+        assert picture["height"] <= frame["height"]
+        assert picture["width"] <= frame["width"]
 
 
 def test_what_is_searched_for_is_found_or_said(visit: Visit) -> None:
