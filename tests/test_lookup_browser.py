@@ -99,7 +99,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     words = "--manifest shop.csv --image-column image --id-column id --label-column tree".split()
     words += ["--label-separator", " >> ", "--images-dir", "pictures", "--catalog", "shop"]
     models = ("--model", "efficientnet_lite0", "--model", "efficientnet_lite1")
-    done = run_in(root, "extract", *words, *models)
+    done = run_in(root, "extract", *words, *models, "--resize", "crop")
     assert done.returncode == 0, done.stderr
     lite0 = ("--model", "efficientnet_lite0", "--catalog", "shop")
     done = run_in(root, "analyze", *lite0, "--reduce", "tsne:8")
@@ -377,6 +377,37 @@ def test_another_backbone_is_asked_and_stays(visit: Visit) -> None:
     expect(visit.page.locator(".empty")).to_contain_text("efficientnet_lite1")
 
 
+def test_what_the_model_sees_is_shown_from_page_to_page(visit: Visit) -> None:
+    visit.go("/")
+    visit.page.get_by_label("tree_1").select_option("tree_1=Table")
+    toggle = visit.page.get_by_label("As the model sees them")
+    toggle.focus()
+    visit.page.keyboard.press("Space")
+    said = visit.page.locator(".how-seen")
+    expect(said).to_have_text("Pictures as the model saw them: center cut out (crop), 224 px.")
+    assert "where=tree_1%3DTable" in visit.page.url
+    visit.page.locator(".card a").first.click()
+    expect(visit.page.locator("h1")).to_contain_text(" number ")
+    expect(said).to_be_visible()
+    assert visit.labels() == {"Table"}
+    visit.page.wait_for_load_state("networkidle")
+    sizes = visit.page.locator("main img").evaluate_all(
+        "all => all.map(i => [i.naturalWidth, i.naturalHeight].join())"
+    )
+    assert set(sizes) == {"224,224"}
+    visit.hits.first.get_by_role("link").first.click()
+    visit.page.get_by_role("link", name="Show on the map").click()
+    expect(said).to_be_visible()
+    visit.page.locator("#map .lit").first.hover()
+    expect(visit.page.locator("#peek img")).to_have_js_property("naturalWidth", 224)
+    visit.page.locator("nav").get_by_role("link", name="Catalogue").click()
+    visit.upload(wide_picture())
+    expect(visit.page.locator(".query img")).to_have_js_property("naturalWidth", 224)
+    toggle.uncheck()  # the picture in hand is asked about again
+    expect(visit.page.locator(".query img")).to_have_js_property("naturalHeight", 100)
+    expect(said).to_have_count(0)
+
+
 def test_a_picture_that_is_not_square_is_shown_whole(visit: Visit) -> None:
     visit.go("/")
     for turned in (False, True):
@@ -537,6 +568,14 @@ def test_without_scripts_everything_is_there(enter: Enter, served: Served) -> No
     visit.page.get_by_role("button", name="Find look-alikes").click()
     assert visit.names()[0] == f"{KINDS[2]} number 3"
     assert visit.labels() == {"Room"}
+    visit.page.get_by_label("As the model sees them").check()
+    visit.upload(wide_picture())
+    visit.page.get_by_role("button", name="Find look-alikes").click()
+    assert "center cut out" in visit.page.locator(".how-seen").inner_text()
+    assert visit.page.locator(".query img").evaluate("i => i.naturalHeight") == 224
+    visit.page.get_by_label("As the model sees them").uncheck()
+    visit.upload(picture_of(KINDS[2], 3))
+    visit.page.get_by_role("button", name="Find look-alikes").click()
     visit.page.get_by_role("link", name="on the map").click()
     assert visit.page.locator("#map .lit").count() == 12
     visit.go(f"/product?id={KINDS[1]}-1")
@@ -619,6 +658,7 @@ class TestLook:
         "catalogue": "/",
         "empty": "/?q=none+such",
         "product": f"/product?id={KINDS[0]}-0",
+        "seen": f"/product?id={KINDS[0]}-0&seen=1",
         "error": "/product?id=nobody",
         "map": f"/map?id={KINDS[0]}-0",
         "no-map": "/map?model=efficientnet_lite1",

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import collections
 import hashlib
+import html
 import io
+import json
 import os
 import random
 import re
@@ -23,7 +25,9 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
+import h5py
 import httpx
 import numpy as np
 import pytest
@@ -32,6 +36,9 @@ from served import Served, read_all, serving
 from small_catalogs import PROJECT, draw, offline_environment, run_in
 
 from extract.demo import draw_picture
+from extract.embeddings import canonical_json, sha256_of
+from extract.embeddings_file import read_provenance
+from extract.recomputation import seen_by_model
 
 KINDS = ("Mugs", "Vases", "Watches")
 HOSTILE = 'x"><script>alert(1)</script>'
@@ -106,8 +113,6 @@ def test_rest_answers_by_id_as_the_command_does(shop: Path, client: httpx.Client
     asked = {"id": "Mugs/0.png", "top": 4}
     answer = client.get("/api/similar", params=asked)
     said = run_in(shop, "analyze", "similar", "--query", "Mugs/0.png", "--top", "4", "--json")
-    import json
-
     typed = json.loads(said.stdout)
     for key in ("sheet", "results"):
         typed.pop(key, None)
@@ -132,8 +137,6 @@ def test_a_picture_of_the_catalogue_finds_itself_and_says_its_copies(
 def test_a_picture_sent_gets_the_answer_that_the_command_gives(
     shop: Path, tmp_path: Path, client: httpx.Client
 ) -> None:
-    import json
-
     file = tmp_path / "new.jpg"
     file.write_bytes(jpeg(99))
     said = run_in(shop, "analyze", "similar", "--query", str(file), "--json")
@@ -401,6 +404,50 @@ def test_s7_pictures_are_given_by_row_and_encoded_again(shop: Path, client: http
         assert client.get(f"/picture/{version}/0?size={size}").status_code == 422
 
 
+def test_a_picture_is_shown_as_the_model_saw_it_when_asked(
+    shop: Path, client: httpx.Client
+) -> None:
+    (stored,) = (shop / "cache/embeddings/shop").glob("efficientnet_lite0-????????.h5")
+    wanted = seen_by_model(read_provenance(stored).identity)
+    assert wanted is not None
+    address = picture_urls(client)[0].partition("?")[0]
+    whole, seen = client.get(address), client.get(address, params={"seen": "1"})
+    with Image.open(shop / "shop/Mugs/0.png") as picture:
+        expected = wanted.placed(picture.convert("RGB")).astype(int)
+    with Image.open(io.BytesIO(seen.content)) as picture:
+        shown = np.asarray(picture).astype(int)
+    assert shown.shape == (224, 224, 3)
+    assert np.abs(shown - expected).mean() < 3
+    assert seen.headers["cache-control"] == whole.headers["cache-control"]
+    with Image.open(io.BytesIO(whole.content)) as picture:
+        assert picture.size == (256, 256)
+    assert client.get(address).content == whole.content
+    for params in ({"seen": "yes"}, {"seen": "0"}, {"seen": ["1", "1"]}):
+        refused = client.get(address, params=params)
+        assert (refused.status_code, refused.json()["code"]) == (422, "bad_parameter")
+    for answer in (
+        client.get("/api/similar", params={"id": "Mugs/0.png", "seen": "1"}),
+        send(client, jpeg(), seen="1"),
+    ):
+        assert answer.status_code == 422, "REST shows no pictures"
+
+
+def test_choices_and_what_the_model_saw_are_kept_from_link_to_link(client: httpx.Client) -> None:
+    kept = {"where": "class=Vases", "diverse": "0.5", "seen": "1"}
+    asked = {"/": {}, "/product": {"id": "Mugs/0.png"}, "/map": {"id": "Mugs/0.png"}}
+    for path, params in asked.items():
+        page = client.get(path, params={**params, **kept}, headers={"accept": "text/html"})
+        assert page.status_code == 200
+        links = [html.unescape(each) for each in re.findall(r'(?:href|src)="([^"]+)"', page.text)]
+        for link in (each for each in links if each.startswith(("/product", "/map?id"))):
+            assert dict(parse_qsl(urlsplit(link).query)).items() >= kept.items()
+        pictures = [link for link in links if link.startswith("/picture")]
+        assert all("&seen=1" in link for link in pictures)
+        whole = client.get(path, params=params, headers={"accept": "text/html"}).text
+        assert "seen=1" not in whole
+        assert "saw" not in whole
+
+
 def test_s7_a_picture_that_leaves_the_folder_or_changed_is_not_shown(
     shop: Path, tmp_path: Path
 ) -> None:
@@ -412,12 +459,24 @@ def test_s7_a_picture_that_leaves_the_folder_or_changed_is_not_shown(
     gone.unlink()
     gone.symlink_to(secret)
     draw(changed, "Mugs", 78)
+    (stored,) = (root / "cache/embeddings/shop").glob("efficientnet_lite0-????????.h5")
+    with h5py.File(stored, "r+") as file:  # it says no longer how its model saw the pictures
+        identity = {**json.loads(file.attrs["identity"]), "geometry": {}}
+        file.attrs["identity"] = canonical_json(identity)
+        file.attrs["identity_sha256"] = sha256_of(identity)
     with serving(root) as other, other.client() as client:
-        answers = [client.get(url) for url in picture_urls(client)]
+        urls = picture_urls(client)
+        answers = [client.get(url) for url in urls]
+        pages = [client.get("/", params=each).text for each in ({}, {"seen": "1"})]
+        as_seen = client.get(urls[0], params={"seen": "1"})
     wrong = [answer for answer in answers if answer.status_code != 200]
     assert len(answers) == 10
     assert [answer.status_code for answer in wrong] == [404, 404]
     assert {answer.json()["code"] for answer in wrong} == {"no_picture"}
+    assert 'name="seen"' not in pages[0]
+    assert "does not say how its model saw them" in pages[1]
+    assert "seen" not in "".join(re.findall(r'src="(/picture[^"]+)"', pages[1]))
+    assert (as_seen.status_code, as_seen.json()["code"]) == (404, "no_picture")
 
 
 def test_s8_every_answer_forbids_scripts_of_others(client: httpx.Client) -> None:

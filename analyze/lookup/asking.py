@@ -18,7 +18,7 @@ LONGEST = 2_000
 """Letters of a parameter."""
 
 MOST_PARAMETERS = 64
-ONCE = ("model", "top", "diverse", "q", "page", "map", "size")
+ONCE = ("model", "top", "diverse", "seen", "q", "page", "map", "size")
 
 Pairs = Sequence[tuple[str, str]]
 
@@ -39,6 +39,8 @@ class Asked:
         ``LEVEL=VALUE`` each.
     diverse : float or None
         Of similarity beside novelty, 0 to 1; None for similarity alone.
+    seen : bool
+        Whether pictures are shown as the model saw them.
     """
 
     model: str | None = None
@@ -46,6 +48,7 @@ class Asked:
     top: int = TOP
     where: tuple[str, ...] = ()
     diverse: float | None = None
+    seen: bool = False
 
 
 def pairs_of(query_string: bytes) -> Pairs:
@@ -96,6 +99,7 @@ def read_asked(pairs: Pairs, allowed: Collection[str], *, top: int = TOP) -> Ask
         whole_number(once.get("top"), "top", top, MOST_TOP),
         where,
         _weight(once.get("diverse")),
+        _yes(once.get("seen"), "seen"),
     )
 
 
@@ -145,6 +149,13 @@ def _weight(text: str | None) -> float | None:
     if not 0 <= weight <= 1:
         raise Declined(422, f"diverse is {shown(text)[:40]!r}: give a number from 0 to 1")
     return weight
+
+
+def _yes(text: str | None, name: str) -> bool:
+    """Read what is asked for by 1, and else left out."""
+    if text not in (None, "1"):
+        raise Declined(422, f"{name} is {shown(text)[:40]!r}: give 1, or leave it out")
+    return text is not None
 
 
 def address(path: str, parameters: Iterable[tuple[str, object]]) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from analyze.as_seen import AsSeen
 from analyze.duplicates import Fingerprint, fingerprint
 from extract.decoders import DecodedPicture, decode_for
 from extract.decoding import decode_picture, opened_picture, read_picture
@@ -30,6 +31,9 @@ ROOM_BYTES = 1_000_000_000
 """Address space that a task may take beside what its process has."""
 
 QUALITY = 82
+SEEN_QUALITY = 95
+"""Of what the model saw, which is small, and looked at closely."""
+
 SENT_PIXELS = 512
 """Of the longer side of a picture that was sent, as the page shows it."""
 
@@ -64,11 +68,14 @@ class Open:
     preprocessing : Preprocessing
     decoder : str
         One of :data:`extract.decoders.DECODERS`.
+    seen : bool
+        Whether the page shows it as the model sees it.
     """
 
     content: bytes = field(repr=False)
     preprocessing: Preprocessing
     decoder: str
+    seen: bool = False
     seconds: float = TASK_SECONDS
 
     def do(self, _kept: dict[str, Any]) -> Opened:
@@ -82,8 +89,10 @@ class Open:
             decoded = decode_for(self.content, self.preprocessing, self.decoder)
             scaled = decoded.decoder == "scaled"  # whose pixels are not those of fingerprints
             picture = decode_picture(self.content) if scaled else decoded.upright()
-            known, small = fingerprint(picture), _as_jpeg(picture, SENT_PIXELS)
-        return Opened(decoded, known, hashlib.sha256(self.content).digest(), small)
+            known, sha256 = fingerprint(picture), hashlib.sha256(self.content).digest()
+            seen = AsSeen(self.preprocessing) if self.seen else None
+            small = _shown(picture, SENT_PIXELS, seen, sha256)
+        return Opened(decoded, known, sha256, small)
 
 
 @dataclass(frozen=True)
@@ -117,15 +126,28 @@ class Stored:
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """Make a row's picture small, and encode it again."""
+    """Make a row's picture small, whole or as the model saw it, and encode it again.
+
+    Parameters
+    ----------
+    stored : Stored
+    pixels : int
+        Of the longer side, at most.
+    seen : AsSeen, optional
+    """
 
     stored: Stored
     pixels: int
+    seen: AsSeen | None = None
     seconds: float = TASK_SECONDS
 
     def do(self, _kept: dict[str, Any]) -> bytes:
         """Make it; JPEG."""
         content = self.stored.read()
+        if self.seen is not None:
+            with _bounded():
+                sha256 = hashlib.sha256(content).digest()
+                return _shown(decode_picture(content), self.pixels, self.seen, sha256)
         with _bounded(), opened_picture(content) as opened, opened.memory():
             # a JPEG is decoded at a smaller scale: nobody measures a thumbnail
             opened.picture.draft("RGB", (2 * self.pixels, 2 * self.pixels))
@@ -146,11 +168,18 @@ class TakeFingerprint:
             return fingerprint(decode_picture(content))
 
 
-def _as_jpeg(picture: Image.Image, pixels: int) -> bytes:
+def _shown(picture: Image.Image, pixels: int, seen: AsSeen | None, sha256: bytes) -> bytes:
+    """Encode an upright picture as it is shown: whole, or as the model saw it."""
+    if seen is None:
+        return _as_jpeg(picture, pixels)
+    return _as_jpeg(seen.show(picture, sha256), pixels, quality=SEEN_QUALITY, subsampling=0)
+
+
+def _as_jpeg(picture: Image.Image, pixels: int, **how: int) -> bytes:
     small = picture.copy() if max(picture.size) <= pixels else picture
     small.thumbnail((pixels, pixels), reducing_gap=3.0)
     file = io.BytesIO()
-    small.save(file, "JPEG", quality=QUALITY)
+    small.save(file, "JPEG", **{"quality": QUALITY, **how})
     return file.getvalue()
 
 

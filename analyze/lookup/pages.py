@@ -38,11 +38,13 @@ from analyze.lookup.showing import (
     how_searched,
     kept_choices,
     product_shown,
+    sight,
 )
 from analyze.lookup.stored_map import StoredMap
 from extract.catalog import shown
 
 HERE = Path(__file__).parent
+SHOWN = (*PARAMETERS, "seen")
 PER_PAGE = 48
 TOP_ON_PAGE = 12
 MEDIA = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -73,7 +75,7 @@ class Pages:
     async def catalogue(self, pairs: Pairs) -> Response:
         """Show the catalogue, or what of it is searched for."""
         # a form that could have sent a picture leaves its name behind
-        asked = read_asked(pairs, ("model", "where", "q", "page", "diverse", "image"))
+        asked = read_asked(pairs, ("model", "where", "q", "page", "diverse", "seen", "image"))
         given = dict(pairs)
         text = given.get("q", "").strip()
         shelf = self.service.shelf(asked.model)
@@ -111,7 +113,7 @@ class Pages:
 
     async def product(self, pairs: Pairs) -> Response:
         """Show a product and what looks like it."""
-        asked = _one_id(read_asked(pairs, ("id", *PARAMETERS), top=TOP_ON_PAGE))
+        asked = _one_id(read_asked(pairs, ("id", *SHOWN), top=TOP_ON_PAGE))
         shelf, (answer,) = await self.service.look_up(asked)
         row = shelf.row(asked.ids[0])
         columns = {
@@ -142,7 +144,7 @@ class Pages:
     async def picture(self, request: Request) -> Response:
         """Show what looks like a picture that was sent."""
         content, pairs = await read_form(request)
-        asked = read_asked(pairs, (*PARAMETERS, "q"), top=TOP_ON_PAGE)
+        asked = read_asked(pairs, (*SHOWN, "q"), top=TOP_ON_PAGE)
         shelf, small, (answer,) = await self.service.look_up_picture(content, asked)
         lit = [("hit", shelf.embeddings.ids[hit.row]) for hit in answer.hits]
         return self._page(
@@ -153,15 +155,15 @@ class Pages:
             hits=hits_shown(shelf, answer, asked),
             how=how_searched(shelf, asked),
             inside=_said(confined(shelf, asked)),
-            map_link=address("/map", [*lit, ("model", asked.model)]),
+            map_link=address("/map", [*lit, ("model", asked.model), *sight(asked)]),
         )
 
     async def map(self, pairs: Pairs) -> Response:
         """Show the stored map, in which a query and its hits light up."""
-        check_names(pairs, ("id", "hit", "map", *PARAMETERS))
+        check_names(pairs, ("id", "hit", "map", *SHOWN))
         named = [value for name, value in pairs if name == "hit"]
         rest = [(name, value) for name, value in pairs if name not in ("hit", "map")]
-        asked = read_asked(rest, ("id", *PARAMETERS), top=TOP_ON_PAGE)
+        asked = read_asked(rest, ("id", *SHOWN), top=TOP_ON_PAGE)
         shelf = self.service.shelf(asked.model)
         query: int | None = None
         hits = [shelf.row(each) for each in named if each]
@@ -216,13 +218,14 @@ def _html(text: str, status: int = 200, headers: Mapping[str, str] | None = None
     return HTMLResponse(text.encode("utf-8", "surrogateescape"), status, headers)
 
 
-def _links(asked: Asked | None) -> dict[str, str | None]:
+def _links(asked: Asked | None) -> dict[str, Any]:
     """Give the links that stand on every page."""
-    model = asked.model if asked else None
+    kept = [("model", asked.model), *sight(asked)] if asked else []
     return {
-        "home": address("/", [("model", model)]),
-        "map_tab": address("/map", [("model", model)]),
-        "model_kept": model,
+        "home": address("/", kept),
+        "map_tab": address("/map", kept),
+        "seen": bool(asked and asked.seen),
+        "kept": [(name, value) for name, value in kept if value is not None],
     }
 
 
@@ -313,21 +316,22 @@ def routes(pages: Pages) -> APIRouter:
     @router.api_route("/picture/{version}/{row}", methods=reading)
     async def picture(request: Request, version: str, row: str) -> Response:
         pairs = pairs_of(request.scope["query_string"])
-        asked = read_asked(pairs, ("model", "size"))
+        asked = read_asked(pairs, ("model", "size", "seen"))
         shelf = pages.service.shelf(asked.model)
         found = _row_of(shelf, version, row)
         size = dict(pairs).get("size", str(SIZES[0]))
         if size not in map(str, SIZES):
             raise Declined(422, f"size is one of {', '.join(map(str, SIZES))}")
-        content = await pages.service.thumbnail(shelf, found, int(size))
+        content = await pages.service.thumbnail(shelf, found, int(size), seen=asked.seen)
         return Response(content, media_type="image/jpeg", headers={"cache-control": FOREVER})
 
     @router.api_route("/row/{version}/{row}", methods=reading)
     async def row_of(request: Request, version: str, row: str) -> Response:
-        asked = read_asked(pairs_of(request.scope["query_string"]), ("model",))
+        asked = read_asked(pairs_of(request.scope["query_string"]), ("model", "seen"))
         shelf = pages.service.shelf(asked.model)
         found = _row_of(shelf, version, row)
-        link = address("/product", [("id", shelf.embeddings.ids[found]), ("model", asked.model)])
+        kept = [("model", asked.model), *sight(asked)]
+        link = address("/product", [("id", shelf.embeddings.ids[found]), *kept])
         return RedirectResponse(link, 303)
 
     @router.api_route("/static/{name}", methods=reading)

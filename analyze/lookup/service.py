@@ -90,7 +90,7 @@ class Service:
         self._looking = _Room(AT_WORK, WAITING, "look-up")
         self._embedding = _Room(AT_WORK, WAITING, "upload")
         self._showing = _Room(1, MOST_THUMBNAILS_WAITING, "thumbnail")
-        self._thumbnails: OrderedDict[tuple[str, int, int], bytes] = OrderedDict()
+        self._thumbnails: OrderedDict[tuple[str, int, int, bool], bytes] = OrderedDict()
         self._thumbnail_bytes = 0
 
     @property
@@ -158,7 +158,8 @@ class Service:
         shelf = self.shelf(asked.model)
         confined(shelf, asked)  # before the picture is opened
         try:
-            opened, vector = await self._embedding.do(lambda: self._embedded(shelf, content))
+            seen = asked.seen and shelf.as_seen is not None
+            opened, vector = await self._embedding.do(lambda: self._embedded(shelf, content, seen))
         except Refused as refused:
             message = f"the picture is refused: {refused.reason.code} ({shown(refused.message)})"
             raise Declined(422, message[:300], refused.reason.code) from None
@@ -181,15 +182,18 @@ class Service:
         """
         return await self._looking.do(work)
 
-    async def thumbnail(self, shelf: Shelf, row: int, pixels: int) -> bytes:
-        """Make a row's picture small, and encode it again; JPEG.
+    async def thumbnail(self, shelf: Shelf, row: int, pixels: int, *, seen: bool = False) -> bytes:
+        """Make a row's picture small, whole or as the model saw it, and encode it again; JPEG.
 
         Raises
         ------
         Declined
             404 where it cannot be shown.
         """
-        key = shelf.version, row, pixels
+        if seen and shelf.as_seen is None:
+            message = "the file does not say how its model saw the pictures: leave seen out"
+            raise Declined(404, message, "no_picture")
+        key = shelf.version, row, pixels, seen
         if key in self._thumbnails:
             self._thumbnails.move_to_end(key)
             return self._thumbnails[key]
@@ -197,7 +201,7 @@ class Service:
         if stored is None:
             raise Declined(404, "the pictures are not here: start with --images DIR", "no_picture")
         try:
-            task = Thumbnail(stored, pixels)
+            task = Thumbnail(stored, pixels, shelf.as_seen if seen else None)
             found: bytes = await self._showing.do(lambda: self._cataloged.ask(task))
         except Refused as refused:
             message = f"the picture cannot be shown: {refused.reason.code}"
@@ -261,17 +265,17 @@ class Service:
             raise Declined(503, message, "no_backbone")
         return found
 
-    def _embedded(self, shelf: Shelf, content: bytes) -> tuple[Opened, np.ndarray]:
+    def _embedded(self, shelf: Shelf, content: bytes, seen: bool) -> tuple[Opened, np.ndarray]:
         seeing = self._seeing_of(shelf)
 
         def embedded(opened: Opened) -> tuple[Opened, np.ndarray]:
             return opened, self._backbones.ask(Embed(shelf.source, opened.decoded))
 
-        task = Open(content, seeing.preprocessing, seeing.decoder)
+        task = Open(content, seeing.preprocessing, seeing.decoder, seen)
         found: tuple[Opened, np.ndarray] = self._sent.ask(task, embedded)
         return found
 
-    def _keep(self, key: tuple[str, int, int], found: bytes) -> None:
+    def _keep(self, key: tuple[str, int, int, bool], found: bytes) -> None:
         if key not in self._thumbnails:
             self._thumbnails[key] = found
             self._thumbnail_bytes += len(found)

@@ -14,6 +14,7 @@ import numpy as np
 
 from analyze import similar as search
 from analyze.analysis import choose_level
+from analyze.as_seen import as_seen
 from analyze.categories import Inside, rows_inside
 from analyze.duplicates import Fingerprint
 from analyze.index_choice import wanted_index
@@ -124,6 +125,7 @@ class Shelf:
         self.embeddings: EmbeddingSet = read_embeddings(path)
         folder = PictureFolder.of(self.embeddings, workspace, wish.images)
         self.pictures = PicturesApart(self.embeddings, folder.root, openers=openers)
+        self.as_seen = as_seen(self.embeddings.provenance.identity)
         self.names = search.name_column(self.embeddings, wish.name_column)
         self.level: Level | None = choose_level(
             self.embeddings.levels, wish.level, self.embeddings.multi_labels

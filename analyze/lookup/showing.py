@@ -73,7 +73,12 @@ def how_searched(shelf: Shelf, asked: Asked) -> str:
 def kept_choices(asked: Asked) -> list[tuple[str, object]]:
     """Give what is kept from page to page."""
     where = [("where", each) for each in asked.where]
-    return [("model", asked.model), *where, ("diverse", asked.diverse)]
+    return [("model", asked.model), *where, ("diverse", asked.diverse), *sight(asked)]
+
+
+def sight(asked: Asked) -> list[tuple[str, object]]:
+    """Give the parameter by which pictures are shown as the model saw them, if they are."""
+    return [("seen", 1)] if asked.seen else []
 
 
 def product_shown(shelf: Shelf, row: int, asked: Asked) -> Product:
@@ -81,9 +86,10 @@ def product_shown(shelf: Shelf, row: int, asked: Asked) -> Product:
     embeddings = shelf.embeddings
     row_id = embeddings.ids[row]
     label = shelf.level.value(row) if shelf.level else None
+    seen = sight(asked) if shelf.as_seen else []
     small, large = (
-        address(f"/picture/{shelf.version}/{row}", [("model", asked.model), ("size", size)])
-        for size in SIZES
+        address(f"/picture/{shelf.version}/{row}", [("model", asked.model), ("size", size), *seen])
+        for size in (SIZES[-1:] * 2 if seen else SIZES)  # the model's own size is small enough
     )
     there = shelf.pictures.root is not None
     return Product(

@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 from small_catalogs import draw_noise, tiny_backbone
 
+from analyze.as_seen import AsSeen
 from analyze.duplicates import fingerprint, near_equal
 from analyze.lookup.opening import Open, Stored, TakeFingerprint, Thumbnail, _bounded
 from analyze.lookup.processes import Processes, TaskFailed
@@ -24,6 +25,7 @@ from extract.decoding import decode_picture
 from extract.errors import WeightsError
 from extract.forward_pass import PictureEmbedder
 from extract.picture_memory import MAX_BYTES_AT_WORK, decoding_memory
+from extract.preprocessing import Preprocessing
 from extract.realisation import reference_realisation
 from extract.refusals import Refused
 
@@ -171,6 +173,31 @@ def test_a_thumbnail_is_small_upright_and_of_the_right_file(
     with Image.open(tmp_path / "a.jpg") as picture:
         upright = decode_picture((tmp_path / "a.jpg").read_bytes())
         assert near_equal(known, fingerprint(upright), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("resize", "crop_pct", "red"), [("crop", 0.875, False), ("pad", 1.0, True)]
+)
+def test_what_the_model_saw_is_shown_of_rows_and_of_what_is_sent(
+    processes: Processes, tmp_path: Path, resize: str, crop_pct: float, *, red: bool
+) -> None:
+    draw_noise(tmp_path / "a.png", 5, (900, 300))
+    with Image.open(tmp_path / "a.png") as noise:
+        wide = noise.convert("RGB")
+    wide.paste((250, 0, 0), (0, 0, 60, 300))
+    wide.save(tmp_path / "a.png")
+    mean = (0.5, 0.5, 0.5)
+    wanted = Preprocessing(224, resize, crop_pct, "bicubic", mean, mean)
+    expected = wanted.placed(wide).astype(int)
+    row = Thumbnail(Stored(tmp_path, "a.png", None), 768, AsSeen(wanted))
+    sent = processes.ask(Open((tmp_path / "a.png").read_bytes(), wanted, "reference", seen=True))
+    assert processes.ask(row) == sent.thumbnail
+    shown = np.asarray(Image.open(io.BytesIO(sent.thumbnail))).astype(int)
+    assert shown.shape == expected.shape
+    assert np.abs(shown - expected).mean() < 3, "but for what a JPEG leaves out"
+    assert bool((np.abs(shown - (250, 0, 0)).max(axis=2) < 40).any()) is red
+    whole = fingerprint(wide)
+    np.testing.assert_array_equal(sent.fingerprint.bits, whole.bits)
 
 
 def test_closing_ends_every_process() -> None:

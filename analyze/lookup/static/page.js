@@ -17,7 +17,7 @@ async function lookUp(file) {
   sent.append("image", file, "picture");
   if (form) {
     for (const [name, value] of new FormData(form)) {
-      if (["where", "model", "diverse"].includes(name) && value) sent.append(name, value);
+      if (["where", "model", "diverse", "seen"].includes(name) && value) sent.append(name, value);
     }
   }
   const turn = ++asked;
@@ -197,8 +197,8 @@ function beginMap() {
   if (!map) return;
   const names = JSON.parse(byId("names").textContent);
   const peek = byId("peek");
-  const { version, model } = map.dataset;
-  const query = `?model=${encodeURIComponent(model)}`;
+  const { version, model, seen } = map.dataset;
+  const query = `?model=${encodeURIComponent(model)}${seen ? "&seen=1" : ""}`;
   const height = map.viewBox.baseVal.height; // of the whole, which is 1000 wide
   let view = { x: 0, y: 0, side: 1000 }, held = null, moved = false;
 
