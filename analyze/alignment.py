@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from analyze.analysis import choose_level
 from analyze.duplicates import groups_of_equal_bytes
 from analyze.levels import no_labels
 from extract.catalog import Level, bytes_of, shown
-from extract.embeddings import EmbeddingSet
+from extract.embeddings import UNKNOWN, EmbeddingSet, Provenance
 from extract.errors import UsageError
 
 
@@ -159,21 +160,46 @@ def groups_of_copies(sets: Sequence[EmbeddingSet]) -> np.ndarray:
 
 
 def told_apart(embedding_sets: Sequence[EmbeddingSet]) -> tuple[str, ...]:
-    """Name each set by its model, with random weights said; by identity too where that is needed.
+    """Name each set by its model, with random weights said, and words where those are needed.
 
-    Two sets of one identity, of two catalogues for example, are counted.
+    The geometry is said too where it is not the same in all sets. Sets of the same words, such as
+    those of one identity in two catalogues, are counted.
     """
-    heads = [(shown(s.provenance.model), s.provenance.short_identity) for s in embedding_sets]
-    random = [
-        " (random weights)" if s.provenance.weights == "random" else "" for s in embedding_sets
-    ]
-    short = [model + said for (model, _), said in zip(heads, random, strict=True)]
-    long = [f"{model} {i}{said}" for (model, i), said in zip(heads, random, strict=True)]
-    names = [a if short.count(a) == 1 else b for a, b in zip(short, long, strict=True)]
+    made = [embeddings.provenance for embeddings in embedding_sets]
+    geometries = {each.resize for each in made}
+    names = []
+    for each, words in zip(made, words_apart(made, at_least=len(geometries) > 1), strict=True):
+        random = " (random weights)" if each.weights == "random" else ""
+        names.append(" ".join([shown(each.model), *words]) + random)
     return tuple(
         name if names.count(name) == 1 else f"{name}, {names[: i + 1].count(name)}"
         for i, name in enumerate(names)
     )
+
+
+def words_apart(made: Sequence[Provenance], at_least: int = 0) -> list[tuple[str, ...]]:
+    """Give the words that tell vectors of one model apart, as few as that takes.
+
+    Parameters
+    ----------
+    made : sequence of Provenance
+    at_least : int
+        So many words of each.
+
+    Returns
+    -------
+    list of tuple of str
+        Of geometry, pooling and weights the first ones; equal where none of them differ.
+    """
+    known: list[tuple[Any, ...]] = [
+        ((m.model, m.weights == "random"), m.resize, m.pooling, m.weights) for m in made
+    ]
+
+    def needed(own: tuple[Any, ...]) -> int:
+        enough = (n for n in range(4) if [o[: n + 1] for o in known].count(own[: n + 1]) == 1)
+        return max(at_least, next(enough, 1))
+
+    return [tuple(w for w in own[1 : 1 + needed(own)] if w != UNKNOWN) for own in known]
 
 
 def _level_names(embeddings: EmbeddingSet) -> list[str]:

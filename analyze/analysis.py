@@ -70,9 +70,7 @@ class Analysis:
         """Spell the answer with the keys that programs read."""
         provenance, agreement = self.embeddings.provenance, self.agreement
         return {
-            "model": provenance.model,
-            "weights": provenance.weights,
-            "identity": provenance.short_identity,
+            **provenance.to_json(),
             "n_images": len(self.embeddings),
             "left_out": sum(self.embeddings.left_out.values()),
             "left_out_by_reason": dict(self.embeddings.left_out),

@@ -156,7 +156,16 @@ def _models(
         made, n_dims = embeddings.provenance, embeddings.vectors.shape[1]
         accuracy = found.accuracy if informative else None
         models.append(
-            ComparedModel(name, made.model, made.short_identity, made.weights, n_dims, accuracy)
+            ComparedModel(
+                name,
+                made.model,
+                made.short_identity,
+                made.weights,
+                n_dims,
+                accuracy,
+                made.resize,
+                made.pooling,
+            )
         )
         if made.weights == "random":
             notes.append(f"{name}: nothing in these weights was learned")

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from extract.catalog import Level
+from extract.embeddings import UNKNOWN
 
 CANNOT_BE_TOLD_APART = "cannot be told apart"
 
@@ -30,6 +31,7 @@ class ComparedModel:
     n_dims : int
     one_nn_accuracy : float or None
         Of the vectors as they are, whatever the reduction; None where it is not informative.
+    resize, pooling : str
     """
 
     name: str
@@ -38,15 +40,23 @@ class ComparedModel:
     weights: str
     n_dims: int
     one_nn_accuracy: float | None
+    resize: str = UNKNOWN
+    pooling: str = UNKNOWN
 
     @property
     def key(self) -> dict[str, Any]:
         """What tells it apart, with the keys that programs read."""
         return {"model": self.model, "identity": self.identity, "weights": self.weights}
 
+    @property
+    def made(self) -> dict[str, Any]:
+        """How its vectors were made, with the keys that programs read: they stand last."""
+        return {"resize": self.resize, "pooling": self.pooling}
+
     def to_json(self) -> dict[str, Any]:
         """Spell it with the keys that programs read."""
-        return {**self.key, "n_dims": self.n_dims, "one_nn_accuracy": self.one_nn_accuracy}
+        own = {"n_dims": self.n_dims, "one_nn_accuracy": self.one_nn_accuracy}
+        return {**self.key, **own, **self.made}
 
 
 class Setting(NamedTuple):
@@ -101,12 +111,14 @@ class ComparedPair:
         if one.model != other.model:
             two = {"a": one.model.model, "b": other.model.model}
             told = {"a_identity": one.model.identity, "b_identity": other.model.identity}
-            return {**two, **told, **_same(one, "reduction", "clustering"), **own}
+            made = {f"a_{key}": value for key, value in one.model.made.items()}
+            made |= {f"b_{key}": value for key, value in other.model.made.items()}
+            return {**two, **told, **_same(one, "reduction", "clustering"), **own, **made}
         if one.reduction != other.reduction:
             two = {"a": one.reduction, "b": other.reduction}
-            return {**two, **one.model.key, **_same(one, "clustering"), **own}
+            return {**two, **one.model.key, **_same(one, "clustering"), **own, **one.model.made}
         two = {"a": one.clustering, "b": other.clustering}
-        return {**two, **one.model.key, **_same(one, "reduction"), **own}
+        return {**two, **one.model.key, **_same(one, "reduction"), **own, **one.model.made}
 
 
 def _same(setting: Setting, *names: str) -> dict[str, str]:
@@ -141,7 +153,7 @@ class ComparisonRow:
     def to_json(self) -> dict[str, Any]:
         """Spell it with the keys that programs read."""
         own = {k: v for k, v in vars(self).items() if k not in ("model", "scores")}
-        return {**self.model.key, **own, **self.scores}
+        return {**self.model.key, **own, **self.scores, **self.model.made}
 
 
 @dataclass(frozen=True)
@@ -187,7 +199,8 @@ class ComparisonCell:
 
     def to_json(self) -> dict[str, Any]:
         """Spell it with the keys that programs read."""
-        return {**self.model.key, **{k: v for k, v in vars(self).items() if k != "model"}}
+        own = {k: v for k, v in vars(self).items() if k != "model"}
+        return {**self.model.key, **own, **self.model.made}
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from extract.catalog import Level
-from extract.embeddings import EmbeddingSet
+from extract.embeddings import UNKNOWN, EmbeddingSet
 
 ALPHA = 0.05
 
@@ -29,6 +29,7 @@ class RankedModel:
         How many backbones that run embedded by together; their rate is one.
     number : int
         Its place among the embeddings that were given, from 0.
+    resize, pooling : str
     """
 
     name: str
@@ -40,6 +41,8 @@ class RankedModel:
     images_per_second: float | None
     models_in_pass: int
     number: int
+    resize: str = UNKNOWN
+    pooling: str = UNKNOWN
 
     @classmethod
     def of(cls, number: int, name: str, embeddings: EmbeddingSet) -> RankedModel:
@@ -56,12 +59,19 @@ class RankedModel:
             images_per_second=_rate(made.record.get("images_per_second")),
             models_in_pass=together if type(together) is int and together > 0 else 1,
             number=number,
+            resize=made.resize,
+            pooling=made.pooling,
         )
 
     @property
     def key(self) -> dict[str, Any]:
         """What tells it apart, with the keys that programs read."""
         return {"model": self.model, "identity": self.identity, "weights": self.weights}
+
+    @property
+    def made(self) -> dict[str, Any]:
+        """How its vectors were made, with the keys that programs read: they stand last."""
+        return {"resize": self.resize, "pooling": self.pooling}
 
 
 @dataclass(frozen=True)
@@ -86,8 +96,9 @@ class RankRow:
     def to_json(self) -> dict[str, Any]:
         """Spell it with the keys that programs read."""
         own = {"metric": self.metric, "value": self.value, "low": self.low, "high": self.high}
-        about = ("images_per_second", "models_in_pass", "bytes_per_row", "n_dims")
-        return {**self.model.key, **own, **{name: getattr(self.model, name) for name in about}}
+        names = ("images_per_second", "models_in_pass", "bytes_per_row", "n_dims")
+        about = {name: getattr(self.model, name) for name in names}
+        return {**self.model.key, **own, **about, **self.model.made}
 
 
 @dataclass(frozen=True)
@@ -144,6 +155,7 @@ class RankPair:
             "high": self.high,
             "p_adjusted": self.p_adjusted,
             "verdict": self.verdict,
+            **_made(self.a, self.b),
         }
 
 
@@ -176,6 +188,7 @@ class Likeness:
             "cka": self.cka,
             "cka_debiased": self.cka_debiased,
             "neighbor_overlap": self.neighbor_overlap,
+            **_made(self.a, self.b),
         }
 
 
@@ -238,6 +251,11 @@ class Ranking:
             "likeness": [likeness.to_json() for likeness in self.likeness],
             "notes": list(self.notes),
         }
+
+
+def _made(a: RankedModel, b: RankedModel) -> dict[str, Any]:
+    """Say of both how their vectors were made."""
+    return {f"{side}_{k}": v for side, each in (("a", a), ("b", b)) for k, v in each.made.items()}
 
 
 def _rate(said: object) -> float | None:

@@ -56,11 +56,23 @@ class Retrieved:
         made = self.embeddings.provenance
         return {"model": made.model, "identity": made.short_identity, "weights": made.weights}
 
+    @property
+    def made(self) -> dict[str, Any]:
+        """How its vectors were made, with the keys that programs read: they stand last."""
+        made = self.embeddings.provenance
+        return {"resize": made.resize, "pooling": made.pooling}
+
     def rows(self) -> list[dict[str, Any]]:
         """Spell the estimates over all queries."""
         n = len(self.ranked.rows)
         return [
-            {**self.key, "level": self.level.name, **_spelled(metric, k, found), "n_queries": n}
+            {
+                **self.key,
+                "level": self.level.name,
+                **_spelled(metric, k, found),
+                "n_queries": n,
+                **self.made,
+            }
             for (metric, k), found in self.estimates.items()
         ]
 
@@ -73,6 +85,7 @@ class Retrieved:
                 "class": name,
                 **_spelled(metric, k, found),
                 "n_queries": n,
+                **self.made,
             }
             for name, (n, estimates) in self.by_class.items()
             for (metric, k), found in estimates.items()
@@ -105,6 +118,7 @@ class Retrieved:
                     )
                     if row >= 0
                 ],
+                **self.made,
             }
             for i in order
         ]

@@ -49,9 +49,7 @@ def similar_json(
     by_rows = bool(answers) and all(answer.query.row is not None for answer in answers)
     return {
         "file": file,
-        "model": provenance.model,
-        "weights": provenance.weights,
-        "identity": provenance.short_identity,
+        **provenance.to_json(),
         "n_images": len(embeddings),
         "left_out": sum(embeddings.left_out.values()),
         "name_column": names,

@@ -56,11 +56,10 @@ def draw_answer(
         heading = f"{rank} · {hit.similarity:.3f}{mark}"
         tiles.append(tile(hit.row, heading, len(hit.equal_bytes) + len(hit.near_equal)))
     provenance = vectors.provenance
-    random = ", random weights" if provenance.weights == "random" else ""
     frames = f" · frames: {level.name}" if level else ""
     return draw_sheet(
         tiles,
         title=f"Similar to {query.text}",
-        subtitle=f"{provenance.model}{random} · cosine, {how} · {len(vectors)} pictures{frames}"
+        subtitle=f"{provenance.title} · cosine, {how} · {len(vectors)} pictures{frames}"
         + pictures.how_shown,
     )

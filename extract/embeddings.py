@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -17,6 +17,9 @@ from extract.multi_label import MultiLabel
 
 BLOCK_NUMBERS = 1 << 22
 """How many numbers of a large file are looked at together: 16 MiB of float32."""
+
+UNKNOWN = "unknown"
+"""What is said of vectors from elsewhere, which do not say it themselves."""
 
 
 def canonical_json(value: Any) -> str:
@@ -71,24 +74,75 @@ class Provenance:
     @property
     def model(self) -> str:
         """The model's name as it was typed; a file may hold what is meant for a terminal."""
-        return shown(str(self.record.get("model") or self.identity.get("backbone", "unknown")))
+        return shown(str(self.record.get("model") or self.identity.get("backbone", UNKNOWN)))
 
     @property
     def weights(self) -> str:
         """``pretrained``, ``random`` or ``file``."""
-        return shown(str(self.identity.get("weights", {}).get("source", "unknown")))
+        return shown(str(self.identity.get("weights", {}).get("source", UNKNOWN)))
 
     @property
     def resize(self) -> str:
         """What made pictures square: ``crop``, ``squash`` or ``pad``."""
-        geometry = self.identity.get("geometry")
-        said = geometry.get("resize") if isinstance(geometry, Mapping) else None
-        return shown(str(said or "unknown"))
+        return self._of_each(_resize_of)
 
     @property
     def pooling(self) -> str:
         """What gives the vector, as in ``mean`` or ``cls``."""
-        return shown(str(self.identity.get("pooling", "unknown")))
+        return self._of_each(lambda identity: identity.get("pooling"))
+
+    @property
+    def words(self) -> str:
+        """What tells vectors of one backbone apart, as in ``pretrained, crop, mean``."""
+        said = (self.weights, self.resize, self.pooling)
+        return ", ".join(word for word in said if word != UNKNOWN)
+
+    @property
+    def name(self) -> str:
+        """Backbone and geometry for people, as in ``efficientnet_lite0 pad``."""
+        return name_of(self.to_json())
+
+    @property
+    def title(self) -> str:
+        """The name, and that weights are random where they are."""
+        return titled(self.to_json())
+
+    def to_json(self) -> dict[str, str]:
+        """Say whose vectors these are, with the keys that programs read."""
+        return {
+            "model": self.model,
+            "weights": self.weights,
+            "identity": self.short_identity,
+            "resize": self.resize,
+            "pooling": self.pooling,
+        }
+
+    def _of_each(self, said: Callable[[Mapping[str, Any]], Any]) -> str:
+        """Spell what the identity says; of backbones side by side once if all say the same."""
+        joined = self.identity.get("joined")
+        parts = joined if isinstance(joined, list) and joined else [self.identity]
+        words = [str((said(p) if isinstance(p, Mapping) else None) or UNKNOWN) for p in parts]
+        return shown(" + ".join(words if len(set(words)) > 1 else words[:1]))
+
+
+def name_of(said: Mapping[str, Any]) -> str:
+    """Name vectors for people by what :meth:`Provenance.to_json` says: backbone and geometry."""
+    models, resizes = said["model"].split(" + "), said["resize"].split(" + ")
+    if resizes == [UNKNOWN]:
+        return str(said["model"])
+    if len(resizes) > 1 and len(resizes) == len(models):
+        return " + ".join(f"{m} {r}" for m, r in zip(models, resizes, strict=True))
+    return f"{said['model']} {said['resize']}"
+
+
+def titled(said: Mapping[str, Any]) -> str:
+    """Name vectors as :func:`name_of` does, and say that weights are random where they are."""
+    return name_of(said) + (", random weights" if said["weights"] == "random" else "")
+
+
+def _resize_of(identity: Mapping[str, Any]) -> Any:
+    geometry = identity.get("geometry")
+    return geometry.get("resize") if isinstance(geometry, Mapping) else None
 
 
 @dataclass(frozen=True, eq=False)

@@ -77,6 +77,10 @@ class TimmModel:
             std=tuple(settings.std),
         ).resized(resize)
 
+    def is_described_here(self) -> bool:
+        """Say whether its transform is known without a network: timm carries it along."""
+        return True
+
     def headless(self, seed: int, checkpoint: Checkpoint | None, pooling: str) -> Headless:
         """Build the model without its classifier: of a checkpoint, or random, drawn from a seed.
 

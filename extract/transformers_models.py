@@ -26,6 +26,7 @@ from extract.weights import (
 HEADS = ("classifier", "head", "pooler", "decoder", "lm_head")
 """Parts of larger models that the vector does not pass through."""
 
+PROCESSOR = "preprocessor_config.json"
 MOST_PIXELS, MOST_LAYERS = 4096, 1000
 MOST_NUMBERS, SMALL_MODEL = 3 * 10**9, 10**8
 CLASS_TOKENS = ("cls_token", "class_embedding")
@@ -80,6 +81,10 @@ class TransformersModel:
                 if not 1 <= seen.size <= MOST_PIXELS:
                     raise ValueError(f"{seen.size} pixels a side")
         return seen.resized(resize)
+
+    def is_described_here(self) -> bool:
+        """Say whether its transform is known without a network."""
+        return self.seen is not None or bool(cached_on_hub(self.repo, PROCESSOR))
 
     def headless(self, seed: int, checkpoint: Checkpoint | None, pooling: str) -> Headless:
         """Build the model without its classifier: of a checkpoint, or random, drawn from a seed.
@@ -163,7 +168,7 @@ class TransformersModel:
                 return AutoConfig.from_pretrained(str(path.parent), trust_remote_code=False)
 
     def _processor(self) -> Any:
-        path = find_on_hub(self.repo, f"hf:{self.repo}", "preprocessor_config.json")
+        path = find_on_hub(self.repo, f"hf:{self.repo}", PROCESSOR)
         with _quiet(), _refusing(f"transformers cannot read how {self.repo} prepares pictures"):
             from transformers import AutoImageProcessor
 

@@ -132,14 +132,18 @@ def test_json_has_the_promised_keys_and_repeats(shop: Path) -> None:
     scores = (
         "ari ami nmi v_measure homogeneity completeness purity fowlkes_mallows matched_accuracy"
     )
-    assert {*keys.split(), *scores.split(), "level"} == first["rows"][0].keys()
+    made = {"resize", "pooling"}
+    assert {*keys.split(), *scores.split(), "level", *made} == first["rows"][0].keys()
     keys = "model identity weights reduction clustering level metric mean std low high n_seeds"
-    assert {*keys.split(), "seed_low", "seed_high", "p_chance"} == first["cells"][0].keys()
+    assert {*keys.split(), "seed_low", "seed_high", "p_chance", *made} == first["cells"][0].keys()
     assert first["models"][0].keys() == {
-        *("model", "identity", "weights", "n_dims", "one_nn_accuracy"),
+        *("model", "identity", "weights", "n_dims", "one_nn_accuracy", *made),
     }
     keys = "a b a_identity b_identity reduction clustering level metric difference low high"
-    assert first["pairs"][0].keys() == {*keys.split(), "seed_error", "p_adjusted", "verdict"}
+    made = {f"{side}_{key}" for side in "ab" for key in made}
+    assert first["pairs"][0].keys() == {
+        *(*keys.split(), "seed_error", "p_adjusted", "verdict", *made),
+    }
     assert "over pictures" in first["doubt"]
     assert "over seeds" in first["doubt"]
     assert first["n_resamples"] == 2000
@@ -194,7 +198,7 @@ def test_of_several_catalogues_one_must_be_said(tmp_path: Path) -> None:
     done = run_in(tmp_path, "analyze", "compare", *words, "--seeds", "1", "--reduce", "none")
     assert done.returncode == 0, done.stderr
     assert "note: compared on the 24 pictures that all files hold" in done.stdout
-    assert sum(line.startswith("near ") for line in done.stdout.splitlines()) == 2
+    assert sum(line.startswith(("near, 1 ", "near, 2 ")) for line in done.stdout.splitlines()) == 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -119,10 +119,11 @@ def test_json_has_the_promised_keys_and_repeats(shop: Path) -> None:
     assert [row["model"] for row in first["rows"][:2]] == ["far", "near"]
     assert {row["metric"] for row in first["rows"][:3]} == {"linear_probe"}
     keys = "a b a_identity b_identity metric difference low high p_adjusted verdict"
-    assert set(keys.split()) == first["pairs"][0].keys()
+    made = {f"{side}_{key}" for side in "ab" for key in ("resize", "pooling")}
+    assert {*keys.split(), *made} == first["pairs"][0].keys()
     assert len(first["pairs"]) == 2
     keys = "a b a_identity b_identity cka cka_debiased neighbor_overlap"
-    assert set(keys.split()) == first["likeness"][0].keys()
+    assert {*keys.split(), *made} == first["likeness"][0].keys()
     assert len(first["likeness"]) == 3
     del first["results"], again["results"]
     assert again == first

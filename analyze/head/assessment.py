@@ -266,6 +266,8 @@ def _report(
         model=made.model,
         identity=made.short_identity,
         weights=made.weights,
+        resize=made.resize,
+        pooling=made.pooling,
         level=asked.level.name,
         classes=asked.classes,
         ids=asked.embeddings.ids,

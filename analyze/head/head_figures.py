@@ -46,11 +46,11 @@ def draw_all(report: HeadReport, comparison: HeadComparison | None = None) -> di
         "confusion": draw_head_confusion(report),
         "curves": draw_curves(report),
         "calibration": draw_calibration(
-            report.calibration, title=f"How far the head on {report.model} can be believed"
+            report.calibration, title=f"How far the head on {report.name} can be believed"
         ),
     }
     if report.tree is not None:
-        drawn["levels"] = draw_levels(report.tree, title=f"Levels taught together, {report.model}")
+        drawn["levels"] = draw_levels(report.tree, title=f"Levels taught together, {report.name}")
     if comparison is not None:
         drawn["against"] = draw_against(comparison)
     return drawn
@@ -70,7 +70,7 @@ def draw_head_confusion(report: HeadReport) -> Any:
     draw_shares(axes, counts[np.ix_(kept, kept)], named, named)
     axes.set_xlabel("predicted class")
     axes.set_ylabel("class" if named is not None else f"{n_shown} classes, by name")
-    entitle(axes, f"What the head on {report.model} takes for what", _subtitle(report))
+    entitle(axes, f"What the head on {report.name} takes for what", _subtitle(report))
     return figure
 
 
@@ -102,7 +102,7 @@ def draw_curves(report: Runs) -> Any:
         )
         _name_curves(axes, kind, longest)
     panels[0].legend(frameon=False, fontsize=8, loc="upper right")
-    entitle(panels[0], f"Learning curves of the head on {report.model}", _curves_subtitle(report))
+    entitle(panels[0], f"Learning curves of the head on {report.name}", _curves_subtitle(report))
     figure.subplots_adjust(wspace=0.2)
     return figure
 

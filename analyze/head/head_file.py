@@ -320,7 +320,7 @@ def check_identity(stored: StoredHead, provenance: Provenance) -> None:
     ]
     raise UsageError(
         f"the head was taught vectors of {stored.provenance.model} "
-        f"({stored.provenance.short_identity}), these are of {provenance.model} "
-        f"({provenance.short_identity}): {', '.join(parts)} differ; embed the pictures as it was "
+        f"({stored.provenance.words}), these are of {provenance.model} "
+        f"({provenance.words}): {', '.join(parts)} differ; embed the pictures as it was "
         "taught, or give predict --images and it does so"
     )

@@ -18,7 +18,7 @@ from analyze.head.suspects import Suspect, find_suspects
 from analyze.head.training import Trained
 from analyze.head.tree import parent_places
 from analyze.head.tree_report import TreeReport
-from extract.embeddings import Provenance
+from extract.embeddings import Provenance, name_of
 
 MOST_SUSPECTS = 20
 """Of those that are shown; the table holds all."""
@@ -74,7 +74,7 @@ class Assessed:
 
     Parameters
     ----------
-    model, identity, weights : str
+    model, identity, weights, resize, pooling : str
     level : str
         The level, or the column of several labels.
     classes : tuple of str
@@ -96,6 +96,8 @@ class Assessed:
     model: str
     identity: str
     weights: str
+    resize: str
+    pooling: str
     level: str
     classes: tuple[str, ...]
     ids: tuple[str, ...]
@@ -107,6 +109,11 @@ class Assessed:
     n_views: int
     left_out: Mapping[str, int]
     notes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Backbone and geometry for people."""
+        return name_of({"model": self.model, "resize": self.resize})
 
     def about_stored(self, split: Split) -> dict[str, Any]:
         """Say how the head to keep was taught, on the pictures of one split."""
@@ -125,6 +132,8 @@ class Assessed:
             "model": self.model,
             "identity": self.identity,
             "weights": self.weights,
+            "resize": self.resize,
+            "pooling": self.pooling,
             "n_images": len(self.ids),
             "n_views": self.n_views,
             "left_out": sum(self.left_out.values()),

@@ -18,8 +18,8 @@ class Runs(Protocol):
     """What every report of heads has: its trainings, and the pictures that they are about."""
 
     @property
-    def model(self) -> str:
-        """Of the backbone."""
+    def name(self) -> str:
+        """Of the backbone, with the geometry."""
 
     @property
     def ids(self) -> Sequence[str]:

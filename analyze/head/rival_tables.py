@@ -20,15 +20,15 @@ def summary(comparison: HeadComparison) -> Table:
     spelled = [f"{name}{end}" for name in estimates for end in ("", "_low", "_high")]
     tests = ["only_head_right", "only_rival_right", "mcnemar_p", "p_adjusted", "verdict"]
     about = ["name", "model", "identity", "weights"]
-    yield [*about, *spelled, *tests, "seconds", "best_epoch", "stopped_epoch"]
-    yield [*_about(comparison.name, comparison.report), *[None] * 8, *_cost(comparison.report)]
+    yield [*about, *spelled, *tests, "seconds", "best_epoch", "stopped_epoch", "resize", "pooling"]
+    yield [*_about(comparison.name, comparison.report), *[None] * 8, *_ends(comparison.report)]
     for rival in comparison.rivals:
         difference, discordant = rival.difference, rival.discordant
         yield [
             *_about(rival.name, rival.report),
             *(difference.mean, difference.low, difference.high),
             *(*discordant, discordant.p_value, rival.p_adjusted, rival.verdict),
-            *_cost(rival.report),
+            *_ends(rival.report),
         ]
 
 
@@ -64,8 +64,9 @@ def _about(name: str, report: HeadReport) -> list[Any]:
     return [*about, accuracy.mean, accuracy.low, accuracy.high]
 
 
-def _cost(report: HeadReport) -> list[float]:
-    return [seconds_of(report), *epochs_of(report).values()]
+def _ends(report: HeadReport) -> list[Any]:
+    """Give what it cost, and how its vectors were made."""
+    return [seconds_of(report), *epochs_of(report).values(), report.resize, report.pooling]
 
 
 def _stacked(comparison: HeadComparison, table: Callable[[HeadReport], Table]) -> Table:

@@ -90,9 +90,10 @@ class Rival:
     def to_json(self) -> dict[str, Any]:
         """Spell it with the keys that programs read."""
         said = self.report.to_json()
-        own = ("model", "identity", "weights", "accuracy", "baselines", "classes", "confusion")
+        made = ("model", "identity", "weights", "resize", "pooling")
+        own = ("accuracy", "baselines", "classes", "confusion")
         return {
-            **{name: said[name] for name in own},
+            **{name: said[name] for name in (*made, *own)},
             "difference": self.difference.to_json(),
             "only_right": {
                 "head": self.discordant.only_first,

@@ -198,13 +198,14 @@ class Pages:
         return _html(text, declined.status, declined.headers())
 
     def _page(self, template: str, asked: Asked, shelf: Shelf, **shows: Any) -> Response:
+        key = self.service.key(asked.model)
         text = self._templates.get_template(template).render(
             asked=asked,
             shelf=shelf,
             keys=self.service.keys,
-            key=asked.model or self.service.keys[0],
+            key=key,
             n_images=len(shelf.embeddings),
-            uploads=self.service.uploads(asked.model or self.service.keys[0]),
+            uploads=self.service.uploads(key),
             filters=filters(shelf, asked),
             random=shelf.embeddings.provenance.weights == "random",
             **shows,

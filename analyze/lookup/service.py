@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from analyze.alignment import words_apart
 from analyze.index_file import Progress
 from analyze.lookup.admission import Admission
 from analyze.lookup.asking import Asked
@@ -77,13 +78,7 @@ class Service:
         except BaseException:
             self._end_processes()
             raise
-        models = Counter(shelf.model for shelf in shelves)
-        self._shelves = {
-            shelf.model
-            if models[shelf.model] == 1
-            else f"{shelf.model}-{shelf.embeddings.provenance.short_identity}": shelf
-            for shelf in shelves
-        }
+        self._shelves = _by_key(shelves)
         self._renewing: dict[str, asyncio.Task[None]] = {}
         self._seeing: dict[str, Seeing | None] = {}
         """By a backbone's identity; None for one that is not to be had."""
@@ -95,7 +90,7 @@ class Service:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """What files are asked by: the backbone's name, with its identity where two share it."""
+        """What files are asked by: the backbone's name, and words where several share it."""
         return tuple(self._shelves)
 
     @property
@@ -106,6 +101,23 @@ class Service:
     def load_backbones(self) -> None:
         """Load the backbones before the first picture comes, in the background."""
         threading.Thread(target=self._load_backbones, name="backbones", daemon=True).start()
+
+    def key(self, asked: str | None) -> str:
+        """Give the key of the file that is asked; the first without a wish.
+
+        Raises
+        ------
+        Declined
+            404 where there is none of that name.
+        """
+        if asked is None or asked in self._shelves:
+            return asked or self.keys[0]
+        made = {key: shelf.embeddings.provenance for key, shelf in self._shelves.items()}
+        for key, each in made.items():  # what addresses said that were kept from before
+            if asked == f"{each.model}-{each.short_identity}":
+                return key
+        have = ", ".join(self._shelves)
+        raise Declined(404, f"no backbone {shown(asked)[:100]!r} is served: there are {have}")
 
     def uploads(self, key: str) -> str:
         """Say whether pictures can be sent: ``ready``, ``loading`` or ``unavailable``."""
@@ -122,10 +134,7 @@ class Service:
         Declined
             404 where there is none of that name; 409 while a file that changed is read again.
         """
-        key = next(iter(self._shelves)) if key is None else key
-        if key not in self._shelves:
-            have = ", ".join(self._shelves)
-            raise Declined(404, f"no backbone {shown(key)[:100]!r} is served: there are {have}")
+        key = self.key(key)
         shelf = self._shelves[key]
         if stamp_of(shelf.path) == shelf.stamp:
             return shelf
@@ -304,6 +313,20 @@ class _Room:
 
     def close(self) -> None:
         self._threads.shutdown(cancel_futures=True)
+
+
+def _by_key(shelves: Sequence[Shelf]) -> dict[str, Shelf]:
+    """Name each file by its backbone, and by what tells it from others of that."""
+    made = [shelf.embeddings.provenance for shelf in shelves]
+    models = [each.model for each in made]
+    keys = []
+    for each, words in zip(made, words_apart(made), strict=True):
+        random = each.weights == "random" and models.count(each.model) > 1
+        keys.append("-".join([each.model, *["random"] * random, *words]))
+    return {
+        key if keys.count(key) == 1 else f"{key}-{each.short_identity}": shelf
+        for key, each, shelf in zip(keys, made, shelves, strict=True)
+    }
 
 
 def confined(shelf: Shelf, asked: Asked) -> Any:

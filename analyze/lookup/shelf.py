@@ -150,6 +150,11 @@ class Shelf:
         """The backbone's name."""
         return self.embeddings.provenance.model
 
+    @property
+    def name(self) -> str:
+        """The backbone's name and the geometry, for people."""
+        return self.embeddings.provenance.name
+
     @cached_property
     def version(self) -> str:
         """What tells these very rows from others that the file may come to hold."""
@@ -246,9 +251,7 @@ class Shelf:
         provenance = self.embeddings.provenance
         return {
             "file": self._workspace.relative(self.path),
-            "model": provenance.model,
-            "weights": provenance.weights,
-            "identity": provenance.short_identity,
+            **provenance.to_json(),
             "n_images": len(self.embeddings),
             "n_dims": int(self.embeddings.vectors.shape[1]),
             "index": self.opened.index.name if self.opened.index else FLAT,

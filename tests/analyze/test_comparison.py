@@ -68,6 +68,8 @@ def test_rows_are_what_single_analyses_say(three: list[EmbeddingSet]) -> None:
                     "clustering_seed": seed,
                     "level": "class",
                     **expected,
+                    "resize": "unknown",
+                    "pooling": "unknown",
                 }
                 assert row.model.one_nn_accuracy == alone.one_nn_accuracy
     assert next(rows, None) is None
@@ -303,11 +305,23 @@ def test_wrong_words_are_refused_before_anything_is_computed(
 def test_models_are_told_apart(three: list[EmbeddingSet]) -> None:
     plain, again = called(three[0], "vgg16"), called(three[1], "vgg16", "file")
     random, alone = called(three[2], "vgg16", "random"), called(three[2], "lite0")
-    short = [s.provenance.short_identity for s in (plain, again)]
     assert told_apart([plain, random, alone]) == ("vgg16", "vgg16 (random weights)", "lite0")
-    assert told_apart([plain, again]) == (f"vgg16 {short[0]}", f"vgg16 {short[1]}")
-    twins = told_apart([plain, plain])
-    assert twins == (f"vgg16 {short[0]}, 1", f"vgg16 {short[0]}, 2")
+    assert told_apart([plain, again]) == ("vgg16 pretrained", "vgg16 file")
+    assert told_apart([plain, plain]) == ("vgg16, 1", "vgg16, 2")
+
+    def made(resize: str, pooling: str, model: str = "vgg16") -> EmbeddingSet:
+        weights = "random" if model == "drawn" else "pretrained"
+        identity = {"weights": {"source": weights}, "backbone": model, "pooling": pooling}
+        identity["geometry"] = {"resize": resize}
+        return replace(three[0], provenance=Provenance(identity, ()))
+
+    crop, pad, cls = made("crop", "fc2"), made("pad", "fc2"), made("pad", "cls")
+    assert told_apart([crop, pad]) == ("vgg16 crop", "vgg16 pad")
+    assert told_apart([crop, pad, cls]) == ("vgg16 crop", "vgg16 pad fc2", "vgg16 pad cls")
+    assert told_apart([pad, pad, cls]) == ("vgg16 pad, 1", "vgg16 pad, 2", "vgg16 pad cls")
+    assert told_apart([pad, made("pad", "fc2", "lite0")]) == ("vgg16", "lite0")
+    drawn = made("crop", "mean", "drawn")  # of another backbone, but seen otherwise too
+    assert told_apart([pad, drawn]) == ("vgg16 pad", "drawn crop (random weights)")
     found = compare([plain, random], reductions=["none"], seeds=[0])
     assert found.notes[0] == "vgg16 (random weights): nothing in these weights was learned"
 

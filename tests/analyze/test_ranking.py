@@ -152,6 +152,7 @@ def test_rows_say_what_a_backbone_costs(planted: dict[str, EmbeddingSet]) -> Non
     json.dumps(said, allow_nan=False)
     assert {row["metric"] for row in said["rows"]} == {"knn_5", "knn_1", "knn_20"}
     keys = "a b a_identity b_identity metric difference low high p_adjusted verdict".split()
+    keys += "a_resize a_pooling b_resize b_pooling".split()
     assert list(said["pairs"][0]) == keys
     assert rank([planted["good"]], seed=1, n_resamples=100).to_json() == (
         rank([planted["good"]], seed=1, n_resamples=100).to_json()

@@ -49,7 +49,7 @@ def draw_class_f1(report: SeveralReport) -> Any:
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
     axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    entitle(axes, f"Which labels the head on {report.model} finds", _subtitle(report, len(kept)))
+    entitle(axes, f"Which labels the head on {report.name} finds", _subtitle(report, len(kept)))
     return figure
 
 

@@ -166,6 +166,8 @@ def several_report(
         model=made.model,
         identity=made.short_identity,
         weights=made.weights,
+        resize=made.resize,
+        pooling=made.pooling,
         scores=scores,
         scores_at_half={
             name: scored(own, own.at_half, scores[name].mean_average_precision)
