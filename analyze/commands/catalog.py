@@ -21,6 +21,8 @@ def catalog(
     embeddings: options.EmbeddingsOption = None,
     model: options.ModelOption = None,
     name: cl.CatalogOption = None,
+    resize: options.ResizeOption = None,
+    pooling: options.PoolingOption = None,
     level: options.LevelOption = None,
     examples: Annotated[
         int, typer.Option(metavar="N", min=1, max=12, help="Pictures a class.")
@@ -38,18 +40,17 @@ def catalog(
     cl.set_up(verbose, quiet)
     from analyze import figure_style
     from analyze.analysis import choose_level
-    from analyze.commands.selection import choose_embeddings, choose_several
+    from analyze.commands.selection import Selection, choose_one, choose_several
     from analyze.glance import draw_glance, glance_at
     from analyze.pictures import PictureFolder
     from extract.embeddings_file import read_embeddings
 
     workspace = Workspace.find(root)
-    paths = choose_several(
-        workspace, [embeddings] if embeddings else [], [model] if model else [], name
-    )
+    selection = Selection.of(embeddings, model, name, resize, pooling)
+    paths = choose_several(workspace, selection)
     path = paths[0]  # which backbone saw them is no matter here, unless that is asked
     if seen:
-        path = choose_embeddings(workspace, embeddings, model, name)
+        path = choose_one(workspace, selection)
     elif len(paths) > 1:
         cl.log.info(f"of {len(paths)} files of this catalogue taking {workspace.relative(path)}")
     vectors = read_embeddings(path)
@@ -59,6 +60,7 @@ def catalog(
     drawn = draw_glance(glance, pictures, n_examples=examples, seed=seed)
     result = {
         "file": workspace.relative(path),
+        **vectors.provenance.to_json(),
         **glance.to_json(),
         "seed": seed,
         "notes": [*_labels_note(vectors), *pictures.notes()],

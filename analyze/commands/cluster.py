@@ -18,6 +18,7 @@ from extract.workspace import Workspace
 if TYPE_CHECKING:
     from analyze.analysis import Analysis
     from analyze.choosing_k import ChosenK
+    from analyze.commands.selection import Selection
     from analyze.plane import Plane
     from extract.embeddings import EmbeddingSet
     from extract.recipe import Recipe
@@ -49,6 +50,8 @@ def cluster(
     ] = False,
     recipe: cl.RecipeOption = None,
     catalog: cl.CatalogOption = None,
+    resize: options.ResizeOption = None,
+    pooling: options.PoolingOption = None,
     level: options.LevelOption = None,
     clusters: options.ClustersOrAutoOption = None,
     method: options.ClusterOption = "kmeans",
@@ -72,7 +75,7 @@ def cluster(
     from analyze.analysis import analyze_embeddings, check_reduction
     from analyze.clustering import clustering_spec
     from analyze.clustering_runs import Keeping
-    from analyze.commands.selection import choose_one_by_recipe
+    from analyze.commands.selection import Selection, choose_one_by_recipe
     from analyze.internal_scores import DEFAULT_SCORES, internal_score_spec
     from analyze.reduction_cache import ReductionCache
 
@@ -87,10 +90,11 @@ def cluster(
     check_reduction(reduce, method)
     wanted = _number(clusters)
     workspace = Workspace.find(root)
+    chosen = Selection.of(embeddings, model, catalog, resize, pooling)
     if fixed is not None:
-        paths = choose_one_by_recipe(workspace, fixed, catalog)
+        paths: tuple[Path, ...] = (choose_one_by_recipe(workspace, fixed, chosen),)
     else:
-        paths = _files(workspace, embeddings or [], model or [], catalog, join=join)
+        paths = _files(workspace, chosen, join=join)
     vectors, inputs, said = _read(workspace, paths, join=join, views=views)
     with (
         ended_by_signals("stopped; clusterings finished so far are kept"),
@@ -124,6 +128,7 @@ def _fixed_by(context: typer.Context, recipe: str) -> Recipe:
     read = read_recipe(recipe)
     fixed = ["embeddings", "model", "join", "views", "reduce", "method", "seed"]
     fixed += [name for name in ("clusters", "level") if getattr(read.analyze, name) is not None]
+    fixed += [name for name in ("resize", "pooling") if getattr(read.extract, name) is not None]
     cl.refuse_beside(context, recipe, fixed)
     return read
 
@@ -163,25 +168,17 @@ def _number(clusters: str | None) -> int | Literal["auto"] | None:
         raise UsageError(f"no --clusters {clusters!r}: give a whole number, or auto") from None
 
 
-def _files(
-    workspace: Workspace,
-    embeddings: list[Path],
-    models: list[str],
-    catalog: str | None,
-    *,
-    join: bool,
-) -> tuple[Path, ...]:
+def _files(workspace: Workspace, wanted: Selection, *, join: bool) -> tuple[Path, ...]:
     """Find the file that is meant, or those that are to be joined."""
-    from analyze.commands.selection import choose_embeddings, choose_several
+    from analyze.commands.selection import choose_one, choose_several
 
     if join:
-        return choose_several(workspace, embeddings, models, catalog)
-    if len(embeddings) > 1 or len(models) > 1:
+        return choose_several(workspace, wanted)
+    if len(wanted.embeddings) > 1 or len(wanted.models) > 1:
         raise UsageError(
             "several files: give --join to lay them side by side, or use python -m analyze compare"
         )
-    one, model = next(iter(embeddings), None), next(iter(models), None)
-    return (choose_embeddings(workspace, one, model, catalog),)
+    return (choose_one(workspace, wanted),)
 
 
 def _write(
@@ -274,8 +271,7 @@ def _headings(analysis: Analysis) -> tuple[str, str]:
     from analyze.clustering import clustering_spec
 
     provenance, scores = analysis.embeddings.provenance, analysis.scores
-    weights = ", random weights" if provenance.weights == "random" else ""
-    title = f"{provenance.model}{weights} · {analysis.reduced.reduction}"
+    title = f"{provenance.title} · {analysis.reduced.reduction}"
     clustering, automatic = analysis.clustering, analysis.automatic
     method = automatic.chosen.clustering if automatic else clustering.method
     of = "consensus of " if automatic else ""

@@ -28,6 +28,8 @@ def compare(
     embeddings: options.SeveralEmbeddingsOption = None,
     model: options.SeveralModelsOption = None,
     catalog: cl.CatalogOption = None,
+    resize: options.ResizeOption = None,
+    pooling: options.PoolingOption = None,
     reduce: Annotated[
         list[str] | None,
         typer.Option(
@@ -61,7 +63,7 @@ def compare(
 ) -> None:
     """Which backbone, which reduction, and is the difference real? Scores with intervals."""
     cl.set_up(verbose, quiet)
-    from analyze.commands.selection import choose_by_recipe, choose_several
+    from analyze.commands.selection import Selection, choose_by_recipe, choose_several
     from analyze.comparison import REDUCTIONS_COMPARED, compare
     from analyze.reduction import parse_steps
     from extract.embeddings_file import read_embeddings
@@ -79,10 +81,11 @@ def compare(
     if seed + seeds > 2**32:
         raise UsageError(f"seeds end at {2**32 - 1}: give a lower --seed or fewer --seeds")
     workspace = Workspace.find(root)
+    wanted = Selection.of(embeddings, model, catalog, resize, pooling)
     if fixed is not None:
-        paths = choose_by_recipe(workspace, fixed, catalog)
+        paths = choose_by_recipe(workspace, fixed, wanted)
     else:
-        paths = choose_several(workspace, embeddings or [], model or [], catalog)
+        paths = choose_several(workspace, wanted)
     with ended_by_signals("stopped; clusterings finished so far are kept"):
         vectors = [read_embeddings(path) for path in paths]
         with (
@@ -146,6 +149,7 @@ def _write(
         pairs = [*result["pairs"], *result["reduction_pairs"], *result["clustering_pairs"]]
         if pairs:
             header = list(dict.fromkeys(name for pair in pairs for name in pair))
+            header.sort(key=lambda name: name.endswith(("resize", "pooling")))  # they stand last
             results.write_csv(
                 folder / "pairs.csv",
                 header,
@@ -162,6 +166,7 @@ def _fixed_by(context: typer.Context, recipe: str) -> Recipe:
     read = read_recipe(recipe)
     fixed = ["embeddings", "model", "reduce", "clustering", "seed", "seeds"]
     fixed += [name for name in ("clusters", "level") if getattr(read.analyze, name) is not None]
+    fixed += [name for name in ("resize", "pooling") if getattr(read.extract, name) is not None]
     cl.refuse_beside(context, recipe, fixed)
     return read
 
@@ -187,6 +192,7 @@ def _beside_published(
     cells = [cell for cell in comparison.cells if cell.metric == "ari"]
     found = [
         {**cell.model.key, "ari": cell.mean, "low": cell.low, "high": cell.high, "components": n}
+        | cell.model.made
         for cell, n in zip(cells, components, strict=True)
     ]
     published = {**vars(recipe.published), "ari": list(recipe.published.ari)}
@@ -230,6 +236,7 @@ def _subtitle(comparison: Comparison, *, drawn: bool = False) -> str:
         f"level {comparison.level.name}",
         f"{clustered} {comparison.n_clusters}",
         over,
+        *wording.geometry(model.made for model in comparison.models),
     ]
     if drawn and len(seeds) > 1:
         parts.append("dots: seeds")

@@ -82,6 +82,8 @@ def explain(
     embeddings: options.EmbeddingsOption = None,
     model: options.ModelOption = None,
     catalog: cl.CatalogOption = None,
+    resize: options.ResizeOption = None,
+    pooling: options.PoolingOption = None,
     level: options.LevelOption = None,
     images: options.ImagesOption = None,
     weights: Annotated[
@@ -101,6 +103,7 @@ def explain(
     cl.set_up(verbose, quiet)
     from analyze.commands import explain_asking as asking
     from analyze.commands.explain_more import gather, read_boxes, settle_methods
+    from analyze.commands.selection import Selection
     from analyze.explain.targets import check_of
     from analyze.pictures import PictureFolder
     from extract.embeddings_file import read_embeddings
@@ -122,7 +125,8 @@ def explain(
     )
     workspace = Workspace.find(root)
     stored = asking.choose_head(workspace, wanted, head)
-    path = asking.choose_file(workspace, stored, embeddings, model, catalog)
+    chosen = Selection.of(embeddings, model, catalog, resize, pooling)
+    path = asking.choose_file(workspace, stored, chosen)
     vectors = read_embeddings(path)
     for text, option in (*((each, "--id") for each in ids or ()), (neighbor, "--neighbor")):
         if text is not None:  # said before a backbone is loaded
@@ -223,9 +227,7 @@ def _result(
     provenance = vectors.provenance
     return {
         "file": workspace.relative(path),
-        "model": provenance.model,
-        "weights": provenance.weights,
-        "identity": provenance.short_identity,
+        **provenance.to_json(),
         "n_images": len(vectors),
         "target": target.name,
         "of": target.of,
@@ -254,7 +256,7 @@ def _write(
     from extract import results
 
     made, target = asked.vectors.provenance, asked.target
-    model = f"{made.model}, random weights" if made.weights == "random" else made.model
+    model = made.title
     unseen = "each map on its own scale · gray: not seen by the model"
     subtitle = f"{model} · bright: speaks for it, {unseen}"
     with run_folder(workspace, "explain", result, asked.vectors) as folder:
@@ -279,11 +281,11 @@ def _text(target: Target, gathered: Gathered, result: dict[str, Any]) -> str:
     from analyze.commands.explain_writing import more_lines
     from analyze.explain.sheets import title_of
     from extract.catalog import shown
+    from extract.embeddings import titled
 
-    weights = ", random weights" if result["weights"] == "random" else ""
     lines = [
         result["file"],
-        f"{result['model']}{weights} · {title_of(target)}",
+        f"{titled(result)} · {title_of(target)}",
         *map(_line, result["items"][:MOST_LINES]),
     ]
     if len(result["items"]) > MOST_LINES:

@@ -13,6 +13,7 @@ from extract.errors import PictureRefused, UsageError
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
+    from analyze.commands.selection import Selection
     from analyze.explain.questions import Question, Subject
     from analyze.explain.targets import Target
     from analyze.head.head_file import StoredHead
@@ -89,28 +90,13 @@ def choose_head(workspace: Workspace, wanted: Wanted, head: Path | None) -> Stor
     return read_head(workspace.find_file(head))
 
 
-def choose_file(
-    workspace: Workspace,
-    stored: StoredHead | None,
-    embeddings: Path | None,
-    model: str | None,
-    catalog: str | None,
-) -> Path:
+def choose_file(workspace: Workspace, stored: StoredHead | None, wanted: Selection) -> Path:
     """Find the embeddings that are meant; a head says of which backbone they are."""
-    from analyze.commands.selection import choose_embeddings
-    from extract.embeddings_file import read_provenance
-    from extract.errors import EmbeddingsFileError
+    from analyze.commands.selection import choose_for_head, choose_one
 
-    if stored is not None and embeddings is None and model is None:
-        wanted, fitting = stored.provenance.identity_sha256, []
-        for path in workspace.stored_embeddings(catalog):
-            try:
-                fitting += [path] if read_provenance(path).identity_sha256 == wanted else []
-            except EmbeddingsFileError:
-                continue
-        if len(fitting) == 1:
-            return fitting[0]
-    return choose_embeddings(workspace, embeddings, model, catalog)
+    if stored is None:
+        return choose_one(workspace, wanted)
+    return choose_for_head(workspace, stored.provenance, wanted)
 
 
 def level_of(wanted: Wanted, stored: StoredHead | None, vectors: EmbeddingSet) -> Level | None:

@@ -61,7 +61,7 @@ def _write_shares(
     figure = draw_places(
         total.places,
         total.counts,
-        title=f"{title_of_method(method)}: where in the frame, {asked.backbone.name}",
+        title=f"{title_of_method(method)}: where in the frame, {asked.vectors.provenance.name}",
         subtitle="mean size of the shares, of what the model sees, by what was asked",
     )
     figure_style.save(figure, folder, f"{method}_places", svg=svg)
@@ -88,11 +88,12 @@ def _write_features(
     from extract.results import write_tables
 
     shares, columns, errors = features
+    name = asked.vectors.provenance.name
     absolute, signed = totals.of_features(shares, columns, asked.target)
     write_tables(folder, {"shap_features.csv": totals.feature_rows(absolute, signed)})
     figure = draw_features(
         absolute,
-        title=f"Which of the {shares.shape[1]:,} numbers of {asked.backbone.name} carry a class",
+        title=f"Which of the {shares.shape[1]:,} numbers of {name} carry a class",
         subtitle=f"{len(shares)} pictures · median error of the sum {np.median(errors):.1%}",
     )
     figure_style.save(figure, folder, "shap_features", svg=svg)
@@ -122,7 +123,7 @@ def _write_scores(
         write_csv(folder / "agreement.csv", list(agreed[0]), [list(row.values()) for row in agreed])
     figure = draw_evaluation(
         scored.scores,
-        title=f"Whether maps of {asked.backbone.name} are to be believed",
+        title=f"Whether maps of {asked.vectors.provenance.name} are to be believed",
         subtitle=f"{scored.scores[0].n_images} pictures · {asked.followed.of} of what was asked · "
         "bars: 95 % over pictures · dashed: a map of noise",
     )

@@ -47,6 +47,8 @@ def head(
     embeddings: options.EmbeddingsOption = None,
     model: options.ModelOption = None,
     catalog: cl.CatalogOption = None,
+    resize: options.ResizeOption = None,
+    pooling: options.PoolingOption = None,
     against: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME|FILE", help="Another backbone to compare; may be repeated."),
@@ -129,7 +131,7 @@ def head(
 ) -> None:
     """Train the supervised head on stored features, and hold it against honest baselines."""
     cl.set_up(verbose, quiet)
-    from analyze.commands.selection import choose_embeddings
+    from analyze.commands.selection import Selection, choose_one
     from analyze.head.network import HeadSpec
     from analyze.head.plan import Plan
     from analyze.head.training import TrainingSpec
@@ -160,14 +162,15 @@ def head(
     )
     check_unfrozen(plan, against or [], join or [])
     workspace = Workspace.find(root)
-    path = choose_embeddings(workspace, embeddings, model, catalog)
+    wanted = Selection.of(embeddings, model, catalog, resize, pooling)
+    path = choose_one(workspace, wanted)
     if levels > 1 and against:
         raise UsageError(
             "--levels and --against are two questions: leave one of them out, or compare the "
             "backbones level by level with --level"
         )
-    rivals = choose_rivals(workspace, path, against or [], catalog)
-    beside = choose_rivals(workspace, path, join or [], catalog, option="--join")
+    rivals = choose_rivals(workspace, path, against or [], wanted)
+    beside = choose_rivals(workspace, path, join or [], wanted, option="--join")
     with ended_by_signals(STOPPED if trials else "stopped; nothing is written"):
         read = [_read(workspace, each, views=views) for each in (path, *rivals)]
         if beside:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from extract.errors import UsageError
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
+    from analyze.commands.selection import Selection
     from analyze.head.rivals import HeadComparison, Rival
 
 SUFFIX = ".h5"
@@ -20,7 +22,7 @@ def choose_rivals(
     workspace: Workspace,
     plain: Path,
     against: Sequence[str],
-    catalog: str | None,
+    wanted: Selection,
     option: str = "--against",
 ) -> list[Path]:
     """Find the files of backbones to compare with: by model, of the same catalogue, or by path.
@@ -35,9 +37,13 @@ def choose_rivals(
         if name.endswith(SUFFIX):
             path = workspace.find_file(Path(name))
         else:
-            path = _of_model(workspace, name, catalog or plain.parent.name)
+            catalog = wanted.catalog or plain.parent.name
+            one = replace(wanted, embeddings=(), models=(name,), catalog=catalog)
+            path = _of_model(workspace, one, f"{option} {name}")
         if path.resolve() == plain.resolve():
-            raise UsageError(f"{option} {name} is the head's own file: name another backbone")
+            raise UsageError(
+                f"{option} {name} is the head's own file: name another backbone, or a file"
+            )
         found[path.resolve()] = path
     return list(found.values())
 
@@ -65,14 +71,14 @@ def rival_lines(comparison: HeadComparison) -> list[str]:
     return lines
 
 
-def _of_model(workspace: Workspace, model: str, catalog: str) -> Path:
-    from analyze.commands.selection import choose_embeddings
+def _of_model(workspace: Workspace, wanted: Selection, typed: str) -> Path:
+    from analyze.commands.selection import choose_one
 
     try:
-        return choose_embeddings(workspace, None, model, catalog)
+        return choose_one(workspace, wanted)
     except UsageError as error:
-        said = str(error).replace("--embeddings FILE, --model NAME or --catalog NAME", "its path")
-        raise UsageError(f"--against {model}: {said}") from None
+        said = str(error).replace("--embeddings FILE", "its path")
+        raise UsageError(f"{typed}: {said}") from None
 
 
 def _of_rival(rival: Rival) -> str:

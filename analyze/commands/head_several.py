@@ -117,7 +117,7 @@ def _write(
         "curves": draw_curves(report),
         "calibration": draw_calibration(
             report.calibration,
-            title=f"How far the head on {report.model} can be believed",
+            title=f"How far the head on {report.name} can be believed",
             probability="probability of a label",
             share="share of pictures that have it",
             counted="labels of tested pictures",

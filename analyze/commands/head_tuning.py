@@ -66,6 +66,7 @@ def write_tuning(folder: Path, tuners: list[Tuner], result: dict[str, Any]) -> N
     from analyze.head.tuning_figure import draw_tuning
     from analyze.head.tuning_report import trial_rows
     from extract import results
+    from extract.embeddings import name_of
 
     of_rivals = {
         f"against_trials_{number}.csv": trial_rows(other.studies)
@@ -76,7 +77,7 @@ def write_tuning(folder: Path, tuners: list[Tuner], result: dict[str, Any]) -> N
     figure = draw_tuning(
         [tuned.trials for _, tuned in tuner.studies],
         tuning["importance"],
-        title=f"{tuning['n_trials']} trials of {result['model']}, level {result['level']}",
+        title=f"{tuning['n_trials']} trials of {name_of(result)}, level {result['level']}",
         subtitle=f"{result['split']['method']}: tuned on train and validation pictures alone",
         lacking=tuner.studies[0][1].lacks_importance,
     )

@@ -19,7 +19,7 @@ def heading(report: Assessed, result: Mapping[str, Any], labels: str) -> list[st
         about.append(f"{split['n_seeds']} seeds")
     about += [f"{report.n_views} views"] if report.n_views else []
     return [
-        f"{result['file']}: {report.model}, {report.weights} weights",
+        f"{result['file']}: {report.name}, {report.weights} weights",
         " · ".join([*about, f"seed {split['seed']}"]),
         *wording.left_out(result),
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -49,6 +49,20 @@ SeveralModelsOption = Annotated[
     list[str] | None,
     typer.Option(
         "--model", metavar="NAME", help="All stored files of a backbone; may be repeated."
+    ),
+]
+ResizeOption = Annotated[
+    Literal["auto", "model", "crop", "squash", "pad"] | None,
+    typer.Option(
+        "--resize", help="Of stored files: auto as extract makes them now, model as weights came."
+    ),
+]
+PoolingOption = Annotated[
+    str | None,
+    typer.Option(
+        "--pooling",
+        metavar="auto|cls|mean|NAME",
+        help="Of stored files: auto is what the model's own classifier reads.",
     ),
 ]
 ImagesOption = Annotated[

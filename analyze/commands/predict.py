@@ -15,6 +15,7 @@ from extract.errors import UsageError
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
+    from analyze.commands.selection import Selection
     from analyze.head.head_file import StoredHead
     from analyze.head.multilabel.prediction import SeveralPredictions
     from analyze.head.prediction import Predictions
@@ -31,6 +32,8 @@ def predict(
     embeddings: options.EmbeddingsOption = None,
     model: options.ModelOption = None,
     catalog: cl.CatalogOption = None,
+    resize: options.ResizeOption = None,
+    pooling: options.PoolingOption = None,
     abstain_below: Annotated[
         float, typer.Option(metavar="P", help="Say nothing of pictures less probable.")
     ] = 0.0,
@@ -50,7 +53,7 @@ def predict(
     Without --images the stored file of --embeddings, --model or --catalog is asked.
     """
     cl.set_up(verbose, quiet)
-    from analyze.commands.selection import choose_embeddings
+    from analyze.commands.selection import Selection, choose_for_head
     from analyze.head.head_file import read_head
     from analyze.head.joined import is_joined
     from analyze.head.multilabel.prediction import predict_several
@@ -59,15 +62,19 @@ def predict(
     from extract.embeddings_file import read_embeddings
 
     workspace = Workspace.find(root)
-    if images is not None and (embeddings or model):
-        raise UsageError("--images are embedded anew: leave --embeddings and --model out")
+    wanted = Selection.of(embeddings, model, catalog, resize, pooling)
+    if images is not None and wanted != Selection(catalog=catalog):
+        raise UsageError(
+            "--images are embedded anew, as the head was taught: leave --embeddings, --model, "
+            "--resize and --pooling out"
+        )
     stored = read_head(workspace.find_file(head))
     if images is not None:
         paths = _embed(workspace, stored, images, catalog, weights, device, quiet)
     elif is_joined(stored.provenance):
-        paths = _stored(workspace, stored, catalog)
+        paths = _stored(workspace, stored, wanted)
     else:
-        paths = [choose_embeddings(workspace, embeddings, model, catalog)]
+        paths = [choose_for_head(workspace, stored.provenance, wanted)]
     inputs = [read_embeddings(path) for path in paths]
     vectors = join_embeddings(inputs)[0] if len(inputs) > 1 else inputs[0]
     ask = predict_several if stored.several else predict_one
@@ -118,22 +125,24 @@ def _embed(
     return [target.path for target in targets]
 
 
-def _stored(workspace: Workspace, stored: StoredHead, catalog: str | None) -> list[Path]:
+def _stored(workspace: Workspace, stored: StoredHead, wanted: Selection) -> list[Path]:
     """Find the files of a catalogue that a head on several backbones reads."""
+    from analyze.commands.selection import Selection
     from analyze.head.joined import parts_of
     from extract.embeddings_file import read_provenance
 
-    if catalog is None:
+    catalog = wanted.catalog
+    if catalog is None or wanted != Selection(catalog=catalog):
         raise UsageError(
-            f"the head reads {stored.provenance.model}: say of which pictures with --catalog NAME, "
-            "or give --images DIR"
+            f"the head reads {stored.provenance.model}: say of which pictures with --catalog NAME "
+            "alone, or give --images DIR"
         )
     there = {read_provenance(p).identity_sha256: p for p in workspace.stored_embeddings(catalog)}
     parts = parts_of(stored.provenance)
     for part in parts:
         if part.identity_sha256 not in there:
             raise UsageError(
-                f"catalogue {catalog!r} has no vectors of {part.model} ({part.short_identity}), "
+                f"catalogue {catalog!r} has no vectors of {part.model} ({part.words}), "
                 "which the head reads: give --images DIR, and they are embedded"
             )
     return [there[part.identity_sha256] for part in parts]
@@ -164,8 +173,7 @@ def _result(
     return {
         "file": None,
         "embeddings": workspace.relative(path),
-        "model": stored.provenance.model,
-        "identity": stored.provenance.short_identity,
+        **stored.provenance.to_json(),
         "level": found.levels[-1],
         "n_images": len(found.ids),
         "abstain_below": found.abstain_below,

@@ -24,6 +24,8 @@ def rank(
     embeddings: options.SeveralEmbeddingsOption = None,
     model: options.SeveralModelsOption = None,
     catalog: cl.CatalogOption = None,
+    resize: options.ResizeOption = None,
+    pooling: options.PoolingOption = None,
     metric: Annotated[
         str | None,
         typer.Option(
@@ -49,13 +51,14 @@ def rank(
 ) -> None:
     """Which backbone for my catalogue? Ranked, with intervals, and how alike they are."""
     cl.set_up(verbose, quiet)
-    from analyze.commands.selection import choose_several
+    from analyze.commands.selection import Selection, choose_several
     from analyze.ranking import check_metric, rank
     from extract.embeddings_file import read_embeddings
 
     check_metric(metric)  # a wrong word is said before anything is read
     workspace = Workspace.find(root)
-    paths = choose_several(workspace, embeddings or [], model or [], catalog)
+    wanted = Selection.of(embeddings, model, catalog, resize, pooling)
+    paths = choose_several(workspace, wanted)
     with ended_by_signals("stopped; clusterings finished so far are kept"):
         vectors = [read_embeddings(path) for path in paths]
         with cl.progress_bar("backbones", quiet=quiet) as progress:
@@ -115,7 +118,8 @@ def _subtitle(ranking: Ranking) -> str:
         parts.append(f"k-means {', '.join(map(str, ranking.n_clusters))}")
     if ranking.rows[0].low is not None:
         parts.append(f"{ranking.n_resamples} resamples")
-    return " · ".join([*parts, f"seed {ranking.seed}"])
+    parts.append(f"seed {ranking.seed}")
+    return " · ".join([*parts, *wording.geometry(model.made for model in ranking.models)])
 
 
 def _text(ranking: Ranking, result: dict[str, Any]) -> str:

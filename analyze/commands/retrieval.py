@@ -27,6 +27,8 @@ def retrieval(
     embeddings: options.SeveralEmbeddingsOption = None,
     model: options.SeveralModelsOption = None,
     catalog: cl.CatalogOption = None,
+    resize: options.ResizeOption = None,
+    pooling: options.PoolingOption = None,
     level: options.LevelOption = None,
     k: Annotated[
         list[int] | None,
@@ -52,12 +54,13 @@ def retrieval(
 ) -> None:
     """How good are look-ups? Precision, recall, mAP, MRR and 1-NN accuracy, copies left out."""
     cl.set_up(verbose, quiet)
-    from analyze.commands.selection import choose_several
+    from analyze.commands.selection import Selection, choose_several
     from analyze.retrieval_result import retrieve
     from extract.embeddings_file import read_embeddings
 
     workspace = Workspace.find(root)
-    paths = choose_several(workspace, embeddings or [], model or [], catalog)
+    wanted = Selection.of(embeddings, model, catalog, resize, pooling)
+    paths = choose_several(workspace, wanted)
     vectors = [read_embeddings(path) for path in paths]
     with cl.progress_bar("queries", quiet=quiet) as progress:
         found, notes = retrieve(
@@ -106,7 +109,12 @@ def _write(
     from extract import results
 
     first = _of_first_level(found)
-    about = f"{_asked(found)} · {result['n_resamples']} resamples · seed {result['seed']}"
+    about = " · ".join(
+        [
+            f"{_asked(found)} · {result['n_resamples']} resamples · seed {result['seed']}",
+            *wording.geometry(each.made for each in found),
+        ]
+    )
     drawn = {
         "retrieval": draw_retrieval(found, subtitle=about),
         "retrieval-classes": draw_classes(first, subtitle=f"level {first[0].level.name}"),
@@ -124,11 +132,16 @@ def _write(
                 ([row[key] for key in header] for row in result[name]),
             )
         header = ["model", "identity", "level", "id", "class", "average_precision", "first_right"]
+        made = ["resize", "pooling"]
         results.write_csv(
             folder / "worst.csv",
-            [*header, "hits"],
+            [*header, "hits", *made],
             (
-                [*(query[key] for key in header), " | ".join(hit["id"] for hit in query["hits"])]
+                [
+                    *(query[key] for key in header),
+                    " | ".join(hit["id"] for hit in query["hits"]),
+                    *(query[key] for key in made),
+                ]
                 for query in result["worst"]
             ),
         )
@@ -193,7 +206,9 @@ def _text(found: Sequence[Retrieved], result: dict[str, Any]) -> str:
     from analyze.retrieval_figure import metric_in_words
     from extract.catalog import shown
 
-    lines = [*result["files"], f"exact search by cosine in {result['n_images']} pictures"]
+    searched = f"exact search by cosine in {result['n_images']} pictures"
+    geometry = wording.geometry(each.made for each in found)
+    lines = [*result["files"], " · ".join([searched, *geometry])]
     for level in result["levels"]:
         here = [each for each in found if each.level.name == level]
         lines.append(f"level {shown(level)}, {len(here[0].ranked.rows)} queries")

@@ -3,44 +3,74 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from extract.catalog import shown
-from extract.embeddings_file import read_provenance
-from extract.errors import EmbeddingsFileError, UsageError
-from extract.recipe import Extracting, Recipe
+from analyze.commands.default_file import listed, the_one
+from analyze.commands.stored_file import StoredFile
+from extract.command_line import log
+from extract.embeddings import Provenance
+from extract.errors import UsageError
+from extract.recipe import Recipe
 from extract.workspace import Workspace, file_name
 
 
-def choose_embeddings(
-    workspace: Workspace, embeddings: Path | None, model: str | None, catalog: str | None
-) -> Path:
-    """Find the one file that is meant; never choose among several.
+@dataclass(frozen=True)
+class Selection:
+    """Which files are meant, as typed; what is empty or None asks for nothing.
+
+    Parameters
+    ----------
+    embeddings : tuple of Path
+    models : tuple of str
+    catalog, resize, pooling : str or None
+    """
+
+    embeddings: tuple[Path, ...] = ()
+    models: tuple[str, ...] = ()
+    catalog: str | None = None
+    resize: str | None = None
+    pooling: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        embeddings: Path | Iterable[Path] | None,
+        model: str | Iterable[str] | None,
+        catalog: str | None,
+        resize: str | None,
+        pooling: str | None,
+    ) -> Selection:
+        """Take options as a command has them, of one file or of several."""
+        paths = (embeddings,) if isinstance(embeddings, Path) else tuple(embeddings or ())
+        models = (model,) if isinstance(model, str) else tuple(model or ())
+        return cls(paths, models, catalog, resize, pooling)
+
+    @property
+    def how(self) -> str:
+        """The options that say how vectors were made, as typed; empty without any."""
+        given = {"--resize": self.resize, "--pooling": self.pooling}
+        return " ".join(f"{option} {value}" for option, value in given.items() if value)
+
+
+def choose_one(workspace: Workspace, wanted: Selection) -> Path:
+    """Find the one file that is meant.
+
+    Of files that differ in geometry and pooling alone it is today's default, else the only one
+    that is complete, and which it is is said; among others none is chosen.
 
     Raises
     ------
     UsageError
         When none fits, or several do; the message lists them.
     """
-    if embeddings is not None:
-        return workspace.find_file(embeddings)
-    fitting = _of_models(_of_catalog(workspace, catalog), [model] if model is not None else [])
-    if len(fitting) > 1:
-        options = "--embeddings FILE, --model NAME or --catalog NAME"
-        raise UsageError(
-            f"{len(fitting)} embeddings files, say which with {options}: "
-            f"{_listed(workspace, fitting)}"
-        )
-    return next(iter(fitting))
+    if wanted.embeddings:
+        return _named(workspace, wanted)[0]
+    return the_one(workspace, _found(workspace, wanted)).path
 
 
-def choose_several(
-    workspace: Workspace,
-    embeddings: Sequence[Path],
-    models: Sequence[str],
-    catalog: str | None,
-) -> tuple[Path, ...]:
+def choose_several(workspace: Workspace, wanted: Selection) -> tuple[Path, ...]:
     """Find the files to compare: those named, those of the models named, else all there are.
 
     Of a model all files of the catalogue are taken, whatever their identity. Files that are
@@ -51,20 +81,38 @@ def choose_several(
     UsageError
         When none fits, or several catalogues do; the message lists them.
     """
-    chosen = [workspace.find_file(path) for path in embeddings]
-    if models or not chosen:
-        fitting = _of_models(_of_catalog(workspace, catalog), models)
-        catalogs = sorted({path.parent.name for path in fitting})
-        if len(catalogs) > 1:
-            raise UsageError(
-                f"embeddings of {len(catalogs)} catalogues, say which with --catalog NAME: "
-                f"{', '.join(catalogs)}"
-            )
-        chosen += fitting
+    chosen = _named(workspace, wanted)
+    if wanted.models or not chosen:
+        fitting = _found(workspace, wanted)
+        _refuse_several_catalogs(fitting)
+        chosen += [file.path for file in fitting]
     return tuple({path.resolve(): path for path in chosen}.values())
 
 
-def choose_by_recipe(workspace: Workspace, recipe: Recipe, catalog: str | None) -> tuple[Path, ...]:
+def choose_for_head(workspace: Workspace, taught: Provenance, wanted: Selection) -> Path:
+    """Find the file that a head is asked about: what it was taught says which one is meant.
+
+    Raises
+    ------
+    UsageError
+        When none fits, or several do; the message lists them.
+    """
+    if not (wanted.embeddings or wanted.models):
+        stored = [StoredFile.at(path) for path in workspace.stored_embeddings(wanted.catalog)]
+        fitting = [
+            file
+            for file in stored
+            if file.made and file.made.identity_sha256 == taught.identity_sha256
+            if file.fits(wanted.resize, wanted.pooling)
+        ]
+        if len(fitting) == 1:
+            if len(stored) > 1:
+                log.info(f"taking {listed(workspace, fitting)}, as the head was taught")
+            return fitting[0].path
+    return choose_one(workspace, wanted)
+
+
+def choose_by_recipe(workspace: Workspace, recipe: Recipe, wanted: Selection) -> tuple[Path, ...]:
     """Find the files whose vectors are made as a recipe says, of one catalogue.
 
     Raises
@@ -72,86 +120,104 @@ def choose_by_recipe(workspace: Workspace, recipe: Recipe, catalog: str | None) 
     UsageError
         When there is none; the message ends in the command that makes it.
     """
-    wanted = recipe.extract
-    stored = _of_catalog(workspace, catalog)
-    fitting = [path for path, (model, _) in stored.items() if model == wanted.model]
-    fitting = [path for path in fitting if _is_made_so(path, wanted)]
-    catalogs = sorted({path.parent.name for path in fitting})
-    if len(catalogs) > 1:
-        raise UsageError(
-            f"embeddings of {len(catalogs)} catalogues, say which with --catalog NAME: "
-            f"{', '.join(catalogs)}"
-        )
-    if not fitting:
-        raise UsageError(
-            f"no embeddings made as the recipe {recipe.name} says: type python -m extract --recipe "
-            f"{shlex.quote(recipe.typed)} first, with the --images or --manifest of your catalogue"
-        )
-    return tuple(fitting)
+    return tuple(file.path for file in _by_recipe(workspace, recipe, wanted))
 
 
-def choose_one_by_recipe(
-    workspace: Workspace, recipe: Recipe, catalog: str | None
-) -> tuple[Path, ...]:
-    """Find the one file whose vectors are made as a recipe says; never choose among several.
+def choose_one_by_recipe(workspace: Workspace, recipe: Recipe, wanted: Selection) -> Path:
+    """Find the one file whose vectors are made as a recipe says, as :func:`choose_one` does.
 
     Raises
     ------
     UsageError
         When there is none, or several are; the message lists them.
     """
-    fitting = choose_by_recipe(workspace, recipe, catalog)
-    if len(fitting) > 1:
-        listed = ", ".join(workspace.relative(path) for path in fitting)
+
+    def refused(fitting: Sequence[StoredFile]) -> str:
+        return (
+            f"{len(fitting)} files are made as the recipe {recipe.name} says: "
+            f"{listed(workspace, fitting)}; use python -m analyze compare --recipe, which takes "
+            "them all"
+        )
+
+    return the_one(workspace, _by_recipe(workspace, recipe, wanted), refused).path
+
+
+def _by_recipe(workspace: Workspace, recipe: Recipe, wanted: Selection) -> list[StoredFile]:
+    fixed = recipe.extract
+    resize, pooling = fixed.resize or wanted.resize, fixed.pooling or wanted.pooling
+    fitting = [
+        file
+        for file in _of_catalog(workspace, wanted.catalog)
+        if file.made and file.model == fixed.model and file.fits(resize, pooling)
+        if fixed.weights in (None, file.made.weights)
+    ]
+    _refuse_several_catalogs(fitting)
+    if not fitting:
+        typed = " ".join(["--recipe", shlex.quote(recipe.typed), wanted.how]).rstrip()
         raise UsageError(
-            f"{len(fitting)} files are made as the recipe {recipe.name} says: {listed}; use python "
-            "-m analyze compare --recipe, which takes them all"
+            f"no embeddings made as the recipe {recipe.name} says: type python -m extract {typed} "
+            "first, with the --images or --manifest of your catalogue"
         )
     return fitting
 
 
-def _is_made_so(path: Path, wanted: Extracting) -> bool:
-    made = read_provenance(path)
-    geometry = made.identity.get("geometry")
-    resize = geometry.get("resize") if isinstance(geometry, dict) else None
-    return wanted.resize in (None, "auto", resize) and wanted.weights in (None, made.weights)
+def _named(workspace: Workspace, wanted: Selection) -> list[Path]:
+    """Give the files that are named; one that is not made as the other options say is refused."""
+    paths = [workspace.find_file(path) for path in wanted.embeddings]
+    for path in paths if wanted.how else ():
+        file = StoredFile.at(path)
+        if file.made and not file.fits(wanted.resize, wanted.pooling):
+            raise UsageError(
+                f"{workspace.relative(path)} is {file.words}: leave {wanted.how} out, or name "
+                "another file"
+            )
+    return paths
 
 
-def _of_catalog(workspace: Workspace, catalog: str | None) -> dict[Path, tuple[str, str]]:
-    """Give the stored files of one catalogue or of all, with model and weights."""
-    stored = {path: _head(path) for path in workspace.stored_embeddings()}
-    if not stored:
-        raise UsageError(f"no embeddings in {workspace.cache}: run python -m extract first")
-    folder = file_name(catalog) if catalog else None
-    fitting = {path: head for path, head in stored.items() if folder in (None, path.parent.name)}
-    if not fitting:
-        have = ", ".join(sorted({path.parent.name for path in stored}))
-        raise UsageError(f"no catalogue {catalog!r} in {workspace.cache}: there are {have}")
+def _found(workspace: Workspace, wanted: Selection) -> list[StoredFile]:
+    """Find what fits; each model that is named must have a file that does."""
+    files = _of_models(_of_catalog(workspace, wanted.catalog), wanted.models)
+    if not wanted.how:
+        return files
+    fitting = [file for file in files if file.fits(wanted.resize, wanted.pooling)]
+    left = {file.model for file in fitting}
+    lacking = [name for name in wanted.models if name not in left]
+    if lacking or not fitting:
+        some = [file for file in files if not lacking or file.model in lacking]
+        raise UsageError(
+            f"no embeddings of {', '.join(lacking) or 'any backbone'} with {wanted.how}: there are "
+            f"{listed(workspace, some)}; name one of these, or make it by python -m extract"
+        )
     return fitting
 
 
-def _of_models(
-    files: Mapping[Path, tuple[str, str]], models: Sequence[str]
-) -> dict[Path, tuple[str, str]]:
+def _of_catalog(workspace: Workspace, catalog: str | None) -> list[StoredFile]:
+    """Give the stored files of one catalogue or of all."""
+    stored = workspace.stored_embeddings()
+    if not stored:
+        raise UsageError(f"no embeddings in {workspace.cache}: run python -m extract first")
+    folder = file_name(catalog) if catalog else None
+    fitting = [path for path in stored if folder in (None, path.parent.name)]
+    if not fitting:
+        have = ", ".join(sorted({path.parent.name for path in stored}))
+        raise UsageError(f"no catalogue {catalog!r} in {workspace.cache}: there are {have}")
+    return [StoredFile.at(path) for path in fitting]
+
+
+def _of_models(files: list[StoredFile], models: Sequence[str]) -> list[StoredFile]:
     """Keep the files of some models, all where none is named."""
-    have = {name for name, _ in files.values()}
+    have = {file.model for file in files}
     for model in models:
         if model not in have:
             there = ", ".join(sorted(have))
             raise UsageError(f"no embeddings of {model}: there are {there}; name one with --model")
-    return {path: head for path, head in files.items() if not models or head[0] in models}
+    return [file for file in files if not models or file.model in models]
 
 
-def _listed(workspace: Workspace, files: Mapping[Path, tuple[str, str]]) -> str:
-    return ", ".join(
-        f"{workspace.relative(path)} ({weights})" for path, (_, weights) in files.items()
-    )
-
-
-def _head(path: Path) -> tuple[str, str]:
-    """Give model and weights of a file, for choosing and listing."""
-    try:
-        provenance = read_provenance(path)
-    except EmbeddingsFileError:
-        return "an unreadable file", "unreadable"
-    return shown(provenance.model), shown(provenance.weights)
+def _refuse_several_catalogs(files: Sequence[StoredFile]) -> None:
+    catalogs = sorted({file.catalog for file in files})
+    if len(catalogs) > 1:
+        raise UsageError(
+            f"embeddings of {len(catalogs)} catalogues, say which with --catalog NAME: "
+            f"{', '.join(catalogs)}"
+        )

@@ -21,6 +21,8 @@ def serve(
     embeddings: options.SeveralEmbeddingsOption = None,
     model: options.SeveralModelsOption = None,
     catalog: cl.CatalogOption = None,
+    resize: options.ResizeOption = None,
+    pooling: options.PoolingOption = None,
     port: Annotated[
         int, typer.Option(metavar="N", min=0, max=65535, help="0 takes any that is free.")
     ] = PORT,
@@ -61,7 +63,7 @@ def serve(
     _check_extra()
     import secrets
 
-    from analyze.commands.selection import choose_several
+    from analyze.commands.selection import Selection, choose_several
     from analyze.index_choice import check_wanted
     from analyze.lookup import server
     from analyze.lookup.app import build_app
@@ -77,7 +79,8 @@ def serve(
         )
     check_wanted(index, recall)
     workspace = Workspace.find(root)
-    paths = choose_several(workspace, embeddings or [], model or [], catalog)
+    wanted = Selection.of(embeddings, model, catalog, resize, pooling)
+    paths = choose_several(workspace, wanted)
     wish = Wish(images, level, name_column, index, index_dims, recall, weights)
     listening = server.listen(host, port)
     with cl.progress_bar("index", quiet=quiet) as progress:
@@ -115,10 +118,12 @@ def _url(name: str, port: int, token: str | None) -> str:
 
 
 def _text(said: Mapping[str, Any]) -> str:
+    from extract.embeddings import name_of
+
     lines = [f"{said['url']}  (stop with Ctrl-C)"]
     files = said["files"]
     lines += [
-        f"{each['model']} · {each['n_images']} pictures · index {each['index']}: "
+        f"{name_of(each)} · {each['n_images']} pictures · index {each['index']}: "
         f"{each['index_why']} · {each['file']}"
         for each in files
     ]

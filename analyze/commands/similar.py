@@ -56,6 +56,8 @@ def similar(
     embeddings: options.EmbeddingsOption = None,
     model: options.ModelOption = None,
     catalog: cl.CatalogOption = None,
+    resize: options.ResizeOption = None,
+    pooling: options.PoolingOption = None,
     level: options.LevelOption = None,
     images: options.ImagesOption = None,
     seen: options.SeenOption = False,
@@ -77,7 +79,7 @@ def similar(
     from analyze import similar as search
     from analyze.analysis import choose_level
     from analyze.categories import rows_inside
-    from analyze.commands.selection import choose_embeddings
+    from analyze.commands.selection import Selection, choose_one
     from analyze.commands.similar_writing import how, text, write
     from analyze.diversity import WEIGHT, check_weight
     from analyze.index_choice import check_wanted
@@ -94,7 +96,7 @@ def similar(
         check_weight(weight)
     check_wanted(index, recall)
     workspace = Workspace.find(root)
-    path = choose_embeddings(workspace, embeddings, model, catalog)
+    path = choose_one(workspace, Selection.of(embeddings, model, catalog, resize, pooling))
     vectors = read_embeddings(path)
     pictures = PictureFolder.of(vectors, workspace, images, seen=seen)
     chosen = choose_level(vectors.levels, level, vectors.multi_labels)

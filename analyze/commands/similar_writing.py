@@ -56,11 +56,11 @@ def write(
 def text(result: dict[str, Any]) -> str:
     """Spell a result for people."""
     from extract.catalog import shown
+    from extract.embeddings import titled
 
-    weights = ", random weights" if result["weights"] == "random" else ""
     lines = [
         result["file"],
-        f"{result['model']}{weights} · {_search(result)}",
+        f"{titled(result)} · {_search(result)}",
         f"index {result['index']}: {result['index_why']}",
     ]
     for said in result["queries"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from extract.command_line import counted
@@ -30,6 +30,14 @@ def scores(values: Mapping[str, float | None], start: str = "") -> list[str]:
     """Spell scores on one line, those that can be had; no line without any."""
     said = [f"{name} {score(value)}" for name, value in values.items() if value is not None]
     return [start + "  ".join(said)] if said else []
+
+
+def geometry(made: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Say the geometry that all vectors share; nothing where names tell it of each."""
+    from extract.embeddings import UNKNOWN
+
+    resizes = {each["resize"] for each in made}
+    return [f"resize {resize}" for resize in resizes - {UNKNOWN}] if len(resizes) == 1 else []
 
 
 def left_out(result: Mapping[str, Any]) -> list[str]:
