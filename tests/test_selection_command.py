@@ -205,6 +205,8 @@ def test_a_head_reads_what_it_was_taught_and_rivals_are_named_by_words(
         assert answer.json["embeddings"] == taken
         assert (answer.json["resize"], answer.json["pooling"]) == ("crop", "head")
         assert f"taking {taken} (random, crop, head), as the head was taught" in answer.notes
+    why = ("explain", "--head", found["head"], "--id", "hats/1.png", "--method", "layercam")
+    assert typed(*why, "--json").json["file"] == taken
     other_one = typed(*head, "--model", NET, "--resize", "squash", "--pooling", "auto")
     assert other_one.code == 2
     assert "(random, crop, head), these are of" in other_one.notes[-1]

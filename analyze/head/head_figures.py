@@ -39,6 +39,9 @@ LEAST_SCALE = 0.1
 SMALL_CELL = 0.16
 """Inches, of a matrix of many classes that stands beside others."""
 
+TITLE_LETTER = 0.095
+"""Inches, of a title above one of them."""
+
 
 def draw_all(report: HeadReport, comparison: HeadComparison | None = None) -> dict[str, Any]:
     """Draw every figure of a head, by the name of its file."""
@@ -124,6 +127,7 @@ def draw_against(comparison: HeadComparison) -> Any:
     tested = np.maximum(first.sum(axis=1, keepdims=True), 1)
     most = max(LEAST_SCALE, *(float((np.abs(first - o) / tested).max()) for o in others))
     width, height = confusion_size(len(names), len(names), SMALL_CELL)
+    width = max(width, TITLE_LETTER * max(map(len, comparison.named_reports)))
     figure = new_figure(3 * width + 3.0, len(rivals) * (height + 1.1))
     figure.set_layout_engine("constrained", w_pad=0.06, h_pad=0.08)
     panels = figure.subplots(len(rivals), 3, squeeze=False)
@@ -133,7 +137,7 @@ def draw_against(comparison: HeadComparison) -> Any:
         draw_shares(row[0], first, across, names, bar=False)
         entitle(row[1], rival.name, f"accuracy {rival.report.accuracy.mean:.3f}")
         draw_shares(row[1], counts, across, None, bar=False)
-        entitle(row[2], f"{comparison.name} minus {rival.name}", _short(rival))
+        entitle(row[2], "the first minus the second", _short(rival))
         _draw_difference(row[2], first - counts, tested, across, most)
         row[0].set_ylabel("class")
     for axes in panels[-1]:
