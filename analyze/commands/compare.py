@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from extract.embeddings import EmbeddingSet
     from extract.recipe import Recipe
 
-WIDEST_NAME = 48
 MOST_ANSWERS = 30
 
 
@@ -262,9 +261,15 @@ def _table(comparison: Comparison) -> list[str]:
     names = [shown(_column_name(comparison, column)) for column in columns]
     rows = [["model", "numbers", "1-NN", *names]]
     for model in comparison.models:
-        name = model.name if len(model.name) <= WIDEST_NAME else f"{model.name[:WIDEST_NAME]}…"
         cells = [_cell(comparison, Setting(model, *column)) for column in columns]
-        rows.append([name, str(model.n_dims), _figure(model.one_nn_accuracy), *cells])
+        rows.append(
+            [
+                wording.backbone(model.name),
+                str(model.n_dims),
+                _figure(model.one_nn_accuracy),
+                *cells,
+            ]
+        )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:

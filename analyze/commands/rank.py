@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from analyze.ranking_result import Ranking
     from extract.embeddings import EmbeddingSet
 
-WIDEST_NAME = 48
-
 
 def rank(
     embeddings: options.SeveralEmbeddingsOption = None,
@@ -149,7 +147,7 @@ def _ranks(ranking: Ranking) -> list[list[str]]:
         table.append(
             [
                 str(place),
-                _short(model.name),
+                wording.backbone(model.name),
                 wording.score(row.value),
                 _spread(row.low, row.high),
                 *(wording.score(value[model, name]) for name in others),
@@ -170,7 +168,7 @@ def _matrix(ranking: Ranking) -> list[list[str]]:
     table = [["", "model", *(str(i) for i in range(1, len(models) + 1))]]
     for place, one in enumerate(models, start=1):
         figures = [cells.get((one, other), "") for other in models]
-        table.append([str(place), _short(one.name), *figures])
+        table.append([str(place), wording.backbone(one.name), *figures])
     return table
 
 
@@ -184,10 +182,6 @@ def _table(rows: Sequence[Sequence[str]]) -> list[str]:
         ).rstrip()
         for row in rows
     ]
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= WIDEST_NAME else f"{name[:WIDEST_NAME]}…"
 
 
 def _spread(low: float | None, high: float | None) -> str:

@@ -10,6 +10,8 @@ from extract.command_line import counted
 if TYPE_CHECKING:
     from analyze.head.evaluation import Estimate
 
+WIDEST_NAME = 48
+
 
 def score(value: float) -> str:
     """Spell a score with three digits, never as a negative zero."""
@@ -30,6 +32,13 @@ def scores(values: Mapping[str, float | None], start: str = "") -> list[str]:
     """Spell scores on one line, those that can be had; no line without any."""
     said = [f"{name} {score(value)}" for name, value in values.items() if value is not None]
     return [start + "  ".join(said)] if said else []
+
+
+def backbone(name: str) -> str:
+    """Cut a long name in its middle: the words that tell geometries apart are its last."""
+    if len(name) <= WIDEST_NAME:
+        return name
+    return f"{name[: WIDEST_NAME // 3]}…{name[WIDEST_NAME // 3 + 1 - WIDEST_NAME :]}"
 
 
 def geometry(made: Iterable[Mapping[str, Any]]) -> list[str]:
