@@ -12,15 +12,14 @@ from analyze.directions import unit_rows
 from analyze.indexes import ADDED_AT_ONCE, IndexKind, Knobs
 from analyze.neighbors import (
     BEYOND,
-    NOTHING,
     QUERIES_AT_ONCE,
     ExactIndex,
     Neighbors,
-    best_of,
     load_faiss,
     not_in,
     threads_for,
 )
+from analyze.ties import NOTHING, best_of
 
 RECALL_AT = 10
 MOST_ASKED = 1000

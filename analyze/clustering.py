@@ -12,6 +12,7 @@ from analyze import clustering_methods
 from analyze.clustering_methods import Assigned, distinct_rows
 from analyze.reduction import Reduced, ordinary_scale
 from analyze.threads import one_thread
+from analyze.ties import first_equal
 from extract.errors import UsageError
 
 
@@ -137,6 +138,8 @@ def check_n_clusters(n_clusters: int, n_rows: int) -> None:
 def cluster(reduced: Reduced, n_clusters: int, seed: int = 0, method: str = "kmeans") -> Clustering:
     """Cluster reduced rows, on one thread so that a seed gives one result.
 
+    Equal rows are in one cluster.
+
     Parameters
     ----------
     n_clusters : int
@@ -173,6 +176,9 @@ def cluster(reduced: Reduced, n_clusters: int, seed: int = 0, method: str = "kme
             warnings.simplefilter("error", RuntimeWarning)
             warnings.simplefilter("ignore", ConvergenceWarning)  # noted
             assigned = spec.assign(coordinates, effective, seed)
+            # products by which a center is nearest differ by the place of a row
+            same = first_equal(coordinates)
+            assigned = replace(assigned, assignments=assigned.assignments[same])
     number = number_of_clusters(method, n_clusters, assigned.assignments)
     notes += assigned.notes
     clustering = Clustering(reduced.ids, assigned.assignments, number, method, seed, tuple(notes))

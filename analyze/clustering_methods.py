@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analyze.directions import unit_rows
+from analyze.ties import first_equal, first_of_greatest
 from extract.errors import UsageError
 
 N_STARTS = 10
@@ -34,6 +35,7 @@ MOST_WARD_ROWS = 20_000
 """All pairs in float64 take 1.6 GB there, and twice that while they are merged."""
 
 SPECTRAL_NEIGHBORS = 10
+SUM_DIGITS = 6
 DENSE_BYTES = 1 << 29
 """Of all distances at once; above, HDBSCAN computes them as it goes."""
 
@@ -124,29 +126,45 @@ def spherical(coordinates: np.ndarray, n_clusters: int, seed: int) -> Assigned:
         notes.append(f"{n_clusters} clusters lowered to {n_directions}: no more directions differ")
         n_clusters = n_directions
     random = np.random.RandomState(seed)
-    starts = [_spherical_start(rows, n_clusters, random) for _ in range(N_STARTS)]
+    firsts, of_row = np.unique(first_equal(rows), return_inverse=True)
+    starts = [_spherical_start(rows, firsts, of_row, n_clusters, random) for _ in range(N_STARTS)]
     assignments = np.zeros(len(unit), np.int32)
-    assignments[directed] = max(starts, key=lambda start: start[0])[1]
+    # starts that end alike differ by rounding, which must not number the clusters
+    assignments[directed] = max(starts, key=lambda start: round(start[0], SUM_DIGITS))[1]
     return Assigned(assignments, tuple(notes))
 
 
 def _spherical_start(
-    rows: np.ndarray, n_clusters: int, random: np.random.RandomState
+    rows: np.ndarray,
+    firsts: np.ndarray,
+    of_row: np.ndarray,
+    n_clusters: int,
+    random: np.random.RandomState,
 ) -> tuple[float, np.ndarray]:
-    """Start once and iterate until no row changes; the sum of cosines, and the clusters."""
+    """Start once and iterate until no row changes; the sum of cosines, and the clusters.
+
+    Rows that are equal, each about the same one of ``firsts``, are in one cluster.
+    """
     from sklearn.cluster import kmeans_plusplus
 
     centers, _ = kmeans_plusplus(rows, n_clusters, random_state=random)
-    assignments = np.full(len(rows), -1)
+    assigned = np.full(len(firsts), -1)
     for _ in range(MOST_ITERATIONS):
-        cosines = rows @ centers.T
-        before, assignments = assignments, cosines.argmax(axis=1)
-        own = cosines[np.arange(len(rows)), assignments]
-        _fill_empty(assignments, own, n_clusters)
-        if (assignments == before).all():
+        cosines = _cosines(rows, firsts, centers)
+        before, assigned = assigned, first_of_greatest(cosines)
+        own = cosines[np.arange(len(firsts)), assigned]
+        _fill_empty(assigned, own, n_clusters)
+        if (assigned == before).all():
             break
-        centers = _mean_directions(rows, assignments, centers)
-    return float(own.sum(dtype=np.float64)), assignments
+        centers = _mean_directions(rows, assigned[of_row], centers)
+    return float(own[of_row].sum()), assigned[of_row]
+
+
+def _cosines(rows: np.ndarray, some: np.ndarray, centers: np.ndarray) -> np.ndarray:
+    """Compare some rows with centers in float64; ndarray of shape (n_some, n_centers)."""
+    turned = centers.T.astype(np.float64)
+    parts = np.array_split(some, 1 + len(some) // STARTING_ROWS)
+    return np.concatenate([rows[part].astype(np.float64) @ turned for part in parts])
 
 
 def _fill_empty(assignments: np.ndarray, cosines: np.ndarray, n_clusters: int) -> None:

@@ -9,18 +9,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from analyze.directions import unit_rows
-from analyze.threads import one_thread
+from analyze.directions import rows_with_direction, unit_rows
+from analyze.similarity import most_similar_rows
+from analyze.ties import NOTHING, ROUNDING, best_of
 from extract.catalog import MISSING_LABEL
 from extract.processor import kernels_of_openblas
 
-BLOCK_BYTES = 64 << 20
-COMPARED_BYTES = 4 << 20
 BEYOND = 16
 """Proposals past the k-th, the last of which is mostly far enough to be settled at once."""
-
-ROUNDING = 1e-5
-"""More than products of float32 of unit rows can be off."""
 
 QUERIES_AT_ONCE = 1024
 FEW_QUERIES = 16
@@ -28,7 +24,6 @@ PRODUCTS_FROM = 4
 """Queries from which a product of matrices takes less time than comparing one after the other."""
 
 FEW_LEFT_OUT = 16
-NOTHING = np.zeros(0, int)
 
 MOST_QUERIES = 20_000
 """Beyond, a sample is asked: all against all grows with the square of the catalogue."""
@@ -209,49 +204,6 @@ def not_in(rows: np.ndarray, out: np.ndarray) -> np.ndarray:
     return kept
 
 
-def best_of(
-    vectors: np.ndarray, candidates: Sequence[np.ndarray], queries: np.ndarray, k: int
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Order the rows proposed to each query by their cosine in float64, ties by row, and keep k.
-
-    Parameters
-    ----------
-    vectors : ndarray of shape (n_images, n_dims), float32
-    candidates : sequence of ndarray of int
-        A query each.
-    queries : ndarray of shape (n_queries, n_dims), float32
-    k : int
-
-    Returns
-    -------
-    list of (rows, cosines)
-        A query each.
-    """
-    found = [(NOTHING, np.zeros(0))] * len(queries)
-    lengths = np.array([len(rows) for rows in candidates], int)
-    for length in np.unique(lengths[lengths > 0]).tolist():  # mostly one, for most of the queries
-        places = np.flatnonzero(lengths == length).tolist()
-        step = max(1, COMPARED_BYTES // (8 * length * vectors.shape[1]))
-        for first in range(0, len(places), step):
-            some = places[first : first + step]
-            rows = np.sort(np.stack([candidates[place] for place in some]), axis=1)
-            cosines = _cosines(vectors[rows], queries[some])
-            best = np.argsort(-cosines, axis=1, kind="stable")[:, :k]
-            kept = np.take_along_axis(rows, best, 1), np.take_along_axis(cosines, best, 1)
-            for place, *pair in zip(some, *kept, strict=True):
-                found[place] = pair[0], pair[1]
-    return found
-
-
-def _cosines(vectors: np.ndarray, queries: np.ndarray) -> np.ndarray:
-    """Compare each query with its own rows in float64; (n_queries, n_rows, n_dims) and queries."""
-    rows, asked = vectors.astype(np.float64), queries.astype(np.float64)
-    # sums a row, not products of matrices: their order of adding must not depend on the others
-    squares = np.einsum("qrd,qrd->qr", rows, rows) * np.einsum("qd,qd->q", asked, asked)[:, None]
-    cosines: np.ndarray = np.einsum("qrd,qd->qr", rows, asked) / np.sqrt(squares)
-    return cosines
-
-
 def one_nn_accuracy(
     vectors: np.ndarray, labels: np.ndarray, *, most_queries: int = MOST_QUERIES, seed: int = 0
 ) -> OneNearest:
@@ -274,27 +226,20 @@ def one_nn_accuracy(
     left_out = int((labelled & (scale == 0)).sum())
     if len(rows) < 2:
         return OneNearest(None, 0, len(rows), left_out)
-    directions = unit_rows(vectors[rows])
     known = labels[rows]
     queries = np.arange(len(rows))
     if len(rows) > most_queries:
         queries = np.random.default_rng(seed).choice(len(rows), most_queries, replace=False)
         queries.sort()
-    hits = 0
-    block = max(1, BLOCK_BYTES // (4 * len(rows)))
-    with one_thread():
-        for first in range(0, len(queries), block):
-            asked = queries[first : first + block]
-            similarities = directions[asked] @ directions.T
-            similarities[np.arange(len(asked)), asked] = -np.inf
-            hits += int((known[similarities.argmax(axis=1)] == known[asked]).sum())
+    found = most_similar_rows(
+        vectors[rows], vectors[rows[queries]], 1, (np.arange(len(rows)), queries)
+    )
+    hits = int((known[found[:, 0]] == known[queries]).sum())
     return OneNearest(hits / len(queries), len(queries), len(rows), left_out)
 
 
 def nearest_others(vectors: np.ndarray, k: int, groups: np.ndarray) -> np.ndarray:
     """Find each row's k most similar rows by cosine, copies left out; all against all.
-
-    Products of float32 propose; they are ordered in float64, ties by row.
 
     Parameters
     ----------
@@ -307,24 +252,11 @@ def nearest_others(vectors: np.ndarray, k: int, groups: np.ndarray) -> np.ndarra
     Returns
     -------
     ndarray of shape (n_images, k), int
-        Best first; -1 beyond the last where there are fewer.
+        Best first, ties by row; -1 beyond the last where there are fewer.
     """
     found = np.full((len(vectors), k), -1)
-    directions = unit_rows(vectors)
-    known = np.flatnonzero(directions.any(axis=1))
-    directions, groups = directions[known], groups[known]
-    proposed = min(k + BEYOND, len(known))
-    block = max(1, BLOCK_BYTES // (4 * max(1, len(known))))
-    with one_thread():
-        for first in range(0, len(known), block):
-            some = slice(first, first + block)
-            similarities = directions[some] @ directions.T
-            similarities[groups[some, None] == groups] = -np.inf
-            least = -np.partition(-similarities, proposed - 1, axis=1)[:, proposed - 1]
-            for row, scores, bound in zip(known[some], similarities, least, strict=True):
-                others = np.flatnonzero((scores >= bound) & (scores > -np.inf))
-                others = np.sort(others[np.argsort(-scores[others], kind="stable")[:proposed]])
-                exact = _cosines(vectors[known[others]][None], vectors[row][None])[0]
-                best = known[others[np.argsort(-exact, kind="stable")[:k]]]
-                found[row, : len(best)] = best
+    known = rows_with_direction(vectors)
+    if len(known):
+        near = most_similar_rows(vectors[known], vectors[known], k, (groups[known], groups[known]))
+        found[known] = np.where(near < 0, -1, known[near])
     return found

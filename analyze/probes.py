@@ -10,6 +10,7 @@ import numpy as np
 
 from analyze.directions import unit_rows
 from analyze.threads import one_thread
+from analyze.ties import first_equal, first_of_greatest
 from extract.catalog import MISSING_LABEL
 
 N_FOLDS = 5
@@ -21,6 +22,9 @@ MOST_TUNED = 2000
 """Pictures that C is chosen on: many more give the same C, and cost minutes."""
 
 MOST_ITERATIONS = 1000
+
+LEVEL = 1e-6
+"""Logs of probabilities that differ by less are level: a fit is not solved further."""
 
 
 def nearest_vote(neighbors: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
@@ -114,7 +118,7 @@ def linear_probe(
             taught, tested = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
             c = _choose_c(features[taught], labels[taught], groups[taught], seed)
             fitted = fit_regression(features[taught], labels[taught], c)
-            correct[rows[tested]] = fitted.predict(features[tested]) == labels[tested]
+            correct[rows[tested]] = predicted(fitted, features[tested]) == labels[tested]
     return correct
 
 
@@ -143,14 +147,13 @@ def fit_linear_probe(
         directions = unit_rows(vectors).astype(np.float64)
         mean = directions.mean(axis=0)
         axes = spanned_axes(directions - mean)
-        features = (directions - mean) @ axes
+        features = ((directions - mean) @ axes)[first_equal(directions)]
         _, logs = _tried(features, labels, groups, seed)
         fitted = fit_regression(features, labels, GRID[int(logs.argmax())])
 
     def classes_of(others: np.ndarray) -> np.ndarray:
         with one_thread():
-            found: np.ndarray = fitted.predict((unit_rows(others) - mean) @ axes)
-        return found
+            return predicted(fitted, (unit_rows(others) - mean) @ axes)
 
     return classes_of
 
@@ -179,12 +182,14 @@ def _rotated(vectors: np.ndarray) -> np.ndarray:
     A rotation changes no prediction: the penalty is on lengths alone.
     """
     features = unit_rows(vectors).astype(np.float64)
+    firsts = first_equal(features)
     features -= features.mean(axis=0)
     if len(features) >= features.shape[1]:
         return features
     lengths, axes = np.linalg.eigh(features @ features.T)
     rotated: np.ndarray = axes * np.sqrt(np.maximum(lengths, 0.0))
-    return rotated
+    equal: np.ndarray = rotated[firsts]
+    return equal
 
 
 def spanned_axes(centered: np.ndarray) -> np.ndarray:
@@ -228,9 +233,23 @@ def _tried(
             fitted = fit_regression(features[taught], labels[taught], c)
             logs_of_all = fitted.predict_log_proba(features[tested])
             places = np.searchsorted(fitted.classes_, labels[tested])
-            hits[i] += int((logs_of_all.argmax(axis=1) == places).sum())
+            hits[i] += int((first_of_greatest(logs_of_all, LEVEL) == places).sum())
             logs[i] += float(logs_of_all[np.arange(len(tested)), places].sum())
     return hits, logs
+
+
+def predicted(fitted: Any, features: np.ndarray) -> np.ndarray:
+    """Give the likeliest class of each row, the first of those that are as likely.
+
+    Parameters
+    ----------
+    fitted : LogisticRegression
+    features : ndarray of shape (n, n_dims)
+    """
+    found: np.ndarray = fitted.classes_[
+        first_of_greatest(fitted.predict_log_proba(features), LEVEL)
+    ]
+    return found
 
 
 def fit_regression(features: np.ndarray, labels: np.ndarray, c: float) -> Any:

@@ -190,7 +190,7 @@ class Question:
                 notes += clustering.notes
                 if 2 <= clustering.n_found < len(embeddings):
                     with one_thread():
-                        of_each = silhouette_samples(reduced.coordinates, clustering.assignments)
-                    found.append(of_each.astype(np.float64))
+                        rows = reduced.coordinates.astype(np.float64)
+                        found.append(silhouette_samples(rows, clustering.assignments))
         values = np.mean(found, axis=0) if found else np.full(len(embeddings), np.nan)
         return PictureMean(values), tuple(dict.fromkeys(notes))

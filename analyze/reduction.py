@@ -12,6 +12,7 @@ import numpy as np
 from analyze import reduction_steps
 from analyze.reduction_steps import Place, Progress, StepResult, ordinary_scale
 from analyze.threads import one_thread
+from analyze.ties import first_equal
 from extract.errors import UsageError
 
 __all__ = [
@@ -170,6 +171,8 @@ def reduce(
 ) -> Reduced:
     """Reduce vectors in steps, left to right, on one thread so that a seed gives one result.
 
+    Equal rows lie in one place.
+
     Parameters
     ----------
     vectors : ndarray of shape (n_images, n_dims), float32
@@ -194,8 +197,9 @@ def reduce(
                     f"all {len(coordinates)} rows are equal, {step.method} finds no direction "
                     "in them: use --reduce none"
                 )
+            same = first_equal(coordinates)
             result = REDUCTIONS[step.method].apply(coordinates, step.parameters, seed, progress)
-            coordinates = result.coordinates
+            coordinates = result.coordinates[same]  # products would part equal rows
             used.append({"method": step.method, **result.used})
             notes += result.notes
             if result.place:
@@ -205,16 +209,18 @@ def reduce(
 
 
 def _place_through(places: tuple[Place, ...], n_dims: int, vectors: np.ndarray) -> np.ndarray:
-    """Take new vectors through the fitted steps, on one thread as the rows were."""
+    """Take different new vectors through the fitted steps, on one thread as the rows were."""
     if vectors.ndim != 2 or vectors.shape[1] != n_dims:
         raise ValueError(f"vectors to place must have shape (m, {n_dims}), got {vectors.shape}")
     if not len(vectors):
         raise ValueError("no vectors to place")
-    placed = vectors.astype(np.float32)
+    firsts, of_row = np.unique(first_equal(vectors), return_inverse=True)
+    placed = vectors[firsts].astype(np.float32)
     with one_thread():
         for place in places:
             placed = place(placed)
-    return placed
+    found: np.ndarray = placed[of_row]
+    return found
 
 
 def _varies(coordinates: np.ndarray) -> bool:

@@ -55,8 +55,8 @@ EXTRACT_ORDER = [
     {"commands", "__main__"},
 ]
 ANALYZE_ORDER = [
-    {"palette", "directions", "figure_style", "threads", "array_cache", "estimates_figure"},
-    {"diversity"},
+    {"palette", "directions", "figure_style", "threads", "ties", "array_cache", "estimates_figure"},
+    {"diversity", "similarity"},
     {"consensus", "joint_tables", "bootstrap", "likeness"},
     {"agreement"},
     {"as_seen", "duplicates"},

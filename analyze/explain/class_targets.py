@@ -12,6 +12,7 @@ from analyze.head.head_file import StoredHead
 from analyze.head.joined import is_joined
 from analyze.head.network import forward, softmax
 from analyze.head.tree import likeliest_path, summed_upwards
+from analyze.ties import first_of_greatest
 from extract.errors import UsageError
 from extract.own_classifier import OwnClassifier
 
@@ -113,8 +114,7 @@ def pretrained_target(own: OwnClassifier, of: str) -> Target:
         return logits(vectors).softmax(dim=1)
 
     def answer(vectors: np.ndarray) -> np.ndarray:
-        found: np.ndarray = in_numpy(logits, vectors).argmax(axis=1)
-        return found
+        return first_of_greatest(in_numpy(logits, vectors))
 
     values: Values = probability if of == "probability" else logits
     return Target(
@@ -149,9 +149,7 @@ def cluster_target(
     squares = np.square(centers).sum(axis=1)
 
     def answer(asked: np.ndarray) -> np.ndarray:
-        distances = squares - 2 * asked.astype(np.float64) @ centers.T
-        found: np.ndarray = distances.argmin(axis=1)
-        return found
+        return first_of_greatest(2 * asked.astype(np.float64) @ centers.T - squares)
 
     classes = tuple(matched.get(number) for number in numbers)
     words = tuple(

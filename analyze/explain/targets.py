@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analyze.ties import first_of_greatest
 from extract.catalog import shown
 from extract.errors import UsageError
 
@@ -159,8 +160,7 @@ def neighbor_target(ids: Sequence[str], vectors: np.ndarray) -> Target:
     values = towards(vectors)
 
     def answer(asked: np.ndarray) -> np.ndarray:
-        found: np.ndarray = in_numpy(values, asked).argmax(axis=1)
-        return found
+        return first_of_greatest(in_numpy(values, asked))
 
     none = (None,) * len(ids)
     return Target("neighbor", "similarity", tuple(ids), none, values, answer)

@@ -6,12 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from analyze.directions import unit_rows
 from analyze.probes import fit_linear_probe
-from analyze.threads import one_thread
+from analyze.similarity import most_similar_rows
 
 N_NEAREST = 5
-BLOCK_BYTES = 64 << 20
 Predictor = Callable[[np.ndarray], np.ndarray]
 
 
@@ -50,17 +48,10 @@ def fit_nearest(vectors: np.ndarray, labels: np.ndarray, k: int = N_NEAREST) -> 
     k : int
         Lowered to the number of rows.
     """
-    directions, k = unit_rows(vectors), min(k, len(vectors))
+    k = min(k, len(vectors))
 
     def classes_of(others: np.ndarray) -> np.ndarray:
-        found = np.empty((len(others), k), np.int64)
-        block = max(1, BLOCK_BYTES // (4 * len(directions)))
-        with one_thread():
-            for first in range(0, len(others), block):
-                similarities = unit_rows(others[first : first + block]) @ directions.T
-                nearest = np.argsort(-similarities, axis=1, kind="stable")[:, :k]
-                found[first : first + block] = nearest
-        return elected(labels[found])
+        return elected(labels[most_similar_rows(vectors, others, k)])
 
     return classes_of
 

@@ -11,6 +11,7 @@ import numpy as np
 from analyze.directions import unit_rows
 from analyze.duplicates import groups_of_equal_bytes
 from analyze.threads import one_thread
+from analyze.ties import ROUNDING, cosines_of
 
 NEAR_COSINE = 0.95
 """From here on two vectors are of one picture as far as a split is concerned. Of 525 photographs of
@@ -125,18 +126,36 @@ def leak_note(leaks: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _near_pairs(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Find pairs of rows by blocks of products; rows of zeros are near none."""
+    """Find pairs of rows by blocks of products; rows of zeros are near none.
+
+    Those within rounding of the limit are compared in float64.
+    """
     directions = unit_rows(vectors)
     n = len(directions)
     block = max(1, BLOCK_BYTES // (4 * max(1, n)))
     ones, others = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     with one_thread():
         for first in range(0, n, block):
-            near = directions[first : first + block] @ directions[first:].T >= NEAR_COSINE
-            one, other = np.nonzero(near)
-            ones.append(one[one < other] + first)
-            others.append(other[one < other] + first)
+            products = directions[first : first + block] @ directions[first:].T
+            one, other = np.nonzero(products >= NEAR_COSINE - ROUNDING)
+            one, other = one[one < other], other[one < other]
+            near = products[one, other] > NEAR_COSINE + ROUNDING
+            one, other = one + first, other + first
+            near[~near] = _are_near(vectors, one[~near], other[~near])
+            ones.append(one[near])
+            others.append(other[near])
     return np.concatenate(ones), np.concatenate(others)
+
+
+def _are_near(vectors: np.ndarray, ones: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Say which pairs of rows are near, compared in float64; ndarray of bool."""
+    near = np.empty(len(ones), bool)
+    block = max(1, BLOCK_BYTES // (16 * vectors.shape[1]))
+    for first in range(0, len(ones), block):
+        some = slice(first, first + block)
+        cosines = cosines_of(vectors[others[some], None], vectors[ones[some]])
+        near[some] = cosines[:, 0] >= NEAR_COSINE
+    return near
 
 
 def _joined(groupings: Sequence[np.ndarray]) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analyze.directions import unit_rows
+from analyze.ties import first_equal
 from extract.errors import UsageError
 
 if TYPE_CHECKING:
@@ -127,20 +128,23 @@ class Head:
         Returns
         -------
         tuple of ndarray of shape (n, n_classes), float32
-            One a level.
+            One a level; equal rows have equal ones.
         """
         import torch
 
         if vectors.shape[1:] != (self.n_dims,):
             raise ValueError(f"vectors must have shape (n, {self.n_dims}), got {vectors.shape}")
         network = self.network()
-        found = tuple(np.empty((len(vectors), len(own)), np.float32) for own in self.classes)
+        # equal rows are one: products would differ by their place
+        firsts, of_row = np.unique(first_equal(vectors), return_inverse=True)
+        found = tuple(np.empty((len(firsts), len(own)), np.float32) for own in self.classes)
         with torch.inference_mode():
-            for first in range(0, len(vectors), BLOCK_ROWS):
-                rows = torch.from_numpy(self.scaling.apply(vectors[first : first + BLOCK_ROWS]))
+            for first in range(0, len(firsts), BLOCK_ROWS):
+                some = firsts[first : first + BLOCK_ROWS]
+                rows = torch.from_numpy(self.scaling.apply(vectors[some]))
                 for into, answer in zip(found, forward(network, rows), strict=True):
                     into[first : first + BLOCK_ROWS] = answer.numpy()
-        return found
+        return tuple(each[of_row] for each in found)
 
 
 def build_network(

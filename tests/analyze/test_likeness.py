@@ -8,6 +8,8 @@ import pytest
 from analyze.likeness import CenteredRows, linear_cka, neighbor_overlap
 from analyze.neighbors import nearest_others
 
+pytestmark = pytest.mark.numbers
+
 
 def cka(one: np.ndarray, other: np.ndarray) -> tuple[float | None, float | None]:
     return linear_cka(CenteredRows.of(one), CenteredRows.of(other))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analyze import neighbors
+from analyze import similarity
 from analyze.directions import unit_rows
 from analyze.neighbors import ExactIndex, one_nn_accuracy
+
+pytestmark = pytest.mark.numbers
 
 
 def nearest(vectors: np.ndarray, labels: np.ndarray) -> tuple[float | None, int]:
@@ -114,7 +116,7 @@ def test_lengths_do_not_matter(scale: float) -> None:
 @pytest.mark.parametrize("block_bytes", [1, 1_000, 7_777, 10_000_000])
 def test_blocks_do_not_matter(block_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     vectors, labels = drawn(90, 16, 4)
-    monkeypatch.setattr(neighbors, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(similarity, "BLOCK_BYTES", block_bytes)
     assert nearest(vectors, labels) == by_loop(vectors, labels)
 
 

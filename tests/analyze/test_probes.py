@@ -10,6 +10,8 @@ import pytest
 from analyze.neighbors import nearest_others, one_nn_accuracy
 from analyze.probes import folds_of, linear_probe, nearest_vote
 
+pytestmark = pytest.mark.numbers
+
 Planted = tuple[np.ndarray, np.ndarray]
 
 
@@ -66,7 +68,7 @@ def test_blocks_and_lack_of_others_change_nothing(
     vectors, labels = overlapping
     alone = np.arange(200)
     whole = nearest_others(vectors, 5, alone)
-    monkeypatch.setattr("analyze.neighbors.BLOCK_BYTES", 4 * 200 * 7)
+    monkeypatch.setattr("analyze.similarity.BLOCK_BYTES", 4 * 200 * 7)
     assert (nearest_others(vectors, 5, alone) == whole).all()
     assert nearest_vote(whole, labels, 1).mean() == one_nn_accuracy(vectors, labels).accuracy
     few = nearest_others(vectors[:3], 5, np.array([0, 0, 1]))

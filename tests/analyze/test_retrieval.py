@@ -38,6 +38,7 @@ def embedded(
     return EmbeddingSet(ids, vectors, made, levels, content_sha256=sha256)
 
 
+@pytest.mark.numbers
 def test_every_metric_equals_a_plain_loop() -> None:
     vectors, codes = drawn()
     codes[5] = -1

@@ -11,6 +11,8 @@ from extract.backbones import load_backbone
 from extract.decoding import decode_picture
 from extract.recomputation import embed_golden, golden_vectors
 
+pytestmark = pytest.mark.numbers
+
 
 def cosine(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     one, other = one.astype(np.float64), other.astype(np.float64)

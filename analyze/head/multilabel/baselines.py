@@ -8,11 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from analyze.directions import unit_rows
-from analyze.head.baselines import BLOCK_BYTES, N_NEAREST
+from analyze.head.baselines import N_NEAREST
 from analyze.head.multilabel.splits import iterative_parts
 from analyze.head.multilabel.thresholds import EVEN, choose_thresholds, sigmoid
 from analyze.probes import GRID, INNER_FOLDS, MOST_TUNED, fit_regression, spanned_axes
+from analyze.similarity import most_similar_rows
 from analyze.threads import one_thread
+from analyze.ties import first_equal
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +76,7 @@ def fit_one_against_rest(
     centered = directions - mean
     with one_thread():
         axes = spanned_axes(centered)
-        features = centered @ axes
+        features = (centered @ axes)[first_equal(directions)]
         strength, logits, rows = _chosen(features, has, groups, seed)
         weights, offsets = fit_regressions(features, has, strength)
     thresholds = choose_thresholds(logits, has[rows])
@@ -125,16 +127,10 @@ def fit_shares(
     k : int
         Lowered to the number of rows.
     """
-    directions, k = unit_rows(vectors), min(k, len(vectors))
+    k = min(k, len(vectors))
 
     def shares(others: np.ndarray) -> np.ndarray:
-        found = np.empty((len(others), has.shape[1]))
-        block = max(1, BLOCK_BYTES // (4 * len(directions)))
-        with one_thread():
-            for first in range(0, len(others), block):
-                similarities = unit_rows(others[first : first + block]) @ directions.T
-                nearest = np.argsort(-similarities, axis=1, kind="stable")[:, :k]
-                found[first : first + block] = has[nearest].mean(axis=1)
+        found: np.ndarray = has[most_similar_rows(vectors, others, k)].mean(axis=1)
         return found
 
     return shares
