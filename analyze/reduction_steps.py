@@ -29,6 +29,9 @@ PCA_ROWS_A_DIM = 10
 WIDEST_COVARIANCE = 5000
 """100 MB of float32, and some seconds for its eigenvectors."""
 
+DOUBLES_BYTES = 1 << 28
+GRID_BITS = 24
+
 FEWEST_TSNE_ROWS = 4
 FEWEST_UMAP_ROWS = 10
 UMAP_MIN_DIST = 0.1
@@ -121,11 +124,30 @@ def pca(
         notes.append(f"pca: {wanted} components lowered to {most}, as many as the rows allow")
         wanted = most
     scaled, exponent = ordinary_scale(vectors)
+    scaled = in_doubles(scaled)
     fitted = PCA(n_components=wanted, random_state=seed, svd_solver=_pca_solver(scaled.shape))
-    coordinates = np.ldexp(fitted.fit_transform(scaled), exponent).astype(np.float32)
+    scores = fitted.fit_transform(scaled)
+    grid = grid_of(scores)
+    coordinates = np.ldexp(on_grid(scores, grid), exponent).astype(np.float32)
     share = float(fitted.explained_variance_ratio_.sum())
     used = {"n_components": int(fitted.n_components_), "explained_variance": round(share, 6)}
-    return StepResult(coordinates, used, tuple(notes), partial(_place_pca, fitted, exponent))
+    return StepResult(coordinates, used, tuple(notes), partial(_place_pca, fitted, exponent, grid))
+
+
+def in_doubles(vectors: np.ndarray) -> np.ndarray:
+    """Take float64 where that costs little: last digits differ by processor, and grow in t-SNE."""
+    return vectors.astype(np.float64) if 8 * vectors.size <= DOUBLES_BYTES else vectors
+
+
+def grid_of(coordinates: np.ndarray) -> int:
+    """Give a power of two, 2^-24 of the largest: float64 differs by far less between processors."""
+    return math.frexp(float(np.abs(coordinates).max()))[1] - GRID_BITS
+
+
+def on_grid(coordinates: np.ndarray, exponent: int) -> np.ndarray:
+    """Round to multiples of a power of two."""
+    rounded: np.ndarray = np.ldexp(np.rint(np.ldexp(coordinates, -exponent)), exponent)
+    return rounded
 
 
 def _pca_solver(shape: tuple[int, ...]) -> str:
@@ -138,8 +160,8 @@ def _pca_solver(shape: tuple[int, ...]) -> str:
     return "covariance_eigh" if tall else "auto"
 
 
-def _place_pca(fitted: Any, exponent: int, vectors: np.ndarray) -> np.ndarray:
-    scores = fitted.transform(np.ldexp(vectors, -exponent))
+def _place_pca(fitted: Any, exponent: int, grid: int, vectors: np.ndarray) -> np.ndarray:
+    scores = on_grid(fitted.transform(np.ldexp(vectors, -exponent)), grid)
     placed: np.ndarray = np.ldexp(scores, exponent).astype(np.float32)
     return placed
 
@@ -172,6 +194,10 @@ def tsne(
     Neighbors are exact; Barnes-Hut below 5,000 rows, FIt-SNE (Linderman et al. 2019) from there on.
     """
     from openTSNE import TSNE
+    from openTSNE.affinity import PerplexityBasedNN
+    from openTSNE.initialization import pca as principal_components
+
+    from analyze.tsne_neighbors import SummedDistances
 
     n_rows = len(vectors)
     if n_rows < FEWEST_TSNE_ROWS:
@@ -188,11 +214,16 @@ def tsne(
         if progress:
             progress(min(done, total), total)
 
+    start: Any = initialization
+    if initialization == "pca":
+        start = principal_components(in_doubles(vectors), random_state=seed)
+        start = on_grid(start, grid_of(start))
+    k = min(n_rows - 1, int(3 * perplexity))
+    neighbors = SummedDistances(vectors, k, metric="euclidean", n_jobs=1, random_state=seed)
+    affinities = PerplexityBasedNN(perplexity=perplexity, n_jobs=1, knn_index=neighbors)
     fitted = TSNE(
         n_components=2,
-        perplexity=perplexity,
-        initialization=initialization,
-        neighbors="exact",
+        initialization=start,
         negative_gradient_method="bh" if few else "fft",
         early_exaggeration_iter=EXAGGERATED_ITERATIONS,
         n_iter=iterations,
@@ -200,7 +231,7 @@ def tsne(
         n_jobs=1,
         callbacks=report,
         callbacks_every_iters=50,
-    ).fit(vectors)
+    ).fit(affinities=affinities)
     used = {"perplexity": perplexity, "initialization": initialization}
     used["kl_divergence"] = round(float(fitted.kl_divergence), 4)
     fitted.gradient_descent_params.update(callbacks=None)  # placing others is no progress

@@ -56,7 +56,7 @@ EXTRACT_ORDER = [
 ]
 ANALYZE_ORDER = [
     {"palette", "directions", "figure_style", "threads", "ties", "array_cache", "estimates_figure"},
-    {"diversity", "similarity"},
+    {"diversity", "similarity", "tsne_neighbors"},
     {"consensus", "joint_tables", "bootstrap", "likeness"},
     {"agreement"},
     {"as_seen", "duplicates"},

@@ -69,6 +69,22 @@ def embeddings_of() -> Callable[..., EmbeddingSet]:
 
 
 @pytest.fixture(scope="session")
+def components() -> Callable[..., np.ndarray]:
+    """Take scikit-learn's principal components in float64, to 2^-24 of the largest coordinate."""
+    from sklearn.decomposition import PCA
+    from threadpoolctl import threadpool_limits
+
+    def make(vectors: np.ndarray, wanted: float, seed: int = 0) -> np.ndarray:
+        with threadpool_limits(1):
+            fitted = PCA(wanted, random_state=seed).fit_transform(vectors.astype(np.float64))
+        step = 2.0 ** (np.floor(np.log2(np.abs(fitted).max())) + 1 - 24)
+        rounded: np.ndarray = (np.round(fitted / step) * step).astype(np.float32)
+        return rounded
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def unreduced() -> Callable[..., Reduced]:
     """Wrap coordinates as the result of a reduction, ``none`` unless said."""
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 from sklearn.neighbors import KNeighborsClassifier
-from threadpoolctl import threadpool_limits
 
 from analyze import reduction_steps
 from analyze.reduction import REDUCTIONS, Reduced, Step, parse_steps, reduce, uses_chance
@@ -133,14 +133,16 @@ def test_l2_keeps_rows_of_zeros_and_says_so() -> None:
     assert [note for note in result.notes if "2 rows of zeros" in note]
 
 
+@pytest.mark.numbers
 @pytest.mark.parametrize("wanted", [2, 50, 0.5, 0.99])
-def test_pca_equals_scikit_learn(overlapping: Planted, wanted: float) -> None:
+def test_pca_equals_scikit_learn(
+    overlapping: Planted, components: Callable[..., np.ndarray], wanted: float
+) -> None:
     vectors, _ = overlapping
-    with threadpool_limits(1):
-        fitted = PCA(wanted, random_state=5)
-        expected = fitted.fit_transform(vectors)
     result = reduced(vectors, f"pca:{wanted}", seed=5)
+    expected = components(vectors, wanted, 5)
     np.testing.assert_array_equal(result.coordinates, expected, strict=True)
+    fitted = PCA(wanted, random_state=5).fit(vectors)
     (used,) = result.parameters
     assert used["n_components"] == fitted.n_components_
     assert used["explained_variance"] == pytest.approx(
@@ -196,12 +198,12 @@ def test_pca_does_not_depend_on_the_scale(scale: float) -> None:
     np.testing.assert_allclose(relative, expected.coordinates, atol=1e-4)
 
 
-def test_steps_compose_left_to_right(overlapping: Planted) -> None:
+def test_steps_compose_left_to_right(
+    overlapping: Planted, components: Callable[..., np.ndarray]
+) -> None:
     vectors, _ = overlapping
-    with threadpool_limits(1):
-        norms = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-        unit = (vectors / norms).astype(np.float32)
-        expected = PCA(5, random_state=0).fit_transform(unit)
+    norms = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+    expected = components((vectors / norms).astype(np.float32), 5)
     result = reduced(vectors, "l2,pca:5")
     np.testing.assert_array_equal(result.coordinates, expected, strict=True)
     assert [used["method"] for used in result.parameters] == ["l2", "pca"]
