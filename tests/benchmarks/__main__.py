@@ -12,6 +12,7 @@ from tests.benchmarks import (
     coverage,
     devices,
     extraction_speed,
+    geometry,
     gpu,
     gpu_decoding,
     head_quality,
@@ -20,6 +21,7 @@ from tests.benchmarks import (
     memory,
     seeds,
     serving,
+    stamps,
 )
 
 ALTERNATED = "auto, crop, squash or pad; several are measured in turn"
@@ -104,6 +106,18 @@ if __name__ == "__main__":
     head.add_argument("--first", type=int, default=0, help="seed of the first shuffle")
     head.add_argument("--only", nargs="+", choices=head_quality.SETTINGS)
     head.set_defaults(measure=head_quality.measure)
+    seen = commands.add_parser("geometry", help="scores of each geometry beside the crop's")
+    seen.add_argument("sets", type=Path, nargs="+", help="folders of classes, or manifests")
+    seen.add_argument("--cache", type=Path, required=True, help="what is kept between runs")
+    seen.add_argument("--seeds", type=int, default=20)
+    seen.add_argument("--shuffles", type=int, default=2)
+    seen.add_argument("--only", nargs="+", help="geometries")
+    seen.add_argument("--columns", nargs="+")
+    seen.set_defaults(measure=geometry.measure)
+    free = commands.add_parser("stamps", help="lay out free photographs with classes")
+    free.add_argument("folder", type=Path, help="a new one")
+    free.add_argument("--stamps", type=Path, default=stamps.STAMPS)
+    free.set_defaults(measure=stamps.measure)
     epochs = commands.add_parser("head_training", help="an epoch, stored and on the pictures")
     epochs.add_argument("images", type=Path)
     epochs.add_argument("--model", default="efficientnet_lite0")
