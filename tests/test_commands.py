@@ -98,7 +98,7 @@ def assert_one_line(done: subprocess.CompletedProcess[str], code: int, *said: st
         ("analyze --reduce pca", 2, ["pca:50"]),
         ("analyze --embeddings none.h5", 1, ["no embeddings file"]),
         ("analyze --root empty", 2, ["python -m extract"]),
-        ("analyze", 2, ["embeddings files, say which", "--model"]),
+        ("analyze", 2, ["embeddings files, say which", "--catalog NAME"]),
         ("analyze --model vgg16", 2, ["no embeddings of vgg16", "efficientnet_lite0"]),
         ("analyze --catalog nosuch", 2, ["no catalogue 'nosuch'", "photos, products, unsorted"]),
         ("extract --manifest products.csv --label-separator >>", 2, ["--label-column"]),

@@ -213,7 +213,7 @@ def test_a_head_reads_what_it_was_taught_and_rivals_are_named_by_words(
     assert "geometry differ" in other_one.notes[-1]
     both = typed(*head, "--images", "shop", "--resize", "crop")
     assert both.code == 2
-    assert "leave --embeddings, --model, --resize and --pooling out" in both.notes[-1]
+    assert "leave --embeddings and --model, --resize and --pooling out" in both.notes[-1]
 
 
 def test_what_is_joined_is_named_part_by_part(

@@ -65,7 +65,7 @@ def predict(
     wanted = Selection.of(embeddings, model, catalog, resize, pooling)
     if images is not None and wanted != Selection(catalog=catalog):
         raise UsageError(
-            "--images are embedded anew, as the head was taught: leave --embeddings, --model, "
+            "--images are embedded anew, as the head was taught: leave --embeddings and --model, "
             "--resize and --pooling out"
         )
     stored = read_head(workspace.find_file(head))
