@@ -10,8 +10,6 @@ import pytest
 from analyze.neighbors import nearest_others, one_nn_accuracy
 from analyze.probes import folds_of, linear_probe, nearest_vote
 
-pytestmark = pytest.mark.numbers
-
 Planted = tuple[np.ndarray, np.ndarray]
 
 
@@ -47,6 +45,7 @@ def with_copies(overlapping: Planted) -> tuple[np.ndarray, np.ndarray, np.ndarra
     return vectors, labels, groups
 
 
+@pytest.mark.numbers
 @pytest.mark.parametrize("k", [1, 5, 20])
 def test_neighbors_and_votes_are_those_of_a_plain_loop(
     with_copies: tuple[np.ndarray, np.ndarray, np.ndarray], k: int

@@ -40,7 +40,7 @@ def doubled(seed: int, n: int = N, n_different: int = N_DIFFERENT) -> Doubled:
     return kinds[kind], kind
 
 
-@pytest.fixture(scope="module", params=range(3))
+@pytest.fixture(scope="module", params=range(2))
 def rows(request: pytest.FixtureRequest) -> Doubled:
     return doubled(request.param)
 

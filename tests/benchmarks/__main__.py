@@ -19,6 +19,7 @@ from tests.benchmarks import (
     head_training,
     lookup,
     memory,
+    processors,
     seeds,
     serving,
     stamps,
@@ -34,6 +35,12 @@ if __name__ == "__main__":
     spread.add_argument("--reduce", action="append", dest="reductions")
     spread.add_argument("--seeds", type=int, default=50)
     spread.set_defaults(measure=seeds.measure)
+    kernels = commands.add_parser("processors", help="scores and vectors by other kernels")
+    kernels.add_argument("embeddings", type=Path)
+    kernels.add_argument("others", type=Path, nargs="*", help="the same pictures from elsewhere")
+    kernels.add_argument("--setting", action="append", dest="settings", choices=processors.SETTINGS)
+    kernels.add_argument("--only", action="append", choices=processors.COMMANDS)
+    kernels.set_defaults(measure=processors.measure)
     rows = commands.add_parser("devices", help="rows of a GPU against those of the CPU, and rates")
     rows.add_argument("--device", default="cuda")
     rows.add_argument("--model", action="append", dest="models")
