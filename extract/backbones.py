@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from extract import decoding
 from extract.embeddings import Provenance
 from extract.errors import UsageError, WeightsDiffer, WeightsError
-from extract.preprocessing import Preprocessing
+from extract.preprocessing import CHOICES, Preprocessing
 from extract.processor import sleep_while_gpu_works
 from extract.timm_models import TimmModel, find_timm_model
 from extract.transformers_models import TransformersModel
@@ -320,7 +321,7 @@ def load_again(
         seed=int(said.get("seed", 0)),
         device=device,
         pooling=str(identity.get("pooling", "auto")),
-        resize=str(identity.get("geometry", {}).get("resize", "auto")),
+        resize=_resize_of(name, identity),
     ).viewed(view_of(identity))
     if backbone.provenance.identity_sha256 != provenance.identity_sha256:
         here = backbone.identity
@@ -331,6 +332,17 @@ def load_again(
             "python -m extract"
         )
     return backbone
+
+
+def _resize_of(name: str, identity: Mapping[str, Any]) -> str:
+    """Find what was asked for, by its name, where vectors have the geometry that they have."""
+    geometry = identity.get("geometry", {})
+    model, _ = find_model(name)
+    for asked in CHOICES:
+        with suppress(UsageError):
+            if model.preprocessing(asked).geometry == geometry:
+                return asked
+    return str(geometry.get("resize", "auto"))
 
 
 def find_model(name: str) -> tuple[TimmModel | TransformersModel, PackagedWeights | None]:

@@ -78,12 +78,20 @@ class Preprocessing:
         share: np.ndarray[Any, Any] = np.minimum(self.size * across / (target * sides), 1).prod(1)
         return share
 
-    def resized(self, resize: str) -> Preprocessing:
+    def resized(self, resize: str, *, any_size: bool = False) -> Preprocessing:
         """Take another geometry than the one that comes with the weights.
 
-        ``model`` is that one itself. ``auto`` shows whole products: it is ``pad``, but for weights
-        whose own transform shows the whole picture already. A picture that is squashed or padded
-        on request is seen whole too.
+        ``model`` is that one itself. ``auto`` shows whole products: a picture as large as that one
+        resizes it before it cuts, padded to a square; and that one itself where it cuts nothing. A
+        picture that is squashed or padded on request is seen whole at the weights' own size.
+
+        Parameters
+        ----------
+        resize : str
+            One of ``CHOICES``.
+        any_size : bool
+            Whether the backbone takes pictures of other sizes than its own: ``auto`` pads to its
+            own where it does not.
 
         Raises
         ------
@@ -91,12 +99,18 @@ class Preprocessing:
             When there is no such geometry.
         """
         if resize == "auto":
-            resize = "model" if self.shows_whole else AUTO
+            return self._whole(any_size=any_size)
         if resize in ("model", self.resize):
             return self
         if resize not in RESIZES:
             raise UsageError(f"no --resize {resize!r}: choose {', '.join(CHOICES)}")
         return replace(self, resize=resize, crop_pct=1.0 if resize != "crop" else 0.875)
+
+    def _whole(self, *, any_size: bool) -> Preprocessing:
+        if self.shows_whole:
+            return self
+        size = math.floor(self.size / self.crop_pct) if any_size else self.size
+        return replace(self, size=size, resize=AUTO, crop_pct=1.0)
 
     def transform(self) -> Any:
         """Build the transform: a PIL picture in, float32 (3, size, size) out."""

@@ -75,7 +75,7 @@ class TimmModel:
             interpolation=settings.interpolation,
             mean=tuple(settings.mean),
             std=tuple(settings.std),
-        ).resized(resize)
+        ).resized(resize, any_size=not settings.fixed_input_size)
 
     def is_described_here(self) -> bool:
         """Say whether its transform is known without a network: timm carries it along."""

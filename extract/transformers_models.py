@@ -80,7 +80,9 @@ class TransformersModel:
                 seen = read_preprocessing(processor, self.repo)
                 if not 1 <= seen.size <= MOST_PIXELS:
                     raise ValueError(f"{seen.size} pixels a side")
-        return seen.resized(resize)
+        # CvT has no positions to embed; what others can be shown is not known here
+        any_size = self.seen is not None
+        return seen.resized(resize, any_size=any_size)
 
     def is_described_here(self) -> bool:
         """Say whether its transform is known without a network."""

@@ -226,7 +226,7 @@ def test_results_that_cannot_be_written_are_one_clear_line(
     stored_shop: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "results").write_text("a file where the folder should be")
-    file = stored_shop / "cache/embeddings/photos/efficientnet_lite0-cbfee4d5.h5"
+    file = stored_shop / "cache/embeddings/photos/efficientnet_lite0-30a92371.h5"
     done = run_in(tmp_path, "analyze", "--embeddings", str(file))
     assert_one_line(done, 1, "cannot write", "--root")
     done = run_in(stored_shop, "extract", "--images", "photos", "--output", "products.csv/x.h5")

@@ -61,7 +61,7 @@ def test_pictures_are_embedded_as_taught_and_none_is_lost(
     new = shop / "new"
     new.mkdir()
     for i in range(3):
-        draw(new / f"{i}.jpg", "Mugs", 70 + i)
+        draw(new / f"{i}.jpg", "Watches", 70 + i)
     (new / "broken.jpg").write_bytes(b"no picture")
     head = taught[1]["head"]
     done = run("analyze", "predict", "--head", head, "--images", "new", "--json")
@@ -72,7 +72,7 @@ def test_pictures_are_embedded_as_taught_and_none_is_lost(
     assert [row["id"] for row in table] == ["0.jpg", "1.jpg", "2.jpg", "broken.jpg"]
     assert table[3]["class"] == ""
     assert table[3]["not_asked"] == "unidentified"
-    assert {row["class"] for row in table[:3]} == {"Mugs"}
+    assert {row["class"] for row in table[:3]} == {"Watches"}
     stored = run("analyze", "predict", "--head", head, "--catalog", "new", "--json")
     assert json.loads(stored.stdout)["classes"] == said["classes"]
     unsure = run("analyze", "predict", "--head", head, "--catalog", "new", "--abstain-below", "1")

@@ -72,7 +72,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str, str]
     workspace, listed = Workspace.find(root), list_folder(root / "shop")
     targets = []
     for model, resize, pooling in MADE:
-        backbone = load_backbone(model, weights="random", pooling=pooling, resize=resize)
+        asked = "auto" if resize == "pad" else resize
+        backbone = load_backbone(model, weights="random", pooling=pooling, resize=asked)
         path = workspace.embeddings_file("shop", model, backbone.provenance.short_identity)
         targets.append(Target(backbone, path))
     embed_targets(workspace, listed, targets, Options(runtime="eager", decoder="reference"), True)
@@ -274,7 +275,9 @@ def stored(
         "backbone": LITE,
         "weights": {"source": weights},
         "pooling": pooling,
-        "geometry": find_model(LITE)[0].preprocessing(resize).geometry,
+        "geometry": find_model(LITE)[0]
+        .preprocessing("auto" if resize == "pad" else resize)
+        .geometry,
     }
     provenance = Provenance(identity, ({"threads": 1},), {"model": LITE})
     path = Workspace(root).embeddings_file("shop", LITE, provenance.short_identity)

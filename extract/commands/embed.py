@@ -74,9 +74,7 @@ def embed(
     ] = "auto",
     resize: Annotated[
         Literal["auto", "model", "crop", "squash", "pad"],
-        typer.Option(
-            help="auto: the whole picture, padded with white; model: as the weights come."
-        ),
+        typer.Option(help="auto: whole pictures, padded with white; model: as the weights came."),
     ] = "auto",
     recipe: cl.RecipeOption = None,
     seed: cl.SeedOption = 0,

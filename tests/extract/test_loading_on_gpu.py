@@ -248,6 +248,8 @@ def test_rows_are_right_whoever_decoded_their_pictures(tmp_path: Path) -> None:
                 continue
             if row_id.endswith("png"):
                 assert by[row] == ("reference", "torchvision")
+            with Image.open(folder / row_id) as picture:
+                assert table.rows.dimensions[row].tolist() == [picture.height, picture.width]
             expected = embedded_alone(each._backbone, folder / row_id)
             vector = table.rows.vectors[row]
             cosine = vector @ expected / np.linalg.norm(vector) / np.linalg.norm(expected)

@@ -74,20 +74,31 @@ def test_model_is_timms_own_transform(oblong: Image.Image) -> None:
 @pytest.mark.parametrize(
     ("resize", "crop_pct", "expected"),
     [
-        ("crop", 0.875, ("pad", 1.0)),
-        ("crop", 1.0, ("pad", 1.0)),  # the sides of what is not square are cut all the same
-        ("squash", 0.9, ("pad", 1.0)),
-        ("squash", 1.0, ("squash", 1.0)),
-        ("pad", 1.0, ("pad", 1.0)),
+        ("crop", 0.875, ("pad", 73)),  # a square picture is as large as it was before it was cut
+        ("crop", 1.0, ("pad", 64)),  # the sides of what is not square were cut all the same
+        ("squash", 0.9, ("pad", 71)),
+        ("squash", 1.0, ("squash", 64)),
+        ("pad", 1.0, ("pad", 64)),
     ],
 )
 def test_auto_pads_but_where_the_weights_own_transform_shows_the_whole_picture(
-    resize: str, crop_pct: float, expected: tuple[str, float]
+    resize: str, crop_pct: float, expected: tuple[str, int]
 ) -> None:
-    auto = replace(PLAIN, resize=resize, crop_pct=crop_pct).resized("auto")
-    assert (auto.resize, auto.crop_pct) == expected
-    assert auto.shows_whole
-    assert auto.resized("auto") == auto
+    own = replace(PLAIN, resize=resize, crop_pct=crop_pct)
+    auto = own.resized("auto", any_size=True)
+    assert (auto.resize, auto.size) == expected
+    fixed = own.resized("auto")
+    assert (fixed.resize, fixed.size) == (expected[0], 64)
+    for one in (auto, fixed):
+        assert one.shows_whole
+        assert one.resized("auto", any_size=True) == one
+
+
+def test_a_square_picture_is_the_same_before_auto_pads_it_and_before_a_crop_cuts_it() -> None:
+    rng = np.random.default_rng(0)
+    square = Image.fromarray(rng.integers(0, 256, (90, 90, 3), dtype=np.uint8))
+    whole = PLAIN.resized("auto", any_size=True).placed(square)
+    np.testing.assert_array_equal(PLAIN.placed(square), whole[4:68, 4:68])
 
 
 def test_geometry_is_told_apart_and_unknown_ones_are_refused() -> None:
