@@ -81,7 +81,7 @@ class TransformersModel:
                 if not 1 <= seen.size <= MOST_PIXELS:
                     raise ValueError(f"{seen.size} pixels a side")
         # CvT has no positions to embed; what others can be shown is not known here
-        any_size = self.seen is not None
+        any_size = self.settings is not None and self.settings.get("model_type") == "cvt"
         return seen.resized(resize, any_size=any_size)
 
     def is_described_here(self) -> bool:

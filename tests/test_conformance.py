@@ -31,7 +31,7 @@ def vectors() -> np.ndarray:
 @pytest.fixture(scope="module", params=BACKBONES)
 def drawn(request: pytest.FixtureRequest) -> tuple[str, Backbone, torch.Tensor, np.ndarray]:
     """Every backbone with random weights, two pictures of noise, and their rows."""
-    backbone = load_backbone(request.param, weights="random", seed=3)
+    backbone = load_backbone(request.param, weights="random", seed=3, resize="model")
     size = backbone.preprocessing.size
     pixels = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
     return request.param, backbone, pixels, backbone.embed(pixels)
@@ -140,5 +140,5 @@ def test_reference_vectors_are_timms_own(number: int) -> None:
     picture = Image.fromarray(noise).resize((500, 380))
     with torch.inference_mode():
         expected = model.eval()(transform(picture)[None])[0].numpy()
-    got = load_backbone(f"efficientnet_lite{number}").embed_pictures([picture])[0]
+    got = load_backbone(f"efficientnet_lite{number}", resize="model").embed_pictures([picture])[0]
     np.testing.assert_array_equal(got, expected)

@@ -63,7 +63,7 @@ def test_a_head_is_explained_with_the_keys_promised(shop: Path, head: str, run: 
     with (folder / "explanations.csv").open(newline="") as file:
         table = list(csv.DictReader(file))
     arrays = np.load(folder / "maps.npz")
-    assert arrays["maps"].shape == (18, 7, 7)
+    assert arrays["maps"].shape == (18, 8, 8)
     assert arrays["maps"].min() == 0
     for i, item in enumerate(said["items"]):
         assert set(item) >= PROMISED
@@ -76,11 +76,11 @@ def test_a_head_is_explained_with_the_keys_promised(shop: Path, head: str, run: 
         assert arrays["sizes"][i].tolist() == [width, height]
         if item["peak"]:
             left, top, right, bottom = arrays["seen"][i]
-            row, column = np.unravel_index(arrays["maps"][i].argmax(), (7, 7))
-            middle = left + (column + 0.5) * (right - left) / 7
+            row, column = np.unravel_index(arrays["maps"][i].argmax(), (8, 8))
+            middle = left + (column + 0.5) * (right - left) / 8
             assert abs(item["peak"][0] - middle) <= 1
             assert top <= item["peak"][1] <= bottom
-            assert row == int((item["peak"][1] - top) / (bottom - top) * 7)
+            assert row == int((item["peak"][1] - top) / (bottom - top) * 8)
     asked = run("analyze", "predict", "--head", head, "--catalog", "photos", "--json")
     with (shop / json.loads(asked.stdout)["file"]).open(newline="") as file:
         predicted = {row["id"]: row for row in csv.DictReader(file)}
@@ -218,7 +218,7 @@ def test_shares_and_scores_stand_beside_the_maps(shop: Path, head: str, run: Run
         with Image.open(folder / f"{name}.png") as picture:
             assert min(picture.size) > 200
     with np.load(folder / "shap.npz") as arrays:
-        assert arrays["shares"].shape == (2, 224, 224)
+        assert arrays["shares"].shape == (2, 256, 256)
         off = arrays["shares"].sum(axis=(1, 2)) - (arrays["value"] - arrays["background"])
         wanted = [item["additivity_error"] for item in said["items"][2:4]]
         np.testing.assert_allclose(

@@ -416,7 +416,7 @@ def test_a_picture_is_shown_as_the_model_saw_it_when_asked(
         expected = wanted.placed(picture.convert("RGB")).astype(int)
     with Image.open(io.BytesIO(seen.content)) as picture:
         shown = np.asarray(picture).astype(int)
-    assert shown.shape == (224, 224, 3)
+    assert shown.shape == (256, 256, 3)
     assert np.abs(shown - expected).mean() < 3
     assert seen.headers["cache-control"] == whole.headers["cache-control"]
     with Image.open(io.BytesIO(whole.content)) as picture:

@@ -439,7 +439,7 @@ def test_train_mode_nothing_is_dropped_and_no_statistics_move(
 
 def tiny_timm(name: str, pooling: str, monkeypatch: pytest.MonkeyPatch, **built: Any) -> Backbone:
     monkeypatch.setattr(timm, "create_model", partial(timm.create_model, **built))
-    return load_backbone(f"timm:{name}", weights="random", pooling=pooling)
+    return load_backbone(f"timm:{name}", weights="random", pooling=pooling, resize="model")
 
 
 TINY_SWIN = {"embed_dim": 8, "depths": (1, 1, 1, 1), "num_heads": (1, 1, 2, 2)}

@@ -414,12 +414,13 @@ def test_status_is_written_only_after_rows_are_durable(
     writer.write(np.array([0, 1]), some_rows(table.ids[:2]))
     writer.sync()
     writer.close()
-    assert set(calls[:6]) == {
+    assert set(calls[:7]) == {
         "embeddings",
         "row_crc32",
         "content_sha256",
         "size",
         "mtime_ns",
         "realisation",
+        "dimensions",
     }
-    assert calls[6:] == ["fdatasync", "status", "fdatasync"]
+    assert calls[7:] == ["fdatasync", "status", "fdatasync"]

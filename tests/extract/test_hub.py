@@ -155,7 +155,7 @@ import json, sys, numpy, torch
 from extract.backbones import load_backbone
 said, vectors = {{}}, {{}}
 for name in sys.argv[2:]:
-    backbone = load_backbone(name)
+    backbone = load_backbone(name, resize="model")
     size = backbone.preprocessing.size
     vectors[name.replace("/", "|")] = backbone.embed({PIXELS_SCRIPT})
     said[name] = {{**backbone.weights, "pooling": backbone.pooling}}
