@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from PIL import Image
 
-from extract.fast_geometry import center, resized_size
-from extract.preprocessing import WHITE, Preprocessing
+from extract.fast_geometry import center, ground, resized_size
+from extract.preprocessing import Preprocessing
 
 FILTERS = {
     name: Image.Resampling[name.upper()]
     for name in ("nearest", "bilinear", "bicubic", "box", "hamming", "lanczos")
 }
 """Every interpolation that a preprocessing may name."""
-
-BLACK = (0, 0, 0)
 
 
 def placed_by_pillow(picture: Image.Image, wanted: Preprocessing) -> Image.Image:
@@ -34,8 +32,7 @@ def placed_by_pillow(picture: Image.Image, wanted: Preprocessing) -> Image.Image
     resized = picture.resize((width, height), FILTERS[wanted.interpolation])
     (rows, top), (columns, left) = (center(n, wanted.size) for n in (height, width))
     inside = (columns.start, rows.start, min(columns.stop, width), min(rows.stop, height))
-    ground = WHITE if wanted.resize == "pad" else BLACK
-    placed = Image.new("RGB", (wanted.size, wanted.size), ground)
+    placed = Image.new("RGB", (wanted.size, wanted.size), (ground(wanted),) * 3)
     placed.paste(resized.crop(inside), (left, top))
     return placed
 
