@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyze.joint_tables import METRICS, JointTables, match
+from analyze.joint_tables import METRICS, NOISE, JointTables, match
 from extract.catalog import MISSING_LABEL
 
 
@@ -43,11 +43,12 @@ class Agreement:
     classes : tuple of str
         Those with at least one row, in the level's order.
     clusters : tuple of int
-        Column order of the matrix: the cluster matched to each class in turn, then the rest.
+        Column order of the matrix: the cluster matched to each class in turn, then the rest, then
+        -1 where some rows are noise.
     confusion : ndarray of shape (n_classes, n_clusters), int
-        Counts of labelled rows.
+        Counts of labelled rows; noise has a column too.
     cluster_to_class : mapping of int to str
-        One-to-one on min(classes, clusters) pairs; other clusters are unmatched.
+        One-to-one on min(classes, clusters) pairs; other clusters are unmatched, and noise always.
     scores : mapping of str to float or None
         None where a score would not be informative.
     n_labelled : int
@@ -66,10 +67,16 @@ class Agreement:
         shape = (len(self.classes), len(self.clusters))
         if self.confusion.shape != shape:
             raise ValueError(f"confusion must have shape {shape}, got {self.confusion.shape}")
-        if len(self.cluster_to_class) != min(shape):
-            raise ValueError(f"{min(shape)} clusters must be matched, got {self.cluster_to_class}")
+        most = min(shape[0], shape[1] - (NOISE in self.clusters))
+        if len(self.cluster_to_class) != most or NOISE in self.cluster_to_class:
+            raise ValueError(f"{most} clusters must be matched, got {self.cluster_to_class}")
         if len(set(self.cluster_to_class.values())) != len(self.cluster_to_class):
             raise ValueError("two clusters are matched to one class")
+
+    @property
+    def unmatched(self) -> tuple[int, ...]:
+        """Clusters that are matched to no class; noise is no cluster."""
+        return tuple(c for c in self.clusters if c not in self.cluster_to_class and c != NOISE)
 
     def class_scores(self) -> tuple[ClassScore, ...]:
         """Recall and precision of each class, by its matched cluster."""
@@ -132,6 +139,7 @@ def agree(
         Index into ``categories``, -1 where a row has no label.
     categories : sequence of str
     assignments : ndarray of shape (n_images,), int
+        From 0 on; -1 is noise, which is matched to no class.
     n_clusters : int
 
     Raises
@@ -144,9 +152,11 @@ def agree(
         raise ValueError("no row has a label")
     present, codes = np.unique(labels[labelled], return_inverse=True)
     classes = tuple(categories[i] for i in present)
-    assigned = assignments[labelled]
-    confusion = np.zeros((len(classes), n_clusters), dtype=np.int64)
-    np.add.at(confusion, (codes, assigned), 1)
+    has_noise = bool((assignments == NOISE).any())
+    # the column behind the last cluster is that of noise, which -1 finds
+    with_noise = np.zeros((len(classes), n_clusters + has_noise), dtype=np.int64)
+    np.add.at(with_noise, (codes, assignments[labelled]), 1)
+    confusion = with_noise[:, :n_clusters]
     # columns by content first, so that neither ties nor the rest depend on cluster numbers
     by_content = np.lexsort([*-confusion[::-1], -confusion.sum(axis=0)])
     matched_classes, places = match(confusion[:, by_content])
@@ -154,11 +164,12 @@ def agree(
     order = matched_clusters.tolist()
     matched = set(order)
     order += [c for c in by_content.tolist() if c not in matched]
+    order += [NOISE] * has_noise
     scores, notes = score_clusters(labels, assignments)
     return Agreement(
         classes=classes,
         clusters=tuple(order),
-        confusion=confusion[:, order],
+        confusion=with_noise[:, order],
         cluster_to_class={
             int(cluster): classes[i]
             for i, cluster in zip(matched_classes, matched_clusters, strict=True)

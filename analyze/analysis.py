@@ -81,6 +81,7 @@ class Analysis:
             "clustering": self.clustering.method,
             "n_clusters": self.clustering.n_found,
             "seed": self.clustering.seed,
+            "n_noise": self.clustering.n_noise,
             "scores": self.scores,
             "levels": [scores.to_json() for scores in self.levels],
             "classes": [vars(score) for score in agreement.class_scores()] if agreement else [],

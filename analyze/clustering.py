@@ -10,6 +10,7 @@ import numpy as np
 
 from analyze import clustering_methods
 from analyze.clustering_methods import Assigned, distinct_rows
+from analyze.joint_tables import NOISE
 from analyze.reduction import Reduced, ordinary_scale
 from analyze.threads import one_thread
 from analyze.ties import first_equal
@@ -24,7 +25,7 @@ class Clustering:
     ----------
     ids : tuple of str
     assignments : ndarray of shape (n_images,), int
-        0 <= assignment < n_clusters.
+        0 <= assignment < n_clusters; -1 is noise, where a clustering finds it.
     n_clusters : int
         As asked for, when some may be empty; else as found.
     method : str
@@ -41,16 +42,28 @@ class Clustering:
 
     @property
     def n_found(self) -> int:
-        """How many clusters hold at least one row."""
-        return len(np.unique(self.assignments))
+        """How many clusters hold at least one row; noise is none."""
+        return len(np.unique(self.assignments[self.in_a_cluster]))
+
+    @property
+    def in_a_cluster(self) -> np.ndarray:
+        """Say which rows are not noise; ndarray of shape (n_images,), bool."""
+        inside: np.ndarray = self.assignments != NOISE
+        return inside
+
+    @property
+    def n_noise(self) -> int:
+        """How many rows are in no cluster."""
+        return int((~self.in_a_cluster).sum())
 
     def __post_init__(self) -> None:
         if len(self.assignments) != len(self.ids):
             raise ValueError(
                 f"assignments must hold {len(self.ids)} rows, got {len(self.assignments)}"
             )
-        if self.assignments.min() < 0 or self.assignments.max() >= self.n_clusters:
-            raise ValueError(f"assignments must lie between 0 and {self.n_clusters - 1}")
+        low = NOISE if finds_number(self.method) else 0
+        if self.assignments.min() < low or self.assignments.max() >= self.n_clusters:
+            raise ValueError(f"assignments must lie between {low} and {self.n_clusters - 1}")
 
 
 @dataclass(frozen=True)
@@ -69,7 +82,7 @@ class ClusteringSpec:
     uses_chance : bool
         Whether the answer depends on the seed.
     takes_k : bool
-        Whether the number of clusters is given; it is found without.
+        Whether the number of clusters is given; without, it is found, and some rows may be noise.
     """
 
     title: str
@@ -114,9 +127,14 @@ def clustering_spec(method: str) -> ClusteringSpec:
     return CLUSTERINGS[method]
 
 
+def finds_number(method: str) -> bool:
+    """Say whether a clustering finds the number of clusters, and calls some rows noise."""
+    return method in CLUSTERINGS and not CLUSTERINGS[method].takes_k
+
+
 def number_of_clusters(method: str, wanted: int, assignments: np.ndarray) -> int:
     """Give the number as it was asked for, or as it was found where it cannot be asked for."""
-    if method in CLUSTERINGS and not CLUSTERINGS[method].takes_k:
+    if finds_number(method):
         return int(assignments.max()) + 1
     return wanted
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from analyze.array_cache import ArrayCache, texts
-from analyze.clustering import CLUSTERINGS, Clustering, number_of_clusters
+from analyze.clustering import CLUSTERINGS, Clustering, finds_number, number_of_clusters
+from analyze.joint_tables import NOISE
 from analyze.reduction_cache import reduction_key
 from extract.embeddings import EmbeddingSet
 
@@ -68,9 +69,12 @@ def _key(
 ) -> dict[str, Any]:
     """Name all that a clustering depends on; null is what a method does not take."""
     spec = CLUSTERINGS.get(method)
+    # what an earlier version kept has noise for its last cluster
+    noise = {"noise": NOISE} if finds_number(method) else {}
     return {
         "reduction": reduction_key(embeddings, reduction, seed),
         "method": method,
         "n_clusters": n_clusters if spec is None or spec.takes_k else None,
         "seed": seed if spec is None or spec.uses_chance else None,
+        **noise,
     }

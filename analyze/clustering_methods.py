@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analyze.directions import unit_rows
+from analyze.joint_tables import NOISE
 from analyze.ties import first_equal, first_of_greatest
 from extract.errors import UsageError
 
@@ -47,7 +48,7 @@ class Assigned:
     Parameters
     ----------
     assignments : ndarray of shape (n_images,), int
-        From 0 on.
+        From 0 on; -1 is noise.
     notes : tuple of str
     """
 
@@ -291,7 +292,7 @@ def _parts(graph: object) -> int:
 def hdbscan(coordinates: np.ndarray, _n_clusters: int, _seed: int) -> Assigned:
     """Find clusters by density (Campello, Moulavi and Sander 2013), scikit-learn's, in float64.
 
-    Their number is found, not given. Noise is one cluster of its own, the last.
+    Their number is found, not given. Noise is in no cluster.
     """
     from sklearn.cluster import HDBSCAN
 
@@ -309,9 +310,10 @@ def hdbscan(coordinates: np.ndarray, _n_clusters: int, _seed: int) -> Assigned:
     notes = [f"hdbscan: {n_found} clusters of {smallest} rows or more"]
     if n_noise:
         notes.append(
-            f"hdbscan: {n_noise} of {n_rows} rows are noise, cluster {n_found} in tables and scores"
+            f"hdbscan: {n_noise} of {n_rows} rows are noise: in no cluster ({NOISE} in tables) and "
+            "matched to no class; scores against classes take them for one group more"
         )
-    return Assigned(np.where(noise, n_found, found), tuple(notes))
+    return Assigned(np.where(noise, NOISE, found), tuple(notes))
 
 
 def smallest_cluster(n_rows: int) -> int:

@@ -107,7 +107,9 @@ def compare(
     ]
     of_runs = [setting for setting in settings for _ in seeds]
     rows = tuple(
-        ComparisonRow(*setting, c.n_found, run.seed, c.seed, aligned.level.name, dict(each))
+        ComparisonRow(
+            *setting, c.n_found, c.n_noise, run.seed, c.seed, aligned.level.name, dict(each)
+        )
         for setting, run, c, each in zip(of_runs, runs, found, scores, strict=True)
     )
     notes += [*_noted([each.model for each in of_runs], found, len(models)), *said[0]]

@@ -135,6 +135,8 @@ class ComparisonRow:
     reduction, clustering : str
     n_clusters : int
         Clusters that hold at least one row.
+    n_noise : int
+        Rows that are in no cluster.
     reduction_seed, clustering_seed : int
     level : str
     scores : mapping of str to float or None
@@ -145,6 +147,7 @@ class ComparisonRow:
     reduction: str
     clustering: str
     n_clusters: int
+    n_noise: int
     reduction_seed: int
     clustering_seed: int
     level: str
@@ -152,8 +155,9 @@ class ComparisonRow:
 
     def to_json(self) -> dict[str, Any]:
         """Spell it with the keys that programs read."""
-        own = {k: v for k, v in vars(self).items() if k not in ("model", "scores")}
-        return {**self.model.key, **own, **self.scores, **self.model.made}
+        own = {k: v for k, v in vars(self).items() if k not in ("model", "scores", "n_noise")}
+        scores = {**self.scores, "n_noise": self.n_noise}
+        return {**self.model.key, **own, **scores, **self.model.made}
 
 
 @dataclass(frozen=True)

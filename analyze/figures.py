@@ -17,6 +17,7 @@ from analyze.figure_style import (
     new_figure,
     save,
 )
+from analyze.joint_tables import NOISE
 from analyze.palette import UNMATCHED, style_of
 
 __all__ = ["axis_labels", "draw_confusion", "draw_map", "figure_text", "save"]
@@ -143,8 +144,13 @@ def _cluster_labels(agreement: Agreement) -> list[str]:
     matched = agreement.cluster_to_class
     short = dict(zip(agreement.classes, axis_labels(agreement.classes, 30), strict=True))
     return [
-        f"{c} · {short[matched[c]] if c in matched else 'unmatched'}" for c in agreement.clusters
+        "noise" if c == NOISE else f"{c} · {short[matched[c]] if c in matched else 'unmatched'}"
+        for c in agreement.clusters
     ]
+
+
+def _cluster_name(number: int) -> str:
+    return "noise" if number == NOISE else f"cluster {number}"
 
 
 @drawing()
@@ -161,8 +167,8 @@ def draw_map(
 ) -> Any:
     """Draw the rows in the plane, by class on the left and by cluster on the right.
 
-    A cluster has the color of the class matched to it; unmatched ones are gray. Without labels
-    only the clusters are drawn, each in a color of its own.
+    A cluster has the color of the class matched to it; unmatched ones and noise are gray. Without
+    labels only the clusters are drawn, each in a color of its own, and noise.
 
     Parameters
     ----------
@@ -185,19 +191,20 @@ def draw_map(
             groups.append(("no label", None, codes < 0))
         _scatter(all_axes[0, 0], points, groups, categories)
         all_axes[0, 0].set_title("by class")
-        clusters = [(f"cluster {c}", cluster_to_class.get(c), assignments == c) for c in numbers]
+        clusters = [(_cluster_name(c), cluster_to_class.get(c), assignments == c) for c in numbers]
         _scatter(all_axes[0, 1], points, clusters, categories)
         all_axes[0, 1].set_title("by cluster, in the color of its class")
         _legend(figure, all_axes[0, 0], groups)
         gray = [c for c in numbers if c not in cluster_to_class]
         if gray:
-            note = "gray: clusters matched to no class"
+            kinds = ["clusters matched to no class"] if set(gray) - {NOISE} else []
+            note = f"gray: {' and '.join([*kinds, *(['noise'] if NOISE in gray else [])])}"
             all_axes[0, 1].annotate(
                 note, (0.01, 0.01), xycoords="axes fraction", size=7, color=FAINT
             )
     else:
-        own = [f"cluster {c}" for c in numbers]
-        groups = [(name, name, assignments == c) for name, c in zip(own, numbers, strict=True)]
+        own = [_cluster_name(c) for c in numbers if c != NOISE]
+        groups = [(_cluster_name(c), _cluster_name(c), assignments == c) for c in numbers]
         _scatter(all_axes[0, 0], points, groups, own)
         all_axes[0, 0].set_title("by cluster")
         _legend(figure, all_axes[0, 0], groups)

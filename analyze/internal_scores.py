@@ -10,7 +10,7 @@ import numpy as np
 
 from analyze.clustering import Clustering, cluster
 from analyze.duplicates import groups_of_equal_bytes
-from analyze.joint_tables import JointTables, ari
+from analyze.joint_tables import NOISE, JointTables, ari
 from analyze.reduction import Progress, Reduced, ordinary_scale
 from analyze.threads import one_thread
 from extract.embeddings import EmbeddingSet
@@ -21,6 +21,7 @@ SILHOUETTE_ROWS = 5_000
 
 N_SUBSAMPLES = 10
 SUBSAMPLE = 0.8
+NOT_DRAWN = NOISE - 1
 
 Reducer = Callable[[EmbeddingSet, str, int, Progress | None], Reduced]
 
@@ -48,7 +49,7 @@ class Clustered:
     @property
     def informative(self) -> bool:
         """Whether there are several clusters, not each row one, and rows that differ."""
-        coordinates = self.reduced.coordinates
+        coordinates = self.reduced.coordinates[self.clustering.in_a_cluster]
         several = 1 < self.clustering.n_found < len(coordinates)
         return several and bool((coordinates != coordinates[0]).any())
 
@@ -99,7 +100,7 @@ def calinski_harabasz(clustered: Clustered) -> Scored:
     """
     from sklearn.metrics import calinski_harabasz_score
 
-    assignments, coordinates = clustered.clustering.assignments, clustered.reduced.coordinates
+    assignments, coordinates = _rows_in_clusters(clustered)
     _, first = np.unique(assignments, return_index=True)
     _, places = np.unique(assignments, return_inverse=True)
     if (coordinates == coordinates[first[places]]).all():
@@ -143,7 +144,7 @@ def stability(clustered: Clustered) -> Scored:
         )
         n_clusters = min(clustering.n_clusters, len(rows))
         again = cluster(part, n_clusters, clustering.seed + number, clustering.method)
-        assignments = np.full(n_rows, -1)
+        assignments = np.full(n_rows, NOT_DRAWN)
         assignments[rows] = again.assignments
         found.append(assignments)
     agreed = [_ari_of_shared(one, other) for one, other in itertools.combinations(found, 2)]
@@ -171,8 +172,8 @@ def subsamples(units: np.ndarray, seed: int) -> list[np.ndarray]:
 
 
 def _ari_of_shared(one: np.ndarray, other: np.ndarray) -> float | None:
-    """Compare where both are not -1; None where both put all rows together or all apart."""
-    shared = (one >= 0) & (other >= 0)
+    """Compare where both were drawn; None where both put all rows together or all apart."""
+    shared = (one != NOT_DRAWN) & (other != NOT_DRAWN)
     if shared.sum() < 2:
         return None
     tables = JointTables.of(one[shared], other[shared])
@@ -187,10 +188,10 @@ def _silhouette(
 ) -> Scored:
     from sklearn.metrics import silhouette_score
 
-    rows, notes = np.arange(len(coordinates)), tuple[str, ...]()
+    rows, notes = np.flatnonzero(clustering.in_a_cluster), tuple[str, ...]()
     if len(rows) > SILHOUETTE_ROWS:
         random = np.random.default_rng(clustering.seed)
-        rows = np.sort(random.choice(len(rows), SILHOUETTE_ROWS, replace=False))
+        rows = np.sort(random.choice(rows, SILHOUETTE_ROWS, replace=False))
         notes = (f"{name} is of {SILHOUETTE_ROWS} of {len(coordinates)} rows, drawn by seed",)
     assignments = clustering.assignments[rows]
     if not 1 < len(np.unique(assignments)) < len(rows):
@@ -199,7 +200,14 @@ def _silhouette(
 
 
 def _of_rows(score: Callable[..., float], clustered: Clustered) -> float:
-    return _score(score, clustered.reduced.coordinates, clustered.clustering.assignments)
+    assignments, coordinates = _rows_in_clusters(clustered)
+    return _score(score, coordinates, assignments)
+
+
+def _rows_in_clusters(clustered: Clustered) -> tuple[np.ndarray, np.ndarray]:
+    """Give assignments and coordinates of the rows that are not noise."""
+    inside = clustered.clustering.in_a_cluster
+    return clustered.clustering.assignments[inside], clustered.reduced.coordinates[inside]
 
 
 def _score(score: Callable[..., float], rows: np.ndarray, assignments: np.ndarray) -> float:
@@ -250,6 +258,9 @@ def internal_scores(
         return dict.fromkeys(specs), ()
     scored = {name: spec.score(clustered) for name, spec in specs.items()}
     notes = [note for one in scored.values() for note in one.notes]
+    of_clusters = [name for name in specs if name != "stability"]
+    if clustered.clustering.n_noise and of_clusters:
+        notes.append(f"{', '.join(of_clusters)}: on the rows that are in a cluster, without noise")
     return {name: one.value for name, one in scored.items()}, tuple(notes)
 
 

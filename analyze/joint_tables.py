@@ -8,6 +8,9 @@ from functools import cached_property
 
 import numpy as np
 
+NOISE = -1
+"""The assignment of a row that is in no cluster."""
+
 
 @dataclass(frozen=True, eq=False)
 class JointTables:
@@ -20,11 +23,14 @@ class JointTables:
         from 0 to the greatest is there.
     counts : ndarray of shape (n_cells, n_tables), int64
         Pictures; every table holds at least one.
+    has_noise : bool
+        Whether number 0 of the clusters is none, but the rows that are in none.
     """
 
     classes: np.ndarray
     clusters: np.ndarray
     counts: np.ndarray
+    has_noise: bool = False
 
     @classmethod
     def of(
@@ -35,15 +41,16 @@ class JointTables:
         Parameters
         ----------
         labels, assignments : ndarray of shape (n,), int
+            An assignment of :data:`NOISE` is that of a row in no cluster.
         weights : ndarray of shape (n, n_tables), int, optional
             How often each picture counts in each table; once in one table without.
         """
         _, labels = np.unique(labels, return_inverse=True)
-        _, assignments = np.unique(assignments, return_inverse=True)
+        numbers, assignments = np.unique(assignments, return_inverse=True)
         width = int(assignments.max()) + 1
         filled, cell = np.unique(labels * width + assignments, return_inverse=True)
         counts = sums_by(cell, len(filled), weights)
-        return cls(*np.divmod(filled, width), counts)
+        return cls(*np.divmod(filled, width), counts, bool(numbers[0] == NOISE))
 
     @property
     def n_tables(self) -> int:
@@ -202,10 +209,10 @@ def fowlkes_mallows(tables: JointTables) -> np.ndarray:
 
 
 def matched_accuracy(tables: JointTables) -> np.ndarray:
-    """Share of rows in the cluster matched to their class; unmatched clusters count as wrong."""
+    """Share of rows in the cluster matched to their class; unmatched ones and noise are wrong."""
     shares = []
     for number, total in enumerate(tables.totals):
-        table = tables.table(number)
+        table = tables.table(number)[:, int(tables.has_noise) :]
         shares.append(table[match(table)].sum() / total)
     return np.array(shares)
 

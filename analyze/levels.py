@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from analyze.agreement import score_clusters
+from analyze.joint_tables import NOISE
 from extract.catalog import MISSING_LABEL, Level, shown
 from extract.multi_label import MultiLabel
 
@@ -130,10 +131,11 @@ def in_the_tree(paths: np.ndarray, assignments: np.ndarray) -> tuple[float | Non
 
 
 def predicted_paths(paths: np.ndarray, assignments: np.ndarray) -> np.ndarray:
-    """Give each row its cluster's most frequent path, of several the first in order."""
+    """Give each row its cluster's most frequent path, of several the first; none to noise."""
     leaves, leaf = np.unique(paths, axis=0, return_inverse=True)
     clusters, cluster = np.unique(assignments, return_inverse=True)
     counts = np.zeros((len(clusters), len(leaves)), np.int64)
     np.add.at(counts, (cluster, leaf.reshape(-1)), 1)
     predicted: np.ndarray = leaves[counts.argmax(axis=1)][cluster]
+    predicted[assignments == NOISE] = MISSING_LABEL
     return predicted

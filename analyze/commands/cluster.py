@@ -280,6 +280,8 @@ def _headings(analysis: Analysis) -> tuple[str, str]:
     agreement = analysis.agreement
     if agreement and agreement.n_labelled < len(analysis.embeddings):
         parts.append(f"scores on the {agreement.n_labelled} labelled")
+    if clustering.n_noise:
+        parts.append(f"{clustering.n_noise} of them noise, in no cluster")
     if analysis.level:
         parts.append(f"level {analysis.level.name}")
     if scores["ari"] is not None:
@@ -329,9 +331,6 @@ def _text(analysis: Analysis, result: dict[str, Any], asked: Sequence[str]) -> s
                 f"{shown(row.name)[:width]:<{width}} {row.n_images:>8} {found:>8} "
                 f"{row.recall:>8.3f} {precision:>10}"
             )
-        unmatched = [
-            c for c in analysis.agreement.clusters if c not in analysis.agreement.cluster_to_class
-        ]
-        if unmatched:
+        if unmatched := analysis.agreement.unmatched:
             lines.append(f"clusters matched to no class: {', '.join(map(str, unmatched))}")
     return "\n".join([*lines, *wording.left_out(result), *wording.closing(result)])

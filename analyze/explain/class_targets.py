@@ -12,6 +12,7 @@ from analyze.head.head_file import StoredHead
 from analyze.head.joined import is_joined
 from analyze.head.network import forward, softmax
 from analyze.head.tree import likeliest_path, summed_upwards
+from analyze.joint_tables import NOISE
 from analyze.ties import first_of_greatest
 from extract.errors import UsageError
 from extract.own_classifier import OwnClassifier
@@ -138,11 +139,11 @@ def cluster_target(
     vectors : ndarray of shape (n_images, n_dims), float32
         That were clustered.
     assignments : ndarray of shape (n_images,), int
-        A cluster without rows is no column of its own: its center is nowhere.
+        A cluster without rows is no column of its own: its center is nowhere; nor is noise (-1).
     matched : mapping of int to str
         The classes of those clusters that have one.
     """
-    numbers = np.unique(assignments).tolist()
+    numbers = np.unique(assignments[assignments != NOISE]).tolist()
     centers = np.stack(
         [vectors[assignments == number].mean(axis=0, dtype=np.float64) for number in numbers]
     )

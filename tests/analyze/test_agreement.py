@@ -9,7 +9,7 @@ import pytest
 from sklearn import metrics
 
 from analyze.agreement import Agreement, agree
-from analyze.joint_tables import METRICS, JointTables, match
+from analyze.joint_tables import METRICS, NOISE, JointTables, match
 
 NAMES = tuple("abcdefghij")
 SHAPES = [(1, 1), (2, 2), (3, 3), (5, 5), (2, 5), (5, 2), (4, 6), (6, 4), (1, 4), (4, 1)]
@@ -250,3 +250,28 @@ def test_an_agreement_that_does_not_fit_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=r"matched|shape"):
         Agreement(("a", "b"), (0, 1), confusion, matched, {}, 0)
+
+
+def test_noise_matches_no_class_and_is_shown_last() -> None:
+    """Where noise is the largest group of a class, the next cluster is matched to it."""
+    labels = np.repeat([0, 1, 2], 10)
+    assignments = np.r_[[0] * 10, [NOISE] * 7, [1] * 3, [2] * 9, NOISE]
+    found = agree(labels, NAMES, assignments, 3)
+    assert found.clusters == (0, 1, 2, NOISE)
+    assert found.cluster_to_class == {0: "a", 1: "b", 2: "c"}
+    assert found.unmatched == ()
+    assert found.confusion.tolist() == [[10, 0, 0, 0], [0, 3, 0, 7], [0, 0, 9, 1]]
+    assert found.scores["matched_accuracy"] == pytest.approx(22 / 30)
+    as_a_group = np.where(assignments == NOISE, 3, assignments)
+    ari = metrics.adjusted_rand_score(labels, as_a_group)
+    assert found.scores["ari"] == pytest.approx(ari)
+    assert [score.recall for score in found.class_scores()] == [1.0, 0.3, 0.9]
+
+
+def test_noise_alone_leaves_every_class_unmatched() -> None:
+    found = agree(np.array([0, 0, 1]), NAMES, np.full(3, NOISE), 0)
+    assert (found.clusters, dict(found.cluster_to_class)) == ((NOISE,), {})
+    assert found.confusion.tolist() == [[2], [1]]
+    assert found.scores["matched_accuracy"] == 0
+    with pytest.raises(ValueError, match="must be matched"):
+        Agreement(("a",), (0, NOISE), np.ones((1, 2), int), {NOISE: "a"}, {}, 2)

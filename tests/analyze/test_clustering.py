@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 from analyze import clustering_methods
 from analyze.clustering import CLUSTERINGS, Clustering, cluster
 from analyze.commands import options
+from analyze.joint_tables import NOISE
 from analyze.reduction import Reduced
 from extract.errors import UsageError
 
@@ -315,7 +316,7 @@ def test_clusters_that_stay_empty_are_said(unreduced: Wrap) -> None:
 
 
 @pytest.mark.parametrize("dense_bytes", [0, 1 << 29])
-def test_hdbscan_puts_noise_into_a_last_cluster_and_counts_it(
+def test_hdbscan_puts_noise_into_no_cluster_and_counts_it(
     unreduced: Wrap, monkeypatch: pytest.MonkeyPatch, dense_bytes: int
 ) -> None:
     monkeypatch.setattr(clustering_methods, "DENSE_BYTES", dense_bytes)
@@ -325,9 +326,9 @@ def test_hdbscan_puts_noise_into_a_last_cluster_and_counts_it(
     far = np.array([[300, 0], [0, 300], [-300, 0], [0, -300]])
     found = cluster(unreduced(np.r_[dense, far].astype(np.float32)), 1, method="hdbscan")
     assert adjusted_rand_score(planted, found.assignments[:150]) == 1
-    assert found.assignments[150:].tolist() == [3] * 4
-    assert (found.n_clusters, found.n_found) == (4, 4)
-    assert any("4 of 154 rows are noise, cluster 3" in note for note in found.notes)
+    assert found.assignments[150:].tolist() == [NOISE] * 4
+    assert (found.n_clusters, found.n_found, found.n_noise) == (3, 3, 4)
+    assert any("4 of 154 rows are noise: in no cluster (-1" in note for note in found.notes)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from PIL import Image
 
 from analyze.agreement import Agreement, agree
 from analyze.figures import axis_labels, draw_confusion, draw_map, figure_text, save
+from analyze.joint_tables import NOISE
 from analyze.palette import MUTED, UNMATCHED, class_style, style_of
 
 LABELS = np.repeat([0, 1, 2], [6, 5, 4])
@@ -199,6 +200,27 @@ def test_without_labels_each_cluster_has_a_color_of_its_own() -> None:
     assert len(colors) == 5
     assert UNMATCHED not in colors
     assert legend_of(figure) == list(groups)
+
+
+def test_noise_is_gray_and_called_noise() -> None:
+    noisy = np.where(ASSIGNMENTS == 0, NOISE, ASSIGNMENTS)
+    for figure, panel in (
+        (mapped(assignments=noisy, cluster_to_class={}), 1),
+        (
+            mapped(assignments=noisy, labelled=False),
+            0,
+        ),
+    ):
+        groups = drawn_groups(figure.axes[panel])
+        assert set(groups) == {"noise", *(f"cluster {c}" for c in range(1, 5))}
+        assert color_of(groups["noise"]) == UNMATCHED
+    (said,) = (
+        mapped(assignments=noisy, cluster_to_class=dict.fromkeys(range(1, 5), "cups")).axes[1].texts
+    )
+    assert said.get_text() == "gray: noise"
+    agreement = agree(np.array(LABELS), NAMES, noisy, 5)
+    last = confusion_axes(agreement).get_xticklabels()[-1]
+    assert last.get_text() == "noise"
 
 
 def test_the_axes_are_named_and_equally_scaled() -> None:

@@ -268,3 +268,17 @@ def test_pairs_that_put_all_rows_together_say_nothing(
     calm = Clustering(("a",) * 16, np.zeros(16, int), 4, "kmeans", 0)
     monkeypatch.setattr(internal_scores, "cluster", lambda *_: calm)
     assert internal_scores.stability(made) == Scored(None)
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_noise_is_no_cluster_of_a_score(name: str, clustered: Callable[..., Clustered]) -> None:
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(60, 3)).astype(np.float32)
+    assignments = random.integers(-1, 3, 60)
+    found = clustered(rows, assignments, method="hdbscan")
+    inside = assignments != -1
+    wanted = REFERENCES[name](rows[inside].astype(np.float64), assignments[inside])
+    assert value(name, found) == pytest.approx(wanted)
+    _, notes = internal_scores.internal_scores(found, [name])
+    assert notes == (f"{name}: on the rows that are in a cluster, without noise",)
+    assert value(name, clustered(rows, np.minimum(assignments, 0), method="hdbscan")) is None

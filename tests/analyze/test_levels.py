@@ -148,3 +148,10 @@ def test_of_equally_frequent_leaves_the_first_is_said() -> None:
     paths = codes_of(tree(["b >> x", "a >> x", "b >> x", "a >> x"]))
     predicted = predicted_paths(paths, np.zeros(4, int))
     assert predicted.tolist() == [[0, 0]] * 4
+
+
+def test_noise_says_no_leaf() -> None:
+    levels = tree(["a >> b", "a >> b", "a >> c", "a >> c"])
+    found = score_levels(levels, np.array([0, 0, -1, -1]))[1]
+    assert found.right_parent_wrong_leaf == 0
+    assert found.hierarchical_f1 == pytest.approx(2 * 4 / (8 + 4))
