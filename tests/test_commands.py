@@ -124,7 +124,11 @@ def test_assignments_are_a_table_with_a_name_a_column(stored_shop: Path) -> None
     said = json.loads(run_in(stored_shop, "analyze", "--catalog", "photos", "--json").stdout)
     with (stored_shop / said["results"] / "assignments.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["id", "cluster", "class", "class_label", "kind"]
+    header = ["id", "cluster", "class", "matched_class", "true_class", "class_label", "kind"]
+    assert list(rows[0]) == header
+    # the guess and the truth under names that say so, and under their old ones through 0.2
+    assert all(row["matched_class"] == row["class"] for row in rows)
+    assert all(row["true_class"] == row["class_label"] for row in rows)
     assert all(row["id"].startswith(row["class_label"] + "/") for row in rows)
     right = sum(row["class"] == row["class_label"] for row in rows)
     assert right / len(rows) == pytest.approx(said["scores"]["matched_accuracy"])

@@ -208,7 +208,9 @@ def _write_assignments(path: Path, analysis: Analysis) -> None:
     vectors, agreement = analysis.embeddings, analysis.agreement
     matched = agreement.cluster_to_class if agreement else {}
     labels = [level.values() for level in vectors.levels]
-    header = ["id", "cluster", "class"]
+    truth = analysis.level.values() if analysis.level else [None] * len(vectors)
+    # "class" is the class matched to the cluster under its old name: it goes in 0.3
+    header = ["id", "cluster", "class", "matched_class", "true_class"]
     header += column_names(header, [v.name for v in vectors.levels], vectors.columns)
     results.write_csv(
         path,
@@ -217,7 +219,8 @@ def _write_assignments(path: Path, analysis: Analysis) -> None:
             [
                 row_id,
                 int(cluster),
-                matched.get(int(cluster)),
+                *[matched.get(int(cluster))] * 2,
+                truth[i],
                 *(values[i] for values in labels),
                 *(values[i] for values in vectors.columns.values()),
             ]
