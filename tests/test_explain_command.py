@@ -110,6 +110,13 @@ def test_pictures_that_are_gone_or_changed_are_listed(shop: Path, head: str, run
     assert "nothing is explained: 1 picture is not opened: missing" in alone.stderr
 
 
+def test_a_head_without_mistakes_is_said(shop: Path, head: str, run: Run) -> None:
+    done = run("analyze", "explain", "--head", head, "--worst", "4")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "nothing is explained: " in done.stderr
+    assert "not one mistake in 15 pictures; choose pictures with --id ID, --image" in done.stderr
+
+
 def test_why_not_another_class_of_a_new_picture(shop: Path, head: str, run: Run) -> None:
     draw(shop / "new.jpg", "Watches", 50)
     words = ["--head", head, "--image", "new.jpg", "--class", "Mugs", "--of", "probability"]

@@ -179,6 +179,11 @@ def _explained(
     level = asking.level_of(wanted, stored, vectors)
     target = asking.make_target(wanted, stored, backbone, vectors, level, weights)
     subjects, notes = asking.choose_subjects(wanted, vectors, level, target, stored, backbone)
+    if not subjects:
+        raise SosieError(
+            f"nothing is explained: {'; '.join(notes)}; choose pictures with --id ID, --image FILE "
+            "or --sample N"
+        )
     target, questions, said = asking.ask_all(wanted, vectors, level, subjects, target)
 
     def opened(subject: Subject) -> Any:

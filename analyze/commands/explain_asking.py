@@ -166,7 +166,8 @@ def choose_subjects(
     if sample:
         rows += sampled_rows(level, len(vectors), sample, wanted.seed)
         of = f"of each class of {level.name}" if level else "of all"
-        notes.append(f"{sample} pictures {of}, drawn by seed {wanted.seed}")
+        none = "" if rows else "; there are none"
+        notes.append(f"{sample} pictures {of}, drawn by seed {wanted.seed}{none}")
     if wanted.worst:
         if level is None or target is None or stored is None:
             raise UsageError("--worst needs labels at the head's level, which the file has not")

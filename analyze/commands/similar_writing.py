@@ -70,6 +70,8 @@ def text(result: dict[str, Any]) -> str:
                 f"  left out, equal byte for byte: {', '.join(map(shown, said['copies']))}"
             )
         lines += [_line(hit) for hit in said["hits"]]
+        if not said["hits"]:
+            lines.append("  nothing: no other picture is there to be like it")
     return "\n".join([*lines, *wording.closing(result)])
 
 

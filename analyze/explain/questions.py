@@ -120,6 +120,8 @@ def worst_rows(
     labelled = np.flatnonzero(level.codes >= 0)
     untaught = np.array([row for row in labelled if embeddings.ids[row] not in taught], int)
     notes = []
+    if not len(labelled):
+        return [], [f"no picture has a label of level {level.name}: mistakes cannot be told"]
     if taught and not len(untaught):
         untaught = labelled
         notes.append("all pictures were taught: these mistakes are of what the head has seen")
@@ -133,7 +135,9 @@ def worst_rows(
         if target.columns[answers[i]] != level.value(row)
     ]
     order = sorted(wrong, key=lambda i: (-sure[i], untaught[i]))[:n]
-    if len(order) < n:
+    if not order:
+        notes.append(f"not one mistake in {len(untaught)} pictures")
+    elif len(order) < n:
         notes.append(f"{len(order)} mistakes, no more, in {len(untaught)} pictures")
     return untaught[order].tolist(), notes
 

@@ -216,6 +216,9 @@ def test_worst_are_the_surest_mistakes_of_what_was_not_taught(embeddings_of: Mak
     assert rows == [4, 2, 3, 1]
     assert notes[0].startswith("all pictures were taught")
     assert notes[1] == "4 mistakes, no more, in 6 pictures"
+    right = embeddings_of(vectors, [names[column] for column in columns])
+    rows, notes = worst_rows(right, target, right.levels[0], set(), 4)
+    assert (rows, notes) == ([], ["not one mistake in 6 pictures"])
 
 
 def test_a_class_asked_for_is_not_the_answer(vectors: np.ndarray, embeddings_of: Make) -> None:
