@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from extract.errors import SosieError, Stopped, UsageError
 
@@ -52,9 +53,44 @@ RecipeOption = Annotated[
 ]
 
 
+class _Group(TyperGroup):
+    """Commands beside a default action: what a command takes stands behind its name."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuse an option that the default action does not have; say whose it is."""
+        try:
+            return super().parse_args(ctx, args)
+        except ClickException as error:
+            option = getattr(error, "option_name", None)
+            owners = [
+                name
+                for name, command in self.commands.items()
+                if option is not None and any(option in each.opts for each in command.params)
+            ]
+            if not owners:
+                raise
+            named = [name for name in owners if name in args] or owners
+            raise UsageError(
+                f"{option} is an option of {' and '.join(owners)}: options go after the command, "
+                f"as in {ctx.command_path} {named[0]} {option}"
+            ) from error
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command that is named; an option before it would ask nothing of anyone."""
+        found = super().resolve_command(ctx, args)
+        typed = [each.opts[0] for each in self.params if was_typed(ctx, each.name or "")]
+        if typed:
+            raise UsageError(
+                f"{', '.join(typed)} before {found[0]}: options of {found[0]} go after it, as in "
+                f"{ctx.command_path} {found[0]} {typed[0]}"
+            )
+        return found
+
+
 def new_app() -> typer.Typer:
     """Make a command group that runs its default action when no sub-command is named."""
     return typer.Typer(
+        cls=_Group,
         add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,

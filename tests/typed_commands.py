@@ -1,0 +1,54 @@
+"""Commands typed in this process, which has loaded all that is slow to load."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+
+class Said(NamedTuple):
+    """What a command printed and noted."""
+
+    code: int
+    out: str
+    notes: list[str]
+
+    @property
+    def json(self) -> dict[str, Any]:
+        assert self.code == 0, self.notes
+        found: dict[str, Any] = json.loads(self.out)
+        return found
+
+    @property
+    def all(self) -> str:
+        """Everything that was said, notes first."""
+        return "\n".join([*self.notes, self.out])
+
+
+class Typist:
+    """Types commands in a folder."""
+
+    def __init__(
+        self,
+        at: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        monkeypatch.delenv("SOSIE_ROOT", raising=False)
+        self.at, self._patch, self._printed, self._noted = at, monkeypatch, capsys, caplog
+
+    def __call__(self, main: Callable[[], None], *words: str, at: Path | None = None) -> Said:
+        self._patch.chdir(at or self.at)
+        self._patch.setattr(sys, "argv", ["python -m", *words])
+        self._noted.clear()
+        with pytest.raises(SystemExit) as end:
+            main()
+        out, err = self._printed.readouterr()
+        assert isinstance(end.value.code, int)
+        return Said(end.value.code, out, [*self._noted.messages, *err.splitlines()])
