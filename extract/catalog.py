@@ -14,6 +14,8 @@ import numpy as np
 
 from extract.errors import CatalogError, NoPictures, UsageError
 from extract.multi_label import MultiLabel
+from extract.split_folders import COLUMN, part_split
+from extract.workspace import AnyPath
 
 IMAGE_EXTENSIONS = frozenset(
     ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .dib .tif .tiff .avif .heic .heif "
@@ -233,9 +235,16 @@ def catalog_of_scan(
             f"no picture in {scan.folder}: looked for names ending in .jpg, .png, .webp, .gif, "
             ".tif and the like; give another folder with --images DIR"
         )
-    catalog_name = name or scan.root.name or "root"
-    notes = (*scan.notes(), *notes)
-    return Catalog(catalog_name, scan.root, ids, ids, folder_levels(ids), notes=notes)
+    split = part_split(ids)
+    return Catalog(
+        name or scan.root.name or "root",
+        scan.root,
+        ids,
+        ids,
+        folder_levels(split.paths),
+        {} if split.sides is None else {COLUMN: split.sides},
+        notes=(*scan.notes(), *notes, *split.notes),
+    )
 
 
 def scan_folder(

@@ -25,6 +25,8 @@ from extract.manifest import (
     no_column,
     read_table,
 )
+from extract.split_folders import COLUMN, part_split
+from extract.workspace import AnyPath
 
 METADATA = "metadata.csv"
 FILE_NAME = "file_name"
@@ -92,19 +94,27 @@ def list_imagefolder(
         id_of = _ids(columns.id, paths, metadata)
         paths.sort(key=lambda path: bytes_of(id_of[path]))
     used = {FILE_NAME, columns.id, columns.label}
-    levels, multi_labels = _labels(paths, metadata, columns)
+    split = part_split(["" if _leaves(path) else path for path in paths])
+    levels, multi_labels = _labels(paths, metadata, columns, split.paths)
+    sides = {} if split.sides is None else {COLUMN: split.sides}
     return Catalog(
         name=name or scan.root.name or "root",
         images_root=scan.root,
         ids=tuple(id_of[path] for path in paths),
         paths=tuple(paths),
         levels=levels,
-        columns={
+        columns=sides
+        | {
             column: tuple(_cell(metadata, path, column) for path in paths)
             for column in metadata.columns
             if column not in used
         },
-        notes=(*scan.notes(metadata.rows), *metadata.notes, *_without_row(scan, metadata)),
+        notes=(
+            *scan.notes(metadata.rows),
+            *metadata.notes,
+            *_without_row(scan, metadata),
+            *split.notes,
+        ),
         multi_labels=multi_labels,
     )
 
@@ -221,9 +231,11 @@ def _cell(metadata: _Metadata, path: str, column: str) -> str:
     return row.cells.get(column, "") if row else ""
 
 
-def _labels(paths: Sequence[str], metadata: _Metadata, columns: ManifestColumns) -> Labels:
+def _labels(
+    paths: Sequence[str], metadata: _Metadata, columns: ManifestColumns, folders: Sequence[str]
+) -> Labels:
     if columns.label is None:  # folders outside are nobody's classes
-        return folder_levels(["" if _leaves(path) else path for path in paths]), ()
+        return folder_levels(folders), ()
     where = {path: row.where for path, row in metadata.rows.items()}
     cells = [(where.get(path, ""), _cell(metadata, path, columns.label)) for path in paths]
     return labels_of_column(columns.label, columns, cells)

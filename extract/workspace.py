@@ -9,6 +9,9 @@ from pathlib import Path
 
 from extract.errors import UsageError
 
+AnyPath = str | os.PathLike[str]
+"""What public functions take for a path."""
+
 VIEWS = "views"
 """The folder of augmented copies, beside the plain files of a catalogue."""
 

@@ -16,7 +16,7 @@ BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "manager
 
 EXTRACT_ORDER = [
     {"errors", "workspace", "refusals", "monitor", "drawing", "tables", "durability"},
-    {"allocation", "processor", "multi_label"},
+    {"allocation", "processor", "multi_label", "split_folders"},
     {"strict_json", "rehearsal", "recipe", "results"},
     {
         "catalog",

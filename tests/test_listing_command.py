@@ -83,3 +83,22 @@ def test_extract_refuses_options_before_its_commands_too(typed: Typist) -> None:
     assert found.code == 2
     assert "--restart before models: options of models go after it" in found.notes[-1]
     assert typed(extract, "models", "--json").code == 0
+
+
+def test_folders_of_a_split_are_a_column_and_no_classes(
+    root: Path, embed: Any, typed: Typist
+) -> None:
+    for i, place in enumerate(("Train/a", "Train/b", "valid/a", "valid/b", "TEST/a", "TEST/b")):
+        draw_noise(root / "split" / place / "1.png", i)
+    done = embed("--images", "split", "--json")
+    kept = stored(root, done)
+    assert [level.name for level in kept.levels] == ["class"]
+    assert kept.levels[0].categories == ("a", "b")
+    assert dict(zip(kept.ids, kept.columns["split"], strict=True)) == {
+        f"{folder}/{kind}/1.png": side
+        for folder, side in (("Train", "train"), ("valid", "validation"), ("TEST", "test"))
+        for kind in "ab"
+    }
+    assert any("TEST, Train, valid are taken for a split" in note for note in done.notes)
+    asked = typed(analyze, "--catalog", "split", "--json").json
+    assert (asked["level"], len(asked["classes"])) == ("class", 2)

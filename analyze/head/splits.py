@@ -11,6 +11,7 @@ import numpy as np
 from analyze.probes import folds_of, parted
 from extract.catalog import MISSING_LABEL
 from extract.errors import UsageError
+from extract.split_folders import SPLITS
 
 N_PARTS = 5
 """Of the split 60/20/20: three parts are taught, one says when to stop, one is tested."""
@@ -19,7 +20,7 @@ VALIDATION_PARTS = 4
 """One in so many of what is taught says when to stop, which makes 60/20/20 of five folds too."""
 
 SIDES = ("train", "validation", "test")
-SPELLINGS: Mapping[str, str] = {**{side: side for side in SIDES}, "val": "validation"}
+SPELLINGS: Mapping[str, str] = SPLITS
 
 
 @dataclass(frozen=True, eq=False)
