@@ -19,6 +19,7 @@ from analyze.reduction import Progress, Reduced, parse_steps, reduce, uses_chanc
 from analyze.reduction_cache import ReductionCache
 from analyze.reduction_steps import say_umap_compiles
 from extract.embeddings import EmbeddingSet
+from extract.workspace import AnyPath
 
 log = logging.getLogger("sosie")
 
@@ -89,6 +90,12 @@ class Keeping:
 
     reductions: Path | None = None
     clusterings: Path | None = None
+
+    @classmethod
+    def at(cls, reductions: AnyPath | None, clusterings: AnyPath | None) -> Keeping:
+        """Take folders as they are given."""
+        folders = (None if each is None else Path(each) for each in (reductions, clusterings))
+        return cls(*folders)
 
     def read(self, run: Run) -> Clustering | None:
         """Give a clustering that is kept."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -25,6 +24,7 @@ from analyze.reduction import Progress, parse_steps
 from analyze.sampling import why_no_interval
 from extract.embeddings import EmbeddingSet
 from extract.errors import UsageError
+from extract.workspace import AnyPath
 
 REDUCTIONS_COMPARED = ("none", "pca:0.99", "pca:0.99,tsne")
 N_SEEDS = 20
@@ -40,8 +40,8 @@ def compare(
     n_clusters: int | None = None,
     level: str | None = None,
     n_resamples: int = N_RESAMPLES,
-    reduction_cache: Path | None = None,
-    clustering_cache: Path | None = None,
+    reduction_cache: AnyPath | None = None,
+    clustering_cache: AnyPath | None = None,
     n_jobs: int | None = None,
     progress: Progress | None = None,
     resampling_progress: Progress | None = None,
@@ -63,7 +63,7 @@ def compare(
         Name or number of a level of labels.
     n_resamples : int
         Of pictures, for the intervals; pairs take at least 10,000.
-    reduction_cache, clustering_cache : Path, optional
+    reduction_cache, clustering_cache : path, optional
         Folders that keep results between runs; nothing is kept without.
     n_jobs : int, optional
         Processes; as many as there are cores. The numbers do not depend on it.
@@ -94,7 +94,7 @@ def compare(
         for method in clusterings
         for seed in seeds
     ]
-    keeping = Keeping(reduction_cache, clustering_cache)
+    keeping = Keeping.at(reduction_cache, clustering_cache)
     found = cluster_all(runs, keeping, n_jobs=n_jobs, progress=progress)
     scores, said = zip(*(score_clusters(codes, c.assignments) for c in found), strict=True)
     informative = None not in scores[0].values()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations, count, pairwise
-from pathlib import Path
 
 import numpy as np
 
@@ -25,6 +24,7 @@ from analyze.sampling import LEAST_IN_A_CLASS
 from analyze.threads import one_thread
 from extract.embeddings import EmbeddingSet
 from extract.errors import UsageError
+from extract.workspace import AnyPath
 
 N_RESAMPLES = 2000
 CLUSTERS_GUESSED = (5, 10, 20)
@@ -40,8 +40,8 @@ def rank(
     n_clusters: int | None = None,
     n_resamples: int = N_RESAMPLES,
     seed: int = 0,
-    reduction_cache: Path | None = None,
-    clustering_cache: Path | None = None,
+    reduction_cache: AnyPath | None = None,
+    clustering_cache: AnyPath | None = None,
     progress: Progress | None = None,
 ) -> Ranking:
     """Rank embeddings of the same pictures, with intervals, tests of neighbors and likeness.
@@ -64,7 +64,7 @@ def rank(
         Of the pictures, copies drawn together.
     seed : int
         Of samples, resamples, folds and of the first clustering.
-    reduction_cache, clustering_cache : Path, optional
+    reduction_cache, clustering_cache : path, optional
         Folders that keep results between runs; nothing is kept without.
     progress : callable, optional
         Told of embeddings scored and of how many there are.
@@ -84,7 +84,7 @@ def rank(
     sets, labels = same.embedding_sets, known.codes if known else None
     groups = groups_of_copies(sets)
     numbers = _numbers_of_clusters(n_clusters, labels, len(groups), metric)
-    keeping = Keeping(reduction_cache, clustering_cache)
+    keeping = Keeping.at(reduction_cache, clustering_cache)
     question = Question(metric, labels, groups, numbers, seed, keeping)
     models = tuple(RankedModel.of(*told) for told in zip(count(), same.names, sets))
     neighbors, scores, of_scores = _answers(question, models, sets, progress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from extract.timm_models import TimmModel, find_timm_model
 from extract.transformers_models import TransformersModel
 from extract.views import View, view_of
 from extract.weights import Checkpoint, PackagedWeights, read_tensors
+from extract.workspace import AnyPath
 
 if TYPE_CHECKING:
     import numpy as np
@@ -199,7 +201,7 @@ class Backbone:
 def load_backbone(
     name: str,
     *,
-    weights: str = "pretrained",
+    weights: AnyPath = "pretrained",
     seed: int = 0,
     device: str = "cpu",
     pooling: str = "auto",
@@ -211,7 +213,7 @@ def load_backbone(
     ----------
     name : str
         Of the table, or ``timm:NAME``, or ``hf:REPO``.
-    weights : str
+    weights : str or path
         ``pretrained``, ``random`` (drawn from ``seed``), or a file of this architecture's weights.
     seed : int
     device : str
@@ -229,6 +231,7 @@ def load_backbone(
         When the weights are not here or do not fit; random ones are never put in their place.
     """
     model, _ = find_model(name)
+    weights = os.fspath(weights)
     preprocessing = model.preprocessing(resize)
     checkpoint = find_checkpoint(name, weights)
     source = weights if weights in ("pretrained", "random") else "file"

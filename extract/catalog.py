@@ -120,6 +120,7 @@ class Catalog:
     multi_labels: tuple[MultiLabel, ...] = ()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "images_root", Path(self.images_root))
         if not self.ids:
             raise ValueError("a catalog must hold at least one picture")
         raw = [bytes_of(i) for i in self.ids]
@@ -166,16 +167,16 @@ def ids_fingerprint(ids: Sequence[str]) -> str:
 
 
 def list_folder(
-    folder: Path, *, name: str | None = None, leave_out: Sequence[Path] = ()
+    folder: AnyPath, *, name: str | None = None, leave_out: Sequence[AnyPath] = ()
 ) -> Catalog:
     """List a folder of pictures: sub-folders are classes, nested ones are levels.
 
     Parameters
     ----------
-    folder : Path
+    folder : path
     name : str, optional
         The catalogue's name; the folder's own without it.
-    leave_out : sequence of Path
+    leave_out : sequence of paths
         Folders inside that are not part of the catalogue (the workspace's own cache and results).
 
     Raises
@@ -248,7 +249,7 @@ def catalog_of_scan(
 
 
 def scan_folder(
-    folder: Path, *, leave_out: Sequence[Path] = (), table: str | None = None
+    folder: AnyPath, *, leave_out: Sequence[AnyPath] = (), table: str | None = None
 ) -> FolderScan:
     """Look through a folder and its sub-folders; hidden names are not there, links not followed.
 
@@ -267,11 +268,12 @@ def scan_folder(
     CatalogError
         When it cannot be read.
     """
+    folder = Path(folder)
     if not folder.is_dir():
         what = "is not a folder" if folder.exists() else "does not exist"
         raise UsageError(f"{folder} {what}: give the folder of your pictures with --images DIR")
     root = folder.resolve()
-    skip = {os.fsencode(p.resolve()) for p in leave_out}
+    skip = {os.fsencode(Path(p).resolve()) for p in leave_out}
     table_name = None if table is None else os.fsencode(table)
     found: dict[str, list[bytes]] = {}
     for path, what in _scan(os.fsencode(root), skip, table_name):

@@ -37,6 +37,7 @@ from extract.strings_dataset import (
     text_attribute,
     whole_attribute,
 )
+from extract.workspace import AnyPath
 
 FORMAT = "sosie-embeddings"
 FORMAT_VERSION = 1
@@ -196,7 +197,7 @@ def _read_record(text: str) -> dict[str, Any]:
     return record if isinstance(record, dict) else {}
 
 
-def read_embeddings(path: Path) -> EmbeddingSet:
+def read_embeddings(path: AnyPath) -> EmbeddingSet:
     """Read the sound rows of an embeddings file with their labels.
 
     Rows that are to do, refused, damaged or not finite are left out and counted.
@@ -218,6 +219,7 @@ def read_embeddings(path: Path) -> EmbeddingSet:
         "damaged": counts.get("damaged", 0),
         "not_finite": refused.get("not_finite", 0) + int((proven & ~finite).sum()),
     }
+    path = Path(path)
     rows = np.flatnonzero(proven & finite)
     if not len(rows):
         raise EmbeddingsFileError(

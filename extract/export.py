@@ -18,6 +18,7 @@ import numpy as np
 from extract.embeddings import EmbeddingSet
 from extract.errors import SosieError, UsageError, cannot_write
 from extract.tables import column_names, write_csv
+from extract.workspace import AnyPath
 
 Format = Literal["npz", "csv", "parquet"]
 FORMATS: tuple[Format, ...] = ("npz", "csv", "parquet")
@@ -68,7 +69,7 @@ def check_can_export(path: Path, file_format: Format, *, overwrite: bool = False
 
 def export_embeddings(
     vectors: EmbeddingSet,
-    path: Path,
+    path: AnyPath,
     file_format: Format,
     *,
     overwrite: bool = False,
@@ -79,7 +80,7 @@ def export_embeddings(
     Parameters
     ----------
     vectors : EmbeddingSet
-    path : Path
+    path : path
         Its folder is made where it is not there.
     file_format : {'npz', 'csv', 'parquet'}
     overwrite : bool
@@ -99,6 +100,7 @@ def export_embeddings(
     SosieError
         When it cannot be written, or its format needs a package that is not installed.
     """
+    path = Path(path)
     check_can_export(path, file_format, overwrite=overwrite)
     with _renamed_when_written(path) as temporary:
         if file_format == "npz":

@@ -36,6 +36,7 @@ from extract.record import run_record
 from extract.refusals import SOUND, TO_DO
 from extract.survey import ContentReader, stat_pictures
 
+from extract.workspace import AnyPath
 
 @dataclass(frozen=True)
 class Options(Wanted):
@@ -159,14 +160,14 @@ class Target:
 def extract_embeddings(
     catalog: Catalog,
     backbone: Backbone,
-    path: Path,
+    path: AnyPath,
     *,
     options: Options | None = None,
     record: Mapping[str, Any] | None = None,
     monitor: Monitor | None = None,
 ) -> Report:
     """Embed a catalogue into one file; see :func:`extract_together`."""
-    targets = [Target(backbone, path)]
+    targets = [Target(backbone, Path(path))]
     return extract_together(catalog, targets, options=options, record=record, monitor=monitor)[0]
 
 

@@ -50,11 +50,11 @@ class _Metadata:
 
 
 def list_imagefolder(
-    folder: Path,
+    folder: AnyPath,
     *,
     columns: ManifestColumns | None = None,
     name: str | None = None,
-    leave_out: Sequence[Path] = (),
+    leave_out: Sequence[AnyPath] = (),
 ) -> Catalog:
     """List a folder of pictures with what its ``metadata.csv`` files say of them.
 
@@ -63,13 +63,13 @@ def list_imagefolder(
 
     Parameters
     ----------
-    folder : Path
+    folder : path
     columns : ManifestColumns, optional
         Ids and labels: without a label column the folders are the labels, without an id column
         a picture's path is its id. ``image`` is not asked: the column is ``file_name``.
     name : str, optional
         The catalogue's name; the folder's own without it.
-    leave_out : sequence of Path
+    leave_out : sequence of paths
         Folders inside that are not looked into.
 
     Raises
@@ -81,6 +81,7 @@ def list_imagefolder(
     CatalogError
         When the folder or a metadata file cannot be read; the message names file and line.
     """
+    folder = Path(folder)
     columns = columns or ManifestColumns(image=FILE_NAME)
     scan = scan_folder(folder, leave_out=leave_out, table=METADATA)
     metadata = _read_metadata(scan)

@@ -13,6 +13,7 @@ from extract.catalog import Catalog, Level, bytes_of, shown
 from extract.errors import CatalogError, UsageError
 from extract.label_column import label_levels, several_labels
 from extract.multi_label import MultiLabel
+from extract.workspace import AnyPath
 
 DELIMITERS = (",", ";", "\t")
 MAX_COLUMNS = 10_000
@@ -45,10 +46,10 @@ class ManifestColumns:
 
 
 def list_manifest(
-    manifest: Path,
+    manifest: AnyPath,
     columns: ManifestColumns,
     *,
-    images_dir: Path | None = None,
+    images_dir: AnyPath | None = None,
     name: str | None = None,
 ) -> Catalog:
     """List the pictures of a CSV manifest (UTF-8; comma, semicolon or tab).
@@ -65,9 +66,10 @@ def list_manifest(
     CatalogError
         When the file cannot be read as a table; the message names file, row and column.
     """
+    manifest = Path(manifest)
     if not manifest.is_file():
         raise UsageError(f"no manifest {manifest}: give a CSV file with --manifest FILE")
-    root = images_dir or manifest.parent
+    root = Path(images_dir or manifest.parent)
     check_separator(columns)
     if not root.is_dir():
         raise UsageError(f"no folder {root}: say where the pictures are with --images-dir DIR")

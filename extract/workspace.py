@@ -28,8 +28,11 @@ class Workspace:
 
     root: Path
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "root", Path(self.root))
+
     @classmethod
-    def find(cls, root: Path | None = None) -> Workspace:
+    def find(cls, root: AnyPath | None = None) -> Workspace:
         """Take the folder given, else the variable ``SOSIE_ROOT``, else the working directory.
 
         Raises
@@ -37,7 +40,7 @@ class Workspace:
         UsageError
             When that folder does not exist.
         """
-        chosen = root or Path(os.environ.get("SOSIE_ROOT") or ".")
+        chosen = Path(root or os.environ.get("SOSIE_ROOT") or ".")
         if not chosen.is_dir():
             raise UsageError(f"no folder {chosen}: make it, or give another with --root DIR")
         return cls(chosen.resolve())
@@ -97,11 +100,12 @@ class Workspace:
         found = (self.cache / "embeddings").glob(f"{folder}/*.h5")
         return tuple(sorted(p for p in found if not p.name.endswith(".labels.h5")))
 
-    def find_file(self, path: Path) -> Path:
+    def find_file(self, path: AnyPath) -> Path:
         """Take a file as it was typed, or, where there is none, as seen from the root."""
+        path = Path(path)
         return path if path.exists() else self.root / path
 
-    def relative(self, path: Path) -> str:
+    def relative(self, path: AnyPath) -> str:
         """Write a path relative to the root if it lies inside, else absolute."""
         path = Path(os.path.abspath(path))  # noqa: PTH100 - a link such as results/latest is kept
         return (
