@@ -11,6 +11,7 @@ import numpy as np
 from analyze.analysis import choose_level
 from analyze.duplicates import groups_of_equal_bytes
 from analyze.levels import no_labels
+from extract.alike_labels import alike_labels
 from extract.catalog import Level, bytes_of, shown
 from extract.embeddings import UNKNOWN, EmbeddingSet, Provenance
 from extract.errors import UsageError
@@ -109,7 +110,7 @@ def align(embedding_sets: Sequence[EmbeddingSet], level: str | None = None) -> A
     known = Level.from_values(chosen, [values[i] for i in np.flatnonzero(kept)])
     if not known.categories:
         raise UsageError(f"no picture has a label of level {chosen!r}: name another with --level")
-    return Alignment(sets, names, tuple(notes), known)
+    return Alignment(sets, names, (*notes, *alike_labels([known])), known)
 
 
 def _in_all(

@@ -16,6 +16,7 @@ from analyze.joint_tables import METRICS
 from analyze.levels import LevelScores, no_labels, score_levels
 from analyze.neighbors import one_nn_accuracy
 from analyze.reduction import Progress, Reduced, parse_steps, reduce
+from extract.alike_labels import alike_labels
 from extract.catalog import Level
 from extract.embeddings import EmbeddingSet
 from extract.errors import UsageError
@@ -213,6 +214,7 @@ def analyze_embeddings(
     else:
         notes.append(f"{none}: scores against classes are left out")
     levels = score_levels(embeddings.levels, clustering.assignments)
+    notes += alike_labels([*embeddings.levels, *embeddings.multi_labels])
     return Analysis(
         embeddings=embeddings,
         level=chosen,

@@ -23,6 +23,7 @@ EXTRACT_ORDER = [
         "label_column",
         "manifest",
         "imagefolder",
+        "alike_labels",
         "embeddings",
         "embeddings_table",
         "demo",

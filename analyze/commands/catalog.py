@@ -43,6 +43,7 @@ def catalog(
     from analyze.commands.selection import Selection, choose_one, choose_several
     from analyze.glance import draw_glance, glance_at
     from analyze.pictures import PictureFolder
+    from extract.alike_labels import alike_labels
     from extract.embeddings_file import read_embeddings
 
     workspace = Workspace.find(root)
@@ -63,7 +64,11 @@ def catalog(
         **vectors.provenance.to_json(),
         **glance.to_json(),
         "seed": seed,
-        "notes": [*_labels_note(vectors), *pictures.notes()],
+        "notes": [
+            *_labels_note(vectors),
+            *alike_labels([*vectors.levels, *vectors.multi_labels]),
+            *pictures.notes(),
+        ],
     }
     with run_folder(workspace, "catalog", result, vectors) as folder:
         figure_style.save(drawn, folder, "catalog", svg=svg)

@@ -40,6 +40,7 @@ from analyze.head.tree import Tree, grow_tree
 from analyze.head.tree_assessment import TreeAnswers
 from analyze.head.usable import usable_rows
 from analyze.levels import no_labels
+from extract.alike_labels import alike_labels
 from extract.catalog import MISSING_LABEL, Level
 from extract.embeddings import EmbeddingSet
 from extract.errors import UsageError
@@ -261,7 +262,7 @@ def _report(
     leaks = count_leaks(asked.copies, list(_naive(asked, plan, splits)))
     made = asked.embeddings.provenance
     notes = [*asked.copies.notes, *leak_note(leaks), *(n for s in splits for n in s.notes)]
-    notes += unfinished_note(runs, plan)
+    notes += [*unfinished_note(runs, plan), *alike_labels([asked.level])]
     return HeadReport(
         model=made.model,
         identity=made.short_identity,
