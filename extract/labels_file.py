@@ -124,8 +124,11 @@ def store_labels(path: Path, catalog: Catalog) -> str | None:
     write_labels(path, catalog)
     if before is None:
         return None
+    gone = [shown(name) for name in before.columns if name not in catalog.columns]
+    lost = f"; no longer there: {', '.join(gone)}" if gone else ""
     return (
-        f"labels and columns are written anew (levels {_named(catalog)}; before: {_named(before)})"
+        f"labels and columns are written anew (levels {_named(catalog)}; before: {_named(before)}"
+        f"{lost})"
     )
 
 

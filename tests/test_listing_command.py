@@ -16,6 +16,7 @@ from analyze.__main__ import main as analyze
 from extract.__main__ import main as extract
 from extract.embeddings import Provenance
 from extract.embeddings_file import read_embeddings, read_provenance
+from extract.split_folders import part_split
 
 SMALL = ("--model", "timm:test_resnet", "--weights", "random", "--runtime", "eager")
 
@@ -60,6 +61,81 @@ def stored(root: Path, said: Said) -> Any:
 TABLE = ("--manifest", "plain.csv", "--images-dir", "img")
 
 
+def test_a_second_run_with_fewer_options_keeps_the_columns_and_the_folder_and_says_so(
+    root: Path, embed: Any
+) -> None:
+    first = embed(*TABLE, "--label-column", "class", "--id-column", "sku", "--json")
+    again = embed("--manifest", "plain.csv", "--json")
+    kept = stored(root, again)
+    assert kept.ids[0] == "sku0"
+    assert kept.levels[0].values()[:2] == ("cup", "hat")
+    assert set(kept.columns) == {"brand"}
+    assert again.json["reused"] == 6
+    (note,) = [note for note in again.notes if "as the last time" in note]
+    for option in ("--id-column sku", "--label-column class", f"--images-dir {root / 'img'}"):
+        assert option in note
+    assert note in again.json["notes"]
+    # the command of an earlier version, which kept nothing but what was typed
+    file = root / first.json["file"]
+    record = read_provenance(file).record
+    assert record["listing"] == {"from": "table", "id_column": "sku", "label_column": "class"}
+
+    other = embed("--manifest", "plain.csv", "--label-column", "brand", "--json")
+    assert stored(root, other).levels[0].categories == ("Acme",)
+    assert "no longer there: brand" in " ".join(other.json["notes"])
+    dropped = embed("--manifest", "plain.csv", "--label-column", "", "--json")
+    assert stored(root, dropped).levels == ()
+    assert stored(root, dropped).ids[0] == "sku0"
+
+
+def test_a_separator_goes_on_with_its_column_and_another_takes_its_place(
+    root: Path, embed: Any
+) -> None:
+    rows = [["picture", "kinds"], *([f"{i}.png", f"a / {'bc'[i % 2]}"] for i in range(6))]
+    write(root / "trees.csv", rows)
+    words = ("--manifest", "trees.csv", "--images-dir", "img", "--image-column", "picture")
+    embed(*words, "--label-column", "kinds", "--label-separator", " / ")
+    again = embed("--manifest", "trees.csv", "--json")
+    assert [level.name for level in stored(root, again).levels] == ["kinds_1", "kinds_2"]
+    several = embed("--manifest", "trees.csv", "--multi-label-separator", "/", "--json")
+    assert stored(root, several).levels == ()
+    assert stored(root, several).multi_labels[0].categories == ("a", "b", "c")
+
+
+def test_a_folder_keeps_its_columns_too(root: Path, embed: Any) -> None:
+    names = [["file_name", "kind"], *([f"{i}.png", "xy"[i % 2]] for i in range(6))]
+    write(root / "img" / "metadata.csv", names)
+    embed("--images", "img", "--label-column", "kind")
+    again = embed("--images", "img", "--json")
+    assert stored(root, again).levels[0].name == "kind"
+    # a table of the same name is another way of listing: nothing of the folder's fits it
+    table = embed(*TABLE, "--catalog", "img", "--json")
+    assert "as the last time" not in table.all
+    assert "levels none; before: kind" in table.all
+
+
+def test_a_folder_takes_no_table_s_place(root: Path, embed: Any) -> None:
+    embed(*TABLE, "--label-column", "class", "--id-column", "sku", "--catalog", "img")
+    refused = embed("--images", "img")
+    assert refused.code == 2
+    assert "with --id-column sku --label-column class: give that with --manifest" in refused.all
+
+
+def test_what_an_earlier_version_typed_is_kept(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from extract import listing
+    from extract.workspace import Workspace
+
+    command = "python -m extract --manifest plain.csv --id-column=sku --label-column 'my class'"
+
+    old = Provenance({}, (), {"command": command, "images_root": "img"})
+    monkeypatch.setattr(Workspace, "stored_embeddings", lambda *_: (Path("x.h5"),))
+    monkeypatch.setattr(listing, "read_provenance", lambda _: old)
+    found = listing.last_listing(Workspace.find(root), "plain", None, "table")
+    images = str(root.resolve() / "img")
+    assert found == {"id_column": "sku", "label_column": "my class", "images_dir": images}
+    assert listing.last_listing(Workspace.find(root), "plain", None, "folder") == {}
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -85,6 +161,22 @@ def test_extract_refuses_options_before_its_commands_too(typed: Typist) -> None:
     assert typed(extract, "models", "--json").code == 0
 
 
+def test_labels_that_read_alike_are_said_with_their_counts(
+    root: Path, embed: Any, typed: Typist
+) -> None:
+    labels = ["Fruit", "fruit ", "fr\u00a0uit", "caf\u00e9", "cafe\u0301", "nut"]
+    rows = [["image", "class"], *([f"{i}.png", label] for i, label in enumerate(labels))]
+    write(root / "odd.csv", rows)
+    done = embed("--manifest", "odd.csv", "--images-dir", "img", "--label-column", "class")
+    (note,) = [note for note in done.notes if "unicode form alone" in note]
+    assert "'Fruit' (1) and 'fruit' (1) and 'fr\\xa0uit' (1)" in note
+    assert "'cafe\\u0301' (1) and 'caf\\xe9' (1)" in note
+    assert "nut" not in note
+    said = typed(analyze, "--catalog", "odd", "--json").json
+    assert len(said["classes"]) == 6
+    assert note in said["notes"]
+
+
 def test_folders_of_a_split_are_a_column_and_no_classes(
     root: Path, embed: Any, typed: Typist
 ) -> None:
@@ -102,3 +194,26 @@ def test_folders_of_a_split_are_a_column_and_no_classes(
     assert any("TEST, Train, valid are taken for a split" in note for note in done.notes)
     asked = typed(analyze, "--catalog", "split", "--json").json
     assert (asked["level"], len(asked["classes"])) == ("class", 2)
+
+
+@pytest.mark.parametrize(
+    ("folders", "split", "asked"),
+    [
+        ("training testing", True, ""),  # no classes below
+        ("Train/a DEV/a", True, ""),
+        ("train/a train/b", True, ""),
+        ("test", False, ""),  # one class of that name
+        ("Training Shoes", False, ""),
+        ("train test cups", False, "stand beside others"),
+        ("a/train a/test b/train", False, "below others"),
+        ("data/train/a data/val/a", False, "below others"),
+        ("a/x a/y b/x", False, ""),
+    ],
+)
+def test_a_split_is_told_from_classes_or_asked_for(folders: str, split: bool, asked: str) -> None:
+    found = part_split([f"{folder}/1.png" for folder in folders.split()])
+    assert (found.sides is not None) == split
+    assert bool(found.notes) == (split or bool(asked))
+    assert all(asked in note for note in found.notes)
+    if not split:
+        assert found.paths == tuple(f"{folder}/1.png" for folder in folders.split())

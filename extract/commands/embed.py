@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from extract import command_line as cl
-from extract.errors import NoPictures, NothingEmbedded, SurveyStopped, UsageError
+from extract.commands.embed_listing import IMAGE_COLUMN, Place, list_pictures
+from extract.errors import NothingEmbedded, SurveyStopped, UsageError
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from extract.catalog import Catalog
     from extract.extraction import Options, Report, Seen, Target
     from extract.fidelity import Fidelity
-    from extract.manifest import ManifestColumns
     from extract.recipe import Extracting
     from extract.views import View
 
@@ -46,7 +46,7 @@ def embed(
     ] = None,
     image_column: Annotated[
         str, typer.Option(metavar="COLUMN", help="The manifest's column of paths.")
-    ] = "image",
+    ] = IMAGE_COLUMN,
     id_column: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="Column of unique ids.")
     ] = None,
@@ -162,21 +162,12 @@ def embed(
     _check_models(models, weights, output)  # what was typed wrong is said before anything is read
     if manifest is not None and images is not None:
         raise UsageError("--images and --manifest exclude each other: use --images-dir beside it")
-    from extract.manifest import ManifestColumns, list_manifest
-
-    named = (id_column, label_column, label_separator, multi_label_separator)
-    if manifest is not None:
-        columns = ManifestColumns(image_column, *named)
-        listed = list_manifest(manifest, columns, images_dir=images_dir, name=catalog)
-    else:
-        from extract.imagefolder import FILE_NAME
-
-        if images_dir is not None or image_column != "image":
-            raise UsageError(
-                "--image-column and --images-dir belong to a table: give it with --manifest CSV"
-            )
-        columns = ManifestColumns(FILE_NAME, *named)
-        listed = _list_images(workspace, images, columns, catalog, quiet)
+    if manifest is None and (images_dir is not None or image_column != IMAGE_COLUMN):
+        raise UsageError(
+            "--image-column and --images-dir belong to a table: give it with --manifest CSV"
+        )
+    place = Place(images, manifest, images_dir, catalog, output)
+    listed, listing = list_pictures(context, workspace, place, quiet)
     for note in listed.notes:
         cl.log.info(note)
 
@@ -210,7 +201,7 @@ def embed(
             viewed = plain.viewed(view)
             name = listed.name, backbone.name, viewed.provenance.short_identity
             targets.append(Target(viewed, workspace.views_file(*name)))
-    reports = embed_targets(workspace, listed, targets, options, quiet)
+    reports = embed_targets(workspace, listed, targets, options, quiet, listing)
     results = [
         _result(workspace, target.backbone, report, listed, weights)
         for target, report in zip(targets, reports, strict=True)
@@ -260,39 +251,6 @@ def _fixed_by(context: typer.Context, recipe: str) -> Extracting:
     fixed = read_recipe(recipe).extract
     cl.refuse_beside(context, recipe, [k for k, v in vars(fixed).items() if v is not None])
     return fixed
-
-
-def _list_images(
-    workspace: Workspace,
-    images: Path | None,
-    columns: ManifestColumns,
-    name: str | None,
-    quiet: bool,
-) -> Catalog:
-    """List the folder given; without one data/ if it holds pictures, else the demo."""
-    from extract.catalog import list_folder
-    from extract.imagefolder import list_imagefolder, refuse_columns
-
-    own = (workspace.cache, workspace.results)
-    if images is not None:
-        return list_imagefolder(images, columns=columns, name=name, leave_out=own)
-    if workspace.data.exists():
-        with suppress(NoPictures):
-            listed = list_imagefolder(workspace.data, columns=columns, name=name)
-            cl.log.info(f"no pictures given: taking those in {workspace.data}")
-            return listed
-    refuse_columns(workspace.data, columns)
-    if workspace.demo.is_dir():
-        cl.log.info(f"no pictures given: taking the demo catalogue, {workspace.demo}")
-    else:
-        from extract.commands.demo import draw_with_progress
-
-        cl.log.info(
-            f"no pictures given and none in {workspace.data}: drawing the demo catalogue "
-            f"into {workspace.demo}"
-        )
-        draw_with_progress(workspace.demo, seed=0, quiet=quiet)
-    return list_folder(workspace.demo, name=name)
 
 
 def _check_models(models: list[str], weights: str, output: Path | None) -> None:
@@ -360,6 +318,7 @@ def embed_targets(
     targets: list[Target],
     options: Options,
     quiet: bool,
+    listing: Mapping[str, Any] | None = None,
 ) -> list[Report]:
     """Run, with a bar and an ear for signals; a run that was stopped ends here."""
     from extract.catalog_roots import recorded_root
@@ -370,6 +329,7 @@ def embed_targets(
         "images_root": recorded_root(workspace, catalog),
         "catalog": catalog.name,
         "command": cl.typed_command(COMMAND),
+        **({"listing": dict(listing)} if listing else {}),
     }
     with cl.stop_on_signals() as stop:
         bar = EmbeddingBar(stop, quiet)
@@ -417,7 +377,7 @@ def _result(
         "view": backbone.view.described() if backbone.view else None,
         "realisation": dict(report.realisation),
         "fidelity": report.fidelity.described() if report.fidelity else None,
-        "notes": list(report.notes),
+        "notes": [*catalog.notes, *report.notes],
     }
 
 
