@@ -19,7 +19,8 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from extract.catalog import bytes_of
+from extract.catalog import bytes_of, shown, text_of
+from extract.missing_pictures import why_missing
 from extract.picture_headers import MOST_EXIF, check_header
 from extract.picture_memory import (
     MAX_FILE_BYTES,
@@ -84,6 +85,8 @@ def locate_picture(images_root: Path, path: str) -> bytes:
     Refused
         When the path, or a link in it, leaves the folder, or leads nowhere.
     """
+    if not path.strip():  # the folder itself
+        raise Refused(Reason.MISSING, "no path")
     root = os.fsencode(images_root)
     try:
         real = os.path.realpath(os.path.join(root, bytes_of(path)), strict=True)
@@ -91,8 +94,14 @@ def locate_picture(images_root: Path, path: str) -> bytes:
         raise Refused(Reason.MISSING, str(error)) from error
     except OSError as error:
         raise _refusal_of_os_error(error) from error
+    if real == root:
+        raise Refused(Reason.OUTSIDE_FOLDER, "the pictures' folder itself: name a picture in it")
     if not real.startswith(root.rstrip(b"/") + b"/"):
-        raise Refused(Reason.OUTSIDE_FOLDER, "leads out of the pictures' folder")
+        raise Refused(
+            Reason.OUTSIDE_FOLDER,
+            f"leads out of the pictures' folder, to {shown(text_of(real))}: give a folder that "
+            "holds all pictures",
+        )
     return real
 
 
@@ -117,6 +126,10 @@ def read_picture(images_root: Path, path: str) -> PictureFile:
         handle = os.open(locate_picture(images_root, path), os.O_RDONLY | os.O_NONBLOCK)
     except OSError as error:
         raise _refusal_of_os_error(error) from error
+    except Refused as refused:
+        if refused.reason is Reason.MISSING:
+            raise why_missing(images_root, path, refused.message) from refused
+        raise
     try:
         found = os.fstat(handle)
         if not stat.S_ISREG(found.st_mode):

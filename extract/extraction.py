@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from extract.embeddings import Provenance
 from extract.embeddings_file import read_table
 from extract.embeddings_table import EmbeddingsTable
 from extract.errors import EmbeddingsFileError
+from extract.failures import read_refusals
 from extract.fidelity import Fidelity
 from extract.file_lock import locked
 from extract.file_run import FileRun
@@ -35,8 +36,8 @@ from extract.realisation import (
 from extract.record import run_record
 from extract.refusals import SOUND, TO_DO
 from extract.survey import ContentReader, stat_pictures
-
 from extract.workspace import AnyPath
+
 
 @dataclass(frozen=True)
 class Options(Wanted):
@@ -126,6 +127,8 @@ class Report:
         they took it, or nothing was computed.
     seen : Seen
     notes : tuple of str
+    examples : mapping of str to (str, str)
+        Of each reason that rows are refused for one picture: its id, and what is wrong with it.
     """
 
     file: Path
@@ -142,6 +145,12 @@ class Report:
     fidelity: Fidelity | None
     seen: Seen
     notes: tuple[str, ...]
+    examples: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+
+    @property
+    def holds_nothing(self) -> bool:
+        """Whether every picture was tried and not one could be embedded."""
+        return self.embedded + self.reused == 0 and self.to_do == 0
 
     @property
     def images_per_second(self) -> float | None:
@@ -323,4 +332,8 @@ def _report(
         fidelity=tally.fidelity,
         seen=seen_of(run.backbone.preprocessing, run.table.now("dimensions")[status == SOUND]),
         notes=tuple(notes),
+        examples={
+            each["code"]: (each["id"], each["message"])
+            for each in reversed(read_refusals(run.table) if refusal_counts(status) else [])
+        },
     )

@@ -53,10 +53,11 @@ def read_refusals(table: EmbeddingsTable) -> list[dict[str, Any]]:
                 said[refusal["id"]] = refusal
             except (ValueError, KeyError, TypeError):
                 continue  # a line torn by a kill; its status was never written
-    refused = np.flatnonzero((table.rows.status != SOUND) & (table.rows.status != TO_DO))
+    now = table.now("status")
+    refused = np.flatnonzero((now != SOUND) & (now != TO_DO))
     listed = []
     for row in refused:
-        row_id, status = table.ids[row], int(table.rows.status[row])
+        row_id, status = table.ids[row], int(now[row])
         code = reason_code(status)
         known = said.get(row_id, {})
         message = known.get("message") if known.get("code") == code else None

@@ -25,21 +25,8 @@ def locked(path: Path) -> Iterator[None]:
     EmbeddingsFileError
         When the folder cannot be written.
     """
-    lock_path = path.with_name(f"{path.stem}.lock")
+    handle = _held(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise cannot_write(f"in {path.parent}", error) from error
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            holder = os.pread(handle, 200, 0).decode("utf-8", "replace").strip() or "another run"
-            raise FileLocked(
-                f"{path} is being written by {holder}; wait for it, or write another "
-                "file with --output FILE"
-            ) from error
         start = datetime.now(UTC).isoformat(timespec="seconds")
         holder = f"process {os.getpid()} on {socket.gethostname()} since {start}"
         with contextlib.suppress(OSError):  # a full disk: the lock holds without its text
@@ -53,6 +40,30 @@ def locked(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def _held(path: Path) -> int:
+    """Open the lock file of an embeddings file and hold it."""
+    lock_path = path.with_name(f"{path.stem}.lock")
+    while True:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise cannot_write(f"in {path.parent}", error) from error
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(handle), lock_path.stat()):
+                    return handle
+        except BlockingIOError as error:
+            holder = os.pread(handle, 200, 0).decode("utf-8", "replace").strip() or "another run"
+            os.close(handle)
+            raise FileLocked(
+                f"{path} is being written by {holder}; wait for it, or write another "
+                "file with --output FILE"
+            ) from error
+        os.close(handle)  # its holder has just taken it away: what is there now counts
 
 
 def _left_behind(path: Path) -> list[Path]:

@@ -23,6 +23,8 @@ class Reason(IntEnum):
     OUTSIDE_FOLDER = 11
     PERMISSION = 12
     NOT_FINITE = 13
+    NOT_NAMED = 14
+    SEVERAL = 15
 
     @property
     def code(self) -> str:

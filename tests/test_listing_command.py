@@ -217,3 +217,64 @@ def test_a_split_is_told_from_classes_or_asked_for(folders: str, split: bool, as
     assert all(asked in note for note in found.notes)
     if not split:
         assert found.paths == tuple(f"{folder}/1.png" for folder in folders.split())
+
+
+REFUSED = {
+    "": "not_named",
+    '["0.png", "1.png"]': "several",
+    "0.png|1.png": "several",
+    "0.png; 1.png": "several",
+    "0.png 1.png": "several",
+    "https://shop.example/0.png": "missing",
+    "sub\\0.PNG": "missing",
+    "Sub/0.PNG": "missing",
+    "sub/0": "missing",
+    "nowhere.png": "missing",
+}
+
+
+def test_each_picture_that_is_not_there_is_named_with_the_place_and_what_to_do(
+    root: Path, embed: Any, typed: Typist
+) -> None:
+    draw_noise(root / "img" / "sub" / "0.png", 9)
+    rows = [["image", "sku"], *([cell, f"p{i}"] for i, cell in enumerate(REFUSED))]
+    write(root / "odd.csv", [*rows, ["0.png", "sound"]])
+    words = ("--manifest", "odd.csv", "--images-dir", "img", "--id-column", "sku")
+    done = embed(*words, "--json").json
+    assert (done["embedded"], done["refused"]) == (1, {"missing": 5, "not_named": 1, "several": 4})
+    listed = json.loads(typed(extract, "show", done["file"], "--json").out)["refused"]
+    said = {each["id"]: (each["code"], each["message"]) for each in listed}
+    assert [said[f"p{i}"][0] for i in range(len(REFUSED))] == list(REFUSED.values())
+    wanted = [
+        "the cell is empty",
+        "a list of 2 pictures, and a row is of one",
+        *["a list of 2 pictures"] * 3,
+        "an address, not a file: https://shop.example/0.png; download it",
+        "with / for \\ there is sub/0.png: write that",
+        f"{root / 'img' / 'Sub' / '0.PNG'}; there is sub/0.png: write that",
+        "there is sub/0.png: write that",
+        str(root / "img" / "nowhere.png"),
+    ]
+    for i, words_said in enumerate(wanted):
+        assert words_said in said[f"p{i}"][1], said[f"p{i}"]
+
+
+def test_nothing_is_left_behind_where_nothing_was_embedded(root: Path, embed: Any) -> None:
+    (root / "img" / "broken.png").write_bytes(b"no picture")
+    rows = [["image"], ["broken.png"], ["0.PNG"]]
+    write(root / "odd.csv", rows)
+    done = embed("--manifest", "odd.csv", "--images-dir", "img")
+    assert done.code == 1
+    assert "not one of 2 pictures could be embedded: " in done.notes[-1]
+    assert "there is 0.png: write that" in done.notes[-1]
+    assert "no file kept" in done.notes[-1]
+    assert not (root / "cache").exists()
+    stopped = embed("--manifest", "odd.csv", "--images-dir", "img", "--on-bad-image", "stop")
+    assert stopped.code == 1
+    assert not (root / "cache").exists()
+    # a file that was there before is nobody's to remove
+    kept = embed(*TABLE, "--json").json["file"]
+    for picture in (root / "img").glob("*.png"):
+        picture.unlink()
+    assert embed(*TABLE, "--restart").code == 1
+    assert (root / kept).exists()

@@ -103,7 +103,7 @@ def _embed(
     from analyze.head.joined import parts_of
     from extract.backbones import load_again
     from extract.catalog_roots import check_root
-    from extract.commands.embed import embed_targets
+    from extract.commands.embed import embed_targets, nothing_embedded
     from extract.extraction import Options, Target
     from extract.imagefolder import list_imagefolder
     from extract.last_stage import tuned, untuned_identity
@@ -121,7 +121,9 @@ def _embed(
         identity = backbone.provenance.short_identity
         path = workspace.embeddings_file(listed.name, backbone.name, identity)
         targets.append(Target(backbone.on(device_for(path, device)), path))
-    embed_targets(workspace, listed, targets, Options(), quiet)
+    for report in embed_targets(workspace, listed, targets, Options(), quiet):
+        if report.holds_nothing:
+            raise nothing_embedded(workspace, report)
     return [target.path for target in targets]
 
 

@@ -208,7 +208,7 @@ def embed(
     ]
     if wanted_views and any(report.embedded for report in reports):
         _show_views(workspace, listed, targets, results)
-    _end(reports, results, as_json)
+    _end(workspace, reports, results, as_json)
 
 
 def _views(number: int, policy: str, seed: int) -> list[View]:
@@ -324,6 +324,7 @@ def embed_targets(
     from extract.catalog_roots import recorded_root
     from extract.commands.embedding_bar import EmbeddingBar
     from extract.extraction import extract_together
+    from extract.new_files import empty_ones_taken_back
 
     record = {
         "images_root": recorded_root(workspace, catalog),
@@ -334,9 +335,10 @@ def embed_targets(
     with cl.stop_on_signals() as stop:
         bar = EmbeddingBar(stop, quiet)
         try:
-            reports = extract_together(
-                catalog, targets, options=options, record=record, monitor=bar
-            )
+            with empty_ones_taken_back([target.path for target in targets]):
+                reports = extract_together(
+                    catalog, targets, options=options, record=record, monitor=bar
+                )
         except SurveyStopped as error:
             raise stop.stopped(str(error)) from error
         finally:
@@ -381,7 +383,9 @@ def _result(
     }
 
 
-def _end(reports: list[Report], results: list[dict[str, Any]], as_json: bool) -> None:
+def _end(
+    workspace: Workspace, reports: list[Report], results: list[dict[str, Any]], as_json: bool
+) -> None:
     """Print what was done; where a file has not a single sound row the run has failed."""
     texts = [
         _text(report, result, len(results)) for report, result in zip(reports, results, strict=True)
@@ -393,10 +397,16 @@ def _end(reports: list[Report], results: list[dict[str, Any]], as_json: bool) ->
             # an error to the log, so that it is said with --quiet too
             cl.log.error(f"{result['file']}: {_fidelity(report.fidelity)}")
         if report.embedded + report.reused == 0 and report.to_do < report.n_images:
-            raise NothingEmbedded(
-                f"not one of {report.n_images} pictures could be embedded: see why with "
-                f"{COMMAND} show {result['file']}"
-            )
+            raise nothing_embedded(workspace, report)
+
+
+def nothing_embedded(workspace: Workspace, report: Report) -> NothingEmbedded:
+    """Make the error of a run that ended without a single sound row."""
+    listed = f"all are listed by {COMMAND} show {workspace.relative(report.file)}"
+    return NothingEmbedded(
+        f"not one of {report.n_images} pictures could be embedded: "
+        f"{'; '.join(_examples(report))}; {listed if report.file.exists() else 'no file kept'}"
+    )
 
 
 def _text(report: Report, result: dict[str, Any], n_models: int) -> str:
@@ -419,13 +429,26 @@ def _text(report: Report, result: dict[str, Any], n_models: int) -> str:
         + (f" through {n_models} files" if rate and n_models > 1 else ""),
     ]
     if n_refused:
-        lines.append(
-            f"refused: {cl.counted(report.refused)}; listed by {COMMAND} show {result['file']}"
-        )
+        kept = report.file.exists()
+        listed = f"; listed by {COMMAND} show {result['file']}" if kept else ""
+        lines += [f"refused: {cl.counted(report.refused)}{listed}"]
+        lines += [f"  {example}" for example in _examples(report)]
     lines.append(_seen(report.seen, report.embedded + report.reused))
     if report.fidelity:
         lines.append(_fidelity(report.fidelity))
     return "\n".join([*lines, *report.notes])
+
+
+def _examples(report: Report) -> list[str]:
+    """Say of each reason for refusals which picture is one, and what is wrong with it."""
+    from extract.catalog import shown
+
+    return [
+        f"{code}, as {shown(row_id)} ({shown(message)})"
+        if message
+        else f"{code}, as {shown(row_id)}"
+        for code, (row_id, message) in report.examples.items()
+    ]
 
 
 def _seen(seen: Seen, n_sound: int) -> str:

@@ -1,0 +1,53 @@
+"""Files that a run begins, taken back where not one row of them was computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from extract.embeddings_file import read_table
+from extract.errors import EmbeddingsFileError, PictureRefused, SurveyStopped
+from extract.failures import failures_path
+from extract.file_lock import locked
+from extract.labels_file import labels_path
+from extract.refusals import SOUND, TO_DO
+
+
+@contextmanager
+def empty_ones_taken_back(paths: Iterable[Path]) -> Iterator[None]:
+    """Remove files that are new and hold nothing when the work ends, and folders made for them.
+
+    A file of which rows are to do stays: the same command goes on with it, but where the work ended
+    at its first refused picture.
+    """
+    new = {path: [each for each in path.parents if not each.exists()] for path in paths}
+    new = {path: folders for path, folders in new.items() if not path.exists()}
+    try:
+        yield
+    except (PictureRefused, SurveyStopped):
+        for path, folders in new.items():
+            if not _holds(path, {SOUND}):
+                _take_back(path, folders)
+        raise
+    for path, folders in new.items():
+        if not _holds(path, {SOUND, TO_DO}):
+            _take_back(path, folders)
+
+
+def _holds(path: Path, kinds: set[int]) -> bool:
+    try:
+        return bool(kinds & set(read_table(path, trusted=True).rows.status.tolist()))
+    except EmbeddingsFileError:
+        return path.exists()
+
+
+def _take_back(path: Path, folders: Iterable[Path]) -> None:
+    """Remove a file, what stands beside it, and the folders, the innermost first."""
+    with locked(path):
+        beside = (labels_path(path), failures_path(path), path.with_name(f"{path.stem}.lock"))
+        for each in (path, *beside):
+            each.unlink(missing_ok=True)
+    for folder in folders:
+        with suppress(OSError):  # another file lies there
+            folder.rmdir()
