@@ -73,10 +73,10 @@ class EmbeddingBar(Monitor):
         cl.log.warning(what)
 
     def waited(self, seconds: float, stages: Mapping[str, float]) -> None:
-        """Say which stage the others waited for."""
+        """Say how long each stage had nothing to do: the one that never waits is the slowest."""
         self.close()
         said = ", ".join(f"{stage} {idle:.1f} s" for stage, idle in stages.items())
-        cl.log.info(f"waiting in {seconds:.1f} s: {said}")
+        cl.log.info(f"of {seconds:.1f} s each stage was idle: {said}")
 
     def should_stop(self) -> bool:
         """Say whether a signal came."""
