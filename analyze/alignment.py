@@ -13,7 +13,7 @@ from analyze.duplicates import groups_of_equal_bytes
 from analyze.levels import no_labels
 from extract.alike_labels import alike_labels
 from extract.catalog import Level, bytes_of, shown
-from extract.embeddings import UNKNOWN, EmbeddingSet, Provenance
+from extract.embeddings import UNKNOWN, EmbeddingSet, Provenance, geometry_words
 from extract.errors import UsageError
 
 
@@ -167,7 +167,7 @@ def told_apart(embedding_sets: Sequence[EmbeddingSet]) -> tuple[str, ...]:
     those of one identity in two catalogues, are counted.
     """
     made = [embeddings.provenance for embeddings in embedding_sets]
-    geometries = {each.resize for each in made}
+    geometries = set(geometry_words(made))
     names = []
     for each, words in zip(made, words_apart(made, at_least=len(geometries) > 1), strict=True):
         random = " (random weights)" if each.weights == "random" else ""
@@ -193,7 +193,8 @@ def words_apart(made: Sequence[Provenance], at_least: int = 0) -> list[tuple[str
         Of geometry, pooling and weights the first ones; equal where none of them differ.
     """
     known: list[tuple[Any, ...]] = [
-        ((m.model, m.weights == "random"), m.resize, m.pooling, m.weights) for m in made
+        ((m.model, m.weights == "random"), geometry, m.pooling, m.weights)
+        for m, geometry in zip(made, geometry_words(made), strict=True)
     ]
 
     def needed(own: tuple[Any, ...]) -> int:

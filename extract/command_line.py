@@ -100,7 +100,10 @@ def new_app() -> typer.Typer:
 
 
 def run(app: typer.Typer, name: str) -> None:
-    """Run a command line to its exit code: one line on stderr for whatever goes wrong."""
+    """Run a command line to its exit code: one line on stderr for whatever goes wrong.
+
+    Only a long choice that one has to make is listed below it.
+    """
     logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
@@ -115,7 +118,8 @@ def run(app: typer.Typer, name: str) -> None:
         sys.exit(0)
     except (SosieError, ClickException, KeyboardInterrupt, Exception) as error:
         message, code = _describe(error, name)
-        print(f"error: {message}", file=sys.stderr)  # noqa: T201
+        listed = [f"  {line}" for line in getattr(error, "listed", ())]
+        print("\n".join([f"error: {message}", *listed]), file=sys.stderr)  # noqa: T201
         if log.isEnabledFor(logging.DEBUG) and logging.getLogger().isEnabledFor(logging.INFO):
             raise
         sys.exit(code)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -87,6 +87,11 @@ class Provenance:
         return self._of_each(_resize_of)
 
     @property
+    def size(self) -> str:
+        """How many pixels a side the backbone sees."""
+        return self._of_each(_size_of)
+
+    @property
     def pooling(self) -> str:
         """What gives the vector, as in ``mean`` or ``cls``."""
         return self._of_each(lambda identity: identity.get("pooling"))
@@ -94,7 +99,11 @@ class Provenance:
     @property
     def words(self) -> str:
         """What tells vectors of one backbone apart, as in ``pretrained, crop, mean``."""
-        said = (self.weights, self.resize, self.pooling)
+        return self.worded(self.resize)
+
+    def worded(self, geometry: str) -> str:
+        """Give those words with another one for the geometry, as in ``pretrained, pad 256``."""
+        said = (self.weights, geometry, self.pooling)
         return ", ".join(word for word in said if word != UNKNOWN)
 
     @property
@@ -138,6 +147,29 @@ def name_of(said: Mapping[str, Any]) -> str:
 def titled(said: Mapping[str, Any]) -> str:
     """Name vectors as :func:`name_of` does, and say that weights are random where they are."""
     return name_of(said) + (", random weights" if said["weights"] == "random" else "")
+
+
+def geometry_words(made: Sequence[Provenance]) -> list[str]:
+    """Say crop, squash or pad of each, and how many pixels where the word is that of two sizes.
+
+    Parameters
+    ----------
+    made : sequence of Provenance
+        Vectors of one backbone are told apart.
+    """
+    sizes: dict[tuple[str, str], set[str]] = {}
+    for each in made:
+        sizes.setdefault((each.model, each.resize), set()).add(each.size)
+    several = {key for key, found in sizes.items() if len(found - {UNKNOWN}) > 1}
+    return [
+        f"{each.resize} {each.size}" if (each.model, each.resize) in several else each.resize
+        for each in made
+    ]
+
+
+def _size_of(identity: Mapping[str, Any]) -> Any:
+    geometry = identity.get("geometry")
+    return geometry.get("size") if isinstance(geometry, Mapping) else None
 
 
 def _resize_of(identity: Mapping[str, Any]) -> Any:

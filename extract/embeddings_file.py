@@ -67,6 +67,18 @@ def read_provenance(path: Path) -> Provenance:
         return _read_provenance(file)
 
 
+def read_list_of_pictures(path: Path) -> tuple[str, int]:
+    """Read which list of pictures a file is of: its fingerprint, and how many there are.
+
+    Raises
+    ------
+    EmbeddingsFileError
+    """
+    with _opened(path) as file:
+        n_rows = int(_datasets(file)["embeddings"].shape[0])
+        return text_attribute(file, "catalog_fingerprint"), n_rows
+
+
 def read_table(path: Path, *, trusted: bool = False) -> EmbeddingsTable:
     """Open an embeddings file, also one that is being filled, and check that it is one.
 
@@ -207,6 +219,7 @@ def read_embeddings(path: AnyPath) -> EmbeddingSet:
     EmbeddingsFileError
         When the file cannot be read, or holds no sound row.
     """
+    path = Path(path)
     table = read_table(path)
     proven = table.sound()
     vectors = np.asarray(table.rows.vectors, dtype=np.float32)
@@ -219,7 +232,6 @@ def read_embeddings(path: AnyPath) -> EmbeddingSet:
         "damaged": counts.get("damaged", 0),
         "not_finite": refused.get("not_finite", 0) + int((proven & ~finite).sum()),
     }
-    path = Path(path)
     rows = np.flatnonzero(proven & finite)
     if not len(rows):
         raise EmbeddingsFileError(

@@ -19,6 +19,10 @@
 Every message is one line: what was wrong, then what to type next.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 
 class SosieError(Exception):
     """Base of every error that is the user's to read: one line, no traceback."""
@@ -27,9 +31,20 @@ class SosieError(Exception):
 
 
 class UsageError(SosieError):
-    """What was typed names something that is not there or cannot be."""
+    """What was typed names something that is not there or cannot be.
+
+    Parameters
+    ----------
+    message : str
+    listed : sequence of str
+        What there is to choose from, a line each, where that is too much for the message.
+    """
 
     exit_code = 2
+
+    def __init__(self, message: str, listed: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.listed = tuple(listed)
 
 
 class CatalogError(SosieError):

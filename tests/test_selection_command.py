@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 import csv
-import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from served import serving
 from small_catalogs import draw_noise, fill
+from typed_commands import Said, Typist
 
 from analyze.__main__ import main
+from analyze.alignment import told_apart
 from analyze.commands.default_file import the_one
 from analyze.commands.selection import (
     Selection,
+    choose_any,
     choose_by_recipe,
     choose_one,
     choose_one_by_recipe,
     choose_several,
 )
 from analyze.commands.stored_file import StoredFile
-from analyze.lookup.service import Service
+from analyze.lookup.service import Service, _by_key
 from analyze.lookup.shelf import Wish
 from extract.__main__ import main as extract_main
 from extract.backbones import find_model, load_backbone
 from extract.catalog import Catalog, Level, list_folder
 from extract.commands.embed import embed_targets
 from extract.embeddings import Provenance
-from extract.embeddings_file import read_provenance
+from extract.embeddings_file import read_embeddings, read_provenance
 from extract.errors import UsageError
 from extract.extraction import Options, Target
 from extract.layout import lay_out
@@ -47,20 +49,6 @@ MADE = [
     *((VIT, "pad", pooling) for pooling in ("auto", "cls", "mean")),
 ]
 HEAD = ("--folds", "2", "--shuffles", "1", "--epochs", "2", "--resamples", "100")
-
-
-class Said(NamedTuple):
-    """What a command printed and noted."""
-
-    code: int
-    out: str
-    notes: list[str]
-
-    @property
-    def json(self) -> dict[str, Any]:
-        assert self.code == 0, self.notes
-        found: dict[str, Any] = json.loads(self.out)
-        return found
 
 
 @pytest.fixture(scope="module")
@@ -92,18 +80,11 @@ def typed(
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> Callable[..., Said]:
-    """Run a command in this process, which has loaded all that is slow to load."""
-    monkeypatch.delenv("SOSIE_ROOT", raising=False)
+    """Run a command of analyze, or another, in this process."""
+    typist = Typist(root, monkeypatch, capsys, caplog)
 
-    def run(*words: str, at: Path = root, main: Callable[[], None] = main) -> Said:
-        monkeypatch.chdir(at)
-        monkeypatch.setattr(sys, "argv", ["analyze", *words])
-        caplog.clear()
-        with pytest.raises(SystemExit) as end:
-            main()
-        out, err = capsys.readouterr()
-        assert isinstance(end.value.code, int)
-        return Said(end.value.code, out, [*caplog.messages, *err.splitlines()])
+    def run(*words: str, at: Path | None = None, main: Callable[[], None] = main) -> Said:
+        return typist(main, *words, at=at)
 
     return run
 
@@ -266,21 +247,30 @@ def test_serve_takes_the_options(root: Path) -> None:
 
 
 def stored(
-    root: Path, resize: str, pooling: str = "mean", *, n_done: int = 4, weights: str = "pretrained"
+    root: Path,
+    resize: str,
+    pooling: str = "mean",
+    *,
+    n_done: int = 4,
+    weights: str = "pretrained",
+    typed: str | None = None,
+    ids: str = "abcd",
+    catalog: str = "shop",
+    **record: str,
 ) -> Path:
     """Write a file of efficientnet_lite0 as extract makes it, so many of four rows done."""
-    ids = tuple("abcd")
-    listed = Catalog("shop", root / "shop", ids, ids, (Level.from_values("class", list("xyxy")),))
+    labels = Level.from_values("class", list("xy" * len(ids))[: len(ids)])
+    listed = Catalog(catalog, root / "shop", tuple(ids), tuple(ids), (labels,))
     identity = {
         "backbone": LITE,
         "weights": {"source": weights},
         "pooling": pooling,
         "geometry": find_model(LITE)[0]
-        .preprocessing("auto" if resize == "pad" else resize)
+        .preprocessing(typed or ("auto" if resize == "pad" else resize))
         .geometry,
     }
-    provenance = Provenance(identity, ({"threads": 1},), {"model": LITE})
-    path = Workspace(root).embeddings_file("shop", LITE, provenance.short_identity)
+    provenance = Provenance(identity, ({"threads": 1},), {"model": LITE, **record})
+    path = Workspace(root).embeddings_file(catalog, LITE, provenance.short_identity)
     lay_out(path, listed, provenance, 6)
     if n_done:
         fill(path, list(range(n_done)))
@@ -331,6 +321,83 @@ def test_default_else_the_only_complete_one_else_none(
         choose_one(workspace, Selection(models=(LITE,), resize="squash", pooling="cls"))
     with pytest.raises(UsageError, match=r"is pretrained, pad, cls: leave --resize crop out"):
         choose_one(workspace, Selection(embeddings=(cls,), resize="crop"))
+
+
+def test_two_sizes_of_one_geometry_are_told_apart_in_pixels_and_each_can_be_taken(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="sosie")
+    workspace = Workspace.find(tmp_path)
+    larger, own = stored(tmp_path, "pad"), stored(tmp_path, "pad", typed="pad")
+    for asked, taken, words in (
+        (None, larger, "(pad 256): there is pad 224 too, --resize pad takes it"),
+        ("auto", larger, ""),
+        ("pad", own, "(pad 224): there is pad 256 too, --resize auto takes it"),
+    ):
+        caplog.clear()
+        assert choose_one(workspace, Selection(resize=asked)) == taken
+        said = [f"taking {taken.relative_to(tmp_path).as_posix()} {words}"] if words else []
+        assert caplog.messages == said
+    several = choose_several(workspace, Selection(resize="pad"))
+    assert set(several) == {larger, own}
+    names = told_apart([read_embeddings(path) for path in (larger, own)])
+    assert names == (f"{LITE} pad 256", f"{LITE} pad 224")
+    shelves = [SimpleNamespace(embeddings=read_embeddings(path)) for path in (larger, own)]
+    assert list(_by_key(shelves)) == [f"{LITE}-pad-256", f"{LITE}-pad-224"]  # type: ignore[arg-type]
+    crop = stored(tmp_path, "model")
+    with pytest.raises(UsageError) as error:
+        choose_one(workspace, Selection(resize="squash"))
+    for words in ("(pretrained, pad 256, mean)", "(pretrained, pad 224, mean)", "crop, mean)"):
+        assert words in str(error.value)
+    names = told_apart([read_embeddings(path) for path in (crop, larger)])
+    assert names == (f"{LITE} crop", f"{LITE} pad")  # no more words than that takes
+
+
+def test_a_file_behind_its_catalogue_is_said_and_not_the_one_that_any_will_do_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="sosie")
+    workspace = Workspace.find(tmp_path)
+    old, new = "2026-01-01T00:00:00+00:00", "2026-02-01T00:00:00+00:00"
+    first = stored(tmp_path, "pad", updated=old)
+    begun = stored(tmp_path, "model", updated=new, ids="abcdef", n_done=2)
+    done = stored(tmp_path, "squash", updated=new, ids="abcdef", n_done=6)
+    for asked in (Selection(), Selection(embeddings=(first,)), Selection(resize="pad")):
+        caplog.clear()
+        assert choose_one(workspace, asked) == first
+        (said,) = [note for note in caplog.messages if "behind" in note]
+        assert f"{first.relative_to(tmp_path).as_posix()} is behind: it is of 4 pictures" in said
+        assert ", filled later, of 6; bring it up to date with python -m extract" in said
+    caplog.clear()
+    assert choose_any(workspace, Selection()) == done
+    assert caplog.messages == [
+        f"of 3 files of this catalogue taking {done.relative_to(tmp_path).as_posix()}"
+    ]
+    assert choose_any(workspace, Selection(resize="model")) == begun
+    caplog.clear()
+    assert len(choose_several(workspace, Selection())) == 3
+    assert [note.split()[0] for note in caplog.messages] == [first.relative_to(tmp_path).as_posix()]
+
+
+def test_many_files_are_a_line_a_catalogue_and_many_of_one_a_line_each(
+    tmp_path: Path, typed: Callable[..., Said]
+) -> None:
+    for catalog in ("attic", "cellar", "garden"):
+        for resize in ("pad", "model", "squash"):
+            stored(tmp_path, resize, catalog=catalog, n_done=0)
+    said = typed(at=tmp_path)
+    assert said.code == 2
+    assert said.notes == [
+        "error: 9 embeddings files of 3 catalogues, say which with --embeddings FILE, "
+        "--catalog NAME or --resize:",
+        *(f"  {name}: {LITE} (crop, pad, squash)" for name in ("attic", "cellar", "garden")),
+    ]
+    for weights in ("random", "other"):
+        for resize in ("pad", "model", "squash"):
+            stored(tmp_path, resize, catalog="attic", weights=weights, n_done=0)
+    said = typed("--catalog", "attic", at=tmp_path)
+    assert len(said.notes) == 1 + 9
+    assert all(len(line) < 120 for line in said.notes)
 
 
 def test_a_backbone_that_cannot_be_described_here_goes_by_the_words(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def catalog(
     cl.set_up(verbose, quiet)
     from analyze import figure_style
     from analyze.analysis import choose_level
-    from analyze.commands.selection import Selection, choose_one, choose_several
+    from analyze.commands.selection import Selection, choose_any, choose_one
     from analyze.glance import draw_glance, glance_at
     from analyze.pictures import PictureFolder
     from extract.alike_labels import alike_labels
@@ -48,12 +48,8 @@ def catalog(
 
     workspace = Workspace.find(root)
     selection = Selection.of(embeddings, model, name, resize, pooling)
-    paths = choose_several(workspace, selection)
-    path = paths[0]  # which backbone saw them is no matter here, unless that is asked
-    if seen:
-        path = choose_one(workspace, selection)
-    elif len(paths) > 1:
-        cl.log.info(f"of {len(paths)} files of this catalogue taking {workspace.relative(path)}")
+    # which backbone saw them is no matter here, unless that is asked
+    path = (choose_one if seen else choose_any)(workspace, selection)
     vectors = read_embeddings(path)
     pictures = PictureFolder.of(vectors, workspace, images, seen=seen)
     chosen = choose_level(vectors.levels, level, vectors.multi_labels)

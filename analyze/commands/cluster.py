@@ -280,11 +280,11 @@ def _headings(analysis: Analysis) -> tuple[str, str]:
     of = "consensus of " if automatic else ""
     title += f" · {of}{clustering_spec(method).title} {clustering.n_found}"
     parts = [f"{len(analysis.embeddings)} pictures"]
+    if clustering.n_noise:
+        parts.append(f"{clustering.n_noise} of them noise, in no cluster")
     agreement = analysis.agreement
     if agreement and agreement.n_labelled < len(analysis.embeddings):
         parts.append(f"scores on the {agreement.n_labelled} labelled")
-    if clustering.n_noise:
-        parts.append(f"{clustering.n_noise} of them noise, in no cluster")
     if analysis.level:
         parts.append(f"level {analysis.level.name}")
     if scores["ari"] is not None:

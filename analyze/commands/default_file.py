@@ -6,17 +6,21 @@ from collections.abc import Callable, Sequence
 
 from analyze.commands.stored_file import StoredFile
 from extract.command_line import log
-from extract.embeddings import Provenance
+from extract.embeddings import Provenance, geometry_words
 from extract.errors import UsageError
 from extract.workspace import Workspace
 
 OPTIONS = {"--resize": "resize", "--pooling": "pooling"}
+MOST_IN_A_LINE = 400
+"""Characters; what is longer is listed, a line each."""
 
 
 def the_one(
     workspace: Workspace,
     files: Sequence[StoredFile],
-    refused: Callable[[Sequence[StoredFile]], str] | None = None,
+    refused: Callable[[Sequence[StoredFile]], UsageError] | None = None,
+    *,
+    resize: str | None = None,
 ) -> StoredFile:
     """Take the only file; of those that differ in geometry and pooling alone the default's.
 
@@ -28,7 +32,9 @@ def the_one(
     files : sequence of StoredFile
         One at least.
     refused : callable, optional
-        What to say of several of which none is taken.
+        Makes the error of several of which none is taken.
+    resize : str, optional
+        As typed: of two geometries of that word, what ``extract`` makes of it.
 
     Raises
     ------
@@ -38,26 +44,81 @@ def the_one(
     if len(files) == 1:
         return files[0]
     alike = len({file.but_for_geometry_and_pooling for file in files}) == 1
-    taken = _default_of(files) if alike else None
+    taken = _default_of(files, resize or "auto") if alike else None
     if taken is None:
-        raise UsageError((refused or (lambda several: _which(workspace, several)))(files))
+        raise (refused or (lambda several: _which(workspace, several)))(files)
     log.info(_said_of(workspace, taken, [file for file in files if file is not taken]))
     return taken
 
 
+def newest(files: Sequence[StoredFile]) -> StoredFile:
+    """Take a file of the list of pictures that was embedded last, one that is complete if any."""
+    last = max(files, key=lambda file: (file.updated, file.pictures[1]))
+    current = [file for file in files if file.pictures == last.pictures]
+    return next((file for file in current if file.is_complete()), current[0])
+
+
+def say_what_is_behind(
+    workspace: Workspace, taken: Sequence[StoredFile], stored: Sequence[StoredFile]
+) -> None:
+    """Say of each file that is taken whether its catalogue has changed since.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    taken : sequence of StoredFile
+    stored : sequence of StoredFile
+        All that are there.
+    """
+    for file in taken:
+        later = [
+            other
+            for other in stored
+            if other.path.parent == file.path.parent and other.updated > file.updated > ""
+        ]
+        if not later:
+            continue
+        last = max(later, key=lambda other: other.updated)
+        if last.pictures != file.pictures and last.pictures[1]:
+            log.info(
+                f"{workspace.relative(file.path)} is behind: it is of {file.pictures[1]} pictures, "
+                f"{workspace.relative(last.path)}, filled later, of {last.pictures[1]}"
+                f"{' others' if last.pictures[1] == file.pictures[1] else ''}; bring it up to date "
+                f"with python -m extract --model {file.model} and the options of this catalogue"
+            )
+
+
 def listed(workspace: Workspace, files: Sequence[StoredFile]) -> str:
     """List files with what tells them apart."""
-    return ", ".join(f"{workspace.relative(file.path)} ({file.words})" for file in files)
+    return ", ".join(each_of(workspace, files))
 
 
-def _default_of(files: Sequence[StoredFile]) -> StoredFile | None:
-    """Take what ``--resize auto`` and ``--pooling auto`` make, in as far as files differ in it.
+def too_many(message: str, choice: Sequence[str], end: str = "") -> UsageError:
+    """Make an error that ends in a choice: in its line, or below it where that is long."""
+    line = f"{message} {', '.join(choice)}{end}"
+    if len(line) <= MOST_IN_A_LINE:
+        return UsageError(line)
+    return UsageError(f"{message} those below{end}", choice)
+
+
+def each_of(workspace: Workspace, files: Sequence[StoredFile]) -> list[str]:
+    """Name files, each with what tells it from the others."""
+    words = iter(geometry_words([file.made for file in files if file.made]))
+    return [
+        f"{workspace.relative(file.path)} "
+        f"({file.made.worded(next(words)) if file.made else file.words})"
+        for file in files
+    ]
+
+
+def _default_of(files: Sequence[StoredFile], wanted: str) -> StoredFile | None:
+    """Take what ``--resize`` and ``--pooling auto`` make, in as far as files differ in it.
 
     Where none is, it is the only file that is complete.
     """
-    resize = "auto" if len({file.geometry for file in files}) > 1 else None
+    resize = wanted if len({file.geometry for file in files}) > 1 else None
     pooling = "auto" if len({_made(file).pooling for file in files}) > 1 else None
-    usual = [file for file in files if file.fits(resize, pooling)]
+    usual = [file for file in files if file.is_as_made_by(resize, pooling)]
     usual = usual or [file for file in files if file.is_complete()]
     return usual[0] if len(usual) == 1 else None
 
@@ -69,28 +130,32 @@ def _made(file: StoredFile) -> Provenance:
 
 def _said_of(workspace: Workspace, taken: StoredFile, others: Sequence[StoredFile]) -> str:
     """Say which of several files is taken, and which options take another."""
-    mine = _made(taken)
-    apart = {
-        option: part
-        for option, part in OPTIONS.items()
-        if any(getattr(_made(file), part) != getattr(mine, part) for file in others)
+    files = [taken, *others]
+    said = {
+        "--resize": geometry_words([_made(file) for file in files]),
+        "--pooling": [_made(file).pooling for file in files],
     }
-
-    def words(made: Provenance) -> str:
-        return " ".join(getattr(made, part) for part in apart.values())
-
-    if not apart:  # geometries of one name
+    apart = {option: words for option, words in said.items() if len(set(words)) > 1}
+    if not apart:  # geometries of one name and size
         there = [workspace.relative(file.path) for file in others]
         return f"taking {workspace.relative(taken.path)}: there is {', '.join(there)} too"
-    said = f"taking {workspace.relative(taken.path)} ({words(mine)}): there"
-    *most, last = sorted(words(_made(file)) for file in others)
-    if most:
-        return f"{said} are {', '.join(most)} and {last} too, {' and '.join(apart)} take them"
-    typed = " ".join(f"{o} {getattr(_made(others[0]), part)}" for o, part in apart.items())
-    return f"{said} is {last} too, {typed} takes it"
+    mine, *words = (" ".join(each) for each in zip(*apart.values(), strict=True))
+    start = f"taking {workspace.relative(taken.path)} ({mine}): there"
+    if len(words) > 1:
+        *most, last = sorted(words)
+        return f"{start} are {', '.join(most)} and {last} too, {' and '.join(apart)} take them"
+    typed = " ".join(f"{option} {_typed(others[0], taken, option)}" for option in apart)
+    return f"{start} is {words[0]} too, {typed} takes it"
 
 
-def _which(workspace: Workspace, files: Sequence[StoredFile]) -> str:
+def _typed(file: StoredFile, taken: StoredFile, option: str) -> str:
+    """Spell what an option is given to take a file and not the other."""
+    word: str = getattr(_made(file), OPTIONS[option])
+    same = option == "--resize" and word == _made(taken).resize
+    return "auto" if same and file.is_as_made_by("auto", None) else word
+
+
+def _which(workspace: Workspace, files: Sequence[StoredFile]) -> UsageError:
     """Ask which of several files is meant, by the options that tell them apart."""
     made = [file.made for file in files if file.made]
     said = {
@@ -100,4 +165,26 @@ def _which(workspace: Workspace, files: Sequence[StoredFile]) -> str:
     }
     *most, last = ["--embeddings FILE", *(option for option, own in said.items() if len(own) > 1)]
     options = f"{', '.join(most)} or {last}" if most else last
-    return f"{len(files)} embeddings files, say which with {options}: {listed(workspace, files)}"
+    catalogs = sorted(said["--catalog NAME"])
+    line = each_of(workspace, files)
+    found = too_many(f"{len(files)} embeddings files, say which with {options}:", line)
+    if not found.listed or len(catalogs) == 1:
+        return found
+    return UsageError(
+        f"{len(files)} embeddings files of {len(catalogs)} catalogues, say which with {options}:",
+        [f"{name}: {_held_by([f for f in files if f.catalog == name])}" for name in catalogs],
+    )
+
+
+def _held_by(files: Sequence[StoredFile]) -> str:
+    """Name the backbones of one catalogue's files, with the geometries of each."""
+    words: dict[str, list[str]] = {}
+    for file, geometry in zip(
+        (f for f in files if f.made), geometry_words([f.made for f in files if f.made]), strict=True
+    ):
+        words.setdefault(file.model, []).append(geometry)
+    words |= {file.model: [] for file in files if not file.made}
+    return ", ".join(
+        f"{model} ({', '.join(sorted(set(found)))})" if found else model
+        for model, found in words.items()
+    )

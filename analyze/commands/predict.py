@@ -129,7 +129,7 @@ def _embed(
 
 def _stored(workspace: Workspace, stored: StoredHead, wanted: Selection) -> list[Path]:
     """Find the files of a catalogue that a head on several backbones reads."""
-    from analyze.commands.selection import Selection
+    from analyze.commands.selection import Selection, up_to_date
     from analyze.head.joined import parts_of
     from extract.embeddings_file import read_provenance
 
@@ -147,7 +147,7 @@ def _stored(workspace: Workspace, stored: StoredHead, wanted: Selection) -> list
                 f"catalogue {catalog!r} has no vectors of {part.model} ({part.words}), "
                 "which the head reads: give --images DIR, and they are embedded"
             )
-    return [there[part.identity_sha256] for part in parts]
+    return list(up_to_date(workspace, [there[part.identity_sha256] for part in parts]))
 
 
 def _all_rows(path: Path, answered: list[list[Any]]) -> list[list[Any]]:

@@ -7,7 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from analyze.commands.default_file import listed, the_one
+from analyze.commands.default_file import (
+    each_of,
+    listed,
+    newest,
+    say_what_is_behind,
+    the_one,
+    too_many,
+)
 from analyze.commands.stored_file import StoredFile
 from extract.command_line import log
 from extract.embeddings import Provenance
@@ -66,8 +73,27 @@ def choose_one(workspace: Workspace, wanted: Selection) -> Path:
         When none fits, or several do; the message lists them.
     """
     if wanted.embeddings:
-        return _named(workspace, wanted)[0]
-    return the_one(workspace, _found(workspace, wanted)).path
+        taken = _named(workspace, wanted)[0]
+    else:
+        taken = the_one(workspace, _found(workspace, wanted), resize=wanted.resize).path
+    return up_to_date(workspace, [taken])[0]
+
+
+def choose_any(workspace: Workspace, wanted: Selection) -> Path:
+    """Find a file of the catalogue that is meant, whoever made its vectors, and say which.
+
+    It is one of the list of pictures that was embedded last, and complete where one is.
+
+    Raises
+    ------
+    UsageError
+        When none fits, or several catalogues do; the message lists them.
+    """
+    files = [StoredFile.at(path) for path in _several(workspace, wanted)]
+    taken = newest(files).path
+    if len(files) > 1:
+        log.info(f"of {len(files)} files of this catalogue taking {workspace.relative(taken)}")
+    return up_to_date(workspace, [taken])[0]
 
 
 def choose_several(workspace: Workspace, wanted: Selection) -> tuple[Path, ...]:
@@ -81,12 +107,26 @@ def choose_several(workspace: Workspace, wanted: Selection) -> tuple[Path, ...]:
     UsageError
         When none fits, or several catalogues do; the message lists them.
     """
+    return tuple(up_to_date(workspace, _several(workspace, wanted)))
+
+
+def _several(workspace: Workspace, wanted: Selection) -> list[Path]:
     chosen = _named(workspace, wanted)
     if wanted.models or not chosen:
         fitting = _found(workspace, wanted)
         _refuse_several_catalogs(fitting)
         chosen += [file.path for file in fitting]
-    return tuple({path.resolve(): path for path in chosen}.values())
+    return list({path.resolve(): path for path in chosen}.values())
+
+
+def up_to_date(workspace: Workspace, paths: Sequence[Path]) -> Sequence[Path]:
+    """Give the files that are taken; of one that is behind others of its catalogue, say so."""
+    folders = {path.resolve().parent for path in paths}
+    stored = [path for path in workspace.stored_embeddings() if path.parent in folders]
+    if len(stored) > 1:
+        taken = [StoredFile.at(path.resolve()) for path in paths]
+        say_what_is_behind(workspace, taken, [StoredFile.at(path) for path in stored])
+    return paths
 
 
 def choose_for_head(workspace: Workspace, taught: Provenance, wanted: Selection) -> Path:
@@ -108,7 +148,7 @@ def choose_for_head(workspace: Workspace, taught: Provenance, wanted: Selection)
         if len(fitting) == 1:
             if len(stored) > 1:
                 log.info(f"taking {listed(workspace, fitting)}, as the head was taught")
-            return fitting[0].path
+            return up_to_date(workspace, [fitting[0].path])[0]
     return choose_one(workspace, wanted)
 
 
@@ -120,7 +160,8 @@ def choose_by_recipe(workspace: Workspace, recipe: Recipe, wanted: Selection) ->
     UsageError
         When there is none; the message ends in the command that makes it.
     """
-    return tuple(file.path for file in _by_recipe(workspace, recipe, wanted))
+    found = [file.path for file in _by_recipe(workspace, recipe, wanted)]
+    return tuple(up_to_date(workspace, found))
 
 
 def choose_one_by_recipe(workspace: Workspace, recipe: Recipe, wanted: Selection) -> Path:
@@ -132,14 +173,16 @@ def choose_one_by_recipe(workspace: Workspace, recipe: Recipe, wanted: Selection
         When there is none, or several are; the message lists them.
     """
 
-    def refused(fitting: Sequence[StoredFile]) -> str:
-        return (
+    def refused(fitting: Sequence[StoredFile]) -> UsageError:
+        return UsageError(
             f"{len(fitting)} files are made as the recipe {recipe.name} says: "
             f"{listed(workspace, fitting)}; use python -m analyze compare --recipe, which takes "
             "them all"
         )
 
-    return the_one(workspace, _by_recipe(workspace, recipe, wanted), refused).path
+    fitting, resize = _by_recipe(workspace, recipe, wanted), recipe.extract.resize or wanted.resize
+    taken = the_one(workspace, fitting, refused, resize=resize).path
+    return up_to_date(workspace, [taken])[0]
 
 
 def _by_recipe(workspace: Workspace, recipe: Recipe, wanted: Selection) -> list[StoredFile]:
@@ -184,9 +227,10 @@ def _found(workspace: Workspace, wanted: Selection) -> list[StoredFile]:
     lacking = [name for name in wanted.models if name not in left]
     if lacking or not fitting:
         some = [file for file in files if not lacking or file.model in lacking]
-        raise UsageError(
-            f"no embeddings of {', '.join(lacking) or 'any backbone'} with {wanted.how}: there are "
-            f"{listed(workspace, some)}; name one of these, or make it by python -m extract"
+        raise too_many(
+            f"no embeddings of {', '.join(lacking) or 'any backbone'} with {wanted.how}: there are",
+            each_of(workspace, some),
+            "; name one of these, or make it by python -m extract",
         )
     return fitting
 
@@ -199,8 +243,8 @@ def _of_catalog(workspace: Workspace, catalog: str | None) -> list[StoredFile]:
     folder = file_name(catalog) if catalog else None
     fitting = [path for path in stored if folder in (None, path.parent.name)]
     if not fitting:
-        have = ", ".join(sorted({path.parent.name for path in stored}))
-        raise UsageError(f"no catalogue {catalog!r} in {workspace.cache}: there are {have}")
+        have = sorted({path.parent.name for path in stored})
+        raise too_many(f"no catalogue {catalog!r} in {workspace.cache}: there are", have)
     return [StoredFile.at(path) for path in fitting]
 
 
@@ -209,15 +253,14 @@ def _of_models(files: list[StoredFile], models: Sequence[str]) -> list[StoredFil
     have = {file.model for file in files}
     for model in models:
         if model not in have:
-            there = ", ".join(sorted(have))
-            raise UsageError(f"no embeddings of {model}: there are {there}; name one with --model")
+            there = f"no embeddings of {model}: there are"
+            raise too_many(there, sorted(have), "; name one with --model")
     return [file for file in files if not models or file.model in models]
 
 
 def _refuse_several_catalogs(files: Sequence[StoredFile]) -> None:
     catalogs = sorted({file.catalog for file in files})
     if len(catalogs) > 1:
-        raise UsageError(
-            f"embeddings of {len(catalogs)} catalogues, say which with --catalog NAME: "
-            f"{', '.join(catalogs)}"
+        raise too_many(
+            f"embeddings of {len(catalogs)} catalogues, say which with --catalog NAME:", catalogs
         )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 from extract.embeddings import Provenance, canonical_json
-from extract.embeddings_file import read_provenance, read_table
+from extract.embeddings_file import read_list_of_pictures, read_provenance, read_table
 from extract.errors import EmbeddingsFileError, SosieError
 from extract.preprocessing import AUTO, RESIZES
 from extract.refusals import TO_DO
@@ -54,6 +54,19 @@ class StoredFile:
         return self.made.words if self.made else "unreadable"
 
     @property
+    def updated(self) -> str:
+        """When a run last filled it, in a spelling that sorts; empty where it does not say."""
+        return str(self.made.record.get("updated") or "") if self.made else ""
+
+    @cached_property
+    def pictures(self) -> tuple[str, int]:
+        """The fingerprint of its list of pictures, and how many those are; 0 if unreadable."""
+        try:
+            return read_list_of_pictures(self.path)
+        except EmbeddingsFileError:
+            return "", 0
+
+    @property
     def geometry(self) -> str:
         """Everything of the geometry, to be compared."""
         return canonical_json(self.made.identity.get("geometry") if self.made else None)
@@ -66,6 +79,10 @@ class StoredFile:
         rest = {k: v for k, v in self.made.identity.items() if k not in ("geometry", "pooling")}
         return self.catalog, self.model, canonical_json(rest)
 
+    def is_as_made_by(self, resize: str | None, pooling: str | None) -> bool:
+        """Say whether ``extract`` makes this very geometry of ``--resize``, not only its word."""
+        return self._is_resized(resize, exactly=True) and self._is_pooled(pooling)
+
     def fits(self, resize: str | None, pooling: str | None) -> bool:
         """Say whether it is what ``--resize`` and ``--pooling`` ask for; None asks for nothing."""
         return self._is_resized(resize) and self._is_pooled(pooling)
@@ -77,15 +94,14 @@ class StoredFile:
         except EmbeddingsFileError:
             return False
 
-    def _is_resized(self, wanted: str | None) -> bool:
+    def _is_resized(self, wanted: str | None, *, exactly: bool = False) -> bool:
         if wanted is None or self.made is None:
             return wanted is None
-        if wanted in RESIZES:
-            return self.made.resize == wanted
+        word = AUTO if wanted == "auto" else wanted
+        if wanted in RESIZES and not exactly:
+            return self.made.resize == word
         meant = _geometry_of(self.model, wanted)
-        if meant is None:
-            return wanted == "auto" and self.made.resize == AUTO
-        return self.geometry == meant
+        return self.made.resize == word if meant is None else self.geometry == meant
 
     def _is_pooled(self, wanted: str | None) -> bool:
         if wanted is None or self.made is None:
@@ -98,7 +114,7 @@ class StoredFile:
 
 @cache
 def _geometry_of(model: str, resize: str) -> str | None:
-    """Spell what ``auto`` or ``model`` makes of a backbone's pictures; None if unknown here."""
+    """Spell what ``--resize`` makes of a backbone's pictures; None if unknown here."""
     from extract.backbones import find_model
 
     try:

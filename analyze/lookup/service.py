@@ -322,7 +322,8 @@ def _by_key(shelves: Sequence[Shelf]) -> dict[str, Shelf]:
     keys = []
     for each, words in zip(made, words_apart(made), strict=True):
         random = each.weights == "random" and models.count(each.model) > 1
-        keys.append("-".join([each.model, *["random"] * random, *words]))
+        plain = [word.replace(" ", "-") for word in words]  # a key stands in addresses
+        keys.append("-".join([each.model, *["random"] * random, *plain]))
     return {
         key if keys.count(key) == 1 else f"{key}-{each.short_identity}": shelf
         for key, each, shelf in zip(keys, made, shelves, strict=True)
