@@ -68,8 +68,8 @@ def settled(
 ) -> tuple[dict[str, str | None], list[str]]:
     """Take what was typed, and else what was so the last time.
 
-    An empty text takes an option back. A label column that is another than the last one's is not
-    cut as that was, and of the two separators one takes the place of the other.
+    An empty text takes an option back. A separator that is typed cuts a column that is typed, and a
+    column that is typed is not cut as another was.
 
     Parameters
     ----------
@@ -87,8 +87,11 @@ def settled(
     given = {name: value or None for name, value in typed.items()}
     kept = {name: value for name, value in last.items() if name not in given}
     other_column = given.get("label_column", last.get("label_column")) != last.get("label_column")
-    if other_column or any(name in given for name in SEPARATORS):
+    cut = any(given.get(name) for name in SEPARATORS)
+    if other_column or cut:
         kept = {name: value for name, value in kept.items() if name not in SEPARATORS}
+    if cut:
+        kept.pop("label_column", None)
     said = [f"--{name.replace('_', '-')} {shlex.quote(value)}" for name, value in kept.items()]
     return {**kept, **given}, said
 

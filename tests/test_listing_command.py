@@ -97,7 +97,9 @@ def test_a_separator_goes_on_with_its_column_and_another_takes_its_place(
     embed(*words, "--label-column", "kinds", "--label-separator", " / ")
     again = embed("--manifest", "trees.csv", "--json")
     assert [level.name for level in stored(root, again).levels] == ["kinds_1", "kinds_2"]
-    several = embed("--manifest", "trees.csv", "--multi-label-separator", "/", "--json")
+    cut = ("--manifest", "trees.csv", "--multi-label-separator", "/")
+    assert "cuts a column: name it with --label-column" in embed(*cut).notes[-1]
+    several = embed(*cut, "--label-column", "kinds", "--json")
     assert stored(root, several).levels == ()
     assert stored(root, several).multi_labels[0].categories == ("a", "b", "c")
 
