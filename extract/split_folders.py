@@ -74,8 +74,8 @@ def part_split(paths: Sequence[str]) -> SplitFolders:
         )
     for depth in range(1, max(map(len, there), default=0)):
         names = {each[depth] for each in there if len(each) > depth}
-        below = {SPLITS.get(name.lower()) for name in names}
-        if None not in below and len(below) > 1:
+        found = {SPLITS.get(name.lower()) for name in names}
+        if None not in found and len(found) > 1:
             notes.append(
                 f"folders {', '.join(sorted(names))} below others are taken for classes: are they "
                 "a split, make them the outermost folders"
