@@ -128,12 +128,14 @@ def test_results_hold_rows_figure_and_what_they_came_from(
 def test_json_has_the_promised_keys_and_repeats(shop: Path) -> None:
     words = "compare --seeds 2 --seed 5 --reduce none --json --model far".split()
     first, again = (json.loads(run_in(shop, "analyze", *words).stdout) for _ in range(2))
-    keys = "model identity weights reduction clustering n_clusters reduction_seed clustering_seed"
+    keys = "model identity weights reduction clustering n_clusters n_noise reduction_seed"
     scores = (
         "ari ami nmi v_measure homogeneity completeness purity fowlkes_mallows matched_accuracy"
     )
     made = {"resize", "pooling"}
-    assert {*keys.split(), *scores.split(), "level", *made} == first["rows"][0].keys()
+    assert {*keys.split(), *scores.split(), "clustering_seed", "level", *made} == first["rows"][
+        0
+    ].keys()
     keys = "model identity weights reduction clustering level metric mean std low high n_seeds"
     assert {*keys.split(), "seed_low", "seed_high", "p_chance", *made} == first["cells"][0].keys()
     assert first["models"][0].keys() == {
