@@ -10,7 +10,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from extract.decoding import OpenedPicture, decode_picture, opened_picture, refusing
+from extract.decoding import (
+    BY_HEADER,
+    OpenedPicture,
+    decode_picture,
+    opened_picture,
+    refusing,
+)
 from extract.fast_geometry import has_fast_geometry, place, resized_size, upright
 from extract.jpeg import SCALES, can_decode_plain, decode_plain, is_plain
 from extract.jpeg_screening import MOST_HEADER, PlainJpeg, plain_jpeg
@@ -22,6 +28,7 @@ from extract.picture_memory import (
 )
 from extract.pixels import BAND_PIXELS
 from extract.preprocessing import Preprocessing
+from extract.stored_numbers import USUAL
 
 DECODERS = ("reference", "fast", "scaled")
 """What ``prepare_picture`` knows; each decodes with its forerunner what it cannot."""
@@ -47,12 +54,15 @@ class PreparedPicture:
         ``pillow`` or ``torchvision``.
     dimensions : tuple of int
         Height and width of the picture upright, as it is stored.
+    by_header : bool
+        Whether its header said more of its colors and numbers than the usual.
     """
 
     pixels: Mapping[Preprocessing, np.ndarray[Any, Any]]
     decoder: str
     resize: str
     dimensions: tuple[int, int]
+    by_header: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +75,7 @@ class DecodedPicture:
         RGB, as stored: what is small is turned upright, not what is large.
     orientation : int
         EXIF's number that still turns it, 1 to 8.
-    decoder, resize, dimensions
+    decoder, resize, dimensions, by_header
         As of :class:`PreparedPicture`.
     """
 
@@ -74,6 +84,7 @@ class DecodedPicture:
     decoder: str
     resize: str
     dimensions: tuple[int, int]
+    by_header: bool = False
 
     def placed(self, wanted: Preprocessing) -> np.ndarray[Any, Any]:
         """Make it ready for one preprocessing; ndarray of shape (size, size, 3), uint8."""
@@ -108,7 +119,9 @@ def prepare_picture(
         if isinstance(decoded, Image.Image):
             return _placed_by_pillow(decoded, wanted)
         pixels = {each: decoded.placed(each) for each in wanted}
-        return PreparedPicture(pixels, decoded.decoder, decoded.resize, decoded.dimensions)
+        return PreparedPicture(
+            pixels, decoded.decoder, decoded.resize, decoded.dimensions, decoded.by_header
+        )
 
 
 def decode_for(content: bytes, wanted: Preprocessing, decoder: str) -> DecodedPicture:
@@ -146,7 +159,7 @@ def _decoded(
             yield decoded
         return
     with opened_picture(content) as opened:
-        if is_plain(opened.picture, content):
+        if opened.stored == USUAL and is_plain(opened.picture, content):
             with opened.memory():
                 yield _plain_decoded(opened, wanted, allow_scale=allow_scale)
         else:
@@ -156,12 +169,19 @@ def _decoded(
 
 def _placed_by_pillow(picture: Image.Image, wanted: Collection[Preprocessing]) -> PreparedPicture:
     pixels = {each: each.placed(picture) for each in wanted}
-    return PreparedPicture(pixels, "reference", "pillow", (picture.height, picture.width))
+    dimensions = picture.height, picture.width
+    return PreparedPicture(pixels, "reference", "pillow", dimensions, _by_header(picture))
 
 
 def _decoded_by_pillow(picture: Image.Image, resize: str) -> DecodedPicture:
     dimensions = picture.height, picture.width
-    return DecodedPicture(_as_array(picture), 1, "reference", resize, dimensions)
+    return DecodedPicture(
+        _as_array(picture), 1, "reference", resize, dimensions, _by_header(picture)
+    )
+
+
+def _by_header(picture: Image.Image) -> bool:
+    return bool(picture.info.get(BY_HEADER))
 
 
 def _usual_jpeg(content: bytes) -> PlainJpeg | None:

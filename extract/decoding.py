@@ -20,8 +20,10 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from extract.catalog import bytes_of, shown, text_of
+from extract.heif_headers import is_heic
 from extract.missing_pictures import why_missing
 from extract.picture_headers import MOST_EXIF, check_header
+from extract.picture_kinds import kind_of
 from extract.picture_memory import (
     MAX_FILE_BYTES,
     RGB_BYTES,
@@ -32,11 +34,11 @@ from extract.picture_memory import (
 )
 from extract.pixels import UPRIGHT, upright_rgb
 from extract.refusals import Reason, Refused
+from extract.stored_numbers import USUAL, Stored, stored_numbers
+from extract.tiff_pages import TiffPages, is_tiff
 
 FORMATS = frozenset("JPEG PNG WEBP GIF BMP DIB TIFF AVIF JPEG2000 PPM".split())
 """Formats that are read, as far as this build of Pillow has them."""
-
-HEIC_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"heim", b"heis", b"hevx"})
 
 ORIENTATION = 0x0112
 RULES = {
@@ -47,6 +49,13 @@ RULES = {
     "frame": "first",
 }
 """What every path does to a picture; part of the identity."""
+
+BY_HEADER = "by_header"
+READING = (
+    "colors to sRGB by ICC profile, perceptual; depth, alpha and canvas as the header has them"
+)
+"""In the realisation of rows whose picture is not read by its mode alone: its profile is of other
+colors than sRGB, or its header says something of its numbers that earlier versions passed over."""
 
 # A picture's oddities are no news to a terminal; filters are the process's, not a thread's.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -188,11 +197,14 @@ class OpenedPicture:
     content : bytes
     needed : int
         Bytes that decoding it takes at once.
+    stored : Stored
+        What its numbers are.
     """
 
     picture: Image.Image
     content: bytes
     needed: int
+    stored: Stored = USUAL
 
     @property
     def orientation(self) -> int:
@@ -209,7 +221,9 @@ class OpenedPicture:
         self.picture.load()
         orientation = self.orientation
         _reckon(self.picture, self.content, orientation in UPRIGHT)
-        return upright_rgb(self.picture, orientation)
+        upright = upright_rgb(self.picture, orientation, self.stored)
+        upright.info[BY_HEADER] = self.stored != USUAL
+        return upright
 
 
 @contextmanager
@@ -220,24 +234,45 @@ def opened_picture(content: bytes) -> Iterator[OpenedPicture]:
     ------
     Refused
     """
-    if content[4:8] == b"ftyp" and content[8:12] in HEIC_BRANDS:
+    if is_heic(content):
         raise Refused(Reason.UNSUPPORTED, "HEIC is not read: save it as JPEG or PNG")
-    with refusing():
+    with refusing(content):
         check_header(content)
         with opening_memory(len(content)):
-            opened = Image.open(io.BytesIO(content), formats=_formats)
+            opened, inverted = _open(content)
         with opened as picture:
             # a PNG may keep its EXIF behind its pixels: asking for it would decode them
             turned = picture.format != "PNG" and _orientation(picture) in UPRIGHT
             needed = _reckon(picture, content, turned)
             if picture.format == "PNG":
                 needed += picture.width * picture.height * RGB_BYTES
-            yield OpenedPicture(picture, content, needed)
+            stored = stored_numbers(picture, content, inverted=inverted)
+            yield OpenedPicture(picture, content, needed, stored)
+
+
+def _open(content: bytes) -> tuple[Image.Image, bool]:
+    """Open a picture at the page that is shown; say whether as the positive of a negative."""
+    if not is_tiff(content):
+        return Image.open(io.BytesIO(content), formats=_formats), False
+    pages = TiffPages(content)
+    page = pages.shown()
+    positive = pages.positive(page)
+    opened = Image.open(io.BytesIO(positive or content), formats=_formats)
+    if page:
+        opened.info.pop("icc_profile", None)  # the first page's own, which Pillow would keep
+        opened.seek(page)
+    return opened, positive is not None
 
 
 @contextmanager
-def refusing() -> Iterator[None]:
-    """Turn whatever a picture raises into its refusal, with the class of the exception."""
+def refusing(content: bytes = b"") -> Iterator[None]:
+    """Turn whatever a picture raises into its refusal, with the class of the exception.
+
+    Parameters
+    ----------
+    content : bytes
+        Where it is known: what no library knows is named by its first bytes.
+    """
     try:
         yield
     except Refused:
@@ -245,7 +280,7 @@ def refusing() -> Iterator[None]:
     except MemoryError as error:
         raise Refused(Reason.TOO_LARGE, "more memory than there is") from error
     except UnidentifiedImageError as error:
-        raise Refused(Reason.UNIDENTIFIED, "not a picture of a format that is read") from error
+        raise Refused(Reason.UNIDENTIFIED, kind_of(content)) from error
     except Exception as error:
         raise Refused(_reason_of(error), f"{type(error).__name__}: {error}") from error
 

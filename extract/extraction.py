@@ -35,7 +35,7 @@ from extract.realisation import (
 )
 from extract.record import run_record
 from extract.refusals import SOUND, TO_DO
-from extract.survey import ContentReader, stat_pictures
+from extract.survey import ContentReader, read_by_header, stat_pictures
 from extract.workspace import AnyPath
 
 
@@ -261,6 +261,7 @@ def _prepare_all(
             restart=options.restart,
             retry_failed=options.retry_failed or options.stop_at_refusal,
             rehash=options.rehash,
+            read_otherwise=_read_otherwise(catalog, table, options, monitor, workers),
         )
         for target, table in zip(targets, tables, strict=True)
     ]
@@ -268,6 +269,25 @@ def _prepare_all(
         _prepare(catalog, target, table, plan, options, record)
         for target, table, plan in zip(targets, tables, plans, strict=True)
     ]
+
+
+def _read_otherwise(
+    catalog: Catalog,
+    table: EmbeddingsTable | None,
+    options: Options,
+    monitor: Monitor,
+    workers: int,
+) -> list[int] | None:
+    """List the pictures that the version that made a file read otherwise; None where it did not.
+
+    Files of this version name a way to read a picture by its header, whether one was read so.
+    """
+    if table is None or options.restart:
+        return None
+    if any("reading" in way for way in table.provenance.realisations):
+        return None
+    known = np.flatnonzero(np.isin(catalog.ids, table.ids))
+    return read_by_header(catalog, known, monitor, workers)
 
 
 def _prepare(
@@ -301,6 +321,11 @@ def _report(
         notes.append(
             f"{plan.found_again} pictures were renamed, moved or written anew with the same bytes; "
             "their rows are kept"
+        )
+    if plan.read_anew:
+        notes.append(
+            f"{plan.read_anew} pictures are read otherwise than when the file was made (color "
+            "profiles, alpha, depth, canvas) and were to be done again; the other rows are kept"
         )
     if copied:
         notes.append(f"{copied} pictures have the same bytes as others and share their vectors")

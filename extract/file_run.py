@@ -101,10 +101,10 @@ class FileRun:
     @cached_property
     def _realisations(self) -> dict[Way, int]:
         """The realisations that differ from this run's in what makes pictures ready alone."""
-        same = [{**r, "decoder": "", "resize": ""} for r in self.plan.realisations]
+        same = [{**r, "decoder": "", "resize": "", "reading": ""} for r in self.plan.realisations]
         mine = same[self.plan.realisation]
         return {
-            (str(r.get("decoder")), str(r.get("resize"))): i
+            tuple(str(r[part]) for part in ("decoder", "resize", "reading") if part in r): i
             for i, r in enumerate(self.plan.realisations)
             if same[i] == mine
         }

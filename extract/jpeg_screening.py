@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from extract.color_profiles import find_profile
+from extract.refusals import Refused
+
 MOST_HEADER = 1 << 17
 """Bytes before the pixels; whoever carries more goes to the reference."""
 
@@ -22,6 +25,7 @@ _BASELINE, _SCAN, _HUFFMAN, _QUANTIZATION, _ADOBE, _APP1, _APP2 = (
     0xE2,
 )
 _FRAMES = frozenset({*range(0xC0, 0xD0)} - {_HUFFMAN, 0xC8, 0xCC})
+_ICC = b"ICC_PROFILE\0"
 _YCBCR_IDS = (1, 2, 3)
 _SAMPLINGS = {
     (0x11, 0x11, 0x11): (1, 1),
@@ -51,8 +55,8 @@ class PlainJpeg:
 def plain_jpeg(head: bytes, tail: bytes) -> PlainJpeg | None:
     """Give the size of a JPEG that every decoder reads alike, or None for all other bytes.
 
-    Plain is: baseline, 8 bits, one scan of Y, Cb and Cr at 4:4:4, 4:2:2 or 4:2:0, upright, of
-    sane size, with its end in place. All else is the reference's to decode, or to refuse.
+    Plain is: baseline, 8 bits, one scan of Y, Cb and Cr at 4:4:4, 4:2:2 or 4:2:0, upright, in
+    sRGB, of sane size, with its end in place. All else is the reference's to decode, or to refuse.
 
     Parameters
     ----------
@@ -66,6 +70,7 @@ def plain_jpeg(head: bytes, tail: bytes) -> PlainJpeg | None:
     place = 2
     found: PlainJpeg | None = None
     seen: set[int] = set()
+    profile: list[bytes] = []
     for _ in range(MOST_MARKERS):
         if place + 4 > len(head) or head[place] != 0xFF:
             return None
@@ -75,13 +80,15 @@ def plain_jpeg(head: bytes, tail: bytes) -> PlainJpeg | None:
         if not 0xC0 <= marker <= 0xFE or length < 2 or end > len(head):
             return None
         if marker == _SCAN:
-            complete = seen >= {_BASELINE, _HUFFMAN, _QUANTIZATION}
+            complete = seen >= {_BASELINE, _HUFFMAN, _QUANTIZATION} and _is_srgb(profile)
             return found if complete and head[start] == len(_YCBCR_IDS) else None
         segment = head[start:end]
         if marker in _FRAMES:
             found = _frame(segment) if marker == _BASELINE and _BASELINE not in seen else None
             if found is None:
                 return None
+        elif marker == _APP2 and segment[:12] == _ICC:
+            profile.append(segment[12:])
         elif not _harmless(marker, segment):
             return None
         seen.add(marker)
@@ -112,6 +119,19 @@ def _harmless(marker: int, segment: bytes) -> bool:
             return _upright(segment[6:])
         return b"rientation" not in segment
     return not (marker == _APP2 and segment[:4] == b"MPF\0")
+
+
+def _is_srgb(parts: list[bytes]) -> bool:
+    """Whether the parts of a profile, each behind its number and their count, change no color."""
+    if not parts:
+        return True
+    count = len(parts)
+    if any(part[:2] != bytes([i + 1, count]) for i, part in enumerate(parts)):
+        return False  # out of order or incomplete: Pillow is asked what it makes of it
+    try:
+        return find_profile(b"".join(part[2:] for part in parts), "RGB") is None
+    except Refused:
+        return False
 
 
 def _upright(tiff: bytes) -> bool:

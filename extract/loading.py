@@ -10,14 +10,14 @@ import numpy as np
 
 from extract.catalog import Catalog
 from extract.decoders import prepare_picture
-from extract.decoding import picture_stat, read_picture
+from extract.decoding import READING, picture_stat, read_picture
 from extract.picture_memory import picture_memory
 from extract.preprocessing import Preprocessing
 from extract.refusals import Refused
 from extract.views import View, augment
 
-Way = tuple[str, str]
-"""What decoded a picture, and what resized it."""
+Way = tuple[str, ...]
+"""What decoded a picture, and what resized it; and how it was read, where not by its mode alone."""
 
 
 class LoadedPicture(NamedTuple):
@@ -142,7 +142,8 @@ class PictureLoader:
             dimensions = prepared.dimensions
             for p in places:
                 file = self.destinations[p.file]
-                ways[file.decoder] = (prepared.decoder, prepared.resize)
+                way = prepared.decoder, prepared.resize
+                ways[file.decoder] = (*way, READING) if prepared.by_header else way
                 batch = file.batches[p.batch % len(file.batches)]
                 pixels = prepared.pixels[file.preprocessing]
                 batch[p.place] = augment(pixels, file.view, sha256) if file.view else pixels

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from extract.refusals import Reason, Refused
+from extract.tiff_pages import TiffPages, is_tiff
 
 MOST_SEGMENTS = 1_000
 """Before a JPEG's pixels; each becomes an object, so empty ones take 30 times their bytes."""
@@ -29,6 +30,7 @@ FRACTIONS = {5, 10}
 _SOF = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _BARE = frozenset({0x00, 0x01, *range(0xD0, 0xDA)})
 _SOS = 0xDA
+_JPEG_LS = 0xF7
 
 
 def check_header(content: bytes) -> None:
@@ -44,8 +46,10 @@ def check_header(content: bytes) -> None:
             raise Refused(Reason.CORRUPT, f"{exif:,} bytes of EXIF")
     elif content[:8] == b"\x89PNG\r\n\x1a\n":
         _check_chunks(content)
-    elif content[:2] in (b"II", b"MM") and set(content[2:4]) in ({0, 42}, {0, 43}):
-        _check_tags(content)
+    elif is_tiff(content):
+        pages = TiffPages(content)
+        for start in pages.starts()[: pages.shown() + 1]:
+            _check_tags(content, pages, start)
 
 
 def has_many_scans(content: bytes) -> bool:
@@ -64,6 +68,19 @@ def has_many_scans(content: bytes) -> bool:
 def frames(content: bytes) -> list[int]:
     """List the markers of a JPEG's frames before its first scan; a sound file has one."""
     return [marker for marker, _start, _end in _segments(content) if marker in _SOF]
+
+
+def frame_bits(content: bytes) -> int | None:
+    """Give the bits of a number in a JPEG's first frame; None where there is none.
+
+    Raises
+    ------
+    Refused
+    """
+    for marker, start, _end in _segments(content):
+        if marker in _SOF or marker == _JPEG_LS:
+            return content[start] if start < len(content) else None
+    return None
 
 
 def _jpeg_exif(content: bytes) -> Iterator[tuple[int, int]]:
@@ -108,21 +125,10 @@ def _check_chunks(content: bytes) -> None:
         place += 12 + length
 
 
-def _check_tags(content: bytes) -> None:
-    """Refuse a TIFF whose first directory holds more numbers than a picture has use for."""
-    order = "little" if content[:1] == b"I" else "big"
-    big = 43 in content[2:4]
-    wide, entry = (8, 20) if big else (4, 12)
-
-    def number(place: int, n_bytes: int) -> int:
-        return int.from_bytes(content[place : place + n_bytes], order)  # type: ignore[arg-type]
-
-    start = number(8, 8) if big else number(4, 4)
-    n_tags = min(number(start, 8 if big else 2), 1 << 16)
-    start += 8 if big else 2
+def _check_tags(content: bytes, pages: TiffPages, start: int) -> None:
+    """Refuse a directory of a TIFF that holds more numbers than a picture has use for."""
     numbers = held = 0
-    for place in range(start, min(start + n_tags * entry, len(content)), entry):
-        kind, count = number(place + 2, 2), number(place + 4, wide)
+    for _tag, kind, count, _place in pages.entries(start):
         size = TAG_TYPES.get(kind, 1) * count
         if size > len(content):
             continue  # reaches behind the end: the library passes over it

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from extract.refusals import Reason, Refused
+from extract.stored_numbers import USUAL, Stored
 
 BAND_PIXELS = 1 << 22
 """Pixels converted at once: what stands between the picture and its RGB stays small."""
@@ -24,9 +25,13 @@ UPRIGHT = {
 """EXIF 2.32, tag Orientation: what turns a picture upright."""
 
 
-def upright_rgb(picture: Image.Image, orientation: int) -> Image.Image:
+def upright_rgb(picture: Image.Image, orientation: int, stored: Stored = USUAL) -> Image.Image:
     """Make a decoded picture RGB and turn it upright; at most two copies are held at once."""
-    rgb = _to_rgb(picture)
+    if stored.alpha_may_be_unset and picture.getchannel("A").getextrema() == (0, 0):
+        picture.putalpha(255)
+    rgb = _to_rgb(picture, stored)
+    if stored.filled is not None:
+        _clear_beside(rgb, stored.filled)
     if rgb is not picture:
         picture.close()
     if orientation not in UPRIGHT:
@@ -36,23 +41,28 @@ def upright_rgb(picture: Image.Image, orientation: int) -> Image.Image:
     return turned
 
 
-def _to_rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode == "RGB" and not picture.has_transparency_data:
+def _to_rgb(picture: Image.Image, stored: Stored) -> Image.Image:
+    plain = picture.mode == "RGB" and not picture.has_transparency_data
+    if plain and stored.profile is None and stored.table is None:
         return picture
     width, height = picture.size
     n_rows = max(1, BAND_PIXELS // width)
     if n_rows >= height:
-        return _band_to_rgb(picture)
-    rgb = Image.new("RGB", picture.size)
+        return _band_to_rgb(picture, stored)
+    rgb = picture if plain else Image.new("RGB", picture.size)
     for top in range(0, height, n_rows):
         band = picture.crop((0, top, width, min(top + n_rows, height)))
-        rgb.paste(_band_to_rgb(band), (0, top))
+        rgb.paste(_band_to_rgb(band, stored), (0, top))
     return rgb
 
 
-def _band_to_rgb(band: Image.Image) -> Image.Image:
+def _band_to_rgb(band: Image.Image, stored: Stored) -> Image.Image:
     if band.mode.startswith("I") or band.mode == "F":
-        band = _eight_bits(band, band.info.get("transparency"))
+        band = _eight_bits(band, band.info.get("transparency"), stored)
+    if stored.table is not None:
+        band = band.point(stored.table)
+    if stored.profile is not None:
+        band = stored.profile.to_srgb(band)
     if band.has_transparency_data:
         band = band.convert("RGBA")
         white = Image.new("RGBA", band.size, "white")
@@ -60,16 +70,26 @@ def _band_to_rgb(band: Image.Image) -> Image.Image:
     return band.convert("RGB")
 
 
-def _eight_bits(picture: Image.Image, transparent: object) -> Image.Image:
-    """Scale 16-bit gray to 8 bits; Pillow's own conversion cuts it off and gives white.
+def _eight_bits(picture: Image.Image, transparent: object, stored: Stored) -> Image.Image:
+    """Scale deep gray to 8 bits; Pillow's own conversion cuts it off and gives white.
 
     One gray of the 65,536 may stand for transparent, which others share at 8 bits.
     """
     values: np.ndarray[Any, Any] = np.asarray(picture)
-    if picture.mode == "F" or values.min() < 0 or values.max() > 0xFFFF:
+    if picture.mode == "F" or values.min() < 0 or values.max() > stored.white:
         raise Refused(Reason.UNSUPPORTED, f"mode {picture.mode} outside 16 bits")
-    gray = (values.astype(np.float32) / 257 + 0.5).astype(np.uint8)
+    scaled = stored.white - values if stored.inverted else values
+    gray = (scaled.astype(np.float32) / (stored.white / 255) + 0.5).astype(np.uint8)
     if not isinstance(transparent, int):
         return Image.fromarray(gray)
     alpha = np.where(values == transparent, 0, 255).astype(np.uint8)
     return Image.fromarray(np.dstack([gray, alpha]))
+
+
+def _clear_beside(rgb: Image.Image, filled: tuple[int, int, int, int]) -> None:
+    """Make white what of a canvas its first frame does not reach: nothing was drawn there."""
+    left, top, right, bottom = filled
+    width, height = rgb.size
+    beside = ((0, 0, width, top), (0, bottom, width, height), (0, 0, left, height))
+    for box in (*beside, (right, 0, width, height)):
+        rgb.paste("white", box)

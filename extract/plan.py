@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -71,6 +71,8 @@ class Plan:
         Rows of the file whose picture is not listed any more.
     found_again : int
         Rows kept because their picture's bytes are those of a row: renamed, moved, written anew.
+    read_anew : int
+        Sound rows to be done again because their picture is read otherwise than it was.
     """
 
     lay_out: bool
@@ -84,6 +86,7 @@ class Plan:
     gone: int = 0
     dropped: int = 0
     found_again: int = 0
+    read_anew: int = 0
 
     @property
     def batch_size(self) -> int:
@@ -116,6 +119,7 @@ def plan_run(
     restart: bool = False,
     retry_failed: bool = False,
     rehash: bool = False,
+    read_otherwise: Collection[int] | None = None,
 ) -> Plan:
     """Decide what to reuse, resume or compute.
 
@@ -139,6 +143,9 @@ def plan_run(
         Try refused pictures again though they have not changed.
     rehash : bool
         Read every picture, and trust only its bytes.
+    read_otherwise : collection of int, optional
+        Pictures that this version reads otherwise than the one that made the file; None where it
+        was made by this one.
     """
     n_images = len(catalog)
     everything, none = np.ones(n_images, dtype=bool), np.array([], int)
@@ -150,17 +157,22 @@ def plan_run(
     # a permission may have been given since, which changes neither size nor mtime
     refused &= (rows.status != Reason.PERMISSION) & (not retry_failed)
     kept = (rows.sound & (rows.unchanged | rows.gone)) | (refused & rows.unchanged)
+    anew = np.isin(known, list(read_otherwise or ())) & kept & (rows.status == SOUND) & ~rows.gone
+    kept &= ~anew
     source = np.full(n_images, -1)  # the row of the file that each picture takes
     source[known[kept]] = row[kept]
     contents = read_contents(_doubted(rows, stats, source, rehash=rehash))
     found = _found_again(rows, source, contents)
+    read_anew = set(known[anew].tolist())
+    found = {picture: row for picture, row in found.items() if picture not in read_anew}
     source[list(found)] = list(found.values())
     moved = [new for new, old in found.items() if old >= 0]
     to_do = source < 0
     realisations = _with(table.provenance.realisations, ways)
     replaced = to_do[known] & rows.sound  # a picture that was embedded and has other bytes now
     same_list = catalog.ids == table.ids and catalog.paths == table.paths
-    new_way = len(realisations) > len(table.provenance.realisations) and bool(to_do.any())
+    new_way = len(realisations) > len(table.provenance.realisations)
+    new_way &= bool(to_do.any()) or read_otherwise is not None
     decided = Plan(
         False,
         None,
@@ -173,6 +185,7 @@ def plan_run(
         gone=int(rows.gone.sum()),
         dropped=len(table) - len(np.union1d(row, source[moved])),
         found_again=len(moved),
+        read_anew=len(read_anew),
     )
     if same_list and not (new_way or moved or replaced.any()):
         return replace(decided, to_reset=known[(rows.status != TO_DO) & to_do[known]])

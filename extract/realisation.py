@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from extract.backbones import Backbone, choose_device
+from extract.decoding import READING
 from extract.embeddings_file import read_table
 from extract.embeddings_table import EmbeddingsTable
 from extract.errors import UsageError
@@ -159,9 +160,16 @@ def realisation_here(backbone: Backbone, stored: Sequence[Mapping[str, Any]]) ->
 
 
 def variants(realisation: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
-    """List how rows of a run may come to be computed: as said, or by what its decoder leaves."""
-    ways = WAYS_OF_DECODING[policy(realisation)]
-    return tuple({**realisation, "decoder": one, "resize": other} for one, other in ways)
+    """List how rows of a run may come to be computed: as said, or by what its decoder leaves.
+
+    What is left to the reference decoder may be read by its header, too.
+    """
+    ways = [
+        {**realisation, "decoder": one, "resize": other}
+        for one, other in WAYS_OF_DECODING[policy(realisation)]
+    ]
+    by_header = [{**way, "reading": READING} for way in ways if way["decoder"] == "reference"]
+    return (*ways, *by_header)
 
 
 def usual_batch_size(backbone: Backbone, device: str) -> int:
@@ -263,10 +271,11 @@ def described(realisation: Mapping[str, Any]) -> str:
     """Spell in a few words how rows are computed."""
     parts = ("device", "batch_size", "threads", "dtype", "runtime")
     said = {k: realisation.get(k, "unknown") for k in parts} | {"decoder": policy(realisation)}
-    return (
+    words = (
         "on {device}, batches of {batch_size}, {threads} threads, {dtype}, {runtime}, "
         "{decoder} decoding"
     ).format(**said)
+    return f"{words}, colors by the header" if "reading" in realisation else words
 
 
 def ways_of(table: EmbeddingsTable) -> list[str]:

@@ -9,11 +9,12 @@ from functools import partial
 import numpy as np
 
 from extract.catalog import Catalog
-from extract.decoding import picture_stat, read_picture
+from extract.decoding import opened_picture, picture_stat, read_picture
 from extract.errors import SurveyStopped
 from extract.monitor import Monitor
 from extract.picture_memory import picture_memory
 from extract.refusals import Refused
+from extract.stored_numbers import USUAL
 
 ROWS_AT_ONCE = 1024
 """So many are looked at between two questions whether to stop."""
@@ -69,6 +70,32 @@ class ContentReader:
                 self._read.update(zip(portion, hashes, strict=True))
         found = ((row, self._read[row]) for row in rows.tolist())
         return {row: sha256 for row, sha256 in found if sha256 is not None}
+
+
+def read_by_header(catalog: Catalog, rows: np.ndarray, monitor: Monitor, workers: int) -> list[int]:
+    """List the pictures that are not read by their mode alone, or not at all, by their headers.
+
+    Raises
+    ------
+    SurveyStopped
+        When the monitor asks for it.
+    """
+    found: list[int] = []
+    with ThreadPoolExecutor(workers, thread_name_prefix="header") as pool:
+        for portion in _portions(rows, "looking at headers", monitor):
+            special = pool.map(partial(_is_special, catalog), portion)
+            found += [row for row, is_one in zip(portion, special, strict=True) if is_one]
+    return found
+
+
+@picture_memory()
+def _is_special(catalog: Catalog, row: int) -> bool:
+    try:
+        file = read_picture(catalog.images_root, catalog.paths[row])
+        with opened_picture(file.content) as opened:
+            return opened.stored != USUAL
+    except Refused:
+        return picture_stat(catalog.images_root, catalog.paths[row])[0] >= 0
 
 
 @picture_memory()

@@ -62,7 +62,11 @@ def test_every_row_says_what_decoded_its_own_picture(shop: Path, run: Run) -> No
         done = run(*EMBED, "--json", "--workers", workers, "--restart", "--decoder", "fast")
         assert done.returncode == 0, done.stderr
         shown = json.loads(run("extract", "show", "x.h5", "--json").stdout)
-        ways = {(way["decoder"], way["resize"]): i for i, way in enumerate(shown["realisations"])}
+        ways = {
+            (way["decoder"], way["resize"]): i
+            for i, way in enumerate(shown["realisations"])
+            if "reading" not in way
+        }
         assert list(ways) == [
             ("fast", "torchvision"),
             ("reference", "torchvision"),

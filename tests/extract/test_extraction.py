@@ -284,7 +284,7 @@ def test_batch_size_and_threads_of_the_file_are_kept(
     assert report.realisation["threads"] == 1
     ways = read_table(path).provenance.realisations
     assert ways == variants(report.realisation)
-    assert len(ways) == 3
+    assert len(ways) == 5
 
 
 def test_another_identity_never_shares_a_file(

@@ -142,7 +142,7 @@ def test_most_rows_decide_but_for_the_decoder_that_leaves_pictures_to_others(
     tmp_path: Path, backbone: Backbone
 ) -> None:
     scaled = {**FAST, "decoder": "scaled"}
-    fast, other, reference = variants(scaled)[1:]
+    fast, other, reference = variants(scaled)[1:4]
     table = file_of(tmp_path, (scaled, 1), (fast, 5), (other, 9), (reference, 0))
     assert choose_realisation(backbone, table) == scaled
     table = file_of(tmp_path, (FAST, 0), (other, 20))  # nothing but PNGs
@@ -228,8 +228,11 @@ def test_variants_are_all_that_a_picture_of_a_run_may_come_to() -> None:
         asked = {**FAST, "decoder": decoder, "resize": ways[0][1], "batch_size": 3}
         found = variants(asked)
         assert found[0] == asked
-        assert [(way["decoder"], way["resize"]) for way in found] == list(ways)
-        rest = [{k: v for k, v in way.items() if k not in ("decoder", "resize")} for way in found]
+        said = [(way["decoder"], way["resize"], "reading" in way) for way in found]
+        by_header = [(*way, True) for way in ways if way[0] == "reference"]
+        assert said == [*((*way, False) for way in ways), *by_header]
+        made_ready = ("decoder", "resize", "reading")
+        rest = [{k: v for k, v in way.items() if k not in made_ready} for way in found]
         assert all(each == rest[0] for each in rest)
 
 

@@ -1,0 +1,91 @@
+"""What a file records of how its pictures were read, and what the next version does with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from icc_profiles import rgb_profile
+from PIL import Image
+from small_catalogs import CountingBackbone, embedded_alone
+
+from extract import decoding, extraction, realisation
+from extract.backbones import Backbone
+from extract.catalog import list_folder
+from extract.decoding import READING
+from extract.embeddings_file import read_table
+from extract.extraction import Options, Report, extract_embeddings
+from extract.realisation import described
+from extract.stored_numbers import USUAL
+from tests.faults import picture_bytes as pb
+
+COLORS = np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)
+PROFILED = ["cups/profiled.jpg", "cups/profiled.png"]
+
+
+@pytest.mark.parametrize("decoder", ["reference", "fast"])
+def test_a_file_of_an_earlier_version_has_its_few_pictures_read_anew(
+    pictures: Path,
+    backbone: Backbone,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    decoder: str,
+) -> None:
+    """Those alone whose profile or header it passed over; the others keep row, bytes and all."""
+    path = tmp_path / "x.h5"
+    options = Options(batch_size=4, threads=1, workers=2, decoder=decoder, runtime="eager")
+    for name in PROFILED:
+        kind = "PNG" if name.endswith("png") else "JPEG"
+        content = pb.saved(Image.fromarray(COLORS), kind, icc_profile=rgb_profile(), quality=95)
+        (pictures / name).write_bytes(content)
+
+    def extract() -> tuple[Report, int]:
+        counting = CountingBackbone(backbone)
+        report = extract_embeddings(
+            list_folder(pictures),
+            counting,  # type: ignore[arg-type]
+            path,
+            options=options,
+        )
+        return report, report.embedded
+
+    def without(how: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+        return tuple(way for way in realisation.variants(how) if "reading" not in way)
+
+    with monkeypatch.context() as earlier:
+        earlier.setattr(decoding, "stored_numbers", lambda *_, **__: USUAL)
+        earlier.setattr(extraction, "variants", without)
+        extract()
+    before = read_table(path)
+    vectors, statuses = np.array(before.rows.vectors), np.array(before.rows.status)
+    assert (statuses == 1).all()
+
+    report, embedded = extract()
+    assert embedded == len(PROFILED)
+    assert any("2 pictures are read otherwise" in note for note in report.notes)
+    table = read_table(path)
+    rows = [table.ids.index(name) for name in PROFILED]
+    for row in rows:
+        way = table.provenance.realisations[table.rows.realisation[row]]
+        assert way["reading"] == READING
+        assert "by the header" in described(way)
+        expected = embedded_alone(backbone, pictures / table.ids[row])
+        assert not np.allclose(vectors[row], expected, rtol=1e-3)
+        tolerance = 1e-5 if decoder == "reference" else 5e-2
+        np.testing.assert_allclose(
+            table.rows.vectors[row], expected, rtol=tolerance, atol=tolerance
+        )
+    others = np.setdiff1d(np.arange(len(table)), rows)
+    np.testing.assert_array_equal(table.rows.vectors[others], vectors[others])
+    assert not any(
+        "reading" in table.provenance.realisations[i] for i in table.rows.realisation[others]
+    )
+
+    looked = []
+    monkeypatch.setattr(extraction, "read_by_header", lambda *a: looked.append(a) or [])
+    report, embedded = extract()
+    assert (embedded, looked) == (0, [])
+    assert not any("otherwise" in note for note in report.notes)
