@@ -19,7 +19,7 @@ from extract.workspace import AnyPath
 
 IMAGE_EXTENSIONS = frozenset(
     ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .dib .tif .tiff .avif .heic .heif "
-    ".jp2 .ppm .pgm .pbm .pnm".split()
+    ".jxl .jp2 .ppm .pgm .pbm .pnm".split()
 )
 MAX_LEVELS = 3
 MISSING_LABEL = -1

@@ -20,7 +20,7 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from extract.catalog import bytes_of, shown, text_of
-from extract.heif_headers import is_heic
+from extract.extra_formats import open_extra
 from extract.missing_pictures import why_missing
 from extract.picture_headers import MOST_EXIF, check_header
 from extract.picture_kinds import kind_of
@@ -38,7 +38,7 @@ from extract.stored_numbers import USUAL, Stored, stored_numbers
 from extract.tiff_pages import TiffPages, is_tiff
 
 FORMATS = frozenset("JPEG PNG WEBP GIF BMP DIB TIFF AVIF JPEG2000 PPM".split())
-"""Formats that are read, as far as this build of Pillow has them."""
+"""Formats that are read, as far as this build of Pillow has them; beside those of an extra."""
 
 ORIENTATION = 0x0112
 RULES = {
@@ -234,8 +234,6 @@ def opened_picture(content: bytes) -> Iterator[OpenedPicture]:
     ------
     Refused
     """
-    if is_heic(content):
-        raise Refused(Reason.UNSUPPORTED, "HEIC is not read: save it as JPEG or PNG")
     with refusing(content):
         check_header(content)
         with opening_memory(len(content)):
@@ -252,6 +250,9 @@ def opened_picture(content: bytes) -> Iterator[OpenedPicture]:
 
 def _open(content: bytes) -> tuple[Image.Image, bool]:
     """Open a picture at the page that is shown; say whether as the positive of a negative."""
+    extra = open_extra(content)
+    if extra is not None:
+        return extra, False
     if not is_tiff(content):
         return Image.open(io.BytesIO(content), formats=_formats), False
     pages = TiffPages(content)
@@ -282,7 +283,8 @@ def refusing(content: bytes = b"") -> Iterator[None]:
     except UnidentifiedImageError as error:
         raise Refused(Reason.UNIDENTIFIED, kind_of(content)) from error
     except Exception as error:
-        raise Refused(_reason_of(error), f"{type(error).__name__}: {error}") from error
+        said = " ".join(str(error).split())
+        raise Refused(_reason_of(error), f"{type(error).__name__}: {said}") from error
 
 
 def _reckon(picture: Image.Image, content: bytes, turned: bool) -> int:
@@ -300,7 +302,11 @@ def _orientation(picture: Image.Image) -> int:
 
 def _reason_of(error: Exception) -> Reason:
     text = str(error).lower()
-    if isinstance(error, Image.DecompressionBombError) or "too large" in text:
+    if (
+        isinstance(error, Image.DecompressionBombError)
+        or "too large" in text
+        or "limit exceeded" in text
+    ):
         return Reason.TOO_LARGE
     if "truncated" in text or "unexpected end" in text:
         return Reason.TRUNCATED

@@ -17,7 +17,6 @@ KINDS: tuple[tuple[bytes, str], ...] = (
     (rb"%PDF-", "a PDF document"),
     (rb"%!PS|\xc5\xd0\xd3\xc6", "a PostScript file (EPS)"),
     (rb"version https://git-lfs", "a pointer of Git LFS, not the file itself"),
-    (rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL picture"),
     (rb"\x89PNG\r\n", "a PNG of a kind that is not read, or broken"),
     (rb"GIF8[79]a", "a GIF of a kind that is not read, or broken"),
     (rb"(II\*\0|MM\0\*|II\+\0|MM\0\+)", "a TIFF of a kind that is not read, or broken"),
