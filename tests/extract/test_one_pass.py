@@ -170,7 +170,8 @@ def test_files_begun_with_other_batches_and_threads_go_on_with_their_own(
         )
         assert bits(path) == whole
         stored = read_table(path).provenance.realisations
-        assert [(r["decoder"], r["resize"]) for r in stored] == list(FAST_WAYS)
+        by_mode = [(r["decoder"], r["resize"]) for r in stored if "reading" not in r]
+        assert by_mode == list(FAST_WAYS)
 
 
 def test_a_complete_file_costs_nothing_beside_a_new_one(

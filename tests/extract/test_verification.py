@@ -342,11 +342,11 @@ def test_ids_are_ordered_by_bytes_whatever_they_are(path: Path) -> None:
 def test_number_of_no_realisation_and_unknown_status_are_named(path: Path, shop: Path) -> None:
     put(path, "status", 9, 200)
     evidence = evidence_of(path, shop)
-    evidence.table.rows.realisation[6] = 1  # a file that says so is not read at all
+    evidence.table.rows.realisation[6] = 2  # a file that says so is not read at all
     check = check_counts(evidence)
     assert check.passed is False
     assert check.rows == tuple(evidence.table.ids[i] for i in (6, 9))
-    for words in ("13 sound", "1 refused: 1 reason_200", "1 have a status", "none of the file's 1"):
+    for words in ("13 sound", "1 refused: 1 reason_200", "1 have a status", "none of the file's 2"):
         assert words in check.detail
 
 
