@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,6 +28,10 @@ FEW_LEFT_OUT = 16
 
 MOST_QUERIES = 20_000
 """Beyond, a sample is asked: all against all grows with the square of the catalogue."""
+
+_setting = Lock()
+_found: list[int] = []
+"""FAISS's own threshold, once for each search that goes on."""
 
 
 @dataclass(frozen=True)
@@ -144,9 +149,7 @@ class ExactIndex:
         if not wanted:
             return np.zeros((len(queries), 0), np.float32), np.zeros((len(queries), 0), int)
         # FAISS begins with products only where queries hold 128,000 numbers: six times too slow
-        threshold = PRODUCTS_FROM * queries.shape[1]
-        load_faiss().cvar.distance_compute_blas_threshold = threshold
-        with threads_for(len(queries)):
+        with threads_for(len(queries)), products_from(PRODUCTS_FROM * queries.shape[1]):
             scores, places = self._index.search(unit_rows(queries), wanted)
         return scores, self._known[places]
 
@@ -192,6 +195,26 @@ def threads_for(n_queries: int) -> Iterator[None]:
         yield
     finally:
         faiss.omp_set_num_threads(before)
+
+
+@contextmanager
+def products_from(n_numbers: int) -> Iterator[None]:
+    """Let FAISS multiply matrices where queries hold so many numbers, queries times dimensions.
+
+    It is one setting for the whole process: the last of the searches that go on side by side puts
+    back what the first one found.
+    """
+    settings = load_faiss().cvar
+    with _setting:
+        _found.append(_found[0] if _found else settings.distance_compute_blas_threshold)
+        settings.distance_compute_blas_threshold = n_numbers
+    try:
+        yield
+    finally:
+        with _setting:
+            found = _found.pop()
+            if not _found:
+                settings.distance_compute_blas_threshold = found
 
 
 def not_in(rows: np.ndarray, out: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import pytest
 
 from analyze import similarity
 from analyze.directions import unit_rows
-from analyze.neighbors import ExactIndex, one_nn_accuracy
+from analyze.neighbors import ExactIndex, load_faiss, one_nn_accuracy, products_from
 
 pytestmark = pytest.mark.numbers
 
@@ -329,3 +329,22 @@ def test_the_index_leaves_what_it_is_given_as_it_was() -> None:
     ExactIndex(vectors).find(queries, 40, left_out)
     np.testing.assert_array_equal(vectors, before, strict=True)
     assert [out.tolist() for out in left_out] == [[9, 2, i] for i in range(5)]
+
+
+def test_faiss_keeps_the_setting_that_others_find_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is one for the whole process: back after a search, one that fails, and two at once."""
+    settings = load_faiss().cvar
+    monkeypatch.setattr(settings, "distance_compute_blas_threshold", 23)
+    vectors = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)
+    ExactIndex(vectors).find(vectors, 3)
+    assert settings.distance_compute_blas_threshold == 23
+    with pytest.raises(AssertionError):
+        ExactIndex(vectors).find(np.zeros((20, 7), np.float32), 3)
+    assert settings.distance_compute_blas_threshold == 23
+    with products_from(40):
+        other = products_from(60)
+        other.__enter__()
+        assert settings.distance_compute_blas_threshold == 60
+    assert settings.distance_compute_blas_threshold != 23, "the other one goes on"
+    other.__exit__(None, None, None)
+    assert settings.distance_compute_blas_threshold == 23
