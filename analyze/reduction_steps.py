@@ -124,19 +124,29 @@ def pca(
         notes.append(f"pca: {wanted} components lowered to {most}, as many as the rows allow")
         wanted = most
     scaled, exponent = ordinary_scale(vectors)
-    scaled = in_doubles(scaled)
+    scaled, middle = centered(in_doubles(scaled))
     fitted = PCA(n_components=wanted, random_state=seed, svd_solver=_pca_solver(scaled.shape))
     scores = fitted.fit_transform(scaled)
     grid = grid_of(scores)
     coordinates = np.ldexp(on_grid(scores, grid), exponent).astype(np.float32)
     share = float(fitted.explained_variance_ratio_.sum())
     used = {"n_components": int(fitted.n_components_), "explained_variance": round(share, 6)}
-    return StepResult(coordinates, used, tuple(notes), partial(_place_pca, fitted, exponent, grid))
+    place = partial(_place_pca, fitted, exponent, middle, grid)
+    return StepResult(coordinates, used, tuple(notes), partial(_one_by_one, place))
 
 
 def in_doubles(vectors: np.ndarray) -> np.ndarray:
     """Take float64 where that costs little: last digits differ by processor, and grow in t-SNE."""
     return vectors.astype(np.float64) if 8 * vectors.size <= DOUBLES_BYTES else vectors
+
+
+def centered(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Subtract the mean row, summed in float64; what was, of shape (n_dims,).
+
+    scikit-learn takes the mean off the products, and in float32 a common offset is all they hold.
+    """
+    middle = vectors.mean(axis=0, dtype=np.float64).astype(vectors.dtype)
+    return vectors - middle, middle
 
 
 def grid_of(coordinates: np.ndarray) -> int:
@@ -160,8 +170,15 @@ def _pca_solver(shape: tuple[int, ...]) -> str:
     return "covariance_eigh" if tall else "auto"
 
 
-def _place_pca(fitted: Any, exponent: int, grid: int, vectors: np.ndarray) -> np.ndarray:
-    scores = on_grid(fitted.transform(np.ldexp(vectors, -exponent)), grid)
+def _one_by_one(place: Place, vectors: np.ndarray) -> np.ndarray:
+    """Place each row alone: where it lies must not depend on which others came along."""
+    return np.concatenate([place(row) for row in np.split(vectors, len(vectors))])
+
+
+def _place_pca(
+    fitted: Any, exponent: int, middle: np.ndarray, grid: int, vectors: np.ndarray
+) -> np.ndarray:
+    scores = on_grid(fitted.transform(np.ldexp(vectors, -exponent) - middle), grid)
     placed: np.ndarray = np.ldexp(scores, exponent).astype(np.float32)
     return placed
 
@@ -216,7 +233,7 @@ def tsne(
 
     start: Any = initialization
     if initialization == "pca":
-        start = principal_components(in_doubles(vectors), random_state=seed)
+        start = principal_components(centered(in_doubles(vectors))[0], random_state=seed)
         start = on_grid(start, grid_of(start))
     k = min(n_rows - 1, int(3 * perplexity))
     neighbors = SummedDistances(vectors, k, metric="euclidean", n_jobs=1, random_state=seed)
@@ -320,7 +337,8 @@ def umap(
         initialization = "random"
         notes.append("umap: no spectral start can be found, started at random")
     used = {"n_neighbors": n_neighbors, "min_dist": UMAP_MIN_DIST, "initialization": initialization}
-    return StepResult(coordinates, used, tuple(notes), partial(_place_umap, fitted, exponent))
+    place = partial(_place_umap, fitted, exponent)
+    return StepResult(coordinates, used, tuple(notes), partial(_one_by_one, place))
 
 
 def _place_umap(fitted: Any, exponent: int, vectors: np.ndarray) -> np.ndarray:

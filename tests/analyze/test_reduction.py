@@ -165,6 +165,28 @@ def test_pca_of_many_rows_is_exact_where_scikit_learn_draws() -> None:
     assert share == pytest.approx(variances[:8].sum() / variances.sum(), abs=1e-5)
 
 
+@pytest.mark.parametrize("offset", [300, 3000])
+@pytest.mark.parametrize("shape", [(4000, 40), (600, 300)])
+def test_pca_in_float32_is_that_of_float64_whatever_all_rows_have_in_common(
+    monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int], offset: float
+) -> None:
+    """As of more rows than are taken to float64; vectors from elsewhere may lie far from zero."""
+    monkeypatch.setattr(reduction_steps, "DOUBLES_BYTES", 0)
+    rng = np.random.default_rng(0)
+    vectors = (rng.normal(size=shape) / np.arange(1, shape[1] + 1) + offset).astype(np.float32)
+    exact = PCA(2).fit(vectors.astype(np.float64))
+    result = reduced(vectors, "pca:2")
+    expected = exact.transform(vectors)
+    for axis in range(2):
+        together = np.corrcoef(result.coordinates[:, axis], expected[:, axis])[0, 1]
+        assert abs(together) >= 0.999
+    share = result.parameters[0]["explained_variance"]
+    assert share == pytest.approx(exact.explained_variance_ratio_.sum(), abs=1e-3)
+    assert result.place is not None
+    atol = 1e-3 * float(np.abs(expected).max())
+    np.testing.assert_allclose(result.place(vectors[:9]), result.coordinates[:9], atol=atol)
+
+
 def test_pca_keeps_distances_when_all_components_stay(overlapping: Planted) -> None:
     vectors, _ = overlapping
     coordinates = reduced(vectors, "pca:64").coordinates
@@ -352,6 +374,23 @@ def test_a_row_held_out_is_placed_among_its_class(separated: Planted, reduction:
     assert nearest.score(placed, labels[100:]) == 1
     assert result.place(vectors[100:]).tobytes() == placed.tobytes()
     assert told == at_the_end, "placing is no progress of the reduction"
+
+
+@pytest.mark.parametrize("reduction", ["l2,pca:5", "tsne:10", "l2,pca:5,umap:8"])
+def test_where_a_row_is_placed_does_not_depend_on_its_companions(
+    separated: Planted, reduction: str
+) -> None:
+    """Alone, beside one that lies on a known row, in another order: equal to the last bit."""
+    vectors, _ = separated
+    place = reduced(vectors[:100], reduction).place
+    assert place is not None
+    asked = vectors[100:106]
+    placed = place(asked)
+    on_a_row = vectors[:1] * np.float32(1 + 1e-6)
+    np.testing.assert_array_equal(place(np.concatenate([asked, on_a_row]))[:6], placed)
+    np.testing.assert_array_equal(place(asked[::-1])[::-1], placed)
+    for row, alone in zip(placed, asked[:, None], strict=True):
+        np.testing.assert_array_equal(place(alone)[0], row)
 
 
 def test_umap_keeps_planted_classes_together_whatever_the_scale(separated: Planted) -> None:
