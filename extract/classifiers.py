@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from extract.errors import UsageError
 from extract.weights import refuse_misfit, refuse_not_finite, unlike_in_kind
@@ -47,6 +47,26 @@ def fit_classifier(
     )
     classifier.load_state_dict({k: own[k] for k in expected})
     refuse_not_finite(source, classifier)
+
+
+def take_classifier_off(model: Any) -> dict[str, torch.nn.Module]:
+    """Take a timm model's classifier off; give the modules that were it, by their paths.
+
+    What timm itself puts an identity for, or nothing: a linear layer, a norm before it too, or
+    several heads.
+    """
+    import torch
+
+    before = dict(model.named_modules())
+    model.reset_classifier(0)
+    after = dict(model.named_modules())
+    taken: dict[str, torch.nn.Module] = {}
+    for path, module in before.items():
+        gone = isinstance(after.get(path, torch.nn.Identity()), torch.nn.Identity)
+        within = path.startswith(tuple(f"{above}." for above in taken))
+        if gone and not within and module.state_dict():
+            taken[path] = module
+    return taken
 
 
 def no_classifier(name: str) -> UsageError:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import difflib
+import math
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from extract.classifiers import fit_classifier
+from extract.classifiers import fit_classifier, no_classifier, take_classifier_off
 from extract.errors import UsageError, WeightsError
 from extract.hub import cached_on_hub, download_to_torch_home, find_on_hub
 from extract.preprocessing import Preprocessing
 from extract.weights import (
     Checkpoint,
     Headless,
-    classifier_prefixes,
     fit,
     in_order_of,
     tensors_sha256,
@@ -97,13 +99,10 @@ class TimmModel:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)  # timm draws the weights when it builds the model
             model = timm.create_model(self.architecture, pretrained=False)
-        if checkpoint:
-            tensors = checkpoint.tensors
-            named = in_order_of(model, tensors) if checkpoint.in_order else tensors
-            model.reset_classifier(0)
-            fit(model, named, checkpoint.source)
-        else:
-            model.reset_classifier(0)
+        named = _named(model, checkpoint) if checkpoint else None
+        taken_off = take_classifier_off(model)
+        if checkpoint and named:
+            fit(model, named, checkpoint.source, taken_off)
         sha256 = tensors_sha256(model)
         if pooling in ("auto", self.pooling):
             return Headless(model, self.pooling, sha256)
@@ -116,6 +115,8 @@ class TimmModel:
         ------
         WeightsError
             When the checkpoint holds none, or one of other classes.
+        UsageError
+            When it is not one classifier of these vectors alone.
         """
         import timm
         import torch
@@ -124,13 +125,12 @@ class TimmModel:
         name = self.tagged if checkpoint else self.architecture
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            model = timm.create_model(name, pretrained=False)
-        classifier = model.get_classifier()
-        if checkpoint:
-            given = checkpoint.tensors
-            named = in_order_of(model, given) if checkpoint.in_order else translated(model, given)
-            fit_classifier(classifier, named, classifier_prefixes(model), checkpoint.source)
-        return classifier.eval()
+            model = timm.create_model(name, pretrained=False).eval()
+        named = translated(model, _named(model, checkpoint)) if checkpoint else None
+        path, classifier = _only_classifier(model, self._settings().input_size, f"timm:{name}")
+        if checkpoint and named:
+            fit_classifier(classifier, named, (f"{path}.",), checkpoint.source)
+        return classifier
 
     def find_weights(self, name: str) -> Path:
         """Find the tag's checkpoint in a cache, or download it there.
@@ -180,6 +180,31 @@ def find_timm_model(name: str) -> TimmModel:
         raise UsageError(f"timm has no {name!r}: its tags are {', '.join(tags) or 'none'}")
     settings = get_pretrained_cfg(architecture)
     return TimmModel(architecture, tag or str(getattr(settings, "tag", None) or ""))
+
+
+def _named(model: Any, checkpoint: Checkpoint) -> Mapping[str, Any]:
+    """Give a checkpoint's tensors the names of the whole model."""
+    tensors = checkpoint.tensors
+    return in_order_of(model, tensors) if checkpoint.in_order else tensors
+
+
+def _only_classifier(model: Any, input_size: tuple[int, ...], name: str) -> tuple[str, Any]:
+    """Take a model's classifier off, where its logits are what that says of the vectors alone.
+
+    Several heads are averaged, read tokens of their own, or each place of a map.
+    """
+    import torch
+
+    pixels = torch.linspace(-1, 1, math.prod(input_size)).view(1, *input_size)
+    with torch.inference_mode():
+        logits = model(pixels)
+        taken = take_classifier_off(model)
+        vectors = model(pixels)
+        for path, classifier in taken.items() if len(taken) == 1 else ():
+            with suppress(RuntimeError):  # of a convolution, which reads maps
+                if torch.allclose(classifier(vectors), logits, rtol=1e-4, atol=1e-5):
+                    return path, classifier
+    raise no_classifier(name)
 
 
 def _pooled(model: Any, pooling: str, name: str) -> Any:

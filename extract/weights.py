@@ -13,7 +13,7 @@ import json
 import sys
 import warnings
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -221,11 +221,21 @@ def in_order_of(model: torch.nn.Module, tensors: Mapping[str, Any]) -> dict[str,
     return dict(zip(model.state_dict(), tensors.values(), strict=True))
 
 
-def fit(model: torch.nn.Module, tensors: Mapping[str, torch.Tensor], source: str) -> None:
+def fit(
+    model: torch.nn.Module,
+    tensors: Mapping[str, torch.Tensor],
+    source: str,
+    taken_off: Iterable[str] = (),
+) -> None:
     """Load tensors into a headless model: every key, every shape, all of it finite.
 
     Tensors of the classifier that the model no longer has are ignored, and what timm's own
     translation of an original checkpoint drops; nothing else is.
+
+    Parameters
+    ----------
+    taken_off : iterable of str
+        Paths of the modules that were the model's classifier, beside those that timm names.
 
     Raises
     ------
@@ -234,7 +244,7 @@ def fit(model: torch.nn.Module, tensors: Mapping[str, torch.Tensor], source: str
     """
     tensors = translated(model, tensors)
     expected = model.state_dict()
-    classifier = classifier_prefixes(model)
+    classifier = (*classifier_prefixes(model), *(f"{path}." for path in taken_off))
     refuse_misfit(
         source,
         missing=[k for k in expected if k not in tensors],

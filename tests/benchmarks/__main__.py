@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.benchmarks import (
     at_size,
+    checkpoints,
     checks,
     comparison_speed,
     coverage,
@@ -51,6 +52,12 @@ if __name__ == "__main__":
     proof.add_argument("images", type=Path)
     proof.add_argument("--model", default="efficientnet_lite0")
     proof.set_defaults(measure=checks.measure)
+    own = commands.add_parser("checkpoints", help="timm's models take their own full checkpoints")
+    own.add_argument("--count", type=int, default=200)
+    own.add_argument("--seed", type=int, default=0)
+    own.add_argument("--most-parameters", type=float, default=60e6)
+    own.add_argument("--only", nargs="+", help="architectures")
+    own.set_defaults(measure=checkpoints.measure)
     speed = commands.add_parser("extract", help="what a picture costs on a CPU, beside plain code")
     speed.add_argument("images", type=Path)
     speed.add_argument("--model", default="efficientnet_lite0")

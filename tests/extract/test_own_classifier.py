@@ -85,6 +85,27 @@ def test_a_classifier_that_reads_another_vector_is_refused() -> None:
         load_own_classifier(backbone)
 
 
+@pytest.mark.parametrize("name", ["levit_128s", "crossvit_tiny_240", "dla46_c"])
+def test_classifiers_that_do_not_read_the_vector_alone_are_refused_in_one_line(name: str) -> None:
+    """Two heads that are averaged, one for each branch, and one that reads a map."""
+    backbone = load_backbone(f"timm:{name}", weights="random")
+    with pytest.raises(UsageError, match=f"timm:{name} has no classifier of its own"):
+        load_own_classifier(backbone)
+
+
+def test_a_norm_in_front_of_it_is_a_part_of_it(tmp_path: Path) -> None:
+    whole = timm.create_model("efficientvit_m0", pretrained=False).eval()
+    for tensor in whole.head.bn.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.copy_(torch.rand(tensor.shape) + 0.5)
+    save_file(whole.state_dict(), tmp_path / "w.safetensors")
+    backbone = load_backbone("timm:efficientvit_m0", weights=str(tmp_path / "w.safetensors"))
+    own = load_own_classifier(backbone, tmp_path / "w.safetensors")
+    pixels = pixels_of(backbone.preprocessing.size)
+    with torch.inference_mode():
+        torch.testing.assert_close(own.module(backbone.model(pixels)), whole(pixels))
+
+
 def test_names_are_imagenets_where_the_number_is() -> None:
     assert imagenet_names(3) == ("0", "1", "2")
     assert len(imagenet_names(21841)) == 21841

@@ -21,6 +21,7 @@ from extract.backbones import BACKBONES, load_backbone
 from extract.errors import WeightsError
 from extract.transformers_models import TransformersModel
 from extract.weights import Checkpoint, PackagedWeights, fit, read_tensors, translated
+from tests.benchmarks import checkpoints
 
 ARCHITECTURE = "tf_efficientnet_lite0"
 
@@ -153,6 +154,30 @@ def test_checkpoint_of_another_family_is_refused_with_its_keys(tmp_path: Path) -
     torch.save(timm.create_model("resnet18").state_dict(), tmp_path / "resnet.pth")
     with pytest.raises(WeightsError, match=r"resnet\.pth does not fit the model: it lacks stem"):
         load_backbone("convnext_base", weights=str(tmp_path / "resnet.pth"))
+
+
+FAMILIES = {
+    "levit_128s": "",
+    "repvit_m0_9": "",
+    "efficientvit_m0": ", from a norm on: head",
+    "efficientvit_b0": "",
+    "inception_next_atto": "",
+    "crossvit_tiny_240": ", joined: head.0, head.1",
+    "deit_tiny_distilled_patch16_224": "the mean of what several heads read: head, head_dist",
+    "dla46_c": "",
+}
+"""Small models by kind of classifier: two with a norm in each, a norm in a layer of its own, layers
+before it, an MLP, a list by branch, two of two tokens, a convolution."""
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_timms_own_full_checkpoint_is_taken_and_the_vector_is_what_its_classifier_reads(
+    name: str, tmp_path: Path
+) -> None:
+    """A hook on the classifier of the full model says so."""
+    found = checkpoints.tried(name, tmp_path / "whole.safetensors")
+    assert found.startswith("taken, the vector is")
+    assert found.endswith(FAMILIES[name] or checkpoints.PLAIN)
 
 
 MARKER = Path(tempfile.mkdtemp()) / "was-here"
