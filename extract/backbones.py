@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,7 +80,7 @@ def _lite(number: int, input_size: int, file: str, extra: str | None) -> Backbon
 
 def _cvt(number: int, depth: tuple[int, ...]) -> BackboneSpec:
     settings = {"model_type": "cvt", "depth": list(depth), "num_labels": 1000}
-    seen = Preprocessing(224, "crop", 0.875, "bicubic", **IMAGENET)
+    seen = Preprocessing(224, "crop", 0.875, "bicubic", IMAGENET["mean"], IMAGENET["std"])
     model = TransformersModel(f"microsoft/cvt-{number}", settings, seen, "cls")
     return BackboneSpec(model, 384, 224, "Apache-2.0", openvino=True)
 
@@ -246,7 +246,8 @@ def load_backbone(
     with torch.inference_mode():
         size = preprocessing.size
         ramp = torch.linspace(-1, 1, 3 * size * size, device=device).view(1, 3, size, size)
-        once, again = ready(ramp), ready(ramp)
+        with _refusing_other_sizes(name, size, model):
+            once, again = ready(ramp), ready(ramp)
     if float((once - again).norm()) > 1e-3 * float(once.norm()):
         raise UsageError(
             f"{name} gives another vector each time it sees a picture, as masked autoencoders do: "
@@ -254,6 +255,23 @@ def load_backbone(
         )
     n_dims = int(once.shape[1])
     return Backbone(name, ready, preprocessing, n_dims, described, headless.pooling, device)
+
+
+@contextmanager
+def _refusing_other_sizes(
+    name: str, size: int, model: TimmModel | TransformersModel
+) -> Iterator[None]:
+    """Say what to type where a model ends at a size that ``auto`` gave it."""
+    try:
+        yield
+    except (AssertionError, RuntimeError, ValueError) as error:
+        own = model.preprocessing("pad").size
+        if size == own:
+            raise
+        raise UsageError(
+            f"{name} cannot see pictures of {size} pixels a side, only of its own {own}: choose "
+            "--resize pad"
+        ) from error
 
 
 def find_checkpoint(name: str, weights: str) -> Checkpoint | None:

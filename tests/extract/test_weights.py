@@ -18,7 +18,7 @@ import transformers
 from safetensors.torch import save_file
 
 from extract.backbones import BACKBONES, load_backbone
-from extract.errors import WeightsError
+from extract.errors import UsageError, WeightsError
 from extract.transformers_models import TransformersModel
 from extract.weights import Checkpoint, PackagedWeights, fit, read_tensors, translated
 from tests.benchmarks import checkpoints
@@ -178,6 +178,16 @@ def test_timms_own_full_checkpoint_is_taken_and_the_vector_is_what_its_classifie
     found = checkpoints.tried(name, tmp_path / "whole.safetensors")
     assert found.startswith("taken, the vector is")
     assert found.endswith(FAMILIES[name] or checkpoints.PLAIN)
+
+
+def test_a_model_that_cannot_see_the_size_of_auto_says_what_to_type() -> None:
+    """Its attention parts the map into blocks, which do not fit into 272 pixels."""
+    name = "timm:eca_halonext26ts"
+    with pytest.raises(
+        UsageError, match=r"cannot see pictures of \d+ .* its own 256.*--resize pad"
+    ):
+        load_backbone(name, weights="random")
+    assert load_backbone(name, weights="random", resize="pad").n_dims == 2048
 
 
 MARKER = Path(tempfile.mkdtemp()) / "was-here"
