@@ -10,7 +10,7 @@ import random
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,8 @@ def measure(count: int, seed: int, most_parameters: float, only: list[str] | Non
                 kind = tried(name, Path(folder) / "whole.safetensors")
             except SosieError as error:
                 kind = f"refused: {error}"
+            except Exception as error:  # noqa: BLE001 - as a user would meet it
+                kind = f"ended in {type(error).__name__}: {error}"
             kinds[kind.partition(":")[0]] += 1
             if kind != PLAIN:
                 print(f"{name}: {kind}", flush=True)
@@ -65,11 +67,11 @@ def tried(name: str, path: Path) -> str:
                 if tensor.is_floating_point():
                     tensor.copy_(torch.rand(tensor.shape) + 0.1)
     save_file({k: v.clone().contiguous() for k, v in whole.state_dict().items()}, path)
-    backbone = load_backbone(f"timm:{name}", weights=str(path))
+    backbone = load_backbone(f"timm:{name}", weights=str(path), resize="pad")
     side = backbone.preprocessing.size
     pixels = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
     vectors = torch.from_numpy(backbone.embed(pixels))
-    return _kind_of(vectors, _read_by(heads, whole, pixels))
+    return _kind_of(vectors, heads, _read_by(heads, whole, pixels))
 
 
 def _drawn(count: int, seed: int, most_parameters: float) -> Iterator[str]:
@@ -88,50 +90,54 @@ def _drawn(count: int, seed: int, most_parameters: float) -> Iterator[str]:
 
 
 def _heads(whole: Any) -> Iterator[tuple[str, torch.nn.Module]]:
-    """Find what timm calls the classifier: one module, or several."""
-    classifier = whole.get_classifier()
-    heads = tuple(classifier) if isinstance(classifier, tuple | torch.nn.ModuleList) else None
+    """Find what timm calls the classifier: one module, or several, in lists too."""
     paths = {module: path for path, module in whole.named_modules()}
-    for head in heads or (classifier,):
-        yield paths[head], head
+    left = [whole.get_classifier()]
+    while left:
+        part = left.pop(0)
+        if isinstance(part, tuple | torch.nn.ModuleList):
+            left += part
+        else:
+            yield paths[part], part
 
 
 def _read_by(
     heads: dict[str, torch.nn.Module], whole: Any, pixels: torch.Tensor
 ) -> dict[str, torch.Tensor]:
-    """Say what reaches each head, and each module around it, when the whole model runs."""
-    modules = dict(whole.named_modules())
+    """Say what reaches each head, the modules around it and those in it, when the model runs."""
     read: dict[str, torch.Tensor] = {}
-    for path in heads:
-        parts = path.split(".")
-        for length in range(len(parts), 0, -1):
-            around = ".".join(parts[:length])
+    for path, module in whole.named_modules():
 
-            def keep(_module: Any, inputs: tuple[Any, ...], around: str = around) -> None:
-                read[around] = inputs[0]
+        def keep(_module: Any, inputs: tuple[Any, ...], path: str = path) -> None:
+            if isinstance(inputs[0], torch.Tensor):
+                # of tokens that are all turned into logits the first is taken
+                read[path] = inputs[0][:, 0] if inputs[0].ndim == 3 else inputs[0].flatten(1)
 
-            modules[around].register_forward_pre_hook(keep)
+        if path and any(_is_within(path, head) or _is_within(head, path) for head in heads):
+            module.register_forward_pre_hook(keep)
     with torch.inference_mode():
         whole(pixels)
     return read
 
 
-def _kind_of(vectors: torch.Tensor, read: dict[str, torch.Tensor]) -> str:
-    # of tokens that are all turned into logits the first is taken
-    flat = {k: t[:, 0] if t.ndim == 3 else t.flatten(1) for k, t in read.items()}
-    same = [path for path, tensor in flat.items() if _equal(vectors, tensor)]
-    leaves = [path for path in flat if not any(p.startswith(f"{path}.") for p in flat)]
-    if same and all(any(f"{path}.".startswith(f"{s}.") for s in same) for path in leaves):
-        norm = not set(leaves) <= set(same)
-        return f"{PLAIN}, from a norm on: {', '.join(same)}" if norm else PLAIN
-    inputs = [flat[path] for path in leaves]
+def _is_within(path: str, other: str) -> bool:
+    return f"{path}.".startswith(f"{other}.")
+
+
+def _kind_of(vectors: torch.Tensor, heads: Iterable[str], read: dict[str, torch.Tensor]) -> str:
+    same = [path for path, tensor in read.items() if _equal(vectors, tensor)]
+    if all(any(_is_within(path, head) for path in same) for head in heads):
+        return PLAIN
+    if all(any(_is_within(head, path) for path in same) for head in heads):
+        return f"{PLAIN}, from a norm on: {', '.join(same)}"
+    inputs, named = [read[head] for head in heads], ", ".join(heads)
     if len({tensor.shape for tensor in inputs}) == 1 and _equal(
         vectors, torch.stack(inputs).mean(dim=0)
     ):
-        return f"taken, the vector is the mean of what several heads read: {', '.join(leaves)}"
+        return f"taken, the vector is the mean of what several heads read: {named}"
     if _equal(vectors, torch.cat(inputs, dim=1)):
-        return f"taken, the vector is what several heads read, joined: {', '.join(leaves)}"
-    return f"taken, and the vector is something else: {', '.join(flat)}"
+        return f"taken, the vector is what several heads read, joined: {named}"
+    return f"taken, and the vector is something else: {named}"
 
 
 def _equal(one: torch.Tensor, other: torch.Tensor) -> bool:
