@@ -17,7 +17,7 @@ from extract.decoding import (
     opened_picture,
     refusing,
 )
-from extract.fast_geometry import has_fast_geometry, place, resized_size, upright
+from extract.fast_geometry import has_fast_geometry, place, upright
 from extract.jpeg import SCALES, can_decode_plain, decode_plain, is_plain
 from extract.jpeg_screening import MOST_HEADER, PlainJpeg, plain_jpeg
 from extract.picture_memory import (
@@ -27,7 +27,7 @@ from extract.picture_memory import (
     reckon_plain_memory,
 )
 from extract.pixels import BAND_PIXELS
-from extract.preprocessing import Preprocessing
+from extract.preprocessing import Preprocessing, resized_size
 from extract.stored_numbers import USUAL
 
 DECODERS = ("reference", "fast", "scaled")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from functools import cache
 from typing import Any
 
 import numpy as np
 import PIL
 
-from extract.preprocessing import WHITE, Preprocessing
+from extract.preprocessing import WHITE, Preprocessing, resized_size
 
 INTERPOLATIONS = frozenset({"bilinear", "bicubic"})
 """What torchvision computes as Pillow does, with a filter as wide as the picture shrinks."""
@@ -23,21 +22,10 @@ def has_fast_geometry(wanted: Preprocessing) -> bool:
     return wanted.interpolation in INTERPOLATIONS
 
 
-def resized_size(wanted: Preprocessing, height: int, width: int) -> tuple[int, int]:
-    """Give the height and width that a picture is resized to, before it is cut out."""
-    target = math.floor(wanted.size / wanted.crop_pct)
-    if wanted.resize == "squash":
-        return target, target
-    if wanted.resize == "pad":
-        ratio = max(height / target, width / target)
-        return round(height / ratio), round(width / ratio)
-    long = int(target * max(height, width) / min(height, width))
-    return (long, target) if width <= height else (target, long)
-
-
-def center(n: int, size: int) -> tuple[slice, int]:
+def center(n: int, wanted: Preprocessing) -> tuple[slice, int]:
     """Say what is cut out of n pixels, and where it begins in what the model sees."""
-    first = round(max(n - size, 0) / 2.0)
+    size, left_over = wanted.size, max(n - wanted.size, 0)
+    first = round(left_over / 2.0) if wanted.rounding == "timm" else left_over // 2
     return slice(first, first + size), max(size - n, 0) // 2
 
 
@@ -67,12 +55,12 @@ def place(
     """
     size, on_its_side = pixels.shape[:2], orientation >= 5
     target = resized_size(wanted, *size)  # as it is stored: both sides are treated alike
-    if on_its_side:  # Pillow's order is that of the picture upright
-        down_first = not rows_first(size[::-1], target[::-1])
+    if on_its_side:  # the order is that of the picture upright
+        down_first = not rows_first(size[::-1], target[::-1], wanted)
     else:
-        down_first = rows_first(size, target)
+        down_first = rows_first(size, target, wanted)
     resized = _resized(pixels, target, wanted.interpolation, rows_first=down_first)
-    return _cut_out(upright(resized, orientation), wanted.size, ground(wanted))
+    return _cut_out(upright(resized, orientation), wanted)
 
 
 def upright(pixels: np.ndarray[Any, Any], orientation: int) -> np.ndarray[Any, Any]:
@@ -86,10 +74,11 @@ def upright(pixels: np.ndarray[Any, Any], orientation: int) -> np.ndarray[Any, A
     return pixels[rows, columns]
 
 
-def rows_first(size: tuple[int, int], target: tuple[int, int]) -> bool:
+def rows_first(size: tuple[int, int], target: tuple[int, int], wanted: Preprocessing) -> bool:
     """Tell in which order Pillow resizes; between its passes it rounds and cuts off overshoots."""
     fewer_rows, fewer_columns = size[0] - target[0], size[1] - target[1]
-    return _CHOOSES_ORDER and fewer_rows > max(0, 2 * fewer_columns)
+    chooses = _CHOOSES_ORDER and not wanted.columns_first
+    return chooses and fewer_rows > max(0, 2 * fewer_columns)
 
 
 def _resized(
@@ -116,12 +105,12 @@ def _torchvision() -> tuple[Any, Any]:
     return resize_image, InterpolationMode
 
 
-def _cut_out(pixels: np.ndarray[Any, Any], size: int, missing: int) -> np.ndarray[Any, Any]:
-    """Take the center, by timm's and torchvision's own rounding; what is missing has one level."""
-    (rows, top), (columns, left) = (center(n, size) for n in pixels.shape[:2])
+def _cut_out(pixels: np.ndarray[Any, Any], wanted: Preprocessing) -> np.ndarray[Any, Any]:
+    """Take the center, by the library's own rounding; what is missing has one level."""
+    (rows, top), (columns, left) = (center(n, wanted) for n in pixels.shape[:2])
     inside = pixels[rows, columns]
-    if inside.shape[:2] == (size, size):
+    if inside.shape[:2] == (wanted.size, wanted.size):
         return np.ascontiguousarray(inside)
-    placed = np.full((size, size, 3), missing, np.uint8)
+    placed = np.full((wanted.size, wanted.size, 3), ground(wanted), np.uint8)
     placed[top : top + inside.shape[0], left : left + inside.shape[1]] = inside
     return placed

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from PIL import Image
 
-from extract.fast_geometry import center, ground, resized_size
-from extract.preprocessing import Preprocessing
+from extract.fast_geometry import center, ground
+from extract.preprocessing import Preprocessing, resized_size
 
 FILTERS = {
     name: Image.Resampling[name.upper()]
@@ -29,8 +29,11 @@ def placed_by_pillow(picture: Image.Image, wanted: Preprocessing) -> Image.Image
         RGB, ``wanted.size`` pixels a side.
     """
     height, width = resized_size(wanted, picture.height, picture.width)
-    resized = picture.resize((width, height), FILTERS[wanted.interpolation])
-    (rows, top), (columns, left) = (center(n, wanted.size) for n in (height, width))
+    resized, by = picture, FILTERS[wanted.interpolation]
+    if wanted.columns_first:
+        resized = resized.resize((width, picture.height), by)
+    resized = resized.resize((width, height), by)
+    (rows, top), (columns, left) = (center(n, wanted) for n in (height, width))
     inside = (columns.start, rows.start, min(columns.stop, width), min(rows.stop, height))
     placed = Image.new("RGB", (wanted.size, wanted.size), (ground(wanted),) * 3)
     placed.paste(resized.crop(inside), (left, top))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from extract.errors import UsageError
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 WHITE = (255, 255, 255)
+ROUNDINGS = ("timm", "pillow", "torchvision")
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,10 @@ class Preprocessing:
     interpolation : str
     mean, std : tuple of float
         Of the red, green and blue channel, on a scale of 0 to 1.
+    rounding : str
+        ``timm``: axes are resized in Pillow's order, and where an odd number of pixels is cut off,
+        half of them is rounded to the even number. The processors of transformers round it down:
+        ``pillow``, by that order; ``torchvision``, columns first.
     """
 
     size: int
@@ -41,15 +46,28 @@ class Preprocessing:
     interpolation: str
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    rounding: str = ROUNDINGS[0]
 
     def __post_init__(self) -> None:
-        if self.resize not in RESIZES:
-            raise ValueError(f"resize must be one of {', '.join(RESIZES)}, got {self.resize!r}")
+        for name, value, known in (
+            ("resize", self.resize, RESIZES),
+            ("rounding", self.rounding, ROUNDINGS),
+        ):
+            if value not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
+        if self.resize == "pad" and self.rounding != ROUNDINGS[0]:
+            raise ValueError(f"pad is rounded as {ROUNDINGS[0]} does, got {self.rounding!r}")
 
     @property
     def geometry(self) -> dict[str, Any]:
-        """Everything but the scale of the channels."""
-        return {k: v for k, v in asdict(self).items() if k not in ("mean", "std")}
+        """Everything but the scale of the channels; timm's rounding goes without saying."""
+        left_out = {"mean", "std"} | ({"rounding"} if self.rounding == ROUNDINGS[0] else set())
+        return {k: v for k, v in asdict(self).items() if k not in left_out}
+
+    @property
+    def columns_first(self) -> bool:
+        """Whether columns are resized before rows, whatever Pillow would do."""
+        return self.rounding == "torchvision"
 
     @property
     def shows_whole(self) -> bool:
@@ -104,13 +122,14 @@ class Preprocessing:
             return self
         if resize not in RESIZES:
             raise UsageError(f"no --resize {resize!r}: choose {', '.join(CHOICES)}")
-        return replace(self, resize=resize, crop_pct=1.0 if resize != "crop" else 0.875)
+        crop_pct = 1.0 if resize != "crop" else 0.875
+        return replace(self, resize=resize, crop_pct=crop_pct, rounding=ROUNDINGS[0])
 
     def _whole(self, *, any_size: bool) -> Preprocessing:
         if self.shows_whole:
             return self
         size = math.floor(self.size / self.crop_pct) if any_size else self.size
-        return replace(self, size=size, resize=AUTO, crop_pct=1.0)
+        return replace(self, size=size, resize=AUTO, crop_pct=1.0, rounding=ROUNDINGS[0])
 
     def transform(self) -> Any:
         """Build the transform: a PIL picture in, float32 (3, size, size) out."""
@@ -163,7 +182,7 @@ def _squash(wanted: Preprocessing) -> Any:
 def _timms_own(wanted: Preprocessing, crop_mode: str) -> Any:
     from timm.data import create_transform
 
-    return create_transform(
+    whole = create_transform(
         input_size=(3, wanted.size, wanted.size),
         is_training=False,
         crop_pct=wanted.crop_pct,
@@ -172,6 +191,27 @@ def _timms_own(wanted: Preprocessing, crop_mode: str) -> Any:
         mean=wanted.mean,
         std=wanted.std,
     )
+    if wanted.rounding == ROUNDINGS[0]:
+        return whole
+    from torchvision.transforms import Compose
+
+    resize, _, *rest = whole.transforms
+    if wanted.columns_first:
+        resize = partial(_resize_columns_first, wanted, resize.interpolation)
+    return Compose([resize, partial(_cut_center, wanted.size), *rest])
+
+
+def _resize_columns_first(wanted: Preprocessing, by: Any, picture: Image.Image) -> Image.Image:
+    from torchvision.transforms.functional import resize
+
+    height, width = resized_size(wanted, picture.height, picture.width)
+    resized: Image.Image = resize(resize(picture, [picture.height, width], by), [height, width], by)
+    return resized
+
+
+def _cut_center(size: int, picture: Image.Image) -> Image.Image:
+    left, top = (int((n - size) / 2) for n in picture.size)
+    return picture.crop((left, top, left + size, top + size))
 
 
 def _pad(wanted: Preprocessing) -> Any:
@@ -181,6 +221,18 @@ def _pad(wanted: Preprocessing) -> Any:
 
     keep_aspect, _, *rest = _timms_own(wanted, "border").transforms
     return Compose([keep_aspect, CenterCropOrPad(wanted.size, fill=WHITE), *rest])
+
+
+def resized_size(wanted: Preprocessing, height: int, width: int) -> tuple[int, int]:
+    """Give the height and width that a picture is resized to, before it is cut out."""
+    target = math.floor(wanted.size / wanted.crop_pct)
+    if wanted.resize == "squash":
+        return target, target
+    if wanted.resize == "pad":
+        ratio = max(height / target, width / target)
+        return round(height / ratio), round(width / ratio)
+    long = int(target * max(height, width) / min(height, width))
+    return (long, target) if width <= height else (target, long)
 
 
 RESIZES: dict[str, Callable[[Preprocessing], Any]] = {

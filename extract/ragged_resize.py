@@ -15,8 +15,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from extract.chroma import interpolate_chroma
-from extract.fast_geometry import center, ground, resized_size, rows_first
-from extract.preprocessing import Preprocessing
+from extract.fast_geometry import center, ground, rows_first
+from extract.preprocessing import Preprocessing, resized_size
 
 if TYPE_CHECKING:
     import torch
@@ -67,15 +67,14 @@ def plan_axes(preprocessing: Preprocessing, height: int, width: int) -> tuple[Ax
     """Say what becomes of the rows and the columns of a picture of this size."""
     resized = resized_size(preprocessing, height, width)
     support = SUPPORTS[preprocessing.interpolation]
-    size = preprocessing.size
     return (
-        _axis(height, resized[0], size, support),
-        _axis(width, resized[1], size, support),
+        _axis(height, resized[0], preprocessing, support),
+        _axis(width, resized[1], preprocessing, support),
     )
 
 
-def _axis(length: int, resized: int, size: int, support: float) -> Axis:
-    kept, before = center(resized, size)
+def _axis(length: int, resized: int, preprocessing: Preprocessing, support: float) -> Axis:
+    kept, before = center(resized, preprocessing)
     reach = support * max(length / resized, 1.0)
     start = math.floor((kept.start + 0.5) * length / resized - reach) - 2
     stop = math.ceil((kept.stop - 0.5) * length / resized + reach) + 3
@@ -112,7 +111,7 @@ def resize_ragged(
     )
     repeats = samplings or [(1, 1)] * len(pictures)
     axes = [plan_axes(preprocessing, p.shape[1], p.shape[2]) for p in pictures]
-    kinds = [(r, _down_first(*a)) for r, a in zip(repeats, axes, strict=True)]
+    kinds = [(r, _down_first(*a, preprocessing)) for r, a in zip(repeats, axes, strict=True)]
     for kind in set(kinds):
         alike = [i for i, other in enumerate(kinds) if other == kind]
         for group in _groups(alike, axes):
@@ -125,8 +124,9 @@ def resize_ragged(
     return placed
 
 
-def _down_first(rows: Axis, columns: Axis) -> bool:
-    return rows_first((rows.length, columns.length), (rows.resized, columns.resized))
+def _down_first(rows: Axis, columns: Axis, preprocessing: Preprocessing) -> bool:
+    size, target = (rows.length, columns.length), (rows.resized, columns.resized)
+    return rows_first(size, target, preprocessing)
 
 
 def _groups(indices: list[int], axes: Sequence[tuple[Axis, Axis]]) -> list[list[int]]:

@@ -27,7 +27,7 @@ HEADS = ("classifier", "head", "pooler", "decoder", "lm_head")
 """Parts of larger models that the vector does not pass through."""
 
 PROCESSOR = "preprocessor_config.json"
-MOST_PIXELS, MOST_LAYERS = 4096, 1000
+MOST_LAYERS = 1000
 MOST_NUMBERS, SMALL_MODEL = 3 * 10**9, 10**8
 CLASS_TOKENS = ("cls_token", "class_embedding")
 
@@ -73,13 +73,7 @@ class TransformersModel:
         WeightsError
             When it is not to be had, or asks for what is not built here.
         """
-        seen = self.seen
-        if seen is None:
-            processor = self._processor()
-            with _refusing(f"{self.repo} prepares pictures in a way that is not built here"):
-                seen = read_preprocessing(processor, self.repo)
-                if not 1 <= seen.size <= MOST_PIXELS:
-                    raise ValueError(f"{seen.size} pixels a side")
+        seen = self.seen or self._published()
         # CvT has no positions to embed; what others can be shown is not known here
         any_size = self.settings is not None and self.settings.get("model_type") == "cvt"
         return seen.resized(resize, any_size=any_size)
@@ -169,12 +163,15 @@ class TransformersModel:
             with _refusing(f"transformers cannot read the configuration of {self.repo}"):
                 return AutoConfig.from_pretrained(str(path.parent), trust_remote_code=False)
 
-    def _processor(self) -> Any:
+    def _published(self) -> Preprocessing:
         path = find_on_hub(self.repo, f"hf:{self.repo}", PROCESSOR)
         with _quiet(), _refusing(f"transformers cannot read how {self.repo} prepares pictures"):
             from transformers import AutoImageProcessor
 
-            return AutoImageProcessor.from_pretrained(str(path.parent), trust_remote_code=False)
+            processor = AutoImageProcessor.from_pretrained(
+                str(path.parent), trust_remote_code=False
+            )
+            return read_preprocessing(processor, self.repo)
 
 
 def _class_of(config: Any, repo: str) -> Any:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from extract.fast_geometry import center, resized_size
-from extract.preprocessing import Preprocessing
+from extract.fast_geometry import center
+from extract.preprocessing import Preprocessing, resized_size
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def place_of(preprocessing: Preprocessing, width: int, height: int) -> Placement
     sides = []
     sizes = resized_size(preprocessing, height, width)
     for resized, original in zip(sizes, (height, width), strict=True):
-        cut, padded = center(resized, preprocessing.size)
+        cut, padded = center(resized, preprocessing)
         first, scale = cut.start - padded, original / resized
         sides.append((first * scale, (first + preprocessing.size) * scale))
     (top, bottom), (left, right) = sides

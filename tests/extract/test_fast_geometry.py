@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from extract.fast_geometry import has_fast_geometry, place, resized_size, upright
+from extract.fast_geometry import has_fast_geometry, place, upright
 from extract.pixels import UPRIGHT
-from extract.preprocessing import RESIZES, Preprocessing
+from extract.preprocessing import RESIZES, ROUNDINGS, Preprocessing, resized_size
 
 SCALE = (0.5, 0.5, 0.5)
 ODD_SIZES = [(1, 1), (1, 2), (1, 100), (100, 1), (3, 300), (2, 199), (57, 57), (64, 64), (65, 63)]
@@ -43,7 +44,10 @@ def test_pixels_are_pillows_but_for_rounding(resize: str, interpolation: str) ->
     for i, (height, width) in enumerate(sizes(0, 60)):
         pixels = drawn(("noise", "gradient", "black and white")[i % 3], height, width, rng)
         crop_pct = (0.875, 1.0, 0.95, 1.2)[i // 3 % 4]
-        wanted = Preprocessing((64, 224)[i % 2], resize, crop_pct, interpolation, SCALE, SCALE)
+        rounding = ROUNDINGS[i % 4 % 3 if resize != "pad" else 0]
+        wanted = Preprocessing(
+            (64, 224)[i % 2], resize, crop_pct, interpolation, SCALE, SCALE, rounding
+        )
         got, expected = place(pixels, wanted), wanted.placed(Image.fromarray(pixels))
         assert got.shape == expected.shape
         assert got.dtype == np.uint8
@@ -59,13 +63,14 @@ def test_pixels_are_pillows_but_for_rounding(resize: str, interpolation: str) ->
 def test_turned_after_the_resize_is_turned_before_it(orientation: int) -> None:
     rng = np.random.default_rng(orientation)
     for resize in RESIZES:
-        for size in [(50, 80), (81, 50), (33, 200), (200, 33), (40, 40), (9, 7)]:
+        sizes = [(50, 80), (81, 50), (33, 200), (200, 33), (40, 40), (9, 7)]
+        for size, rounding in itertools.product(sizes, ROUNDINGS[:: 2 if resize != "pad" else 3]):
             stored = drawn("black and white", *size, rng)
             picture = Image.fromarray(stored)
             if orientation in UPRIGHT:
                 picture = picture.transpose(UPRIGHT[orientation])
             np.testing.assert_array_equal(upright(stored, orientation), np.asarray(picture))
-            wanted = Preprocessing(48, resize, 0.9, "bicubic", SCALE, SCALE)
+            wanted = Preprocessing(48, resize, 0.9, "bicubic", SCALE, SCALE, rounding)
             got = place(stored, wanted, orientation).astype(int)
             assert np.abs(got - wanted.placed(picture)).max() <= LARGEST_DIFFERENCE
 

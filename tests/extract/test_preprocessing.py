@@ -16,7 +16,7 @@ from torchvision.transforms.functional import normalize, to_tensor
 from extract.errors import UsageError, WeightsError
 from extract.image_processors import read_preprocessing
 from extract.pillow_geometry import FILTERS, placed_by_pillow, share_seen
-from extract.preprocessing import RESIZES, Preprocessing
+from extract.preprocessing import RESIZES, ROUNDINGS, Preprocessing
 
 PLAIN = Preprocessing(64, "crop", 0.875, "bicubic", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
@@ -108,6 +108,12 @@ def test_geometry_is_told_apart_and_unknown_ones_are_refused() -> None:
     assert ways[1].resized("crop").crop_pct == 0.875
     with pytest.raises(UsageError, match="choose auto, model, crop, squash, pad"):
         PLAIN.resized("stretch")
+    with pytest.raises(ValueError, match="rounding must be one of timm, pillow, torchvision"):
+        replace(PLAIN, rounding="down")
+    assert "rounding" not in PLAIN.geometry
+    down = replace(PLAIN, rounding="pillow")
+    assert down.geometry["rounding"] == "pillow"
+    assert down.resized("auto").geometry == PLAIN.resized("auto").geometry
     with pytest.raises(ValueError, match="resize must be one of"):
         Preprocessing(64, "stretch", 1.0, "bicubic", (0.0,) * 3, (1.0,) * 3)
 
@@ -135,33 +141,6 @@ def test_just_half_of_a_picture_is_not_less_than_half() -> None:
     assert (wanted.seen_share(sizes) < 0.5).tolist() == [False, False, True, False]
 
 
-PROCESSORS = {
-    "vit": transformers.ViTImageProcessor(size={"height": 64, "width": 64}),
-    "convnext": transformers.ConvNextImageProcessor(size={"shortest_edge": 224}, crop_pct=0.875),
-    "convnext whole": transformers.ConvNextImageProcessor(size={"shortest_edge": 384}),
-    "dinov2": transformers.BitImageProcessor(
-        size={"shortest_edge": 256}, crop_size={"height": 224, "width": 224}
-    ),
-    "not normalized": transformers.ViTImageProcessor(
-        size={"height": 64, "width": 64}, do_normalize=False
-    ),
-    "a share that floats miss": transformers.BitImageProcessor(
-        size={"shortest_edge": 354}, crop_size={"height": 224, "width": 224}
-    ),
-}
-
-
-@pytest.mark.parametrize("name", PROCESSORS)
-def test_processors_of_transformers_are_spelled_truly(name: str, oblong: Image.Image) -> None:
-    """Theirs resizes with torchvision where ours does with Pillow: two levels of 255 apart."""
-    processor = PROCESSORS[name]
-    ours = read_preprocessing(processor, "acme/x")
-    got = seen(ours, oblong)
-    expected = processor(oblong, return_tensors="pt")["pixel_values"][0].numpy()
-    assert got.shape == expected.shape
-    assert np.abs(got - expected).max() * min(ours.std) <= 3 / 255
-
-
 @pytest.mark.parametrize(
     "changed",
     [
@@ -177,6 +156,15 @@ def test_what_a_processor_does_beside_that_is_refused(changed: dict[str, Any]) -
     processor = transformers.ViTImageProcessor(**{"size": {"height": 64, "width": 64}, **changed})
     with pytest.raises(WeightsError, match=r"not built here.*timm:NAME"):
         read_preprocessing(processor, "acme/x")
+
+
+def test_a_processors_unnamed_step_shows_in_its_pixels() -> None:
+    class Brighter(transformers.ViTImageProcessor):
+        def rescale_and_normalize(self, images: torch.Tensor, *rest: Any) -> torch.Tensor:
+            return super().rescale_and_normalize(images, *rest) + 0.01
+
+    with pytest.raises(WeightsError, match=r"Brighter: a step without a name.*timm:NAME"):
+        read_preprocessing(Brighter(size={"height": 64, "width": 64}), "acme/x")
 
 
 def test_transform_gives_float32() -> None:
@@ -204,7 +192,8 @@ def test_pillow_alone_gives_the_pixels_of_the_transform(resize: str, interpolati
     noise, mean = np.random.default_rng(0), (0.5, 0.5, 0.5)
     for i, size in enumerate([(1, 1), (1, 90), (90, 1), (3, 200), (57, 91), (48, 48), (49, 47)]):
         crop_pct = (0.875, 1.0, 0.95, 1.2)[i % 4]
-        wanted = Preprocessing(48, resize, crop_pct, interpolation, mean, mean)
+        rounding = ROUNDINGS[i % 3 if resize != "pad" else 0]
+        wanted = Preprocessing(48, resize, crop_pct, interpolation, mean, mean, rounding)
         picture = Image.fromarray(noise.integers(0, 256, (*size, 3), np.uint8))
         placed = placed_by_pillow(picture, wanted)
         np.testing.assert_array_equal(np.asarray(placed), wanted.placed(picture))
