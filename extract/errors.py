@@ -7,7 +7,8 @@
     ├── WeightsError           weights are not here, or do not fit the backbone
     │   └── WeightsDiffer      what is to be had here gives other vectors than a file's
     ├── EmbeddingsFileError    an embeddings file cannot be laid out, read or trusted
-    │   └── FileLocked         another run is writing it
+    │   ├── FileLocked         another run is writing it
+    │   └── LaterFormat        a later version wrote it, or what lies beside it
     ├── HeadFileError          a trained head's files cannot be read, or are not what they say
     ├── DecodingError          a picture ends every process that opens it
     ├── NotSound               a file was verified, and a check failed
@@ -73,6 +74,18 @@ class EmbeddingsFileError(SosieError):
 
 class FileLocked(EmbeddingsFileError):
     """Another run holds the embeddings file's lock."""
+
+
+class LaterFormat(EmbeddingsFileError):
+    """A later version wrote a file, which is neither read, replaced nor thrown away."""
+
+
+def of_later_format(place: object, version: int, known: int) -> str:
+    """Say that a later version wrote a stored file, and what to do."""
+    return (
+        f"{place} is of format {version}, and this version reads up to {known}: upgrade sosie; the "
+        "file is left as it is"
+    )
 
 
 def cannot_write(place: object, error: Exception) -> EmbeddingsFileError:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 MOST_NESTED = 32
+CHECK_SUM = "json_sha256"
+"""The key of an object's check sum, over all its other keys."""
 
 
 def read_json(text: str | bytes) -> Any:
@@ -26,6 +30,44 @@ def read_json(text: str | bytes) -> Any:
     if _deeper_than(value, MOST_NESTED):
         raise ValueError("JSON nested too deeply")
     return value
+
+
+def with_check_sum(said: Mapping[str, Any]) -> dict[str, Any]:
+    """Add the check sum of a JSON object as its last key: what changes a value changes it.
+
+    Order of the keys, blanks and spellings of a number (``1.0``, ``1``, ``1e0``) do not, so that a
+    file that another program has written anew with the same values still fits.
+    """
+    rest = json.loads(json.dumps({k: v for k, v in said.items() if k != CHECK_SUM}))
+    return {**rest, CHECK_SUM: _check_sum(rest)}
+
+
+def without_check_sum(said: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+    """Take the check sum off a JSON object, and say whether there was one.
+
+    Raises
+    ------
+    ValueError
+        When it does not fit.
+    """
+    rest = {k: v for k, v in said.items() if k != CHECK_SUM}
+    if CHECK_SUM in said and said[CHECK_SUM] != _check_sum(rest):
+        raise ValueError(f"what it says does not fit its check sum ({CHECK_SUM})")
+    return rest, CHECK_SUM in said
+
+
+def _check_sum(said: Mapping[str, Any]) -> str:
+    spelled = json.dumps(_by_value(said), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(spelled.encode()).hexdigest()
+
+
+def _by_value(value: Any) -> Any:
+    """Make whole numbers integers: another program may have left the point of 1.0 out."""
+    if isinstance(value, Mapping):
+        return {k: _by_value(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_by_value(v) for v in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _refuse(constant: str) -> None:

@@ -139,7 +139,8 @@ def explain(
         gathered = gather(asked, more, placed, quiet=quiet)
         result = _result(workspace, path, vectors, asked.target, head, seed)
         result["missing"] = _missing(asked.questions, pictures)
-        result["notes"] = [*notes, *gathered.notes, *pictures.notes(), *_notes(found)]
+        of_head = stored.notes if stored else ()
+        result["notes"] = [*of_head, *notes, *gathered.notes, *pictures.notes(), *_notes(found)]
         _write(workspace, found, more.maps, asked, gathered, result, svg=svg, quiet=quiet)
     cl.print_result(as_json, result, _text(asked.target, gathered, result))
 

@@ -188,16 +188,17 @@ def _result(
 
 
 def _notes(stored: StoredHead, found: Predictions | SeveralPredictions) -> list[str]:
-    """Say of how many pictures the answer is no news."""
+    """Say what the head's files lack, and of how many pictures the answer is no news."""
     split = stored.about.get("split")
     sides = [split.get(side, ()) for side in ("train", "validation")] if split else []
     taught = {row_id for side in sides for row_id in side}
     n_taught = sum(row_id in taught for row_id in found.ids)
     if not n_taught:
-        return []
+        return [*stored.notes]
     return [
+        *stored.notes,
         f"{n_taught} of {len(found.ids)} pictures were taught, by their ids: what is said of them "
-        "is no measure of the head"
+        "is no measure of the head",
     ]
 
 

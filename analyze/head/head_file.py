@@ -6,7 +6,7 @@ import hashlib
 import json
 import operator
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,17 @@ import numpy as np
 from analyze.head.network import Head, HeadSpec, Scaling, build_network
 from extract.catalog import shown
 from extract.embeddings import Provenance, canonical_json
-from extract.errors import HeadFileError, UsageError
-from extract.strict_json import read_json
+from extract.errors import HeadFileError, UsageError, of_later_format
+from extract.strict_json import CHECK_SUM, read_json, with_check_sum, without_check_sum
 
 FORMAT, VERSION = "sosie-head", 1
 MULTI_LABEL, MULTI_LABEL_VERSION = "multi-label", 2
 """A kind that version 1 does not know: it would take sigmoids for a softmax."""
+
+UNPROVEN = (
+    "the head is of an earlier version, whose head.json has no check sum: nothing proves classes "
+    "and temperature; train it again for one that has"
+)
 
 MEAN, FACTOR, STAGE = "scaling.mean", "scaling.factor", "stage."
 MOST_JSON, MOST_TENSORS = 64 << 20, 4 << 30
@@ -72,6 +77,8 @@ class StoredHead:
         The backbone's last stage where it was trained with the head, else empty.
     several : SeveralLabels or None
         Where a picture may have any number of the classes; None where it has one.
+    notes : tuple of str
+        What has to be said of the files it was read from.
     """
 
     head: Head
@@ -83,6 +90,7 @@ class StoredHead:
     parents: tuple[np.ndarray, ...] = ()
     stage: Mapping[str, np.ndarray] = field(default_factory=dict)
     several: SeveralLabels | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not len(self.classes) == len(self.levels) == len(self.head.classes) >= 1:
@@ -141,7 +149,8 @@ def write_head(folder: Path, stored: StoredHead, name: str = "head") -> Path:
     }
     (folder / f"{name}.safetensors").write_bytes(content)
     path = folder / f"{name}.json"
-    path.write_text(json.dumps(said, indent=1, allow_nan=False) + "\n", encoding="ascii")
+    checked = with_check_sum(said)
+    path.write_text(json.dumps(checked, indent=1, allow_nan=False) + "\n", encoding="ascii")
     return path
 
 
@@ -220,6 +229,9 @@ def _read(said_in: Path, numbers_in: Path) -> StoredHead:
     said = read_json(said_in.read_bytes())
     if not isinstance(said, dict) or said.get("format") != FORMAT:
         raise ValueError(f"its format is not {FORMAT}")
+    version = said["format_version"]
+    if type(version) is int and version > MULTI_LABEL_VERSION:
+        raise HeadFileError(of_later_format(shown(str(said_in)), version, MULTI_LABEL_VERSION))
     several = _several_labels(said)
     content = numbers_in.read_bytes()
     if hashlib.sha256(content).hexdigest() != said["tensors_sha256"]:
@@ -237,9 +249,9 @@ def _read(said_in: Path, numbers_in: Path) -> StoredHead:
     if provenance.identity_sha256 != said["identity_sha256"]:
         raise ValueError("its identity is not the one it was written with")
     used = {"format", "format_version", "identity", "network", "classes", "temperature"}
-    used |= {"temperatures", "parents", "kind", "thresholds", "separator"}
+    used |= {"temperatures", "parents", "kind", "thresholds", "separator", CHECK_SUM}
     about = {k: v for k, v in said.items() if k not in used}
-    return StoredHead(
+    stored = StoredHead(
         Head(spec, scaling, codes, tensors),
         classes,
         tuple(map(str, said["levels"])),
@@ -250,6 +262,9 @@ def _read(said_in: Path, numbers_in: Path) -> StoredHead:
         stage,
         several=several,
     )
+    # last, since what cannot be at all says more than that it was changed
+    _, proven = without_check_sum(said)
+    return stored if proven else replace(stored, notes=(UNPROVEN,))
 
 
 def _spec(said: Mapping[str, Any]) -> HeadSpec:

@@ -170,3 +170,61 @@ def test_numbers_that_cannot_be_are_refused(stored: StoredHead, tmp_path: Path) 
         read_head(path)
     with pytest.raises(UsageError, match="pickles are not loaded"):
         read_head(tmp_path / "head.pkl")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"hats"', '"hets"'),
+        ('"temperature": ', '"temperature": 1'),
+        ('"kind"\n', '"kinds"\n'),
+        ('"59"', '"58"'),  # a picture of the split: predict says which were taught
+        ('"balanced"', '"balanceD"'),
+    ],
+)
+def test_any_word_of_a_head_that_was_changed_is_refused(
+    stored: StoredHead, tmp_path: Path, old: str, new: str
+) -> None:
+    from dataclasses import replace
+
+    stored = replace(stored, about={**stored.about, "weighting": "balanced"})
+    path = write_head(tmp_path, stored)
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(HeadFileError, match="does not fit its check sum") as caught:
+        read_head(path)
+    assert "train one with python -m analyze head" in str(caught.value)
+
+
+def test_a_head_that_another_program_spells_anew_with_the_same_values_is_read(
+    stored: StoredHead, tmp_path: Path
+) -> None:
+    from dataclasses import replace
+
+    path = write_head(tmp_path, replace(stored, temperatures=(2.0,)))
+    said = json.loads(path.read_text())
+    said["temperature"] = 2  # JavaScript writes 2.0 so
+    spelled = json.dumps(dict(reversed(said.items())), ensure_ascii=False).replace("e-0", "e-")
+    path.write_text(spelled, encoding="utf-8")
+    again = read_head(path)
+    assert (again.temperatures, again.notes) == ((2.0,), ())
+
+
+def test_a_head_of_a_later_version_asks_for_an_upgrade(stored: StoredHead, tmp_path: Path) -> None:
+    path = write_head(tmp_path, stored)
+    rewrite(tmp_path, format_version=3, classes=None)
+    with pytest.raises(HeadFileError, match=r"is of format 3, .* up to 2: upgrade sosie") as caught:
+        read_head(path)
+    assert "train one" not in str(caught.value)
+
+
+def test_a_head_without_a_check_sum_is_used_and_says_so(stored: StoredHead, tmp_path: Path) -> None:
+    path = write_head(tmp_path, stored)
+    said = json.loads(path.read_text())
+    del said["json_sha256"]
+    path.write_text(json.dumps(said))
+    again = read_head(path)
+    assert again.classes == stored.classes
+    (note,) = again.notes
+    assert "no check sum" in note
