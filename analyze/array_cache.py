@@ -17,10 +17,12 @@ from typing import Any, TypeVar
 import numpy as np
 
 from extract.embeddings import canonical_json, sha256_of
-from extract.strict_json import read_json
+from extract.errors import of_later_format
+from extract.strict_json import read_json, with_check_sum, without_check_sum
 
 log = logging.getLogger("sosie")
 
+FORMAT_VERSION = 1
 KEYED_PACKAGES = (
     "numpy",
     "scikit-learn",
@@ -67,7 +69,7 @@ class ArrayCache:
         """
         stem = self._stem(key)
         try:
-            said = read_json(_bytes_of(stem.with_suffix(".json")))
+            said = _said(stem.with_suffix(".json"))
             if said["key"] != key:
                 return None
             raw = _bytes_of(stem.with_suffix(".npy"))
@@ -86,6 +88,12 @@ class ArrayCache:
         raw = io.BytesIO()
         np.lib.format.write_array(raw, array, allow_pickle=False)
         said = {**beside, "key": key, "crc32": zlib.crc32(raw.getbuffer())}
+        said = with_check_sum({**said, "format_version": FORMAT_VERSION})
+        later = _later_version(stem.with_suffix(".json"))
+        if later:
+            place = stem.with_suffix(".json")
+            _warn_once(f"{self.what} not kept: {of_later_format(place, later, FORMAT_VERSION)}")
+            return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._put(stem.with_suffix(".npy"), raw.getvalue())
@@ -97,7 +105,7 @@ class ArrayCache:
         """List the keys that something is kept under; what is damaged is passed over."""
         for path in sorted(self.folder.glob("*.json")):
             try:
-                key = read_json(_bytes_of(path))["key"]
+                key = _said(path)["key"]
             except (OSError, ValueError, KeyError, TypeError):
                 continue
             if isinstance(key, dict):
@@ -126,6 +134,29 @@ def texts(values: Any) -> tuple[str, ...]:
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise ValueError("not a list of texts")
     return tuple(values)
+
+
+def _said(path: Path) -> dict[str, Any]:
+    """Read what is written beside an array: proven by its check sum, which earlier versions lack.
+
+    Raises
+    ------
+    OSError, ValueError, KeyError, TypeError
+        When it is damaged, or of another version.
+    """
+    said, proven = without_check_sum(read_json(_bytes_of(path)))
+    if not proven or said["format_version"] != FORMAT_VERSION:
+        raise ValueError("of another version")
+    return said
+
+
+def _later_version(path: Path) -> int | None:
+    """Give the format of a later version that has written a file; None of any other."""
+    try:
+        version = read_json(_bytes_of(path))["format_version"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return version if type(version) is int and version > FORMAT_VERSION else None
 
 
 def _bytes_of(path: Path) -> bytes:

@@ -42,14 +42,16 @@ def with_check_sum(said: Mapping[str, Any]) -> dict[str, Any]:
     return {**rest, CHECK_SUM: _check_sum(rest)}
 
 
-def without_check_sum(said: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+def without_check_sum(said: Any) -> tuple[dict[str, Any], bool]:
     """Take the check sum off a JSON object, and say whether there was one.
 
     Raises
     ------
     ValueError
-        When it does not fit.
+        When it does not fit, or there is no object.
     """
+    if not isinstance(said, Mapping):
+        raise ValueError("JSON that is no object")
     rest = {k: v for k, v in said.items() if k != CHECK_SUM}
     if CHECK_SUM in said and said[CHECK_SUM] != _check_sum(rest):
         raise ValueError(f"what it says does not fit its check sum ({CHECK_SUM})")

@@ -77,6 +77,7 @@ ANALYZE_ORDER = [
     {"reduction_steps", "neighbors", "probes", "query", "contact_sheet"},
     {"levels", "indexes"},
     {"approximate_index", "categories", "index_choice"},
+    {"stored_index"},
     {"index_file"},
     {"reduction", "similar", "glance"},
     {"similar_sheet", "similar_result"},

@@ -21,6 +21,7 @@ from analyze.clustering import Clustering, cluster
 from analyze.clustering_cache import ClusteringCache
 from analyze.reduction import reduce
 from extract.embeddings import EmbeddingSet
+from extract.strict_json import with_check_sum
 
 KEY = {"what": "numbers", "seed": None}
 ARRAY = np.arange(12, dtype=np.float32).reshape(4, 3)
@@ -29,6 +30,11 @@ VECTORS = np.random.default_rng(0).normal(size=(30, 6)).astype(np.float32)
 
 def as_is(array: np.ndarray, said: Mapping[str, Any]) -> tuple[np.ndarray, Any]:
     return array, said["beside"]
+
+
+def resaid(path: Path, **change: object) -> None:
+    """Say something else beside an array, with a check sum that fits."""
+    path.write_text(json.dumps(with_check_sum({**json.loads(path.read_text()), **change})))
 
 
 def test_what_is_written_is_read_bit_for_bit(tmp_path: Path) -> None:
@@ -47,7 +53,7 @@ def test_a_key_of_equal_hash_is_still_compared(tmp_path: Path) -> None:
     store = ArrayCache(tmp_path, "it is")
     store.write(KEY, ARRAY, beside=0)
     (path,) = tmp_path.glob("*.json")
-    path.write_text(json.dumps({**json.loads(path.read_text()), "key": {"another": 1}}))
+    resaid(path, key={"another": 1})
     assert store.read(KEY, as_is) is None
 
 
@@ -90,7 +96,7 @@ def test_a_header_that_lies_counts_as_missing(tmp_path: Path, raw: bytes) -> Non
     store.write(KEY, ARRAY, beside=0)
     (array,), (key,) = tmp_path.glob("*.npy"), tmp_path.glob("*.json")
     array.write_bytes(raw)
-    key.write_text(json.dumps({**json.loads(key.read_text()), "crc32": zlib.crc32(raw)}))
+    resaid(key, crc32=zlib.crc32(raw))
     assert store.read(KEY, as_is) is None
 
 
@@ -212,9 +218,41 @@ def test_an_array_that_cannot_be_the_clustering_counts_as_missing(
     cache.write(embeddings, "none", clustered(embeddings, "none", 4, 0))
     (npy,), (key,) = tmp_path.glob("*.npy"), tmp_path.glob("*.json")
     np.save(npy, array)
-    said = {**json.loads(key.read_text()), "crc32": zlib.crc32(npy.read_bytes())}
-    key.write_text(json.dumps(said))
+    resaid(key, crc32=zlib.crc32(npy.read_bytes()))
     assert cache.read(embeddings, "none", 4, 0) is None
+
+
+def test_notes_of_which_a_letter_was_changed_are_not_shown(
+    embeddings: EmbeddingSet, tmp_path: Path
+) -> None:
+    cache = ClusteringCache(tmp_path)
+    cache.write(embeddings, "pca:99", clustered(embeddings, "pca:99", 4, 0))
+    (key,) = tmp_path.glob("*.json")
+    text = key.read_text()
+    assert "lowered" in text
+    key.write_text(text.replace("lowered", "towered"))
+    assert cache.read(embeddings, "pca:99", 4, 0) is None
+    said = json.loads(text)
+    del said["json_sha256"]  # as earlier versions wrote it
+    key.write_text(json.dumps(said))
+    assert cache.read(embeddings, "pca:99", 4, 0) is None
+
+
+def test_an_array_of_a_later_version_is_left_as_it_is(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    array_cache._warn_once.cache_clear()
+    store = ArrayCache(tmp_path, "the reduction is")
+    store.write(KEY, ARRAY, beside=0)
+    (npy,), (key,) = tmp_path.glob("*.npy"), tmp_path.glob("*.json")
+    resaid(key, format_version=2, beside="of another meaning")
+    before = key.read_bytes(), npy.read_bytes()
+    assert store.read(KEY, as_is) is None
+    store.write(KEY, ARRAY + 1, beside=0)
+    assert (key.read_bytes(), npy.read_bytes()) == before
+    (message,) = caplog.messages
+    assert "format 2" in message
+    assert "upgrade sosie" in message
 
 
 def test_notes_that_are_no_texts_count_as_missing(embeddings: EmbeddingSet, tmp_path: Path) -> None:
@@ -222,5 +260,5 @@ def test_notes_that_are_no_texts_count_as_missing(embeddings: EmbeddingSet, tmp_
     cache.write(embeddings, "none", clustered(embeddings, "none", 4, 0))
     (key,) = tmp_path.glob("*.json")
     for notes in ([1], "text", {"a": 1}, [["a"]]):
-        key.write_text(json.dumps({**json.loads(key.read_text()), "notes": notes}))
+        resaid(key, notes=notes)
         assert cache.read(embeddings, "none", 4, 0) is None

@@ -24,6 +24,7 @@ from analyze.indexes import FLAT, LADDER, NAMES, build, find_kind
 from analyze.neighbors import ExactIndex
 from extract.embeddings import EmbeddingSet, Provenance
 from extract.errors import UsageError
+from extract.strict_json import with_check_sum
 
 N, D, AT = 3000, 32, 10
 IDENTITY = {"backbone": "drawn"}
@@ -279,7 +280,13 @@ def test_a_damaged_index_is_built_again_and_said(opening: Open, tmp_path: Path) 
         stored[suffix].write_bytes(raw)
 
     def said(**other: object) -> None:
-        stored[".json"].write_text(json.dumps(json.loads(sound[".json"]) | other))
+        changed = with_check_sum(json.loads(sound[".json"]) | other)
+        stored[".json"].write_text(json.dumps(changed))
+
+    def respelled(old: str, new: str) -> None:
+        text = sound[".json"].decode()
+        assert old in text
+        stored[".json"].write_text(text.replace(old, new))
 
     harms: list[Callable[[], None]] = [
         lambda: cut(".faiss"), lambda: flipped(".faiss"), lambda: without(".faiss"),
@@ -287,6 +294,7 @@ def test_a_damaged_index_is_built_again_and_said(opening: Open, tmp_path: Path) 
         lambda: said(knobs={"refined": 10**9}), lambda: said(efforts=[[{"x": 1}, 1.0, 1.0]]),
         lambda: said(recall_of_rows=2.0), lambda: said(n_indexed="many"), lambda: said(efforts=3),
         lambda: said(index="hnsw"), lambda: said(efforts=[[{"refined": -1}, 1.0, 1.0]]),
+        lambda: respelled('"n_queries":', '"n_queries":1'),  # what could be, and is not so
     ]  # fmt: skip
     for i, harm in enumerate(harms):
         for suffix, raw in sound.items():
@@ -297,6 +305,30 @@ def test_a_damaged_index_is_built_again_and_said(opening: Open, tmp_path: Path) 
         assert opened.index is not None
         assert opened.index.find(query, AT).rows[0].tolist() == brute(vectors, query[0], AT)
         assert opening(vectors, "sq8").notes == ()
+
+
+def test_an_index_of_a_later_version_is_neither_read_nor_replaced(
+    opening: Open, tmp_path: Path
+) -> None:
+    vectors, query = drawn(), drawn(1, seed=9)
+    opening(vectors, "sq8")
+    said = files(tmp_path)[".json"]
+    said.write_text(json.dumps(json.loads(said.read_text()) | {"format_version": 2}))
+    before = {path: path.read_bytes() for path in files(tmp_path).values()}
+    opened = opening(vectors, "sq8")
+    assert any("format 2" in note and "upgrade sosie" in note for note in opened.notes)
+    assert opened.index is not None
+    assert opened.index.find(query, AT).rows[0].tolist() == brute(vectors, query[0], AT)
+    assert {path: path.read_bytes() for path in files(tmp_path).values()} == before
+
+
+def test_an_index_without_a_check_sum_is_built_again(opening: Open, tmp_path: Path) -> None:
+    opening(drawn(), "sq8")
+    path = files(tmp_path)[".json"]
+    said = json.loads(path.read_text())
+    del said["json_sha256"]
+    path.write_text(json.dumps(said))
+    assert any("earlier version" in n and "built again" in n for n in opening(drawn(), "sq8").notes)
 
 
 def test_an_index_that_cannot_be_kept_answers_all_the_same(

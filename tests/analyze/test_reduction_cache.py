@@ -14,6 +14,7 @@ from analyze import reduction_cache
 from analyze.reduction import Reduced, reduce
 from analyze.reduction_cache import ReductionCache
 from extract.embeddings import EmbeddingSet
+from extract.strict_json import with_check_sum
 
 VECTORS = np.random.default_rng(0).normal(size=(30, 6)).astype(np.float32)
 
@@ -177,9 +178,8 @@ def put_in_place(folder: Path, array: object, write: Callable[..., None] = np.sa
     (npy,), (key,) = folder.glob("*.npy"), folder.glob("*.json")
     with npy.open("wb") as file:
         write(file, array)
-    said = json.loads(key.read_text())
-    said["crc32"] = zlib.crc32(npy.read_bytes())
-    key.write_text(json.dumps(said))
+    said = json.loads(key.read_text()) | {"crc32": zlib.crc32(npy.read_bytes())}
+    key.write_text(json.dumps(with_check_sum(said)))
 
 
 class Planted:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from analyze.array_cache import ArrayCache
+from extract.strict_json import with_check_sum
 from tests.faults.cases import MISSING, READ, REFUSED, Case
 
 ROWS = "image,kind\n1.jpg,cup\n2.jpg,hat\n"
@@ -310,6 +311,7 @@ BAD_ARRAYS = {
     "a call": b"\x93NUMPY\1\0" + struct.pack("<H", 20) + b"__import__('os')    \n",
     "another version": b"\x93NUMPY\3\0\xff\xff\xff\xff",
 }
+SUM = {"crc32": 0, "format_version": 1}
 BAD_KEYS = {
     "empty": "",
     "a tower": "[" * 100_000,
@@ -317,8 +319,9 @@ BAD_KEYS = {
     "a number": "7",
     "NaN": '{"key": NaN}',
     "of digits": '{"key": ' + "9" * 9000 + "}",
-    "another key": json.dumps({"key": {"what": "else"}, "crc32": 0}),
-    "sum a text": json.dumps({"key": KEY, "crc32": "0"}),
+    "another key": json.dumps(with_check_sum({"key": {"what": "else"}, **SUM})),
+    "sum a text": json.dumps(with_check_sum({"key": KEY, **SUM, "crc32": "0"})),
+    "a letter changed": json.dumps({**with_check_sum({"key": KEY, **SUM}), "notes": ["a"]}),
 }
 
 
@@ -328,7 +331,8 @@ def _cached(array: bytes | None = None, key: str | None = None) -> Callable[[Pat
         (npy,), (said,) = folder.glob("*.npy"), folder.glob("*.json")
         if array is not None:
             npy.write_bytes(array)
-            said.write_text(json.dumps({"key": KEY, "crc32": zlib.crc32(array)}))
+            beside = {"key": KEY, **SUM, "crc32": zlib.crc32(array)}
+            said.write_text(json.dumps(with_check_sum(beside)))
         if key is not None:
             said.write_text(key)
         return folder

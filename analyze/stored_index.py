@@ -1,0 +1,190 @@
+"""The two files of an index: FAISS's own, and what it holds, bound by a check sum and a hash."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from analyze.approximate_index import Effort
+from analyze.indexes import IndexKind
+from analyze.neighbors import load_faiss
+from extract.catalog import shown
+from extract.durability import put_in_place
+from extract.embeddings import canonical_json
+from extract.errors import of_later_format
+from extract.strict_json import read_json, with_check_sum, without_check_sum
+from extract.workspace import file_name
+
+log = logging.getLogger("sosie")
+
+FORMAT = "sosie-index"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class IndexFile:
+    """Where one index of one embeddings file is kept.
+
+    Parameters
+    ----------
+    folder : Path
+        Deleting it costs time, never truth.
+    embeddings_path : Path
+        Of the embeddings file.
+    kind : IndexKind
+    reduced_dims : int or None
+    """
+
+    folder: Path
+    embeddings_path: Path
+    kind: IndexKind
+    reduced_dims: int | None
+
+    @property
+    def stem(self) -> str:
+        """Catalogue, file, index: what tells it apart for people; the hash inside binds it."""
+        path = self.embeddings_path
+        axes = f"-pca{self.reduced_dims}" if self.reduced_dims else ""
+        return f"{file_name(path.resolve().parent.name)}-{path.stem}-{self.kind.name}{axes}"
+
+    @property
+    def path(self) -> Path:
+        """FAISS's own file."""
+        return self.folder / f"{self.stem}.faiss"
+
+    @property
+    def said_path(self) -> Path:
+        """What it holds, what it was measured to find, and the hash of the other."""
+        return self.folder / f"{self.stem}.json"
+
+
+def efforts_of(said: dict[str, Any]) -> tuple[Effort, ...]:
+    """Give the searches that were measured, the easiest first."""
+    return tuple(Effort(*each) for each in said["efforts"])
+
+
+def of_later_version(file: IndexFile) -> str | None:
+    """Say that a later version keeps its index there, which is neither read nor replaced."""
+    try:
+        version = read_json(file.said_path.read_bytes())["format_version"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if type(version) is not int or version <= FORMAT_VERSION:
+        return None
+    return of_later_format(shown(str(file.said_path)), version, FORMAT_VERSION)
+
+
+def read_said(file: IndexFile) -> tuple[dict[str, Any] | None, str | None]:
+    """Read what is said of a stored index; nothing where it is damaged, and then why.
+
+    FAISS trusts what it reads with its memory, so the file's hash is proved first.
+    """
+    if not file.said_path.is_file() and not file.path.is_file():
+        return None, None
+    try:
+        said = read_json(file.said_path.read_bytes())
+        _check_said(said, file)
+        said, proven = without_check_sum(said)
+        if not proven:
+            return None, "the stored index is of an earlier version, without a check sum"
+        with file.path.open("rb") as stored:
+            if hashlib.file_digest(stored, "sha256").hexdigest() != said["sha256"]:
+                raise ValueError("its bytes do not fit their hash")
+        return said, None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        why = error.strerror if isinstance(error, OSError) else f"{error}"
+        return None, f"the stored index is damaged ({why})"
+
+
+def _check_said(said: Any, file: IndexFile) -> None:
+    kinds = {"n_indexed": int, "taught_on": int, "efforts": list, "recall_of_rows": float}
+    kinds |= {
+        "all_measured": bool,
+        "n_queries": int,
+        "fingerprint": str,
+        "identity": str,
+        "sha256": str,
+        "knobs": dict,
+    }
+    for name, kind in kinds.items():
+        if type(said[name]) is not kind:
+            raise ValueError(f"its {name} is {said[name]!r:.40}")
+    version = said["format"], said["format_version"]
+    if version != (FORMAT, FORMAT_VERSION):
+        raise ValueError("another format")
+    if (said["index"], said["reduced_dims"]) != (file.kind.name, file.reduced_dims):
+        raise ValueError("another index")
+    if not 0 <= said["recall_of_rows"] <= 1:
+        raise ValueError(f"its recall_of_rows is {said['recall_of_rows']!r:.40}")
+    efforts = efforts_of(said)
+    for effort in efforts:
+        if not all(type(r) is float and 0 <= r <= 1 for r in (effort.choosing, effort.recall)):
+            raise ValueError(f"its efforts are {said['efforts']!r:.60}")
+    if said["knobs"] not in [effort.knobs for effort in efforts]:
+        raise ValueError(f"its knobs are {said['knobs']!r:.60}")
+    numbers = [value for effort in efforts for value in effort.knobs.values()]
+    names = set(file.kind.steps(1000)[0])
+    if any(type(n) is not int or n < 1 for n in numbers):
+        raise ValueError(f"its efforts are {said['efforts']!r:.60}")
+    if any(set(effort.knobs) != names for effort in efforts):
+        raise ValueError(f"its efforts are {said['efforts']!r:.60}")
+
+
+@contextmanager
+def locked_index(file: IndexFile) -> Iterator[bool]:
+    """Let one run at a time build an index; the others wait for it. Say whether it can be kept."""
+    try:
+        file.folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(
+            file.folder / f"{file.stem}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644
+        )
+    except OSError:
+        yield False
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        for left_behind in file.folder.glob(f".{file.stem}.*.tmp"):
+            with suppress(OSError):
+                left_behind.unlink()
+        yield True
+    finally:
+        os.close(handle)
+
+
+def write_built(file: IndexFile, built: Any) -> dict[str, Any]:
+    """Keep an index; its file appears whole or not at all. Give its hash, and how large it is."""
+    temporary = file.folder / f".{file.stem}.{os.getpid()}.tmp"
+    try:
+        file.said_path.unlink(missing_ok=True)  # it speaks of the one before
+        load_faiss().write_index(built, str(temporary))
+        with temporary.open("rb") as written:
+            digest = hashlib.file_digest(written, "sha256").hexdigest()
+        n_bytes = temporary.stat().st_size
+        put_in_place(temporary, file.path)
+    except (OSError, RuntimeError) as error:  # FAISS says a full disk by a RuntimeError
+        log.warning("index not kept for the next run: %s", str(error).splitlines()[0])
+        return {}
+    finally:
+        temporary.unlink(missing_ok=True)
+    return {"sha256": digest, "bytes": n_bytes}
+
+
+def write_said(file: IndexFile, said: dict[str, Any]) -> None:
+    """Keep what is said of an index that is kept."""
+    if "sha256" not in said:
+        return
+    temporary = file.folder / f".{file.stem}.json.{os.getpid()}.tmp"
+    try:
+        temporary.write_text(canonical_json(with_check_sum(said)) + "\n")
+        put_in_place(temporary, file.said_path)
+    except OSError as error:
+        log.warning("index not kept for the next run: %s", error.strerror or error)
+    finally:
+        temporary.unlink(missing_ok=True)
