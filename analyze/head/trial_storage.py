@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from copy import deepcopy
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -19,8 +21,9 @@ from analyze.head.search import Space
 from analyze.head.taught import Taught
 from analyze.head.training import TrainingSpec
 from extract.embeddings import sha256_of
-from extract.errors import EmbeddingsFileError, FileLocked
+from extract.errors import EmbeddingsFileError, FileLocked, in_one_line, of_later_format
 from extract.file_lock import locked
+from extract.strict_json import CHECK_SUM
 
 if TYPE_CHECKING:
     import optuna
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("sosie")
 
 STUDY = "head"
+FORMAT_VERSION = 1
 REVISION = 1
 """Raised whenever a change of ours gives other trials for the same words."""
 
@@ -73,22 +77,22 @@ class KeptTrials:
 
     def __init__(self, path: Path | None, study: optuna.Study | None) -> None:
         self.path, self._study = path, study
+        self._trials = [] if study is None or path is None else _proven(study, path)
 
     def trials(self) -> list[optuna.trial.FrozenTrial]:
-        """Give those that were finished, in their order."""
-        from optuna.trial import TrialState
-
-        trials = [] if self._study is None else self._study.get_trials()
-        return [t for t in trials if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+        """Give those that were finished when the file was opened, in their order."""
+        return self._trials
 
     def add(self, trial: optuna.trial.FrozenTrial) -> None:
-        """Keep a finished trial: all of it in one transaction."""
+        """Keep a finished trial: all of it in one transaction, with its check sum."""
         import optuna
 
         if self._study is None:
             return
+        kept = deepcopy(trial)
+        kept.user_attrs = {**trial.user_attrs, CHECK_SUM: _check_sum(trial)}
         try:
-            self._study.add_trial(trial)
+            self._study.add_trial(kept)
         except optuna.exceptions.StorageInternalError as error:
             _warn(self.path, error)
             self.path, self._study = None, None
@@ -106,35 +110,96 @@ def open_kept(path: Path | None) -> Iterator[KeptTrials]:
         When another run has it open.
     """
     with ExitStack() as open_until:
-        study = None
+        kept = KeptTrials(None, None)
         if path is not None:
             try:
                 open_until.enter_context(locked(path))
-                study = _stored_study(path, open_until)
+                kept = _kept(path, open_until)
             except FileLocked as error:
                 raise FileLocked(f"another run is at the trials of {path}: wait for it") from error
             except (EmbeddingsFileError, OSError, sqlite3.Error) as error:
                 _warn(path, error)
-        yield KeptTrials(path if study else None, study)
+        yield kept
+
+
+def _kept(path: Path, open_until: ExitStack) -> KeptTrials:
+    """Open a file that this run has for itself, and read its trials.
+
+    Raises
+    ------
+    OSError
+        With what is wrong with it.
+    """
+    try:
+        study = _stored_study(path, open_until)
+        found = study.user_attrs.get("format_version", None if study.trials else 0)
+        if found == 0:
+            study.set_user_attr("format_version", FORMAT_VERSION)
+        elif isinstance(found, int) and found > FORMAT_VERSION:
+            raise OSError(of_later_format("it", found, FORMAT_VERSION))
+        return KeptTrials(path, study)
+    except OSError:
+        raise
+    except RuntimeError as error:  # of another version of Optuna, which says what to do
+        raise OSError(in_one_line(error, 300)) from error
+    except Exception as error:  # damaged rows end in errors of many kinds
+        raise OSError(f"no file of trials ({in_one_line(error, 80)}): delete it") from error
 
 
 def _stored_study(path: Path, open_until: ExitStack) -> optuna.Study:
-    """Open the study of a file that this run has for itself."""
     import optuna
-    from sqlalchemy.exc import SQLAlchemyError
     from sqlalchemy.pool import NullPool
 
-    try:
-        storage = optuna.storages.RDBStorage(
-            "sqlite:///",  # a URL would give some letters of a path another meaning
-            engine_kwargs={"creator": lambda: sqlite3.connect(path), "poolclass": NullPool},
+    storage = optuna.storages.RDBStorage(
+        "sqlite:///",  # a URL would give some letters of a path another meaning
+        engine_kwargs={"creator": lambda: sqlite3.connect(path), "poolclass": NullPool},
+    )
+    open_until.callback(storage.remove_session)
+    return optuna.create_study(
+        storage=storage, study_name=STUDY, direction="minimize", load_if_exists=True
+    )
+
+
+def _proven(study: optuna.Study, path: Path) -> list[optuna.trial.FrozenTrial]:
+    """Give the trials of a study as they were added; one that was changed condemns its file.
+
+    Raises
+    ------
+    ValueError
+    """
+    trials: list[optuna.trial.FrozenTrial] = study.get_trials()
+    n_unproven = 0
+    for number, trial in enumerate(trials):
+        said = trial.user_attrs.pop(CHECK_SUM, None)
+        n_unproven += said is None
+        if not trial.state.is_finished() or trial.number != number:
+            raise ValueError(f"trial {number + 1} is not whole")
+        if said not in (None, _check_sum(trial)):
+            raise ValueError(f"trial {number + 1} does not fit its check sum")
+    if n_unproven:
+        log.warning(
+            "%d trials of %s are of an earlier version, without check sums: nothing proves them; "
+            "delete the file to have them tried again",
+            n_unproven,
+            path,
         )
-        open_until.callback(storage.remove_session)
-        return optuna.create_study(
-            storage=storage, study_name=STUDY, direction="minimize", load_if_exists=True
-        )
-    except (SQLAlchemyError, optuna.exceptions.OptunaError, RuntimeError) as error:
-        raise OSError(f"no file of trials ({type(error).__name__}): delete it") from error
+    return trials
+
+
+def _check_sum(trial: optuna.trial.FrozenTrial) -> str:
+    """Sum up all of a trial that is read again; a loss may be no number."""
+    from optuna.distributions import distribution_to_json
+
+    said = {
+        "number": trial.number,
+        "state": trial.state.name,
+        "values": trial.values,
+        "params": trial.params,
+        "space": {name: distribution_to_json(of) for name, of in trial.distributions.items()},
+        "losses": trial.intermediate_values,
+        "seconds": trial.user_attrs["seconds"],
+    }
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
 def _warn(path: Path | None, error: Exception) -> None:

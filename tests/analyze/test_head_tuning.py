@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -234,6 +235,38 @@ def test_what_cannot_be_kept_is_tried_all_the_same(
         assert "trials are not kept" in caplog.text
     with locked(tmp_path / whole.storage.name), pytest.raises(FileLocked, match="another run"):
         tune_head(taught, SMALL, QUICK, folder=tmp_path, **words)  # type: ignore[arg-type]
+
+
+def test_a_trial_that_was_changed_is_tried_again_and_said(
+    taught: Taught, whole: Tuned, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert whole.storage is not None
+    path = tmp_path / whole.storage.name
+    for change, said in (
+        ("UPDATE trial_values SET value = 0.01 WHERE trial_id = 2", "trial 2 does not fit"),
+        ("UPDATE trial_params SET param_value = 1 WHERE trial_id = 1", "delete it"),
+        ("UPDATE trial_params SET distribution_json = '{'", "delete it"),
+        ("DELETE FROM trials WHERE number = 3", "trial 4 is not whole"),
+        ("UPDATE study_user_attributes SET value_json = '2'", "is of format 2"),
+    ):
+        path.write_bytes(whole.storage.read_bytes())
+        with sqlite3.connect(path) as database:
+            database.execute(change)
+        before = path.read_bytes()
+        caplog.clear()
+        tuned = tune_head(taught, SMALL, QUICK, n_trials=2, seed=3, folder=tmp_path)
+        assert without_time(tuned) == without_time(whole)[:2]
+        assert said in caplog.text
+        assert ("upgrade sosie" in caplog.text) != ("delete it" in caplog.text)
+        assert path.read_bytes() == before
+    with sqlite3.connect(path) as database:  # as an earlier version kept them
+        database.execute("DELETE FROM trial_user_attributes WHERE key = 'json_sha256'")
+        database.execute("DELETE FROM study_user_attributes")
+    caplog.clear()
+    tuned = tune_head(taught, SMALL, QUICK, n_trials=14, seed=3, folder=tmp_path)
+    assert tuned.trials == whole.trials
+    assert "14 trials" in caplog.text
+    assert "without check sums" in caplog.text
 
 
 def test_any_path_will_do(taught: Taught, tmp_path: Path) -> None:
