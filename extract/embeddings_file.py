@@ -7,8 +7,10 @@ picture's. While it is filled no HDF5 handle is open for writing: rows go to the
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,9 @@ import h5py
 import numpy as np
 
 from extract.catalog import ids_fingerprint, shown
-from extract.embeddings import EmbeddingSet, Provenance, canonical_json, finite_rows
+from extract.embeddings import EmbeddingSet, Provenance, canonical_json, finite_rows, sha256_of
 from extract.embeddings_table import LATER_FIELDS, ROW_FIELDS, EmbeddingsTable, Rows, blank_fields
-from extract.errors import EmbeddingsFileError
+from extract.errors import EmbeddingsFileError, LaterFormat, of_later_format
 from extract.labels_file import labels_path, read_labels
 from extract.provenance_check import (
     refuse_odd_ids,
@@ -26,7 +28,7 @@ from extract.provenance_check import (
     refuse_unusable,
 )
 from extract.rehearsal import why_unsafe
-from extract.strict_json import read_json
+from extract.strict_json import read_json, with_check_sum, without_check_sum
 from extract.strings_dataset import (
     is_there,
     open_strings,
@@ -39,6 +41,8 @@ from extract.strings_dataset import (
 )
 from extract.workspace import AnyPath
 
+log = logging.getLogger("sosie")
+
 FORMAT = "sosie-embeddings"
 FORMAT_VERSION = 1
 RECORD_BYTES = 8192
@@ -48,11 +52,11 @@ HEADER_BYTES = 1 << 20
 
 def padded_record(record: Mapping[str, Any]) -> str:
     """Spell the record with room to grow, since it is rewritten in place when a run ends."""
-    text = canonical_json(record)
+    text = canonical_json(with_check_sum(record))
     for least in ("command", "versions", "images_root"):
         if len(text) > RECORD_BYTES:  # a record must never keep a run from its work
             record = {**record, least: None}
-            text = canonical_json(record)
+            text = canonical_json(with_check_sum(record))
     return text.ljust(RECORD_BYTES)
 
 
@@ -64,7 +68,9 @@ def read_provenance(path: Path) -> Provenance:
     EmbeddingsFileError
     """
     with _opened(path) as file:
-        return _read_provenance(file)
+        provenance = _read_provenance(file)
+    _tell_of_record(path, provenance)
+    return provenance
 
 
 def read_list_of_pictures(path: Path) -> tuple[str, int]:
@@ -94,7 +100,9 @@ def read_table(path: Path, *, trusted: bool = False) -> EmbeddingsTable:
         When it is not there, not of this format, of a later version, or its parts disagree.
     """
     with _opened(path, trusted=trusted) as file:
-        return _read_open_table(path, file)
+        table = _read_open_table(path, file)
+    _tell_of_record(path, table.provenance)
+    return table
 
 
 @contextmanager
@@ -139,23 +147,34 @@ def _read_provenance(file: h5py.File) -> Provenance:
     if version < 1:
         raise ValueError(f"there is no format {version}")
     if version > FORMAT_VERSION:
-        raise ValueError(f"format {version} is later than {FORMAT_VERSION}: upgrade sosie")
+        raise LaterFormat(of_later_format(shown(str(file.filename)), version, FORMAT_VERSION))
+    checked = _is_checked(file)
     provenance = Provenance(
         identity=read_json(text_attribute(file, "identity")),
         realisations=tuple(read_json(text_attribute(file, "realisations"))),
-        record=_read_record(text_attribute(file, "record")),
+        record=_read_record(text_attribute(file, "record"), checked=checked),
     )
     if provenance.identity_sha256 != text_attribute(file, "identity_sha256"):
         raise ValueError("its identity does not fit its hash")
     refuse_unusable(provenance)
+    if checked and sha256_of(list(provenance.realisations)) != text_attribute(
+        file, "realisations_sha256"
+    ):
+        raise ValueError("its realisations do not fit their hash")
     return provenance
+
+
+def _is_checked(file: h5py.File) -> bool:
+    """Say whether all of the file has check sums; those of earlier versions lack some."""
+    return "realisations_sha256" in file.attrs or is_there(file, "fields_crc32")
 
 
 def _datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
     """Open every dataset of the format, each only as plain bytes of its own; none is read."""
     found = {"embeddings": plain_dataset(file, "embeddings", "<f4", 2)}
+    checked = _is_checked(file)
     for name, (dtype, shape) in ROW_FIELDS.items():
-        if name not in LATER_FIELDS or is_there(file, name):
+        if checked or name not in LATER_FIELDS or is_there(file, name):
             found[name] = plain_dataset(file, name, dtype, 1 + len(shape))
     for name in ("ids", "paths"):
         if name == "ids" or plain_group(file, name) is not None:
@@ -200,13 +219,29 @@ def _read_open_table(path: Path, file: h5py.File) -> EmbeddingsTable:
     )
 
 
-def _read_record(text: str) -> dict[str, Any]:
+def _read_record(text: str, *, checked: bool) -> dict[str, Any]:
     """Read the record; a torn one is no reason to refuse a file, since nothing depends on it."""
     try:
-        record = read_json(text)
+        record, proven = without_check_sum(read_json(text))
     except ValueError:
         return {}
-    return record if isinstance(record, dict) else {}
+    return record if proven or not checked else {}
+
+
+def _tell_of_record(path: Path, provenance: Provenance) -> None:
+    """Say that a file has no record, which every run writes: it is damaged."""
+    if not provenance.record:
+        _warn_of_record(path, path.stat().st_mtime_ns)
+
+
+@cache
+def _warn_of_record(path: Path, _mtime_ns: int) -> None:
+    """Warn once of each state of a file."""
+    log.warning(
+        "%s: its record is damaged and counts as empty: where its pictures lie is not known; "
+        "python -m extract writes it anew",
+        shown(str(path)),
+    )
 
 
 def read_embeddings(path: AnyPath) -> EmbeddingSet:

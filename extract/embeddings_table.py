@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from extract.catalog import bytes_of
 from extract.embeddings import BLOCK_NUMBERS, Provenance, row_crc32
 from extract.refusals import SOUND, TO_DO, reason_code
 
@@ -21,11 +23,15 @@ ROW_FIELDS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "mtime_ns": (np.dtype("<i8"), ()),
     "realisation": (np.dtype("u1"), ()),
     "dimensions": (np.dtype("<u4"), (2,)),
+    "fields_crc32": (np.dtype("<u4"), ()),
 }
 """What is stored a row beside its vector: dtype and the shape of one entry."""
 
-LATER_FIELDS = frozenset({"dimensions"})
+LATER_FIELDS = frozenset({"dimensions", "fields_crc32"})
 """Not in the files of earlier versions, which are read and filled without."""
+
+SUMMED_FIELDS = ("status", "content_sha256", "size", "mtime_ns", "realisation", "dimensions")
+"""What ``fields_crc32`` is over, in this order after the id."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +52,8 @@ class Rows:
         Index into the file's realisations.
     dimensions : ndarray of shape (n, 2), uint32
         Height and width of the picture upright, in pixels; 0 where they are not known.
+    fields_crc32 : ndarray of shape (n,), uint32
+        See :func:`sum_fields`; 0 where an earlier version wrote the row.
     """
 
     vectors: np.ndarray
@@ -56,6 +64,7 @@ class Rows:
     mtime_ns: np.ndarray
     realisation: np.ndarray
     dimensions: np.ndarray
+    fields_crc32: np.ndarray
 
     def __len__(self) -> int:
         return len(self.status)
@@ -69,6 +78,31 @@ def blank_fields(n_images: int) -> dict[str, np.ndarray]:
     fields["size"] -= 1
     fields["mtime_ns"] -= 1
     return fields
+
+
+def sum_fields(ids: Sequence[str], fields: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Sum up what stands beside the vectors: CRC-32 over id and :data:`SUMMED_FIELDS`.
+
+    Parameters
+    ----------
+    ids : sequence of str
+    fields : mapping of str to ndarray of shape (n, ...)
+
+    Returns
+    -------
+    ndarray of shape (n,), uint32
+        Never 0, which says that a sum is not known.
+    """
+    if not ids:
+        return np.zeros(0, np.uint32)
+    parts = [np.ascontiguousarray(fields[name]).view(np.uint8) for name in SUMMED_FIELDS]
+    packed = np.concatenate([part.reshape(len(ids), -1) for part in parts], axis=1)
+    raw, width = packed.tobytes(), packed.shape[-1]
+    sums = [
+        zlib.crc32(raw[width * i : width * (i + 1)], zlib.crc32(bytes_of(row_id))) or 1
+        for i, row_id in enumerate(ids)
+    ]
+    return np.array(sums, np.uint32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,8 +158,12 @@ class EmbeddingsTable:
         numbers = len(self) * math.prod(shape)
         return np.fromfile(self.path, dtype, numbers, offset=self.offsets[name]).reshape(-1, *shape)
 
+    def fields_now(self) -> dict[str, np.ndarray]:
+        """Read what the check sum over a row's fields is of, and that sum, as on disk now."""
+        return {name: self.now(name) for name in ("fields_crc32", *SUMMED_FIELDS)}
+
     def sound(self) -> np.ndarray:
-        """Say which rows are proven: status 1 and a check sum that fits.
+        """Say which rows are proven: status 1 and check sums that fit.
 
         Returns
         -------
@@ -147,12 +185,42 @@ class EmbeddingsTable:
             ]
             marked += first
             proven[marked] = self.rows.row_crc32[marked] == np.array(expected, np.uint32)
+            proven[marked] &= self._fields_fit(vars(self.rows), marked)
         return proven
+
+    def refused(self, fields: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
+        """Say which rows hold why their picture was refused, as their check sum proves.
+
+        Parameters
+        ----------
+        fields : mapping of str to ndarray, optional
+            What :meth:`fields_now` gave; as the table was opened without.
+
+        Returns
+        -------
+        ndarray of shape (n_images,), bool
+        """
+        fields = vars(self.rows) if fields is None else fields
+        refused: np.ndarray = (fields["status"] != SOUND) & (fields["status"] != TO_DO)
+        rows = np.flatnonzero(refused)
+        refused[rows] = self._fields_fit(fields, rows)
+        return refused
+
+    def _fields_fit(self, fields: Mapping[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
+        """Say of which of some rows the fields fit their sum; those without one may be right."""
+        stored = fields["fields_crc32"][rows]
+        fits: np.ndarray = stored == 0
+        summed = rows[~fits]
+        few = {name: fields[name][summed] for name in SUMMED_FIELDS}
+        fits[~fits] = stored[~fits] == sum_fields([self.ids[i] for i in summed.tolist()], few)
+        return fits
 
     def rows_by_realisation(self) -> dict[int, np.ndarray]:
         """Give the finished rows of each realisation, as they stand in the file now."""
-        finished = np.flatnonzero(self.now("status") == SOUND)
-        of_row = self.now("realisation")[finished]
+        fields = self.fields_now()
+        finished = np.flatnonzero(fields["status"] == SOUND)
+        finished = finished[self._fields_fit(fields, finished)]
+        of_row = fields["realisation"][finished]
         return {int(i): finished[of_row == i] for i in np.unique(of_row)}
 
     def usual_realisation(self) -> Mapping[str, Any]:
@@ -170,12 +238,13 @@ class EmbeddingsTable:
             What :meth:`sound` said, where it was asked already.
         """
         n_proven = int((self.sound() if proven is None else proven).sum())
-        numbers, counts = np.unique(self.rows.status, return_counts=True)
-        found = dict(zip(numbers.tolist(), counts.tolist(), strict=True))
-        n_damaged = found.pop(SOUND, 0) - n_proven
+        refused = self.refused()
+        numbers, counts = np.unique(self.rows.status[refused], return_counts=True)
+        n_to_do = int((self.rows.status == TO_DO).sum())
+        n_damaged = len(self) - n_to_do - n_proven - int(refused.sum())
         rows = {
             "sound": n_proven,
-            "to_do": found.pop(TO_DO, 0),
-            "refused": {reason_code(number): count for number, count in found.items()},
+            "to_do": n_to_do,
+            "refused": dict(zip(map(reason_code, numbers.tolist()), counts.tolist(), strict=True)),
         }
         return rows | ({"damaged": n_damaged} if n_damaged else {})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from extract.failures import read_refusals
 from extract.fidelity import Fidelity
 from extract.file_lock import locked
 from extract.file_run import FileRun
-from extract.labels_file import labels_path, store_labels
+from extract.labels_file import labels_path, refuse_later, store_labels
 from extract.layout import lay_out
 from extract.monitor import Monitor
 from extract.one_pass import Tally, embed_in_one_pass
@@ -35,6 +35,7 @@ from extract.realisation import (
 )
 from extract.record import run_record
 from extract.refusals import SOUND, TO_DO
+from extract.row_writer import RowWriter
 from extract.survey import ContentReader, read_by_header, stat_pictures
 from extract.workspace import AnyPath
 
@@ -227,7 +228,8 @@ def extract_together(
 
 
 def _table_there(target: Target) -> EmbeddingsTable | None:
-    """Read a target's file, if there is one; that of another identity is refused."""
+    """Read a target's file, if there is one; another identity's or a later version's is refused."""
+    refuse_later(labels_path(target.path))
     if not target.path.exists():
         return None
     table = read_table(target.path)
@@ -306,6 +308,9 @@ def _prepare(
         lay_out(path, catalog, provenance, backbone.n_dims, plan.carried)
         table = read_table(path, trusted=True)
         plan = replace(plan, carried=None)  # the older file is gone
+    elif not table.provenance.record:  # damaged, and perhaps nothing to do that would end in one
+        with closing(RowWriter(table)) as writer:
+            writer.write_record(described)
     relabelled = store_labels(labels_path(path), catalog)
     return FileRun(table, plan, catalog, backbone, described, options.limit, relabelled)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,10 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from extract.catalog import shown
 from extract.durability import sync_folder
 from extract.embeddings_table import EmbeddingsTable
-from extract.refusals import SOUND, TO_DO, reason_code
-from extract.strict_json import read_json
+from extract.refusals import reason_code
+from extract.strict_json import read_json, with_check_sum, without_check_sum
+
+log = logging.getLogger("sosie")
 
 
 def failures_path(embeddings: Path) -> Path:
@@ -25,7 +29,7 @@ def append_refusals(path: Path, refusals: Sequence[dict[str, Any]]) -> None:
     """Append a line for each refused picture, durably."""
     if not refusals:
         return
-    text = "".join(json.dumps(refusal) + "\n" for refusal in refusals)
+    text = "".join(json.dumps(with_check_sum(refusal)) + "\n" for refusal in refusals)
     is_new = not path.exists()
     with path.open("a+b") as file:
         if file.seek(0, os.SEEK_END):
@@ -49,18 +53,25 @@ def read_refusals(table: EmbeddingsTable) -> list[dict[str, Any]]:
     if path.is_file():
         for line in path.read_text(encoding="ascii", errors="replace").splitlines():
             try:
-                refusal = read_json(line)
+                refusal, _ = without_check_sum(read_json(line))
                 said[refusal["id"]] = refusal
             except (ValueError, KeyError, TypeError):
-                continue  # a line torn by a kill; its status was never written
-    now = table.now("status")
-    refused = np.flatnonzero((now != SOUND) & (now != TO_DO))
+                continue  # a line torn by a kill, whose status was never written, or damaged
+    now = table.fields_now()
     listed = []
-    for row in refused:
-        row_id, status = table.ids[row], int(now[row])
+    for row in np.flatnonzero(table.refused(now)):
+        row_id, status = table.ids[row], int(now["status"][row])
         code = reason_code(status)
         known = said.get(row_id, {})
         message = known.get("message") if known.get("code") == code else None
         message = message if isinstance(message, str) else ""
         listed.append({"id": row_id, "code": code, "status": status, "message": message})
+    unknown = sum(not refusal["message"] for refusal in listed)
+    if unknown:
+        log.warning(
+            "%s: the lines of %d refused pictures are missing or damaged, so why is not known in "
+            "words: try them again with python -m extract --retry-failed",
+            shown(str(path)),
+            unknown,
+        )
     return listed

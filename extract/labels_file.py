@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 
 from extract.catalog import Catalog, Level, shown
-from extract.errors import EmbeddingsFileError
+from extract.errors import EmbeddingsFileError, LaterFormat, of_later_format
 from extract.hdf5_output import replaced
 from extract.multi_label import SEPARATOR, MultiLabel
 from extract.rehearsal import why_unsafe
@@ -111,6 +111,11 @@ def store_labels(path: Path, catalog: Catalog) -> str | None:
     -------
     str or None
         What has changed, for people; None for new or equal labels.
+
+    Raises
+    ------
+    LaterFormat
+        When the file there is a later version's, which is left as it is.
     """
     before = None
     try:
@@ -119,6 +124,8 @@ def store_labels(path: Path, catalog: Catalog) -> str | None:
         if path.exists() and same:
             return None
         before = found if path.exists() else None
+    except LaterFormat:
+        raise
     except EmbeddingsFileError:
         pass  # another list of pictures, or damaged: written anew
     write_labels(path, catalog)
@@ -130,6 +137,21 @@ def store_labels(path: Path, catalog: Catalog) -> str | None:
         f"labels and columns are written anew (levels {_named(catalog)}; before: {_named(before)}"
         f"{lost})"
     )
+
+
+def refuse_later(path: Path) -> None:
+    """Refuse to go on where a later version keeps the labels, before anything is written.
+
+    Raises
+    ------
+    LaterFormat
+    """
+    try:
+        read_labels(path, "", 0)
+    except LaterFormat:
+        raise
+    except EmbeddingsFileError:
+        pass  # of a list of pictures, as it should be, or damaged
 
 
 def _spelled(labels: StoredLabels | Catalog) -> list[tuple[Any, ...]]:
@@ -185,9 +207,12 @@ def _look_over(path: Path) -> None:
 
 
 def _read_open(file: h5py.File, catalog_fingerprint: str, n_images: int) -> StoredLabels:
-    if text_attribute(file, "format") != FORMAT or not (
-        1 <= whole_attribute(file, "format_version") <= FORMAT_VERSION
-    ):
+    if text_attribute(file, "format") != FORMAT:
+        raise ValueError("another format")
+    version = whole_attribute(file, "format_version")
+    if version > FORMAT_VERSION:
+        raise LaterFormat(of_later_format(shown(file.filename), version, FORMAT_VERSION))
+    if version < 1:
         raise ValueError("another format")
     if text_attribute(file, "catalog_fingerprint") != catalog_fingerprint:
         raise EmbeddingsFileError(

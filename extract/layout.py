@@ -16,12 +16,12 @@ import h5py
 import numpy as np
 
 from extract.catalog import Catalog, bytes_of, ids_fingerprint
-from extract.embeddings import BLOCK_NUMBERS, Provenance, canonical_json, row_crc32
+from extract.embeddings import BLOCK_NUMBERS, Provenance, canonical_json, row_crc32, sha256_of
 from extract.embeddings_file import FORMAT, FORMAT_VERSION, HEADER_BYTES, padded_record
-from extract.embeddings_table import EmbeddingsTable, blank_fields
+from extract.embeddings_table import SUMMED_FIELDS, EmbeddingsTable, blank_fields, sum_fields
 from extract.errors import EmbeddingsFileError, cannot_write
 from extract.hdf5_output import replaced
-from extract.refusals import SOUND
+from extract.refusals import SOUND, TO_DO
 from extract.strings_dataset import write_strings
 
 
@@ -99,6 +99,7 @@ def _write_whole(
     file.attrs["identity"] = canonical_json(provenance.identity)
     file.attrs["identity_sha256"] = provenance.identity_sha256
     file.attrs["realisations"] = canonical_json(list(provenance.realisations))
+    file.attrs["realisations_sha256"] = sha256_of(list(provenance.realisations))
     file.attrs["catalog_fingerprint"] = catalog.fingerprint
     file.attrs["record"] = padded_record(provenance.record)
     write_strings(file.create_group("ids"), catalog.ids)
@@ -119,7 +120,10 @@ def _carry(
     fields: Mapping[str, np.ndarray],
     vectors: h5py.Dataset,
 ) -> None:
-    """Copy rows of the older file; one under another id gets the check sum of its new one."""
+    """Copy rows of the older file; one under another id gets the check sum of its new one.
+
+    Rows of earlier versions get a sum over what stands beside their vectors, as it is.
+    """
     table, old, new = carried.table, carried.old, carried.new
     for name, values in fields.items():
         values[new] = getattr(table.rows, name)[old]
@@ -132,6 +136,9 @@ def _carry(
             if row_id != table.ids[old[i]] and table.rows.status[old[i]] == SOUND:
                 content = table.rows.content_sha256[old[i]].tobytes()
                 fields["row_crc32"][new[i]] = row_crc32(row_id, content, vector.data)
+    finished = new[fields["status"][new] != TO_DO]
+    few = {name: fields[name][finished] for name in SUMMED_FIELDS}
+    fields["fields_crc32"][finished] = sum_fields([catalog.ids[i] for i in finished], few)
 
 
 def _blocks(carried: CarriedRows) -> Iterator[tuple[int, int]]:

@@ -12,7 +12,7 @@ from extract.catalog import Catalog
 from extract.content_index import ContentIndex
 from extract.embeddings_table import EmbeddingsTable
 from extract.layout import CarriedRows
-from extract.refusals import SOUND, TO_DO, Reason
+from extract.refusals import TO_DO, Reason
 
 ReadContents = Callable[[np.ndarray], Mapping[int, bytes]]
 """Row numbers in, sha256 of the bytes of those pictures that can be read out."""
@@ -153,9 +153,8 @@ def plan_run(
         return Plan(True, None, tuple(ways), 0, everything, none)
     rows = _Rows.of(catalog, stats, table)
     known, row = rows.known, rows.row
-    refused = (rows.status != SOUND) & (rows.status != TO_DO)
     # a permission may have been given since, which changes neither size nor mtime
-    refused &= (rows.status != Reason.PERMISSION) & (not retry_failed)
+    refused = rows.refused & (rows.status != Reason.PERMISSION) & (not retry_failed)
     kept = (rows.sound & (rows.unchanged | rows.gone)) | (refused & rows.unchanged)
     anew = np.isin(known, list(read_otherwise or ())) & kept & (rows.status == SOUND) & ~rows.gone
     kept &= ~anew
@@ -181,7 +180,7 @@ def plan_run(
         to_do,
         none,
         dense=table.provenance.record.get("batches") == DENSE,
-        damaged=int(((rows.status == SOUND) & ~rows.sound).sum()),
+        damaged=int(((rows.status != TO_DO) & ~rows.sound & ~rows.refused).sum()),
         gone=int(rows.gone.sum()),
         dropped=len(table) - len(np.union1d(row, source[moved])),
         found_again=len(moved),
@@ -209,6 +208,7 @@ class _Rows:
     row: np.ndarray
     status: np.ndarray
     sound: np.ndarray
+    refused: np.ndarray
     unchanged: np.ndarray
     gone: np.ndarray
 
@@ -227,6 +227,7 @@ class _Rows:
             row=row,
             status=table.rows.status[row],
             sound=proven[row],
+            refused=table.refused()[row],
             unchanged=(recorded == stats[known]).all(axis=1) & same_path,
             gone=proven[row] & (stats[known, 0] < 0) & same_path,
         )

@@ -14,7 +14,7 @@ import numpy as np
 from extract.catalog import bytes_of
 from extract.embeddings import row_crc32
 from extract.embeddings_file import HEADER_BYTES, padded_record
-from extract.embeddings_table import ROW_FIELDS, EmbeddingsTable, Rows
+from extract.embeddings_table import ROW_FIELDS, EmbeddingsTable, Rows, sum_fields
 from extract.errors import EmbeddingsFileError
 from extract.refusals import SOUND
 from extract.strings_dataset import text_attribute
@@ -57,6 +57,7 @@ class RowWriter:
         for i in np.flatnonzero(rows.status == SOUND).tolist():
             content = rows.content_sha256[i].tobytes()
             rows.row_crc32[i] = row_crc32(self._ids[places[i]], content, rows.vectors[i].data)
+        rows.fields_crc32[:] = sum_fields([self._ids[i] for i in places.tolist()], vars(rows))
         for begin, end in _runs(places):
             for name in ("vectors", *self._fields):
                 if name != "status":

@@ -15,6 +15,8 @@ from small_catalogs import Run, draw, make_shop, run_in
 from extract.commands.verify import as_text
 from extract.embeddings import canonical_json, row_crc32, sha256_of
 from extract.embeddings_file import read_table
+from extract.labels_file import labels_path
+from extract.strict_json import with_check_sum
 from extract.verification import Check
 
 NAMES = (
@@ -181,7 +183,7 @@ def test_folder_outside_the_workspace_is_opened_only_when_it_is_given(
     draw(elsewhere / "Mugs" / "3.jpg", "Vases", 77)
     with h5py.File(file, "r+") as opened:
         record = {**json.loads(opened.attrs["record"]), "images_root": str(elsewhere)}
-        opened.attrs["record"] = canonical_json(record)
+        opened.attrs["record"] = canonical_json(with_check_sum(record))
     words = ["--images", str(elsewhere)] if given else []
     done = run("extract", "verify", str(file), "--json", *words)
     contents = next(c for c in json.loads(done.stdout)["checks"] if c["name"] == "contents")
@@ -245,6 +247,32 @@ def test_what_cannot_be_verified_is_one_line(
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: ")
     assert said in line
+
+
+@pytest.mark.parametrize("kind", ["embeddings", "labels"])
+def test_a_file_of_a_later_version_asks_for_an_upgrade_and_is_left_as_it_is(
+    file: Path, run: Run, kind: str
+) -> None:
+    target = file if kind == "embeddings" else labels_path(file)
+    with h5py.File(target, "r+") as opened:
+        opened.attrs["format_version"] = 2
+    before = {path: path.read_bytes() for path in (file, labels_path(file))}
+    commands = [
+        ("extract", "--images", "photos"),
+        ("extract", "--images", "photos", "--restart"),
+        ("analyze", "--embeddings", str(file), "--clusters", "2"),
+        ("extract", "export", str(file)),
+    ]
+    if kind == "embeddings":
+        commands += [("extract", "show", str(file)), ("extract", "verify", str(file))]
+    for words in commands:
+        done = run(*words)
+        assert done.returncode == 1, words
+        *_, line = done.stderr.splitlines()
+        assert "upgrade sosie" in line, words
+        assert "delete" not in line
+        assert "move it away" not in line
+    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_file_that_cannot_be_read_has_failed(file: Path, run: Run, workspace: Path) -> None:

@@ -152,12 +152,15 @@ def _stored(workspace: Workspace, stored: StoredHead, wanted: Selection) -> list
 
 def _all_rows(path: Path, answered: list[list[Any]]) -> list[list[Any]]:
     """Put pictures that have no vector into their places, with the reason."""
+    import numpy as np
+
     from extract.embeddings_file import read_table
     from extract.refusals import SOUND, TO_DO, Reason
 
     table = read_table(path)
     of_id = {row[0]: [*row, ""] for row in answered}
-    status, width = table.now("status").tolist(), len(answered[0]) - 1 if answered else 5
+    status = np.where(table.refused() | (table.rows.status == TO_DO), table.rows.status, SOUND)
+    width = len(answered[0]) - 1 if answered else 5
     why = {SOUND: "damaged", TO_DO: "to do", **{int(r): r.code for r in Reason}}
     return [
         of_id.get(row_id) or [row_id, *[""] * width, why.get(status[i], "unknown")]

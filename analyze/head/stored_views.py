@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,10 @@ import numpy as np
 
 from extract.embeddings import EmbeddingSet, Provenance, canonical_json
 from extract.embeddings_file import read_embeddings, read_provenance
-from extract.errors import EmbeddingsFileError, UsageError
+from extract.errors import EmbeddingsFileError, LaterFormat, UsageError
 from extract.workspace import VIEWS
+
+log = logging.getLogger("sosie")
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +35,12 @@ class StoredViews:
 def find_views(plain: Path, provenance: Provenance) -> list[Path]:
     """Find the files whose identity is that of a plain file but for ``view``, by view's number.
 
+    One that cannot be read is left out, with a warning.
+
     Raises
     ------
+    LaterFormat
+        When one is a later version's.
     UsageError
         When there are views of several policies or seeds: none is chosen silently.
     """
@@ -44,8 +51,11 @@ def find_views(plain: Path, provenance: Provenance) -> list[Path]:
             continue
         try:
             identity: dict[str, Any] = dict(read_provenance(path).identity)
-        except EmbeddingsFileError:
-            continue  # of another run, perhaps at work: verify says what is wrong with it
+        except LaterFormat:
+            raise
+        except EmbeddingsFileError as error:
+            log.warning("a view is left out: %s", error)
+            continue
         view = identity.pop("view", None)
         if isinstance(view, dict) and canonical_json(identity) == wanted:
             number = view.get("index")

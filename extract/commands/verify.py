@@ -18,6 +18,7 @@ MOST_ROWS = 20
 MARKS = {True: "ok", False: "FAILED", None: "not checked"}
 
 NEW_FILE = "embed the catalogue into a new file, python -m extract --output FILE"
+UPGRADE = "upgrade sosie, and verify again"
 RESTART = "compute every row again, python -m extract --restart"
 NEXT = {
     "readable": "move it away and run python -m extract again",
@@ -31,7 +32,7 @@ NEXT = {
     "doubled": RESTART,
     "recomputed": RESTART,
     "contents": "compute what has changed by content, python -m extract --rehash",
-    "check_sums": "run python -m extract again, which does damaged rows again",
+    "check_sums": "run python -m extract again, which makes damaged rows and a damaged record anew",
 }
 """What to type where a check failed, the furthest-reaching first: it mends the others as well."""
 
@@ -64,7 +65,7 @@ def verify(
     cl.set_up(verbose, quiet)
     from extract.catalog_roots import pictures_root
     from extract.embeddings_file import read_table
-    from extract.errors import EmbeddingsFileError, NotSound
+    from extract.errors import EmbeddingsFileError, LaterFormat, NotSound
     from extract.evidence import find_backbone, gather
     from extract.verification import is_sound, unreadable
     from extract.verification import verify as verified
@@ -73,11 +74,13 @@ def verify(
     workspace = Workspace.find(root)
     path = workspace.find_file(file)
     checks: tuple[Check, ...]
+    later = False
     try:
         table = read_table(path)
     except EmbeddingsFileError as error:
         if not path.is_file():
             raise
+        later = isinstance(error, LaterFormat)
         checks = (unreadable(str(error)),)
     else:
         pictures = pictures_root(workspace, table.provenance, images)
@@ -91,6 +94,7 @@ def verify(
     name, sound = workspace.relative(path), is_sound(checks)
     failed = [check.name for check in checks if check.passed is False]
     way_out = next((step for check, step in NEXT.items() if check in failed), None)
+    way_out = UPGRADE if later else way_out
     listed = [check.to_json() for check in checks]
     result = {"file": name, "sound": sound, "checks": listed}
     cl.print_result(as_json, result, as_text(name, checks, way_out))

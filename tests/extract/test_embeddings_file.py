@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from collections.abc import Callable
+from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,10 +17,11 @@ import pytest
 from small_catalogs import fill, some_rows
 
 from extract.catalog import Catalog, Level, bytes_of, ids_fingerprint
-from extract.embeddings import Provenance
+from extract.embeddings import Provenance, canonical_json, sha256_of
 from extract.embeddings_file import read_embeddings, read_provenance, read_table
 from extract.embeddings_table import EmbeddingsTable
 from extract.errors import EmbeddingsFileError, FileLocked
+from extract.failures import read_refusals
 from extract.file_lock import locked
 from extract.labels_file import labels_path, read_labels, write_labels
 from extract.layout import CarriedRows, lay_out
@@ -50,7 +53,9 @@ def test_any_hdf5_tool_reads_what_the_format_promises(path: Path, catalog: Catal
         assert file.attrs["format_version"] == 1
         assert json.loads(file.attrs["identity"]) == {"backbone": "tiny"}
         assert json.loads(file.attrs["realisations"]) == [REALISATION]
-        assert json.loads(file.attrs["record"]) == {"model": "tiny"}
+        record = json.loads(file.attrs["record"])
+        assert record.pop("json_sha256") == sha256(b'{"model":"tiny"}').hexdigest()
+        assert record == {"model": "tiny"}
         assert file.attrs["catalog_fingerprint"] == ids_fingerprint(catalog.ids)
         pool, offsets = file["ids/bytes"][()].tobytes(), file["ids/offsets"][()]
         assert [pool[a:b] for a, b in pairwise(offsets)] == [bytes_of(i) for i in catalog.ids]
@@ -59,6 +64,10 @@ def test_any_hdf5_tool_reads_what_the_format_promises(path: Path, catalog: Catal
         assert file["status"][()].tolist() == [1, 0, 1, 1]
         assert np.isnan(file["embeddings"][1]).all()
         assert (file["embeddings"][[0, 2, 3]] == rows.vectors).all()
+        beside = ("status", "content_sha256", "size", "mtime_ns", "realisation", "dimensions")
+        raw = bytes_of(catalog.ids[2]) + b"".join(file[name][2].tobytes() for name in beside)
+        assert file["fields_crc32"][2] == zlib.crc32(raw)
+        assert file["fields_crc32"][1] == 0
         mapped = np.memmap(path, "<f4", "r", file["embeddings"].id.get_offset(), (4, 6))
         assert (mapped[2] == rows.vectors[1]).all()
 
@@ -92,6 +101,84 @@ def test_one_flipped_bit_makes_a_row_unsound(path: Path, dataset: str) -> None:
     vectors = read_embeddings(path)
     assert vectors.ids == tuple(i for n, i in enumerate(read_table(path).ids) if n != 2)
     assert vectors.left_out == {"damaged": 1}
+
+
+@pytest.mark.parametrize("dataset", ["size", "mtime_ns", "realisation", "dimensions"])
+def test_one_flipped_bit_beside_a_vector_makes_its_row_unsound(path: Path, dataset: str) -> None:
+    fill(path, [0, 1, 2, 3], way=0)
+    with h5py.File(path, "r+") as file:  # a second way, so that a row can be said to be of it
+        ways = json.loads(file.attrs["realisations"]) * 2
+        file.attrs["realisations"] = canonical_json(ways)
+        file.attrs["realisations_sha256"] = sha256_of(ways)
+    flip(path, dataset, 2)
+    table = read_table(path)
+    assert table.sound().tolist() == [True, True, False, True]
+    assert table.counts()["damaged"] == 1
+    assert {k: v.tolist() for k, v in table.rows_by_realisation().items()} == {0: [0, 1, 3]}
+
+
+def test_a_refusal_of_which_a_bit_flipped_is_damaged_and_no_other_reason(path: Path) -> None:
+    table = read_table(path)
+    rows = some_rows(table.ids)
+    rows.status[1] = 7
+    writer = RowWriter(table)
+    writer.write(np.arange(4), rows)
+    writer.sync()
+    writer.close()
+    assert read_table(path).counts()["refused"] == {"corrupt": 1}
+    flip(path, "status", 1)  # 6: truncated
+    counts = read_table(path).counts()
+    assert (counts["refused"], counts["damaged"], counts["sound"]) == ({}, 1, 3)
+    assert read_refusals(read_table(path)) == []
+
+
+def test_a_changed_realisation_is_refused(path: Path) -> None:
+    fill(path, [0])
+    content = path.read_bytes()
+    assert content.count(b'"batch_size":2') == 1
+    path.write_bytes(content.replace(b'"batch_size":2', b'"batch_size":3'))
+    for read in (read_table, read_provenance):
+        with pytest.raises(EmbeddingsFileError, match="realisations do not fit their hash"):
+            read(path)
+
+
+def test_a_dataset_whose_name_was_damaged_is_missed(path: Path) -> None:
+    fill(path, [0, 1])
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"dimensions\0", b"dimensionz\0"))
+    with pytest.raises(EmbeddingsFileError, match="'dimensions' is not there"):
+        read_table(path)
+
+
+def test_a_record_that_was_changed_counts_as_empty_and_is_said(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert read_provenance(path).record == {"model": "tiny"}
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b'{"json_sha256"', b'{"json_sha2S6"'))
+    assert read_provenance(path).record == {}
+    assert "its record is damaged" in caplog.text
+    path.write_bytes(content.replace(b'"model":"tiny"', b'"model":"tinY"'))
+    assert read_table(path).provenance.record == {}
+
+
+def test_rows_of_earlier_versions_are_read_and_get_sums_when_the_catalogue_grows(
+    path: Path, catalog: Catalog
+) -> None:
+    fill(path, [0, 1, 3])
+    with h5py.File(path, "r+") as file:  # as earlier versions wrote it
+        del file["fields_crc32"], file["dimensions"], file.attrs["realisations_sha256"]
+    old = read_table(path)
+    assert old.sound().tolist() == [True, True, False, True]
+    assert "fields_crc32" not in old.offsets
+    fill(path, [2])
+    assert read_table(path).sound().all()
+    carried = CarriedRows(read_table(path), np.arange(4), np.arange(4), stats(old))
+    lay_out(path, catalog, old.provenance, 6, carried)
+    assert read_table(path).sound().all()
+    assert read_table(path).rows.fields_crc32.all()
+    flip(path, "mtime_ns", 3)
+    assert read_table(path).sound().tolist() == [True, True, True, False]
 
 
 def test_two_rows_swapped_are_found(path: Path) -> None:
@@ -414,7 +501,7 @@ def test_status_is_written_only_after_rows_are_durable(
     writer.write(np.array([0, 1]), some_rows(table.ids[:2]))
     writer.sync()
     writer.close()
-    assert set(calls[:7]) == {
+    assert set(calls[:8]) == {
         "embeddings",
         "row_crc32",
         "content_sha256",
@@ -422,5 +509,6 @@ def test_status_is_written_only_after_rows_are_durable(
         "mtime_ns",
         "realisation",
         "dimensions",
+        "fields_crc32",
     }
-    assert calls[7:] == ["fdatasync", "status", "fdatasync"]
+    assert calls[8:] == ["fdatasync", "status", "fdatasync"]

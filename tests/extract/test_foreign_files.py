@@ -22,7 +22,7 @@ from extract.failures import failures_path, read_refusals
 from extract.labels_file import labels_path, read_labels, write_labels
 from extract.layout import lay_out
 from extract.rehearsal import why_unsafe
-from extract.strict_json import read_json
+from extract.strict_json import read_json, with_check_sum
 
 IDS = ("a.jpg", "b.jpg", "c.jpg", "d.jpg")
 
@@ -171,7 +171,7 @@ def test_a_file_behind_a_user_block_is_read_whole(path: Path, tmp_path: Path) ->
 
 def test_what_a_record_says_is_shown_as_text(path: Path) -> None:
     with h5py.File(path, "r+") as file:
-        file.attrs["record"] = json.dumps({"model": "\x1b[2J\n"})
+        file.attrs["record"] = json.dumps(with_check_sum({"model": "\x1b[2J\n"}))
     assert read_embeddings(path).provenance.model == "\\x1b[2J\\n"
 
 
@@ -221,7 +221,7 @@ def read_table_fingerprint(path: Path) -> str:
 
 def test_a_list_of_refusals_may_say_anything(path: Path) -> None:
     table = read_table(path)
-    table.rows.status[1] = 4
+    table.rows.status[1], table.rows.fields_crc32[1] = 4, 0
     lines = ["[" * 5_000, '{"id": ["b.jpg"]}', "7", '{"id":"b.jpg","code":"empty","message":[1]}']
     failures_path(path).write_text("\n".join(lines))
     (listed,) = read_refusals(table)

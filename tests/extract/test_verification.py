@@ -20,7 +20,7 @@ from small_catalogs import draw_noise, tiny_backbone
 from extract import recomputation, views
 from extract.backbones import Backbone, load_backbone
 from extract.catalog import Catalog, bytes_of, ids_fingerprint, list_folder
-from extract.embeddings import Provenance, row_crc32
+from extract.embeddings import Provenance, row_crc32, sha256_of
 from extract.embeddings_file import read_table
 from extract.errors import UsageError
 from extract.evidence import (
@@ -176,10 +176,33 @@ def test_rows_exchanged_whole_do_not_fit_their_check_sums(path: Path, shop: Path
     assert checks["counts"].detail == "12 sound, 0 to do, 2 damaged, 0 refused"
 
 
-@pytest.mark.parametrize("name", ["embeddings", "content_sha256", "row_crc32"])
+def test_what_no_check_sum_proves_in_a_file_of_an_earlier_version_is_said(
+    path: Path, shop: Path
+) -> None:
+    with h5py.File(path, "r+") as file:
+        del file["fields_crc32"], file["dimensions"], file.attrs["realisations_sha256"]
+    checks = judge(path, shop)
+    assert is_sound(checks.values())
+    assert "14 are of an earlier version: nothing proves" in checks["check_sums"].detail
+
+
+def test_a_damaged_record_is_found_and_made_anew_by_the_next_run(
+    path: Path, shop: Path, backbone: Backbone
+) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b'"models_in_pass":1', b'"models_in_pass":7'))
+    checks = judge(path, shop)
+    assert checks["check_sums"].passed is False
+    assert checks["check_sums"].detail.endswith("the record is damaged")
+    embed(shop, backbone, path)
+    assert is_sound(judge(path, shop).values())
+    assert read_table(path).provenance.record["model"] == "tiny"
+
+
+@pytest.mark.parametrize("name", ["embeddings", "content_sha256", "row_crc32", "fields_crc32"])
 def test_one_bit_is_found_by_the_check_sum(path: Path, shop: Path, name: str) -> None:
     table = read_table(path)
-    size = {"embeddings": 32, "content_sha256": 32, "row_crc32": 4}[name]
+    size = {"embeddings": 32, "content_sha256": 32, "row_crc32": 4, "fields_crc32": 4}[name]
     with path.open("r+b") as file:
         file.seek(table.offsets[name] + 5 * size)
         (byte,) = file.read(1)
@@ -341,6 +364,7 @@ def test_ids_are_ordered_by_bytes_whatever_they_are(path: Path) -> None:
 
 def test_number_of_no_realisation_and_unknown_status_are_named(path: Path, shop: Path) -> None:
     put(path, "status", 9, 200)
+    put(path, "fields_crc32", 9, 0)
     evidence = evidence_of(path, shop)
     evidence.table.rows.realisation[6] = 2  # a file that says so is not read at all
     check = check_counts(evidence)
@@ -483,7 +507,10 @@ def test_limit_is_that_of_how_a_row_was_computed(
 ) -> None:
     assert lowest_cosine(way) == limit
     with h5py.File(path, "r+") as file:
-        file.attrs["realisations"] = json.dumps([{"dtype": "fp32", "device": "cpu"}, way])
+        ways = [{"dtype": "fp32", "device": "cpu"}, way]
+        file.attrs["realisations"] = json.dumps(ways)
+        file.attrs["realisations_sha256"] = sha256_of(ways)
+        file["fields_crc32"][[2, 9]] = 0
     vectors = vectors_of(path).astype(np.float64)
     for row, cosine, fits in ((2, (1 + limit) / 2, True), (9, limit - (1 - limit), False)):
         put(path, "realisation", row, 1)
