@@ -152,7 +152,7 @@ def _read_provenance(file: h5py.File) -> Provenance:
     provenance = Provenance(
         identity=read_json(text_attribute(file, "identity")),
         realisations=tuple(read_json(text_attribute(file, "realisations"))),
-        record=_read_record(text_attribute(file, "record"), checked=checked),
+        record=_read_record(text_attribute(file, "record")),
     )
     if provenance.identity_sha256 != text_attribute(file, "identity_sha256"):
         raise ValueError("its identity does not fit its hash")
@@ -219,13 +219,12 @@ def _read_open_table(path: Path, file: h5py.File) -> EmbeddingsTable:
     )
 
 
-def _read_record(text: str, *, checked: bool) -> dict[str, Any]:
+def _read_record(text: str) -> dict[str, Any]:
     """Read the record; a torn one is no reason to refuse a file, since nothing depends on it."""
     try:
-        record, proven = without_check_sum(read_json(text))
+        return without_check_sum(read_json(text))[0]
     except ValueError:
         return {}
-    return record if proven or not checked else {}
 
 
 def _tell_of_record(path: Path, provenance: Provenance) -> None:

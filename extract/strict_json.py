@@ -12,6 +12,8 @@ MOST_NESTED = 32
 CHECK_SUM = "json_sha256"
 """The key of an object's check sum, over all its other keys."""
 
+HEX_DIGITS = 64
+
 
 def read_json(text: str | bytes) -> Any:
     """Read JSON as the standard has it; no NaN, no number beyond a float, no tower of brackets.
@@ -48,14 +50,24 @@ def without_check_sum(said: Any) -> tuple[dict[str, Any], bool]:
     Raises
     ------
     ValueError
-        When it does not fit, or there is no object.
+        When it does not fit, its name alone was damaged, or there is no object.
     """
     if not isinstance(said, Mapping):
         raise ValueError("JSON that is no object")
     rest = {k: v for k, v in said.items() if k != CHECK_SUM}
     if CHECK_SUM in said and said[CHECK_SUM] != _check_sum(rest):
         raise ValueError(f"what it says does not fit its check sum ({CHECK_SUM})")
+    if CHECK_SUM not in said and any(_sums_up(said, name) for name in said):
+        raise ValueError(f"the name of its check sum ({CHECK_SUM}) is damaged")
     return rest, CHECK_SUM in said
+
+
+def _sums_up(said: Mapping[str, Any], name: str) -> bool:
+    """Say whether one value is the check sum of all others: it is one under another name."""
+    value = said[name]
+    if not isinstance(value, str) or len(value) != HEX_DIGITS:
+        return False
+    return value == _check_sum({k: v for k, v in said.items() if k != name})
 
 
 def _check_sum(said: Mapping[str, Any]) -> str:

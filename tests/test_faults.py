@@ -13,18 +13,20 @@ import pytest
 from extract.embeddings import row_crc32
 from extract.embeddings_file import read_table
 from extract.embeddings_table import EmbeddingsTable
-from tests.faults import inject, replay
+from tests.faults import inject, replay, stored
 from tests.faults.disk_model import PAGE, Disk, File
 from tests.faults.inject import KILL, LOOP, WRITER, Fault, Injector
 from tests.faults.judgment import Truth, compare, judge, resume
 from tests.faults.kills import count_forwards
 from tests.faults.recording import Operation, operations
 from tests.faults.small_shop import draw_shop, embed
+from tests.faults.stored_kinds import KINDS
 from tests.faults.tracing import STRACE
 from tests.faults.warm_server import WarmServer
 
 traced = pytest.mark.skipif(STRACE is None, reason="strace is not installed")
 N_DIMS = 61
+FLIPS = {"embeddings": 16, "labels": 16, "head": 40, "reduction": 6, "trials": 6}
 
 
 @pytest.fixture(scope="module")
@@ -202,3 +204,22 @@ def test_a_kill_costs_no_more_than_what_is_in_flight(server: WarmServer, tmp_pat
     assert not +wrong
     assert counted["kills"] >= 2
     assert counted["sound"] == 48 * counted["files"]
+
+
+@pytest.mark.parametrize("kind", FLIPS)
+def test_no_changed_byte_of_a_stored_file_is_used_silently(kind: str) -> None:
+    if kind == "trials":
+        pytest.importorskip("optuna")
+    counts, faults = stored.flip_kind(KINDS[kind], FLIPS[kind], seed=1)
+    assert faults == []
+    assert counts.total() == FLIPS[kind]
+
+
+def test_the_count_of_changed_bytes_finds_a_reader_that_believes_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from analyze.head import head_file
+
+    monkeypatch.setattr(head_file, "without_check_sum", lambda said: (said, True))
+    counts, faults = stored.flip_kind(KINDS["head"], 80, seed=1)
+    assert counts[stored.SILENT] == len(faults) > 0

@@ -10,7 +10,7 @@ import json
 import sys
 from pathlib import Path
 
-from tests.faults import disk, files, inject, kills, pictures, replay, scale, signals
+from tests.faults import disk, files, inject, kills, pictures, replay, scale, signals, stored
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m tests.faults")
@@ -25,6 +25,11 @@ if __name__ == "__main__":
     foreign.add_argument("--seed", type=int, default=0)
     foreign.add_argument("--only", help="embeddings, labels, manifest, ..., flips or commands")
     foreign.set_defaults(prove=files.run)
+    changed = commands.add_parser("stored", help="a byte changed in every kind of stored file")
+    changed.add_argument("--flips", type=int, default=200, help="of each kind")
+    changed.add_argument("--seed", type=int, default=0)
+    changed.add_argument("--only", help="embeddings, labels, refusals, head, reduction, ...")
+    changed.set_defaults(prove=stored.run)
     million = commands.add_parser("scale", help="a file of a million rows: time and memory")
     million.add_argument("--rows", type=int, default=1_000_000)
     million.add_argument("--dims", type=int, default=1_024)
