@@ -12,7 +12,7 @@ from extract.catalog import Catalog
 from extract.content_index import ContentIndex
 from extract.embeddings_table import EmbeddingsTable
 from extract.layout import CarriedRows
-from extract.refusals import TO_DO, Reason
+from extract.refusals import SOUND, TO_DO, Reason
 
 ReadContents = Callable[[np.ndarray], Mapping[int, bytes]]
 """Row numbers in, sha256 of the bytes of those pictures that can be read out."""
