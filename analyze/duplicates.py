@@ -1,28 +1,56 @@
-"""Copies: pictures of equal bytes, and pictures that are equal to the eye."""
+"""Copies and variants: what shows the same picture, and what the same shape looking otherwise.
+
+A copy is the same picture saved again, scaled, a little lighter or darker, or cut by a few pixels
+at its borders. A variant shows the same shape in another lightness or color, or with another print:
+the same picture of another product. Limits were chosen on pairs that a benchmark makes
+(``python -m tests.benchmarks copies``), and stand between what copies and what others give.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
 
 import numpy as np
 from PIL import Image
 
-HASH_SIDE = 16
-GRAY_SIDE = 4 * HASH_SIDE
-COLOR_SIDE = 8
+from analyze.differences import SIDE, Difference, blurred, difference, edges, lay, same_shape
+from analyze.registration import Placement, register
+
 ENOUGH_PIXELS = 1024
 """Of the shorter side: a larger picture is made smaller first, by a whole number."""
 
-MOST_BITS_APART = 20
-"""Of 256. Re-saved and scaled photographs lie 0 to 18 apart; the nearest two products that differ,
-30 (525 photographs of a marketplace)."""
-
-MOST_COLOR_APART = 0.05
-"""Re-saved and scaled photographs differ by up to 0.02 in any place, one recolored by 30 degrees of
-hue by 0.07 in the median."""
-
 LEAST_SIMILARITY = 0.8
 """Photographs at half their size keep this cosine (efficientnet_lite0)."""
+
+MOST_LIGHTER = 12.0
+"""Levels of 255. Copies made lighter or darker by up to 8 differ by up to 8.5, saving and scaling
+alone by up to 5; products in another lightness that the benchmark makes, by 25 and more."""
+
+MOST_COLORED = 8.0
+"""Levels of 255. Saved copies differ by up to 3; products in another hue, by 20 and more."""
+
+MOST_STRUCTURE = 0.95
+"""Copies differ by up to 0.75; one text in place of another a third as wide as its picture, from
+1.2 on."""
+
+MOST_MOVED = 0.05
+"""Of the side: borders cut off by more leave another picture."""
+
+LEAST_ALIKE = 0.7
+"""Of the edges that two pictures have in common where they lie: below, no fit is looked for."""
+
+SAME_SHAPE = 0.86
+"""Of the edges where a fit was found: drawn products of one kind have up to 0.85 in common, a black
+T-shirt and one of light gray 0.87, products in another hue 0.98 and more."""
+
+
+class Relation(Enum):
+    """What one picture may be to another."""
+
+    COPY = "copy"
+    VARIANT = "variant"
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,48 +59,89 @@ class Fingerprint:
 
     Parameters
     ----------
-    bits : ndarray of shape (256,), bool
-        Perceptual hash: the signs, about their median, of the lowest frequencies of the luma.
-    color : ndarray of shape (8, 8, 2), float32
-        Chroma on a coarse grid, 0 to 1; the hash is blind to it.
+    small : ndarray of shape (3, SIDE, SIDE), uint8
+        The picture, however wide and high, on a grid: luma, Cb and Cr in levels.
     """
 
-    bits: np.ndarray
-    color: np.ndarray
+    small: np.ndarray
+
+    @cached_property
+    def planes(self) -> np.ndarray:
+        """What of it is compared."""
+        return blurred(self.small)
+
+    @cached_property
+    def edges(self) -> np.ndarray:
+        """Its edges."""
+        return edges(self.planes)
 
 
 def fingerprint(picture: Image.Image) -> Fingerprint:
-    """Take a picture's perceptual hash (Zauner 2010, by discrete cosine transform) and its colors.
+    """Take a picture's fingerprint.
 
     Parameters
     ----------
     picture : PIL.Image.Image
         Upright, RGB.
     """
-    from scipy.fft import dctn
-
     factor = min(picture.size) // ENOUGH_PIXELS
     if factor > 1:  # of a large one, two more copies would take most of the memory there is
         picture = picture.reduce(factor)
-    gray = picture.convert("L").resize((GRAY_SIDE, GRAY_SIDE), Image.Resampling.LANCZOS)
-    lowest = dctn(np.asarray(gray, dtype=np.float64), norm="ortho")[:HASH_SIDE, :HASH_SIDE].ravel()
-    color = picture.convert("YCbCr").resize((COLOR_SIDE, COLOR_SIDE), Image.Resampling.BOX)
-    chroma = np.asarray(color, dtype=np.float32)[..., 1:] / 255
-    return Fingerprint(lowest > np.median(lowest[1:]), chroma)
+    small = picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC).convert("YCbCr")
+    return Fingerprint(np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1)))
 
 
-def near_equal(one: Fingerprint, other: Fingerprint, similarity: float) -> bool:
-    """Say whether two pictures are copies: by hash, by color and by their vectors together.
+def relation(one: Fingerprint, other: Fingerprint, similarity: float) -> Relation | None:
+    """Say whether two pictures are copies, or one is a variant of the other.
 
     Parameters
     ----------
+    one, other : Fingerprint
+        In any order: the answer is the same.
     similarity : float
         Cosine of their vectors.
+
+    Returns
+    -------
+    Relation or None
+        None where they show different things, as far as can be told.
     """
+    if similarity < LEAST_SIMILARITY:
+        return None
+    alike = same_shape(one.edges, other.edges)
+    if alike < LEAST_ALIKE:
+        return None
+    one, other = sorted((one, other), key=lambda each: each.small.tobytes())
+    if is_small(difference(one.planes, other.planes)):
+        return Relation.COPY
+    placement = place(one, other)
+    if placement.most_moved <= MOST_MOVED:
+        if is_small(difference(one.planes, other.planes, placement)):
+            return Relation.COPY
+        alike = max(alike, same_shape(one.edges, edges(lay(other.planes, placement))))
+    return Relation.VARIANT if alike >= SAME_SHAPE else None
+
+
+def near_equal(one: Fingerprint, other: Fingerprint, similarity: float) -> bool:
+    """Say whether two pictures are copies."""
+    return relation(one, other, similarity) is Relation.COPY
+
+
+def place(one: Fingerprint, other: Fingerprint) -> Placement:
+    """Find where a picture lies on another, on a grid of half as many cells."""
+    half = [
+        each.planes[0].reshape(SIDE // 2, 2, SIDE // 2, 2).mean(axis=(1, 3), dtype=np.float64)
+        for each in (one, other)
+    ]
+    return register(*half)
+
+
+def is_small(found: Difference) -> bool:
+    """Say whether saving, scaling and a little more light may make such a difference."""
     return (
-        similarity >= LEAST_SIMILARITY
-        and int((one.bits != other.bits).sum()) <= MOST_BITS_APART
-        and float(np.abs(one.color - other.color).max()) <= MOST_COLOR_APART
+        found.lightness <= MOST_LIGHTER
+        and found.color <= MOST_COLORED
+        and found.structure <= MOST_STRUCTURE
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from analyze.alignment import align
-from analyze.head.copies import Copies, find_copies, join_copies
+from analyze.head.copies import NEAR_COSINE, Copies, find_copies, join_copies
 from analyze.head.evaluation import Estimate, mean_over_pictures
 from analyze.levels import no_labels
 from analyze.retrieval import Ranked, rank_all
@@ -256,8 +256,11 @@ def _hashes(sets: Sequence[EmbeddingSet]) -> np.ndarray | None:
 def _said_of_copies(copies: Copies) -> list[str]:
     sizes = np.bincount(copies.groups)
     n = int(sizes[sizes > 1].sum())
-    said = [f"{n} pictures have copies: copies of a query are none of its answers"] if n else []
-    return [*said, *copies.notes]
+    said = (
+        f"{n} pictures have copies, or variants too near to be told from copies by their vectors "
+        f"(cosine of {NEAR_COSINE}): these are none of a query's answers"
+    )
+    return [*([said] if n else []), *copies.notes]
 
 
 def _left_out(found: Retrieved, level: Level, there: np.ndarray, several: bool) -> list[str]:

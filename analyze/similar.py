@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,23 +10,13 @@ import numpy as np
 
 from analyze.categories import Inside
 from analyze.diversity import MarginalRelevance, check_weight
-from analyze.duplicates import (
-    LEAST_SIMILARITY,
-    Fingerprint,
-    groups_of_equal_bytes,
-    near_equal,
-)
+from analyze.duplicates import Relation
 from analyze.neighbors import ExactIndex, Index
 from analyze.pictures import PictureFolder
 from analyze.query import Query
+from analyze.relatives import Near, Relatives
 from extract.embeddings import EmbeddingSet
 from extract.errors import UsageError
-
-MOST_LOOKED_AT = 20
-"""Rows nearest to a hit among which its copies are looked for, again while there are some."""
-
-FIRST_LOOKED_AT = 10
-"""Mostly enough: the last of them is too far to be a copy, and so are all beyond."""
 
 LEAST_POOL, POOL_A_HIT = 50, 5
 """Rows most similar to the query among which diverse hits are chosen."""
@@ -47,6 +37,11 @@ class Hit:
         Rows that are copies of it, and are therefore no hits of their own.
     copy_of_query : bool
         Whether it is equal to the query's picture to the eye, or byte for byte.
+    variants : tuple of int
+        Rows that show the same picture in another lightness, color or print: no copies, so that
+        each may be a hit of its own.
+    variant_of_query : bool
+        Whether it is a variant of the query's picture.
     """
 
     row: int
@@ -54,6 +49,8 @@ class Hit:
     equal_bytes: tuple[int, ...] = ()
     near_equal: tuple[int, ...] = ()
     copy_of_query: bool = False
+    variants: tuple[int, ...] = ()
+    variant_of_query: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +93,8 @@ class Answer:
                     "equal_bytes": [ids[row] for row in hit.equal_bytes],
                     "near_equal": [ids[row] for row in hit.near_equal],
                     "copy_of_query": hit.copy_of_query,
+                    "variants": [ids[row] for row in hit.variants],
+                    "variant_of_query": hit.variant_of_query,
                 }
                 for rank, hit in enumerate(self.hits, start=1)
             ],
@@ -187,7 +186,7 @@ class LookUp:
         if inside is not None:
             index = ExactIndex(embeddings.vectors, inside.rows)
         self._index = index or ExactIndex(embeddings.vectors)
-        self._copies = _Copies(embeddings, self._index, pictures, inside)
+        self._relatives = Relatives(embeddings, self._index, pictures, inside)
 
     def ask(self, query: Query, *, top: int = 10, diverse: float | None = None) -> Answer:
         """Find the products most similar to a query.
@@ -213,7 +212,7 @@ class LookUp:
         own = np.array([], int)
         if query.row is not None:
             # the row itself may lie outside of what is searched
-            own = np.union1d(self._copies.of_equal_bytes(query.row), [query.row])
+            own = np.union1d(self._relatives.of_equal_bytes(query.row), [query.row])
         if diverse is None:
             hits = self._most_similar(query, own, top)
         else:
@@ -235,7 +234,7 @@ class LookUp:
             ranked = self._ranked(query, own, wanted)
             hits: list[Hit] = []
             taken = set(own.tolist())
-            near = self._copies.near([row for row, _ in ranked[:top]])
+            near = self._relatives.near([row for row, _ in ranked[:top]])
             for row, similarity in ranked:
                 if row not in taken:
                     hits.append(self._hit(query, row, similarity, taken, near))
@@ -265,126 +264,22 @@ class LookUp:
                 return hits
             wanted *= 2
 
-    def _hit(self, query: Query, row: int, similarity: float, taken: set[int], known: _Near) -> Hit:
+    def _hit(self, query: Query, row: int, similarity: float, taken: set[int], known: Near) -> Hit:
         """Make a row a hit with its copies, all of which are taken by it."""
-        equal, near = self._copies.of(row, taken, known.get(row))
-        taken |= {row, *equal, *near}
-        return Hit(row, similarity, equal, near, self._copies.is_of_query(query, row, similarity))
+        found = self._relatives.of(row, taken, known.get(row))
+        taken |= {row, *found.equal_bytes, *found.near_equal}
+        to_query = self._relatives.to_query(query, row, similarity)
+        return Hit(
+            row,
+            similarity,
+            found.equal_bytes,
+            found.near_equal,
+            to_query is Relation.COPY,
+            found.variants,
+            to_query is Relation.VARIANT,
+        )
 
 
 def pool_size(top: int) -> int:
     """Say among how many of the most similar rows diverse hits are chosen."""
     return max(LEAST_POOL, POOL_A_HIT * top)
-
-
-_Near = Mapping[int, tuple[list[int], list[float]]]
-"""Rows most similar to a row, none of its very bytes among them, and their cosines."""
-
-
-def _ends_far(cosines: Sequence[float]) -> bool:
-    """Say whether the last of a row's neighbors, best first, is too far to be a copy of it."""
-    return not cosines or cosines[-1] < LEAST_SIMILARITY
-
-
-class _Copies:
-    """Which rows are copies of which; a picture is opened only when its vector is near enough."""
-
-    def __init__(
-        self,
-        embeddings: EmbeddingSet,
-        index: Index,
-        pictures: PictureFolder,
-        inside: Inside | None,
-    ) -> None:
-        self._vectors, self._index, self._pictures = embeddings.vectors, index, pictures
-        self._inside = inside
-        self._groups = groups_of_equal_bytes(embeddings.content_sha256, len(embeddings))
-        self._by_group = np.argsort(self._groups, kind="stable")
-        self._in_groups = self._groups[self._by_group]
-        self._content_sha256 = embeddings.content_sha256
-        self._known: dict[int, Fingerprint | None] = {}
-
-    def of_equal_bytes(self, row: int) -> np.ndarray:
-        """Give the rows of a picture's very bytes that may be answers, itself among them."""
-        group = self._groups[row]
-        first, end = np.searchsorted(self._in_groups, (group, group + 1))
-        rows: np.ndarray = self._by_group[first:end]
-        return rows if self._inside is None else np.intersect1d(rows, self._inside.rows)
-
-    def near(self, rows: Sequence[int]) -> _Near:
-        """Look for the neighbors of several rows at once: it takes little longer than for one."""
-        if not rows:
-            return {}
-        barred = [self.of_equal_bytes(row) for row in rows]
-        found = self._index.find(self._vectors[list(rows)], FIRST_LOOKED_AT, barred)
-        lists = (
-            (each.tolist() for each in found.rows),
-            (each.tolist() for each in found.similarities),
-        )
-        return {row: (near, cosines) for row, near, cosines in zip(rows, *lists, strict=True)}
-
-    def of(
-        self, row: int, taken: set[int], known: tuple[list[int], list[float]] | None = None
-    ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Give a row's copies that are not taken: of equal bytes, and equal to the eye.
-
-        Parameters
-        ----------
-        row : int
-        taken : set of int
-        known : tuple of list, optional
-            What :meth:`near` found.
-        """
-        same = self.of_equal_bytes(row)
-        equal = tuple(r for r in same.tolist() if r != row and r not in taken)
-        near: list[int] = []
-        passed = {*taken, *same.tolist()}
-        while True:
-            others, cosines = self._not_passed(row, passed, known)
-            known = None
-            before = len(near)
-            for other, similarity in zip(others, cosines, strict=True):
-                if other not in near and self._are_near(row, other, similarity):
-                    # also those that cannot be opened: bytes that are equal are one picture
-                    near += [r for r in self.of_equal_bytes(other).tolist() if r not in taken]
-            passed |= {*others, *near}
-            if len(near) == before:
-                return equal, tuple(near)
-
-    def _not_passed(
-        self, row: int, passed: set[int], known: tuple[list[int], list[float]] | None
-    ) -> tuple[Sequence[int], Sequence[float]]:
-        """Give the rows most similar to a row but for those passed, as far as is looked."""
-        if known is not None:
-            left = [pair for pair in zip(*known, strict=True) if pair[0] not in passed]
-            if len(left) >= MOST_LOOKED_AT or _ends_far(known[1]):
-                return [other for other, _ in left], [cosine for _, cosine in left]
-        barred = np.array(sorted(passed), int)
-        found = self._index.find(self._vectors[row][None], MOST_LOOKED_AT, [barred])
-        return found.rows[0].tolist(), found.similarities[0].tolist()
-
-    def is_of_query(self, query: Query, row: int, similarity: float) -> bool:
-        """Say whether a hit is a copy of what was asked about."""
-        if query.row is not None:
-            return self._are_near(query.row, row, similarity)
-        if query.content_sha256 is not None and query.content_sha256 == self._sha256(row):
-            return True
-        if query.fingerprint is None or similarity < LEAST_SIMILARITY:
-            return False
-        known = self._fingerprint(row)
-        return known is not None and near_equal(query.fingerprint, known, similarity)
-
-    def _sha256(self, row: int) -> bytes | None:
-        known = self._content_sha256
-        return None if known is None else known[row].tobytes()
-
-    def _are_near(self, one: int, other: int, similarity: float) -> bool:
-        if similarity < LEAST_SIMILARITY:
-            return False
-        a, b = self._fingerprint(one), self._fingerprint(other)
-        return a is not None and b is not None and near_equal(a, b, similarity)
-
-    def _fingerprint(self, row: int) -> Fingerprint | None:
-        if row not in self._known:
-            self._known[row] = self._pictures.fingerprint(row)
-        return self._known[row]

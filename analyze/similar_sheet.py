@@ -52,7 +52,7 @@ def draw_answer(
         first = tile(query.row, "query", len(answer.left_out))
     tiles = [replace(first, is_query=True)]
     for rank, hit in enumerate(answer.hits, start=1):
-        mark = " · copy" if hit.copy_of_query else ""
+        mark = " · copy" if hit.copy_of_query else " · variant" if hit.variant_of_query else ""
         heading = f"{rank} · {hit.similarity:.3f}{mark}"
         tiles.append(tile(hit.row, heading, len(hit.equal_bytes) + len(hit.near_equal)))
     provenance = vectors.provenance

@@ -16,7 +16,7 @@ from warm_commands import run_warm
 
 from extract.backbones import Backbone
 from extract.decoding import decode_picture
-from extract.demo import draw_picture
+from extract.demo import KINDS, draw_picture
 from extract.embeddings import row_crc32
 from extract.embeddings_file import read_table
 from extract.embeddings_table import Rows, blank_fields
@@ -35,6 +35,16 @@ def draw_noise(path: Path, seed: int, size: tuple[int, int] = (40, 30)) -> None:
     rng = np.random.default_rng(seed)
     blocks = rng.integers(0, 256, (5, 4, 3), dtype=np.uint8)
     Image.fromarray(blocks).resize(size, Image.Resampling.NEAREST).save(path)
+
+
+def shirt_of_gray(level: int) -> Image.Image:
+    """Draw one T-shirt with one texture on white, its cloth of a gray level."""
+    art = KINDS["T-shirts"](random.Random(3))
+    alpha = art.alpha[..., None]
+    light = (art.color / np.maximum(alpha, 1e-3)).mean(axis=2, keepdims=True)
+    light = light / light[art.alpha > 0.9].mean()
+    art.color = (alpha * np.clip(level / 255 * light, 0, 1)).repeat(3, axis=2).astype(np.float32)
+    return art.on(np.ones((320, 320, 3), np.float32))
 
 
 def tiny_backbone(seed: int = 0, name: str = "tiny") -> Backbone:

@@ -69,8 +69,8 @@ EXTRACT_ORDER = [
 ]
 ANALYZE_ORDER = [
     {"palette", "directions", "figure_style", "threads", "ties", "array_cache", "estimates_figure"},
-    {"diversity", "similarity", "tsne_neighbors"},
-    {"consensus", "joint_tables", "bootstrap", "likeness"},
+    {"diversity", "similarity", "tsne_neighbors", "registration"},
+    {"consensus", "joint_tables", "bootstrap", "likeness", "differences"},
     {"agreement"},
     {"as_seen", "duplicates"},
     {"pictures"},
@@ -78,7 +78,7 @@ ANALYZE_ORDER = [
     {"levels", "indexes"},
     {"approximate_index", "categories", "index_choice"},
     {"stored_index"},
-    {"index_file"},
+    {"index_file", "relatives"},
     {"reduction", "similar", "glance"},
     {"similar_sheet", "similar_result"},
     {"clustering_methods"},

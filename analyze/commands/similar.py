@@ -125,7 +125,9 @@ def similar(
         result["notes"].append(f"{no_labels(vectors.multi_labels)}: labels are not shown")
     result["notes"] += pictures.notes()
     if pictures.missed:
-        result["notes"].append("of pictures that are not opened only equal bytes fold")
+        result["notes"].append(
+            "of pictures that are not opened only equal bytes fold, and variants are not told"
+        )
     write(workspace, vectors, result, sheets, svg=svg)
     cl.print_result(as_json, result, text(result))
 

@@ -30,6 +30,8 @@ def write(
         header = ["query", "rank", "id", "similarity", "copy_of_query", "copies"]
         levels = [level.name for level in vectors.levels]
         names = column_names(header, levels, vectors.columns)
+        # behind the catalogue's own columns, which keep their names
+        names += column_names([*header, *names], (), ("variant_of_query", "variants"))
         results.write_csv(
             folder / "similar.csv",
             [*header, *names],
@@ -43,6 +45,8 @@ def write(
                     " | ".join(hit["copies"]),
                     *hit["labels"].values(),
                     *hit["columns"].values(),
+                    int(hit["variant_of_query"]),
+                    " | ".join(hit["variants"]),
                 ]
                 for said in result["queries"]
                 for hit in said["hits"]
@@ -123,6 +127,9 @@ def _line(hit: dict[str, Any]) -> str:
     line = f"{hit['rank']:>4}  {hit['similarity']:.4f}  " + "  ".join(shown(p)[:60] for p in parts)
     if hit["copy_of_query"]:
         line += "  (a copy of the query)"
-    if hit["copies"]:
-        line += f"  (copies: {', '.join(map(shown, hit['copies']))})"
+    if hit["variant_of_query"]:
+        line += "  (a variant of the query)"
+    for key in ("copies", "variants"):
+        if hit[key]:
+            line += f"  ({key}: {', '.join(map(shown, hit[key]))})"
     return line

@@ -17,7 +17,8 @@ NEAR_COSINE = 0.95
 """From here on two vectors are of one picture as far as a split is concerned. Of 525 photographs of
 a marketplace and 210 drawn pictures, by three backbones, the nearest pairs that differ in bytes lie
 at 0.964 to 0.973 (one product twice) and then at 0.947 and below, of the cropped pictures; of whole
-ones at 0.95 to 0.981: one product twice, packs of one kind, one thing in two colors."""
+ones at 0.95 to 0.981: one product twice, packs of one kind, one thing in two colors. Vectors alone
+do not tell copies from variants, and both would leak."""
 
 MOST_IN_A_CHAIN = 0.1
 """Share of the pictures that may hang together by nearness: more are no copies, but vectors that
@@ -122,7 +123,8 @@ def leak_note(leaks: dict[str, Any]) -> tuple[str, ...]:
     return (
         f"a split that knows nothing of copies would have tested {leaks['pictures']} pictures with "
         f"a copy of them among those taught ({leaks['byte_identical']} byte-identical, "
-        f"{leaks['near_identical']} near-identical): copies are kept on one side",
+        f"{leaks['near_identical']} near-identical, variants among them): copies are kept on one "
+        "side",
     )
 
 

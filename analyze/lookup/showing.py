@@ -51,6 +51,8 @@ class Similar:
     similarity: float
     copies: tuple[Product, ...]
     copy_of_query: bool
+    variants: tuple[Product, ...]
+    variant_of_query: bool
 
     @property
     def shown(self) -> float:
@@ -114,13 +116,17 @@ def hits_shown(shelf: Shelf, answer: Answer, asked: Asked) -> list[Similar]:
     """Show the hits of a look-up, the most similar first, with their copies."""
 
     def spelled(rank: int, hit: Hit) -> Similar:
-        copies = (*hit.equal_bytes, *hit.near_equal)
+        def products(rows: tuple[int, ...]) -> tuple[Product, ...]:
+            return tuple(product_shown(shelf, row, asked) for row in rows)
+
         return Similar(
             product_shown(shelf, hit.row, asked),
             rank,
             hit.similarity,
-            tuple(product_shown(shelf, row, asked) for row in copies),
+            products((*hit.equal_bytes, *hit.near_equal)),
             hit.copy_of_query,
+            products(hit.variants),
+            hit.variant_of_query,
         )
 
     return [spelled(rank, hit) for rank, hit in enumerate(answer.hits, start=1)]

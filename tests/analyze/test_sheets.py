@@ -231,7 +231,7 @@ def answered(
     products = embeddings_of(vectors, *levels, **others)
     hits = (
         Hit(3, 0.987654, equal_bytes=(4, 5), near_equal=(6,), copy_of_query=True),
-        Hit(1, 0.5, near_equal=(7,)),
+        Hit(1, 0.5, near_equal=(7,), variant_of_query=True),
         Hit(2, -0.25),
     )
     return products, Answer(Query("0000.png", products.vectors[0], 0), hits, left_out=())
@@ -249,7 +249,7 @@ def test_the_query_is_first_and_hits_follow_by_rank(embeddings_of: Embed) -> Non
     products, answer = answered(embeddings_of, LABELS)
     axes = draw(products, answer).axes
     headings = [each.get_title(loc="left") for each in axes]
-    assert headings == ["query", "1 · 0.988 · copy", "2 · 0.500", "3 · -0.250"]
+    assert headings == ["query", "1 · 0.988 · copy", "2 · 0.500 · variant", "3 · -0.250"]
     assert [below(each) for each in axes] == [
         ["0000.png", "rugs"],
         ["+ 3 copies", "0003.png", "hats"],

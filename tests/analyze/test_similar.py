@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import random
 import shutil
@@ -12,12 +13,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from small_catalogs import draw_noise, tiny_backbone
+from small_catalogs import draw_noise, shirt_of_gray, tiny_backbone
 
+from analyze.commands.similar_writing import text, write
 from analyze.duplicates import fingerprint, near_equal
+from analyze.index_file import OpenedIndex
 from analyze.pictures import PictureFolder
 from analyze.query import Query, query_by_id, query_by_picture
 from analyze.similar import Answer, Hit, find_similar, name_column
+from analyze.similar_result import similar_json
 from extract.catalog import list_folder
 from extract.demo import draw_picture
 from extract.embeddings import EmbeddingSet, Provenance
@@ -326,6 +330,84 @@ def test_the_order_of_queries_does_not_matter(products: EmbeddingSet, shop: Path
         for order in (queries, queries[::-1])
     )
     assert [a.hits for a in forth] == [a.hits for a in back[::-1]]
+
+
+# variants
+
+
+@pytest.fixture(scope="module")
+def shirts(tmp_path_factory: pytest.TempPathFactory) -> tuple[EmbeddingSet, Path]:
+    """One shirt in four lightnesses, the black one saved again, and three vases."""
+    folder = tmp_path_factory.mktemp("shirts")
+    for level in (25, 70, 130, 185):
+        shirt_of_gray(level).save(folder / f"{level}.png")
+    save_again(folder / "25.png", folder / "25-saved.jpg", side=200)
+    for i in range(3):
+        draw_picture("Vases", random.Random(i)).save(folder / f"vase-{i}.png")
+    return embedded(folder), folder
+
+
+def test_one_shape_in_another_lightness_is_a_hit_of_its_own_and_said_to_be_a_variant(
+    shirts: tuple[EmbeddingSet, Path],
+) -> None:
+    products, folder = shirts
+    hits = asked(products, by_id(products, "25.png"), folder, top=99)
+    variants = {"70.png", "130.png", "185.png"}
+    assert {i for i, hit in hits.items() if hit.copy_of_query} == {"25-saved.jpg"}
+    assert {i for i, hit in hits.items() if hit.variant_of_query} == variants
+    assert len(hits) == 7
+    assert not any(hit.equal_bytes or hit.near_equal for hit in hits.values())
+    query = query_by_picture(folder / "70.png", tiny_backbone())
+    by_picture = asked(products, query, folder, top=99)
+    assert {i for i, hit in by_picture.items() if hit.copy_of_query} == {"70.png"}
+    assert len(by_picture) == 7, "the saved shirt folds under the one that it is a copy of"
+    told = {i for i, hit in by_picture.items() if hit.variant_of_query}
+    assert len(told & {"25.png", "25-saved.jpg"}) == 1
+    assert {"130.png", "185.png"} <= told
+
+
+def test_variants_are_named_once_at_the_first_of_them(shirts: tuple[EmbeddingSet, Path]) -> None:
+    products, folder = shirts
+    hits = asked(products, by_id(products, "vase-0.png"), folder, top=99)
+    left = {"25.png", "25-saved.jpg", "70.png", "130.png", "185.png"}
+    for row_id, hit in hits.items():
+        if row_id in left:
+            left -= {row_id, *ids_of(products, hit.near_equal)}
+            assert set(ids_of(products, hit.variants)) == left
+        else:
+            assert hit.variants == ()
+    assert not left
+
+
+def test_no_variant_is_told_where_no_picture_can_be_opened(
+    shirts: tuple[EmbeddingSet, Path],
+) -> None:
+    products, _ = shirts
+    hits = asked(products, by_id(products, "25.png"), None, top=99).values()
+    assert len(hits) == 7
+    assert not any(hit.variants or hit.variant_of_query or hit.copy_of_query for hit in hits)
+
+
+def test_a_table_names_variants_and_leaves_the_catalogues_own_columns_their_names(
+    shirts: tuple[EmbeddingSet, Path], tmp_path: Path
+) -> None:
+    products, folder = shirts
+    own = tuple(f"own {i}" for i in products.ids)
+    products = replace(products, columns={"variants": own})
+    answers = find_similar(
+        products, [by_id(products, "25.png")], PictureFolder(products, folder), top=9
+    )
+    said = similar_json("x.h5", products, None, OpenedIndex(None, "few"), answers, top=9)
+    write(Workspace(tmp_path), products, said, [], svg=False)
+    with next(tmp_path.rglob("similar.csv")).open() as file:
+        rows = list(csv.DictReader(file))
+    for row, hit in zip(rows, said["queries"][0]["hits"], strict=True):
+        assert row["variants"] == f"own {row['id']}"
+        assert row["variant_of_query"] == str(int(hit["variant_of_query"]))
+        assert row["variants_column"] == " | ".join(hit["variants"])
+    lines = text(said).splitlines()
+    assert sum("(a variant of the query)" in line for line in lines) == 3
+    assert sum("(a copy of the query)" in line for line in lines) == 1
 
 
 # what is said

@@ -10,6 +10,7 @@ from tests.benchmarks import (
     checkpoints,
     checks,
     comparison_speed,
+    copies,
     coverage,
     devices,
     extraction_speed,
@@ -70,6 +71,11 @@ if __name__ == "__main__":
     speed.add_argument("--peers", action="store_true")
     speed.add_argument("--resize", action="append", dest="resizes", help=ALTERNATED)
     speed.set_defaults(measure=extraction_speed.measure)
+    same = commands.add_parser("copies", help="are copies told from variants, on made pairs")
+    same.add_argument("images", type=Path, nargs="?", help="photographs; drawn alone without")
+    same.add_argument("--pairs", type=int, default=200, help="of copies, and of others, a half")
+    same.add_argument("--model", help="whose cosines are said too")
+    same.set_defaults(measure=copies.measure)
     growth = commands.add_parser("memory", help="how memory grows with the number of pictures")
     growth.add_argument("--counts", type=int, nargs="+")
     growth.add_argument("--model", default=memory.MODEL)
