@@ -26,6 +26,8 @@ NOISE = 4.0
 SLACK = 0.3
 """Cells by which an edge may lie elsewhere: scaling filters and whole pixels move it."""
 
+STRONGEST = 127
+
 PLAIN = 0.01
 """Share of the cells whose edges any two pictures have in common: plain ones are alike."""
 
@@ -91,29 +93,38 @@ def lay(planes: np.ndarray, placement: Placement) -> np.ndarray:
     return np.stack([placement.lay(plane) for plane in planes])
 
 
+def halved(planes: np.ndarray) -> np.ndarray:
+    """Take the means of two by two cells; float64."""
+    shape = (*planes.shape[:-2], SIDE // 2, 2, SIDE // 2, 2)
+    means: np.ndarray = planes.reshape(shape).mean(axis=(-3, -1), dtype=np.float64)
+    return means
+
+
 def edges(planes: np.ndarray) -> np.ndarray:
-    """Take the edges of a blurred picture, strong ones all as strong.
+    """Take the edges of a blurred picture on half as many cells, strong ones all as strong.
 
     An edge of a cell is that of the plane where it is strongest: stripes of two colors stay edges
     where other two colors are equally light.
 
     Returns
     -------
-    ndarray of shape (2, SIDE, SIDE), float32
-        Direction and strength, 0 to 1.
+    ndarray of shape (2, SIDE / 2, SIDE / 2), int8
+        Direction and strength, up to 127.
     """
-    slopes = np.stack(np.gradient(planes, axis=(1, 2)))
+    slopes = np.stack(np.gradient(halved(planes), axis=(1, 2)))
     lengths = np.hypot(*slopes)
     strongest = lengths.argmax(axis=0)[None]
-    found: np.ndarray = np.take_along_axis(slopes, strongest[None], axis=1)[:, 0]
-    return found / (np.take_along_axis(lengths, strongest, axis=0) + NOISE)
+    found = np.take_along_axis(slopes, strongest[None], axis=1)[:, 0]
+    strength = STRONGEST / (np.take_along_axis(lengths, strongest, axis=0) + NOISE)
+    return np.round(found * strength).astype(np.int8)
 
 
 def same_shape(one: np.ndarray, other: np.ndarray) -> float:
     """Say how far edges of two pictures agree, whichever side of them is lighter; 0 to 1."""
-    common = PLAIN * one[0].size
-    both = float(np.abs((one * other).sum(axis=0)).sum())
-    own = [float(np.square(each).sum()) for each in (one, other)]
+    a, b = one.astype(np.float32), other.astype(np.float32)
+    common = PLAIN * STRONGEST**2 * a[0].size
+    both = float(np.abs((a * b).sum(axis=0)).sum())
+    own = [float(np.square(each).sum()) for each in (a, b)]
     return float((both + common) / np.sqrt((own[0] + common) * (own[1] + common)))
 
 

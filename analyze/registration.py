@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-STAGES = ((2.0, 8), (0.75, 5))
+STAGES = ((2.0, 5), (0.75, 3))
 """Blur in cells, and steps at most: a fit is found from no farther than the first blur reaches."""
 
 MOST_IN_A_STEP = 0.03
@@ -66,7 +66,7 @@ class Placement:
         return np.outer(*inside)
 
 
-def register(fixed: np.ndarray, moving: np.ndarray) -> Placement:
+def register(fixed: np.ndarray, moving: np.ndarray, most_moved: float = 1.0) -> Placement:
     """Find where one picture lies on another, by least squares (Lucas and Kanade 1981).
 
     A gain and an offset of the lightness are fitted beside, so that they move nothing.
@@ -75,6 +75,8 @@ def register(fixed: np.ndarray, moving: np.ndarray) -> Placement:
     ----------
     fixed, moving : ndarray of shape (side, side)
         Lightness in levels.
+    most_moved : float
+        Of the side: what lies farther is not placed any better.
     """
     from scipy.ndimage import gaussian_filter
 
@@ -82,7 +84,10 @@ def register(fixed: np.ndarray, moving: np.ndarray) -> Placement:
     for blur, steps in STAGES:
         one, other = gaussian_filter(fixed, blur), gaussian_filter(moving, blur)
         for _ in range(steps):
-            step = _step(one, other, _placement(found), edge=2 * blur)
+            at = _placement(found)
+            if at.most_moved > most_moved:
+                return at
+            step = _step(one, other, at, edge=2 * blur)
             found = found + step
             if np.abs(step).max() < STILL:
                 break

@@ -26,8 +26,15 @@ MOST_LOOKED_AT = 20
 FIRST_LOOKED_AT = 10
 """Mostly enough: the last of them is too far to be a copy, and so are all beyond."""
 
-MOST_KEPT = 300
-"""Fingerprints, of some 200 KB each with what is compared."""
+MOST_KEPT = 2000
+"""Fingerprints, of 32 KB each."""
+
+MOST_COMPARED = 20_000
+"""Pairs of which is known what they are."""
+
+LEAST_OF_NEIGHBORS = 0.7
+"""Cosine from which on neighbors of a hit are opened: each hit has many. Hits themselves are held
+against what is asked about from a lower one on."""
 
 Near = Mapping[int, tuple[list[int], list[float]]]
 """Rows most similar to a row, none of its very bytes among them, and their cosines."""
@@ -66,6 +73,7 @@ class Relatives:
         self._in_groups = self._groups[self._by_group]
         self._content_sha256 = embeddings.content_sha256
         self._fingerprint = lru_cache(MOST_KEPT)(pictures.fingerprint)
+        self._compared = lru_cache(MOST_COMPARED)(self._compare)
 
     def of_equal_bytes(self, row: int) -> np.ndarray:
         """Give the rows of a picture's very bytes that may be answers, itself among them."""
@@ -108,9 +116,9 @@ class Relatives:
             known = None
             before = len(near)
             for other, similarity in zip(others, cosines, strict=True):
-                if other in near or other in variants:
+                if similarity < LEAST_OF_NEIGHBORS or other in near or other in variants:
                     continue
-                seen = self._relation(row, other, similarity)
+                seen = self._compared(min(row, other), max(row, other))
                 if seen is not None:
                     # also those that cannot be opened: bytes that are equal are one picture
                     group = [r for r in self.of_equal_bytes(other).tolist() if r not in taken]
@@ -134,7 +142,8 @@ class Relatives:
     def to_query(self, query: Query, row: int, similarity: float) -> Relation | None:
         """Say whether a hit is a copy or a variant of what was asked about."""
         if query.row is not None:
-            return self._relation(query.row, row, similarity)
+            pair = min(query.row, row), max(query.row, row)
+            return None if similarity < LEAST_SIMILARITY else self._compared(*pair)
         if query.content_sha256 is not None and query.content_sha256 == self._sha256(row):
             return Relation.COPY
         if query.fingerprint is None or similarity < LEAST_SIMILARITY:
@@ -146,13 +155,11 @@ class Relatives:
         known = self._content_sha256
         return None if known is None else known[row].tobytes()
 
-    def _relation(self, one: int, other: int, similarity: float) -> Relation | None:
-        if similarity < LEAST_SIMILARITY:
-            return None
+    def _compare(self, one: int, other: int) -> Relation | None:
         a, b = self._fingerprint(one), self._fingerprint(other)
-        return None if a is None or b is None else relation(a, b, similarity)
+        return None if a is None or b is None else relation(a, b)
 
 
 def _ends_far(cosines: Sequence[float]) -> bool:
     """Say whether the last of a row's neighbors, best first, is too far to be a copy of it."""
-    return not cosines or cosines[-1] < LEAST_SIMILARITY
+    return not cosines or cosines[-1] < LEAST_OF_NEIGHBORS

@@ -9,6 +9,7 @@ import pytest
 
 from analyze.categories import rows_inside
 from analyze.diversity import MarginalRelevance, check_weight
+from analyze.duplicates import Relation
 from analyze.pictures import PictureFolder
 from analyze.query import Query
 from analyze.similar import LookUp, find_similar, pool_size
@@ -155,14 +156,15 @@ def test_copies_are_looked_for_at_once_as_one_by_one(
     shop = EmbeddingSet(
         products.ids, vectors, Provenance({}, ()), content_sha256=products.content_sha256
     )
+    units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     monkeypatch.setattr(
-        "analyze.similar._Copies._are_near",
-        lambda self, one, other, similarity: similarity > 0.999,
+        "analyze.relatives.Relatives._compare",
+        lambda self, one, other: Relation.COPY if units[one] @ units[other] > 0.999 else None,
     )
     pictures = PictureFolder(shop, None)
     queries = [Query(shop.ids[i], vectors[i], i) for i in range(0, N, 11)]
     at_once = find_similar(shop, queries, pictures, top=12)
-    monkeypatch.setattr("analyze.similar._Copies.near", lambda self, rows: {})
+    monkeypatch.setattr("analyze.relatives.Relatives.near", lambda self, rows: {})
     one_by_one = find_similar(shop, queries, pictures, top=12)
     assert [answer.hits for answer in at_once] == [answer.hits for answer in one_by_one]
     assert max(len(hit.near_equal) for answer in at_once for hit in answer.hits) >= 2

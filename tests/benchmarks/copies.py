@@ -85,13 +85,14 @@ def _pairs(numbers: Sequence[int], images: Path | None) -> Iterator[Pair]:
 
 def judge(pair: Pair, similarity: float = 1.0) -> Judged:
     """Say what a pair is, and by how much it differs."""
-    one, other = fingerprint(pair.one), fingerprint(pair.other)
+    known = fingerprint(pair.one), fingerprint(pair.other)
+    one, other = (each.planes for each in known)
     placement = place(one, other)
-    found = [difference(one.planes, other.planes)]
+    found = [difference(one, other)]
     if placement.most_moved <= MOST_MOVED:
-        found.append(difference(one.planes, other.planes, placement))
+        found.append(difference(one, other, placement))
     apart = min(_share(each) for each in found)
-    return Judged(pair.source, pair.how, pair.copy, relation(one, other, 1.0), apart, similarity)
+    return Judged(pair.source, pair.how, pair.copy, relation(*known, 1.0), apart, similarity)
 
 
 def _share(found: Difference) -> float:
