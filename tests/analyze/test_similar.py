@@ -410,6 +410,24 @@ def test_a_table_names_variants_and_leaves_the_catalogues_own_columns_their_name
     assert sum("(a copy of the query)" in line for line in lines) == 1
 
 
+def test_the_page_says_which_hits_are_variants() -> None:
+    jinja2 = pytest.importorskip("jinja2")
+    showing = pytest.importorskip("analyze.lookup.showing")
+    folder = Path(str(showing.__file__)).parent / "templates"
+    parts = jinja2.Environment(loader=jinja2.FileSystemLoader(folder)).get_template("parts.html")
+
+    def product(name: str) -> object:
+        return showing.Product(0, name, name, None, "c-none", f"/product?id={name}", None, None)
+
+    hit = showing.Similar(product("a"), 1, 0.9, (), False, (product("b"), product("c")), True)
+    page = str(parts.module.hit(hit))
+    assert '<span class="same">variant</span>' in page
+    assert "2 variants" in page
+    assert "/product?id=c" in page
+    plain = showing.Similar(product("a"), 1, 0.9, (product("b"),), False, (), False)
+    assert "variant" not in str(parts.module.hit(plain))
+
+
 # what is said
 
 
