@@ -30,6 +30,10 @@ WIDEST_COVARIANCE = 5000
 """100 MB of float32, and some seconds for its eigenvectors."""
 
 DOUBLES_BYTES = 1 << 28
+MEAN_ROWS = 4096
+FAR_OFF = 10
+"""Times the variance: of less, products in float32 lose a digit."""
+
 GRID_BITS = 24
 
 FEWEST_TSNE_ROWS = 4
@@ -124,7 +128,7 @@ def pca(
         notes.append(f"pca: {wanted} components lowered to {most}, as many as the rows allow")
         wanted = most
     scaled, exponent = ordinary_scale(vectors)
-    scaled, middle = centered(in_doubles(scaled))
+    scaled, middle = centered(scaled)
     fitted = PCA(n_components=wanted, random_state=seed, svd_solver=_pca_solver(scaled.shape))
     scores = fitted.fit_transform(scaled)
     grid = grid_of(scores)
@@ -135,17 +139,19 @@ def pca(
     return StepResult(coordinates, used, tuple(notes), partial(_one_by_one, place))
 
 
-def in_doubles(vectors: np.ndarray) -> np.ndarray:
-    """Take float64 where that costs little: last digits differ by processor, and grow in t-SNE."""
-    return vectors.astype(np.float64) if 8 * vectors.size <= DOUBLES_BYTES else vectors
-
-
 def centered(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Subtract the mean row, summed in float64; what was, of shape (n_dims,).
+    """Subtract the mean of some rows, thousands of all; what was subtracted, of shape (n_dims,).
 
-    scikit-learn takes the mean off the products, and in float32 a common offset is all they hold.
+    In float64 where that costs little: last digits differ by processor, and grow in t-SNE. In
+    float32 scikit-learn takes the mean off the products, and an offset far beyond the spread is all
+    they hold; a smaller one is left to it, for a copy takes longer than the products.
     """
-    middle = vectors.mean(axis=0, dtype=np.float64).astype(vectors.dtype)
+    some = vectors[:: 1 + len(vectors) // MEAN_ROWS].astype(np.float64)
+    middle = some.mean(axis=0).astype(vectors.dtype)
+    if 8 * vectors.size <= DOUBLES_BYTES:
+        return np.subtract(vectors, middle, dtype=np.float64), middle
+    if np.square(middle, dtype=np.float64).sum() <= FAR_OFF * some.var(axis=0).sum():
+        return vectors, np.zeros_like(middle)
     return vectors - middle, middle
 
 
@@ -178,7 +184,8 @@ def _one_by_one(place: Place, vectors: np.ndarray) -> np.ndarray:
 def _place_pca(
     fitted: Any, exponent: int, middle: np.ndarray, grid: int, vectors: np.ndarray
 ) -> np.ndarray:
-    scores = on_grid(fitted.transform(np.ldexp(vectors, -exponent) - middle), grid)
+    rows = np.subtract(np.ldexp(vectors, -exponent), middle, dtype=np.float64)
+    scores = on_grid(fitted.transform(rows), grid)
     placed: np.ndarray = np.ldexp(scores, exponent).astype(np.float32)
     return placed
 
@@ -233,7 +240,7 @@ def tsne(
 
     start: Any = initialization
     if initialization == "pca":
-        start = principal_components(centered(in_doubles(vectors))[0], random_state=seed)
+        start = principal_components(centered(vectors)[0], random_state=seed)
         start = on_grid(start, grid_of(start))
     k = min(n_rows - 1, int(3 * perplexity))
     neighbors = SummedDistances(vectors, k, metric="euclidean", n_jobs=1, random_state=seed)
@@ -342,7 +349,14 @@ def umap(
 
 
 def _place_umap(fitted: Any, exponent: int, vectors: np.ndarray) -> np.ndarray:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        placed = fitted.transform(np.ldexp(vectors, -exponent))
+    import numba
+
+    before = numba.get_num_threads()
+    numba.set_num_threads(1)  # waking the others takes twenty times as long as placing a row
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            placed = fitted.transform(np.ldexp(vectors, -exponent))
+    finally:
+        numba.set_num_threads(before)
     return np.array(placed, dtype=np.float32)

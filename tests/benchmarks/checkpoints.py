@@ -130,7 +130,10 @@ def _kind_of(vectors: torch.Tensor, heads: Iterable[str], read: dict[str, torch.
         return PLAIN
     if all(any(_is_within(head, path) for path in same) for head in heads):
         return f"{PLAIN}, from a norm on: {', '.join(same)}"
-    inputs, named = [read[head] for head in heads], ", ".join(heads)
+    named, inputs = ", ".join(heads), list[torch.Tensor]()
+    for head in heads:  # two may read the same
+        if not any(_equal(read[head], other) for other in inputs):
+            inputs.append(read[head])
     if len({tensor.shape for tensor in inputs}) == 1 and _equal(
         vectors, torch.stack(inputs).mean(dim=0)
     ):
