@@ -68,6 +68,7 @@ def test_rows_are_what_single_analyses_say(three: list[EmbeddingSet]) -> None:
                     "clustering_seed": seed,
                     "level": "class",
                     **expected,
+                    "n_noise": 0,
                     "resize": "unknown",
                     "pooling": "unknown",
                 }
