@@ -116,7 +116,8 @@ def choose_realisation(
             runtime = "torch"
         runtime = choose_runtime(runtime, backbone.name, device, dtype, compiled)
     kept = _stored_policy(table) if stored else None
-    decoder = _choose_decoder(wanted.decoder, backbone, kept, file_bytes)
+    shares = dtype != "fp32" and _cores_are_too_few(file_bytes)
+    decoder = _choose_decoder(wanted.decoder, backbone, kept, shares)
     return {
         "decoder": decoder,
         "resize": WAYS_OF_DECODING[decoder][0][1],
@@ -193,12 +194,13 @@ def usual_batch_size(backbone: Backbone, device: str) -> int:
     return batch_size
 
 
-def _choose_decoder(
-    wanted: str, backbone: Backbone, stored: str | None, file_bytes: np.ndarray | None
-) -> str:
-    """Take the decoder wanted; ``auto`` is the file's, else a GPU's where cores are too few."""
+def _choose_decoder(wanted: str, backbone: Backbone, stored: str | None, shares: bool) -> str:
+    """Take the decoder wanted; ``auto`` is the file's, else a GPU's where it is to share.
+
+    It is not in fp32: a GPU rounds chroma, and that costs some pictures more than fp32 may lose.
+    """
     if wanted == "auto" and stored != "gpu":
-        wanted = stored or ("gpu" if _cores_are_too_few(file_bytes) else "fast")
+        wanted = stored or ("gpu" if shares else "fast")
     elif wanted == "gpu":
         _check_gpu_decoding(backbone)
         return wanted

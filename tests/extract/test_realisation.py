@@ -188,6 +188,9 @@ def test_the_gpu_decodes_only_beside_a_gpu_that_can(
     for asked in (wanted, auto):
         assert choose_realisation(elsewhere, None, asked)["decoder"] == "gpu"
         assert choose_realisation(elsewhere, None, asked)["resize"] == "gpu"
+    # in fp32 it would lose more than fp32 may, so it has to be asked for
+    full = {d: replace(w, dtype="fp32") for d, w in (("gpu", wanted), ("fast", auto))}
+    assert all(choose_realisation(elsewhere, None, w)["decoder"] == d for d, w in full.items())
 
     def none_works(device: torch.device) -> str:
         raise UsageError(f"no JPEG decoder works on {device}")
