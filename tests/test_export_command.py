@@ -26,7 +26,8 @@ def stored(workspace: Path) -> Path:
     levels = (Level.from_values("class", ["x", "y", None, "x", "y"]),)
     catalog = Catalog("shop", workspace, ids, ids, levels, {"brand": ("=1", "B", "", "D", "E")})
     path = workspace / "cache" / "embeddings" / "shop" / "tiny-12345678.h5"
-    lay_out(path, catalog, Provenance({"backbone": "tiny"}, ({"dtype": "fp32"},), {}), 6)
+    made = Provenance({"backbone": "tiny"}, ({"dtype": "fp32"},), {"command": "python -m extract"})
+    lay_out(path, catalog, made, 6)
     write_labels(labels_path(path), catalog)
     fill(path, [0, 1, 2])
     table = read_table(path)
