@@ -23,10 +23,8 @@ def described(kind: str, given: Mapping[str, str | None]) -> dict[str, Any]:
     return {"from": kind, **{name: given[name] for name in OPTIONS if given.get(name)}}
 
 
-def last_listing(
-    workspace: Workspace, catalog: str, output: Path | None, kind: str
-) -> dict[str, str]:
-    """Say how a catalogue was listed when one of its files was last filled.
+def last_record(workspace: Workspace, catalog: str, output: Path | None) -> Mapping[str, Any]:
+    """Read the record of the file of a catalogue that was last filled; empty without one.
 
     Parameters
     ----------
@@ -35,6 +33,24 @@ def last_listing(
         Its name.
     output : Path or None
         The one file that is meant, where it was named.
+    """
+    records = []
+    for path in workspace.stored_embeddings(catalog) if output is None else (output,):
+        try:
+            records.append(read_provenance(path).record)
+        except EmbeddingsFileError:
+            continue  # not there, or said when that file is used
+    return max(records, key=lambda record: str(record.get("updated") or ""), default={})
+
+
+def last_listing(workspace: Workspace, last: Mapping[str, Any], kind: str) -> dict[str, str]:
+    """Say how a catalogue was listed when its file was last filled.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    last : mapping
+        What :func:`last_record` found.
     kind : {'table', 'folder'}
         Where it is listed from now: options of the other do not fit.
 
@@ -43,15 +59,6 @@ def last_listing(
     dict of str to str
         Options by their names, and for a table ``images_dir``; empty where nothing is known.
     """
-    records = []
-    for path in workspace.stored_embeddings(catalog) if output is None else (output,):
-        try:
-            records.append(read_provenance(path).record)
-        except EmbeddingsFileError:
-            continue  # not there, or said when that file is used
-    if not records:
-        return {}
-    last = max(records, key=lambda record: str(record.get("updated") or ""))
     said = last.get("listing")
     known = said if isinstance(said, Mapping) else _typed(str(last.get("command") or ""))
     if known.get("from") != kind:

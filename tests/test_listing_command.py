@@ -132,10 +132,12 @@ def test_what_an_earlier_version_typed_is_kept(root: Path, monkeypatch: pytest.M
     old = Provenance({}, (), {"command": command, "images_root": "img"})
     monkeypatch.setattr(Workspace, "stored_embeddings", lambda *_: (Path("x.h5"),))
     monkeypatch.setattr(listing, "read_provenance", lambda _: old)
-    found = listing.last_listing(Workspace.find(root), "plain", None, "table")
+    workspace = Workspace.find(root)
+    record = listing.last_record(workspace, "plain", None)
+    found = listing.last_listing(workspace, record, "table")
     images = str(root.resolve() / "img")
     assert found == {"id_column": "sku", "label_column": "my class", "images_dir": images}
-    assert listing.last_listing(Workspace.find(root), "plain", None, "folder") == {}
+    assert listing.last_listing(workspace, record, "folder") == {}
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -53,16 +54,26 @@ def list_pictures(
     """
     from extract.alike_labels import alike_labels
     from extract.imagefolder import FILE_NAME
-    from extract.listing import FOLDER, OPTIONS, TABLE, described, last_listing, settled
+    from extract.listing import (
+        FOLDER,
+        OPTIONS,
+        TABLE,
+        described,
+        last_listing,
+        last_record,
+        settled,
+    )
     from extract.manifest import ManifestColumns, list_manifest
 
     kind = TABLE if place.manifest is not None else FOLDER
     typed = {name: context.params[name] for name in OPTIONS if cl.was_typed(context, name)}
     if place.images_dir is not None:
         typed["images_dir"] = str(place.images_dir)
-    last = last_listing(workspace, place.name or workspace.data.name, place.output, kind)
+    name = place.name or workspace.data.name
+    record = last_record(workspace, name, place.output)
+    last = last_listing(workspace, record, kind)
     if kind == FOLDER:
-        _refuse_another_way(workspace, place)
+        _refuse_another_way(name, last_listing(workspace, record, TABLE))
     if place.manifest and last.get("images_dir") == str(place.manifest.parent.resolve()):
         del last["images_dir"]
     taken, kept = settled(typed, last)
@@ -80,16 +91,12 @@ def list_pictures(
     return replace(listed, notes=tuple(notes)), described(kind, taken)
 
 
-def _refuse_another_way(workspace: Workspace, place: Place) -> None:
+def _refuse_another_way(name: str, table: Mapping[str, str]) -> None:
     """Refuse a folder where a table said ids or labels the last time: they would be lost."""
-    from extract.listing import TABLE, last_listing
-
-    name = place.name or workspace.data.name
-    last = last_listing(workspace, name, place.output, TABLE)
     lost = [
-        f"--{option.replace('_', '-')} {last[option]}"
+        f"--{option.replace('_', '-')} {table[option]}"
         for option in ("id_column", "label_column")
-        if option in last
+        if option in table
     ]
     if lost:
         raise UsageError(
