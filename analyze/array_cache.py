@@ -18,7 +18,7 @@ import numpy as np
 
 from extract.embeddings import canonical_json, sha256_of
 from extract.errors import of_later_format
-from extract.strict_json import read_json, with_check_sum, without_check_sum
+from extract.strict_json import later_version, read_json, with_check_sum, without_check_sum
 
 log = logging.getLogger("sosie")
 
@@ -89,15 +89,15 @@ class ArrayCache:
         np.lib.format.write_array(raw, array, allow_pickle=False)
         said = {**beside, "key": key, "crc32": zlib.crc32(raw.getbuffer())}
         said = with_check_sum({**said, "format_version": FORMAT_VERSION})
-        later = _later_version(stem.with_suffix(".json"))
+        place = stem.with_suffix(".json")
+        later = later_version(place, FORMAT_VERSION)
         if later:
-            place = stem.with_suffix(".json")
             _warn_once(f"{self.what} not kept: {of_later_format(place, later, FORMAT_VERSION)}")
             return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._put(stem.with_suffix(".npy"), raw.getvalue())
-            self._put(stem.with_suffix(".json"), canonical_json(said).encode())
+            self._put(place, canonical_json(said).encode())
         except OSError as error:
             _warn_once(f"{self.what} not kept for the next run: {error.strerror or error}")
 
@@ -148,15 +148,6 @@ def _said(path: Path) -> dict[str, Any]:
     if not proven or said["format_version"] != FORMAT_VERSION:
         raise ValueError("of another version")
     return said
-
-
-def _later_version(path: Path) -> int | None:
-    """Give the format of a later version that has written a file; None of any other."""
-    try:
-        version = read_json(_bytes_of(path))["format_version"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return version if type(version) is int and version > FORMAT_VERSION else None
 
 
 def _bytes_of(path: Path) -> bytes:

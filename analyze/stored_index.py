@@ -19,7 +19,7 @@ from extract.catalog import shown
 from extract.durability import put_in_place
 from extract.embeddings import canonical_json
 from extract.errors import of_later_format
-from extract.strict_json import read_json, with_check_sum, without_check_sum
+from extract.strict_json import later_version, read_json, with_check_sum, without_check_sum
 from extract.workspace import file_name
 
 log = logging.getLogger("sosie")
@@ -72,11 +72,8 @@ def efforts_of(said: dict[str, Any]) -> tuple[Effort, ...]:
 
 def of_later_version(file: IndexFile) -> str | None:
     """Say that a later version keeps its index there, which is neither read nor replaced."""
-    try:
-        version = read_json(file.said_path.read_bytes())["format_version"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    if type(version) is not int or version <= FORMAT_VERSION:
+    version = later_version(file.said_path, FORMAT_VERSION)
+    if version is None:
         return None
     return of_later_format(shown(str(file.said_path)), version, FORMAT_VERSION)
 

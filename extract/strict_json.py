@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 MOST_NESTED = 32
@@ -60,6 +61,22 @@ def without_check_sum(said: Any) -> tuple[dict[str, Any], bool]:
     if CHECK_SUM not in said and any(_sums_up(said, name) for name in said):
         raise ValueError(f"the name of its check sum ({CHECK_SUM}) is damaged")
     return rest, CHECK_SUM in said
+
+
+def later_version(path: Path, known: int) -> int | None:
+    """Give the ``format_version`` of a file that a later version than the known one wrote.
+
+    Returns
+    -------
+    int or None
+        None for a file of a version that is known, and for one that is damaged, no plain file or
+        not there.
+    """
+    try:  # a pipe would be waited for
+        version = read_json(path.read_bytes())["format_version"] if path.is_file() else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return version if type(version) is int and version > known else None
 
 
 def _sums_up(said: Mapping[str, Any], name: str) -> bool:

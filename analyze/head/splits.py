@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,6 @@ VALIDATION_PARTS = 4
 """One in so many of what is taught says when to stop, which makes 60/20/20 of five folds too."""
 
 SIDES = ("train", "validation", "test")
-SPELLINGS: Mapping[str, str] = SPLITS
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,7 +199,7 @@ def sides_of_column(
     UsageError
         When the column holds other words.
     """
-    sides = np.array([SPELLINGS.get(v.strip().lower(), v.strip()) for v in values], dtype=object)
+    sides = np.array([SPLITS.get(v.strip().lower(), v.strip()) for v in values], dtype=object)
     other = sorted({str(s) for s in sides} - {*SIDES, ""})
     if other:
         raise UsageError(
