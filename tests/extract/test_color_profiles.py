@@ -7,6 +7,7 @@ import io
 import numpy as np
 import pytest
 import torch
+from every_decoder import SEEN, pixels
 from icc_profiles import (
     cmyk_profile,
     gray_profile,
@@ -24,10 +25,8 @@ from extract.decoders import prepare_picture
 from extract.decoding import decode_picture
 from extract.gpu_decoding import decode_on_gpu
 from extract.jpeg_screening import MOST_HEADER, plain_jpeg
-from extract.preprocessing import Preprocessing
 from tests.faults import picture_bytes as pb
 
-SEEN = Preprocessing(16, "squash", 1.0, "bilinear", (0.5,) * 3, (0.5,) * 3)
 RAMP = np.linspace(0, 255, 48).round().astype(np.uint8)
 COLORS = np.stack(np.broadcast_arrays(RAMP[None], RAMP[::-1, None], RAMP[:, None] // 2), -1).astype(
     np.uint8
@@ -35,16 +34,6 @@ COLORS = np.stack(np.broadcast_arrays(RAMP[None], RAMP[::-1, None], RAMP[:, None
 GRAY = np.broadcast_to(RAMP, (48, 48)).copy()
 WIDE = rgb_profile()
 SMALLER_GAMMA = 1.8
-
-
-def pixels(content: bytes) -> np.ndarray:
-    """Decode upright, and see that the fast paths see the same."""
-    got = np.asarray(decode_picture(content)).astype(int)
-    seen = [prepare_picture(content, (SEEN,), each) for each in ("reference", "fast", "scaled")]
-    for each in seen[1:]:
-        assert np.abs(each.pixels[SEEN].astype(int) - seen[0].pixels[SEEN]).max() <= 2
-        assert each.by_header == seen[0].by_header
-    return got
 
 
 def screened(content: bytes) -> bool:

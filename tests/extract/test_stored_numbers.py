@@ -8,28 +8,17 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from every_decoder import SEEN, pixels
 from PIL import Image
 
 from extract.decoders import prepare_picture
 from extract.decoding import decode_picture, opened_picture
-from extract.preprocessing import Preprocessing
 from extract.refusals import Reason, Refused
 from tests.faults import picture_bytes as pb
 
 WIDTH, HEIGHT = 40, 24
 GRAY = np.broadcast_to(np.linspace(0, 255, WIDTH).round().astype(np.uint8), (HEIGHT, WIDTH)).copy()
 COLORS = np.dstack([GRAY, GRAY[:, ::-1], np.full_like(GRAY, 90)])
-SEEN = Preprocessing(16, "squash", 1.0, "bilinear", (0.5,) * 3, (0.5,) * 3)
-
-
-def pixels(content: bytes) -> np.ndarray:
-    """Decode upright, and see that the fast path sees the same."""
-    got = np.asarray(decode_picture(content)).astype(int)
-    seen = [prepare_picture(content, (SEEN,), each) for each in ("reference", "fast", "scaled")]
-    for each in seen[1:]:
-        assert np.abs(each.pixels[SEEN].astype(int) - seen[0].pixels[SEEN]).max() <= 2
-        assert each.by_header == seen[0].by_header
-    return got
 
 
 def refusal(content: bytes) -> Refused:
