@@ -16,6 +16,7 @@ os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HOME": "/no-hub", "TORCH_HOME": "/no-t
 
 import pytest
 from small_catalogs import Run, draw_noise, run_in, tiny_backbone
+from typed_commands import Typist
 
 from extract.allocation import keep_freed_memory
 from extract.backbones import Backbone
@@ -69,3 +70,14 @@ def run(workspace: Path) -> Run:
     """Run a command of the product as a user does: a process of its own, in a workspace."""
 
     return partial(run_in, workspace)
+
+
+@pytest.fixture
+def typist(
+    root: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> Typist:
+    """Types commands in this process, in the folder that a module calls its root."""
+    return Typist(root, monkeypatch, capsys, caplog)

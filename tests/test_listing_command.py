@@ -35,18 +35,8 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def typed(
-    root: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    caplog: pytest.LogCaptureFixture,
-) -> Typist:
-    return Typist(root, monkeypatch, capsys, caplog)
-
-
-@pytest.fixture
-def embed(typed: Typist) -> Any:
-    return partial(typed, extract, *SMALL)
+def embed(typist: Typist) -> Any:
+    return partial(typist, extract, *SMALL)
 
 
 def write(path: Path, rows: list[list[str]]) -> None:
@@ -151,22 +141,22 @@ def test_what_an_earlier_version_typed_is_kept(root: Path, monkeypatch: pytest.M
     ],
 )
 def test_options_before_the_command_are_refused(
-    typed: Typist, words: tuple[str, ...], said: str
+    typist: Typist, words: tuple[str, ...], said: str
 ) -> None:
-    found = typed(analyze, *words)
+    found = typist(analyze, *words)
     assert (found.code, found.out) == (2, "")
     assert said in found.notes[-1]
 
 
-def test_extract_refuses_options_before_its_commands_too(typed: Typist) -> None:
-    found = typed(extract, "--restart", "models")
+def test_extract_refuses_options_before_its_commands_too(typist: Typist) -> None:
+    found = typist(extract, "--restart", "models")
     assert found.code == 2
     assert "--restart before models: options of models go after it" in found.notes[-1]
-    assert typed(extract, "models", "--json").code == 0
+    assert typist(extract, "models", "--json").code == 0
 
 
 def test_labels_that_read_alike_are_said_with_their_counts(
-    root: Path, embed: Any, typed: Typist
+    root: Path, embed: Any, typist: Typist
 ) -> None:
     labels = ["Fruit", "fruit ", "fr\u00a0uit", "caf\u00e9", "cafe\u0301", "nut"]
     rows = [["image", "class"], *([f"{i}.png", label] for i, label in enumerate(labels))]
@@ -176,13 +166,13 @@ def test_labels_that_read_alike_are_said_with_their_counts(
     assert "'Fruit' (1) and 'fruit' (1) and 'fr\\xa0uit' (1)" in note
     assert "'cafe\\u0301' (1) and 'caf\\xe9' (1)" in note
     assert "nut" not in note
-    said = typed(analyze, "--catalog", "odd", "--json").json
+    said = typist(analyze, "--catalog", "odd", "--json").json
     assert len(said["classes"]) == 6
     assert note in said["notes"]
 
 
 def test_folders_of_a_split_are_a_column_and_no_classes(
-    root: Path, embed: Any, typed: Typist
+    root: Path, embed: Any, typist: Typist
 ) -> None:
     for i, place in enumerate(("Train/a", "Train/b", "valid/a", "valid/b", "TEST/a", "TEST/b")):
         draw_noise(root / "split" / place / "1.png", i)
@@ -196,7 +186,7 @@ def test_folders_of_a_split_are_a_column_and_no_classes(
         for kind in "ab"
     }
     assert any("TEST, Train, valid are taken for a split" in note for note in done.notes)
-    asked = typed(analyze, "--catalog", "split", "--json").json
+    asked = typist(analyze, "--catalog", "split", "--json").json
     assert (asked["level"], len(asked["classes"])) == ("class", 2)
 
 
@@ -238,7 +228,7 @@ REFUSED = {
 
 
 def test_each_picture_that_is_not_there_is_named_with_the_place_and_what_to_do(
-    root: Path, embed: Any, typed: Typist
+    root: Path, embed: Any, typist: Typist
 ) -> None:
     draw_noise(root / "img" / "sub" / "0.png", 9)
     rows = [["image", "sku"], *([cell, f"p{i}"] for i, cell in enumerate(REFUSED))]
@@ -246,7 +236,7 @@ def test_each_picture_that_is_not_there_is_named_with_the_place_and_what_to_do(
     words = ("--manifest", "odd.csv", "--images-dir", "img", "--id-column", "sku")
     done = embed(*words, "--json").json
     assert (done["embedded"], done["refused"]) == (1, {"missing": 5, "not_named": 1, "several": 4})
-    listed = json.loads(typed(extract, "show", done["file"], "--json").out)["refused"]
+    listed = json.loads(typist(extract, "show", done["file"], "--json").out)["refused"]
     said = {each["id"]: (each["code"], each["message"]) for each in listed}
     assert [said[f"p{i}"][0] for i in range(len(REFUSED))] == list(REFUSED.values())
     wanted = [

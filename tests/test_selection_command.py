@@ -74,14 +74,8 @@ def root(files: dict[tuple[str, str, str], Path]) -> Path:
 
 
 @pytest.fixture
-def typed(
-    root: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    caplog: pytest.LogCaptureFixture,
-) -> Callable[..., Said]:
+def typed(typist: Typist) -> Callable[..., Said]:
     """Run a command of analyze, or another, in this process."""
-    typist = Typist(root, monkeypatch, capsys, caplog)
 
     def run(*words: str, at: Path | None = None, main: Callable[[], None] = main) -> Said:
         return typist(main, *words, at=at)
