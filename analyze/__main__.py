@@ -1,35 +1,51 @@
 """The command line of analyze: builds it, nothing else."""
 
-from analyze.commands import (
-    catalog,
-    cluster,
-    compare,
-    explain,
-    head,
-    predict,
-    rank,
-    retrieval,
-    serve,
-    similar,
-)
-from extract.command_line import new_app, run
+from __future__ import annotations
 
-app = new_app()
-app.callback()(cluster.cluster)
-app.command("catalog")(catalog.catalog)
-app.command("compare")(compare.compare)
-app.command("explain")(explain.explain)
-app.command("head")(head.head)
-app.command("predict")(predict.predict)
-app.command("rank")(rank.rank)
-app.command("retrieval")(retrieval.retrieval)
-app.command("serve")(serve.serve)
-app.command("similar")(similar.similar)
+from typing import TYPE_CHECKING
+
+from extract.stopping import end_at_once_when_told
+
+if TYPE_CHECKING:
+    import typer
+
+
+def build_app() -> typer.Typer:
+    """Put the commands together."""
+    from analyze.commands import (
+        catalog,
+        cluster,
+        compare,
+        explain,
+        head,
+        predict,
+        rank,
+        retrieval,
+        serve,
+        similar,
+    )
+    from extract.command_line import new_app
+
+    app = new_app()
+    app.callback()(cluster.cluster)
+    app.command("catalog")(catalog.catalog)
+    app.command("compare")(compare.compare)
+    app.command("explain")(explain.explain)
+    app.command("head")(head.head)
+    app.command("predict")(predict.predict)
+    app.command("rank")(rank.rank)
+    app.command("retrieval")(retrieval.retrieval)
+    app.command("serve")(serve.serve)
+    app.command("similar")(similar.similar)
+    return app
 
 
 def main() -> None:
     """Run ``python -m analyze``."""
-    run(app, "python -m analyze")
+    end_at_once_when_told()  # what the commands need takes a moment to load
+    from extract.command_line import run
+
+    run(build_app(), "python -m analyze")
 
 
 if __name__ == "__main__":

@@ -1,20 +1,36 @@
 """The command line of extract: builds it, nothing else."""
 
-from extract.command_line import new_app, run
-from extract.commands import demo, embed, export, models, show, verify
+from __future__ import annotations
 
-app = new_app()
-app.callback()(embed.embed)
-app.command("models")(models.models)
-app.command("show")(show.show)
-app.command("verify")(verify.verify)
-app.command("export")(export.export)
-app.command("demo")(demo.demo)
+from typing import TYPE_CHECKING
+
+from extract.stopping import end_at_once_when_told
+
+if TYPE_CHECKING:
+    import typer
+
+
+def build_app() -> typer.Typer:
+    """Put the commands together."""
+    from extract.command_line import new_app
+    from extract.commands import demo, embed, export, models, show, verify
+
+    app = new_app()
+    app.callback()(embed.embed)
+    app.command("models")(models.models)
+    app.command("show")(show.show)
+    app.command("verify")(verify.verify)
+    app.command("export")(export.export)
+    app.command("demo")(demo.demo)
+    return app
 
 
 def main() -> None:
     """Run ``python -m extract``."""
-    run(app, "python -m extract")
+    end_at_once_when_told()  # what the commands need takes a moment to load
+    from extract.command_line import run
+
+    run(build_app(), "python -m extract")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ import os
 import shlex
 import signal
 import sys
-import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +16,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from extract.errors import SosieError, Stopped, UsageError
+from extract.errors import SosieError, UsageError
+from extract.stopping import StopRequest, interrupted_when_told
 
 log = logging.getLogger("sosie")
 
@@ -107,9 +107,11 @@ def run(app: typer.Typer, name: str) -> None:
     logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    told = StopRequest()
     try:
-        code = app(standalone_mode=False, prog_name=name)
-        sys.stdout.flush()
+        with interrupted_when_told(told):
+            code = app(standalone_mode=False, prog_name=name)
+            sys.stdout.flush()
         if code == INTERRUPTED:  # what typer makes of Ctrl-C, without a word
             raise KeyboardInterrupt
         sys.exit(code if isinstance(code, int) else 0)
@@ -117,7 +119,7 @@ def run(app: typer.Typer, name: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has enough
         sys.exit(0)
     except (SosieError, ClickException, KeyboardInterrupt, Exception) as error:
-        message, code = _describe(error, name)
+        message, code = _describe(told.instead_of(error), name)
         listed = [f"  {line}" for line in getattr(error, "listed", ())]
         print("\n".join([f"error: {message}", *listed]), file=sys.stderr)  # noqa: T201
         if log.isEnabledFor(logging.DEBUG) and logging.getLogger().isEnabledFor(logging.INFO):
@@ -137,8 +139,21 @@ def _describe(error: BaseException, name: str) -> tuple[str, int]:
         return "stopped", INTERRUPTED
     text = str(error).splitlines()[0] if str(error) else "no further word"
     if isinstance(error, OSError):
-        return f"{text}", 1
+        return _what_the_system_says(error), 1
     return f"unexpected {type(error).__name__}: {text}; run again with -vv for the traceback", 1
+
+
+def _what_the_system_says(error: OSError) -> str:
+    """Say what the system refused in one line, and what to do about it."""
+    text = str(error).splitlines()[0] if str(error) else "no further word"
+    from extract.catalog import shown
+
+    if error.strerror is None or error.filename is None:
+        return text
+    permitted = "let this user read and write there"
+    do = permitted if isinstance(error, PermissionError) else "look what lies there"
+    place = shown(os.fsdecode(error.filename))
+    return f"{place}: {error.strerror}; {do}, or choose a workspace with --root DIR"
 
 
 def set_up(verbose: int, quiet: bool) -> None:
@@ -225,70 +240,3 @@ def progress_bar(what: str, *, quiet: bool) -> Iterator[Callable[[int, int], Non
     finally:
         if bar is not None:
             bar.close()
-
-
-class StopRequest:
-    """Becomes true when SIGINT or SIGTERM asks the run to end."""
-
-    signal_number: int | None = None
-
-    def __bool__(self) -> bool:
-        return self.signal_number is not None
-
-    def stopped(self, message: str) -> Stopped:
-        """Make the error that ends the run with the signal's exit code."""
-        return Stopped(message, self.signal_number or signal.SIGINT)
-
-
-@contextmanager
-def stop_on_signals() -> Iterator[StopRequest]:
-    """Catch the first SIGINT or SIGTERM, so that the batch in flight ends well.
-
-    The second one ends the process at once, as it would have without this.
-    """
-    request = StopRequest()
-
-    def ask(signal_number: int, _frame: object) -> None:
-        request.signal_number = signal_number
-        log.warning("stopping after the batch in flight; once more stops at once")
-        for number in before:
-            signal.signal(number, signal.SIG_DFL)
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
-        signal.signal(number, ask)
-    try:
-        with _ended_by_the_second(before):
-            yield request
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _ended_by_the_second(numbers: Collection[int]) -> Iterator[None]:
-    """End the process at the second signal, also in a forward pass that takes long.
-
-    Python hears of signals between its own instructions: two that come during one call of a
-    library are one. A thread is told of each as it comes.
-    """
-    reading, writing = os.pipe()
-    os.set_blocking(writing, False)
-
-    def listen() -> None:
-        heard = 0
-        while number := os.read(reading, 1):
-            heard += number[0] in numbers
-            if heard == 2:
-                os._exit(128 + number[0])
-
-    listener = threading.Thread(target=listen, name="signals", daemon=True)
-    listener.start()
-    before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-    try:
-        yield
-    finally:
-        signal.set_wakeup_fd(before)
-        os.close(writing)
-        listener.join()
-        os.close(reading)

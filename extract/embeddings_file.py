@@ -123,6 +123,10 @@ def _opened(path: Path, *, trusted: bool = False) -> Iterator[h5py.File]:
         raise
     except Exception as error:
         detail = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if isinstance(error, PermissionError):
+            raise EmbeddingsFileError(
+                f"{shown(str(path))}: Permission denied; let this user read it, or name another"
+            ) from error
         raise _unreadable(path, shown(detail[:200])) from error
 
 

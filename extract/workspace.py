@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,9 +96,16 @@ class Workspace:
         return plain.parent / VIEWS / plain.name
 
     def stored_embeddings(self, catalog: str | None = None) -> tuple[Path, ...]:
-        """List the embeddings files here, of one catalogue or of all, sorted by path."""
-        folder = file_name(catalog) if catalog else "*"
-        found = (self.cache / "embeddings").glob(f"{folder}/*.h5")
+        """List the embeddings files here, of one catalogue or of all, sorted by path.
+
+        Raises
+        ------
+        OSError
+            When a folder is there that may not be listed.
+        """
+        embeddings = self.cache / "embeddings"
+        folders = [embeddings / file_name(catalog)] if catalog else _listed(embeddings)
+        found = [path for folder in folders for path in _listed(folder) if path.suffix == ".h5"]
         return tuple(sorted(p for p in found if not p.name.endswith(".labels.h5")))
 
     def find_file(self, path: AnyPath) -> Path:
@@ -111,6 +119,13 @@ class Workspace:
         return (
             path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
         )
+
+
+def _listed(folder: Path) -> list[Path]:
+    """List a folder; nothing where there is none. A pattern would pass over a closed one."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        return list(folder.iterdir())
+    return []
 
 
 def file_name(text: str) -> str:

@@ -15,7 +15,7 @@ HEAVY = ("torch", "timm", "transformers", "sklearn", "umap", "matplotlib", "nump
 BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "manager"}
 
 EXTRACT_ORDER = [
-    {"errors", "workspace", "refusals", "monitor", "drawing", "tables", "durability"},
+    {"errors", "workspace", "refusals", "monitor", "drawing", "tables", "durability", "stopping"},
     {"allocation", "processor", "multi_label", "split_folders"},
     {"strict_json", "rehearsal", "recipe", "results"},
     {

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+
+from extract.stopping import NUMBERS
 
 
 class Said(NamedTuple):
@@ -47,8 +51,19 @@ class Typist:
         self._patch.chdir(at or self.at)
         self._patch.setattr(sys, "argv", ["python -m", *words])
         self._noted.clear()
-        with pytest.raises(SystemExit) as end:
+        with pytest.raises(SystemExit) as end, signals_as_they_were():
             main()
         out, err = self._printed.readouterr()
         assert isinstance(end.value.code, int)
         return Said(end.value.code, out, [*self._noted.messages, *err.splitlines()])
+
+
+@contextmanager
+def signals_as_they_were() -> Iterator[None]:
+    """Take back what a command leaves behind it in the last moment of its process."""
+    before = {number: signal.getsignal(number) for number in NUMBERS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

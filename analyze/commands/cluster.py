@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from analyze.commands import options, wording
-from analyze.commands.ending import ended_by_signals
 from analyze.commands.run_folder import run_folder
 from extract import command_line as cl
 from extract.errors import UsageError
+from extract.stopping import ended_by_signals
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:

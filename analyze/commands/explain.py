@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from analyze.commands import options, wording
-from analyze.commands.ending import ended_by_signals
 from analyze.commands.run_folder import run_folder
 from extract import command_line as cl
 from extract.errors import SosieError, UsageError
+from extract.stopping import ended_by_signals
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:

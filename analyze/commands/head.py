@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from analyze.commands import head_wording, options, wording
-from analyze.commands.ending import ended_by_signals
 from analyze.commands.head_levels import level_lines, level_tables
 from analyze.commands.head_rivals import choose_rivals, rival_lines, write_rivals
 from analyze.commands.head_several import SeveralAsked, assess_and_tell, takes_several
@@ -22,6 +21,7 @@ from analyze.commands.head_unfrozen import check_unfrozen, picture, warn_of_hour
 from analyze.commands.run_folder import run_folder
 from extract import command_line as cl
 from extract.errors import UsageError
+from extract.stopping import ended_by_signals
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ import typer
 from extract import command_line as cl
 from extract.commands.embed_listing import IMAGE_COLUMN, Place, list_pictures
 from extract.errors import NothingEmbedded, SurveyStopped, UsageError
+from extract.stopping import stop_on_signals
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -332,7 +333,7 @@ def embed_targets(
         "command": cl.typed_command(COMMAND),
         **({"listing": dict(listing)} if listing else {}),
     }
-    with cl.stop_on_signals() as stop:
+    with stop_on_signals(cl.log.warning) as stop:
         bar = EmbeddingBar(stop, quiet)
         try:
             with empty_ones_taken_back([target.path for target in targets]):

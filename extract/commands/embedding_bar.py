@@ -7,12 +7,13 @@ from typing import Any
 
 from extract import command_line as cl
 from extract.monitor import Monitor
+from extract.stopping import StopRequest
 
 
 class EmbeddingBar(Monitor):
     """Shows a run: rows that are durable, rate, time left."""
 
-    def __init__(self, stop: cl.StopRequest, quiet: bool) -> None:
+    def __init__(self, stop: StopRequest, quiet: bool) -> None:
         self._stop, self._quiet = stop, quiet
         self._bar: Any = None
         self._what = ""

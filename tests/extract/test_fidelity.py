@@ -244,10 +244,10 @@ def test_the_command_says_loudly_what_is_below_the_floor_and_what_to_type(
 
 def warned(words: list[str], caplog: pytest.LogCaptureFixture) -> list[str]:
     """Run the command; give what it warned of."""
-    from extract.__main__ import app
+    from extract.__main__ import build_app
 
     caplog.clear()
-    app(words, standalone_mode=False)
+    build_app()(words, standalone_mode=False)
     return [record.getMessage() for record in caplog.records if record.levelname != "INFO"]
 
 
