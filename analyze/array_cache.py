@@ -116,11 +116,25 @@ class ArrayCache:
 
     def _put(self, path: Path, raw: bytes) -> None:
         temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+        for left_behind in self.folder.glob(f".{path.stem}.[0-9]*{path.suffix}"):
+            if not _is_at_work(left_behind.name.split(".")[2]):
+                left_behind.unlink(missing_ok=True)
         try:
             temporary.write_bytes(raw)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)  # on a full disk it would take what room is left
+
+
+def _is_at_work(process: str) -> bool:
+    """Say whether a process of this number runs: one that was killed left its file."""
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, ValueError, OverflowError):
+        pass
+    return True
 
 
 def texts(values: Any) -> tuple[str, ...]:

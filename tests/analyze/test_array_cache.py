@@ -6,6 +6,8 @@ import json
 import logging
 import os
 import pickle
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -144,6 +146,20 @@ def test_a_write_that_fails_leaves_nothing(
     monkeypatch.setattr(Path, "replace", full)
     ArrayCache(tmp_path, "it is").write(KEY, ARRAY)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_run_left_is_swept_when_its_array_is_kept(tmp_path: Path) -> None:
+    cache = ArrayCache(tmp_path, "arrays")
+    cache.write({"a": 1}, np.arange(3))
+    (kept,) = tmp_path.glob("*.npy")
+    with subprocess.Popen((sys.executable, "-c", "")) as ended:
+        pass
+    left = tmp_path / f".{kept.stem}.{ended.pid}.npy"
+    at_work = tmp_path / f".{kept.stem}.{os.getppid()}.npy"
+    for path in (left, at_work):
+        path.touch()
+    cache.write({"a": 1}, np.arange(3))
+    assert (left.exists(), at_work.exists()) == (False, True)
 
 
 def test_the_versions_are_of_what_computes() -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import datetime, tzinfo
 from pathlib import Path
 
 import pytest
+from small_catalogs import PROJECT
 
 from extract import results
 from extract.errors import SosieError
@@ -164,3 +167,39 @@ def test_stray_bytes_are_escaped(tmp_path: Path) -> None:
 def test_rows_may_come_one_by_one(tmp_path: Path) -> None:
     write_csv(tmp_path / "table.csv", ["n"], ([i] for i in range(3)))
     assert (tmp_path / "table.csv").read_text().split() == ["n", "0", "1", "2"]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from extract.results import new_run
+
+with new_run(Path(sys.argv[1]), "analyze") as (temporary, _):
+    (temporary / "run.json").write_text("half")
+    print(temporary.name, flush=True)
+    sys.stdin.readline()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_run_left_is_swept_by_the_next_and_nothing_of_one_that_lives(
+    tmp_path: Path,
+) -> None:
+    theirs = tmp_path / ".mine.tmp"
+    theirs.mkdir()
+    link = tmp_path / ".latest.123"
+    link.symlink_to("nowhere")
+    words = [sys.executable, "-c", KILLED, str(tmp_path)]
+    with subprocess.Popen(
+        words, cwd=PROJECT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as run:
+        assert run.stdout is not None
+        left = tmp_path / run.stdout.readline().strip()
+        one_run(tmp_path)
+        assert (left / "run.json").read_text() == "half"  # it is still at work
+        run.communicate("end\n")
+    assert left.exists()
+    one_run(tmp_path)
+    assert not left.exists()
+    assert theirs.is_dir()
+    assert not link.is_symlink()
