@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from analyze.directions import unit_rows
+from extract.errors import UsageError
 
 log = logging.getLogger("sosie")
 
@@ -132,7 +133,7 @@ def pca(
     fitted = PCA(n_components=wanted, random_state=seed, svd_solver=_pca_solver(scaled.shape))
     scores = fitted.fit_transform(scaled)
     grid = grid_of(scores)
-    coordinates = np.ldexp(on_grid(scores, grid), exponent).astype(np.float32)
+    coordinates = _in_float32(on_grid(scores, grid), exponent)
     share = float(fitted.explained_variance_ratio_.sum())
     used = {"n_components": int(fitted.n_components_), "explained_variance": round(share, 6)}
     place = partial(_place_pca, fitted, exponent, middle, grid)
@@ -186,8 +187,25 @@ def _place_pca(
 ) -> np.ndarray:
     rows = np.subtract(np.ldexp(vectors, -exponent), middle, dtype=np.float64)
     scores = on_grid(fitted.transform(rows), grid)
-    placed: np.ndarray = np.ldexp(scores, exponent).astype(np.float32)
-    return placed
+    return _in_float32(scores, exponent)
+
+
+def _in_float32(scores: np.ndarray, exponent: int) -> np.ndarray:
+    """Give coordinates their scale again.
+
+    Raises
+    ------
+    UsageError
+        When float32 does not hold them.
+    """
+    with np.errstate(over="ignore"):
+        coordinates: np.ndarray = np.ldexp(scores, exponent).astype(np.float32)
+    if not np.isfinite(coordinates).all():
+        raise UsageError(
+            f"the vectors' numbers go up to about 2^{exponent}, and their principal components "
+            "beyond what float32 holds: make every row of length 1 first, as in --reduce l2,pca:50"
+        )
+    return coordinates
 
 
 def parse_tsne(words: Sequence[str]) -> dict[str, Any]:

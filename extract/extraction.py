@@ -227,7 +227,7 @@ def extract_together(
         ]
 
 
-def _table_there(target: Target) -> EmbeddingsTable | None:
+def _table_there(target: Target, *, restart: bool) -> EmbeddingsTable | None:
     """Read a target's file, if there is one; another identity's or a later version's is refused."""
     refuse_later(labels_path(target.path))
     if not target.path.exists():
@@ -237,6 +237,12 @@ def _table_there(target: Target) -> EmbeddingsTable | None:
         raise EmbeddingsFileError(
             f"{table.path} holds vectors of another identity ({table.provenance.model}): write "
             "this one elsewhere with --output FILE"
+        )
+    if table.n_dims != target.backbone.n_dims and not restart:
+        raise EmbeddingsFileError(
+            f"{table.path} holds rows of {table.n_dims} numbers, and {target.backbone.name} gives "
+            f"{target.backbone.n_dims}: begin it anew with --restart, or write this one elsewhere "
+            "with --output FILE"
         )
     return table
 
@@ -250,7 +256,7 @@ def _prepare_all(
     workers: int,
 ) -> list[FileRun]:
     """Decide what every file needs before one is touched; then lay out those that need it."""
-    tables = [_table_there(target) for target in targets]
+    tables = [_table_there(target, restart=options.restart) for target in targets]
     stats = stat_pictures(catalog, monitor)
     read_contents = ContentReader(catalog, monitor, workers=workers)
     plans = [

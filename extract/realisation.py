@@ -17,7 +17,7 @@ from extract.decoding import READING
 from extract.embeddings_file import read_table
 from extract.embeddings_table import EmbeddingsTable
 from extract.errors import UsageError
-from extract.runtimes import can_run, choose_dtype, choose_runtime
+from extract.runtimes import DTYPES, can_run, choose_dtype, choose_runtime
 
 CPU_BATCH_SIZE = 16
 MOST_IN_A_GPU_BATCH, LEAST_IN_A_GPU_BATCH = 256, 8
@@ -153,6 +153,8 @@ def realisation_here(backbone: Backbone, stored: Sequence[Mapping[str, Any]]) ->
     """
     reference = reference_realisation(backbone)
     for each in stored:
+        if policy(each) not in WAYS_OF_DECODING or each.get("dtype", "fp32") not in DTYPES:
+            continue  # a later version's
         here = {**reference, **each, "decoder": policy(each), "threads": reference["threads"]}
         here["runtime"] = "folded" if here["runtime"] == "compiled" else here["runtime"]
         if here["device"] == reference["device"] and can_run(here["runtime"]):

@@ -234,6 +234,14 @@ def test_steps_compose_left_to_right(
     assert not np.allclose(other_way, expected)
 
 
+def test_components_beyond_float32_are_refused_with_the_way_out() -> None:
+    vectors = np.random.default_rng(0).uniform(-3e38, 3e38, (12, 40)).astype(np.float32)
+    ids = tuple(f"{i:02}" for i in range(len(vectors)))
+    with pytest.raises(UsageError, match=r"beyond what float32 holds: .*--reduce l2,pca"):
+        reduce(ids, vectors, "pca:2")
+    assert np.isfinite(reduce(ids, vectors, "l2,pca:2").coordinates).all()
+
+
 @pytest.mark.parametrize("reduction", ["tsne", "tsne:30:random"])
 def test_tsne_keeps_planted_classes_together(separated: Planted, reduction: str) -> None:
     vectors, labels = separated

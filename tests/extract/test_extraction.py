@@ -296,6 +296,20 @@ def test_another_identity_never_shares_a_file(
         extract(pictures, tiny_backbone(seed=1), path)
 
 
+def test_rows_of_another_width_are_refused_before_a_picture_is_opened(
+    pictures: Path, backbone: Backbone, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.h5"
+    extract(pictures, backbone, path, Options(limit=1))
+    before = path.read_bytes()
+    wider = replace(backbone, n_dims=9)
+    with pytest.raises(
+        EmbeddingsFileError, match=r"rows of 8 numbers, and tiny gives 9: .*--restart"
+    ):
+        extract(pictures, wider, path)
+    assert path.read_bytes() == before
+
+
 def test_numbers_that_are_not_finite_are_refused(
     pictures: Path, backbone: Backbone, tmp_path: Path
 ) -> None:

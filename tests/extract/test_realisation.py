@@ -260,6 +260,8 @@ def test_a_query_takes_the_first_way_that_can_be_had_here(backbone: Backbone) ->
     assert here == {**compiled, "runtime": "folded", "threads": threads}
     fell_back = {**FAST, "decoder": "reference"}
     assert realisation_here(backbone, [fell_back])["decoder"] == "fast"
+    for unknown in ({**FAST, "decoder": "later"}, {**FAST, "dtype": "fp4"}):
+        assert realisation_here(backbone, [unknown]) == realisation_here(backbone, ())
     older = realisation_here(backbone, [{"device": "cpu", "batch_size": 8}])
     assert is_reference(older)
 
