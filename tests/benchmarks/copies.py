@@ -92,7 +92,7 @@ def judge(pair: Pair, similarity: float = 1.0) -> Judged:
     if placement.most_moved <= MOST_MOVED:
         found.append(difference(one, other, placement))
     apart = min(_share(each) for each in found)
-    return Judged(pair.source, pair.how, pair.copy, relation(*known, 1.0), apart, similarity)
+    return Judged(pair.source, pair.how, pair.copy, relation(*known, similarity), apart, similarity)
 
 
 def _share(found: Difference) -> float:
