@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from analyze.indexes import FLAT, NAMES, find_kind
 from extract.errors import UsageError
+from extract.own_memory import free_memory
 
 FEW_ROWS = 100_000
 """Below, all rows are compared within milliseconds, and building anything takes longer."""
@@ -103,7 +103,7 @@ def wanted_index(
     if reduced_dims is not None and reduced_dims > n_dims:
         raise UsageError(f"--index-dims {reduced_dims}: rows have {n_dims} numbers, give fewer")
     if name == "auto":
-        found = choose_index(n_rows, n_dims, memory=_free_memory(), recall=recall)
+        found = choose_index(n_rows, n_dims, memory=free_memory(), recall=recall)
     else:
         found = Choice(name, None, "as asked")
     if reduced_dims is None:
@@ -111,16 +111,6 @@ def wanted_index(
     if found.name == FLAT:
         return replace(found, why=f"{found.why}, as they are: --index-dims is not used")
     return replace(found, reduced_dims=reduced_dims, why=f"{found.why}; {reduced_dims} axes asked")
-
-
-def _free_memory() -> int | None:
-    """Read how many bytes Linux would give; None where it does not say."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        said = dict(line.split(":") for line in lines)
-        return 1024 * int(said["MemAvailable"].split()[0])
-    except (OSError, ValueError, KeyError):
-        return None
 
 
 def _gb(n_bytes: float) -> str:

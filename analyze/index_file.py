@@ -1,4 +1,4 @@
-"""Indexes kept between runs: built once, bound to their embeddings, mapped into memory."""
+"""Indexes kept between runs: built once, bound to their embeddings, read whole."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from analyze.stored_index import (
     efforts_of,
     locked_index,
     of_later_version,
-    read_said,
+    read_stored,
     write_built,
     write_said,
 )
@@ -134,37 +134,34 @@ class _Opening:
         if self.later is not None:
             note = f"{self.later}, and another index is built for this run alone"
             return replace(self._set(why, *self._built(None, None, progress)), notes=(note,))
-        said, why_not = read_said(self.file)
-        if said is not None and said["fingerprint"] == self.embeddings.fingerprint:
-            faiss = load_faiss()
-            built = faiss.read_index(str(self.file.path), faiss.IO_FLAG_MMAP_IFC)
+        stored, why_not = read_stored(self.file)
+        if stored is not None and stored.said["fingerprint"] == self.embeddings.fingerprint:
+            built = stored.to_ask()
             if built.ntotal != len(self.known):
                 why_not = "the stored index is damaged (it holds other rows)"
-            elif not _is_measured(said, self.wanted):
+            elif not _is_measured(stored.said, self.wanted):
                 why_not = f"a recall of {self.wanted:g} was not measured when it was built"
             else:
-                return self._set(why, said, built)
-        elif said is not None:
+                return self._set(why, stored.said, built)
+        elif stored is not None:
             why_not = "the embeddings have changed since the index was built"
-        taught = self._taught(said)
-        if taught is not None and said is not None:
+        taught = taught_on = None
+        if stored is not None and self._still_fits(stored.said):
+            taught, taught_on = stored.to_fill(), stored.said["taught_on"]
             why_not = (
-                f"the catalogue grew from {said['n_indexed']} to {len(self.known)} rows: all were "
-                "added to the index again, and what it was taught is kept"
+                f"the catalogue grew from {stored.said['n_indexed']} to {len(self.known)} rows: "
+                "all were added to the index again, and what it was taught is kept"
             )
         elif why_not:
             why_not = f"{why_not}: built again"
-        taught_on = said["taught_on"] if said is not None and taught is not None else None
         opened = self._set(why, *self._built(taught, taught_on, progress))
         return replace(opened, notes=(why_not,) if why_not else ())
 
-    def _taught(self, said: dict[str, Any] | None) -> Any:
-        """Give the index before, where its rows became more and what it was taught still fits."""
-        if said is None or said["identity"] != self.embeddings.provenance.identity_sha256:
-            return None
-        if not said["n_indexed"] < len(self.known) <= MOST_GROWTH * said["taught_on"]:
-            return None
-        return load_faiss().read_index(str(self.file.path))
+    def _still_fits(self, said: dict[str, Any]) -> bool:
+        """Say whether rows became more since an index was built, and what it was taught fits."""
+        same = said["identity"] == self.embeddings.provenance.identity_sha256
+        grew = said["n_indexed"] < len(self.known) <= MOST_GROWTH * said["taught_on"]
+        return bool(same and grew)
 
     def _built(
         self, taught: Any, taught_on: int | None, progress: Progress | None

@@ -12,13 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from analyze.approximate_index import Effort
 from analyze.indexes import IndexKind
 from analyze.neighbors import load_faiss
 from extract.catalog import shown
 from extract.durability import put_in_place
 from extract.embeddings import canonical_json
-from extract.errors import of_later_format
+from extract.errors import EmbeddingsFileError, of_later_format
+from extract.own_memory import opened, own_memory, read_into
 from extract.strict_json import later_version, read_json, with_check_sum, without_check_sum
 from extract.workspace import file_name
 
@@ -78,10 +81,39 @@ def of_later_version(file: IndexFile) -> str | None:
     return of_later_format(shown(str(file.said_path)), version, FORMAT_VERSION)
 
 
-def read_said(file: IndexFile) -> tuple[dict[str, Any] | None, str | None]:
-    """Read what is said of a stored index; nothing where it is damaged, and then why.
+@dataclass(frozen=True, eq=False)
+class StoredIndex:
+    """An index as it is kept, proved.
 
-    FAISS trusts what it reads with its memory, so the file's hash is proved first.
+    Parameters
+    ----------
+    said : dict
+        What it holds, and what it was measured to find.
+    content : ndarray of uint8
+        The very bytes of FAISS's file that its hash proves; read-only.
+    """
+
+    said: dict[str, Any]
+    content: np.ndarray
+
+    def to_ask(self) -> Any:
+        """Make FAISS's index, which looks at these bytes and copies next to none."""
+        faiss = load_faiss()
+        reader = faiss.ZeroCopyIOReader(faiss.swig_ptr(self.content), self.content.size)
+        built = faiss.read_index(reader)
+        built.referenced_objects = [self.content]  # FAISS's own name for what must live as long
+        return built
+
+    def to_fill(self) -> Any:
+        """Make FAISS's index of a copy, so that its rows can be taken out and others put in."""
+        return load_faiss().deserialize_index(self.content)
+
+
+def read_stored(file: IndexFile) -> tuple[StoredIndex | None, str | None]:
+    """Read a stored index; None where there is none or it is damaged, and then why.
+
+    FAISS trusts what it reads with its memory, so the hash is proved first, of bytes that nobody
+    else can change.
     """
     if not file.said_path.is_file() and not file.path.is_file():
         return None, None
@@ -91,10 +123,15 @@ def read_said(file: IndexFile) -> tuple[dict[str, Any] | None, str | None]:
         said, proven = without_check_sum(said)
         if not proven:
             return None, "the stored index is of an earlier version, without a check sum"
-        with file.path.open("rb") as stored:
-            if hashlib.file_digest(stored, "sha256").hexdigest() != said["sha256"]:
-                raise ValueError("its bytes do not fit their hash")
-        return said, None
+        with opened(file.path) as stored:
+            content = own_memory(os.fstat(stored.fileno()).st_size, file.folder)
+            read_into(stored, 0, content)
+        if hashlib.sha256(content.data).hexdigest() != said["sha256"]:
+            raise ValueError("its bytes do not fit their hash")
+        content.flags.writeable = False
+        return StoredIndex(said, content), None
+    except EmbeddingsFileError as error:
+        return None, f"the stored index cannot be read ({error})"
     except (OSError, ValueError, KeyError, TypeError) as error:
         why = error.strerror if isinstance(error, OSError) else f"{error}"
         return None, f"the stored index is damaged ({why})"

@@ -18,10 +18,11 @@ import h5py
 import numpy as np
 
 from extract.catalog import ids_fingerprint, shown
-from extract.embeddings import EmbeddingSet, Provenance, canonical_json, finite_rows, sha256_of
+from extract.embeddings import EmbeddingSet, Provenance, canonical_json, sha256_of
 from extract.embeddings_table import LATER_FIELDS, ROW_FIELDS, EmbeddingsTable, Rows, blank_fields
 from extract.errors import EmbeddingsFileError, LaterFormat, of_later_format
 from extract.labels_file import labels_path, read_labels
+from extract.own_memory import changed, inode_of, state_of
 from extract.provenance_check import (
     refuse_odd_ids,
     refuse_unknown_realisations,
@@ -220,6 +221,7 @@ def _read_open_table(path: Path, file: h5py.File) -> EmbeddingsTable:
             **fields,
         ),
         offsets=offsets,
+        inode=inode_of(file.id.get_vfd_handle()),
     )
 
 
@@ -255,14 +257,15 @@ def read_embeddings(path: AnyPath) -> EmbeddingSet:
     Raises
     ------
     EmbeddingsFileError
-        When the file cannot be read, or holds no sound row.
+        When the file cannot be read, changes meanwhile, or holds no sound row.
     """
     path = Path(path)
+    before = state_of(path)
     table = read_table(path)
-    proven = table.sound()
-    vectors = np.asarray(table.rows.vectors, dtype=np.float32)
-    finite = finite_rows(vectors)
+    vectors, proven, finite = table.own_vectors()
     counts = table.counts(proven)
+    if "damaged" in counts and state_of(path) != before:
+        raise changed(path, "was written over")
     refused = counts["refused"]
     left_out = {
         "to_do": counts["to_do"],
@@ -279,7 +282,7 @@ def read_embeddings(path: AnyPath) -> EmbeddingSet:
     labels = read_labels(labels_path(path), ids_fingerprint(table.ids), len(table))
     return EmbeddingSet(
         ids=tuple(table.ids[i] for i in rows),
-        vectors=vectors if len(rows) == len(table) else vectors[rows],
+        vectors=vectors,
         provenance=table.provenance,
         levels=tuple(level.take(rows) for level in labels.levels),
         columns={name: tuple(values[i] for i in rows) for name, values in labels.columns.items()},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from extract.catalog import bytes_of
-from extract.embeddings import BLOCK_NUMBERS, Provenance, row_crc32
+from extract.embeddings import BLOCK_NUMBERS, Provenance, finite_rows, row_crc32
+from extract.own_memory import Inode, opened, own_memory, read_into
 from extract.refusals import SOUND, TO_DO, reason_code
 
 ROW_FIELDS: dict[str, tuple[Any, tuple[int, ...]]] = {
@@ -109,6 +109,9 @@ def sum_fields(ids: Sequence[str], fields: Mapping[str, np.ndarray]) -> np.ndarr
 class EmbeddingsTable:
     """An embeddings file as read: its head, its rows (vectors mapped, not loaded), its places.
 
+    What is mapped may be cut or written over while it is looked at: only :meth:`own_vectors`,
+    :meth:`take_vectors` and :meth:`blocks` read what stays as it was read.
+
     Parameters
     ----------
     path : Path
@@ -117,6 +120,8 @@ class EmbeddingsTable:
     rows : Rows
     offsets : mapping of str to int
         Where each dataset's bytes begin in the file.
+    inode : (int, int)
+        Of the very file.
     """
 
     path: Path
@@ -125,6 +130,7 @@ class EmbeddingsTable:
     paths: tuple[str, ...]
     rows: Rows
     offsets: Mapping[str, int]
+    inode: Inode
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -145,18 +151,27 @@ class EmbeddingsTable:
 
     def read_vectors(self, first: int, count: int) -> np.ndarray:
         """Read some neighboring vectors as they are on disk now; ndarray (count, n_dims)."""
-        row_bytes = 4 * self.n_dims
-        at = self.offsets["embeddings"] + first * row_bytes
-        vectors = np.fromfile(self.path, "<f4", count * self.n_dims, offset=at)
-        return vectors.reshape(count, self.n_dims)
+        vectors = np.empty((count, self.n_dims), "<f4")
+        with opened(self.path, self.inode) as file:
+            read_into(file, self._at(first), vectors)
+        return vectors
+
+    def take_vectors(self, rows: np.ndarray) -> np.ndarray:
+        """Read the vectors of some rows as they are on disk now; ndarray (len(rows), n_dims)."""
+        vectors = np.empty((len(rows), self.n_dims), "<f4")
+        with opened(self.path, self.inode) as file:
+            for vector, row in zip(vectors, rows.tolist(), strict=True):
+                read_into(file, self._at(row), vector)
+        return vectors
 
     def now(self, name: str) -> np.ndarray:
         """Read what stands beside the vectors as it is on disk now: an entry of ROW_FIELDS."""
         dtype, shape = ROW_FIELDS[name]
-        if name not in self.offsets:
-            return np.zeros((len(self), *shape), dtype)
-        numbers = len(self) * math.prod(shape)
-        return np.fromfile(self.path, dtype, numbers, offset=self.offsets[name]).reshape(-1, *shape)
+        found = np.zeros((len(self), *shape), dtype)
+        if name in self.offsets:
+            with opened(self.path, self.inode) as file:
+                read_into(file, self.offsets[name], found)
+        return found
 
     def fields_now(self) -> dict[str, np.ndarray]:
         """Read what the check sum over a row's fields is of, and that sum, as on disk now."""
@@ -169,23 +184,67 @@ class EmbeddingsTable:
         -------
         ndarray of shape (n_images,), bool
         """
-        proven: np.ndarray = self.rows.status == SOUND
-        width = 4 * self.n_dims
+        proven = np.zeros(len(self), bool)
         for first, vectors in self.blocks():
-            marked = np.flatnonzero(proven[first : first + len(vectors)])
-            content = self.rows.content_sha256[first : first + len(vectors)].tobytes()
-            numbers = vectors.data.cast("B")
-            expected = [
-                row_crc32(
-                    self.ids[first + i],
-                    content[32 * i : 32 * i + 32],
-                    numbers[width * i : width * (i + 1)],
-                )
-                for i in marked.tolist()
-            ]
-            marked += first
-            proven[marked] = self.rows.row_crc32[marked] == np.array(expected, np.uint32)
-            proven[marked] &= self._fields_fit(vars(self.rows), marked)
+            proven[first : first + len(vectors)] = self._proven(first, vectors)
+        return proven
+
+    def own_vectors(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Read the proven rows of finite numbers once, into memory that is this process's own.
+
+        Returns
+        -------
+        vectors : ndarray of shape (n, n_dims), float32
+            Read-only, and the very bytes that the check sums prove.
+        proven, finite : ndarray of shape (n_images,), bool
+            The rows that :meth:`sound` gives, and those of finite numbers.
+
+        Raises
+        ------
+        EmbeddingsFileError
+            When the file is cut short or replaced meanwhile, or there is no room.
+        """
+        width = 4 * self.n_dims
+        marked = int((self.rows.status == SOUND).sum())
+        step = max(1, BLOCK_NUMBERS // self.n_dims)
+        room = own_memory(width * min(len(self), marked + step), self.path.parent)
+        vectors = room.view("<f4").reshape(-1, self.n_dims)
+        proven, finite = np.zeros(len(self), bool), np.zeros(len(self), bool)
+        kept = 0
+        with opened(self.path, self.inode) as file:
+            for first in range(0, len(self), step):
+                here = slice(first, min(first + step, len(self)))
+                block = vectors[kept : kept + here.stop - first]
+                read_into(file, self._at(first), block)
+                proven[here], finite[here] = self._proven(first, block), finite_rows(block)
+                good = proven[here] & finite[here]
+                if not good.all():
+                    block[: good.sum()] = block[good]
+                kept += int(good.sum())
+        vectors = vectors[:kept]
+        vectors.flags.writeable = False
+        return vectors, proven, finite
+
+    def _at(self, row: int) -> int:
+        return self.offsets["embeddings"] + row * 4 * self.n_dims
+
+    def _proven(self, first: int, vectors: np.ndarray) -> np.ndarray:
+        """Say which of some neighboring rows, with these vectors, are proven; ndarray of bool."""
+        here = slice(first, first + len(vectors))
+        proven: np.ndarray = self.rows.status[here] == SOUND
+        marked = np.flatnonzero(proven)
+        content = self.rows.content_sha256[here].tobytes()
+        numbers, width = vectors.data.cast("B"), 4 * self.n_dims
+        expected = [
+            row_crc32(
+                self.ids[first + i],
+                content[32 * i : 32 * i + 32],
+                numbers[width * i : width * (i + 1)],
+            )
+            for i in marked.tolist()
+        ]
+        proven[marked] = self.rows.row_crc32[here][marked] == np.array(expected, np.uint32)
+        proven[marked] &= self._fields_fit(vars(self.rows), marked + first)
         return proven
 
     def refused(self, fields: Mapping[str, np.ndarray] | None = None) -> np.ndarray:

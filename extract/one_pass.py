@@ -187,7 +187,7 @@ def _fidelity(run: FileRun) -> Fidelity | None:
         return None
     computed = np.flatnonzero(run.due & (run.table.now("status") == SOUND))
     drawn = np.sort(np.random.default_rng(0).permutation(computed)[:MOST_RECOMPUTED])
-    vectors = np.asarray(run.table.rows.vectors[drawn])
+    vectors = run.table.take_vectors(drawn)
     found = measure_fidelity(run.catalog, run.backbone, run.realisation, drawn, vectors)
     return found and found.worse_of(run.record.get("fidelity"))
 

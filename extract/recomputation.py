@@ -98,7 +98,7 @@ def recompute(evidence: Evidence, backbone: Backbone) -> Recomputed | None:
         return None
     again = backbone.embed(torch.stack(list(pixels.values())))
     rows = np.array(list(pixels))
-    stored = np.asarray(table.rows.vectors[rows])
+    stored = table.take_vectors(rows)
     ways = table.provenance.realisations
     numbers = table.rows.realisation[rows].tolist()
     lowest = np.array([lowest_cosine(ways[n] if n < len(ways) else {}) for n in numbers])

@@ -139,14 +139,14 @@ class _Unsound(Exception):
 
 
 def _load_safetensors(path: Path) -> Mapping[str, torch.Tensor]:
-    from safetensors.torch import load_file
+    from safetensors.torch import load
 
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if length > min(MOST_HEADER, path.stat().st_size - 8):
-            raise _Unsound("its header is longer than the file")
-        json.loads(file.read(length), object_pairs_hook=_once)
-    return dict(load_file(path))
+    content = path.read_bytes()  # not mapped: a file that is cut would end the process
+    length = int.from_bytes(content[:8], "little")
+    if length > min(MOST_HEADER, len(content) - 8):
+        raise _Unsound("its header is longer than the file")
+    json.loads(content[8 : 8 + length], object_pairs_hook=_once)
+    return dict(load(content))
 
 
 def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

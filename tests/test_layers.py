@@ -17,7 +17,7 @@ BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "manager
 EXTRACT_ORDER = [
     {"errors", "workspace", "refusals", "monitor", "drawing", "tables", "durability", "stopping"},
     {"allocation", "processor", "multi_label", "split_folders"},
-    {"strict_json", "rehearsal", "recipe", "results"},
+    {"strict_json", "rehearsal", "recipe", "results", "own_memory"},
     {
         "catalog",
         "label_column",

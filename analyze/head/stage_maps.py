@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from analyze.head.inputs import StageMaps
 from analyze.pictures import PictureFolder
 from extract.allocation import keep_freed_memory
 from extract.errors import UsageError
+from extract.own_memory import free_memory
 from extract.realisation import usable_cores
 from extract.views import View, augment
 
@@ -110,7 +110,7 @@ def _prepared(
 
 def _room_for(shape: tuple[int, ...]) -> np.ndarray:
     """Make room in memory for maps; refuse what would not fit."""
-    wanted, free = 4 * int(np.prod(shape)), _free_memory()
+    wanted, free = 4 * int(np.prod(shape)), free_memory()
     if free is not None and wanted > MOST_SHARE * free:
         raise UsageError(
             f"what the last stage reads of {shape[1]} pictures and {shape[0] - 1} views takes "
@@ -118,13 +118,3 @@ def _room_for(shape: tuple[int, ...]) -> np.ndarray:
             "--unfreeze out"
         )
     return np.empty(shape, np.float32)
-
-
-def _free_memory() -> int | None:
-    """Read how many bytes Linux would give; None where it does not say."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    said = dict(line.split(":") for line in lines)
-    return 1024 * int(said["MemAvailable"].split()[0])
