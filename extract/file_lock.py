@@ -7,11 +7,14 @@ import fcntl
 import glob
 import os
 import socket
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from extract.errors import FileLocked, cannot_write
+
+LOOKS, LOOK_SECONDS = 5, 0.02
 
 
 @contextlib.contextmanager
@@ -42,9 +45,28 @@ def locked(path: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def is_locked(path: Path) -> bool:
+    """Say whether a run is writing an embeddings file, or its labels, now."""
+    try:
+        handle = os.open(_lock_path(path), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def _lock_path(path: Path) -> Path:
+    return path.with_name(f"{path.stem}.lock")
+
+
 def _held(path: Path) -> int:
     """Open the lock file of an embeddings file and hold it."""
-    lock_path = path.with_name(f"{path.stem}.lock")
+    lock_path, looks = _lock_path(path), 0
     while True:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -57,6 +79,11 @@ def _held(path: Path) -> int:
                 if os.path.samestat(os.fstat(handle), lock_path.stat()):
                     return handle
         except BlockingIOError as error:
+            looks += 1
+            if looks < LOOKS:  # a reader that asks whether it is held holds it for a moment
+                os.close(handle)
+                time.sleep(LOOK_SECONDS)
+                continue
             holder = os.pread(handle, 200, 0).decode("utf-8", "replace").strip() or "another run"
             os.close(handle)
             raise FileLocked(

@@ -22,7 +22,8 @@ import sys
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -37,8 +38,11 @@ from small_catalogs import PROJECT, draw, offline_environment, run_in
 
 from extract.demo import draw_picture
 from extract.embeddings import canonical_json, sha256_of
-from extract.embeddings_file import read_provenance
+from extract.embeddings_file import read_provenance, read_table
+from extract.file_lock import locked
+from extract.labels_file import labels_path
 from extract.recomputation import seen_by_model
+from extract.row_writer import RowWriter
 
 KINDS = ("Mugs", "Vases", "Watches")
 HOSTILE = 'x"><script>alert(1)</script>'
@@ -688,48 +692,145 @@ def test_the_description_holds_against_generated_requests(served: Served, tmp_pa
 # S15, S16: a file that changes, and the end
 
 
-def test_s15_a_file_that_changed_is_read_again_and_never_answers_with_other_rows(
-    shop: Path, tmp_path: Path
-) -> None:
-    root = tmp_path / "growing"
-    shutil.copytree(shop, root)
-    with serving(root) as growing, growing.client() as client:
-        old = picture_urls(client)
-        assert len(old) == 10
-        draw(root / "shop" / "Aprons" / "0.png", "Mugs", 50)  # sorts before all others
-        done = run_in(root, "extract", "--images", "shop")
-        assert done.returncode == 0, done.stderr
-        statuses = [client.get("/api/similar", params={"id": "Mugs/0.png"}).status_code]
-        until = time.monotonic() + 30
-        while statuses[-1] != 200:
-            assert time.monotonic() < until
-            time.sleep(0.1)
-            asked = client.get("/api/similar", params={"id": "Mugs/0.png"})
-            statuses.append(asked.status_code)
-        assert set(statuses) == {409, 200}
-        assert asked.json()["n_images"] == 11
-        assert client.get("/api/similar", params={"id": "Aprons/0.png"}).status_code == 200
-        # row 0 is another product now: a page from before must not show it
-        assert client.get(old[0]).status_code == 409
-        assert len(picture_urls(client)) == 11
-
-
-def test_s15_a_file_that_cannot_be_read_is_not_answered_from(shop: Path, tmp_path: Path) -> None:
-    root = tmp_path / "damaged"
-    shutil.copytree(shop, root)
+def the_file(root: Path) -> Path:
     (path,) = (root / "cache/embeddings/shop").glob("efficientnet_lite0-????????.h5")
-    with serving(root) as damaged, damaged.client() as client:
-        sound = path.read_bytes()
-        path.write_bytes(sound[: len(sound) // 2])
+    return path
+
+
+@dataclass
+class Changing:
+    """A running service whose file changes, and a workspace with the same one picture longer."""
+
+    root: Path
+    grown: Path
+    served: Served
+    client: httpx.Client
+
+    def ask(self) -> dict[str, Any]:
+        answer = self.client.get("/api/similar", params={"id": "Mugs/0.png", "top": 3})
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    @property
+    def changed(self) -> str | None:
+        found: str | None = self.client.get("/api/health").json()["files"][0]["changed"]
+        return found
+
+    def wait_for(self, true: Callable[[], bool]) -> None:
+        until = time.monotonic() + 60
+        while not true():
+            assert time.monotonic() < until, self.served.logged()[-2000:]
+            time.sleep(0.1)
+
+
+def command_says(root: Path) -> Any:
+    said = run_in(root, "analyze", "similar", "--query", "Mugs/0.png", "--top", "3", "--json")
+    return json.loads(said.stdout)["queries"]
+
+
+@pytest.fixture(scope="module")
+def changing(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Changing]:
+    root, grown = (tmp_path_factory.mktemp(name) / "workspace" for name in ("changing", "grown"))
+    shutil.copytree(shop, root)
+    shutil.copytree(shop, grown)
+    draw(grown / "shop" / "Aprons" / "0.png", "Mugs", 50)  # sorts before all others
+    done = run_in(grown, "extract", "--images", "shop")
+    assert done.returncode == 0, done.stderr
+    with serving(root) as served, served.client() as client:
+        yield Changing(root, grown, served, client)
+
+
+def test_s15_the_rows_in_hand_answer_until_a_run_is_done_then_all_new_ones_at_once(
+    changing: Changing,
+) -> None:
+    path, whole = the_file(changing.root), the_file(changing.grown)
+    before, old = changing.ask(), picture_urls(changing.client)
+    assert (before["n_images"], len(old), changing.changed) == (10, 10, None)
+    shutil.copytree(changing.grown / "shop/Aprons", changing.root / "shop/Aprons")
+    with locked(path):  # as a run does, which renames a file with rows to do, and fills them
+        part = path.with_name("part")
+        shutil.copy(whole, part)
+        writer = RowWriter(read_table(part))
+        writer.reset(np.array([0, 4]))
+        writer.close()
+        part.replace(path)
+        shutil.copy(labels_path(whole), labels_path(path))
+        changing.wait_for(lambda: "a run is writing it" in str(changing.changed))
         for _ in range(5):
-            answer = client.get("/api/similar", params={"id": "Mugs/0.png"})
-            assert (answer.status_code, answer.json()["code"]) == (409, "changed")
-            time.sleep(0.3)
-        path.write_bytes(sound)
-        until = time.monotonic() + 30
-        while client.get("/api/similar", params={"id": "Mugs/0.png"}).status_code != 200:
-            assert time.monotonic() < until
-            time.sleep(0.2)
+            assert changing.ask() == before
+            assert changing.client.get(old[0]).status_code == 200
+            time.sleep(0.3)  # more than one look at the file
+        with path.open("r+b") as file:
+            file.write(whole.read_bytes())
+        assert changing.ask() == before
+    answers = [changing.ask()]
+    while answers[-1]["n_images"] == 10:
+        assert answers[-1] == before
+        answers.append(changing.ask())
+        assert len(answers) < 10_000
+    assert answers[-1]["n_images"] == 11
+    assert answers[-1]["queries"] == command_says(changing.root) != before["queries"]
+    answer = changing.client.get("/api/similar", params={"id": "Aprons/0.png"})
+    assert answer.status_code == 200
+    # row 0 is another product now: a page from before must not show it
+    assert changing.client.get(old[0]).status_code == 409
+    assert len(picture_urls(changing.client)) == 11
+    assert changing.changed is None
+    # labels alone are a change, too
+    labels = labels_path(path).read_bytes()
+    labels_path(path).unlink()
+    changing.wait_for(lambda: changing.ask()["queries"][0]["hits"][0]["labels"] == {})
+    labels_path(path).write_bytes(labels)
+    changing.wait_for(lambda: changing.ask() == answers[-1])
+
+
+def written_over(path: Path, sound: bytes) -> None:
+    """Put other numbers into half of the rows, in place, and the date back."""
+    before = path.stat()
+    table = read_table(path)
+    with path.open("r+b") as file:
+        file.seek(table.offsets["embeddings"])
+        file.write(np.full(len(table) // 2 * table.n_dims, 7, "<f4").tobytes())
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def of_a_later_format(path: Path, sound: bytes) -> None:
+    later = path.with_name("later")
+    later.write_bytes(sound)
+    with h5py.File(later, "r+") as file:
+        file.attrs["format_version"] = 2
+    later.replace(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda path, sound: path.write_bytes(sound[: len(sound) // 2]), "not a readable"),
+        (lambda path, sound: os.truncate(path, 0), "not a readable"),
+        (written_over, "5 rows do not fit their check sums"),
+        (lambda path, sound: path.unlink(), "is not there"),
+        (of_a_later_format, "upgrade"),
+    ],
+)
+def test_s15_a_file_that_cannot_be_served_is_said_once_and_the_rows_in_hand_answer(
+    changing: Changing, change: Callable[[Path, bytes], None], said: str
+) -> None:
+    path = the_file(changing.root)
+    sound, before = path.read_bytes(), changing.ask()
+    logged = len(changing.served.logged())
+    change(path, sound)
+    changing.wait_for(lambda: said in str(changing.changed))
+    for _ in range(4):
+        assert changing.ask() == before
+        time.sleep(0.4)
+    tried = [line for line in changing.served.logged()[logged:].splitlines() if "GET " not in line]
+    (line,) = tried
+    assert "its rows from before are served" in line
+    assert str(changing.root) not in str(changing.changed)
+    path.write_bytes(sound)
+    changing.wait_for(lambda: changing.changed is None)
+    assert changing.ask() == before
 
 
 def test_s16_a_signal_ends_it_once_all_is_answered(shop: Path) -> None:

@@ -39,6 +39,7 @@ def build_app(service: Service, rules: Rules) -> App:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         service.load_backbones()
+        service.follow_files()
         yield
         service.close()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,8 @@ from analyze.lookup.drawn_map import DrawnMap, draw_map
 from analyze.lookup.filters import filters
 from analyze.lookup.plain_words import advice, heading
 from analyze.lookup.rest import PARAMETERS, read_form
-from analyze.lookup.service import SIZES, Service, confined
-from analyze.lookup.shelf import Shelf, rows_named
+from analyze.lookup.service import SIZES, Service
+from analyze.lookup.shelf import Looked, Shelf, rows_named
 from analyze.lookup.showing import (
     LONGEST_NAME,
     Product,
@@ -79,14 +79,26 @@ class Pages:
         given = dict(pairs)
         text = given.get("q", "").strip()
         shelf = self.service.shelf(asked.model)
-        inside = confined(shelf, asked)
-        if text:
-            rows = await self.service.apart(lambda: rows_named(shelf, text, inside))
-        else:
-            rows = np.arange(len(shelf.embeddings)) if inside is None else inside.rows
+
+        def draw() -> Response:
+            inside = shelf.inside(asked.where)
+            rows: Sequence[int] | np.ndarray = range(len(shelf.embeddings))
+            if text:
+                rows = rows_named(shelf, text, inside)
+            elif inside is not None:
+                rows = inside.rows
+            return self._catalogue(given, text, Looked(shelf, asked, inside), rows)
+
+        heavy = text or asked.where
+        return await (self.service.apart(draw) if heavy else self.service.drawn(draw))
+
+    def _catalogue(
+        self, given: Mapping[str, str], text: str, looked: Looked, rows: Sequence[int] | np.ndarray
+    ) -> Response:
+        shelf, asked = looked.shelf, looked.asked
         n_pages = max(1, -(-len(rows) // PER_PAGE))
         page = whole_number(given.get("page") or None, "page", 1, n_pages)
-        some = rows[(page - 1) * PER_PAGE : page * PER_PAGE].tolist()
+        some = list(map(int, rows[(page - 1) * PER_PAGE : page * PER_PAGE]))
 
         def turned(to: int) -> str | None:
             parameters = [
@@ -101,7 +113,7 @@ class Pages:
             asked,
             shelf,
             text=shown(text),
-            inside=_said(inside),
+            inside=_said(looked.inside),
             pictures_here=shelf.pictures.root is not None,
             products=[product_shown(shelf, row, asked) for row in some],
             n_found=len(rows),
@@ -114,7 +126,10 @@ class Pages:
     async def product(self, pairs: Pairs) -> Response:
         """Show a product and what looks like it."""
         asked = _one_id(read_asked(pairs, ("id", *SHOWN), top=TOP_ON_PAGE))
-        shelf, (answer,) = await self.service.look_up(asked)
+        return await self.service.look_up(asked, self._product)
+
+    def _product(self, looked: Looked) -> Response:
+        shelf, asked, (answer,) = looked.shelf, looked.asked, looked.answers
         row = shelf.row(asked.ids[0])
         columns = {
             shown(name)[:LONGEST_NAME]: shown(values[row])[:1000]
@@ -136,7 +151,7 @@ class Pages:
             own_copies=[product_shown(shelf, each, asked) for each in answer.left_out],
             hits=hits_shown(shelf, answer, asked),
             how=how_searched(shelf, asked),
-            inside=_said(confined(shelf, asked)),
+            inside=_said(looked.inside),
             link_id=asked.ids[0],
             map_link=address("/map", [("id", asked.ids[0]), *kept_choices(asked)]),
         )
@@ -145,16 +160,19 @@ class Pages:
         """Show what looks like a picture that was sent."""
         content, pairs = await read_form(request)
         asked = read_asked(pairs, (*SHOWN, "q"), top=TOP_ON_PAGE)
-        shelf, small, (answer,) = await self.service.look_up_picture(content, asked)
+        return await self.service.look_up_picture(content, asked, self._picture)
+
+    def _picture(self, looked: Looked) -> Response:
+        shelf, asked, (answer,) = looked.shelf, looked.asked, looked.answers
         lit = [("hit", shelf.embeddings.ids[hit.row]) for hit in answer.hits]
         return self._page(
             "picture.html",
             asked,
             shelf,
-            sent="data:image/jpeg;base64," + base64.b64encode(small).decode(),
+            sent="data:image/jpeg;base64," + base64.b64encode(looked.picture).decode(),
             hits=hits_shown(shelf, answer, asked),
             how=how_searched(shelf, asked),
-            inside=_said(confined(shelf, asked)),
+            inside=_said(looked.inside),
             map_link=address("/map", [*lit, ("model", asked.model), *sight(asked)]),
         )
 
@@ -165,30 +183,32 @@ class Pages:
         rest = [(name, value) for name, value in pairs if name not in ("hit", "map")]
         asked = read_asked(rest, ("id", *SHOWN), top=TOP_ON_PAGE)
         shelf = self.service.shelf(asked.model)
-        query: int | None = None
-        hits = [shelf.row(each) for each in named if each]
-        if asked.ids:
-            shelf, (answer,) = await self.service.look_up(_one_id(asked))
-            query, hits = shelf.row(asked.ids[0]), [hit.row for hit in answer.hits]
-        inside = confined(shelf, asked)
-        stored = _map_named(shelf, dict(pairs).get("map"))
+        lit = [shelf.row(each) for each in named if each]
 
-        def draw() -> Response:
-            drawn = None
+        def draw(looked: Looked) -> Response:
+            shelf, query, hits, drawn = looked.shelf, None, lit, None
+            for answer in looked.answers:
+                query, hits = shelf.row(asked.ids[0]), [hit.row for hit in answer.hits]
+            maps = shelf.maps
+            stored = _map_named(maps, dict(pairs).get("map"))
             if stored is not None:
-                drawn = draw_map(shelf, stored, query=query, hits=hits, inside=inside)
+                drawn = draw_map(shelf, stored, query=query, hits=hits, inside=looked.inside)
             return self._page(
                 "map.html",
                 asked,
                 shelf,
                 drawn=drawn,
-                maps=[(each.name, f"{each.method} · {each.name}") for each in shelf.maps],
+                maps=[(each.name, f"{each.method} · {each.name}") for each in maps],
                 products=_lit_products(shelf, drawn, asked),
                 link_id=asked.ids[0] if asked.ids else None,
                 link_hits=named,
             )
 
-        return await self.service.apart(draw)
+        if asked.ids:
+            return await self.service.look_up(_one_id(asked), draw)
+        return await self.service.apart(
+            lambda: draw(Looked(shelf, asked, shelf.inside(asked.where)))
+        )
 
     def error(self, declined: Declined) -> Response:
         """Show an error to a person."""
@@ -240,18 +260,18 @@ def _one_id(asked: Asked) -> Asked:
     return asked
 
 
-def _map_named(shelf: Shelf, name: str | None) -> StoredMap | None:
+def _map_named(maps: Sequence[StoredMap], name: str | None) -> StoredMap | None:
     """Find the map that is asked for; None where none is stored.
 
     Raises
     ------
     Declined
     """
-    if not name or not shelf.maps:
-        return shelf.maps[0] if shelf.maps else None
-    found = next((each for each in shelf.maps if each.name == name), None)
+    if not name or not maps:
+        return maps[0] if maps else None
+    found = next((each for each in maps if each.name == name), None)
     if found is None:
-        have = ", ".join(each.name for each in shelf.maps)
+        have = ", ".join(each.name for each in maps)
         raise Declined(404, f"no map {shown(name)[:100]!r} is stored: there are {have}")
     return found
 

@@ -23,6 +23,7 @@ from analyze.lookup.asking import (
 )
 from analyze.lookup.declined import Declined
 from analyze.lookup.service import Service
+from analyze.lookup.shelf import Looked
 
 PARAMETERS = ("model", "top", "where", "diverse")
 IMAGE = "image"
@@ -83,7 +84,6 @@ def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
         403: "From another site's page",
         404: "Nothing of that id or backbone",
         408: "The request came too slowly",
-        409: "The embeddings changed and are read again",
         413: "Too large",
         415: "The body is no form",
         421: "For another host",
@@ -139,7 +139,7 @@ def routes(service: Service) -> APIRouter:
     @router.get(
         "/similar",
         response_model=Answers,
-        responses=_errors(404, 409, 422, 503),
+        responses=_errors(404, 422, 503),
         name="similar to products",
     )
     async def similar_to_products(
@@ -154,15 +154,12 @@ def routes(service: Service) -> APIRouter:
         asked = read_asked(pairs_of(request.scope["query_string"]), ("id", *PARAMETERS))
         if not asked.ids:
             raise Declined(422, "name a product, by its id")
-        shelf, answers = await service.look_up(asked)
-        inside = shelf.inside(asked.where)
-        found = shelf.json(answers, top=asked.top, inside=inside, diverse=asked.diverse)
-        return as_json(found)
+        return await service.look_up(asked, _spelled)
 
     @router.post(
         "/similar",
         response_model=Answers,
-        responses=_errors(403, 404, 408, 409, 413, 415, 422, 503),
+        responses=_errors(403, 404, 408, 413, 415, 422, 503),
         openapi_extra=IMAGE_FORM,
         name="similar to a picture",
     )
@@ -170,22 +167,28 @@ def routes(service: Service) -> APIRouter:
         """Find the products most similar to a picture that is sent."""
         content, pairs = await read_form(request)
         asked = read_asked(pairs, PARAMETERS)
-        shelf, _, answers = await service.look_up_picture(content, asked)
-        inside = shelf.inside(asked.where)
-        found = shelf.json(answers, top=asked.top, inside=inside, diverse=asked.diverse)
-        return as_json(found)
+        return await service.look_up_picture(content, asked, _spelled)
 
     @router.get("/health", response_model=Health, responses=_errors(422))
     async def health(request: Request) -> Response:
         """Say that the service lives, and what it serves."""
         check_names(pairs_of(request.scope["query_string"]), ())
         files = [
-            {"key": key, **shelf.about(), "uploads": service.uploads(key)}
+            {
+                "key": key,
+                **shelf.about(),
+                "uploads": service.uploads(key),
+                "changed": service.changed(key),
+            }
             for key, shelf in service.shelves.items()
         ]
         return as_json({"status": "ok", "files": files})
 
     return router
+
+
+def _spelled(looked: Looked) -> Response:
+    return as_json(looked.json())
 
 
 async def read_form(request: Request) -> tuple[bytes, Pairs]:

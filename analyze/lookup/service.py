@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
-from analyze.alignment import words_apart
+from analyze.categories import Inside
 from analyze.index_file import Progress
 from analyze.lookup.admission import Admission
 from analyze.lookup.asking import Asked
@@ -22,25 +22,23 @@ from analyze.lookup.declined import Declined
 from analyze.lookup.embedding import Embed, Load, Seeing
 from analyze.lookup.opening import Open, Opened, Thumbnail
 from analyze.lookup.processes import Processes, TaskFailed
-from analyze.lookup.shelf import Shelf, Wish, stamp_of
+from analyze.lookup.served_files import ServedFiles
+from analyze.lookup.shelf import Looked, Shelf, Wish
 from analyze.query import Query
-from analyze.similar import Answer
 from extract.catalog import shown
-from extract.errors import SosieError, UsageError
 from extract.refusals import Refused
 from extract.workspace import Workspace
 
 log = logging.getLogger("sosie")
 
 AT_WORK, WAITING = 2, 16
-MOST_THUMBNAILS_WAITING = 256
-"""A page asks for many at once, and each takes little."""
+MOST_LIGHT_WAITING = 256
+"""Pages without a look-up, and thumbnails, of which a page asks for many: each takes little."""
 
 THUMBNAIL_BYTES = 64 << 20
 SIZES = (256, 768)
 """Pixels of the longer side that pictures are shown at."""
 
-AGAIN_SECONDS = 2
 Found = TypeVar("Found")
 
 
@@ -69,38 +67,40 @@ class Service:
         wish: Wish,
         progress: Progress | None = None,
     ) -> None:
-        self._workspace, self._wish = workspace, wish
         self._cataloged = Processes(1, "pictures")
         self._sent = Processes(AT_WORK, "uploads")
         self._backbones = Processes(1, "backbones")
         try:
-            shelves = [Shelf(workspace, path, wish, self._cataloged, progress) for path in paths]
+            self._files = ServedFiles(workspace, paths, wish, self._cataloged, progress)
         except BaseException:
             self._end_processes()
             raise
-        self._shelves = _by_key(shelves)
-        self._renewing: dict[str, asyncio.Task[None]] = {}
         self._seeing: dict[str, Seeing | None] = {}
         """By a backbone's identity; None for one that is not to be had."""
         self._looking = _Room(AT_WORK, WAITING, "look-up")
         self._embedding = _Room(AT_WORK, WAITING, "upload")
-        self._showing = _Room(1, MOST_THUMBNAILS_WAITING, "thumbnail")
+        self._drawing = _Room(AT_WORK, MOST_LIGHT_WAITING, "page")
+        self._showing = _Room(1, MOST_LIGHT_WAITING, "thumbnail")
         self._thumbnails: OrderedDict[tuple[str, int, int, bool], bytes] = OrderedDict()
         self._thumbnail_bytes = 0
 
     @property
     def keys(self) -> tuple[str, ...]:
         """What files are asked by: the backbone's name, and words where several share it."""
-        return tuple(self._shelves)
+        return tuple(self._files.by_key)
 
     @property
     def shelves(self) -> dict[str, Shelf]:
         """The files by their keys, as they were read last."""
-        return dict(self._shelves)
+        return self._files.by_key
 
     def load_backbones(self) -> None:
         """Load the backbones before the first picture comes, in the background."""
         threading.Thread(target=self._load_backbones, name="backbones", daemon=True).start()
+
+    def follow_files(self) -> None:
+        """Read files again that change, in the background."""
+        self._files.follow()
 
     def key(self, asked: str | None) -> str:
         """Give the key of the file that is asked; the first without a wish.
@@ -110,41 +110,31 @@ class Service:
         Declined
             404 where there is none of that name.
         """
-        if asked is None or asked in self._shelves:
-            return asked or self.keys[0]
-        made = {key: shelf.embeddings.provenance for key, shelf in self._shelves.items()}
-        for key, each in made.items():  # what addresses said that were kept from before
-            if asked == f"{each.model}-{each.short_identity}":
-                return key
-        have = ", ".join(self._shelves)
-        raise Declined(404, f"no backbone {shown(asked)[:100]!r} is served: there are {have}")
+        return self._files.key(asked)
+
+    def changed(self, key: str) -> str | None:
+        """Say why rows are served that are not those of the file any more; None while they are."""
+        return self._files.changed(self.shelves[key])
 
     def uploads(self, key: str) -> str:
         """Say whether pictures can be sent: ``ready``, ``loading`` or ``unavailable``."""
-        source = self._shelves[key].source.key
+        source = self.shelves[key].source.key
         if source not in self._seeing:
             return "loading"
         return "unavailable" if self._seeing[source] is None else "ready"
 
     def shelf(self, key: str | None) -> Shelf:
-        """Give the file that is asked, if it is still the one that was read.
+        """Give the file that is asked, as it was read last: a request keeps it to its end.
 
         Raises
         ------
         Declined
-            404 where there is none of that name; 409 while a file that changed is read again.
+            404 where there is none of that name.
         """
-        key = self.key(key)
-        shelf = self._shelves[key]
-        if stamp_of(shelf.path) == shelf.stamp:
-            return shelf
-        if key not in self._renewing:
-            self._renewing[key] = asyncio.create_task(self._renew(key, shelf))
-        message = "the embeddings changed and are read again: try again in a moment"
-        raise Declined(409, message, retry_after=AGAIN_SECONDS)
+        return self._files.shelf(key)
 
-    async def look_up(self, asked: Asked) -> tuple[Shelf, tuple[Answer, ...]]:
-        """Find what looks like products of the catalogue.
+    async def look_up(self, asked: Asked, made: Callable[[Looked], Found]) -> Found:
+        """Find what looks like products of the catalogue, and make something of it there.
 
         Raises
         ------
@@ -152,12 +142,17 @@ class Service:
         """
         shelf = self.shelf(asked.model)
         queries = [shelf.query(each) for each in asked.ids]
-        return shelf, await self._ask(shelf, queries, asked)
+
+        def ask() -> Found:
+            inside = shelf.inside(asked.where)
+            return made(Looked(shelf, asked, inside, shelf.ask(queries, asked, inside)))
+
+        return await self._looking.do(ask)
 
     async def look_up_picture(
-        self, content: bytes, asked: Asked
-    ) -> tuple[Shelf, bytes, tuple[Answer, ...]]:
-        """Find what looks like a picture that was sent; gives it small, as JPEG, too.
+        self, content: bytes, asked: Asked, made: Callable[[Looked], Found]
+    ) -> Found:
+        """Find what looks like a picture that was sent, and make something of it there.
 
         Raises
         ------
@@ -165,7 +160,9 @@ class Service:
             422 for a picture that is refused, with the reason's code.
         """
         shelf = self.shelf(asked.model)
-        confined(shelf, asked)  # before the picture is opened
+        inside: Inside | None = None
+        if asked.where:  # before the picture is opened
+            inside = await self._looking.do(lambda: shelf.inside(asked.where))
         try:
             seen = asked.seen and shelf.as_seen is not None
             opened, vector = await self._embedding.do(lambda: self._embedded(shelf, content, seen))
@@ -179,7 +176,12 @@ class Service:
             message = "the picture's vector is all zeros: nothing is similar to it"
             raise Declined(422, message, "no_direction")
         query = Query("picture", vector, None, None, opened.sha256, opened.fingerprint)
-        return shelf, opened.thumbnail, await self._ask(shelf, [query], asked)
+
+        def ask() -> Found:
+            answers = shelf.ask([query], asked, inside)
+            return made(Looked(shelf, asked, inside, answers, opened.thumbnail))
+
+        return await self._looking.do(ask)
 
     async def apart(self, work: Callable[[], Found]) -> Found:
         """Do what takes its time over many rows beside the look-ups, not in the way of all.
@@ -190,6 +192,16 @@ class Service:
             503 when too many wait.
         """
         return await self._looking.do(work)
+
+    async def drawn(self, work: Callable[[], Found]) -> Found:
+        """Draw a page that takes next to no time, beside the look-ups and not behind them.
+
+        Raises
+        ------
+        Declined
+            503 when too many wait.
+        """
+        return await self._drawing.do(work)
 
     async def thumbnail(self, shelf: Shelf, row: int, pixels: int, *, seen: bool = False) -> bytes:
         """Make a row's picture small, whole or as the model saw it, and encode it again; JPEG.
@@ -223,39 +235,17 @@ class Service:
 
     def close(self) -> None:
         """End the processes that open pictures."""
-        for room in (self._looking, self._embedding, self._showing):
+        for room in (self._looking, self._embedding, self._drawing, self._showing):
             room.close()
+        self._files.close()
         self._end_processes()
 
     def _end_processes(self) -> None:
         for processes in (self._sent, self._cataloged, self._backbones):
             processes.close()
 
-    async def _ask(
-        self, shelf: Shelf, queries: Sequence[Query], asked: Asked
-    ) -> tuple[Answer, ...]:
-        def ask() -> tuple[Answer, ...]:
-            inside = confined(shelf, asked)
-            return shelf.ask(queries, top=asked.top, inside=inside, diverse=asked.diverse)
-
-        return await self._looking.do(ask)
-
-    async def _renew(self, key: str, old: Shelf) -> None:
-        def read() -> Shelf:
-            return Shelf(self._workspace, old.path, self._wish, self._cataloged)
-
-        try:
-            shelf = await asyncio.to_thread(read)
-            self._shelves[key] = shelf
-            log.warning("%s changed and was read again", self._workspace.relative(old.path))
-        except (SosieError, OSError) as error:
-            log.warning("%s", shown(str(error)))  # a run may be in the middle of writing it
-            await asyncio.sleep(1)
-        finally:
-            del self._renewing[key]
-
     def _load_backbones(self) -> None:
-        for shelf in self._shelves.values():
+        for shelf in self.shelves.values():
             with suppress(Declined):
                 self._seeing_of(shelf)
 
@@ -313,32 +303,3 @@ class _Room:
 
     def close(self) -> None:
         self._threads.shutdown(cancel_futures=True)
-
-
-def _by_key(shelves: Sequence[Shelf]) -> dict[str, Shelf]:
-    """Name each file by its backbone, and by what tells it from others of that."""
-    made = [shelf.embeddings.provenance for shelf in shelves]
-    models = [each.model for each in made]
-    keys = []
-    for each, words in zip(made, words_apart(made), strict=True):
-        random = each.weights == "random" and models.count(each.model) > 1
-        plain = [word.replace(" ", "-") for word in words]  # a key stands in addresses
-        keys.append("-".join([each.model, *["random"] * random, *plain]))
-    return {
-        key if keys.count(key) == 1 else f"{key}-{each.short_identity}": shelf
-        for key, each, shelf in zip(keys, made, shelves, strict=True)
-    }
-
-
-def confined(shelf: Shelf, asked: Asked) -> Any:
-    """Find the rows that a look-up is confined to.
-
-    Raises
-    ------
-    Declined
-        422 where there is no such level or value.
-    """
-    try:
-        return shelf.inside(asked.where)
-    except UsageError as error:
-        raise Declined(422, str(error).replace("--where", "where")[:300]) from None

@@ -6,7 +6,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from analyze.duplicates import Fingerprint
 from analyze.index_choice import wanted_index
 from analyze.index_file import OpenedIndex, Progress, open_index
 from analyze.indexes import FLAT
+from analyze.lookup.asking import Asked
 from analyze.lookup.declined import Declined
 from analyze.lookup.embedding import BackboneSource
 from analyze.lookup.opening import Stored, TakeFingerprint
@@ -32,8 +32,9 @@ from analyze.similar_result import similar_json
 from extract.catalog import Level, shown
 from extract.embeddings import EmbeddingSet
 from extract.embeddings_file import read_embeddings
-from extract.errors import EmbeddingsFileError
+from extract.errors import EmbeddingsFileError, UsageError
 from extract.labels_file import labels_path
+from extract.own_memory import state_of
 from extract.refusals import Refused
 from extract.workspace import Workspace
 
@@ -140,8 +141,11 @@ class Shelf:
         self._all = LookUp(self.embeddings, self.pictures, index=self.opened.index)
         self._inside: OrderedDict[tuple[str, ...], LookUp] = OrderedDict()
         self._turn = threading.Lock()
-        self._maps: tuple[tuple[int, int, int] | None, tuple[StoredMap, ...]] | None = None
+        self._maps: tuple[tuple[int, ...] | None, tuple[StoredMap, ...]] | None = None
         self._counts = {level.name: level_counts(level) for level in self.embeddings.levels}
+        self.version = self.embeddings.fingerprint[:16]
+        """What tells these very rows from others that the file may come to hold."""
+        self.rows_by_id = {row_id: row for row, row_id in enumerate(self.embeddings.ids)}
         if stamp_of(path) != self.stamp:
             raise EmbeddingsFileError(f"{path} changed while it was read: try again")
 
@@ -155,21 +159,11 @@ class Shelf:
         """The backbone's name and the geometry, for people."""
         return self.embeddings.provenance.name
 
-    @cached_property
-    def version(self) -> str:
-        """What tells these very rows from others that the file may come to hold."""
-        return self.embeddings.fingerprint[:16]
-
-    @cached_property
-    def rows_by_id(self) -> dict[str, int]:
-        """The row of each id."""
-        return {row_id: row for row, row_id in enumerate(self.embeddings.ids)}
-
     @property
     def maps(self) -> tuple[StoredMap, ...]:
         """The maps of these rows that are stored by now."""
         folder = self._workspace.reductions
-        stamp = _stamp(folder)
+        stamp = state_of(folder)
         if self._maps is None or self._maps[0] != stamp:
             self._maps = stamp, stored_maps(folder, self.embeddings)
         return self._maps[1]
@@ -207,28 +201,27 @@ class Shelf:
         return Query(row_id, vector, row)
 
     def inside(self, where: Sequence[str]) -> Inside | None:
-        """Find the rows that a search is confined to.
+        """Find the rows that a search is confined to; it takes its time over many rows.
 
         Raises
         ------
-        UsageError
+        Declined
+            422 where there is no such level or value.
         """
-        return rows_inside(self.embeddings, where)
+        try:
+            return rows_inside(self.embeddings, where)
+        except UsageError as error:
+            raise Declined(422, str(error).replace("--where", "where")[:300]) from None
 
     def ask(
-        self, queries: Sequence[Query], *, top: int, inside: Inside | None, diverse: float | None
+        self, queries: Sequence[Query], asked: Asked, inside: Inside | None
     ) -> tuple[Answer, ...]:
         """Find the products most similar to each query."""
         look_up = self._all if inside is None else self._look_up_inside(inside)
-        return tuple(look_up.ask(query, top=top, diverse=diverse) for query in queries)
+        return tuple(look_up.ask(each, top=asked.top, diverse=asked.diverse) for each in queries)
 
     def json(
-        self,
-        answers: Sequence[Answer],
-        *,
-        top: int,
-        inside: Inside | None,
-        diverse: float | None,
+        self, answers: Sequence[Answer], asked: Asked, inside: Inside | None
     ) -> dict[str, Any]:
         """Spell answers as the command does."""
         opened = self.opened
@@ -241,9 +234,9 @@ class Shelf:
             self.names,
             opened,
             answers,
-            top=top,
+            top=asked.top,
             inside=inside,
-            diverse=diverse,
+            diverse=asked.diverse,
         )
 
     def about(self) -> dict[str, Any]:
@@ -279,23 +272,42 @@ class Shelf:
         return found
 
 
+@dataclass(frozen=True, eq=False)
+class Looked:
+    """What was looked up, all of it in one file as it was read once.
+
+    Parameters
+    ----------
+    shelf : Shelf
+    asked : Asked
+    inside : Inside or None
+        The rows that the search was confined to.
+    answers : tuple of Answer
+        One a query.
+    picture : bytes
+        One that was sent, small, as JPEG; empty without one.
+    """
+
+    shelf: Shelf
+    asked: Asked
+    inside: Inside | None
+    answers: tuple[Answer, ...] = ()
+    picture: bytes = b""
+
+    def json(self) -> dict[str, Any]:
+        """Spell it as the command does."""
+        return self.shelf.json(self.answers, self.asked, self.inside)
+
+
 def level_counts(level: Level, inside: np.ndarray | None = None) -> np.ndarray:
     """Count the pictures of each category of a level, of all rows or of those of a mask."""
     codes = level.codes if inside is None else level.codes[inside]
     return np.bincount(codes[codes >= 0], minlength=len(level.categories))
 
 
-def stamp_of(path: Path) -> tuple[tuple[int, int, int] | None, ...]:
+def stamp_of(path: Path) -> tuple[tuple[int, ...] | None, ...]:
     """Say what tells a file, and its labels, from what they may become."""
-    return tuple(_stamp(each) for each in (path, labels_path(path)))
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return state_of(path), state_of(labels_path(path))
 
 
 def rows_named(shelf: Shelf, text: str, inside: Inside | None) -> np.ndarray:
