@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
 from analyze.diversity import WEIGHT
@@ -12,13 +13,63 @@ from analyze.lookup.declined import Declined
 from extract.catalog import shown
 
 TOP, MOST_TOP = 10, 100
-MOST_IDS = 16
-MOST_WHERE = 32
 LONGEST = 2_000
 """Letters of a parameter."""
 
 MOST_PARAMETERS = 64
-ONCE = ("model", "top", "diverse", "seen", "q", "page", "map", "size")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a parameter of REST may be: both what is checked, and what the OpenAPI document says.
+
+    Parameters
+    ----------
+    kind : str
+        ``string``, ``integer`` or ``number``.
+    least, most : int or None
+        Of a number.
+    times : int
+        How often it may be given; what may be given more than once is an array.
+    required : bool
+    says : str
+    """
+
+    kind: str = "string"
+    least: int | None = None
+    most: int | None = None
+    times: int = 1
+    required: bool = False
+    says: str = ""
+
+    def schema(self) -> dict[str, Any]:
+        """Spell it as JSON Schema."""
+        bounds = {"maxLength": LONGEST if self.kind == "string" else None}
+        bounds |= {"minimum": self.least, "maximum": self.most}
+        each = {"type": self.kind, **{k: v for k, v in bounds.items() if v is not None}}
+        if self.times == 1:
+            return each
+        least = {"minItems": 1} if self.required else {}
+        return {"type": "array", "items": each, **least, "maxItems": self.times}
+
+    def takes(self, number: float) -> bool:
+        """Say whether a number is within its bounds."""
+        return (self.least is None or number >= self.least) and (
+            self.most is None or number <= self.most
+        )
+
+
+LIMITS = {
+    "id": Limits(times=16, required=True, says="Of products that are asked about."),
+    "model": Limits(says="Which backbone's file."),
+    "top": Limits("integer", 1, MOST_TOP, says=f"Hits a query; {TOP} unless said."),
+    "where": Limits(times=32, says="LEVEL=VALUE to search inside."),
+    "diverse": Limits("number", 0, 1, says="Of similarity beside novelty; none without it."),
+}
+ONCE = (
+    *(name for name, limits in LIMITS.items() if limits.times == 1),
+    *("seen", "q", "page", "map", "size"),
+)
 
 Pairs = Sequence[tuple[str, str]]
 
@@ -90,8 +141,9 @@ def read_asked(pairs: Pairs, allowed: Collection[str], *, top: int = TOP) -> Ask
     given = [(name, value) for name, value in pairs if value]
     where = tuple(value for name, value in given if name == "where")
     ids = tuple(value for name, value in given if name == "id")
-    if len(ids) > MOST_IDS or len(where) > MOST_WHERE:
-        raise Declined(422, f"give at most {MOST_IDS} id and {MOST_WHERE} where")
+    for name, values in (("id", ids), ("where", where)):
+        if len(values) > LIMITS[name].times:
+            raise Declined(422, f"{name} is given more than {LIMITS[name].times} times")
     once = {name: value for name, value in given if name in ONCE}
     return Asked(
         once.get("model"),
@@ -146,7 +198,7 @@ def _weight(text: str | None) -> float | None:
         weight = float(text)
     except ValueError:
         weight = -1.0
-    if not 0 <= weight <= 1:
+    if not LIMITS["diverse"].takes(weight):
         raise Declined(422, f"diverse is {shown(text)[:40]!r}: give a number from 0 to 1")
     return weight
 

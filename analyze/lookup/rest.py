@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict
 from starlette.datastructures import FormData, UploadFile
 
 from analyze.lookup.asking import (
+    LIMITS,
     LONGEST,
-    MOST_IDS,
-    MOST_TOP,
-    MOST_WHERE,
     Pairs,
     check_names,
     pairs_of,
@@ -106,14 +104,7 @@ IMAGE_FORM = {
                     "required": [IMAGE],
                     "properties": {
                         IMAGE: {"type": "string", "format": "binary"},
-                        "model": {"type": "string", "maxLength": LONGEST},
-                        "top": {"type": "integer", "minimum": 1, "maximum": MOST_TOP},
-                        "where": {
-                            "type": "array",
-                            "items": {"type": "string", "maxLength": LONGEST},
-                            "maxItems": MOST_WHERE,
-                        },
-                        "diverse": {"type": "number", "minimum": 0, "maximum": 1},
+                        **{name: LIMITS[name].schema() for name in PARAMETERS},
                     },
                 }
             }
@@ -121,15 +112,18 @@ IMAGE_FORM = {
     }
 }
 
-Model = Annotated[str | None, Query(max_length=LONGEST, description="Which backbone's file.")]
-Top = Annotated[int | None, Query(ge=1, le=MOST_TOP, description="Hits a query; 10 unless said.")]
-Where = Annotated[
-    list[str] | None, Query(max_length=MOST_WHERE, description="LEVEL=VALUE to search inside.")
-]
-Diverse = Annotated[
-    float | None, Query(ge=0, le=1, description="Of similarity beside novelty; none without it.")
-]
-Ids = Annotated[list[str], Query(alias="id", min_length=1, max_length=MOST_IDS)]
+BY_ID = {
+    "parameters": [
+        {
+            "name": name,
+            "in": "query",
+            "required": LIMITS[name].required,
+            "description": LIMITS[name].says,
+            "schema": LIMITS[name].schema(),
+        }
+        for name in ("id", *PARAMETERS)
+    ]
+}
 
 
 def routes(service: Service) -> APIRouter:
@@ -140,16 +134,10 @@ def routes(service: Service) -> APIRouter:
         "/similar",
         response_model=Answers,
         responses=_errors(404, 422, 503),
+        openapi_extra=BY_ID,
         name="similar to products",
     )
-    async def similar_to_products(
-        request: Request,
-        id_: Ids,
-        model: Model = None,
-        top: Top = None,
-        where: Where = None,
-        diverse: Diverse = None,
-    ) -> Response:
+    async def similar_to_products(request: Request) -> Response:
         """Find the products most similar to some of the catalogue."""
         asked = read_asked(pairs_of(request.scope["query_string"]), ("id", *PARAMETERS))
         if not asked.ids:
