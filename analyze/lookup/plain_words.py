@@ -19,7 +19,7 @@ HEADINGS = {
 }
 ADVICE_BY_STATUS = {
     404: "It may have another name now, or have left the catalogue.",
-    409: "It is being read again: load this page again in a moment.",
+    409: "What you look at is from before: load the page again.",
     413: "Send a smaller picture: most are well under 20 MB.",
     503: "Many ask at once, or a backbone is missing: try again in a moment.",
 }

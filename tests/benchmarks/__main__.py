@@ -14,6 +14,7 @@ from tests.benchmarks import (
     coverage,
     devices,
     extraction_speed,
+    fate,
     geometry,
     gpu,
     gpu_decoding,
@@ -158,5 +159,10 @@ if __name__ == "__main__":
     load.add_argument("--dims", type=int, default=1024, dest="n_dims")
     load.add_argument("--soak", type=float, default=0.0, dest="soak_minutes", metavar="MINUTES")
     load.set_defaults(measure=serving.measure)
+    lived = commands.add_parser("fate", help="the service while its catalogue grows, processes die")
+    lived.add_argument("--minutes", type=float, default=30.0)
+    lived.add_argument("--no-kills", action="store_false", dest="kills")
+    lived.add_argument("--per-kind", type=int, default=fate.FIRST, help="pictures at first")
+    lived.set_defaults(measure=fate.measure)
     words = vars(parser.parse_args())
     words.pop("measure")(**words)
