@@ -18,6 +18,7 @@ from extract.catalog import Catalog, Level, shown
 from extract.errors import EmbeddingsFileError, LaterFormat, of_later_format
 from extract.hdf5_output import replaced
 from extract.multi_label import SEPARATOR, MultiLabel
+from extract.own_memory import changed, state_of
 from extract.rehearsal import why_unsafe
 from extract.strings_dataset import (
     is_there,
@@ -178,12 +179,16 @@ def read_labels(path: Path, catalog_fingerprint: str, n_images: int) -> StoredLa
         return StoredLabels()
     if not path.is_file():  # a pipe would be waited for
         raise _unreadable(path, "is not a file")
+    before = state_of(path)
     crashed = why_unsafe(path, lambda: _look_over(path))
     if crashed:
         raise _unreadable(path, crashed)
     try:
         with h5py.File(path, "r", locking=False) as file:
-            return _read_open(file, catalog_fingerprint, n_images)
+            found = _read_open(file, catalog_fingerprint, n_images)
+        if state_of(path) != before:  # its check sum may be that of other bytes than were read
+            raise changed(path, "was written over")
+        return found
     except EmbeddingsFileError:
         raise
     except Exception as error:

@@ -186,6 +186,18 @@ def test_what_is_read_after_opening_is_of_the_file_that_was_opened(
             read()
 
 
+def test_labels_that_are_written_over_while_they_are_read_are_not_used(
+    stored: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "relabelled"
+    shutil.copytree(stored, root)
+    after, labels = "extract.labels_file._crc32", "cache/embeddings/shop/*.labels.h5"
+    code, out, err = type_command(root, COMMANDS[0], after, written_over, labels)
+    assert (code, out) == (1, "")
+    (line,) = err.splitlines()
+    assert ".labels.h5" in line
+
+
 def test_rows_that_memory_does_not_hold_are_kept_in_a_file_without_a_name(
     stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
