@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from extract.decoding import (
-    BY_HEADER,
+    HOW_READ,
     OpenedPicture,
     decode_picture,
     opened_picture,
@@ -54,15 +54,15 @@ class PreparedPicture:
         ``pillow`` or ``torchvision``.
     dimensions : tuple of int
         Height and width of the picture upright, as it is stored.
-    by_header : bool
-        Whether its header said more of its colors and numbers than the usual.
+    reading : str, optional
+        How its header had it read, where its mode does not tell all.
     """
 
     pixels: Mapping[Preprocessing, np.ndarray[Any, Any]]
     decoder: str
     resize: str
     dimensions: tuple[int, int]
-    by_header: bool = False
+    reading: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +75,7 @@ class DecodedPicture:
         RGB, as stored: what is small is turned upright, not what is large.
     orientation : int
         EXIF's number that still turns it, 1 to 8.
-    decoder, resize, dimensions, by_header
+    decoder, resize, dimensions, reading
         As of :class:`PreparedPicture`.
     """
 
@@ -84,7 +84,7 @@ class DecodedPicture:
     decoder: str
     resize: str
     dimensions: tuple[int, int]
-    by_header: bool = False
+    reading: str | None = None
 
     def placed(self, wanted: Preprocessing) -> np.ndarray[Any, Any]:
         """Make it ready for one preprocessing; ndarray of shape (size, size, 3), uint8."""
@@ -120,7 +120,7 @@ def prepare_picture(
             return _placed_by_pillow(decoded, wanted)
         pixels = {each: decoded.placed(each) for each in wanted}
         return PreparedPicture(
-            pixels, decoded.decoder, decoded.resize, decoded.dimensions, decoded.by_header
+            pixels, decoded.decoder, decoded.resize, decoded.dimensions, decoded.reading
         )
 
 
@@ -170,18 +170,17 @@ def _decoded(
 def _placed_by_pillow(picture: Image.Image, wanted: Collection[Preprocessing]) -> PreparedPicture:
     pixels = {each: each.placed(picture) for each in wanted}
     dimensions = picture.height, picture.width
-    return PreparedPicture(pixels, "reference", "pillow", dimensions, _by_header(picture))
+    return PreparedPicture(pixels, "reference", "pillow", dimensions, _reading(picture))
 
 
 def _decoded_by_pillow(picture: Image.Image, resize: str) -> DecodedPicture:
     dimensions = picture.height, picture.width
-    return DecodedPicture(
-        _as_array(picture), 1, "reference", resize, dimensions, _by_header(picture)
-    )
+    return DecodedPicture(_as_array(picture), 1, "reference", resize, dimensions, _reading(picture))
 
 
-def _by_header(picture: Image.Image) -> bool:
-    return bool(picture.info.get(BY_HEADER))
+def _reading(picture: Image.Image) -> str | None:
+    reading: str | None = picture.info.get(HOW_READ)
+    return reading
 
 
 def _usual_jpeg(content: bytes) -> PlainJpeg | None:

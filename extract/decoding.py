@@ -20,7 +20,7 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from extract.catalog import bytes_of, shown, text_of
-from extract.extra_formats import open_extra
+from extract.extra_formats import READER, READERS, open_extra
 from extract.missing_pictures import why_missing
 from extract.picture_headers import MOST_EXIF, check_header
 from extract.picture_kinds import kind_of
@@ -50,12 +50,17 @@ RULES = {
 }
 """What every path does to a picture; part of the identity."""
 
-BY_HEADER = "by_header"
+HOW_READ = "how_read"
+"""Key of a decoded picture's ``info``: its reading, or None."""
+
 READING = (
     "colors to sRGB by ICC profile, perceptual; depth, alpha and canvas as the header has them"
 )
 """In the realisation of rows whose picture is not read by its mode alone: its profile is of other
 colors than sRGB, or its header says something of its numbers that earlier versions passed over."""
+
+READINGS = {None: READING} | {reader: f"{READING}; {reader}" for reader in READERS}
+"""By what read it where that is no part of Pillow: two libraries may differ by a level."""
 
 # A picture's oddities are no news to a terminal; filters are the process's, not a thread's.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -216,13 +221,20 @@ class OpenedPicture:
         """Wait until it may be decoded, and as many bytes beside it be taken."""
         return decoding_memory(self.needed + beside)
 
+    @property
+    def reading(self) -> str | None:
+        """How it is read where its mode does not tell all; of some only once decoded."""
+        reader = self.picture.info.get(READER)
+        return READINGS[reader] if reader or self.stored != USUAL else None
+
     def upright(self) -> Image.Image:
         """Decode it with Pillow and turn it upright."""
         self.picture.load()
         orientation = self.orientation
         _reckon(self.picture, self.content, orientation in UPRIGHT)
+        reading = self.reading
         upright = upright_rgb(self.picture, orientation, self.stored)
-        upright.info[BY_HEADER] = self.stored != USUAL
+        upright.info[HOW_READ] = reading
         return upright
 
 

@@ -12,15 +12,27 @@ from PIL import Image
 
 from extract.color_profiles import find_profile
 from extract.heif_headers import is_heic, read_heif
+from extract.jpegxl import STARTS, JpegXl, codestream, read_jpeg_xl
 from extract.refusals import Reason, Refused
 
 HEIF, JPEG_XL = "HEIF", "JXL"
-JPEG_XL_STARTS = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
+READER = "reader"
+"""Key of a picture's ``info``: what read it."""
+
+READERS = TORCHCODEC, PI_HEIF, PYLIBJXL = (
+    "HEIC by torchcodec",
+    "HEIC by pi-heif",
+    "JPEG XL by pylibjxl",
+)
+HEIC_BYTES = 20
+JPEG_XL_BYTES, USUAL_CHANNELS = 12, 4
+"""A pixel, and of a JPEG XL a channel, beside the picture that is made."""
+
 EXTRA = 'pip install "sosie[formats]", or save it as JPEG or PNG'
 
 
 class DecodedLater(Image.Image):
-    """A picture of which only the size is known until it is loaded.
+    """A picture of which only the header is known until it is loaded.
 
     Parameters
     ----------
@@ -28,21 +40,35 @@ class DecodedLater(Image.Image):
         Its format.
     size : tuple of int
         Width and height.
+    mode : str
+        With alpha where it may have one.
+    working_bytes : int
+        That decoding takes beside the picture.
     decode : callable
-        Gives its picture in sRGB.
+        Gives its picture.
     """
 
-    def __init__(self, kind: str, size: tuple[int, int], decode: Callable[[], Image.Image]) -> None:
+    def __init__(
+        self,
+        kind: str,
+        size: tuple[int, int],
+        mode: str,
+        working_bytes: int,
+        decode: Callable[[], Image.Image],
+    ) -> None:
         super().__init__()
         self.format = kind
-        self._size, self._mode = size, "RGBA"  # as much as it may take
+        self.working_bytes = working_bytes
+        self._size, self._mode = size, mode
         self._decode: Callable[[], Image.Image] | None = decode
 
     def load(self) -> Any:
         """Decode it, the first time."""
         if self._decode is not None:
             decoded, self._decode = self._decode(), None
+            decoded.load()
             self.im, self._mode, self._size = decoded.im, decoded.mode, decoded.size
+            self.info[READER] = decoded.info.get(READER)
         return super().load()
 
 
@@ -56,51 +82,97 @@ def open_extra(content: bytes) -> Image.Image | None:
     """
     if is_heic(content):
         return _open_heic(content)
-    if content.startswith(JPEG_XL_STARTS):
+    if content.startswith(STARTS):
         return _open_jpeg_xl(content)
     return None
 
 
 def _open_heic(content: bytes) -> Image.Image:
-    """Take pi-heif first: it knows the primary picture, its profile, and bounds what it takes."""
-    heif = _installed("pi_heif")
-    if heif is not None:
-        opened: Image.Image = heif.HeifImageFile(io.BytesIO(content))
-        return opened
-    decoders = _installed("torchcodec.decoders")
-    if decoders is None or not hasattr(decoders, "decode_heic"):
-        raise Refused(Reason.UNSUPPORTED, f"HEIC is not read here: {EXTRA}")
+    """Leave to torchcodec what it is told enough of: one picture, its alpha beside its colors."""
     header = read_heif(content)
-    if header.n_pictures != 1 or not header.width * header.height:
-        raise Refused(Reason.UNSUPPORTED, f"a HEIC of {header.n_pictures} pictures: {EXTRA}")
+    simple = header.alone and header.width * header.height and not header.premultiplied
+    decode_heic = getattr(_installed("torchcodec.decoders"), "decode_heic", None)
+    if decode_heic is None or not simple:
+        return _by_pi_heif(content)
 
     def decode() -> Image.Image:
         try:
-            pixels = decoders.decode_heic(content, mode="RGB_ALPHA")
-        except ImportError as error:  # it finds no libheif
-            raise Refused(Reason.UNSUPPORTED, f"HEIC is not read here: {EXTRA}") from error
-        return _in_srgb(pixels.permute(1, 2, 0).contiguous().numpy(), header.icc)
+            planes = decode_heic(content, mode="UNCHANGED")
+        except (ImportError, RuntimeError) as error:  # no libheif, one without HEVC, a broken file
+            return _by_pi_heif(content, error)
+        picture = _from_planes(planes.numpy(), gray=header.gray)
+        picture.info[READER] = TORCHCODEC
+        return picture
 
-    return DecodedLater(HEIF, (header.width, header.height), decode)
+    working_bytes = HEIC_BYTES * max(header.most_pixels, header.width * header.height)
+    mode = "LA" if header.gray else "RGBA"
+    opened = DecodedLater(HEIF, (header.width, header.height), mode, working_bytes, decode)
+    opened.info["icc_profile"] = header.icc
+    return opened
+
+
+def _by_pi_heif(content: bytes, error: Exception | None = None) -> Image.Image:
+    """Open a HEIC with pi-heif, which bounds what it takes; without it raise what went before."""
+    library = _installed("pi_heif")
+    if library is None:
+        said = str(error).partition(". If this is")[0]
+        if isinstance(error, RuntimeError) and "nsupported" not in said:
+            raise ValueError(said) from error
+        raise Refused(Reason.UNSUPPORTED, f"HEIC is not read here: {EXTRA}") from error
+    opened: Image.Image = library.HeifImageFile(io.BytesIO(content))
+    opened.info[READER] = PI_HEIF
+    return opened
+
+
+def _from_planes(planes: np.ndarray[Any, Any], *, gray: bool) -> Image.Image:
+    if gray:  # three equal planes, and perhaps an alpha
+        planes = planes[:: len(planes) - 1] if len(planes) == 4 else planes[:1]
+    return _picture(np.ascontiguousarray(np.moveaxis(planes, 0, -1)))
 
 
 def _open_jpeg_xl(content: bytes) -> Image.Image:
     library = _installed("pylibjxl")
     if library is None:
         raise Refused(Reason.UNSUPPORTED, f"JPEG XL is not read here: {EXTRA}")
-    said = library.probe(content)
-    if said["have_animation"]:
-        raise Refused(Reason.UNSUPPORTED, "an animated JPEG XL is not read")
+    stream = codestream(content)  # what stands beside it would be unpacked, too
+    header = read_jpeg_xl(stream)
+    _refuse_unread(header)
+    by_numbers = header.colors.icc() if header.colors else None
 
     def decode() -> Image.Image:
-        pixels, beside = library.decode(content, metadata=True)
-        return _in_srgb(pixels, beside.get("icc"))
+        pixels, beside = library.decode(stream, metadata=True)
+        picture = _picture(pixels)
+        if header.premultiplied and picture.mode == "RGBA":
+            picture = Image.frombuffer("RGBa", picture.size, pixels).convert("RGBA")
+        picture = _in_srgb(picture, by_numbers or beside.get("icc"))
+        picture.info[READER] = PYLIBJXL
+        return picture
 
-    return DecodedLater(JPEG_XL, (said["width"], said["height"]), decode)
+    size, mode = (header.width, header.height), "LA" if header.gray else "RGBA"
+    n_channels = max(header.n_channels, USUAL_CHANNELS)
+    working_bytes = JPEG_XL_BYTES * n_channels * header.width * header.height
+    return DecodedLater(JPEG_XL, size, mode, working_bytes, decode)
 
 
-def _in_srgb(pixels: np.ndarray[Any, Any], icc: object) -> Image.Image:
-    picture = Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1:] == (1,) else pixels)
+def _refuse_unread(header: JpegXl) -> None:
+    kind = None
+    if header.animated:
+        kind = "an animated JPEG XL"
+    elif header.has_ink:
+        kind = "a CMYK JPEG XL"
+    elif header.mixed and header.has_icc:  # it comes as linear sRGB of 8 bits: the dark is lost
+        kind = "a lossy JPEG XL with an ICC profile"
+    elif header.colors is None and not header.has_icc:
+        kind = "a JPEG XL of high dynamic range, or of unknown colors,"
+    if kind:
+        raise Refused(Reason.UNSUPPORTED, f"{kind} is not read: save it as JPEG or PNG")
+
+
+def _picture(pixels: np.ndarray[Any, Any]) -> Image.Image:
+    return Image.fromarray(pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels)
+
+
+def _in_srgb(picture: Image.Image, icc: object) -> Image.Image:
     profile = find_profile(icc, picture.mode)
     return picture if profile is None else profile.to_srgb(picture)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from extract.catalog import Catalog
 from extract.decoders import prepare_picture
-from extract.decoding import READING, picture_stat, read_picture
+from extract.decoding import picture_stat, read_picture
 from extract.picture_memory import picture_memory
 from extract.preprocessing import Preprocessing
 from extract.refusals import Refused
@@ -143,7 +143,7 @@ class PictureLoader:
             for p in places:
                 file = self.destinations[p.file]
                 way = prepared.decoder, prepared.resize
-                ways[file.decoder] = (*way, READING) if prepared.by_header else way
+                ways[file.decoder] = (*way, prepared.reading) if prepared.reading else way
                 batch = file.batches[p.batch % len(file.batches)]
                 pixels = prepared.pixels[file.preprocessing]
                 batch[p.place] = augment(pixels, file.view, sha256) if file.view else pixels

@@ -41,7 +41,7 @@ BYTES_A_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2}
 """Pillow's own storage; four for every other mode, RGB included."""
 
 RGB_BYTES = 4
-WORKING_BYTES = {"WEBP": 14, "AVIF": 14, "HEIF": 20, "JXL": 48}
+WORKING_BYTES = {"WEBP": 14, "AVIF": 14, "HEIF": 20}
 """Bytes a pixel that a decoder takes beside the picture: canvases, planes, a copy as bytes."""
 
 JPEG2000_BYTES_A_BAND = 6
@@ -216,6 +216,9 @@ def _check(n_bytes: int, limit: int, picture: Image.Image) -> None:
 
 def _working_bytes(picture: Image.Image, content: bytes) -> int:
     """Reckon what the decoder takes beside the picture it fills."""
+    own: int | None = getattr(picture, "working_bytes", None)
+    if own is not None:
+        return own
     pixels, bands = picture.width * picture.height, len(picture.getbands())
     if picture.format in ("JPEG", "MPO"):
         if not has_many_scans(content):

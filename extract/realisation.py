@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from extract.backbones import Backbone, choose_device
-from extract.decoding import READING
+from extract.decoding import READING, READINGS
 from extract.embeddings_file import read_table
 from extract.embeddings_table import EmbeddingsTable
 from extract.errors import UsageError
@@ -171,8 +171,8 @@ def variants(realisation: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
         {**realisation, "decoder": one, "resize": other}
         for one, other in WAYS_OF_DECODING[policy(realisation)]
     ]
-    by_header = [{**way, "reading": READING} for way in ways if way["decoder"] == "reference"]
-    return (*ways, *by_header)
+    left = [way for way in ways if way["decoder"] == "reference"]
+    return (*ways, *({**way, "reading": each} for each in READINGS.values() for way in left))
 
 
 def usual_batch_size(backbone: Backbone, device: str) -> int:
@@ -279,7 +279,10 @@ def described(realisation: Mapping[str, Any]) -> str:
         "on {device}, batches of {batch_size}, {threads} threads, {dtype}, {runtime}, "
         "{decoder} decoding"
     ).format(**said)
-    return f"{words}, colors by the header" if "reading" in realisation else words
+    if "reading" not in realisation:
+        return words
+    reader = str(realisation["reading"]).removeprefix(READING).replace(";", ",", 1)
+    return f"{words}, colors by the header{reader}"
 
 
 def ways_of(table: EmbeddingsTable) -> list[str]:

@@ -22,7 +22,7 @@ from PIL import Image, ImageCms
 from extract import color_profiles, jpeg
 from extract.color_profiles import MOST_PROFILE, find_profile
 from extract.decoders import prepare_picture
-from extract.decoding import decode_picture
+from extract.decoding import READING, decode_picture
 from extract.gpu_decoding import decode_on_gpu
 from extract.jpeg_screening import MOST_HEADER, plain_jpeg
 from tests.faults import picture_bytes as pb
@@ -67,7 +67,7 @@ def test_wide_colors_become_srgb_in_jpeg_whatever_decodes_it() -> None:
         assert np.abs(pixels(content) - srgb_of_rgb(COLORS)).mean() < 2
         assert not screened(content)
         made = prepare_picture(content, (SEEN,), "fast")
-        assert (made.decoder, made.resize, made.by_header) == ("reference", "torchvision", True)
+        assert (made.decoder, made.resize, made.reading) == ("reference", "torchvision", READING)
     _, left_out = decode_on_gpu([content], SEEN, torch.device("cpu"), "torchvision")
     assert left_out == [0]
 
@@ -164,7 +164,7 @@ def test_a_picture_in_srgb_keeps_its_pixels_and_its_fast_path() -> None:
         content = pb.saved(Image.fromarray(COLORS), "JPEG", quality=90, icc_profile=icc)
         assert (pixels(content) == stored).all()
         made = prepare_picture(content, (SEEN,), "fast")
-        assert (made.decoder, made.by_header) == ("fast", False)
+        assert (made.decoder, made.reading) == ("fast", None)
         assert (made.pixels[SEEN] == seen).all()
         assert screened(content)
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from heif_files import HEIC
 from icc_profiles import rgb_profile
 from PIL import Image
 from small_catalogs import CountingBackbone, embedded_alone
 
-from extract import decoding, extraction, realisation
+from extract import decoding, extra_formats, extraction, realisation
 from extract.backbones import Backbone
 from extract.catalog import list_folder
 from extract.decoding import READING
@@ -89,3 +92,33 @@ def test_a_file_of_an_earlier_version_has_its_few_pictures_read_anew(
     report, embedded = extract()
     assert (embedded, looked) == (0, [])
     assert not any("otherwise" in note for note in report.notes)
+
+
+def test_each_row_names_the_library_that_read_it_where_another_may_see_other_levels(
+    backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One library comes or goes between two runs: rows stay, and the file says which is whose."""
+    heif = pytest.importorskip("pi_heif")
+    folder, path = tmp_path / "shop", tmp_path / "x.h5"
+    folder.mkdir()
+    planes = torch.zeros(3, 32, 32, dtype=torch.uint8)
+    torchcodec = SimpleNamespace(decode_heic=lambda *_, **__: planes)
+    both = {"torchcodec.decoders": torchcodec, "pi_heif": heif}
+    options = Options(batch_size=4, threads=1, workers=2, runtime="eager")
+    notes = ()
+    for name, installed in (("a", both), ("b", {"pi_heif": heif})):
+        (folder / f"{name}.heic").write_bytes(HEIC + name.encode())
+        (folder / f"{name}.png").write_bytes(pb.saved(Image.fromarray(COLORS + ord(name)), "PNG"))
+        with monkeypatch.context() as here:
+            here.setattr(extra_formats, "_installed", installed.get)
+            notes = extract_embeddings(list_folder(folder), backbone, path, options=options).notes
+    table = read_table(path)
+    said = [table.provenance.realisations[i].get("reading") for i in table.rows.realisation]
+    expected = {
+        "a.heic": f"{READING}; HEIC by torchcodec",
+        "a.png": None,
+        "b.heic": f"{READING}; HEIC by pi-heif",
+        "b.png": None,
+    }
+    assert dict(zip(table.ids, said, strict=True)) == expected
+    assert any("HEIC by torchcodec" in note and "HEIC by pi-heif" in note for note in notes)

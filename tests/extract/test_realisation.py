@@ -14,6 +14,7 @@ from small_catalogs import draw_noise, embedded_alone, fill
 
 from extract.backbones import Backbone
 from extract.catalog import Catalog
+from extract.decoding import READINGS
 from extract.embeddings import Provenance
 from extract.embeddings_file import read_table
 from extract.embeddings_table import EmbeddingsTable
@@ -231,9 +232,11 @@ def test_variants_are_all_that_a_picture_of_a_run_may_come_to() -> None:
         asked = {**FAST, "decoder": decoder, "resize": ways[0][1], "batch_size": 3}
         found = variants(asked)
         assert found[0] == asked
-        said = [(way["decoder"], way["resize"], "reading" in way) for way in found]
-        by_header = [(*way, True) for way in ways if way[0] == "reference"]
-        assert said == [*((*way, False) for way in ways), *by_header]
+        said = [(way["decoder"], way["resize"], way.get("reading")) for way in found]
+        left = [way for way in ways if way[0] == "reference"]
+        by_header = [(*way, reading) for reading in READINGS.values() for way in left]
+        assert said == [*((*way, None) for way in ways), *by_header]
+        assert len(set(said)) == len(said)
         made_ready = ("decoder", "resize", "reading")
         rest = [{k: v for k, v in way.items() if k not in made_ready} for way in found]
         assert all(each == rest[0] for each in rest)
