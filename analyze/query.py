@@ -130,6 +130,31 @@ def embedder_for(
     return PictureEmbedder(backbone, realisation_here(backbone, realisations))
 
 
+def other_reading(picture: Image.Image, embeddings: EmbeddingSet) -> str | None:
+    """Say of a query's picture that it is read otherwise than the file's pictures were.
+
+    Parameters
+    ----------
+    picture : Image
+        Decoded here.
+    embeddings : EmbeddingSet
+
+    Returns
+    -------
+    str or None
+        None where both are read alike.
+    """
+    from extract.decoding import HOW_READ
+
+    made = embeddings.provenance
+    if picture.info.get(HOW_READ) is None or made.names_readings or not made.realisations:
+        return None
+    return (
+        "the query's color profile (or depth) was applied, those of the file's pictures were not, "
+        "as an earlier version made it; python -m extract with its options computes such rows anew"
+    )
+
+
 def other_realisation(
     embeddings: EmbeddingSet, backbone: Backbone, pictures: PictureFolder
 ) -> str | None:

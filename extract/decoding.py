@@ -48,7 +48,8 @@ RULES = {
     "sixteen_bit": "divided by 257",
     "frame": "first",
 }
-"""What every path does to a picture; part of the identity."""
+"""What every path does to a picture; part of the identity, so that its words stay as they are.
+A profile that is applied to a row all the same stands in its realisation."""
 
 HOW_READ = "how_read"
 """Key of a decoded picture's ``info``: its reading, or None."""

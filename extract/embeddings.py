@@ -18,6 +18,10 @@ from extract.multi_label import MultiLabel
 BLOCK_NUMBERS = 1 << 22
 """How many numbers of a large file are looked at together: 16 MiB of float32."""
 
+PROFILED = "converted to RGB; by ICC profile to sRGB in the rows whose realisation names a reading"
+"""The identity's rule of color in files that tell which rows those are: its own words are hashed,
+they name the file, and say that profiles are not applied."""
+
 UNKNOWN = "unknown"
 """What is said of vectors from elsewhere, which do not say it themselves."""
 
@@ -70,6 +74,19 @@ class Provenance:
     def short_identity(self) -> str:
         """The eight hex digits that stand in the file's name."""
         return self.identity_sha256[:8]
+
+    @property
+    def names_readings(self) -> bool:
+        """Whether its rows tell how pictures were read that their mode alone does not tell."""
+        return any("reading" in way for way in self.realisations)
+
+    @property
+    def rules(self) -> dict[str, Any]:
+        """What was done to all pictures, as it is true of this file's."""
+        rules = self.identity.get("rules")
+        if not isinstance(rules, Mapping):
+            return {}
+        return {**rules, "color": PROFILED} if self.names_readings else dict(rules)
 
     @property
     def model(self) -> str:

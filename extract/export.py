@@ -123,6 +123,7 @@ def provenance_json(vectors: EmbeddingSet) -> str:
     said = {
         "identity": dict(provenance.identity),
         "identity_sha256": provenance.identity_sha256,
+        "rules": provenance.rules,
         "realisations": [dict(r) for r in provenance.realisations],
         "record": dict(provenance.record),
         "left_out": dict(vectors.left_out),

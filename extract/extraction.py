@@ -24,7 +24,7 @@ from extract.labels_file import labels_path, refuse_later, store_labels
 from extract.layout import lay_out
 from extract.monitor import Monitor
 from extract.one_pass import Tally, embed_in_one_pass
-from extract.plan import Plan, plan_run, refusal_counts
+from extract.plan import Among, Plan, plan_run, refusal_counts
 from extract.preprocessing import Preprocessing
 from extract.realisation import (
     Wanted,
@@ -285,17 +285,16 @@ def _read_otherwise(
     options: Options,
     monitor: Monitor,
     workers: int,
-) -> list[int] | None:
-    """List the pictures that the version that made a file read otherwise; None where it did not.
+) -> Among | None:
+    """Tell the pictures that the version that made a file read otherwise; None where it did not.
 
     Files of this version name a way to read a picture by its header, whether one was read so.
     """
     if table is None or options.restart:
         return None
-    if any("reading" in way for way in table.provenance.realisations):
+    if table.provenance.names_readings:
         return None
-    known = np.flatnonzero(np.isin(catalog.ids, table.ids))
-    return read_by_header(catalog, known, monitor, workers)
+    return lambda rows: read_by_header(catalog, rows, monitor, workers)
 
 
 def _prepare(

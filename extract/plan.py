@@ -17,6 +17,9 @@ from extract.refusals import SOUND, TO_DO, Reason
 ReadContents = Callable[[np.ndarray], Mapping[int, bytes]]
 """Row numbers in, sha256 of the bytes of those pictures that can be read out."""
 
+Among = Callable[[np.ndarray], Collection[int]]
+"""Pictures in, some of them out."""
+
 
 DENSE = "dense"
 """In a file's record under ``batches``: whatever is to do shares a batch."""
@@ -119,7 +122,7 @@ def plan_run(
     restart: bool = False,
     retry_failed: bool = False,
     rehash: bool = False,
-    read_otherwise: Collection[int] | None = None,
+    read_otherwise: Among | None = None,
 ) -> Plan:
     """Decide what to reuse, resume or compute.
 
@@ -143,9 +146,9 @@ def plan_run(
         Try refused pictures again though they have not changed.
     rehash : bool
         Read every picture, and trust only its bytes.
-    read_otherwise : collection of int, optional
-        Pictures that this version reads otherwise than the one that made the file; None where it
-        was made by this one.
+    read_otherwise : callable, optional
+        Asked which pictures this version reads otherwise than the one that made the file, of those
+        that could keep a row, under whatever name; None where it was made by this one.
     """
     n_images = len(catalog)
     everything, none = np.ones(n_images, dtype=bool), np.array([], int)
@@ -156,14 +159,15 @@ def plan_run(
     # a permission may have been given since, which changes neither size nor mtime
     refused = rows.refused & (rows.status != Reason.PERMISSION) & (not retry_failed)
     kept = (rows.sound & (rows.unchanged | rows.gone)) | (refused & rows.unchanged)
-    anew = np.isin(known, list(read_otherwise or ())) & kept & (rows.status == SOUND) & ~rows.gone
-    kept &= ~anew
+    otherwise = read_otherwise or (lambda _: ())
+    anew = set(otherwise(known[kept & (rows.status == SOUND) & ~rows.gone]))
+    kept &= ~np.isin(known, list(anew))
     source = np.full(n_images, -1)  # the row of the file that each picture takes
     source[known[kept]] = row[kept]
     contents = read_contents(_doubted(rows, stats, source, rehash=rehash))
     found = _found_again(rows, source, contents)
-    read_anew = set(known[anew].tolist())
-    found = {picture: row for picture, row in found.items() if picture not in read_anew}
+    anew |= set(otherwise(np.array([new for new, old in found.items() if old >= 0], int)))
+    found = {picture: row for picture, row in found.items() if picture not in anew}
     source[list(found)] = list(found.values())
     moved = [new for new, old in found.items() if old >= 0]
     to_do = source < 0
@@ -184,7 +188,7 @@ def plan_run(
         gone=int(rows.gone.sum()),
         dropped=len(table) - len(np.union1d(row, source[moved])),
         found_again=len(moved),
-        read_anew=len(read_anew),
+        read_anew=len(anew),
     )
     if same_list and not (new_way or moved or replaced.any()):
         return replace(decided, to_reset=known[(rows.status != TO_DO) & to_do[known]])

@@ -160,7 +160,7 @@ def _queries(
     vectors: EmbeddingSet, texts: Sequence[str], pictures: PictureFolder, weights: Path | None
 ) -> tuple[list[Query], list[str]]:
     """Take each text as an id, else as a picture's file; say what has to be said of them."""
-    from analyze.query import other_realisation, query_by_id, query_by_picture
+    from analyze.query import other_reading, other_realisation, query_by_id, query_by_picture
     from extract.backbones import load_again
 
     queries, notes, backbone = [], [], None
@@ -175,6 +175,8 @@ def _queries(
                 notes += [other] if other else []
             realisations = vectors.provenance.realisations
             found = query_by_picture(Path(text), backbone, text, realisations)
+            otherwise = found.picture and other_reading(found.picture, vectors)
+            notes += [otherwise] if otherwise else []
         elif _is_there(text) and Path(text).is_file():
             notes.append(f"{text} is an id and a file too: taken as the id")
         queries.append(found)

@@ -37,6 +37,7 @@ def show(
     result = {
         "file": workspace.relative(path),
         "identity": dict(table.provenance.identity),
+        "rules": table.provenance.rules,
         "realisations": [dict(r) for r in table.provenance.realisations],
         "record": dict(table.provenance.record),
         "counts": table.counts(),
@@ -72,9 +73,10 @@ def _text(result: dict[str, Any], refusals: list[dict[str, Any]]) -> str:
         f"sound {counts['sound']}, to do {counts['to_do']}, refused: {refused}"
         + (f", damaged {counts['damaged']}" if "damaged" in counts else ""),
     ]
-    for part in ("identity", "record"):
+    for part in ("identity", "rules", "record"):
         lines.append(f"{part}:")
-        lines += [shown(f"  {k}: {_plain(v)}") for k, v in result[part].items()]
+        said = {k: v for k, v in result[part].items() if (part, k) != ("identity", "rules")}
+        lines += [shown(f"  {k}: {_plain(v)}") for k, v in said.items()]
     lines.append("realisations:")
     lines += [shown(f"  {i}: {_plain(r)}") for i, r in enumerate(result["realisations"])]
     for way in result["rows_by_realisation"]:

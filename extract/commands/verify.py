@@ -19,6 +19,10 @@ MARKS = {True: "ok", False: "FAILED", None: "not checked"}
 
 NEW_FILE = "embed the catalogue into a new file, python -m extract --output FILE"
 UPGRADE = "upgrade sosie, and verify again"
+READ_ANEW = (
+    "run python -m extract again: it computes the rows anew that an earlier version read otherwise "
+    "(color profiles, depth), and where that is not all, --restart"
+)
 RESTART = "compute every row again, python -m extract --restart"
 NEXT = {
     "readable": "move it away and run python -m extract again",
@@ -94,6 +98,8 @@ def verify(
     name, sound = workspace.relative(path), is_sound(checks)
     failed = [check.name for check in checks if check.passed is False]
     way_out = next((step for check, step in NEXT.items() if check in failed), None)
+    if way_out == RESTART and failed == ["recomputed"] and not table.provenance.names_readings:
+        way_out = READ_ANEW
     way_out = UPGRADE if later else way_out
     listed = [check.to_json() for check in checks]
     result = {"file": name, "sound": sound, "checks": listed}

@@ -10,6 +10,7 @@ import pytest
 from small_catalogs import fill
 
 from extract.catalog import Catalog
+from extract.decoding import READINGS
 from extract.embeddings import Provenance
 from extract.embeddings_file import read_table
 from extract.embeddings_table import EmbeddingsTable
@@ -112,7 +113,11 @@ def test_what_may_become_of_rows_is_added_once_behind_what_is_asked_for(
 ) -> None:
     asked = {**HOW, "decoder": "scaled", "dtype": "fp32"}
     ways = variants(asked)
-    assert [way["decoder"] for way in ways] == ["scaled", "fast", *["reference"] * 4]
+    assert [way["decoder"] for way in ways] == [
+        "scaled",
+        "fast",
+        *["reference"] * (2 + 2 * len(READINGS)),
+    ]
     assert {way["resize"] for way in ways[:3]} == {"torchvision"}
     assert ways[3]["resize"] == "pillow"
     stats = np.full((7, 2), -1)

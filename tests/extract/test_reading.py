@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,13 +30,26 @@ COLORS = np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)
 PROFILED = ["cups/profiled.jpg", "cups/profiled.png"]
 
 
-@pytest.mark.parametrize("decoder", ["reference", "fast"])
+def moved(folder: Path) -> list[str]:
+    """Rename one profiled picture and touch all others: as in a copy of a workspace."""
+    (folder / PROFILED[0]).rename(folder / "cups/renamed.jpg")
+    for picture in folder.rglob("*.*"):
+        os.utime(picture, ns=(1, 1))
+    return ["cups/renamed.jpg", PROFILED[1]]
+
+
+@pytest.mark.parametrize(
+    ("decoder", "meanwhile"),
+    [("reference", lambda _: PROFILED), ("fast", lambda _: PROFILED), ("fast", moved)],
+    ids=["reference", "fast", "moved"],
+)
 def test_a_file_of_an_earlier_version_has_its_few_pictures_read_anew(
     pictures: Path,
     backbone: Backbone,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     decoder: str,
+    meanwhile: Callable[[Path], list[str]],
 ) -> None:
     """Those alone whose profile or header it passed over; the others keep row, bytes and all."""
     path = tmp_path / "x.h5"
@@ -66,11 +80,12 @@ def test_a_file_of_an_earlier_version_has_its_few_pictures_read_anew(
     vectors, statuses = np.array(before.rows.vectors), np.array(before.rows.status)
     assert (statuses == 1).all()
 
+    names = meanwhile(pictures)
     report, embedded = extract()
     assert embedded == len(PROFILED)
     assert any("2 pictures are read otherwise" in note for note in report.notes)
     table = read_table(path)
-    rows = [table.ids.index(name) for name in PROFILED]
+    rows = [table.ids.index(name) for name in names]
     for row in rows:
         way = table.provenance.realisations[table.rows.realisation[row]]
         assert way["reading"] == READING
@@ -82,7 +97,8 @@ def test_a_file_of_an_earlier_version_has_its_few_pictures_read_anew(
             table.rows.vectors[row], expected, rtol=tolerance, atol=tolerance
         )
     others = np.setdiff1d(np.arange(len(table)), rows)
-    np.testing.assert_array_equal(table.rows.vectors[others], vectors[others])
+    same = [before.ids.index(table.ids[row]) for row in others]
+    np.testing.assert_array_equal(table.rows.vectors[others], vectors[same])
     assert not any(
         "reading" in table.provenance.realisations[i] for i in table.rows.realisation[others]
     )
