@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from extract.color_profiles import find_profile
-from extract.heif_headers import is_heic, read_heif
+from extract.heif_headers import HeifHeader, is_heic, read_heif
 from extract.jpegxl import STARTS, JpegXl, codestream, read_jpeg_xl
 from extract.refusals import Reason, Refused
 
@@ -93,35 +93,40 @@ def _open_heic(content: bytes) -> Image.Image:
     simple = header.alone and header.width * header.height and not header.premultiplied
     decode_heic = getattr(_installed("torchcodec.decoders"), "decode_heic", None)
     if decode_heic is None or not simple:
-        return _by_pi_heif(content)
+        return _by_pi_heif(content, header)
 
     def decode() -> Image.Image:
         try:
             planes = decode_heic(content, mode="UNCHANGED")
         except (ImportError, RuntimeError) as error:  # no libheif, one without HEVC, a broken file
-            return _by_pi_heif(content, error)
+            return _by_pi_heif(content, header, error)
         picture = _from_planes(planes.numpy(), gray=header.gray)
         picture.info[READER] = TORCHCODEC
         return picture
 
-    working_bytes = HEIC_BYTES * max(header.most_pixels, header.width * header.height)
     mode = "LA" if header.gray else "RGBA"
-    opened = DecodedLater(HEIF, (header.width, header.height), mode, working_bytes, decode)
+    opened = DecodedLater(HEIF, (header.width, header.height), mode, _bytes_of(header), decode)
     opened.info["icc_profile"] = header.icc
     return opened
 
 
-def _by_pi_heif(content: bytes, error: Exception | None = None) -> Image.Image:
-    """Open a HEIC with pi-heif, which bounds what it takes; without it raise what went before."""
+def _bytes_of(header: HeifHeader) -> int:
+    return HEIC_BYTES * max(header.most_pixels, header.width * header.height)
+
+
+def _by_pi_heif(content: bytes, header: HeifHeader, error: Exception | None = None) -> Image.Image:
+    """Open a HEIC with pi-heif; without it raise what went before."""
     library = _installed("pi_heif")
     if library is None:
         said = str(error).partition(". If this is")[0]
         if isinstance(error, RuntimeError) and "nsupported" not in said:
             raise ValueError(said) from error
         raise Refused(Reason.UNSUPPORTED, f"HEIC is not read here: {EXTRA}") from error
-    opened: Image.Image = library.HeifImageFile(io.BytesIO(content))
+    opened: Any = library.HeifImageFile(io.BytesIO(content))
+    opened.working_bytes = max(_bytes_of(header), HEIC_BYTES * opened.width * opened.height)
     opened.info[READER] = PI_HEIF
-    return opened
+    picture: Image.Image = opened
+    return picture
 
 
 def _from_planes(planes: np.ndarray[Any, Any], *, gray: bool) -> Image.Image:

@@ -41,7 +41,7 @@ BYTES_A_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2}
 """Pillow's own storage; four for every other mode, RGB included."""
 
 RGB_BYTES = 4
-WORKING_BYTES = {"WEBP": 14, "AVIF": 14, "HEIF": 20}
+WORKING_BYTES = {"WEBP": 14, "AVIF": 14}
 """Bytes a pixel that a decoder takes beside the picture: canvases, planes, a copy as bytes."""
 
 JPEG2000_BYTES_A_BAND = 6

@@ -149,12 +149,19 @@ def test_thumbnails_alpha_and_the_tiles_of_a_grid_are_no_pictures_of_their_own(
 def test_a_heic_whose_parts_are_vaster_than_it_says_is_refused_before_it_is_decoded(
     content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A libheif of the system goes by what decoders and canvases say, and fails only behind it."""
+    """Older libheifs go by what decoders and canvases say, and fail only behind it, or never."""
 
     def no_call(_: bytes, **__: object) -> None:
         pytest.fail("was decoded")
 
+    def opened(_: object) -> Image.Image:
+        picture = Image.new("RGB", (32, 32))
+        monkeypatch.setattr(picture, "load", lambda: pytest.fail("was decoded"))
+        return picture
+
     install(monkeypatch, torchcodec=SimpleNamespace(decode_heic=no_call))
+    assert refusal(content).reason is Reason.TOO_LARGE
+    install(monkeypatch, pi_heif=SimpleNamespace(HeifImageFile=opened))
     assert refusal(content).reason is Reason.TOO_LARGE
 
 
