@@ -1,4 +1,4 @@
-"""HEIC and JPEG XL, where a library that reads them is installed: opened without being decoded."""
+"""HEIC, JPEG XL and deep JPEG 2000, where a library reads them: opened without being decoded."""
 
 from __future__ import annotations
 
@@ -12,21 +12,28 @@ from PIL import Image
 
 from extract.color_profiles import find_profile
 from extract.heif_headers import HeifHeader, is_heic, read_heif
+from extract.jpeg2000 import is_jpeg2000, read_jpeg2000
 from extract.jpegxl import STARTS, JpegXl, codestream, read_jpeg_xl
 from extract.refusals import Reason, Refused
 
-HEIF, JPEG_XL = "HEIF", "JXL"
+HEIF, JPEG_XL, DEEP = "HEIF", "JXL", "deep JPEG 2000"
 READER = "reader"
 """Key of a picture's ``info``: what read it."""
 
-READERS = TORCHCODEC, PI_HEIF, PYLIBJXL = (
+READERS = TORCHCODEC, PI_HEIF, PYLIBJXL, OPENJPEG = (
     "HEIC by torchcodec",
     "HEIC by pi-heif",
     "JPEG XL by pylibjxl",
+    "JPEG 2000 by pylibjpeg-openjpeg",
 )
 HEIC_BYTES = 20
 JPEG_XL_BYTES, USUAL_CHANNELS = 12, 4
-"""A pixel, and of a JPEG XL a channel, beside the picture that is made."""
+DEEP_BYTES = 16
+"""A pixel, and of a JPEG XL or JPEG 2000 a channel, beside the picture that is made."""
+
+MOST_BITS = 16
+DEEP_COLORS = frozenset({None, 16, 17})
+"""sRGB and gray, or a profile's."""
 
 EXTRA = 'pip install "sosie[formats]", or save it as JPEG or PNG'
 
@@ -59,6 +66,7 @@ class DecodedLater(Image.Image):
         super().__init__()
         self.format = kind
         self.working_bytes = working_bytes
+        self.info[READER] = None
         self._size, self._mode = size, mode
         self._decode: Callable[[], Image.Image] | None = decode
 
@@ -73,7 +81,7 @@ class DecodedLater(Image.Image):
 
 
 def open_extra(content: bytes) -> Image.Image | None:
-    """Open a HEIC or a JPEG XL; None for all other files.
+    """Open a HEIC, a JPEG XL or a JPEG 2000 of over 8 bits; None for all other files.
 
     Raises
     ------
@@ -84,7 +92,7 @@ def open_extra(content: bytes) -> Image.Image | None:
         return _open_heic(content)
     if content.startswith(STARTS):
         return _open_jpeg_xl(content)
-    return None
+    return _open_deep(content) if is_jpeg2000(content) else None
 
 
 def _open_heic(content: bytes) -> Image.Image:
@@ -157,6 +165,34 @@ def _open_jpeg_xl(content: bytes) -> Image.Image:
     n_channels = max(header.n_channels, USUAL_CHANNELS)
     working_bytes = JPEG_XL_BYTES * n_channels * header.width * header.height
     return DecodedLater(JPEG_XL, size, mode, working_bytes, decode)
+
+
+def _open_deep(content: bytes) -> Image.Image | None:
+    """Open a JPEG 2000 whose white Pillow would make black; None where Pillow reads it."""
+    header = read_jpeg2000(content)
+    if not header.is_deep:
+        return None
+    library, n = _installed("openjpeg"), len(header.bits)
+    known = header.plain and n <= USUAL_CHANNELS and header.bits[0] <= MOST_BITS
+    if not known or header.color_space not in DEEP_COLORS or not all(header.size):
+        kind = f"a JPEG 2000 of {max(header.bits)} bits in {n} channels of this kind"
+        raise Refused(Reason.UNSUPPORTED, f"{kind} is not read: save it as PNG or TIFF")
+    if library is None:
+        kind = f"a JPEG 2000 of {header.bits[0]} bits in {n} channels"
+        raise Refused(Reason.UNSUPPORTED, f"{kind} is not read here: {EXTRA}")
+
+    def decode() -> Image.Image:
+        numbers = library.decode(content)
+        white = (1 << header.bits[0]) - 1
+        picture = _picture((numbers * np.float32(255 / white) + 0.5).astype(np.uint8))
+        picture.info[READER] = OPENJPEG
+        return picture
+
+    mode = "LA" if n == 2 else "RGBA"
+    pixels = header.size[0] * header.size[1]
+    opened = DecodedLater(DEEP, header.size, mode, DEEP_BYTES * n * pixels, decode)
+    opened.info["icc_profile"] = header.icc
+    return opened
 
 
 def _refuse_unread(header: JpegXl) -> None:

@@ -21,6 +21,7 @@ RECORDED_PACKAGES = (
     "pi-heif",
     "torchcodec",
     "pylibjxl",
+    "pylibjpeg-openjpeg",
     "openvino",
     "numpy",
     "h5py",

@@ -11,6 +11,7 @@ import numpy as np
 from extract.catalog import Catalog
 from extract.decoding import opened_picture, picture_stat, read_picture
 from extract.errors import SurveyStopped
+from extract.extra_formats import READER
 from extract.monitor import Monitor
 from extract.picture_memory import picture_memory
 from extract.refusals import Refused
@@ -93,7 +94,7 @@ def _is_special(catalog: Catalog, row: int) -> bool:
     try:
         file = read_picture(catalog.images_root, catalog.paths[row])
         with opened_picture(file.content) as opened:
-            return opened.stored != USUAL
+            return opened.stored != USUAL or READER in opened.picture.info
     except Refused:
         return picture_stat(catalog.images_root, catalog.paths[row])[0] >= 0
 

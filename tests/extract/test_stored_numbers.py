@@ -5,15 +5,20 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 from every_decoder import SEEN, pixels
 from PIL import Image
 
+from extract import extra_formats
+from extract.catalog import list_folder
 from extract.decoders import prepare_picture
 from extract.decoding import decode_picture, opened_picture
+from extract.monitor import Monitor
 from extract.refusals import Reason, Refused
+from extract.survey import read_by_header
 from tests.faults import picture_bytes as pb
 
 WIDTH, HEIGHT = 40, 24
@@ -153,8 +158,77 @@ def with_depth(content: bytes, bits: int) -> bytes:
     return bytes(changed)
 
 
+def enlarged(picture: np.ndarray) -> np.ndarray:
+    """Make each pixel a square: the encoder wants 32 a side."""
+    return picture.repeat(16, 0).repeat(16, 1)
+
+
 @pytest.mark.parametrize("naked", [False, True])
-def test_deep_colors_in_jpeg_2000_are_refused_and_not_read_with_white_as_black(naked: bool) -> None:
+@pytest.mark.parametrize("bits", [9, 12, 16])
+def test_deep_colors_in_jpeg_2000_are_read_as_those_of_eight_bits(naked: bool, bits: int) -> None:
+    """Pillow alone would read their white as black."""
+    library = pytest.importorskip("openjpeg")
+    white, colors, gray = (1 << bits) - 1, enlarged(COLORS), enlarged(GRAY)
+    share = gray[..., None] / 255
+    on_white = colors * share + 255 * (1 - share)
+    for picture, expected in ((colors, colors), (np.dstack([colors, gray]), on_white)):
+        deep = (picture / 255 * white).round().astype(np.uint16)
+        kind = 1 if picture is colors else 0
+        content = library.encode(
+            deep, bits_stored=bits, photometric_interpretation=kind, codec_format=int(not naked)
+        )
+        if not naked:  # of four channels the encoder does not say that they are sRGB
+            number = content.index(b"colr") + 7
+            content = content[:number] + (16).to_bytes(4, "big") + content[number + 4 :]
+        assert np.abs(pixels(content) - expected).max() <= 1
+        made = prepare_picture(content, (SEEN,), "fast")
+        assert made.reading is not None
+        assert made.reading.endswith("JPEG 2000 by pylibjpeg-openjpeg")
+        assert refusal(content[: len(content) * 2 // 3]).reason in (
+            Reason.CORRUPT,
+            Reason.TRUNCATED,
+        )
+
+
+def test_deep_jpeg_2000_of_an_older_file_is_found_by_its_header(tmp_path: Path) -> None:
+    """An earlier version embedded it with white as black."""
+    library = pytest.importorskip("openjpeg")
+    deep = enlarged(COLORS).astype(np.uint16) * 257
+    content = library.encode(deep, photometric_interpretation=1, codec_format=1)
+    (tmp_path / "a.jp2").write_bytes(content)
+    (tmp_path / "b.png").write_bytes(pb.saved(Image.fromarray(COLORS), "PNG"))
+    catalog = list_folder(tmp_path)
+    assert read_by_header(catalog, np.arange(2), Monitor(), 1) == [0]
+
+
+def test_deep_jpeg_2000_that_would_be_misread_is_refused() -> None:
+    library = pytest.importorskip("openjpeg")
+    deep = enlarged(COLORS).astype(np.uint16) * 257
+    content = bytearray(library.encode(deep, photometric_interpretation=1, codec_format=1))
+    start = content.index(b"\xff\x4f\xff\x51")
+    numbered = content.index(b"colr") + 7
+    for place, byte in (
+        (start + 42, 0x8F),  # with a sign
+        (start + 45, 7),  # components of other depths
+        (start + 43, 2),  # half as wide
+        (numbered + 3, 18),  # sYCC
+        (numbered + 3, 12),  # CMYK
+    ):
+        other = bytearray(content)
+        other[place] = byte
+        refused = refusal(bytes(other))
+        assert refused.reason is Reason.UNSUPPORTED
+        assert "save it as PNG or TIFF" in refused.message
+    vast = bytearray(content)
+    vast[start + 8 : start + 16] = (20_000).to_bytes(4, "big") * 2
+    assert refusal(bytes(vast)).reason is Reason.TOO_LARGE
+
+
+@pytest.mark.parametrize("naked", [False, True])
+def test_deep_colors_in_jpeg_2000_are_refused_where_no_library_reads_them(
+    naked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extra_formats, "_installed", lambda _: None)
     alpha = np.dstack([COLORS, GRAY])
     for picture in (COLORS, alpha):
         content = pb.saved(Image.fromarray(picture), "JPEG2000", no_jp2=naked)
@@ -163,6 +237,7 @@ def test_deep_colors_in_jpeg_2000_are_refused_and_not_read_with_white_as_black(n
             refused = refusal(with_depth(content, bits))
             assert refused.reason is Reason.UNSUPPORTED
             assert f"{bits} bits" in refused.message
+            assert 'pip install "sosie[formats]"' in refused.message
 
 
 def test_deep_gray_in_jpeg_2000_is_read() -> None:
