@@ -25,24 +25,34 @@ class Admission:
         self.waiting = 0
 
     @asynccontextmanager
-    async def entered(self) -> AsyncIterator[None]:
+    async def entered(self, seconds: float | None = None) -> AsyncIterator[None]:
         """Wait for a place and hold it for the block.
+
+        Parameters
+        ----------
+        seconds : float, optional
+            That a place is waited for, at most.
 
         Raises
         ------
         Declined
-            503 when as many wait as may.
+            503 when as many wait as may, or none came free in time.
         """
         if self._places.locked() and self.waiting >= self._most_waiting:
-            raise Declined(
-                503, "too many ask at once: try again in a moment", retry_after=self._retry_after
-            )
+            raise self._too_many()
         self.waiting += 1
         try:
-            await self._places.acquire()
+            async with asyncio.timeout(seconds):
+                await self._places.acquire()
+        except TimeoutError:
+            raise self._too_many() from None
         finally:
             self.waiting -= 1
         try:
             yield
         finally:
             self._places.release()
+
+    def _too_many(self) -> Declined:
+        message = "too many ask at once: try again in a moment"
+        return Declined(503, message, retry_after=self._retry_after)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 LOADING_SECONDS = 300.0
-"""That a backbone may take to load."""
+"""That a backbone may take to load, in the first process and in each that replaces it."""
 
 EMBEDDING_SECONDS = 60.0
 
@@ -39,42 +40,46 @@ class BackboneSource:
         """What tells it apart from others."""
         return self.provenance.identity_sha256
 
-    def embedder(self, kept: dict[str, Any]) -> Any:
-        """Load it, or give it as it was loaded before."""
+    def load(self) -> Any:
+        """Load it; gives what embeds as the rows of the file were."""
         from analyze.query import embedder_for
         from extract.backbones import load_again
 
-        if self.key not in kept:
-            backbone = load_again(self.provenance, weights_file=self.weights)
-            kept[self.key] = embedder_for(backbone, self.provenance.realisations)
-        return kept[self.key]
+        backbone = load_again(self.provenance, weights_file=self.weights)
+        return embedder_for(backbone, self.provenance.realisations)
 
 
 @dataclass(frozen=True)
-class Seeing:
-    """How a backbone wants its pictures.
+class Loaded:
+    """A backbone that is loaded, how it wants its pictures, and where it is.
 
     Parameters
     ----------
     preprocessing : Preprocessing
     decoder : str
+    pid : int
+        Of the process that holds it.
     """
 
     preprocessing: Preprocessing
     decoder: str
+    pid: int
 
 
 @dataclass(frozen=True)
 class Load:
-    """Load a backbone, before the first picture comes."""
+    """Load a backbone, before a picture comes."""
 
     source: BackboneSource
     seconds: float = LOADING_SECONDS
+    processor_seconds: None = None
 
-    def do(self, kept: dict[str, Any]) -> Seeing:
-        """Load it."""
-        embedder = self.source.embedder(kept)
-        return Seeing(embedder.preprocessing, embedder.decoder)
+    def do(self, kept: dict[str, Any]) -> Loaded:
+        """Load it, if it is not loaded here."""
+        if self.source.key not in kept:
+            kept[self.source.key] = self.source.load()
+        embedder = kept[self.source.key]
+        return Loaded(embedder.preprocessing, embedder.decoder, os.getpid())
 
 
 @dataclass(frozen=True)
@@ -91,8 +96,14 @@ class Embed:
     source: BackboneSource
     decoded: DecodedPicture = field(repr=False)
     seconds: float = EMBEDDING_SECONDS
+    processor_seconds: None = None
 
-    def do(self, kept: dict[str, Any]) -> np.ndarray:
-        """Embed it; ndarray of shape (n_dims,), float32."""
-        vector: np.ndarray = self.source.embedder(kept).embed_decoded(self.decoded)
+    def do(self, kept: dict[str, Any]) -> np.ndarray | None:
+        """Embed it; ndarray of shape (n_dims,), float32.
+
+        None in a process that has not loaded the backbone: that takes a time of its own.
+        """
+        if self.source.key not in kept:
+            return None
+        vector: np.ndarray = kept[self.source.key].embed_decoded(self.decoded)
         return vector

@@ -40,7 +40,8 @@ LINGERING_SECONDS = 2
 """For which what is sent after a refusal is read, and thrown away."""
 
 TOKEN = "sosie_token"
-EFFECTLESS = ("GET", "HEAD", "OPTIONS")
+READING = ("GET", "HEAD")
+EFFECTLESS = (*READING, "OPTIONS")
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -97,7 +98,9 @@ class Rules:
             raise Declined(403, "another site's page sent this: send it from this service's own")
 
     def check_size(self, scope: Scope) -> None:
-        """Refuse a body that says it is too large, before any of it is read."""
+        """Refuse a body that says it is too large, or two sizes, before any of it is read."""
+        if _values(scope, b"content-length") and _values(scope, b"transfer-encoding"):
+            raise Declined(400, "it has both a content-length and a transfer-encoding")
         for value in _values(scope, b"content-length"):
             if not value.isascii() or not value.isdigit():
                 raise Declined(400, "its content-length is no number")
@@ -148,10 +151,15 @@ class Gate:
             await self._app(scope, receive, send)
             return
         exchange = _Exchange(self._rules, scope, receive, send)
+        watching = asyncio.create_task(exchange.watch(asyncio.current_task()))
         try:
             answer = self._answering(scope)
             await answer(scope, exchange.receive, exchange.send)
+        except asyncio.CancelledError:
+            if not exchange.gone:
+                raise
         finally:
+            watching.cancel()
             log.debug("%s", _line(scope, exchange))
 
     def _answering(self, scope: Scope) -> App:
@@ -209,14 +217,33 @@ class _Exchange:
         self._waits = bool(_values(scope, b"expect"))  # for leave to send its body
         self._read = 0
         self._until: float | None = None
-        self._ended = False
+        self._ended = asyncio.Event()
+        sizes = (b"content-length", b"transfer-encoding")
+        sized = any(_values(scope, name) for name in sizes)
+        self._bodiless = scope["method"] in READING and not sized
+        if self._bodiless:
+            self._ended.set()
+        self._answered = False
+        self.gone = False
         self.began = time.monotonic()
         self.status: int | None = None
 
+    async def watch(self, answering: asyncio.Task[None] | None) -> None:
+        """Give up an answer when the client hangs up while it is made: its place is free."""
+        await self._ended.wait()
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        if answering is not None and not self._answered:
+            self.gone = True
+            answering.cancel()
+
     async def receive(self) -> Message:
         """Take the next part of the body; too many bytes or too much time are declined."""
-        if self._ended:  # what follows is only whether the client is still there
-            return await self._receive()
+        if self._ended.is_set():
+            if self._bodiless:
+                self._bodiless = False
+                return {"type": "http.request", "body": b"", "more_body": False}
+            return await self._receive()  # only whether the client is still there
         loop = asyncio.get_running_loop()
         self._until = self._until or loop.time() + self._rules.body_seconds
         try:
@@ -225,7 +252,8 @@ class _Exchange:
         except TimeoutError:
             raise Declined(408, "the request took too long to come") from None
         self._read += len(message.get("body", b""))
-        self._ended = not message.get("more_body", False)
+        if not message.get("more_body", False):
+            self._ended.set()
         if self._read > self._rules.most_body:
             raise self._rules.too_large()
         return message
@@ -238,10 +266,11 @@ class _Exchange:
             named = {name.lower() for name, _ in headers}
             if b"cache-control" not in named:
                 headers.append((b"cache-control", b"no-store"))
-            if self.status in (408, 413):  # what is left of the body is not read
+            if self.status in (400, 408, 413):  # what is left of the body is not read
                 headers.append((b"connection", b"close"))
             message = {**message, "headers": headers}
         last = message["type"] == "http.response.body" and not message.get("more_body", False)
+        self._answered = self._answered or last
         async with asyncio.timeout(self._rules.sending_seconds):
             if last and self.status == 413:
                 await self._send({**message, "more_body": True})

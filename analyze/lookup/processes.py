@@ -5,59 +5,43 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
-import pickle
 import queue
-import signal
+import socket
+import struct
 import threading
+import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from multiprocessing.connection import Connection
-from typing import Any, Protocol
+from typing import Any
 
-from extract.allocation import give_back_freed_memory
-from extract.errors import SosieError
-from extract.picture_memory import TooHeavyHere, share_memory
+from analyze.lookup.deadline import Deadline, TryAgain
+from analyze.lookup.worker import Failure, Task, Unusable, Worker, work
+from extract.picture_memory import TooHeavyHere
 from extract.refusals import Reason, Refused
 
 log = logging.getLogger("sosie")
 
-SHARES = 6
-"""Parts of the memory for pictures, of which one is had at once; heavier ones are opened alone."""
+STALLED_SECONDS = 30
+"""In which a process must take, or send, some more of what goes between it and the service."""
 
-NICENESS = 5
-BEGINNING_SECONDS = 60.0
 MOST_TRIES = 3
+BEGINNING_AGAIN_SECONDS = 0.1, 10.0
+"""Pause, at first and at the most, after a process could not be begun."""
+
 PRELOADED = ("numpy", "scipy.fft", "simplejpeg", "extract.decoders", "analyze.lookup.opening")
 """Imported once; every process begins with them, in memory that all share."""
 
 
-class Task(Protocol):
-    """What a process is asked to do."""
-
-    @property
-    def seconds(self) -> float:
-        """That it may take."""
-
-    def do(self, kept: dict[str, Any]) -> Any:
-        """Do it there, with what the process keeps between its tasks."""
-
-
-@dataclass(frozen=True)
-class Failure:
-    """What a task could not do for a reason that is not the picture's.
+class TaskFailed(Exception):
+    """A task failed, and not by its picture.
 
     Parameters
     ----------
-    message : str
-        One line.
+    failure : Failure
     """
 
-    message: str
-
-
-class TaskFailed(Exception):
-    """A task failed, and not by its picture."""
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.kind = failure.kind
 
 
 class Processes:
@@ -76,13 +60,18 @@ class Processes:
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["__main__", *PRELOADED])
         self._name = name
-        self._free: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
-        self._closed = False
-        self._workers: set[_Worker] = set()
+        self._free: queue.SimpleQueue[Worker] = queue.SimpleQueue()
+        self.closed = False
+        self._workers: set[Worker] = set()
         for _ in range(n_processes):
             self._free.put(self._start())
 
-    def ask(self, task: Task, then: Callable[[Any], Any] = lambda found: found) -> Any:
+    def ask(
+        self,
+        task: Task,
+        then: Callable[[Any], Any] = lambda found: found,
+        deadline: Deadline | None = None,
+    ) -> Any:
         """Do a task in the next process that is free.
 
         Parameters
@@ -91,162 +80,138 @@ class Processes:
         then : callable, optional
             What is done with the answer, and gives what is returned. Until it is done no other
             heavy picture is opened.
+        deadline : Deadline, optional
+            Until when it must have begun.
 
         Raises
         ------
         Refused
-            Of the picture: what it is, or what it did to the process.
+            Of the picture: what it is, or what it did to two processes.
+        TryAgain
+            When it took too long, or its process was ended, and no picture is to blame.
         TaskFailed
             For any other reason.
         """
-        found = self._in_any(task, alone=False)
-        if found is TooHeavyHere:
-            with Processes._alone:
-                return then(self._in_any(task, alone=True))
-        return then(found)
+        deadline = deadline or Deadline()
+        found = self._in_any(task, deadline, alone=False)
+        if found is not TooHeavyHere:
+            return then(found)
+        deadline.wait_for(_taken(Processes._alone), "heavy pictures before this one")
+        try:
+            return then(self._in_any(task, deadline, alone=True))
+        finally:
+            Processes._alone.release()
+
+    def live(self, pid: int) -> bool:
+        """Say whether one of the processes has this number and has not ended."""
+        return any(
+            worker.process.pid == pid and worker.process.is_alive()
+            for worker in tuple(self._workers)
+        )
 
     def close(self) -> None:
-        """End every process."""
-        self._closed = True
+        """End every process, and whoever waits for one."""
+        self.closed = True
         for worker in tuple(self._workers):
+            worker.process.kill()
+        for worker in tuple(self._workers):
+            worker.process.join()
             worker.connection.close()
-        for worker in tuple(self._workers):
-            worker.process.join(timeout=1)
-            if worker.process.is_alive():
-                worker.process.kill()
-                worker.process.join()
 
-    def _in_any(self, task: Task, *, alone: bool, tries: int = MOST_TRIES) -> Any:
-        worker = self._free.get()
+    def _in_any(self, task: Task, deadline: Deadline, *, alone: bool) -> Any:
+        ends: list[bool] = []
+        while True:
+            worker = deadline.wait_for(self._next_free, f"a process that works for {self._name}")
+            try:
+                answer = worker.do(task, alone=alone)
+            except Unusable as unusable:
+                ends.append(unusable.by_the_task and not worker.was_killed())
+                self._replace_soon(worker)
+                if unusable.verdict is not None:
+                    raise unusable.verdict from None
+                _judge(ends, task)
+            except BaseException:
+                self._replace_soon(worker)  # an answer may still be on its way
+                raise
+            else:
+                self._free.put(worker)
+                return _checked(answer)
+
+    def _next_free(self, seconds: float) -> Worker | None:
+        if self.closed:
+            raise TryAgain("the service ends")
         try:
-            worker.wait_until_begun()
-            _send(worker.connection, (task, alone))
-            answer = _answer(worker, task)
-        except _Ended as ended:
-            self._replace_soon(worker)
-            raise ended.refused from None
-        except (OSError, EOFError):  # it died between two tasks
-            self._replace_soon(worker)
-            if not tries:
-                raise TaskFailed(f"no process can be begun for the {self._name}") from None
-            return self._in_any(task, alone=alone, tries=tries - 1)
-        except BaseException:
-            self._free.put(worker)
-            raise
-        self._free.put(worker)
-        return answer
+            worker = self._free.get(timeout=seconds)
+        except queue.Empty:
+            return None
+        if worker.process.is_alive():
+            return worker
+        self._replace_soon(worker)  # it ended between two tasks
+        return None
 
-    def _start(self) -> _Worker:
+    def _start(self) -> Worker:
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_work, args=(theirs,), name=self._name, daemon=True)
+        with socket.socket(fileno=os.dup(ours.fileno())) as same:
+            for way in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):
+                same.setsockopt(socket.SOL_SOCKET, way, struct.pack("ll", STALLED_SECONDS, 0))
+        process = self._context.Process(target=work, args=(theirs,), name=self._name, daemon=True)
         process.start()
         theirs.close()
-        worker = _Worker(process, ours)
+        worker = Worker(process, ours)
         self._workers.add(worker)
         return worker
 
-    def _replace_soon(self, worker: _Worker) -> None:
+    def _replace_soon(self, worker: Worker) -> None:
         """End a process; who waits for its answer need not wait for the one in its place."""
         self._workers.discard(worker)
         worker.process.kill()
         worker.connection.close()
-        if not self._closed:
+        if not self.closed:
             log.warning(
                 "a process that works for the %s was ended: another takes its place", self._name
             )
             threading.Thread(target=self._replace, args=(worker,), daemon=True).start()
 
-    def _replace(self, worker: _Worker) -> None:
+    def _replace(self, worker: Worker) -> None:
         worker.process.join()
-        self._free.put(self._start())
+        pause, longest = BEGINNING_AGAIN_SECONDS
+        while not self.closed:
+            try:
+                fresh = self._start()
+            except Exception as error:  # noqa: BLE001 - a place that stays empty is lost for good
+                log.warning("no process for the %s: %s", self._name, type(error).__name__)
+                time.sleep(pause)
+                pause = min(2 * pause, longest)
+                continue
+            self._free.put(fresh)
+            if self.closed:
+                fresh.process.kill()
+            return
 
 
-@dataclass(eq=False)
-class _Worker:
-    process: Any
-    connection: Connection
-    begun: bool = False
-
-    def wait_until_begun(self) -> None:
-        """Wait for a new process: how long it takes to begin is not its first task's."""
-        if not self.begun and self.connection.poll(BEGINNING_SECONDS):
-            self.connection.recv()
-            self.begun = True
+def _taken(lock: threading.Lock) -> Callable[[float], bool | None]:
+    return lambda seconds: lock.acquire(timeout=seconds) or None
 
 
-class _Ended(Exception):
-    def __init__(self, refused: Refused) -> None:
-        super().__init__(refused.message)
-        self.refused = refused
+def _judge(ends: Sequence[bool], task: Task) -> None:
+    """Say whose fault it is that processes ended, once that is known or it was tried enough.
+
+    Parameters
+    ----------
+    ends : sequence of bool
+        Of each process: whether the task ended it.
+    """
+    if task.processor_seconds is not None and sum(ends) > 1:
+        raise Refused(Reason.CORRUPT, "ends the process that opens it")
+    if len(ends) == MOST_TRIES:
+        raise TryAgain("was ended with its process")
 
 
-def _answer(worker: _Worker, task: Task) -> Any:
-    try:
-        if not worker.connection.poll(task.seconds):
-            raise _Ended(Refused(Reason.TOO_LARGE, f"takes longer than {task.seconds:g} s"))
-        answer = _receive(worker.connection)
-    except (EOFError, OSError):
-        raise _Ended(Refused(Reason.CORRUPT, "ends the process that opens it")) from None
+def _checked(answer: Any) -> Any:
     if isinstance(answer, Refused):
         raise answer
     if isinstance(answer, Failure):
-        raise TaskFailed(answer.message)
+        if answer.kind == MemoryError.__name__:
+            raise TryAgain("took more memory than there is")
+        raise TaskFailed(answer)
     return answer
-
-
-def _work(connection: Connection) -> None:
-    """Do one task after the other until the service hangs up; what such a process does."""
-    # the service ends it when all is answered
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    os.nice(NICENESS)
-    logging.getLogger("sosie").setLevel(logging.CRITICAL)
-    kept: dict[str, Any] = {}
-    with suppress(EOFError, OSError):  # the service has hung up
-        connection.send("begun")
-        while True:
-            task, alone = _receive(connection)
-            share_memory(1 if alone else SHARES)
-            answer = _done(task, kept)
-            del task
-            _send(connection, answer)
-            del answer
-            give_back_freed_memory()
-
-
-def _done(task: Task, kept: dict[str, Any]) -> Any:
-    try:
-        return task.do(kept)
-    except TooHeavyHere:
-        return TooHeavyHere
-    except Refused as refused:
-        return refused.bare()
-    except MemoryError:
-        return Refused(Reason.TOO_LARGE, "takes more memory than a picture may")
-    except SosieError as error:
-        return Failure(str(error))
-    except Exception as error:  # noqa: BLE001 - said by the service
-        return Failure(f"unexpected {type(error).__name__}: {error}")
-
-
-def _send(connection: Connection, value: Any) -> None:
-    """Send a value, its arrays as they lie in memory: a picture is not copied first."""
-    buffers: list[pickle.PickleBuffer] = []
-    said = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
-    sizes = [buffer.raw().nbytes for buffer in buffers]
-    connection.send((said, sizes))
-    for buffer in buffers:
-        connection.send_bytes(buffer.raw())
-
-
-def _receive(connection: Connection) -> Any:
-    said, sizes = connection.recv()
-    return pickle.loads(said, buffers=_buffers(connection, sizes))
-
-
-def _buffers(connection: Connection, sizes: Sequence[int]) -> list[bytearray]:
-    found = [bytearray(size) for size in sizes]
-    for buffer in found:
-        if connection.recv_bytes_into(buffer) != len(buffer):
-            raise EOFError
-    return found

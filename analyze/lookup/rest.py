@@ -86,7 +86,7 @@ def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
         415: "The body is no form",
         421: "For another host",
         422: "A parameter that cannot be, or a picture that is refused",
-        503: "Too many ask at once",
+        503: "Too many ask at once, or pictures cannot be sent for the moment",
     }
     always = (400, 401, 421)
     return {
@@ -161,15 +161,11 @@ def routes(service: Service) -> APIRouter:
     async def health(request: Request) -> Response:
         """Say that the service lives, and what it serves."""
         check_names(pairs_of(request.scope["query_string"]), ())
-        files = [
-            {
-                "key": key,
-                **shelf.about(),
-                "uploads": service.uploads(key),
-                "changed": service.changed(key),
-            }
-            for key, shelf in service.shelves.items()
-        ]
+        files = []
+        for key, shelf in service.shelves.items():
+            standing = service.standing(shelf)
+            how = {"uploads": standing.uploads, "uploads_reason": standing.reason}
+            files.append({"key": key, **shelf.about(), **how, "changed": service.changed(shelf)})
         return as_json({"status": "ok", "files": files})
 
     return router

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,8 +16,9 @@ from analyze.categories import Inside
 from analyze.index_file import Progress
 from analyze.lookup.admission import Admission
 from analyze.lookup.asking import Asked
+from analyze.lookup.backbones import Backbone, Standing
+from analyze.lookup.deadline import Deadline, TryAgain
 from analyze.lookup.declined import Declined
-from analyze.lookup.embedding import Embed, Load, Seeing
 from analyze.lookup.opening import Open, Opened, Thumbnail
 from analyze.lookup.processes import Processes, TaskFailed
 from analyze.lookup.served_files import ServedFiles
@@ -39,6 +38,7 @@ THUMBNAIL_BYTES = 64 << 20
 SIZES = (256, 768)
 """Pixels of the longer side that pictures are shown at."""
 
+AGAIN_SECONDS = 2
 Found = TypeVar("Found")
 
 
@@ -69,14 +69,14 @@ class Service:
     ) -> None:
         self._cataloged = Processes(1, "pictures")
         self._sent = Processes(AT_WORK, "uploads")
-        self._backbones = Processes(1, "backbones")
+        self._embedders = Processes(1, "backbones")
         try:
             self._files = ServedFiles(workspace, paths, wish, self._cataloged, progress)
         except BaseException:
             self._end_processes()
             raise
-        self._seeing: dict[str, Seeing | None] = {}
-        """By a backbone's identity; None for one that is not to be had."""
+        self._backbones: dict[str, Backbone] = {}
+        """By a backbone's identity."""
         self._looking = _Room(AT_WORK, WAITING, "look-up")
         self._embedding = _Room(AT_WORK, WAITING, "upload")
         self._drawing = _Room(AT_WORK, MOST_LIGHT_WAITING, "page")
@@ -96,7 +96,8 @@ class Service:
 
     def load_backbones(self) -> None:
         """Load the backbones before the first picture comes, in the background."""
-        threading.Thread(target=self._load_backbones, name="backbones", daemon=True).start()
+        for shelf in self.shelves.values():
+            self.standing(shelf)
 
     def follow_files(self) -> None:
         """Read files again that change, in the background."""
@@ -112,16 +113,19 @@ class Service:
         """
         return self._files.key(asked)
 
-    def changed(self, key: str) -> str | None:
+    def changed(self, shelf: Shelf) -> str | None:
         """Say why rows are served that are not those of the file any more; None while they are."""
-        return self._files.changed(self.shelves[key])
+        return self._files.changed(shelf)
+
+    def standing(self, shelf: Shelf) -> Standing:
+        """Say whether pictures can be sent at this moment, and if not, why."""
+        return self._backbone(shelf).standing
 
     def uploads(self, key: str) -> str:
-        """Say whether pictures can be sent: ``ready``, ``loading`` or ``unavailable``."""
-        source = self.shelves[key].source.key
-        if source not in self._seeing:
-            return "loading"
-        return "unavailable" if self._seeing[source] is None else "ready"
+        """Say the same in a word, on a page; a load that failed a while ago is tried again."""
+        backbone = self._backbone(self.shelves[key])
+        backbone.try_again()
+        return backbone.standing.uploads
 
     def shelf(self, key: str | None) -> Shelf:
         """Give the file that is asked, as it was read last: a request keeps it to its end.
@@ -157,7 +161,8 @@ class Service:
         Raises
         ------
         Declined
-            422 for a picture that is refused, with the reason's code.
+            422 for a picture that is refused, with the reason's code; 503 where it may go better in
+            a moment, or its backbone cannot be loaded.
         """
         shelf = self.shelf(asked.model)
         inside: Inside | None = None
@@ -165,7 +170,10 @@ class Service:
             inside = await self._looking.do(lambda: shelf.inside(asked.where))
         try:
             seen = asked.seen and shelf.as_seen is not None
-            opened, vector = await self._embedding.do(lambda: self._embedded(shelf, content, seen))
+            deadline = Deadline()
+            opened, vector = await self._embedding.do(
+                lambda: self._embedded(shelf, content, seen, deadline), deadline
+            )
         except Refused as refused:
             message = f"the picture is refused: {refused.reason.code} ({shown(refused.message)})"
             raise Declined(422, message[:300], refused.reason.code) from None
@@ -234,44 +242,31 @@ class Service:
         return found
 
     def close(self) -> None:
-        """End the processes that open pictures."""
-        for room in (self._looking, self._embedding, self._drawing, self._showing):
-            room.close()
+        """End the processes, and with them whoever waits for one; then the threads."""
         self._files.close()
         self._end_processes()
+        for room in (self._looking, self._embedding, self._drawing, self._showing):
+            room.close()
 
     def _end_processes(self) -> None:
-        for processes in (self._sent, self._cataloged, self._backbones):
+        for processes in (self._sent, self._cataloged, self._embedders):
             processes.close()
 
-    def _load_backbones(self) -> None:
-        for shelf in self.shelves.values():
-            with suppress(Declined):
-                self._seeing_of(shelf)
-
-    def _seeing_of(self, shelf: Shelf) -> Seeing:
-        """Say how a file's backbone wants its pictures; it is loaded when first asked for."""
+    def _backbone(self, shelf: Shelf) -> Backbone:
         source = shelf.source
-        if source.key not in self._seeing:
-            try:
-                self._seeing[source.key] = self._backbones.ask(Load(source))
-            except (TaskFailed, Refused) as failed:
-                self._seeing[source.key] = None
-                log.warning("no picture can be sent to %s: %s", shelf.model, failed)
-        found = self._seeing[source.key]
-        if found is None:
-            message = f"pictures cannot be embedded by {shelf.model} here: the log says why"
-            raise Declined(503, message, "no_backbone")
-        return found
+        return self._backbones.setdefault(source.key, Backbone(source, self._embedders))
 
-    def _embedded(self, shelf: Shelf, content: bytes, seen: bool) -> tuple[Opened, np.ndarray]:
-        seeing = self._seeing_of(shelf)
+    def _embedded(
+        self, shelf: Shelf, content: bytes, seen: bool, deadline: Deadline
+    ) -> tuple[Opened, np.ndarray]:
+        backbone = self._backbone(shelf)
+        seeing = backbone.seeing(deadline)
 
         def embedded(opened: Opened) -> tuple[Opened, np.ndarray]:
-            return opened, self._backbones.ask(Embed(shelf.source, opened.decoded))
+            return opened, backbone.embed(opened.decoded, deadline)
 
         task = Open(content, seeing.preprocessing, seeing.decoder, seen)
-        found: tuple[Opened, np.ndarray] = self._sent.ask(task, embedded)
+        found: tuple[Opened, np.ndarray] = self._sent.ask(task, embedded, deadline)
         return found
 
     def _keep(self, key: tuple[str, int, int, bool], found: bytes) -> None:
@@ -290,16 +285,25 @@ class _Room:
         self._door = Admission(at_work, waiting)
         self._threads = ThreadPoolExecutor(at_work, thread_name_prefix=name)
 
-    async def do(self, work: Callable[[], Found]) -> Found:
-        """Do it when its turn has come.
+    async def do(self, work: Callable[[], Found], deadline: Deadline | None = None) -> Found:
+        """Do it when its turn has come; not if whoever asked has gone by then.
 
         Raises
         ------
         Declined
-            503 when too many wait.
+            503 when too many wait, or it took too long.
         """
-        async with self._door.entered():
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        deadline = deadline or Deadline()
+        async with self._door.entered(deadline.left()):
+            try:
+                return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+            except TryAgain as late:
+                log.warning("an answer was given up: %s", shown(str(late)))
+                message = "it took too long here, or was ended: try again in a moment"
+                raise Declined(503, message, retry_after=AGAIN_SECONDS) from None
+            except asyncio.CancelledError:
+                deadline.end()
+                raise
 
     def close(self) -> None:
         self._threads.shutdown(cancel_futures=True)

@@ -42,6 +42,8 @@ def through(
     parts = iter(body)
 
     async def receive() -> Message:
+        if read and len(read) >= len(body):
+            await asyncio.Event().wait()  # the client stays, and sends nothing more
         part = next(parts, b"")
         if part is None:
             await asyncio.sleep(60)
@@ -205,3 +207,47 @@ def test_a_fault_of_our_own_is_in_the_log_and_not_in_the_answer(
     (said,) = [each.getMessage() for each in caplog.records if each.levelname == "ERROR"]
     assert said.startswith("/api/health: unexpected ZeroDivisionError: in a/secret/place")
     assert "\n" not in said
+
+
+def test_a_client_that_hangs_up_while_it_waits_gives_its_place_back() -> None:
+    async def all_of_it() -> None:
+        door, told = Admission(1, 1), asyncio.Event()
+        sent: list[Message] = []
+
+        async def app(_scope: Any, receive: Any, _send: Any) -> None:
+            await receive()
+            async with door.entered():
+                await asyncio.Event().wait()
+
+        async def receive() -> Message:
+            if not told.is_set():
+                told.set()
+                return {"type": "http.request", "body": b"x", "more_body": False}
+            await asyncio.sleep(0.05)
+            return {"type": "http.disconnect"}
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "method": "POST", "path": "/", "query_string": b""}
+        headers = [(b"host", b"localhost"), (b"content-length", b"1")]
+        async with asyncio.timeout(5):
+            await Gate(app, Rules(), say)({**scope, "headers": headers}, receive, send)
+            async with door.entered():
+                assert (door.waiting, sent) == (0, [])
+
+    asyncio.run(all_of_it())
+
+
+def test_a_place_is_waited_for_in_bounded_time() -> None:
+    async def all_of_it() -> None:
+        door = Admission(1, 5, retry_after=7)
+        async with door.entered():
+            with pytest.raises(Declined) as declined:
+                async with door.entered(0.05):
+                    pass
+        assert (declined.value.status, declined.value.retry_after, door.waiting) == (503, 7, 0)
+        async with door.entered(0.05):
+            pass
+
+    asyncio.run(all_of_it())

@@ -4,61 +4,33 @@ from __future__ import annotations
 
 import io
 import os
+import re
+import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from bad_tasks import Do, Source
 from PIL import Image
 from small_catalogs import draw_noise, tiny_backbone
 
 from analyze.as_seen import AsSeen
 from analyze.duplicates import fingerprint, near_equal
-from analyze.lookup.opening import Open, Stored, TakeFingerprint, Thumbnail, _bounded
+from analyze.lookup.backbones import Backbone, Standing
+from analyze.lookup.deadline import Deadline, TryAgain
+from analyze.lookup.declined import Declined
+from analyze.lookup.opening import Open, Stored, TakeFingerprint, Thumbnail
 from analyze.lookup.processes import Processes, TaskFailed
 from extract.decoding import decode_picture
-from extract.errors import WeightsError
 from extract.forward_pass import PictureEmbedder
-from extract.picture_memory import MAX_BYTES_AT_WORK, decoding_memory
 from extract.preprocessing import Preprocessing
 from extract.realisation import reference_realisation
 from extract.refusals import Refused
-
-
-@dataclass(frozen=True)
-class Do:
-    """A task that does something small, or something bad."""
-
-    what: str
-    seconds: float = 5.0
-
-    def do(self, kept: dict[str, Any]) -> Any:
-        kept[self.what] = kept.get(self.what, 0) + 1
-        match self.what:
-            case "sleep":
-                time.sleep(60)
-            case "die":
-                os._exit(3)
-            case "raise":
-                raise KeyError("inner")
-            case "known":
-                raise WeightsError("not here: do this")
-            case "heavy":
-                with decoding_memory(MAX_BYTES_AT_WORK // 2):
-                    return "had it"
-            case "memory":
-                with _bounded():
-                    return len(bytearray(3 << 30))
-            case "array":
-                return np.arange(3_000_000, dtype=np.uint8).reshape(1000, 1000, 3)
-            case "echo":
-                return kept["echo"], os.getpid()
-        return None
 
 
 @pytest.fixture(scope="module")
@@ -74,18 +46,67 @@ def test_a_process_keeps_what_it_has_between_tasks(processes: Processes) -> None
 
 
 @pytest.mark.parametrize(
-    ("what", "said"), [("sleep", "takes longer than 0.3 s"), ("die", "ends the process")]
+    ("task", "kind", "said"),
+    [
+        (Do("spin", 5.0, 0.3), Refused, "too_large.*takes longer than 0.3 s"),
+        (Do("die"), Refused, "corrupt.*ends the process"),
+        # a busy machine, a stopped process, somebody's kill: no picture is to blame
+        (Do("sleep", 0.4, 0.3), TryAgain, "took longer than 0.4 s"),
+        (Do("stop", 0.4, 0.3), TryAgain, "took longer than 0.4 s"),
+        (Do("be killed"), TryAgain, "was ended with its process"),
+        # nor is one for what the backbone's process does
+        (Do("spin", 0.3, None), TryAgain, "took longer than 0.3 s"),
+        (Do("die", 5.0, None), TryAgain, "was ended with its process"),
+    ],
+    ids=lambda each: getattr(each, "what", None),
 )
-def test_what_ends_a_process_is_refused_and_the_next_is_served(
-    processes: Processes, what: str, said: str
+def test_what_ends_a_process_is_judged_and_the_next_is_served(
+    processes: Processes, task: Do, kind: type[Exception], said: str
 ) -> None:
     _, before = processes.ask(Do("echo"))
     began = time.monotonic()
-    with pytest.raises(Refused, match=said):
-        processes.ask(Do(what, 0.3))
-    assert time.monotonic() - began < 2
+    with pytest.raises(kind) as ended:
+        processes.ask(task)
+    error = ended.value
+    code = f"{error.reason.code}: " if isinstance(error, Refused) else ""
+    assert re.search(said, code + str(error))
+    assert time.monotonic() - began < 5
     count, after = processes.ask(Do("echo"))
     assert (count, after != before) == (1, True)
+
+
+@pytest.mark.parametrize("what", ["die once", "be killed once"])
+def test_a_task_whose_process_ends_is_done_by_the_next(
+    processes: Processes, tmp_path: Path, what: str
+) -> None:
+    assert processes.ask(Do(what, file=tmp_path / "done")) is None
+    assert (tmp_path / "done").exists()
+
+
+def test_a_process_that_ends_between_two_tasks_is_noticed(processes: Processes) -> None:
+    _, before = processes.ask(Do("echo"))
+    assert processes.live(before)
+    os.kill(before, signal.SIGKILL)
+    until = time.monotonic() + 10
+    while processes.live(before):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    assert processes.ask(Do("echo"))[0] == 1
+
+
+def test_a_process_that_takes_nothing_holds_nobody_for_good(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """More than a socket holds is sent to a process that was stopped from outside."""
+    monkeypatch.setattr("analyze.lookup.processes.STALLED_SECONDS", 1)
+    some = Processes(1, "tests")
+    try:
+        _, before = some.ask(Do("echo"))
+        os.kill(before, signal.SIGSTOP)
+        assert some.ask(Do("echo" + " " * (4 << 20))) is None
+        assert some.ask(Do("echo"))[1] != before
+    finally:
+        some.close()
 
 
 def test_too_much_memory_is_not_given(processes: Processes) -> None:
@@ -102,12 +123,19 @@ def test_a_heavy_task_is_done_alone(processes: Processes) -> None:
 
 def test_a_heavy_task_waits_for_what_follows_the_one_before(processes: Processes) -> None:
     followed = threading.Event()
-    with ThreadPoolExecutor(2) as threads:
+    with ThreadPoolExecutor(3) as threads:
         first = threads.submit(processes.ask, Do("heavy"), lambda _: followed.wait(20))
         second = threads.submit(processes.ask, Do("heavy"))
         assert processes.ask(Do("echo"))[0] >= 1  # a light one does not wait
         with pytest.raises(TimeoutError):
             second.result(timeout=1)
+        with pytest.raises(TryAgain, match="heavy pictures before this one"):
+            processes.ask(Do("heavy"), deadline=Deadline(0.3))
+        gone = Deadline(60)
+        third = threads.submit(processes.ask, Do("heavy"), deadline=gone)
+        gone.end()  # who asked has hung up
+        with pytest.raises(TryAgain):
+            third.result(timeout=2)
         followed.set()
         assert first.result(timeout=20) is True
         assert second.result(timeout=20) == "had it"
@@ -205,3 +233,125 @@ def test_closing_ends_every_process() -> None:
     some.close()
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
     some.close()
+
+
+# backbones
+
+
+@pytest.fixture
+def planned(
+    processes: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Backbone]:
+    monkeypatch.setattr("analyze.lookup.backbones.LONGEST_PAUSE", 0.2)
+
+    def plan(*loads: str, seconds: float = 20.0) -> Backbone:
+        (tmp_path / "plan").write_text(" ".join(loads))
+        source: Any = Source(tmp_path / "plan", key=str(tmp_path))
+        return Backbone(source, processes, seconds)
+
+    return plan
+
+
+def loads_of(tmp_path: Path) -> str:
+    return (tmp_path / "loads").read_text().strip()
+
+
+def embed(backbone: Backbone, task: Do | None = None, seconds: float = 20.0) -> Any:
+    decoded: Any = task
+    return backbone.embed(decoded, Deadline(seconds))
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ("missing", "its weights are not here"),
+        ("memory", "its loading took more memory than there is"),
+        ("hanging", "its loading took longer than 0.5 s"),
+        ("die die die", "its loading was ended with its process"),
+    ],
+)
+def test_a_load_that_fails_is_tried_again_at_the_next_picture(
+    planned: Callable[..., Backbone], tmp_path: Path, how: str, reason: str
+) -> None:
+    backbone = planned(*how.split(), seconds=0.5 if how == "hanging" else 20.0)
+    with pytest.raises(Declined) as declined:
+        embed(backbone)
+    assert (declined.value.status, declined.value.body()["code"]) == (503, "no_backbone")
+    assert declined.value.retry_after == 1
+    standing = backbone.standing
+    assert standing.uploads == "unavailable"
+    assert str(standing.reason).startswith(reason)
+    assert "secret" not in f"{standing.reason} {declined.value.message}"
+    time.sleep(0.25)
+    assert embed(backbone).tolist() == [1, 1, 1]
+    assert backbone.standing == Standing("ready")
+    assert loads_of(tmp_path) == f"{how} well"
+
+
+def test_pictures_that_come_while_a_backbone_loads_share_the_load(
+    planned: Callable[..., Backbone], tmp_path: Path
+) -> None:
+    backbone = planned("slow")
+    with ThreadPoolExecutor(4) as threads:
+        late = threads.submit(embed, backbone, None, 0.1)
+        found = [threads.submit(embed, backbone) for _ in range(3)]
+        assert backbone.standing == Standing("loading")
+        declined = late.exception(timeout=20)
+        assert isinstance(declined, Declined)
+        assert (declined.status, declined.code, declined.retry_after) == (503, "loading", 5)
+        assert all(each.result(timeout=20) is not None for each in found)
+    assert loads_of(tmp_path) == "slow"
+
+
+def test_a_load_that_failed_is_not_tried_by_every_picture_of_a_crowd(
+    planned: Callable[..., Backbone], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backbone = planned(*["missing"] * 9)
+    monkeypatch.setattr("analyze.lookup.backbones.LONGEST_PAUSE", 60.0)
+    for _ in range(20):
+        with pytest.raises(Declined):
+            embed(backbone)
+    assert loads_of(tmp_path) == "missing"
+    backbone.try_again()  # a page is looked at, too soon
+    monkeypatch.setattr("analyze.lookup.backbones.LOOKED_AT_SECONDS", 0.0)
+    time.sleep(1.1)
+    backbone.try_again()
+    with pytest.raises(Declined):
+        embed(backbone)
+    assert loads_of(tmp_path) == "missing missing"
+
+
+@pytest.mark.parametrize("when", ["idle", "at work"])
+def test_a_process_that_is_killed_loads_again_in_a_time_of_its_own(
+    planned: Callable[..., Backbone], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """The load takes longer than embedding may: no picture is to blame, and none is lost."""
+    monkeypatch.setattr("analyze.lookup.embedding.Embed.__init__.__defaults__", (0.5, None))
+    backbone = planned("well", "slow")
+    assert embed(backbone) is not None
+    pid = backbone.seeing(Deadline()).pid
+    if when == "at work":
+        kill = Do("be killed once", file=tmp_path / "done")
+        assert embed(backbone, kill).tolist() == [1, 1, 1]
+    else:
+        os.kill(pid, signal.SIGKILL)
+        until = time.monotonic() + 10
+        while backbone.standing.uploads == "ready":
+            assert time.monotonic() < until
+        said = Standing("loading", "its process was ended: it is loaded again")
+        assert backbone.standing == said
+        assert embed(backbone).tolist() == [1, 1, 1]
+    assert backbone.standing == Standing("ready")
+    assert loads_of(tmp_path) == "well slow"
+
+
+def test_a_backbone_that_takes_too_long_is_replaced_and_no_picture_is_blamed(
+    planned: Callable[..., Backbone], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("analyze.lookup.embedding.Embed.__init__.__defaults__", (0.5, None))
+    backbone = planned()
+    with pytest.raises(TryAgain, match=r"took longer than 0\.5 s"):
+        embed(backbone, Do("spin"))
+    assert embed(backbone).tolist() == [1, 1, 1]
+    with pytest.raises(TryAgain, match="ended"):
+        embed(backbone, Do("be killed"))
