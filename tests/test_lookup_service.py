@@ -347,9 +347,14 @@ def test_s5_the_service_outlives_the_process_that_opens_a_picture(
     for victim in before:
         os.kill(victim, signal.SIGKILL)
     until = time.monotonic() + 60
-    while send(client, jpeg()).status_code != 200:
+    (file,) = client.get("/api/health").json()["files"]
+    while file["uploads"] == "ready":  # until the kill has come to it
         assert time.monotonic() < until
-        time.sleep(0.5)
+        (file,) = client.get("/api/health").json()["files"]
+    assert (file["uploads"], "ended" in file["uploads_reason"]) == ("loading", True)
+    assert send(client, jpeg()).status_code == 200, "it waits for the load"
+    (file,) = client.get("/api/health").json()["files"]
+    assert (file["uploads"], file["uploads_reason"]) == ("ready", None)
     assert served.process.poll() is None
     while len(openers() - before) < 3:
         assert time.monotonic() < until

@@ -16,8 +16,11 @@ CODES = {
     415: "not_a_form",
     421: "foreign_host",
     422: "bad_parameter",
+    431: "head_too_large",
     500: "internal",
+    501: "not_implemented",
     503: "busy",
+    505: "other_http",
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import logging
 import signal
@@ -12,57 +11,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from analyze.lookup.connection import IDLE_SECONDS, MOST_HEAD_BYTES, Patience
 from analyze.lookup.gate import App
 from extract.errors import UsageError
 
-IDLE_SECONDS = 10.0
-"""In which a client must have sent the head of a request."""
-
-MOST_CONNECTIONS = 400
 BACKLOG = 512
 DRAINING_SECONDS = 20
-MOST_HEAD_BYTES = 16 << 10
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-class Patience(H11Protocol):
-    """HTTP/1.1 that hangs up on whoever sends no request, or takes no answer, for too long."""
-
-    idle_seconds = IDLE_SECONDS
-    _answered = _answered_before = 0
-    _stuck = False
-    _look_again: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take a client, unless there are too many."""
-        super().connection_made(transport)
-        if len(self.connections) > MOST_CONNECTIONS:
-            transport.abort()
-            return
-        self._look_again = self.loop.call_later(self.idle_seconds, self._look)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Forget a client."""
-        if self._look_again is not None:
-            self._look_again.cancel()
-        super().connection_lost(exc)
-
-    def on_response_complete(self) -> None:
-        """Count what was answered."""
-        self._answered += 1
-        super().on_response_complete()
-
-    def _look(self) -> None:
-        """See whether anything moved since the last look."""
-        idle = self.cycle is None or self.cycle.response_complete
-        stuck = self.flow.write_paused
-        if (idle and self._answered == self._answered_before) or (stuck and self._stuck):
-            self.transport.abort()
-            return
-        self._answered_before, self._stuck = self._answered, stuck
-        self._look_again = self.loop.call_later(self.idle_seconds, self._look)
 
 
 class Server(uvicorn.Server):
