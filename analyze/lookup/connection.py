@@ -58,8 +58,8 @@ class Parser(h11.Connection):
             if self.their_state is h11.IDLE:
                 self._check_head(self.trailing_data[0])
             event = super().next_event()
-            if isinstance(event, h11.Request) and not event.http_version.startswith(b"1."):
-                raise h11.RemoteProtocolError("another HTTP", error_status_hint=505)
+            if isinstance(event, h11.Request):
+                _check_request(event)
         except h11.RemoteProtocolError as error:
             self.refused_with = error.error_status_hint
             raise
@@ -70,32 +70,101 @@ class Parser(h11.Connection):
             raise h11.RemoteProtocolError("too long a head", error_status_hint=431)
 
 
+def _check_request(request: h11.Request) -> None:
+    """Refuse what h11 lets pass: another HTTP, and a body of two sizes."""
+    if not request.http_version.startswith(b"1."):
+        raise h11.RemoteProtocolError("another HTTP", error_status_hint=505)
+    if {b"content-length", b"transfer-encoding"} <= {name for name, _ in request.headers}:
+        raise h11.RemoteProtocolError("two sizes")
+
+
+class Crowd:
+    """All connections of a server, those first that have been idle for longest."""
+
+    def __init__(self) -> None:
+        self._all: dict[Patience, None] = {}
+        self._of_address: dict[str, dict[Patience, None]] = {}
+
+    def find_room(self, address: str) -> bool:
+        """Drop one that has sent no request where there are too many; False where all have."""
+        same = self._of_address.get(address, {})
+        if len(same) >= MOST_OF_AN_ADDRESS:
+            return _drop_one(same)
+        return len(self._all) < MOST_CONNECTIONS or _drop_one(self._all)
+
+    def add(self, each: Patience) -> None:
+        """Put a connection behind all others: it has been idle for the shortest time."""
+        self.remove(each)
+        self._all[each] = None
+        self._of_address.setdefault(each.address, {})[each] = None
+
+    def remove(self, each: Patience) -> None:
+        """Forget a connection."""
+        self._all.pop(each, None)
+        same = self._of_address.get(each.address, {})
+        same.pop(each, None)
+        if not same:
+            self._of_address.pop(each.address, None)
+
+
+def _drop_one(some: dict[Patience, None]) -> bool:
+    idle = next((each for each in some if each.idle), None)
+    # a body that is still to come is not work yet, but more than nothing
+    found = idle or next((each for each in some if each.cycle.more_body), None)
+    if found is not None:
+        found.drop()
+    return found is not None
+
+
 class Patience(H11Protocol):
     """HTTP/1.1 that hangs up on whoever sends no request, or takes no answer, for too long.
 
     Of too many connections, the one that has sent no request for longest makes room.
+
+    Parameters
+    ----------
+    crowd : Crowd
+        Of the server.
+    words, named
+        As uvicorn gives them to its own.
     """
 
     idle_seconds = IDLE_SECONDS
+    address = ""
     _answered = _answered_before = 0
     _stuck = _over = False
     _look_again: asyncio.TimerHandle | None = None
 
+    def __init__(self, crowd: Crowd, *words: Any, **named: Any) -> None:
+        super().__init__(*words, **named)
+        self._crowd = crowd
+        self.conn = Parser(MOST_HEAD_BYTES)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request, or not the whole head of one, has come."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def drop(self) -> None:
+        """Hang up."""
+        self._crowd.remove(self)  # at once: more may come before it is gone
+        self.transport.abort()
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a client, in the place of an idle one where there are too many."""
         super().connection_made(transport)
-        self.conn = Parser(MOST_HEAD_BYTES)
         self.address = _network(self.client[0] if self.client else "")
-        self.idle_since = self.loop.time()
-        if not self._find_room():
-            self._drop()
+        if not self._crowd.find_room(self.address):
+            transport.abort()
             return
+        self._crowd.add(self)
         self._look_again = self.loop.call_later(self.idle_seconds, self._look)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget a client."""
         if self._look_again is not None:
             self._look_again.cancel()
+        self._crowd.remove(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -106,7 +175,8 @@ class Patience(H11Protocol):
     def on_response_complete(self) -> None:
         """Count what was answered."""
         self._answered += 1
-        self.idle_since = self.loop.time()
+        if not self.transport.is_closing():
+            self._crowd.add(self)
         super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
@@ -115,7 +185,8 @@ class Patience(H11Protocol):
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             self.transport.abort()  # in the middle of an answer
             return
-        status = self.conn.refused_with if isinstance(self.conn, Parser) else 400
+        assert isinstance(self.conn, Parser)
+        status = self.conn.refused_with
         declined = Declined(status, WORDS.get(status, "this is no HTTP/1.1 request"))
         body = json.dumps(declined.body()).encode()
         headers = [
@@ -134,34 +205,10 @@ class Patience(H11Protocol):
         self.transport.write_eof()
         self.loop.call_later(LINGERING_SECONDS, self.transport.abort)
 
-    @property
-    def _idle(self) -> bool:
-        """Whether no request, or not the whole head of one, has come."""
-        return self.cycle is None or self.cycle.response_complete
-
-    def _find_room(self) -> bool:
-        """Drop one that has sent no request where there are too many; False where all have."""
-        others = [each for each in self.connections if isinstance(each, Patience)]
-        others.remove(self)
-        same = [each for each in others if each.address == self.address]
-        crowd = same if len(same) >= MOST_OF_AN_ADDRESS else others
-        if crowd is others and len(others) < MOST_CONNECTIONS:
-            return True
-        # a body that is still to come is not work yet, but more than nothing
-        waiting = [each for each in crowd if each._idle or each.cycle.more_body]
-        if not waiting:
-            return False
-        min(waiting, key=lambda each: (not each._idle, each.idle_since))._drop()
-        return True
-
-    def _drop(self) -> None:
-        self.connections.discard(self)  # at once: more may come before it is gone
-        self.transport.abort()
-
     def _look(self) -> None:
         """See whether anything moved since the last look."""
         stuck = self.flow.write_paused
-        if (self._idle and self._answered == self._answered_before) or (stuck and self._stuck):
+        if (self.idle and self._answered == self._answered_before) or (stuck and self._stuck):
             self.transport.abort()
             return
         self._answered_before, self._stuck = self._answered, stuck

@@ -98,9 +98,7 @@ class Rules:
             raise Declined(403, "another site's page sent this: send it from this service's own")
 
     def check_size(self, scope: Scope) -> None:
-        """Refuse a body that says it is too large, or two sizes, before any of it is read."""
-        if _values(scope, b"content-length") and _values(scope, b"transfer-encoding"):
-            raise Declined(400, "it has both a content-length and a transfer-encoding")
+        """Refuse a body that says it is too large, before any of it is read."""
         for value in _values(scope, b"content-length"):
             if not value.isascii() or not value.isdigit():
                 raise Declined(400, "its content-length is no number")
@@ -266,7 +264,7 @@ class _Exchange:
             named = {name.lower() for name, _ in headers}
             if b"cache-control" not in named:
                 headers.append((b"cache-control", b"no-store"))
-            if self.status in (400, 408, 413):  # what is left of the body is not read
+            if self.status in (408, 413):  # what is left of the body is not read
                 headers.append((b"connection", b"close"))
             message = {**message, "headers": headers}
         last = message["type"] == "http.response.body" and not message.get("more_body", False)

@@ -8,15 +8,19 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import uvicorn
 
-from analyze.lookup.connection import IDLE_SECONDS, MOST_HEAD_BYTES, Patience
+from analyze.lookup.connection import IDLE_SECONDS, Crowd, Patience
 from analyze.lookup.gate import App
 from extract.errors import UsageError
 
 BACKLOG = 512
+ACCEPTED_AT_ONCE = 8
+"""Before those are heard that came earlier: asyncio accepts as many as its backlog in one go."""
+
 DRAINING_SECONDS = 20
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -25,6 +29,12 @@ class Server(uvicorn.Server):
     """Serves until a signal, then answers what it has taken, and says which signal it was."""
 
     ended_by: int = signal.SIGTERM
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin, with as long a line before the door as there was."""
+        await super().startup(sockets)
+        for each in sockets or ():
+            each.listen(BACKLOG)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -96,15 +106,14 @@ def serve(app: App, listening: socket.socket, *, traced: bool = False) -> int:
         logging.getLogger(others).setLevel(logging.ERROR if traced else logging.CRITICAL)
     config = uvicorn.Config(
         app,
-        http=Patience,
+        http=partial(Patience, Crowd()),  # type: ignore[arg-type]
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        backlog=BACKLOG,
-        h11_max_incomplete_event_size=MOST_HEAD_BYTES,
+        backlog=ACCEPTED_AT_ONCE,
         timeout_keep_alive=int(IDLE_SECONDS),
         timeout_graceful_shutdown=DRAINING_SECONDS,
     )

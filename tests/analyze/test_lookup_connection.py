@@ -12,7 +12,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from analyze.lookup import connection
-from analyze.lookup.connection import MOST_HEAD_BYTES, Patience
+from analyze.lookup.connection import MOST_HEAD_BYTES, Crowd, Patience
 from analyze.lookup.gate import HEADERS, Gate, Rules
 from analyze.lookup.rest import as_json
 
@@ -44,9 +44,9 @@ def at_the_door(talk: Callable[[Connect, asyncio.Event], Awaitable[None]]) -> No
             Gate(app, Rules(), say), ws="none", log_config=None, server_header=False
         )
         config.load()
-        state = ServerState()
+        state, crowd = ServerState(), Crowd()
         server = await asyncio.get_running_loop().create_server(
-            lambda: Patience(config, state, {}), "127.0.0.1", 0
+            lambda: Patience(crowd, config, state, {}), "127.0.0.1", 0
         )
 
         async def connect(sent: bytes) -> Client:
