@@ -7,12 +7,13 @@ import os
 import pickle
 import signal
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Protocol
+
+import numpy as np
 
 from analyze.lookup.deadline import TryAgain
 from extract.allocation import give_back_freed_memory
@@ -192,20 +193,25 @@ def _send(connection: Connection, value: Any) -> None:
     """Send a value, its arrays as they lie in memory: a picture is not copied first."""
     buffers: list[pickle.PickleBuffer] = []
     said = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
-    sizes = [buffer.raw().nbytes for buffer in buffers]
-    connection.send((said, sizes))
-    for buffer in buffers:
-        connection.send_bytes(buffer.raw())
+    parts = [memoryview(said), *(buffer.raw() for buffer in buffers)]
+    connection.send([part.nbytes for part in parts])
+    for part in parts:
+        while part:
+            part = part[os.write(connection.fileno(), part) :]
 
 
 def _receive(connection: Connection) -> Any:
-    said, sizes = connection.recv()
-    return pickle.loads(said, buffers=_buffers(connection, sizes))
+    """Receive a value, each part where it is to lie.
 
-
-def _buffers(connection: Connection, sizes: Sequence[int]) -> list[bytearray]:
-    found = [bytearray(size) for size in sizes]
-    for buffer in found:
-        if connection.recv_bytes_into(buffer) != len(buffer):
-            raise EOFError
-    return found
+    A connection's own ``recv_bytes_into`` copies it there once more, and a bytearray is filled with
+    zeros first: while that is done to 150 MB no other thread does anything.
+    """
+    parts: list[Any] = [np.empty(size, np.uint8) for size in connection.recv()]
+    for each in parts:
+        left = memoryview(each)
+        while left:
+            n_read = os.readv(connection.fileno(), [left])
+            if not n_read:
+                raise EOFError
+            left = left[n_read:]
+    return pickle.loads(parts[0], buffers=parts[1:])
