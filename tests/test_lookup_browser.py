@@ -12,11 +12,13 @@ import random
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote, urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 from served import Served, serving
 from small_catalogs import PROJECT, draw, run_in
@@ -44,6 +46,16 @@ HOSTILE = (
     "javascript:window.ran=4//' onmouseover='window.ran = 5",
     "<svg/onload=window.ran=6>{{ 7 * 7 }}",
 )
+ODD = {
+    "tall": (60, 480),
+    "wide": (480, 60),
+    "tiny": (3, 2),
+    "transparent": (120, 60),
+    "lying": (100, 300),
+}
+"""Kinds of pictures that do not fill a square, by their upright sizes."""
+
+WIDE: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}}
 
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="no Chromium: apt install chromium (or any package of it)"
@@ -109,15 +121,29 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield found
 
 
+def save_odd(path: Path, number: int) -> None:
+    """Draw a picture that is tall, wide, tiny, transparent or lying on its side, in turn."""
+    kind = tuple(ODD)[number % len(ODD)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = draw_picture(KINDS[number % 3], random.Random(number)).resize(ODD[kind])
+    lying = picture.getexif()
+    if kind == "lying":
+        picture = picture.transpose(Image.Transpose.ROTATE_90)
+        lying[0x0112] = 6  # to be turned by a quarter
+    elif kind == "transparent":
+        picture.putalpha(Image.linear_gradient("L").resize(ODD[kind]))
+    picture.save(path, "PNG" if kind == "transparent" else "JPEG", exif=lying)
+
+
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A catalogue whose names, ids, labels and columns want to run."""
+    """A catalogue whose names, ids, labels and columns want to run, of pictures of odd shapes."""
     root = tmp_path_factory.mktemp("workspace")
     with (root / "shop.csv").open("w", newline="") as file:
         write = csv.writer(file)
         write.writerow(("id", "image", "name", "tree", HOSTILE[1]))
         for i, text in enumerate(HOSTILE * 2):
-            draw(root / "pictures" / f"{i}.jpg", KINDS[i % 3], i)
+            save_odd(root / "pictures" / f"{i}.jpg", i)
             write.writerow((f"{i}{text}", f"{i}.jpg", f"{text} {i}", f"{text} >> {i}", text))
     words = "--manifest shop.csv --image-column image --id-column id --label-column tree".split()
     words += ["--label-separator", " >> ", "--images-dir", "pictures", "--catalog", "shop"]
@@ -198,11 +224,10 @@ def picture_of(kind: str, seed: int) -> bytes:
     return file.getvalue()
 
 
-def wide_picture(*, turned: bool = False) -> bytes:
-    """Draw a picture four times as wide as high, or as high as wide."""
+def wide_picture() -> bytes:
+    """Draw a picture four times as wide as high."""
     file = io.BytesIO()
-    size = (100, 400) if turned else (400, 100)
-    draw_picture(KINDS[2], random.Random(7)).resize(size).save(file, "JPEG", quality=90)
+    draw_picture(KINDS[2], random.Random(7)).resize((400, 100)).save(file, "JPEG", quality=90)
     return file.getvalue()
 
 
@@ -406,22 +431,6 @@ def test_what_the_model_sees_is_shown_from_page_to_page(visit: Visit) -> None:
     toggle.uncheck()  # the picture in hand is asked about again
     expect(visit.page.locator(".query img")).to_have_js_property("naturalHeight", 100)
     expect(said).to_have_count(0)
-
-
-def test_a_picture_that_is_not_square_is_shown_whole(visit: Visit) -> None:
-    visit.go("/")
-    for turned in (False, True):
-        visit.upload(wide_picture(turned=turned))
-        expect(visit.page.locator(".query img")).to_have_js_property(
-            "naturalHeight", 400 if turned else 100
-        )
-        frame, picture = (
-            visit.page.locator(f".query {each}").bounding_box() for each in (".frame", "img")
-        )
-        assert frame is not None
-        assert picture is not None
-        assert picture["height"] <= frame["height"]
-        assert picture["width"] <= frame["width"]
 
 
 def test_what_is_searched_for_is_found_or_said(visit: Visit) -> None:
@@ -651,6 +660,98 @@ def serious_faults(page: Page) -> list[Any]:
     ]
 
 
+BADLY_FRAMED = """() => [...document.querySelectorAll("img")]
+  .filter((image) => image.checkVisibility())
+  .map((image) => {
+    const box = image.getBoundingClientRect();
+    const frame = (image.closest(".frame") || image.parentElement).getBoundingClientRect();
+    const { naturalWidth: across, naturalHeight: down } = image;
+    const fit = getComputedStyle(image).objectFit;
+    const scale = Math.min(box.width / across, box.height / down);
+    const whole = [across * scale, down * scale];
+    const [wide, high] = fit === "contain" ? whole : [box.width, box.height];
+    const [left, top] = [box.left + (box.width - wide) / 2, box.top + (box.height - high) / 2];
+    const wrong = [
+      across > 0 ? "" : "not shown",
+      Math.abs(wide * down - high * across) <= Math.max(across, down) ? "" : "not in proportion",
+      ["contain", "fill"].includes(fit) ? "" : fit,
+      left >= frame.left - 1 && left + wide <= frame.right + 1 ? "" : "wider than its frame",
+      top >= frame.top - 1 && top + high <= frame.bottom + 1 ? "" : "higher than its frame",
+      box.height <= frame.height + 1 && box.width <= frame.width + 1 ? "" : "a box over its frame",
+    ].filter(Boolean);
+    return [image.alt, wrong.join(", "), `${wide}x${high} in ${frame.width}x${frame.height}`];
+  })
+  .filter(([_, wrong]) => wrong)"""
+"""Pictures of a page that are not whole, in proportion, and inside of their frame."""
+
+ALL_LOADED = """() => Promise.all([...document.images].map((image) => {
+    image.loading = "eager";
+    return image.decode().catch(() => null);
+}))"""
+SHAPES = """() => [...document.querySelectorAll("main .frame img[alt]:not([alt=''])")]
+  .map((image) => [image.alt, image.naturalWidth, image.naturalHeight])"""
+TOO_WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+class TestPictures:
+    """Pictures of odd shapes stand upright and whole in their frames, in every place."""
+
+    def places(self, visit: Visit, folder: Path, *, scripts: bool) -> Iterator[tuple[str, int]]:
+        """Go from place to place where pictures are shown; say what is asked about, too."""
+        query = quote(f"0{HOSTILE[0]}")
+        for path in ("/", f"/product?id={query}", f"/product?id={query}&seen=1", "/?seen=1"):
+            visit.go(path)
+            yield path, 0
+        visit.go(f"/map?id={query}")
+        for i in range(1, len(ODD) + 1) if scripts else ():
+            visit.page.locator(".lit-list a").nth(i).focus()
+            expect(visit.page.locator("#peek")).to_be_visible()
+            yield f"/map, {i}", 0
+        for number, kind in enumerate(ODD):
+            save_odd(folder / kind, number)
+            visit.go("/")
+            visit.upload((folder / kind).read_bytes())
+            if not scripts:
+                visit.page.get_by_role("button", name="Find look-alikes").click()
+            expect(visit.page.locator("h1")).to_have_text("Your picture")
+            yield f"{kind} sent", number
+
+    @pytest.mark.parametrize("how", [PHONE, WIDE], ids=["phone", "wide"])
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    def test_they_are_whole_in_their_frames(
+        self, enter: Enter, hostile: Served, tmp_path: Path, how: dict[str, Any], scheme: str
+    ) -> None:
+        scripts = (how is PHONE) == (scheme == "light")
+        visit = enter(hostile, color_scheme=scheme, java_script_enabled=scripts, **how)
+        seen_upright = set()
+        for place, asked in self.places(visit, tmp_path, scripts=scripts):
+            visit.page.evaluate(ALL_LOADED)
+            assert visit.page.evaluate(BADLY_FRAMED) == [], place
+            assert visit.page.evaluate(TOO_WIDE) <= 0, place
+            for alt, across, down in visit.page.evaluate(SHAPES) if "seen" not in place else ():
+                number = asked if alt == "Your picture" else int(alt.split()[-1])
+                kind = tuple(ODD)[number % len(ODD)]
+                width, height = ODD[kind]
+                assert across / down == pytest.approx(width / height, rel=0.02), (place, kind)
+                seen_upright.add((alt == "Your picture", kind))
+        assert len(seen_upright) == 2 * len(ODD)
+
+    def test_one_that_is_not_would_be_found(self, enter: Enter, hostile: Served) -> None:
+        visit = enter(hostile)
+        for spoiled, fault in (
+            ("position: static; height: auto", "higher than its frame"),
+            ("object-fit: cover", "cover"),
+            ("object-fit: fill", "not in proportion"),
+        ):
+            visit.go("/")
+            visit.page.evaluate(ALL_LOADED)
+            assert visit.page.evaluate(BADLY_FRAMED) == []
+            images = visit.page.locator(".frame img")
+            images.evaluate_all("(all, style) => all.map((i) => { i.style = style; })", spoiled)
+            found = visit.page.evaluate(BADLY_FRAMED)
+            assert any(fault in wrong for _, wrong, _ in found), spoiled
+
+
 class TestLook:
     """Each page, wide and narrow, by day and by night."""
 
@@ -670,7 +771,7 @@ class TestLook:
     def test_nothing_stands_in_the_way(
         self, enter: Enter, served: Served, width: str, scheme: str
     ) -> None:
-        how = PHONE if width == "phone" else {"viewport": {"width": 1280, "height": 900}}
+        how = PHONE if width == "phone" else WIDE
         visit = enter(served, expected=("404",), color_scheme=scheme, **how)
         SHOTS.mkdir(parents=True, exist_ok=True)
         for name, path in self.PAGES.items():
@@ -680,10 +781,7 @@ class TestLook:
                 expect(visit.hits.first).to_be_visible()
             visit.page.wait_for_load_state("networkidle")
             assert not serious_faults(visit.page), name
-            too_wide = visit.page.evaluate(
-                "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-            )
-            assert too_wide <= 0, name
+            assert visit.page.evaluate(TOO_WIDE) <= 0, name
             visit.page.screenshot(path=SHOTS / f"{name}-{width}-{scheme}.png")
 
     def test_what_is_touched_is_large_enough(self, enter: Enter, served: Served) -> None:
