@@ -9,6 +9,7 @@ import base64
 import csv
 import io
 import random
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -19,10 +20,19 @@ from urllib.parse import quote, urlsplit
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Locator,
+    Page,
+    Route,
+    expect,
+    sync_playwright,
+)
 from served import Served, serving
 from small_catalogs import PROJECT, draw, run_in
 
+from extract.decoding import FORMATS
 from extract.demo import KINDS as DRAWN
 from extract.demo import draw_picture
 
@@ -271,7 +281,7 @@ def test_a_picture_is_dropped_or_pasted_anywhere(visit: Visit, way: str, path: s
 def test_what_is_dropped_and_is_no_picture_is_said(visit: Visit) -> None:
     visit.go("/")
     visit.page.evaluate(carried("drop"), [base64.b64encode(b"a").decode(), "a.txt", "text/plain"])
-    assert "no picture" in visit.problem()
+    assert "not a picture" in visit.problem()
     assert visit.hits.count() == 0
 
 
@@ -287,6 +297,107 @@ def test_a_picture_that_is_refused_is_said_with_what_to_do(enter: Enter, served:
     visit.upload(picture_of(KINDS[0], 1))
     expect(visit.hits.first.locator(".name")).to_have_text(f"{KINDS[0]} number 1")
     assert visit.page.locator(".problem").count() == 0
+
+
+def saved(picture: Image.Image, format_name: str) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, format_name)
+    return file.getvalue()
+
+
+def test_a_file_that_cannot_be_looked_up_is_refused_before_it_is_sent(visit: Visit) -> None:
+    sent: list[str] = []
+    visit.page.on("request", lambda each: sent.append(each.method))
+    visit.go("/")
+    for content, said in (
+        (b"", "empty"),
+        (b"%PDF-1.7 " + bytes(99), "not a picture"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>", "not a picture"),
+        (saved(Image.new("1", (10_000, 5_001)), "PNG"), "10000 × 5001 pixels"),
+    ):
+        visit.upload(content)
+        expect(visit.page.locator(".problem")).to_contain_text(said)
+        expect(visit.page.locator(".drop .mark")).to_be_visible()
+    visit.page.evaluate("take(new File([new Uint8Array(20_000_001)], 'x.jpg'))")
+    expect(visit.page.locator(".problem")).to_contain_text("21 MB, 20 MB at most")
+    assert set(sent) == {"GET"}
+    largest = saved(Image.new("1", (10_000, 5_000)), "PNG")
+    script = """async ([bytes]) => {
+        const file = new File([Uint8Array.from(bytes)], "x", { type: "image/png" });
+        const image = await loaded(file);
+        return [image.naturalWidth, await refusalOf(file, image)];
+    }"""
+    assert visit.page.evaluate(script, [list(largest)]) == [10_000, ""]
+
+
+def test_no_format_that_is_read_is_refused_before_it_is_sent(visit: Visit) -> None:
+    """What a browser cannot show itself is read by the service all the same."""
+    visit.go("/")
+    here = sorted(FORMATS & set(Image.SAVE))
+    assert {"JPEG", "TIFF", "JPEG2000", "PPM", "DIB"} <= set(here)
+    picture = draw_picture(KINDS[0], random.Random(0)).resize((32, 32))
+    files = {name: saved(picture, name) for name in here}
+    files["codestream"] = files["JPEG2000"][files["JPEG2000"].index(b"\xff\x4f\xff\x51") :]
+    files["HEIC"] = b"\0\0\0\x18ftypheic"
+    files["JPEG XL"], files["JPEG XL in a box"] = b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"
+    for name, content in files.items():
+        refusal = visit.page.evaluate(
+            "([bytes]) => refusalOf(new File([Uint8Array.from(bytes)], 'x'), null)",
+            [list(content[:100])],
+        )
+        assert refusal == "", name
+
+
+class Loading:
+    """A service whose backbone is still loading, as its page and ``/api/health`` tell it."""
+
+    def __init__(self, visit: Visit) -> None:
+        self.said: dict[str, str] = {"uploads": "loading"}
+        visit.page.route("**/api/health", self.health)
+        visit.page.route(re.compile(r"/(product.*|map)?$"), self.page)
+
+    def health(self, route: Route) -> None:
+        answer = route.fetch()
+        told = answer.json()
+        told["files"] = [{**each, **self.said} for each in told["files"]]
+        route.fulfill(response=answer, json=told)
+
+    def page(self, route: Route) -> None:
+        answer = route.fetch()
+        text = answer.text().replace('data-uploads="ready"', 'data-uploads="loading"')
+        route.fulfill(response=answer, body=text)
+
+
+@pytest.mark.parametrize("path", ["/", f"/product?id={KINDS[1]}-1"])
+def test_a_picture_waits_for_a_backbone_that_loads(visit: Visit, path: str) -> None:
+    service = Loading(visit)
+    sent: list[str] = []
+    visit.page.on("request", lambda each: sent.append(each.method))
+    visit.go(path)
+    if path == "/":
+        expect(visit.page.locator(".when-loading")).to_contain_text("still loading")
+        expect(visit.page.get_by_role("progressbar")).to_be_visible()
+    content = base64.b64encode(picture_of(KINDS[4], 1)).decode()
+    visit.page.evaluate(carried("drop"), [content, "x.jpg", "image/jpeg"])
+    expect(visit.page.locator(".held")).to_contain_text("as soon as the model has loaded")
+    visit.page.wait_for_timeout(700)
+    assert "POST" not in sent
+    service.said = {"uploads": "ready"}
+    expect(visit.page.locator("h1")).to_have_text("Your picture")
+    expect(visit.hits.first.locator(".name")).to_have_text(f"{KINDS[4]} number 1")
+    expect(visit.page.locator(".held, .when-loading:visible")).to_have_count(0)
+
+
+def test_a_backbone_that_does_not_load_is_said_until_it_does(visit: Visit) -> None:
+    service = Loading(visit)
+    service.said = {"uploads": "unavailable", "uploads_reason": "its weights are cut <b>off</b>"}
+    visit.go("/")
+    expect(visit.page.locator(".when-unavailable")).to_contain_text("weights are cut <b>off</b>")
+    expect(visit.page.locator(".when-loading")).to_be_hidden()
+    service.said = {"uploads": "ready"}
+    expect(visit.page.locator(".when-unavailable")).to_be_hidden()
+    visit.upload(picture_of(KINDS[4], 1))
+    expect(visit.hits.first.locator(".name")).to_have_text(f"{KINDS[4]} number 1")
 
 
 def test_choices_ask_again_about_the_picture_in_hand(visit: Visit) -> None:
