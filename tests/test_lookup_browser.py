@@ -8,15 +8,17 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import itertools
 import random
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote, urlsplit
 
+import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
@@ -32,6 +34,7 @@ from playwright.sync_api import (
 from served import Served, serving
 from small_catalogs import PROJECT, draw, run_in
 
+from analyze.palette import MUTED
 from extract.decoding import FORMATS
 from extract.demo import KINDS as DRAWN
 from extract.demo import draw_picture
@@ -66,6 +69,8 @@ ODD = {
 """Kinds of pictures that do not fill a square, by their upright sizes."""
 
 WIDE: dict[str, Any] = {"viewport": {"width": 1280, "height": 900}}
+
+expect.set_options(timeout=15_000)  # as actions have: others may be at work on this machine
 
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="no Chromium: apt install chromium (or any package of it)"
@@ -250,7 +255,7 @@ def test_a_picture_that_is_chosen_finds_itself(visit: Visit) -> None:
     expect(visit.hits.first.locator(".name")).to_have_text(f"{KINDS[2]} number 3")
     expect(visit.hits.first.locator(".same")).to_have_text("copy")
     assert visit.hits.count() == 12
-    expect(visit.page.locator("#said")).to_have_text("12 look-alikes found")
+    expect(visit.page.locator("#said")).to_have_text("12 similar products found")
     expect(visit.page.locator("#main")).to_be_focused()
     expect(visit.page.locator(".query img")).to_have_js_property("complete", True)
 
@@ -408,7 +413,7 @@ def test_choices_ask_again_about_the_picture_in_hand(visit: Visit) -> None:
     expect(visit.page.locator(".how-found")).to_contain_text(KINDS[3])
     assert visit.labels() == {"Table"}
     assert all(name.startswith(KINDS[3]) for name in visit.names())
-    visit.page.get_by_label("Backbone").select_option("efficientnet_lite1")
+    visit.page.get_by_role("combobox", name="Model").select_option("efficientnet_lite1")
     expect(visit.page.locator("footer")).to_contain_text("efficientnet_lite1")
     assert all(name.startswith(KINDS[3]) for name in visit.names())
     visit.page.go_back()
@@ -425,7 +430,9 @@ def test_one_walks_on_from_ones_picture_and_comes_back_to_it(visit: Visit) -> No
     visit.page.go_back()
     expect(visit.page.locator("h1")).to_have_text("Your picture")
     assert visit.names() == names
-    visit.page.get_by_label("Backbone").select_option("efficientnet_lite1")  # still in hand
+    visit.page.get_by_role("combobox", name="Model").select_option(
+        "efficientnet_lite1"
+    )  # still in hand
     expect(visit.page.locator("footer")).to_contain_text("efficientnet_lite1")
     expect(visit.hits.first.locator(".name")).to_have_text(f"{KINDS[2]} number 3")
     visit.go("/")
@@ -438,7 +445,7 @@ def test_its_look_alikes_are_lit_on_the_map(visit: Visit) -> None:
     visit.go("/")
     visit.upload(picture_of(KINDS[2], 3))
     visit.page.get_by_role("link", name="on the map").click()
-    expect(visit.page.locator("h1")).to_contain_text("12 look-alikes lit")
+    expect(visit.page.locator("h1")).to_contain_text("12 similar products highlighted")
     assert visit.page.locator("#map .lit").count() == 12
 
 
@@ -466,7 +473,7 @@ def test_one_walks_from_product_to_look_alike_and_back(visit: Visit) -> None:
     assert scores == sorted(scores, reverse=True)
     visit.page.go_back()
     expect(visit.page.locator("h1")).to_have_text(f"{KINDS[0]} number 0")
-    visit.page.get_by_text("What is known of it").click()
+    visit.page.get_by_text("Product details").click()
     expect(visit.page.locator(".facts")).to_contain_text("tree_1")
 
 
@@ -493,18 +500,18 @@ def test_categories_are_chosen_each_inside_of_the_one_above(visit: Visit) -> Non
     assert visit.labels() == {"Table"}
 
 
-def test_hits_unlike_each_other_are_others(visit: Visit) -> None:
+def test_varied_results_are_others(visit: Visit) -> None:
     visit.go(f"/product?id={KINDS[0]}-1")
     plain = visit.names()
-    visit.page.get_by_label("Unlike each other").check()
-    expect(visit.page.locator(".how-found")).to_contain_text("unlike each other")
+    visit.page.get_by_label("Varied results").check()
+    expect(visit.page.locator(".how-found")).to_contain_text("varied results")
     assert visit.names() != plain
     assert visit.names()[0] == plain[0]  # the first is the most similar in either case
 
 
 def test_another_backbone_is_asked_and_stays(visit: Visit) -> None:
     visit.go(f"/product?id={KINDS[0]}-1")
-    visit.page.get_by_label("Backbone").select_option("efficientnet_lite1")
+    visit.page.get_by_role("combobox", name="Model").select_option("efficientnet_lite1")
     expect(visit.page.locator("footer")).to_contain_text("efficientnet_lite1")
     visit.hits.first.get_by_role("link").first.click()
     expect(visit.page.locator("footer")).to_contain_text("efficientnet_lite1")
@@ -546,12 +553,12 @@ def test_what_the_model_sees_is_shown_from_page_to_page(visit: Visit) -> None:
 
 def test_what_is_searched_for_is_found_or_said(visit: Visit) -> None:
     visit.go("/")
-    visit.page.get_by_label("Name or id of a product").fill("NUMBER 3")
+    visit.page.get_by_label("Product name or id").fill("NUMBER 3")
     visit.page.keyboard.press("Enter")
     expect(visit.page.locator(".count")).to_have_text(f"{len(KINDS)} products")
-    visit.page.get_by_label("Name or id of a product").fill("none such")
+    visit.page.get_by_label("Product name or id").fill("none such")
     visit.page.get_by_role("button", name="Search").click()
-    expect(visit.page.locator(".empty")).to_contain_text("Nothing is called that")
+    expect(visit.page.locator(".empty")).to_contain_text("No products found")
     visit.page.get_by_role("link", name="the whole catalogue").click()
     expect(visit.page.locator(".count")).to_have_text(f"{len(KINDS) * EACH + 1} products")
 
@@ -559,9 +566,9 @@ def test_what_is_searched_for_is_found_or_said(visit: Visit) -> None:
 def test_what_is_not_there_leads_back(enter: Enter, served: Served) -> None:
     visit = enter(served, expected=("404",))
     visit.go("/product?id=nobody")
-    expect(visit.page.locator("h1")).to_have_text("Not here")
+    expect(visit.page.locator("h1")).to_have_text("Not found")
     expect(visit.page.locator("main")).to_contain_text("'nobody'")
-    visit.page.get_by_role("link", name="To the catalogue").click()
+    visit.page.get_by_role("link", name="Back to the catalogue").click()
     expect(visit.page.locator("h1")).to_contain_text("Catalogue")
 
 
@@ -572,13 +579,13 @@ def test_keys_lead_through_the_catalogue(visit: Visit) -> None:
     visit.go("/")
     press = visit.page.keyboard.press
     press("?")
-    expect(visit.page.get_by_role("heading", name="Keys")).to_be_visible()
+    expect(visit.page.get_by_role("heading", name="Keyboard shortcuts")).to_be_visible()
     press("Escape")
-    expect(visit.page.get_by_role("heading", name="Keys")).to_be_hidden()
+    expect(visit.page.get_by_role("heading", name="Keyboard shortcuts")).to_be_hidden()
     press("/")
-    expect(visit.page.get_by_label("Name or id of a product")).to_be_focused()
+    expect(visit.page.get_by_label("Product name or id")).to_be_focused()
     visit.page.keyboard.type("m/?u")  # while typing they are letters
-    expect(visit.page.get_by_label("Name or id of a product")).to_have_value("m/?u")
+    expect(visit.page.get_by_label("Product name or id")).to_have_value("m/?u")
     visit.go("/")
     cards = visit.page.locator(".card > a")
     press("ArrowRight")
@@ -608,7 +615,7 @@ def test_the_chooser_opens_by_a_key(visit: Visit) -> None:
 def test_the_first_tab_skips_to_the_products(visit: Visit) -> None:
     visit.go("/")
     visit.page.keyboard.press("Tab")
-    expect(visit.page.get_by_role("link", name="Skip to the products")).to_be_focused()
+    expect(visit.page.get_by_role("link", name="Skip to the main content")).to_be_focused()
     visit.page.keyboard.press("Enter")
     expect(visit.page.locator("#main")).to_be_focused()
 
@@ -655,14 +662,14 @@ def test_the_map_is_drawn_near_and_whole_again(visit: Visit) -> None:
     view = visit.page.locator("#map")
     whole = [float(each) for each in (view.get_attribute("viewBox") or "").split()]
     assert whole[:3] == [0, 0, 1000]
-    visit.page.get_by_role("button", name="Closer").click()
+    visit.page.get_by_role("button", name="Zoom in").click()
     near = [float(each) for each in (view.get_attribute("viewBox") or "").split()]
     assert near == pytest.approx([150, 0.15 * whole[3], 700, 0.7 * whole[3]])
     view.hover()
     visit.page.mouse.wheel(0, -120)
     nearer = [float(each) for each in (view.get_attribute("viewBox") or "").split()]
     assert nearer[2] < 700
-    visit.page.get_by_role("button", name="Whole").click()
+    visit.page.get_by_role("button", name="Show all").click()
     expect(view).to_have_attribute("viewBox", f"0 0 1000 {whole[3]:g}")
 
 
@@ -685,30 +692,30 @@ def test_without_scripts_everything_is_there(enter: Enter, served: Served) -> No
     visit.go("/")
     visit.page.get_by_label("tree_1").select_option("tree_1=Room")
     visit.upload(picture_of(KINDS[2], 3))
-    visit.page.get_by_role("button", name="Find look-alikes").click()
+    visit.page.get_by_role("button", name="Find similar products").click()
     assert visit.names()[0] == f"{KINDS[2]} number 3"
     assert visit.labels() == {"Room"}
     visit.page.get_by_label("As the model sees them").check()
     visit.upload(wide_picture())
-    visit.page.get_by_role("button", name="Find look-alikes").click()
+    visit.page.get_by_role("button", name="Find similar products").click()
     assert "center cut out" in visit.page.locator(".how-seen").inner_text()
     assert visit.page.locator(".query img").evaluate("i => i.naturalHeight") == 224
     visit.page.get_by_label("As the model sees them").uncheck()
     visit.upload(picture_of(KINDS[2], 3))
-    visit.page.get_by_role("button", name="Find look-alikes").click()
+    visit.page.get_by_role("button", name="Find similar products").click()
     visit.page.get_by_role("link", name="on the map").click()
     assert visit.page.locator("#map .lit").count() == 12
     visit.go(f"/product?id={KINDS[1]}-1")
     visit.page.get_by_label("tree_2").select_option(f"tree_2={shelf_of(KINDS[3])}")
-    visit.page.get_by_role("button", name="Apply").click()
+    visit.page.get_by_role("button", name="Apply filters").click()
     assert all(name.startswith(KINDS[3]) for name in visit.names())
     visit.go("/")
-    visit.page.get_by_role("button", name="Find look-alikes").click()  # without a picture
-    assert visit.page.locator("h1").inner_text() == "This cannot be looked up"
+    visit.page.get_by_role("button", name="Find similar products").click()  # without a picture
+    assert visit.page.locator("h1").inner_text() == "This cannot be searched for"
     assert "Choose a picture first" in visit.page.locator("main").inner_text()
     visit.go("/")
     visit.page.get_by_label("tree_2").select_option(f"tree_2={shelf_of(KINDS[3])}")
-    visit.page.get_by_role("button", name="Show the catalogue so").click()
+    visit.page.get_by_role("button", name="Filter the catalogue").click()
     assert visit.page.locator(".count").inner_text() == f"{EACH} products"
 
 
@@ -737,7 +744,7 @@ def test_names_and_labels_are_only_ever_text(enter: Enter, hostile: Served) -> N
     visit.upload(picture_of(KINDS[0], 0))
     expect(visit.hits.first).to_be_visible()
     visit.hits.first.get_by_role("link").first.click()
-    visit.page.get_by_text("What is known of it").click()
+    visit.page.get_by_text("Product details").click()
     assert visit.page.evaluate("window.ran") is None
 
 
@@ -823,7 +830,7 @@ class TestPictures:
             visit.go("/")
             visit.upload((folder / kind).read_bytes())
             if not scripts:
-                visit.page.get_by_role("button", name="Find look-alikes").click()
+                visit.page.get_by_role("button", name="Find similar products").click()
             expect(visit.page.locator("h1")).to_have_text("Your picture")
             yield f"{kind} sent", number
 
@@ -861,6 +868,107 @@ class TestPictures:
             images.evaluate_all("(all, style) => all.map((i) => { i.style = style; })", spoiled)
             found = visit.page.evaluate(BADLY_FRAMED)
             assert any(fault in wrong for _, wrong, _ in found), spoiled
+
+
+class TestFirstSight:
+    """What is asked for is seen without scrolling; filters are out of the way on a phone."""
+
+    @pytest.mark.parametrize("scripts", [True, False])
+    def test_filters_are_folded_on_a_phone(
+        self, enter: Enter, served: Served, scripts: bool
+    ) -> None:
+        visit = enter(served, java_script_enabled=scripts, **PHONE)
+        for path in ("/", f"/product?id={KINDS[0]}-0", "/map"):
+            visit.go(path)
+            fold = visit.page.get_by_text("Filters", exact=True)
+            choices = visit.page.locator("select[name=where], input[name=diverse]").all()
+            assert len(choices) == 3
+            for choice in choices:
+                expect(choice).to_be_hidden()
+            fold.click()
+            for choice in choices:
+                expect(choice).to_be_visible()
+        visit.page.set_viewport_size({"width": 1280, "height": 900})
+        visit.go("/")
+        expect(visit.page.get_by_label("tree_1")).to_be_visible()
+        expect(visit.page.get_by_text("Filters", exact=True)).to_be_hidden()
+
+    def test_the_first_answer_is_seen_at_once(self, enter: Enter, served: Served) -> None:
+        visit = enter(served, **PHONE)
+        chosen = f"where={quote(f'tree_2={shelf_of(KINDS[0])}')}"
+        for path in ("/", f"/product?id={KINDS[0]}-0", f"/?{chosen}", "picture"):
+            visit.go(path if path != "picture" else "/")
+            if path == "picture":
+                visit.upload(picture_of(KINDS[2], 3))
+                expect(visit.hits.first).to_be_visible()
+            assert visit.page.evaluate("scrollY") == 0
+            frame = visit.page.locator(".grid .frame").first.bounding_box()
+            assert frame is not None
+            assert frame["y"] + frame["height"] <= PHONE["viewport"]["height"], path
+
+
+LINEAR = np.array([[0.2126], [0.7152], [0.0722]])
+TO_CONES = np.array(
+    [[0.41222, 0.53633, 0.05145], [0.2119, 0.6807, 0.1074], [0.0883, 0.28172, 0.62998]]
+)
+TO_OKLAB = np.array(
+    [[0.21045, 0.79362, -0.00407], [1.978, -2.42859, 0.45059], [0.0259, 0.78277, -0.80868]]
+)
+VISIONS = {
+    "all colors": np.eye(3),
+    "no red": [[0.1523, 1.0526, -0.2049], [0.1145, 0.7863, 0.0992], [-0.0039, -0.0481, 1.052]],
+    "no green": [[0.3673, 0.8606, -0.228], [0.2801, 0.6725, 0.0474], [-0.0118, 0.0429, 0.9689]],
+    "no blue": [[1.2555, -0.0767, -0.1788], [-0.0784, 0.9308, 0.1476], [0.0047, 0.6914, 0.3039]],
+}
+"""How linear RGB is seen (Machado, Oliveira and Fernandes 2009, of the full severity)."""
+
+
+def linear(color: str) -> np.ndarray:
+    parts = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    return np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+
+
+def contrast(one: str, other: str) -> float:
+    """Reckon the contrast of two colors, as WCAG has it."""
+    low, high = sorted(float((linear(each) @ LINEAR)[0]) for each in (one, other))
+    return (high + 0.05) / (low + 0.05)
+
+
+def least_apart(colors: Sequence[str], vision: Any) -> float:
+    """Give how far the two most alike of some colors are apart in OKLab."""
+    seen = [np.clip(np.array(vision) @ linear(each), 0, 1) for each in colors]
+    places = [TO_OKLAB @ np.cbrt(TO_CONES @ each) for each in seen]
+    return min(float(np.linalg.norm(a - b)) for a, b in itertools.combinations(places, 2))
+
+
+class TestColorsOfClasses:
+    """Classes have the figures' colors by day, and by night others that are told apart as well."""
+
+    def colors(self, visit: Visit) -> dict[str, str]:
+        visit.go("/map")
+        names = [*(f"c{i}" for i in range(len(MUTED))), "c-none", "sheet", "ink"]
+        script = "(all) => all.map((n) => getComputedStyle(document.documentElement)"
+        script += ".getPropertyValue('--' + n).trim())"
+        return dict(zip(names, visit.page.evaluate(script, names), strict=True))
+
+    def test_by_day_they_are_those_of_figures(self, visit: Visit) -> None:
+        colors = self.colors(visit)
+        assert [colors[f"c{i}"].upper() for i in range(len(MUTED))] == [c.upper() for c in MUTED]
+
+    def test_by_night_they_stand_out_and_are_told_apart(self, enter: Enter, served: Served) -> None:
+        visit = enter(served, color_scheme="dark")
+        colors = self.colors(visit)
+        classes = [colors[f"c{i}"] for i in range(len(MUTED))]
+        painted = "(e, what) => getComputedStyle(e)[what].match(/[0-9]+/g).map(Number)"
+        sheet = visit.page.locator("#map").evaluate(painted, "backgroundColor")
+        assert f"#{bytes(sheet).hex()}" == colors["sheet"]
+        point = visit.page.locator("#map .point.c0").first.evaluate(painted, "fill")
+        assert f"#{bytes(point).hex()}" == classes[0]
+        assert contrast(colors["sheet"], "#000000") < 1.5, "the map is dark"
+        assert min(contrast(each, colors["sheet"]) for each in classes) >= 3  # WCAG 1.4.11
+        assert contrast(colors["ink"], colors["sheet"]) >= 4.5
+        for name, vision in VISIONS.items():
+            assert least_apart(classes, vision) >= least_apart(MUTED, VISIONS["no green"]), name
 
 
 class TestLook:

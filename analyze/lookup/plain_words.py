@@ -5,32 +5,32 @@ from __future__ import annotations
 from analyze.lookup.declined import Declined
 
 HEADINGS = {
-    400: "The request was not whole",
-    401: "This service has a token",
-    403: "Not from there",
-    404: "Not here",
-    408: "That took too long to come",
+    400: "The request was incomplete",
+    401: "This service needs a token",
+    403: "Requests from other sites are refused",
+    404: "Not found",
+    408: "That took too long to send",
     409: "The catalogue has just changed",
-    413: "That is too large",
-    421: "Another address",
-    422: "This cannot be looked up",
-    500: "Something went wrong here",
-    503: "Busy",
+    413: "Too large",
+    421: "Wrong address",
+    422: "This cannot be searched for",
+    500: "Something went wrong",
+    503: "Too busy right now",
 }
 ADVICE_BY_STATUS = {
-    404: "It may have another name now, or have left the catalogue.",
-    409: "What you look at is from before: load the page again.",
+    404: "It may have been renamed, or removed from the catalogue.",
+    409: "This page is from before the change: reload it.",
     413: "Send a smaller picture: most are well under 20 MB.",
-    503: "Many ask at once, or a backbone is missing: try again in a moment.",
+    503: "Many people are searching, or a model is missing: try again in a moment.",
 }
 ADVICE = {
-    "unidentified": "It is no picture of a kind that is read: save it as JPEG or PNG.",
-    "unsupported": "It is no picture of a kind that is read: save it as JPEG or PNG.",
-    "truncated": "The file ends too early: copy or save it again.",
-    "corrupt": "The file is damaged: save it again from where it came.",
+    "unidentified": "This file is not a picture that can be read: save it as JPEG or PNG.",
+    "unsupported": "This file is not a picture that can be read: save it as JPEG or PNG.",
+    "truncated": "The file is incomplete: copy or save it again.",
+    "corrupt": "The file is damaged: download or save it again.",
     "too_large": "It has too many pixels: make it smaller, 50 megapixels at most.",
-    "aspect": "It is far longer than wide: cut out what matters.",
-    "no_picture": "Choose a picture first, then ask.",
+    "aspect": "It is too long and narrow: crop it to the product.",
+    "no_picture": "Choose a picture first, then search.",
 }
 
 

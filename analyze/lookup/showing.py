@@ -55,6 +55,12 @@ class Similar:
     variant_of_query: bool
 
     @property
+    def folds(self) -> bool:
+        """Whether it speaks of copies or variants."""
+        found = self.copies or self.variants
+        return bool(found or self.copy_of_query or self.variant_of_query)
+
+    @property
     def shown(self) -> float:
         """What fills its bar: opposite directions are as empty as unrelated ones."""
         return max(0.0, self.similarity)
@@ -68,8 +74,14 @@ def color_name(code: int) -> str:
 def how_searched(shelf: Shelf, asked: Asked) -> str:
     """Say how was searched."""
     exact = asked.where or shelf.opened.index is None
-    search = "all compared" if exact else f"{shelf.opened.recall:.1%} of the true ten found"
-    return f"{search}, unlike each other" if asked.diverse is not None else search
+    n = f"{len(shelf.embeddings):,}"
+    search = f"All {n} products compared"
+    if asked.where:
+        search = "All products there compared"
+    elif not exact:
+        search = f"A fast search of {n} products, which finds {shelf.opened.recall:.1%} of the ten"
+        search += " most similar"
+    return f"{search}; varied results" if asked.diverse is not None else search
 
 
 def kept_choices(asked: Asked) -> list[tuple[str, object]]:

@@ -21,7 +21,7 @@ async function take(file) {
   preview(image);
   if (controls().dataset.uploads === "loading") {
     waiting = file;
-    tellBelow("note held", "Your picture is looked up as soon as the model has loaded.");
+    tellBelow("note held", "The search starts as soon as the model has loaded.");
   } else await lookUp(file);
 }
 
@@ -70,7 +70,7 @@ async function lookUp(file) {
   }
   const turn = ++asked;
   document.body.classList.add("busy");
-  say("Looking for look-alikes …");
+  say("Searching for similar products …");
   try {
     const answer = await fetch("/similar", {
       method: "POST", body: sent, headers: { Accept: "text/html" },
@@ -105,7 +105,7 @@ function show(text) {
   if (asking) controls().replaceWith(document.adoptNode(asking));
   begin();
   const n = document.querySelectorAll(".hit").length;
-  say(n === 1 ? "1 look-alike found" : `${n} look-alikes found`);
+  say(n === 1 ? "1 similar product found" : `${n} similar products found`);
   byId("main").focus({ preventScroll: true });
   window.scrollTo({ top: 0 });
 }
@@ -150,9 +150,9 @@ function tell(watched, state, reason) {
   waiting = null;
   document.querySelectorAll(".held").forEach((each) => each.remove());
   if (state === "ready") {
-    say("Pictures can be looked up now.");
+    say("The model has loaded: you can search by picture now.");
     if (picture) lookUp(picture);
-  } else if (picture) problem("Your picture cannot be looked up: the model did not load.");
+  } else if (picture) problem("Your picture cannot be searched for: the model did not load.");
 }
 
 // the answer is kept in this tab, so that one may walk on from it and come back
