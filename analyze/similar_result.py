@@ -1,8 +1,8 @@
-"""What a look-up found, as the JSON that programs read: one shape for the command and the page."""
+"""What a look-up found, as JSON and as a table: one shape of each for command and page."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from analyze.categories import Inside
@@ -10,6 +10,7 @@ from analyze.index_file import OpenedIndex
 from analyze.indexes import FLAT
 from analyze.similar import Answer, pool_size
 from extract.embeddings import EmbeddingSet
+from extract.tables import column_names
 
 
 def similar_json(
@@ -67,3 +68,35 @@ def similar_json(
         "queries": [answer.to_json(embeddings, names) for answer in answers],
         "notes": list(notes),
     }
+
+
+def similar_table(result: Mapping[str, Any], embeddings: EmbeddingSet) -> Iterator[Sequence[Any]]:
+    """Give the rows of the table of hits, its header first.
+
+    Parameters
+    ----------
+    result : mapping
+        Of :func:`similar_json`.
+    embeddings : EmbeddingSet
+        Whose levels and columns stand in it.
+    """
+    header = ["query", "rank", "id", "similarity", "copy_of_query", "copies"]
+    levels = [level.name for level in embeddings.levels]
+    names = column_names(header, levels, embeddings.columns)
+    # behind the catalogue's own columns, which keep their names
+    names += column_names([*header, *names], (), ("variant_of_query", "variants"))
+    yield [*header, *names]
+    for said in result["queries"]:
+        for hit in said["hits"]:
+            yield [
+                said["query"],
+                hit["rank"],
+                hit["id"],
+                hit["similarity"],
+                int(hit["copy_of_query"]),
+                " | ".join(hit["copies"]),
+                *hit["labels"].values(),
+                *hit["columns"].values(),
+                int(hit["variant_of_query"]),
+                " | ".join(hit["variants"]),
+            ]

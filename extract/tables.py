@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -17,9 +18,15 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) 
     not UTF-8 are written as ``\\udcXX``.
     """
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow([_cell(v) for v in header])
-        writer.writerows([_cell(v) for v in row] for row in rows)
+        _write(file, [header])
+        _write(file, rows)
+
+
+def csv_bytes(table: Iterable[Sequence[Any]]) -> bytes:
+    """Spell a table that begins with its header as :func:`write_csv` would write it."""
+    file = io.StringIO(newline="")
+    _write(file, table)
+    return file.getvalue().encode("utf-8", "backslashreplace")
 
 
 def write_tables(folder: Path, tables: Mapping[str, Iterable[Sequence[Any]]]) -> None:
@@ -27,6 +34,10 @@ def write_tables(folder: Path, tables: Mapping[str, Iterable[Sequence[Any]]]) ->
     for name, table in tables.items():
         rows = iter(table)
         write_csv(folder / name, next(rows), rows)
+
+
+def _write(file: TextIO, rows: Iterable[Sequence[Any]]) -> None:
+    csv.writer(file).writerows([_cell(v) for v in row] for row in rows)
 
 
 def _cell(value: Any) -> Any:

@@ -23,35 +23,11 @@ def write(
 ) -> None:
     """Write the table and a sheet a query into a folder of their own."""
     from analyze import figure_style
+    from analyze.similar_result import similar_table
     from extract import results
-    from extract.tables import column_names
 
     with run_folder(workspace, "similar", result, vectors) as folder:
-        header = ["query", "rank", "id", "similarity", "copy_of_query", "copies"]
-        levels = [level.name for level in vectors.levels]
-        names = column_names(header, levels, vectors.columns)
-        # behind the catalogue's own columns, which keep their names
-        names += column_names([*header, *names], (), ("variant_of_query", "variants"))
-        results.write_csv(
-            folder / "similar.csv",
-            [*header, *names],
-            (
-                [
-                    said["query"],
-                    hit["rank"],
-                    hit["id"],
-                    hit["similarity"],
-                    int(hit["copy_of_query"]),
-                    " | ".join(hit["copies"]),
-                    *hit["labels"].values(),
-                    *hit["columns"].values(),
-                    int(hit["variant_of_query"]),
-                    " | ".join(hit["variants"]),
-                ]
-                for said in result["queries"]
-                for hit in said["hits"]
-            ),
-        )
+        results.write_tables(folder, {"similar.csv": similar_table(result, vectors)})
         for i, sheet in enumerate(sheets, start=1):
             name = "similar" if len(sheets) == 1 else f"similar-{i}"
             figure_style.save(sheet, folder, name, svg=svg)

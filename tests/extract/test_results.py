@@ -17,6 +17,7 @@ from small_catalogs import PROJECT
 from extract import results
 from extract.errors import SosieError
 from extract.results import new_run, write_csv, write_json
+from extract.tables import csv_bytes
 
 
 @pytest.fixture
@@ -137,6 +138,7 @@ def test_json_is_read_back_and_holds_no_nan(tmp_path: Path) -> None:
 
 def read_back(tmp_path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> list:
     write_csv(tmp_path / "table.csv", header, rows)
+    assert csv_bytes([header, *rows]) == (tmp_path / "table.csv").read_bytes()
     with (tmp_path / "table.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.reader(file))
 
