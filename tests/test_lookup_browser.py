@@ -165,7 +165,8 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     for command in (("extract", *words), ("analyze", "--reduce", "tsne:3")):
         done = run_in(root, *command)
         assert done.returncode == 0, done.stderr
-    with serving(root) as found:
+    titles = ("--level-title", f"tree_1={HOSTILE[1]}", "--level-title", "tree_2=Kind of = product")
+    with serving(root, *titles) as found:
         found.wait_for_uploads()
         yield found
 
@@ -200,6 +201,9 @@ class Visit:
 
     def labels(self) -> set[str]:
         return {each.strip() for each in self.page.locator(".hit .label").all_inner_texts()}
+
+    def scores(self) -> list[str]:
+        return self.page.locator(".hit .score").all_inner_texts()
 
     def problem(self) -> str:
         return self.page.locator(".problem").inner_text()
@@ -469,12 +473,45 @@ def test_one_walks_from_product_to_look_alike_and_back(visit: Visit) -> None:
     second = visit.names()[1]
     visit.hits.nth(1).get_by_role("link").first.click()
     expect(visit.page.locator("h1")).to_have_text(second)
-    scores = [float(each.split()[1]) for each in visit.page.locator(".score").all_inner_texts()]
+    scores = [float(each.split()[1]) for each in visit.scores()]
     assert scores == sorted(scores, reverse=True)
     visit.page.go_back()
     expect(visit.page.locator("h1")).to_have_text(f"{KINDS[0]} number 0")
     visit.page.get_by_text("Product details").click()
     expect(visit.page.locator(".facts")).to_contain_text("tree_1")
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_the_hits_that_are_shown_are_downloaded_as_csv(
+    enter: Enter, served: Served, scripts: bool
+) -> None:
+    visit = enter(served, java_script_enabled=scripts)
+    product = f"/product?id={KINDS[0]}-1"
+    inside = f"{product}&where={quote(f'tree_2={shelf_of(KINDS[3])}')}"
+    paths = (product, f"{product}&top=3", f"{product}&diverse=on", inside, "picture")
+    shown = []
+    for path in paths:
+        visit.go(path if path != "picture" else "/")
+        if path == "picture":
+            visit.upload(picture_of(KINDS[2], 3))
+            if not scripts:
+                visit.page.get_by_role("button", name="Find similar products").click()
+            expect(visit.hits.first).to_be_visible()
+        with visit.page.expect_download() as found:
+            visit.page.get_by_role("link", name="Download as CSV").click()
+        assert found.value.suggested_filename == "similar.csv"
+        with found.value.path().open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert [row["name"] for row in rows] == visit.names(), path
+        assert [int(row["rank"]) for row in rows] == list(range(1, len(rows) + 1))
+        similarities = [f"{float(row['similarity']):.3f}" for row in rows]
+        assert similarities == [each.split()[1] for each in visit.scores()]
+        assert rows[0]["tree_1"] in ("Room", "Table")
+        assert {row["query"] for row in rows} == {
+            "picture" if path == "picture" else f"{KINDS[0]}-1"
+        }
+        shown.append(tuple(visit.names()))
+    assert len(set(shown)) == len(paths), "each is another list"
 
 
 def test_every_picture_of_a_page_is_shown(visit: Visit) -> None:
@@ -748,6 +785,27 @@ def test_names_and_labels_are_only_ever_text(enter: Enter, hostile: Served) -> N
     assert visit.page.evaluate("window.ran") is None
 
 
+def test_levels_are_called_by_their_titles_everywhere(enter: Enter, hostile: Served) -> None:
+    """As typed with ``serve --level-title``; addresses and tables keep the names."""
+    visit = enter(hostile)
+    where = quote(f"tree_1={HOSTILE[0]}")
+    visit.go(f"/product?id={quote(f'0{HOSTILE[0]}')}&where={where}")
+    titles = (HOSTILE[1], "Kind of = product")
+    for title in titles:
+        expect(visit.page.get_by_role("combobox", name=title)).to_be_visible()
+    expect(visit.page.locator(".how-found")).to_contain_text(f"inside {titles[0]}: {HOSTILE[0]}")
+    label = visit.page.locator(".hit .label").first
+    assert (label.get_attribute("title") or "").startswith(f"{titles[0]}: ")
+    visit.page.get_by_text("Product details").click()
+    facts = visit.page.locator(".facts dt").all_inner_texts()
+    assert facts[:2] == list(titles)
+    assert "tree_" not in visit.page.locator("body").inner_text()
+    visit.go("/map")
+    expect(visit.page.get_by_role("list", name=titles[0])).to_be_visible()
+    assert "tree_" not in visit.page.locator("body").inner_text()
+    assert visit.page.evaluate("window.ran") is None
+
+
 def test_an_answer_that_is_not_ours_cannot_run(enter: Enter, served: Served) -> None:
     """Even were a page's text to hold a script, its own rules would forbid it."""
     visit = enter(served, expected=("Content Security Policy", "404"))
@@ -797,7 +855,8 @@ BADLY_FRAMED = """() => [...document.querySelectorAll("img")]
       top >= frame.top - 1 && top + high <= frame.bottom + 1 ? "" : "higher than its frame",
       box.height <= frame.height + 1 && box.width <= frame.width + 1 ? "" : "a box over its frame",
     ].filter(Boolean);
-    return [image.alt, wrong.join(", "), `${wide}x${high} in ${frame.width}x${frame.height}`];
+    const sizes = `${wide}x${high} in ${frame.width}x${frame.height}`;
+    return [image.src.slice(0, 80), wrong.join(", "), sizes];
   })
   .filter(([_, wrong]) => wrong)"""
 """Pictures of a page that are not whole, in proportion, and inside of their frame."""
@@ -806,8 +865,10 @@ ALL_LOADED = """() => Promise.all([...document.images].map((image) => {
     image.loading = "eager";
     return image.decode().catch(() => null);
 }))"""
-SHAPES = """() => [...document.querySelectorAll("main .frame img[alt]:not([alt=''])")]
-  .map((image) => [image.alt, image.naturalWidth, image.naturalHeight])"""
+SHAPES = """() => [...document.querySelectorAll(".query img, .card img")].map((image) => [
+  image.alt || image.closest("a").querySelector(".name").textContent.trim(),
+  image.naturalWidth, image.naturalHeight,
+])"""
 TOO_WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -1002,6 +1063,29 @@ class TestLook:
             assert not serious_faults(visit.page), name
             assert visit.page.evaluate(TOO_WIDE) <= 0, name
             visit.page.screenshot(path=SHOTS / f"{name}-{width}-{scheme}.png")
+
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    def test_what_comes_and_goes_has_no_fault_either(
+        self, enter: Enter, hostile: Served, scheme: str
+    ) -> None:
+        """Filters and details that are open, what is said of a backbone, a problem, the keys."""
+        visit = enter(hostile, color_scheme=scheme, **PHONE)
+        visit.go(f"/product?id={quote(f'0{HOSTILE[0]}')}")
+        for fold in visit.page.locator("summary").all():
+            fold.click()
+        assert not serious_faults(visit.page), "open"
+        visit.go("/")
+        for uploads in ("loading", "unavailable"):
+            visit.page.locator(".controls").evaluate(
+                "(e, s) => { e.dataset.uploads = s; }", uploads
+            )
+            expect(visit.page.locator(f".when-{uploads}")).to_be_visible()
+            assert not serious_faults(visit.page), uploads
+        visit.upload(b"")
+        expect(visit.page.locator(".problem")).to_be_visible()
+        assert not serious_faults(visit.page), "problem"
+        visit.page.evaluate("document.getElementById('keys').showModal()")
+        assert not serious_faults(visit.page), "keys"
 
     def test_what_is_touched_is_large_enough(self, enter: Enter, served: Served) -> None:
         """WCAG 2.2, 2.5.8: 24 pixels, but for words inside of a text."""

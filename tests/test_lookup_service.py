@@ -875,6 +875,7 @@ def test_s16_a_signal_ends_it_once_all_is_answered(shop: Path) -> None:
         (("--images", "nope"), "nope"),
         (("--level", "nope"), "no level 'nope'"),
         (("--name-column", "nope"), "no column 'nope'"),
+        (("--level-title", "nope=Shade", "--port", "0"), "of the levels there are: class"),
         (("--host", "300.1.1.1", "--allow-remote", "a"), "cannot listen"),
     ],
 )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,10 @@ from analyze.commands import options
 from extract import command_line as cl
 from extract.errors import Stopped, UsageError
 from extract.workspace import Workspace
+
+if TYPE_CHECKING:
+    from analyze.lookup.service import Service
+    from analyze.lookup.titles import Titles
 
 PORT = 8000
 
@@ -35,6 +39,10 @@ def serve(
     ] = None,
     images: options.ImagesOption = None,
     level: options.LevelOption = None,
+    level_title: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LEVEL=WORDS", help="What the page calls a level; repeatable."),
+    ] = None,
     name_column: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="Of the products' names.")
     ] = None,
@@ -85,9 +93,10 @@ def serve(
     listening = server.listen(host, port)
     with cl.progress_bar("index", quiet=quiet) as progress:
         service = Service(workspace, paths, wish, progress)
+    titles = _titles(service, level_title or [])
     token = secrets.token_urlsafe(24) if allow_remote else None
     names = LOOPBACK | ({allow_remote.lower()} if allow_remote else set())
-    app = build_app(service, Rules(names, token))
+    app = build_app(service, Rules(names, token), titles)
     said = {
         "url": _url(allow_remote or host, listening.getsockname()[1], token),
         "token": token,
@@ -100,6 +109,19 @@ def serve(
     finally:
         service.close()
     raise Stopped("stopped; what was asked before is answered", number)
+
+
+def _titles(service: Service, given: Sequence[str]) -> Titles:
+    """Read what the page calls the levels of the files that are served."""
+    from analyze.lookup.titles import Titles
+
+    served = [shelf.embeddings.levels for shelf in service.shelves.values()]
+    names = list(dict.fromkeys(level.name for levels in served for level in levels))
+    try:
+        return Titles.read(given, names)
+    except UsageError:
+        service.close()
+        raise
 
 
 def _check_extra() -> None:

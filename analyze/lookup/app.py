@@ -15,18 +15,19 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Match
 
-from analyze.lookup import pages, rest
+from analyze.lookup import pages, rest, static_files
 from analyze.lookup.declined import Declined
 from analyze.lookup.gate import App, Gate, Rules, Scope
 from analyze.lookup.rest import as_json
 from analyze.lookup.service import Service
+from analyze.lookup.titles import Titles
 from extract import __version__
 from extract.catalog import shown
 
 log = logging.getLogger("sosie")
 
 
-def build_app(service: Service, rules: Rules) -> App:
+def build_app(service: Service, rules: Rules, titles: Titles | None = None) -> App:
     """Put the service together.
 
     Parameters
@@ -34,6 +35,8 @@ def build_app(service: Service, rules: Rules) -> App:
     service : Service
     rules : Rules
         Whom it answers, and within which bounds.
+    titles : Titles, optional
+        What pages call the levels.
     """
 
     @asynccontextmanager
@@ -52,9 +55,10 @@ def build_app(service: Service, rules: Rules) -> App:
         redirect_slashes=False,
         lifespan=lifespan,
     )
-    shown_pages = pages.Pages(service)
+    shown_pages = pages.Pages(service, titles)
     # side by side, so that a path can be asked for all of its methods
-    app.router.routes.extend([*rest.routes(service).routes, *pages.routes(shown_pages).routes])
+    routers = rest.routes(service), pages.routes(shown_pages), static_files.routes()
+    app.router.routes.extend(route for router in routers for route in router.routes)
 
     def say(scope: Scope, declined: Declined) -> Response:
         if _wants_page(scope):

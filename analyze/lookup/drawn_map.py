@@ -154,7 +154,7 @@ def draw_map(
             for code in there[:MOST_CLASSES]
             if level is not None
         ),
-        "" if level is None else shown(level.name)[:LONGEST_WORD],
+        "" if level is None else level.name,
         round(height),
         max(0, len(there) - MOST_CLASSES),
         len(shelf.embeddings) - len(rows) if inside is None else 0,

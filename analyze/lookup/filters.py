@@ -52,7 +52,7 @@ def filters(shelf: Shelf, asked: Asked) -> list[Filter]:
             for code in there[:MOST_VALUES]
         )
         n_more = max(0, len(there) - MOST_VALUES)
-        found.append(Filter(shown(level.name)[:LONGEST_NAME], values, n_more))
+        found.append(Filter(level.name, values, n_more))
         if chosen:
             fitting = np.isin(level.codes, chosen)
             inside = fitting if inside is None else inside & fitting

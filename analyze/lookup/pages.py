@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,6 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from analyze.categories import Inside
 from analyze.lookup.asking import (
     Asked,
     Pairs,
@@ -40,15 +37,18 @@ from analyze.lookup.showing import (
     product_shown,
     sight,
 )
+from analyze.lookup.static_files import static_address
 from analyze.lookup.stored_map import StoredMap
+from analyze.lookup.titles import Titles
+from analyze.similar_result import similar_table
 from extract.catalog import shown
+from extract.tables import csv_bytes
 
 HERE = Path(__file__).parent
 SHOWN = (*PARAMETERS, "seen")
 PER_PAGE = 48
 TOP_ON_PAGE = 12
-MEDIA = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-DAY = "public, max-age=86400"
+TABLE = "similar.csv"
 FOREVER = "private, max-age=31536000, immutable"
 
 
@@ -58,10 +58,12 @@ class Pages:
     Parameters
     ----------
     service : Service
+    titles : Titles, optional
+        What levels are called.
     """
 
-    def __init__(self, service: Service) -> None:
-        self.service = service
+    def __init__(self, service: Service, titles: Titles | None = None) -> None:
+        self.service, self._titles = service, titles or Titles()
         self._templates = Environment(
             loader=FileSystemLoader(HERE / "templates"),
             autoescape=True,
@@ -70,7 +72,8 @@ class Pages:
             lstrip_blocks=True,
             auto_reload=False,  # a version that is installed meanwhile has templates of its own
         )
-        self._templates.globals["static"] = _static_address
+        self._templates.globals["static"] = static_address
+        self._templates.globals["titled"] = self._titles.of
 
     async def catalogue(self, pairs: Pairs) -> Response:
         """Show the catalogue, or what of it is searched for."""
@@ -113,7 +116,7 @@ class Pages:
             asked,
             shelf,
             text=shown(text),
-            inside=_said(looked.inside),
+            inside=self._titles.inside(looked.inside),
             pictures_here=shelf.pictures.root is not None,
             products=[product_shown(shelf, row, asked) for row in some],
             n_found=len(rows),
@@ -136,11 +139,11 @@ class Pages:
             for name, values in shelf.embeddings.columns.items()
             if values[row] and name != shelf.names
         }
-        labels = {
-            shown(level.name)[:LONGEST_NAME]: shown(level.value(row) or "")[:LONGEST_NAME]
+        labels = [
+            (level.name, shown(level.value(row) or "")[:LONGEST_NAME])
             for level in shelf.embeddings.levels
             if level.value(row)
-        }
+        ]
         return self._page(
             "product.html",
             asked,
@@ -151,10 +154,23 @@ class Pages:
             own_copies=[product_shown(shelf, each, asked) for each in answer.left_out],
             hits=hits_shown(shelf, answer, asked),
             how=how_searched(shelf, asked),
-            inside=_said(looked.inside),
+            inside=self._titles.inside(looked.inside),
             link_id=asked.ids[0],
             map_link=address("/map", [("id", asked.ids[0]), *kept_choices(asked)]),
+            table=address(
+                "/similar.csv", [("id", asked.ids[0]), ("top", asked.top), *kept_choices(asked)]
+            ),
         )
+
+    async def table(self, pairs: Pairs) -> Response:
+        """Answer with the table of hits that a product's page shows."""
+        asked = _one_id(read_asked(pairs, ("id", *SHOWN), top=TOP_ON_PAGE))
+
+        def spell(looked: Looked) -> Response:
+            headers = {"content-disposition": f'attachment; filename="{TABLE}"'}
+            return Response(_table(looked), media_type="text/csv", headers=headers)
+
+        return await self.service.look_up(asked, spell)
 
     async def picture(self, request: Request) -> Response:
         """Show what looks like a picture that was sent."""
@@ -169,11 +185,12 @@ class Pages:
             "picture.html",
             asked,
             shelf,
-            sent="data:image/jpeg;base64," + base64.b64encode(looked.picture).decode(),
+            sent=_in_page("image/jpeg", looked.picture),
             hits=hits_shown(shelf, answer, asked),
             how=how_searched(shelf, asked),
-            inside=_said(looked.inside),
+            inside=self._titles.inside(looked.inside),
             map_link=address("/map", [*lit, ("model", asked.model), *sight(asked)]),
+            table=_in_page("text/csv", _table(looked)),
         )
 
     async def map(self, pairs: Pairs) -> Response:
@@ -250,8 +267,14 @@ def _links(asked: Asked | None) -> dict[str, Any]:
     }
 
 
-def _said(inside: Inside | None) -> str:
-    return inside.said[:LONGEST_NAME] if inside is not None else ""
+def _in_page(kind: str, content: bytes) -> str:
+    """Spell content as an address of its own: nobody asks the service for it again."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _table(looked: Looked) -> bytes:
+    """Spell the hits as the CSV that ``python -m analyze similar`` writes."""
+    return csv_bytes(similar_table(looked.json(), looked.shelf.embeddings))
 
 
 def _one_id(asked: Asked) -> Asked:
@@ -298,23 +321,8 @@ def _row_of(shelf: Shelf, version: str, row: str) -> int:
     return int(row)
 
 
-@cache
-def _static(name: str) -> tuple[bytes, str]:
-    """Read what pages are styled and moved by; the names are those of the folder."""
-    files = {path.name: path for path in (HERE / "static").iterdir() if path.suffix in MEDIA}
-    if name not in files:
-        raise Declined(404, "there is nothing here")
-    return files[name].read_bytes(), MEDIA[files[name].suffix]
-
-
-@cache
-def _static_address(name: str) -> str:
-    """Spell where a file is found; another content, of a later version, has another address."""
-    return f"/static/{name}?{hashlib.sha256(_static(name)[0]).hexdigest()[:12]}"
-
-
 def routes(pages: Pages) -> APIRouter:
-    """Make the routes of the pages, of pictures, and of what pages are styled by."""
+    """Make the routes of the pages and of pictures."""
     router = APIRouter(include_in_schema=False)
     reading = ["GET", "HEAD"]
 
@@ -325,6 +333,10 @@ def routes(pages: Pages) -> APIRouter:
     @router.api_route("/product", methods=reading)
     async def product(request: Request) -> Response:
         return await pages.product(pairs_of(request.scope["query_string"]))
+
+    @router.api_route(f"/{TABLE}", methods=reading)
+    async def table(request: Request) -> Response:
+        return await pages.table(pairs_of(request.scope["query_string"]))
 
     @router.post("/similar")
     async def similar(request: Request) -> Response:
@@ -354,15 +366,5 @@ def routes(pages: Pages) -> APIRouter:
         kept = [("model", asked.model), *sight(asked)]
         link = address("/product", [("id", shelf.embeddings.ids[found]), *kept])
         return RedirectResponse(link, 303)
-
-    @router.api_route("/static/{name}", methods=reading)
-    async def static(name: str) -> Response:
-        content, kind = _static(name)
-        return Response(content, media_type=kind, headers={"cache-control": DAY})
-
-    @router.api_route("/favicon.ico", methods=reading)
-    async def icon() -> Response:
-        content, kind = _static("icon.svg")
-        return Response(content, media_type=kind, headers={"cache-control": DAY})
 
     return router

@@ -30,6 +30,8 @@ class Product:
         Its class's class of style.
     link, picture, large : str
         URLs; of the picture None where pictures are not here.
+    level : str
+        The one that colors it; empty without one.
     """
 
     row: int
@@ -40,6 +42,7 @@ class Product:
     link: str
     picture: str | None
     large: str | None
+    level: str = ""
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,7 @@ def product_shown(shelf: Shelf, row: int, asked: Asked) -> Product:
         address("/product", [("id", row_id), *kept_choices(asked)]),
         small if there else None,
         large if there else None,
+        shelf.level.name if shelf.level else "",
     )
 
 
