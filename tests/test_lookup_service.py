@@ -352,6 +352,10 @@ def test_s5_the_service_outlives_the_process_that_opens_a_picture(
         assert time.monotonic() < until
         (file,) = client.get("/api/health").json()["files"]
     assert (file["uploads"], "ended" in file["uploads_reason"]) == ("loading", True)
+    refused = send(client, jpeg()[:-200])
+    assert (refused.status_code, refused.json()["code"]) == (422, "truncated")
+    (file,) = client.get("/api/health").json()["files"]
+    assert file["uploads"] == "loading", "no load was waited for"
     assert send(client, jpeg()).status_code == 200, "it waits for the load"
     (file,) = client.get("/api/health").json()["files"]
     assert (file["uploads"], file["uploads_reason"]) == ("ready", None)

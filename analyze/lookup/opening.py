@@ -85,11 +85,7 @@ class Open:
     def do(self, _kept: dict[str, Any]) -> Opened:
         """Decode it."""
         with _bounded():
-            with opened_picture(self.content) as opened:
-                width, height = opened.picture.size
-            if width * height > MOST_PIXELS:
-                most = MOST_PIXELS // 10**6
-                raise Refused(Reason.TOO_LARGE, f"{width} x {height}: over {most} megapixels")
+            _refuse_large(self.content)
             decoded = decode_for(self.content, self.preprocessing, self.decoder)
             scaled = decoded.decoder == "scaled"  # whose pixels are not those of fingerprints
             picture = decode_picture(self.content) if scaled else decoded.upright()
@@ -97,6 +93,22 @@ class Open:
             seen = AsSeen(self.preprocessing) if self.seen else None
             small = _shown(picture, SENT_PIXELS, seen, sha256)
         return Opened(decoded, known, sha256, small)
+
+
+@dataclass(frozen=True)
+class LookAt:
+    """Decode a picture that was sent, only to refuse one that is none while its backbone loads."""
+
+    content: bytes = field(repr=False)
+    seconds: float = TASK_SECONDS
+    processor_seconds: float = PROCESSOR_SECONDS
+
+    def do(self, _kept: dict[str, Any]) -> bool:
+        """Decode it; what comes back says that it can be."""
+        with _bounded():
+            _refuse_large(self.content)
+            decode_picture(self.content)
+        return True
 
 
 @dataclass(frozen=True)
@@ -172,6 +184,14 @@ class TakeFingerprint:
         content = self.stored.read()
         with _bounded():
             return fingerprint(decode_picture(content))
+
+
+def _refuse_large(content: bytes) -> None:
+    with opened_picture(content) as opened:
+        width, height = opened.picture.size
+    if width * height > MOST_PIXELS:
+        most = MOST_PIXELS // 10**6
+        raise Refused(Reason.TOO_LARGE, f"{width} x {height}: over {most} megapixels")
 
 
 def _shown(picture: Image.Image, pixels: int, seen: AsSeen | None, sha256: bytes) -> bytes:

@@ -242,7 +242,7 @@ class Pages:
             keys=self.service.keys,
             key=key,
             n_images=len(shelf.embeddings),
-            uploads=self.service.uploads(key),
+            standing=self.service.standing_on_page(shelf),
             filters=filters(shelf, asked),
             random=shelf.embeddings.provenance.weights == "random",
             **shows,

@@ -16,10 +16,10 @@ from analyze.categories import Inside
 from analyze.index_file import Progress
 from analyze.lookup.admission import Admission
 from analyze.lookup.asking import Asked
-from analyze.lookup.backbones import Backbone, Standing
+from analyze.lookup.backbones import READY, Backbone, Standing
 from analyze.lookup.deadline import Deadline, TryAgain
 from analyze.lookup.declined import Declined
-from analyze.lookup.opening import Open, Opened, Thumbnail
+from analyze.lookup.opening import LookAt, Open, Opened, Thumbnail
 from analyze.lookup.processes import Processes, TaskFailed
 from analyze.lookup.served_files import ServedFiles
 from analyze.lookup.shelf import Looked, Shelf, Wish
@@ -121,11 +121,11 @@ class Service:
         """Say whether pictures can be sent at this moment, and if not, why."""
         return self._backbone(shelf).standing
 
-    def uploads(self, key: str) -> str:
-        """Say the same in a word, on a page; a load that failed a while ago is tried again."""
-        backbone = self._backbone(self.shelves[key])
+    def standing_on_page(self, shelf: Shelf) -> Standing:
+        """Say the same to a person; a load that failed a while ago is tried again."""
+        backbone = self._backbone(shelf)
         backbone.try_again()
-        return backbone.standing.uploads
+        return backbone.standing
 
     def shelf(self, key: str | None) -> Shelf:
         """Give the file that is asked, as it was read last: a request keeps it to its end.
@@ -260,6 +260,8 @@ class Service:
         self, shelf: Shelf, content: bytes, seen: bool, deadline: Deadline
     ) -> tuple[Opened, np.ndarray]:
         backbone = self._backbone(shelf)
+        if backbone.standing.uploads != READY:  # what is no picture need not wait for it
+            self._sent.ask(LookAt(content), deadline=deadline)
         seeing = backbone.seeing(deadline)
 
         def embedded(opened: Opened) -> tuple[Opened, np.ndarray]:
