@@ -17,7 +17,7 @@ from small_catalogs import draw_noise, tiny_backbone
 from extract.allocation import keep_freed_memory
 from extract.catalog import list_folder
 from extract.runtimes import Forward, prepared
-from tests.benchmarks import extraction_speed, memory, peers
+from tests.benchmarks import door, extraction_speed, memory, peers
 from tests.benchmarks.extraction_speed import NAIVE, REFERENCE, Compared, Measured
 from tests.benchmarks.photo_files import KINDS, make_photo_files, with_comment
 from tests.benchmarks.process_costs import Cost, costing, forget_peak, peak_bytes
@@ -154,3 +154,16 @@ def test_memory_of_a_run_is_that_of_its_process() -> None:
     assert 50e6 < peaks["loaded"] < 3e9
     assert 50e6 < peaks["run"] < 3e9
     assert memory.bytes_a_row((10, 1000), (110, 3000)) == 20
+
+
+def test_an_attack_counts_what_ended_without_an_answer_or_a_time_to_come_again() -> None:
+    ends = door.Ends()
+    for seconds, answer in (
+        (1.0, b""),
+        (4.0, b"HTTP/1.1 200 OK\r\n\r\n"),
+        (2.0, b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 2\r\n\r\n"),
+        (3.0, b"HTTP/1.1 503 Service Unavailable\r\n\r\n"),
+    ):
+        ends.took(answer, seconds)
+    assert ends.statuses == {0: 1, 200: 1, 503: 2}
+    assert (ends.unfit, ends.longest) == (1, 4.0)

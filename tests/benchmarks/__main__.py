@@ -13,6 +13,7 @@ from tests.benchmarks import (
     copies,
     coverage,
     devices,
+    door,
     extraction_speed,
     fate,
     geometry,
@@ -164,5 +165,8 @@ if __name__ == "__main__":
     lived.add_argument("--no-kills", action="store_false", dest="kills")
     lived.add_argument("--per-kind", type=int, default=fate.FIRST, help="pictures at first")
     lived.set_defaults(measure=fate.measure)
+    attacked = commands.add_parser("door", help="the look-alike service under attacks, as JSON")
+    attacked.add_argument("--only", nargs="+", choices=door.ATTACKS)
+    attacked.set_defaults(measure=door.measure)
     words = vars(parser.parse_args())
     words.pop("measure")(**words)

@@ -83,7 +83,7 @@ def _large(root: Path, n_rows: int, n_dims: int) -> None:
     """Many rows: what is static, and look-ups by row."""
     ids = _lay_out(root, n_rows, n_dims)
     for index in ("auto", "flat"):
-        with _serving(root, "--index", index, "--recall", "0.98") as served:
+        with serving(root, "--index", index, "--recall", "0.98") as served:
             print(f"{n_rows:,} rows of {n_dims}, index {served.index}:", flush=True)
             if index == "auto":
                 print(f"  static, {CLIENTS} clients: {_load(served, ['/static/style.css'])}")
@@ -97,18 +97,15 @@ def _large(root: Path, n_rows: int, n_dims: int) -> None:
 
 def _small(root: Path, soak_minutes: float) -> None:
     """Real pictures: uploads, hostile ones, slow clients, and time."""
-    root.mkdir()
-    subprocess.run(
-        [sys.executable, "-m", "extract", "-q"], cwd=root, env=_environment(), check=True
-    )
-    with _serving(root) as served:
+    lay_out_demo(root)
+    with serving(root) as served:
         served.wait_for_uploads()
         print(f"demo, {served.index}, efficientnet_lite0:", flush=True)
-        photo = _form(_photo((1200, 900)))
-        for what, body in (("1 Mpx", photo), ("12 Mpx", _form(_photo((4000, 3000))))):
+        photo = as_form(draw_photo((1200, 900)))
+        for what, body in (("1 Mpx", photo), ("12 Mpx", as_form(draw_photo((4000, 3000))))):
             tally = _load(served, ["/similar"], 1, body=body, most=UPLOADS)
             print(f"  upload of {what} to the page with its hits, one client: {tally}", flush=True)
-        hostile = [_form(each) for each in _hostile()]
+        hostile = [as_form(each) for each in hostile_files()]
         with _load_beside(served, ["/api/similar"], 4, hostile) as beside:
             tally = _load(served, ["/"], 1)
         print(f"  GET / while 4 clients send bombs: {tally}; bombs: {beside[0]}", flush=True)
@@ -178,9 +175,18 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(Path.cwd()), "HF_HUB_OFFLINE": "1"}
 
 
+def lay_out_demo(root: Path) -> None:
+    """Draw and embed the demo catalogue."""
+    root.mkdir()
+    command = [sys.executable, "-m", "extract", "-q"]
+    environment = _environment()
+    subprocess.run(command, cwd=root, env=environment, stdout=subprocess.DEVNULL, check=True)
+
+
 @contextmanager
-def _serving(root: Path, *words: str) -> Iterator[_Served]:
-    command = [sys.executable, "-m", "analyze", "serve", "--port", "0", "--json", "-q", *words]
+def serving(root: Path, *words: str, module: str = "analyze") -> Iterator[_Served]:
+    """Start the service in a workspace; end it with the block."""
+    command = [sys.executable, "-m", module, "serve", "--port", "0", "--json", "-q", *words]
     process = subprocess.Popen(
         command, cwd=root, env=_environment(), stdout=subprocess.PIPE, text=True
     )
@@ -386,7 +392,8 @@ def _lay_out(root: Path, n_rows: int, n_dims: int) -> tuple[str, ...]:
     return ids
 
 
-def _photo(size: tuple[int, int]) -> bytes:
+def draw_photo(size: tuple[int, int]) -> bytes:
+    """Draw a JPEG that is neither smooth nor noise."""
     rng = np.random.default_rng(0)
     blocks = rng.integers(0, 256, (size[1] // 8, size[0] // 8, 3), dtype=np.uint8)
     file = io.BytesIO()
@@ -394,7 +401,8 @@ def _photo(size: tuple[int, int]) -> bytes:
     return file.getvalue()
 
 
-def _hostile() -> list[bytes]:
+def hostile_files() -> list[bytes]:
+    """Make small files of many pixels, and some that are none."""
     from struct import pack
 
     def png(width: int, height: int) -> bytes:
@@ -411,6 +419,7 @@ def _hostile() -> list[bytes]:
     return [png(30_000, 30_000), png(7_000, 7_000), png(1, 30_000), png(7_200, 7_200), b"no"]
 
 
-def _form(content: bytes) -> bytes:
+def as_form(content: bytes) -> bytes:
+    """Put a picture into a form."""
     head = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n'
     return head + content + b"\r\n--x--\r\n"
