@@ -20,7 +20,7 @@ from extract.decoders import DecodedPicture
 log = logging.getLogger("sosie")
 
 READY, LOADING, UNAVAILABLE = "ready", "loading", "unavailable"
-LONGEST_PAUSE = 60.0
+LONGEST_PAUSE = 30.0
 """Between two loads that came to nothing; the first pause is a second, each is twice the last."""
 
 LOOKED_AT_SECONDS = 30.0
