@@ -8,7 +8,7 @@ from tests.benchmarks.fate import Fate, Seen, judged, run
 
 
 def test_a_growing_catalogue_is_answered_from_all_along_as_the_command_answers() -> None:
-    found = run(9, kills=False, per_kind=3, growths=1)
+    found = run(9, kills=False, per_kind=2, growths=1, pause=0.4)
     assert found["right"], found
     assert found["answers_compared"] > 20
     assert {"id", "picture", "page", "product", "thumbnail"} <= found["requests"].keys()

@@ -100,9 +100,17 @@ def measure(minutes: float, *, kills: bool = True, per_kind: int = FIRST) -> Non
 
 
 def run(
-    seconds: float, *, kills: bool, per_kind: int = FIRST, growths: int = GROWTHS
+    seconds: float,
+    *,
+    kills: bool,
+    per_kind: int = FIRST,
+    growths: int = GROWTHS,
+    pause: float = 0.0,
 ) -> dict[str, Any]:
-    """Ask a service for a while in which its catalogue grows; say what was seen."""
+    """Ask a service for a while in which its catalogue grows; say what was seen.
+
+    Each client pauses so many seconds before it asks again.
+    """
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary) / "workspace"
         _draw(root / "shop", 0, per_kind)
@@ -114,7 +122,7 @@ def run(
             served.wait_for_uploads()
             _tell(f"{len(ids)} pictures are served")
             pid, url = served.process.pid, f"http://127.0.0.1:{served.port}"
-            life = _Life(url, pid, root, per_kind, growths, ids, sent, seconds, kills)
+            life = _Life(url, pid, root, per_kind, growths, ids, sent, seconds, kills, pause)
             asyncio.run(life.live(seen, fate))
     return judged(seen, fate, seconds)
 
@@ -132,6 +140,7 @@ class _Life:
     sent: list[Path]
     seconds: float
     kills: bool
+    pause: float
     began: float = 0.0
     grown: bool = False
 
@@ -155,6 +164,7 @@ class _Life:
                 await asyncio.sleep(max(0.0, at - self._now()))
                 fate.growths.append(await self._grow_once(self.per_kind + growth * MORE))
                 _tell(f"grown: {fate.growths[-1]}")
+                self.grown = growth + 1 == self.n_growths
                 said = await asyncio.to_thread(_command_says, self.root, self.ids, self.sent)
                 fate.expected.append(said)
         finally:
@@ -194,6 +204,7 @@ class _Life:
                 if not self._going_on():
                     return
                 await asking(client, self.ids, self.sent, turn)
+                await asyncio.sleep(self.pause)
 
 
 # clients
@@ -263,7 +274,7 @@ async def _by_picture(client: _Client, _ids: list[str], sent: list[Path], turn: 
 async def _page_and_its_pictures(
     client: _Client, _ids: list[str], _sent: list[Path], turn: int
 ) -> None:
-    page = await client.get("page", "GET", "/", params={"page": 1 + turn % 2} if turn % 2 else None)
+    page = await client.get("page", "GET", "/", params={"q": KINDS[0]} if turn % 2 else None)
     if page is not None:
         await _pictures(client, page, turn)
 
