@@ -126,7 +126,7 @@ def test_a_head_that_comes_byte_by_byte_has_a_time_for_all_of_it(
         while not reader.at_eof():
             writer.write(b"x")
             await asyncio.sleep(0.02)
-            assert asyncio.get_running_loop().time() < began + 2
+            assert asyncio.get_running_loop().time() < began + 30
 
     at_the_door(talk)
 
