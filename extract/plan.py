@@ -11,7 +11,9 @@ import numpy as np
 from extract.catalog import Catalog
 from extract.content_index import ContentIndex
 from extract.embeddings_table import EmbeddingsTable
+from extract.errors import EmbeddingsFileError
 from extract.layout import CarriedRows
+from extract.provenance_check import MOST_REALISATIONS
 from extract.refusals import SOUND, TO_DO, Reason
 
 ReadContents = Callable[[np.ndarray], Mapping[int, bytes]]
@@ -301,7 +303,14 @@ def _same_paths(
 def _with(
     realisations: tuple[Mapping[str, Any], ...], ways: Sequence[Mapping[str, Any]]
 ) -> tuple[Mapping[str, Any], ...]:
-    return (*realisations, *(way for way in ways if way not in realisations))
+    found = (*realisations, *(way for way in ways if way not in realisations))
+    if len(found) > MOST_REALISATIONS:
+        raise EmbeddingsFileError(
+            f"its rows were computed in ways of which it lists {len(realisations)}, and it has no "
+            "room for more: compute them all in one way with --restart, or type no other batch "
+            "size, threads, dtype, runtime and decoder than it has"
+        )
+    return found
 
 
 def refusal_counts(status: np.ndarray) -> dict[str, int]:

@@ -88,7 +88,7 @@ class Source:
             case "memory":
                 raise MemoryError
             case "slow":
-                time.sleep(0.7)
+                time.sleep(4)
             case "hanging":
                 time.sleep(60)
             case "die":

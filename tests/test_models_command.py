@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from small_catalogs import Run, draw_noise
+from typed_commands import signals_as_they_were
 
 from extract.__main__ import main
 from extract.embeddings_file import read_embeddings, read_provenance, read_table
@@ -33,7 +34,7 @@ def typed(monkeypatch: pytest.MonkeyPatch, workspace: Path, *words: str) -> int:
     monkeypatch.chdir(workspace)
     monkeypatch.delenv("SOSIE_ROOT", raising=False)
     monkeypatch.setattr(sys, "argv", [*words])
-    with pytest.raises(SystemExit) as end:
+    with pytest.raises(SystemExit) as end, signals_as_they_were():
         main()
     assert isinstance(end.value.code, int)
     return end.value.code

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from PIL import Image
 from small_catalogs import draw, run_in
+from typed_commands import signals_as_they_were
 
 from analyze.__main__ import main
 from extract.demo import draw_picture
@@ -73,7 +74,7 @@ def analyze(
         monkeypatch.chdir(root)
         monkeypatch.delenv("SOSIE_ROOT", raising=False)
         monkeypatch.setattr(sys, "argv", ["analyze", *words])
-        with pytest.raises(SystemExit) as ended:
+        with pytest.raises(SystemExit) as ended, signals_as_they_were():
             main()
         said = capsys.readouterr()
         return Said(int(ended.value.code or 0), said.out, said.err)

@@ -85,10 +85,11 @@ def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
         413: "Too large",
         415: "The body is no form",
         421: "For another host",
+        431: "More than 16 KB before the body, the address included",
         422: "A parameter that cannot be, or a picture that is refused",
         503: "Too many ask at once, or pictures cannot be sent for the moment",
     }
-    always = (400, 401, 421)
+    always = (400, 401, 421, 431)
     return {
         status: {"model": Error, "description": said[status]} for status in (*always, *statuses)
     }

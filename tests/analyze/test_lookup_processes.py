@@ -48,7 +48,7 @@ def test_a_process_keeps_what_it_has_between_tasks(processes: Processes) -> None
 @pytest.mark.parametrize(
     ("task", "kind", "said"),
     [
-        (Do("spin", 5.0, 0.3), Refused, "too_large.*takes longer than 0.3 s"),
+        (Do("spin", 60.0, 0.3), Refused, "too_large.*takes longer than 0.3 s"),
         (Do("die"), Refused, "corrupt.*ends the process"),
         # a busy machine, a stopped process, somebody's kill: no picture is to blame
         (Do("sleep", 0.4, 0.3), TryAgain, "took longer than 0.4 s"),
@@ -56,7 +56,7 @@ def test_a_process_keeps_what_it_has_between_tasks(processes: Processes) -> None
         (Do("be killed"), TryAgain, "was ended with its process"),
         # nor is one for what the backbone's process does
         (Do("spin", 0.3, None), TryAgain, "took longer than 0.3 s"),
-        (Do("die", 5.0, None), TryAgain, "was ended with its process"),
+        (Do("die", 60.0, None), TryAgain, "was ended with its process"),
     ],
     ids=lambda each: getattr(each, "what", None),
 )
@@ -70,7 +70,7 @@ def test_what_ends_a_process_is_judged_and_the_next_is_served(
     error = ended.value
     code = f"{error.reason.code}: " if isinstance(error, Refused) else ""
     assert re.search(said, code + str(error))
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 40  # a busy machine
     count, after = processes.ask(Do("echo"))
     assert (count, after != before) == (1, True)
 
@@ -266,14 +266,14 @@ def embed(backbone: Backbone, task: Do | None = None, seconds: float = 20.0) -> 
     [
         ("missing", "its weights are not here"),
         ("memory", "its loading took more memory than there is"),
-        ("hanging", "its loading took longer than 0.5 s"),
+        ("hanging", "its loading took longer than 3 s"),
         ("die die die", "its loading was ended with its process"),
     ],
 )
 def test_a_load_that_fails_is_tried_again_at_the_next_picture(
     planned: Callable[..., Backbone], tmp_path: Path, how: str, reason: str
 ) -> None:
-    backbone = planned(*how.split(), seconds=0.5 if how == "hanging" else 20.0)
+    backbone = planned(*how.split(), seconds=3.0 if how == "hanging" else 20.0)
     with pytest.raises(Declined) as declined:
         embed(backbone)
     assert (declined.value.status, declined.value.body()["code"]) == (503, "no_backbone")
@@ -326,7 +326,7 @@ def test_a_process_that_is_killed_loads_again_in_a_time_of_its_own(
     planned: Callable[..., Backbone], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
     """The load takes longer than embedding may: no picture is to blame, and none is lost."""
-    monkeypatch.setattr("analyze.lookup.embedding.Embed.__init__.__defaults__", (0.5, None))
+    monkeypatch.setattr("analyze.lookup.embedding.Embed.__init__.__defaults__", (3.0, None))
     backbone = planned("well", "slow")
     assert embed(backbone) is not None
     pid = backbone.seeing(Deadline()).pid
@@ -348,9 +348,9 @@ def test_a_process_that_is_killed_loads_again_in_a_time_of_its_own(
 def test_a_backbone_that_takes_too_long_is_replaced_and_no_picture_is_blamed(
     planned: Callable[..., Backbone], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("analyze.lookup.embedding.Embed.__init__.__defaults__", (0.5, None))
+    monkeypatch.setattr("analyze.lookup.embedding.Embed.__init__.__defaults__", (3.0, None))
     backbone = planned()
-    with pytest.raises(TryAgain, match=r"took longer than 0\.5 s"):
+    with pytest.raises(TryAgain, match=r"took longer than 3 s"):
         embed(backbone, Do("spin"))
     assert embed(backbone).tolist() == [1, 1, 1]
     with pytest.raises(TryAgain, match="ended"):

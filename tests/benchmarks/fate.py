@@ -26,7 +26,7 @@ import httpx
 import numpy as np
 
 from extract.demo import draw_picture
-from tests.benchmarks.serving import _environment, _pss, _serving
+from tests.benchmarks.serving import environment, proportional_bytes, serving
 
 KINDS = ("Mugs", "Vases", "Watches")
 CLIENTS, GROWTHS = 8, 2
@@ -118,7 +118,7 @@ def run(
         sent = _drawn_to_send(Path(temporary))
         ids = _ids(root)
         seen, fate = Seen(), Fate([], 0, [], [_command_says(root, ids, sent)])
-        with _serving(root, "--model", "efficientnet_lite0") as served:
+        with serving(root, "--model", "efficientnet_lite0") as served:
             served.wait_for_uploads()
             _tell(f"{len(ids)} pictures are served")
             pid, url = served.process.pid, f"http://127.0.0.1:{served.port}"
@@ -194,7 +194,7 @@ class _Life:
 
     async def _watch(self, fate: Fate) -> None:
         while self._going_on():
-            fate.memory.append((self._now(), await asyncio.to_thread(_pss, self.pid)))
+            fate.memory.append((self._now(), await asyncio.to_thread(proportional_bytes, self.pid)))
             await asyncio.sleep(1)
 
     async def _client(self, asking: Asking, seen: Seen) -> None:
@@ -388,7 +388,7 @@ def _drawn_to_send(folder: Path) -> list[Path]:
 def _command(root: Path, *words: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", *words],
-        cwd=root, env=_environment(), check=True, stdout=subprocess.PIPE, text=True,
+        cwd=root, env=environment(), check=True, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     return done.stdout
 

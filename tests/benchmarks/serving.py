@@ -151,7 +151,7 @@ class _Served:
 
     def held(self) -> int:
         """Bytes that it holds now."""
-        now = _pss(self.process.pid)
+        now = proportional_bytes(self.process.pid)
         self.peak = max(self.peak, now)
         return now
 
@@ -171,7 +171,7 @@ class _Served:
             time.sleep(0.2)
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(Path.cwd()), "HF_HUB_OFFLINE": "1"}
 
 
@@ -179,8 +179,8 @@ def lay_out_demo(root: Path) -> None:
     """Draw and embed the demo catalogue."""
     root.mkdir()
     command = [sys.executable, "-m", "extract", "-q"]
-    environment = _environment()
-    subprocess.run(command, cwd=root, env=environment, stdout=subprocess.DEVNULL, check=True)
+    surroundings = environment()
+    subprocess.run(command, cwd=root, env=surroundings, stdout=subprocess.DEVNULL, check=True)
 
 
 @contextmanager
@@ -188,7 +188,7 @@ def serving(root: Path, *words: str, module: str = "analyze") -> Iterator[_Serve
     """Start the service in a workspace; end it with the block."""
     command = [sys.executable, "-m", module, "serve", "--port", "0", "--json", "-q", *words]
     process = subprocess.Popen(
-        command, cwd=root, env=_environment(), stdout=subprocess.PIPE, text=True
+        command, cwd=root, env=environment(), stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     said = json.loads(process.stdout.readline())
@@ -204,7 +204,7 @@ def serving(root: Path, *words: str, module: str = "analyze") -> Iterator[_Serve
         process.wait()
 
 
-def _pss(pid: int) -> int:
+def proportional_bytes(pid: int) -> int:
     """Bytes of a process and all below it, memory that they share counted once."""
     children: dict[int, list[int]] = {}
     for folder in Path("/proc").glob("[0-9]*"):

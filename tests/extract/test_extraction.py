@@ -23,6 +23,7 @@ from small_catalogs import (
 
 from extract.backbones import Backbone
 from extract.catalog import Catalog, list_folder
+from extract.decoding import READINGS
 from extract.embeddings_file import read_embeddings, read_table
 from extract.errors import EmbeddingsFileError, PictureRefused
 from extract.extraction import Options, Report, extract_embeddings
@@ -284,7 +285,7 @@ def test_batch_size_and_threads_of_the_file_are_kept(
     assert report.realisation["threads"] == 1
     ways = read_table(path).provenance.realisations
     assert ways == variants(report.realisation)
-    assert len(ways) == 5
+    assert len(ways) == 3 + 2 * len(READINGS)
 
 
 def test_another_identity_never_shares_a_file(

@@ -26,7 +26,7 @@ from extract.backbones import Backbone
 from extract.catalog import Catalog, list_folder
 from extract.embeddings_file import read_embeddings, read_table
 from extract.embeddings_table import EmbeddingsTable
-from extract.errors import SurveyStopped
+from extract.errors import EmbeddingsFileError, SurveyStopped
 from extract.extraction import Options, Report, Target, extract_embeddings, extract_together
 from extract.monitor import Monitor
 
@@ -361,8 +361,23 @@ def test_rows_computed_in_another_way_say_so(grow: Grow, pictures: Path, tmp_pat
     note = next(note for note in report.notes if "ways" in note)
     assert "22 on cpu, batches of 4" in note  # the copy is as its original
     assert "1 on cpu, batches of 3" in note
-    rows = read_table(tmp_path / "x.h5").rows_by_realisation()
-    assert {i: len(r) for i, r in rows.items()} == {0: 22, 2: 1}  # 1 and 3: by a header
+    table = read_table(tmp_path / "x.h5")
+    rows = {
+        table.provenance.realisations[i]["batch_size"]: len(found)
+        for i, found in table.rows_by_realisation().items()
+    }
+    assert rows == {4: 22, 3: 1}
+
+
+def test_more_ways_than_a_row_can_name_are_refused_and_nothing_is_touched(
+    grow: Grow, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("extract.plan.MOST_REALISATIONS", 15)  # of 256, which take long to fill
+    draw_noise(pictures / "cups" / "new.png", 900)
+    before = (tmp_path / "x.h5").read_bytes()
+    with pytest.raises(EmbeddingsFileError, match=r"no room for more: .*--restart"):
+        grow(Options(batch_size=3, threads=1))
+    assert (tmp_path / "x.h5").read_bytes() == before
 
 
 def test_a_look_at_very_many_pictures_can_be_stopped(

@@ -96,7 +96,7 @@ def file_of(folder: Path, *rows_by_way: tuple[Mapping[str, Any], int]) -> Embedd
     """A file of 20 rows, so many of them computed in each way, in turn."""
     ids = tuple(f"{i:02}" for i in range(20))
     catalog = Catalog("shop", folder, ids, ids)
-    path, done = folder / "x.h5", 0
+    path, done = folder / f"{len(list(folder.iterdir()))}.h5", 0
     lay_out(path, catalog, Provenance({}, tuple(way for way, _ in rows_by_way)), 6)
     for number, (_, rows) in enumerate(rows_by_way):
         if rows:
