@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     import torch
 
 REPORTS = "openvino_telemetry"
+SIGNAL_STACK_BYTES = 64
+"""Enough for what a system says of the stack on which signals are handled."""
+
 PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
 
 
@@ -64,7 +68,8 @@ def forward_of_openvino(
         # the cores are also those of the decoders
         "ENABLE_CPU_PINNING": False,
     }
-    compiled = openvino.Core().compile_model(converted, "CPU", settings)
+    with _own_signal_stack():
+        compiled = openvino.Core().compile_model(converted, "CPU", settings)
     requests = [compiled.create_infer_request() for _ in range(batch_size)]
 
     def forward(pixels: torch.Tensor) -> torch.Tensor:
@@ -85,6 +90,21 @@ def _answer(request: Any) -> torch.Tensor:
 
     request.wait()
     return torch.from_numpy(request.get_output_tensor(0).data)
+
+
+@contextmanager
+def _own_signal_stack() -> Iterator[None]:
+    """Leave this thread the stack on which signals are handled.
+
+    OpenVINO sets another, and takes its memory back when the model is freed, by whatever thread:
+    the next signal, a Ctrl-C in a notebook, would end the process.
+    """
+    libc, before = ctypes.CDLL(None), ctypes.create_string_buffer(SIGNAL_STACK_BYTES)
+    libc.sigaltstack(None, before)
+    try:
+        yield
+    finally:
+        libc.sigaltstack(before, None)
 
 
 @contextmanager

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import random
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -257,6 +259,23 @@ def test_openvino_says_what_it_cannot_take() -> None:
     backbone = replace(tiny_backbone(), model=Odd().eval())
     with pytest.raises(UsageError, match=r"OpenVINO cannot take tiny \(.*use --runtime torch"):
         made(backbone, "openvino")
+
+
+def test_openvino_leaves_the_stack_of_signals_alone() -> None:
+    """It takes its own back by whatever thread: the next signal would end the process."""
+
+    def stacks() -> list[bytes]:
+        found = []
+        for convert in (lambda: None, lambda: made(tiny_backbone(), "openvino", batch_size=1)):
+            kept, stack = convert(), ctypes.create_string_buffer(64)
+            ctypes.CDLL(None).sigaltstack(None, stack)
+            found.append(stack.raw)
+            del kept
+        return found
+
+    with ThreadPoolExecutor(1) as threads:  # which has none, where pytest has set one of its own
+        before, after = threads.submit(stacks).result()
+    assert after == before
 
 
 SILENT = """
