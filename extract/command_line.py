@@ -139,17 +139,16 @@ def _describe(error: BaseException, name: str) -> tuple[str, int]:
         return "stopped", INTERRUPTED
     text = str(error).splitlines()[0] if str(error) else "no further word"
     if isinstance(error, OSError):
-        return _what_the_system_says(error), 1
+        return _what_the_system_says(error) or text, 1
     return f"unexpected {type(error).__name__}: {text}; run again with -vv for the traceback", 1
 
 
-def _what_the_system_says(error: OSError) -> str:
-    """Say what the system refused in one line, and what to do about it."""
-    text = str(error).splitlines()[0] if str(error) else "no further word"
+def _what_the_system_says(error: OSError) -> str | None:
+    """Say which place the system refused, and what to do about it; None where it names none."""
     from extract.catalog import shown
 
     if error.strerror is None or error.filename is None:
-        return text
+        return None
     permitted = "let this user read and write there"
     do = permitted if isinstance(error, PermissionError) else "look what lies there"
     place = shown(os.fsdecode(error.filename))

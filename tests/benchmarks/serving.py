@@ -179,8 +179,7 @@ def lay_out_demo(root: Path) -> None:
     """Draw and embed the demo catalogue."""
     root.mkdir()
     command = [sys.executable, "-m", "extract", "-q"]
-    surroundings = environment()
-    subprocess.run(command, cwd=root, env=surroundings, stdout=subprocess.DEVNULL, check=True)
+    subprocess.run(command, cwd=root, env=environment(), stdout=subprocess.DEVNULL, check=True)
 
 
 @contextmanager
