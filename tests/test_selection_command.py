@@ -25,7 +25,8 @@ from analyze.commands.selection import (
     choose_several,
 )
 from analyze.commands.stored_file import StoredFile
-from analyze.lookup.service import Service, _by_key
+from analyze.lookup.served_files import _by_key
+from analyze.lookup.service import Service
 from analyze.lookup.shelf import Wish
 from extract.__main__ import main as extract_main
 from extract.backbones import find_model, load_backbone
