@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from analyze.analysis import choose_level
 from analyze.duplicates import groups_of_equal_bytes
-from analyze.levels import no_labels
+from analyze.levels import choose_level, no_labels
 from extract.alike_labels import alike_labels
-from extract.catalog import Level, bytes_of, shown
+from extract.catalog import Level
 from extract.embeddings import UNKNOWN, EmbeddingSet, Provenance, geometry_words
 from extract.errors import UsageError
+from extract.ids import bytes_of, shown
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,14 +13,13 @@ from analyze.clustering import Clustering, cluster, clustering_spec
 from analyze.clustering_runs import Keeping
 from analyze.internal_scores import DEFAULT_SCORES, Clustered, Reducer, internal_scores
 from analyze.joint_tables import METRICS
-from analyze.levels import LevelScores, no_labels, score_levels
+from analyze.levels import LevelScores, choose_level, no_labels, score_levels
 from analyze.neighbors import one_nn_accuracy
 from analyze.reduction import Progress, Reduced, parse_steps, reduce
 from extract.alike_labels import alike_labels
 from extract.catalog import Level
 from extract.embeddings import EmbeddingSet
 from extract.errors import UsageError
-from extract.multi_label import MultiLabel
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,36 +97,6 @@ class Analysis:
             "automatic": self.automatic.to_json() if self.automatic else None,
             "notes": list(self.notes),
         }
-
-
-def choose_level(
-    levels: tuple[Level, ...], wanted: str | None, multi_labels: Sequence[MultiLabel] = ()
-) -> Level | None:
-    """Find a level by name or by number from 1; the first without a wish, None without labels.
-
-    Parameters
-    ----------
-    levels : tuple of Level
-    wanted : str or None
-    multi_labels : sequence of MultiLabel
-        What there is beside levels, for the error.
-
-    Raises
-    ------
-    UsageError
-        Listing the levels there are.
-    """
-    if wanted is None:
-        return levels[0] if levels else None
-    by_name = {level.name: level for level in levels}
-    by_name |= {str(i): level for i, level in enumerate(levels, start=1) if str(i) not in by_name}
-    if wanted not in by_name:
-        have = ", ".join(f"{i} {level.name}" for i, level in enumerate(levels, start=1))
-        raise UsageError(
-            f"no level {wanted!r}: this catalogue has {have or no_labels(multi_labels)}; "
-            "name one with --level"
-        )
-    return by_name[wanted]
 
 
 def analyze_embeddings(

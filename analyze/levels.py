@@ -10,7 +10,9 @@ import numpy as np
 
 from analyze.agreement import score_clusters
 from analyze.joint_tables import NOISE
-from extract.catalog import MISSING_LABEL, Level, shown
+from extract.catalog import MISSING_LABEL, Level
+from extract.errors import UsageError
+from extract.ids import shown
 from extract.multi_label import MultiLabel
 
 
@@ -55,6 +57,36 @@ def no_labels(multi_labels: Sequence[MultiLabel]) -> str:
         f"no level of one label a picture (column {names} lists several, which "
         "python -m analyze head learns)"
     )
+
+
+def choose_level(
+    levels: tuple[Level, ...], wanted: str | None, multi_labels: Sequence[MultiLabel] = ()
+) -> Level | None:
+    """Find a level by name or by number from 1; the first without a wish, None without labels.
+
+    Parameters
+    ----------
+    levels : tuple of Level
+    wanted : str or None
+    multi_labels : sequence of MultiLabel
+        What there is beside levels, for the error.
+
+    Raises
+    ------
+    UsageError
+        Listing the levels there are.
+    """
+    if wanted is None:
+        return levels[0] if levels else None
+    by_name = {level.name: level for level in levels}
+    by_name |= {str(i): level for i, level in enumerate(levels, start=1) if str(i) not in by_name}
+    if wanted not in by_name:
+        have = ", ".join(f"{i} {level.name}" for i, level in enumerate(levels, start=1))
+        raise UsageError(
+            f"no level {wanted!r}: this catalogue has {have or no_labels(multi_labels)}; "
+            "name one with --level"
+        )
+    return by_name[wanted]
 
 
 def score_levels(levels: Sequence[Level], assignments: np.ndarray) -> tuple[LevelScores, ...]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from analyze.estimates import Estimate
 from analyze.figure_style import FAINT, axis_labels, drawing, entitle, figure_text, new_figure
-from analyze.head.evaluation import Estimate
 from analyze.palette import backbone_style
 from analyze.retrieval_result import Retrieved
 

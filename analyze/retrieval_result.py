@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from analyze.alignment import align
+from analyze.estimates import Estimate, mean_over_pictures
 from analyze.head.copies import NEAR_COSINE, Copies, find_copies, join_copies
-from analyze.head.evaluation import Estimate, mean_over_pictures
 from analyze.levels import no_labels
 from analyze.retrieval import Ranked, rank_all
 from extract.catalog import Level

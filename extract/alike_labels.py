@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from extract.catalog import Level, shown
+from extract.catalog import Level
+from extract.ids import shown
 from extract.multi_label import MultiLabel
 
 MOST_PAIRS = 5

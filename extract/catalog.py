@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from extract.errors import CatalogError, NoPictures, UsageError
+from extract.ids import bytes_of, shown, text_of
 from extract.multi_label import MultiLabel
 from extract.split_folders import COLUMN, part_split
 from extract.workspace import AnyPath
@@ -24,23 +25,6 @@ IMAGE_EXTENSIONS = frozenset(
 MAX_LEVELS = 3
 MISSING_LABEL = -1
 _PICTURE, _TABLE = "picture", "table"
-
-
-def text_of(raw: bytes) -> str:
-    """Decode an id's bytes; what is not UTF-8 becomes lone surrogates, so nothing is lost."""
-    return raw.decode("utf-8", "surrogateescape")
-
-
-def bytes_of(text: str) -> bytes:
-    """Give back an id's exact bytes."""
-    return text.encode("utf-8", "surrogateescape")
-
-
-def shown(text: str) -> str:
-    """Write an id or a path for people: control characters and stray bytes as escapes."""
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
-    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -145,7 +145,7 @@ def _describe(error: BaseException, name: str) -> tuple[str, int]:
 
 def _what_the_system_says(error: OSError) -> str | None:
     """Say which place the system refused, and what to do about it; None where it names none."""
-    from extract.catalog import shown
+    from extract.ids import shown
 
     if error.strerror is None or error.filename is None:
         return None

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from extract.catalog import bytes_of, shown, text_of
 from extract.extra_formats import READER, READERS, open_extra
+from extract.ids import bytes_of, shown, text_of
 from extract.missing_pictures import why_missing
 from extract.picture_headers import MOST_EXIF, check_header
 from extract.picture_kinds import kind_of

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from extract.catalog import Level, bytes_of, check_row_counts, shown
+from extract.catalog import Level, check_row_counts
+from extract.ids import bytes_of, shown
 from extract.multi_label import MultiLabel
 
 BLOCK_NUMBERS = 1 << 22

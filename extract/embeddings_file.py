@@ -17,10 +17,11 @@ from typing import Any
 import h5py
 import numpy as np
 
-from extract.catalog import ids_fingerprint, shown
+from extract.catalog import ids_fingerprint
 from extract.embeddings import EmbeddingSet, Provenance, canonical_json, sha256_of
 from extract.embeddings_table import LATER_FIELDS, ROW_FIELDS, EmbeddingsTable, Rows, blank_fields
 from extract.errors import EmbeddingsFileError, LaterFormat, of_later_format
+from extract.ids import shown
 from extract.labels_file import labels_path, read_labels
 from extract.own_memory import changed, inode_of, state_of
 from extract.provenance_check import (

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from extract.catalog import bytes_of
 from extract.embeddings import BLOCK_NUMBERS, Provenance, finite_rows, row_crc32
+from extract.ids import bytes_of
 from extract.own_memory import Inode, opened, own_memory, read_into
 from extract.refusals import SOUND, TO_DO, reason_code
 

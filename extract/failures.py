@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from extract.catalog import shown
 from extract.durability import sync_folder
 from extract.embeddings_table import EmbeddingsTable
+from extract.ids import shown
 from extract.refusals import reason_code
 from extract.strict_json import read_json, with_check_sum, without_check_sum
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from extract.catalog import shown
 from extract.errors import UsageError, WeightsError
+from extract.ids import shown
 
 WEIGHTS_FILES = ("model.safetensors", "pytorch_model.bin")
 PROBE_SECONDS = 5

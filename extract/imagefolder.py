@@ -7,16 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from extract.catalog import (
-    Catalog,
-    FolderScan,
-    bytes_of,
-    catalog_of_scan,
-    folder_levels,
-    scan_folder,
-    shown,
-)
+from extract.catalog import Catalog, FolderScan, catalog_of_scan, folder_levels, scan_folder
 from extract.errors import CatalogError, UsageError
+from extract.ids import bytes_of, shown
 from extract.manifest import (
     Labels,
     ManifestColumns,

@@ -14,9 +14,10 @@ from typing import Any
 import h5py
 import numpy as np
 
-from extract.catalog import Catalog, Level, shown
+from extract.catalog import Catalog, Level
 from extract.errors import EmbeddingsFileError, LaterFormat, of_later_format
 from extract.hdf5_output import replaced
+from extract.ids import shown
 from extract.multi_label import SEPARATOR, MultiLabel
 from extract.own_memory import changed, state_of
 from extract.rehearsal import why_unsafe

@@ -9,7 +9,8 @@ import unicodedata
 from functools import lru_cache
 from pathlib import Path
 
-from extract.catalog import IMAGE_EXTENSIONS, bytes_of, shown, text_of
+from extract.catalog import IMAGE_EXTENSIONS
+from extract.ids import bytes_of, shown, text_of
 from extract.refusals import Reason, Refused
 
 ADDRESS = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?//|data:[^,]*,|www\.", re.IGNORECASE)

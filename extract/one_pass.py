@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from extract.batch_ring import BatchRing
-from extract.catalog import shown
 from extract.embeddings import canonical_json
 from extract.errors import PictureRefused
 from extract.failures import failures_path
@@ -21,6 +20,7 @@ from extract.fidelity import MOST_RECOMPUTED, Fidelity, is_reference, measure_fi
 from extract.file_run import FileRun
 from extract.forward_pass import ForwardPass
 from extract.forwarding import Forwarding
+from extract.ids import shown
 from extract.loading import Destination, PictureLoader
 from extract.loading_ahead import Crew, loaded_pictures
 from extract.loading_on_gpu import GpuLoader

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from extract.catalog import bytes_of
 from extract.embeddings import Provenance
+from extract.ids import bytes_of
 from extract.refusals import SOUND
 
 MOST_REALISATIONS = 256

@@ -15,8 +15,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from extract.catalog import bytes_of, shown, text_of
 from extract.errors import EmbeddingsFileError
+from extract.ids import bytes_of, shown, text_of
 
 NOT_THERE = "is not there"
 MOST_TEXT = 1 << 20

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from extract.catalog import bytes_of
 from extract.evidence import Evidence
 from extract.fidelity import cosines
+from extract.ids import bytes_of
 from extract.recomputation import (
     SAME_MACHINE_COSINE,
     agrees,

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from extract.catalog import shown
 from extract.errors import WeightsError
+from extract.ids import shown
 
 if TYPE_CHECKING:
     import torch

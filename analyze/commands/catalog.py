@@ -39,9 +39,9 @@ def catalog(
     """Show a catalogue at a glance: classes, how many pictures each, some of them, and copies."""
     cl.set_up(verbose, quiet)
     from analyze import figure_style
-    from analyze.analysis import choose_level
     from analyze.commands.selection import Selection, choose_any, choose_one
     from analyze.glance import draw_glance, glance_at
+    from analyze.levels import choose_level
     from analyze.pictures import PictureFolder
     from extract.alike_labels import alike_labels
     from extract.embeddings_file import read_embeddings
@@ -81,7 +81,7 @@ def _labels_note(vectors: EmbeddingSet) -> list[str]:
 
 
 def _text(result: dict[str, Any]) -> str:
-    from extract.catalog import shown
+    from extract.ids import shown
 
     level = f", level {result['level']}" if result["level"] else ", no labels"
     lines = [result["file"], f"{result['n_images']} pictures{level}"]

@@ -302,7 +302,7 @@ def _score_line(analysis: Analysis, asked: Sequence[str]) -> list[str]:
 
 
 def _level_lines(analysis: Analysis) -> list[str]:
-    from extract.catalog import shown
+    from extract.ids import shown
 
     lines = []
     for level in analysis.levels:
@@ -315,7 +315,7 @@ def _level_lines(analysis: Analysis) -> list[str]:
 
 
 def _text(analysis: Analysis, result: dict[str, Any], asked: Sequence[str]) -> str:
-    from extract.catalog import shown
+    from extract.ids import shown
 
     title, subtitle = _headings(analysis)
     lines = [*result["files"], title, subtitle]

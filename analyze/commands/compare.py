@@ -255,7 +255,7 @@ def _text(comparison: Comparison, result: dict[str, Any]) -> str:
 
 def _table(comparison: Comparison) -> list[str]:
     from analyze.comparison_result import Setting
-    from extract.catalog import shown
+    from extract.ids import shown
 
     columns = _columns(comparison)
     names = [shown(_column_name(comparison, column)) for column in columns]

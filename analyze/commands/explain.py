@@ -286,8 +286,8 @@ def _write(
 def _text(target: Target, gathered: Gathered, result: dict[str, Any]) -> str:
     from analyze.commands.explain_writing import more_lines
     from analyze.explain.sheets import title_of
-    from extract.catalog import shown
     from extract.embeddings import titled
+    from extract.ids import shown
 
     lines = [
         result["file"],
@@ -305,7 +305,7 @@ def _text(target: Target, gathered: Gathered, result: dict[str, Any]) -> str:
 
 
 def _line(item: dict[str, Any]) -> str:
-    from extract.catalog import shown
+    from extract.ids import shown
 
     parts = [f"{shown(item['id'])}: {item['asked']}"]
     if item["probability"] is not None:

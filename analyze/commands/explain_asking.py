@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from extract.catalog import Level, shown
+from extract.catalog import Level
 from extract.embeddings import EmbeddingSet
 from extract.errors import PictureRefused, UsageError
+from extract.ids import shown
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -101,8 +102,8 @@ def choose_file(workspace: Workspace, stored: StoredHead | None, wanted: Selecti
 
 def level_of(wanted: Wanted, stored: StoredHead | None, vectors: EmbeddingSet) -> Level | None:
     """Find the labels that are the truth: the head's level, where the catalogue has it."""
-    from analyze.analysis import choose_level
     from analyze.explain.class_targets import level_of_head
+    from analyze.levels import choose_level
 
     if stored is None:
         return choose_level(vectors.levels, wanted.level)

@@ -328,7 +328,7 @@ def _believed(report: HeadReport, result: dict[str, Any]) -> list[str]:
 
 
 def _class_lines(report: HeadReport) -> list[str]:
-    from extract.catalog import shown
+    from extract.ids import shown
 
     width = min(WIDEST_CLASS, max(len(shown(score.name)) for score in report.scores))
     lines = [f"{'class':<{width}}  precision  recall     F1      n"]

@@ -170,7 +170,7 @@ def _text(report: SeveralReport, result: dict[str, Any]) -> str:
 
 
 def _class_lines(report: SeveralReport) -> list[str]:
-    from extract.catalog import shown
+    from extract.ids import shown
 
     kept = report.class_scores["head"][:MOST_CLASSES]
     width = min(WIDEST_CLASS, max(len(shown(each.score.name)) for each in kept))

@@ -206,7 +206,7 @@ def _notes(stored: StoredHead, found: Predictions | SeveralPredictions) -> list[
 
 
 def _text(result: dict[str, Any]) -> str:
-    from extract.catalog import shown
+    from extract.ids import shown
 
     counts = sorted(result["classes"].items(), key=lambda item: (-item[1], item[0]))
     width = max(len(shown(name)) for name, _ in counts)

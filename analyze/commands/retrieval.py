@@ -204,7 +204,7 @@ def _asked(found: Sequence[Retrieved]) -> str:
 
 def _text(found: Sequence[Retrieved], result: dict[str, Any]) -> str:
     from analyze.retrieval_figure import metric_in_words
-    from extract.catalog import shown
+    from extract.ids import shown
 
     searched = f"exact search by cosine in {result['n_images']} pictures"
     geometry = wording.geometry(each.made for each in found)
@@ -239,7 +239,7 @@ def _lined_up(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def _classes(found: Retrieved) -> list[str]:
     """List the classes, the worst first, as far as they are few."""
-    from extract.catalog import shown
+    from extract.ids import shown
 
     classes = sorted(found.by_class.items(), key=lambda each: each[1][1]["map", None].mean)
     lines = [f"mAP by class, {found.name}:"]

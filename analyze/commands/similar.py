@@ -77,13 +77,12 @@ def similar(
     """Show the products most similar to one of the catalogue, or to a new picture."""
     cl.set_up(verbose, quiet)
     from analyze import similar as search
-    from analyze.analysis import choose_level
     from analyze.categories import rows_inside
     from analyze.commands.selection import Selection, choose_one
     from analyze.commands.similar_writing import how, text, write
     from analyze.diversity import WEIGHT, check_weight
     from analyze.index_choice import check_wanted
-    from analyze.levels import no_labels
+    from analyze.levels import choose_level, no_labels
     from analyze.pictures import PictureFolder
     from analyze.similar_result import similar_json
     from analyze.similar_sheet import draw_answer
@@ -193,7 +192,7 @@ def _is_there(text: str) -> bool:
 def _nothing_called(text: str, vectors: EmbeddingSet) -> UsageError:
     import difflib
 
-    from extract.catalog import shown
+    from extract.ids import shown
 
     near = difflib.get_close_matches(text, vectors.ids[:MOST_COMPARED], n=3, cutoff=0.6)
     near = near or list(vectors.ids[:2])

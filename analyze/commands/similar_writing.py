@@ -35,8 +35,8 @@ def write(
 
 def text(result: dict[str, Any]) -> str:
     """Spell a result for people."""
-    from extract.catalog import shown
     from extract.embeddings import titled
+    from extract.ids import shown
 
     lines = [
         result["file"],
@@ -87,7 +87,7 @@ def _search(result: dict[str, Any]) -> str:
 
 
 def _inside(result: dict[str, Any]) -> str:
-    from extract.catalog import shown
+    from extract.ids import shown
 
     return ", ".join(
         f"{shown(level)} = {' or '.join(map(shown, values))}"
@@ -96,7 +96,7 @@ def _inside(result: dict[str, Any]) -> str:
 
 
 def _line(hit: dict[str, Any]) -> str:
-    from extract.catalog import shown
+    from extract.ids import shown
 
     label = next(iter(hit["labels"].values()), None)
     parts = [hit["id"], *([hit["name"]] if hit["name"] else []), *([label] if label else [])]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from extract.command_line import counted
 
 if TYPE_CHECKING:
-    from analyze.head.evaluation import Estimate
+    from analyze.estimates import Estimate
 
 WIDEST_NAME = 48
 

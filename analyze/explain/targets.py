@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyze.ties import first_of_greatest
-from extract.catalog import shown
 from extract.errors import UsageError
+from extract.ids import shown
 
 if TYPE_CHECKING:
     import torch

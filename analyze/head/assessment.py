@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from analyze.analysis import choose_level
+from analyze.estimates import mean_over_pictures
 from analyze.head.baselines import fit_baselines
 from analyze.head.copies import Copies, count_leaks, leak_note
-from analyze.head.evaluation import count_confusion, mean_over_pictures, score_classes
+from analyze.head.evaluation import count_confusion, score_classes
 from analyze.head.inputs import StageMaps
 from analyze.head.network import HeadSpec
 from analyze.head.plan import (
@@ -39,7 +39,7 @@ from analyze.head.training import Trained, TrainingSpec, train_head
 from analyze.head.tree import Tree, grow_tree
 from analyze.head.tree_assessment import TreeAnswers
 from analyze.head.usable import usable_rows
-from analyze.levels import no_labels
+from analyze.levels import choose_level, no_labels
 from extract.alike_labels import alike_labels
 from extract.catalog import MISSING_LABEL, Level
 from extract.embeddings import EmbeddingSet

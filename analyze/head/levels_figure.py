@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from analyze.estimates import Estimate
 from analyze.estimates_figure import draw_dot, name_rows
 from analyze.figure_style import FAINT, axis_labels, drawing, entitle, new_figure
-from analyze.head.evaluation import Estimate
 from analyze.head.tree_report import TreeReport
 from analyze.palette import BACKBONE_COLORS
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from analyze.estimates import Estimate
 from analyze.head.calibration import Calibration, calibrate
-from analyze.head.evaluation import ClassScore, Estimate
+from analyze.head.evaluation import ClassScore
 from analyze.head.head_file import StoredHead
 from analyze.head.network import softmax
 from analyze.head.splits import SIDES, Split

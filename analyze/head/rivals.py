@@ -11,9 +11,9 @@ import numpy as np
 from analyze.alignment import align
 from analyze.bootstrap import adjusted_by_holm
 from analyze.comparison_result import CANNOT_BE_TOLD_APART
+from analyze.estimates import Estimate, mean_over_pictures
 from analyze.head.assessment import Chooser, assess_head
 from analyze.head.copies import Copies, find_copies, join_copies
-from analyze.head.evaluation import Estimate, mean_over_pictures
 from analyze.head.plan import Plan, Progress
 from analyze.head.report import HeadReport
 from analyze.pairing import SURE, spell_verdict

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from analyze.estimates import mean_over_pictures
 from analyze.head.baselines import fit_baselines
-from analyze.head.evaluation import count_confusion, mean_over_pictures, score_classes
+from analyze.head.evaluation import count_confusion, score_classes
 from analyze.head.network import HeadSpec, softmax
 from analyze.head.taught import Taught
 from analyze.head.training import Trained, TrainingSpec, train_head

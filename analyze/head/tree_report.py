@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from analyze.head.evaluation import ClassScore, Estimate, f1_over_pictures
+from analyze.estimates import Estimate
+from analyze.head.evaluation import ClassScore, f1_over_pictures
 from analyze.head.tree import Tree
 
 

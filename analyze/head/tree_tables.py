@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from analyze.head.evaluation import Estimate
+from analyze.estimates import Estimate
 from analyze.head.tree_report import TreeReport
 
 Table = Iterator[list[Any]]

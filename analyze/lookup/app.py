@@ -22,7 +22,7 @@ from analyze.lookup.rest import as_json
 from analyze.lookup.service import Service
 from analyze.lookup.titles import Titles
 from extract import __version__
-from extract.catalog import shown
+from extract.ids import shown
 
 log = logging.getLogger("sosie")
 

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 from analyze.diversity import WEIGHT
 from analyze.lookup.declined import Declined
-from extract.catalog import shown
+from extract.ids import shown
 
 TOP, MOST_TOP = 10, 100
 LONGEST = 2_000

@@ -11,7 +11,7 @@ from analyze.categories import Inside
 from analyze.lookup.shelf import Shelf
 from analyze.lookup.showing import color_name, name_shown
 from analyze.lookup.stored_map import StoredMap
-from extract.catalog import shown
+from extract.ids import shown
 
 WIDTH, MARGIN = 1000.0, 24.0
 """In the units of the drawing."""

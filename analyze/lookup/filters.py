@@ -9,7 +9,7 @@ import numpy as np
 from analyze.lookup.asking import Asked
 from analyze.lookup.shelf import Shelf, level_counts
 from analyze.lookup.showing import LONGEST_NAME
-from extract.catalog import shown
+from extract.ids import shown
 
 MOST_VALUES = 1_000
 """Of a level, to choose from."""

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from analyze.lookup.declined import Declined
-from extract.catalog import shown
+from extract.ids import shown
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

@@ -41,7 +41,7 @@ from analyze.lookup.static_files import static_address
 from analyze.lookup.stored_map import StoredMap
 from analyze.lookup.titles import Titles
 from analyze.similar_result import similar_table
-from extract.catalog import shown
+from extract.ids import shown
 from extract.tables import csv_bytes
 
 HERE = Path(__file__).parent

@@ -24,7 +24,7 @@ from analyze.lookup.processes import Processes, TaskFailed
 from analyze.lookup.served_files import ServedFiles
 from analyze.lookup.shelf import Looked, Shelf, Wish
 from analyze.query import Query
-from extract.catalog import shown
+from extract.ids import shown
 from extract.refusals import Refused
 from extract.workspace import Workspace
 

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from analyze import similar as search
-from analyze.analysis import choose_level
 from analyze.as_seen import as_seen
 from analyze.categories import Inside, rows_inside
 from analyze.duplicates import Fingerprint
 from analyze.index_choice import wanted_index
 from analyze.index_file import OpenedIndex, Progress, open_index
 from analyze.indexes import FLAT
+from analyze.levels import choose_level
 from analyze.lookup.asking import Asked
 from analyze.lookup.declined import Declined
 from analyze.lookup.embedding import BackboneSource
@@ -29,10 +29,11 @@ from analyze.pictures import PictureFolder
 from analyze.query import Query
 from analyze.similar import Answer, LookUp
 from analyze.similar_result import similar_json
-from extract.catalog import Level, shown
+from extract.catalog import Level
 from extract.embeddings import EmbeddingSet
 from extract.embeddings_file import read_embeddings
 from extract.errors import EmbeddingsFileError, UsageError
+from extract.ids import shown
 from extract.labels_file import labels_path
 from extract.own_memory import state_of
 from extract.refusals import Refused

@@ -9,7 +9,7 @@ from analyze.lookup.service import SIZES
 from analyze.lookup.shelf import Shelf
 from analyze.palette import MUTED
 from analyze.similar import Answer, Hit
-from extract.catalog import shown
+from extract.ids import shown
 
 LONGEST_NAME = 200
 """Letters of a name or id."""

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from analyze.categories import Inside
-from extract.catalog import shown
 from extract.errors import UsageError
+from extract.ids import shown
 
 LONGEST_TITLE = 200
 

@@ -442,7 +442,7 @@ def _text(report: Report, result: dict[str, Any], n_models: int) -> str:
 
 def _examples(report: Report) -> list[str]:
     """Say of each reason for refusals which picture is one, and what is wrong with it."""
-    from extract.catalog import shown
+    from extract.ids import shown
 
     return [
         f"{code}, as {shown(row_id)} ({shown(message)})"

@@ -64,7 +64,7 @@ def _ways(table: EmbeddingsTable) -> list[dict[str, Any]]:
 
 
 def _text(result: dict[str, Any], refusals: list[dict[str, Any]]) -> str:
-    from extract.catalog import shown
+    from extract.ids import shown
 
     counts = result["counts"]
     refused = cl.counted(counts["refused"]) or "none"

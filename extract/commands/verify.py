@@ -110,7 +110,7 @@ def verify(
 
 def as_text(file: str, checks: Sequence[Check], way_out: str | None) -> str:
     """Spell the verdicts for people: a line a check, the wrong rows, and what to type next."""
-    from extract.catalog import shown
+    from extract.ids import shown
 
     lines = [shown(file)]
     for check in checks:

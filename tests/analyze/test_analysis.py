@@ -15,9 +15,10 @@ from threadpoolctl import threadpool_limits
 
 import analyze
 from analyze.agreement import METRICS
-from analyze.analysis import analyze_embeddings, choose_level
+from analyze.analysis import analyze_embeddings
 from analyze.clustering import CLUSTERINGS
 from analyze.internal_scores import DEFAULT_SCORES, INTERNAL_SCORES
+from analyze.levels import choose_level
 from analyze.neighbors import one_nn_accuracy
 from analyze.reduction import Progress, Reduced, reduce
 from extract.catalog import Level

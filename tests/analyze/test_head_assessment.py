@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from analyze.estimates import mean_over_pictures
 from analyze.head import report_tables
 from analyze.head.assessment import assess_head
 from analyze.head.baselines import elected, fit_nearest
-from analyze.head.evaluation import count_confusion, mean_over_pictures, score_classes
+from analyze.head.evaluation import count_confusion, score_classes
 from analyze.head.network import HeadSpec
 from analyze.head.plan import Plan
 from analyze.head.splits import fold_splits

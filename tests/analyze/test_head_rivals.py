@@ -10,10 +10,10 @@ from math import comb
 import numpy as np
 import pytest
 
+from analyze.estimates import mean_over_pictures
 from analyze.head import rival_tables
 from analyze.head.assessment import assess_head
 from analyze.head.copies import Copies, join_copies
-from analyze.head.evaluation import mean_over_pictures
 from analyze.head.network import HeadSpec
 from analyze.head.plan import Plan
 from analyze.head.rivals import Contender, Discordant, compare_heads, count_discordant

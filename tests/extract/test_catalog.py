@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from small_catalogs import draw_noise
 
-from extract.catalog import Catalog, Level, bytes_of, list_folder, shown, text_of
+from extract.catalog import Catalog, Level, list_folder
 from extract.errors import CatalogError, UsageError
+from extract.ids import bytes_of, shown, text_of
 
 
 def touch(folder: Path, *names: str) -> None:

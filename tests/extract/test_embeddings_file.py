@@ -16,13 +16,14 @@ import numpy as np
 import pytest
 from small_catalogs import fill, some_rows
 
-from extract.catalog import Catalog, Level, bytes_of, ids_fingerprint
+from extract.catalog import Catalog, Level, ids_fingerprint
 from extract.embeddings import Provenance, canonical_json, sha256_of
 from extract.embeddings_file import read_embeddings, read_provenance, read_table
 from extract.embeddings_table import EmbeddingsTable
 from extract.errors import EmbeddingsFileError, FileLocked
 from extract.failures import read_refusals
 from extract.file_lock import locked
+from extract.ids import bytes_of
 from extract.labels_file import labels_path, read_labels, write_labels
 from extract.layout import CarriedRows, lay_out
 from extract.row_writer import RowWriter

@@ -19,7 +19,7 @@ from small_catalogs import draw_noise, tiny_backbone
 
 from extract import recomputation, views
 from extract.backbones import Backbone, load_backbone
-from extract.catalog import Catalog, bytes_of, ids_fingerprint, list_folder
+from extract.catalog import Catalog, ids_fingerprint, list_folder
 from extract.embeddings import Provenance, row_crc32, sha256_of
 from extract.embeddings_file import read_table
 from extract.errors import UsageError
@@ -32,6 +32,7 @@ from extract.evidence import (
     scan_vectors,
 )
 from extract.extraction import Options, extract_embeddings
+from extract.ids import bytes_of
 from extract.layout import lay_out
 from extract.recomputation import agrees, cosines, lowest_cosine, seen_by_model
 from extract.strings_dataset import write_strings

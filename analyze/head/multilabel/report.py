@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from analyze.estimates import Estimate, mean_over_pictures
 from analyze.head.calibration import Calibration
-from analyze.head.evaluation import Estimate, mean_over_pictures
 from analyze.head.head_file import MULTI_LABEL, SeveralLabels, StoredHead
 from analyze.head.multilabel.answers import Answers
 from analyze.head.multilabel.calibration import calibrate_several

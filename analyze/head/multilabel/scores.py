@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from analyze.bootstrap import interval, resampled_weights
-from analyze.head.evaluation import LEAST_UNITS, Estimate, f1_over_pictures, mean_over_pictures
+from analyze.estimates import LEAST_UNITS, Estimate, mean_over_pictures
+from analyze.head.evaluation import f1_over_pictures
 
 MOST_NUMBERS = 4_000_000_000
 """Reckoned for one interval of the average precision: more resamples than fit are left out."""
