@@ -14,7 +14,7 @@ from analyze.directions import rows_with_direction, unit_rows
 from analyze.similarity import most_similar_rows
 from analyze.ties import NOTHING, ROUNDING, best_of
 from extract.catalog import MISSING_LABEL
-from extract.processor import kernels_of_openblas
+from extract.machine.processor import kernels_of_openblas
 
 BEYOND = 16
 """Proposals past the k-th, the last of which is mostly far enough to be settled at once."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from extract.allocation import give_back_freed_memory
+from extract.machine.allocation import give_back_freed_memory
 from extract.picture_headers import has_many_scans
 from extract.refusals import Reason, Refused
 

@@ -8,10 +8,10 @@ from contextlib import nullcontext
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from extract.allocation import keep_freed_memory
 from extract.backbones import BACKBONES, Backbone
 from extract.errors import UsageError, in_one_line
-from extract.processor import fast_float32_products
+from extract.machine.allocation import keep_freed_memory
+from extract.machine.processor import fast_float32_products
 
 if TYPE_CHECKING:
     import torch

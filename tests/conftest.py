@@ -18,8 +18,8 @@ import pytest
 from small_catalogs import Run, draw_noise, run_in, tiny_backbone
 from typed_commands import Typist
 
-from extract.allocation import keep_freed_memory
 from extract.backbones import Backbone
+from extract.machine.allocation import keep_freed_memory
 
 keep_freed_memory()
 # What is started in the background by a script ignores Ctrl-C, and so would all that tests start.

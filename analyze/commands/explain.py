@@ -162,8 +162,8 @@ def _explained(
     from analyze.explain.maps import check_methods
     from analyze.explain.taps import tap_of
     from analyze.head.head_file import check_identity
-    from extract.allocation import keep_freed_memory
     from extract.backbones import choose_device, load_again
+    from extract.machine.allocation import keep_freed_memory
 
     if stored is not None:
         check_identity(stored, vectors.provenance)

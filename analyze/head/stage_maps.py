@@ -10,8 +10,8 @@ import numpy as np
 
 from analyze.head.inputs import StageMaps
 from analyze.pictures import PictureFolder
-from extract.allocation import keep_freed_memory
 from extract.errors import UsageError
+from extract.machine.allocation import keep_freed_memory
 from extract.own_memory import free_memory
 from extract.realisation import usable_cores
 from extract.views import View, augment

@@ -14,10 +14,10 @@ from analyze.index_file import Progress
 from analyze.lookup.declined import Declined
 from analyze.lookup.processes import Processes
 from analyze.lookup.shelf import Shelf, Wish, stamp_of
-from extract.allocation import give_back_freed_memory
 from extract.errors import EmbeddingsFileError, SosieError
 from extract.file_lock import is_locked
 from extract.ids import shown
+from extract.machine.allocation import give_back_freed_memory
 from extract.workspace import Workspace
 
 log = logging.getLogger("sosie")

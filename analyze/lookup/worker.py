@@ -16,8 +16,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from analyze.lookup.deadline import TryAgain
-from extract.allocation import give_back_freed_memory
 from extract.errors import SosieError
+from extract.machine.allocation import give_back_freed_memory
 from extract.picture_memory import TooHeavyHere, share_memory
 from extract.refusals import Reason, Refused
 

@@ -101,7 +101,7 @@ def begin_again_on_one_thread() -> None:
 
 def processor_in_words() -> str:
     """Name this machine's processor, how many cores may be used, and what makes it fast."""
-    from extract.processor import this_processor
+    from extract.machine.processor import this_processor
     from extract.realisation import usable_cores
 
     try:

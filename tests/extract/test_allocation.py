@@ -10,12 +10,12 @@ import sys
 
 import pytest
 
-from extract.allocation import keep_freed_memory
+from extract.machine.allocation import keep_freed_memory
 
 GLIBC = platform.libc_ver()[0] == "glibc"
 AGAIN_AND_AGAIN = """
 import resource, sys
-from extract.allocation import keep_freed_memory
+from extract.machine.allocation import keep_freed_memory
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
 for _ in range(50):

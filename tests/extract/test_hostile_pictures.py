@@ -204,7 +204,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import numpy as np
-from extract.allocation import keep_freed_memory
+from extract.machine.allocation import keep_freed_memory
 from extract.catalog import list_folder
 from extract.decoders import prepare_picture
 from extract.loading import Destination, PictureLoader, Place

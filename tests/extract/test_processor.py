@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from extract import processor
-from extract.processor import (
+from extract.machine import processor
+from extract.machine.processor import (
     Processor,
     fast_float32_products,
     kernels_of_openblas,

@@ -18,12 +18,13 @@ import torch
 from PIL import Image
 from small_catalogs import offline_environment, tiny_backbone
 
-from extract import processor, runtimes
+from extract import runtimes
 from extract.backbones import BACKBONES, Backbone, load_backbone
 from extract.demo import KINDS, draw_picture
 from extract.errors import UsageError
+from extract.machine import processor
+from extract.machine.processor import Processor
 from extract.normalising import exact_normalisation
-from extract.processor import Processor
 from extract.runtimes import RUNTIMES, choose_dtype, choose_runtime, prepared
 
 B, SIDE = 4, 96

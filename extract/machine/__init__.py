@@ -1,0 +1,1 @@
+"""What the libraries need to be told about this machine: processor, memory allocation."""
