@@ -18,7 +18,7 @@ import numpy as np
 
 from extract.embeddings import canonical_json, sha256_of
 from extract.errors import of_later_format
-from extract.strict_json import later_version, read_json, with_check_sum, without_check_sum
+from extract.files.strict_json import later_version, read_json, with_check_sum, without_check_sum
 
 log = logging.getLogger("sosie")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from analyze.indexes import FLAT, NAMES, find_kind
 from extract.errors import UsageError
-from extract.own_memory import free_memory
+from extract.files.private_memory import free_memory
 
 FEW_ROWS = 100_000
 """Below, all rows are compared within milliseconds, and building anything takes longer."""

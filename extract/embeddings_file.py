@@ -21,17 +21,10 @@ from extract.catalog import ids_fingerprint
 from extract.embeddings import EmbeddingSet, Provenance, canonical_json, sha256_of
 from extract.embeddings_table import LATER_FIELDS, ROW_FIELDS, EmbeddingsTable, Rows, blank_fields
 from extract.errors import EmbeddingsFileError, LaterFormat, of_later_format
-from extract.ids import shown
-from extract.labels_file import labels_path, read_labels
-from extract.own_memory import changed, inode_of, state_of
-from extract.provenance_check import (
-    refuse_odd_ids,
-    refuse_unknown_realisations,
-    refuse_unusable,
-)
-from extract.rehearsal import why_unsafe
-from extract.strict_json import read_json, with_check_sum, without_check_sum
-from extract.strings_dataset import (
+from extract.files.private_memory import changed, inode_of, state_of
+from extract.files.sandboxed_open import why_unsafe
+from extract.files.strict_json import read_json, with_check_sum, without_check_sum
+from extract.files.strings_dataset import (
     is_there,
     open_strings,
     plain_dataset,
@@ -40,6 +33,13 @@ from extract.strings_dataset import (
     refuse_overlaps,
     text_attribute,
     whole_attribute,
+)
+from extract.ids import shown
+from extract.labels_file import labels_path, read_labels
+from extract.provenance_check import (
+    refuse_odd_ids,
+    refuse_unknown_realisations,
+    refuse_unusable,
 )
 from extract.workspace import AnyPath
 

@@ -18,8 +18,8 @@ from extract.embeddings_table import EmbeddingsTable
 from extract.errors import EmbeddingsFileError
 from extract.failures import read_refusals
 from extract.fidelity import Fidelity
-from extract.file_lock import locked
 from extract.file_run import FileRun
+from extract.files.file_lock import locked
 from extract.labels_file import labels_path, refuse_later, store_labels
 from extract.layout import lay_out
 from extract.monitor import Monitor

@@ -16,12 +16,10 @@ import numpy as np
 
 from extract.catalog import Catalog, Level
 from extract.errors import EmbeddingsFileError, LaterFormat, of_later_format
-from extract.hdf5_output import replaced
-from extract.ids import shown
-from extract.multi_label import SEPARATOR, MultiLabel
-from extract.own_memory import changed, state_of
-from extract.rehearsal import why_unsafe
-from extract.strings_dataset import (
+from extract.files.hdf5_output import replaced
+from extract.files.private_memory import changed, state_of
+from extract.files.sandboxed_open import why_unsafe
+from extract.files.strings_dataset import (
     is_there,
     open_strings,
     plain_dataset,
@@ -31,6 +29,8 @@ from extract.strings_dataset import (
     whole_attribute,
     write_strings,
 )
+from extract.ids import shown
+from extract.multi_label import SEPARATOR, MultiLabel
 
 FORMAT = "sosie-labels"
 FORMAT_VERSION = 1

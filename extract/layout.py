@@ -20,10 +20,10 @@ from extract.embeddings import BLOCK_NUMBERS, Provenance, canonical_json, row_cr
 from extract.embeddings_file import FORMAT, FORMAT_VERSION, HEADER_BYTES, padded_record
 from extract.embeddings_table import SUMMED_FIELDS, EmbeddingsTable, blank_fields, sum_fields
 from extract.errors import EmbeddingsFileError, cannot_write
-from extract.hdf5_output import replaced
+from extract.files.hdf5_output import replaced
+from extract.files.strings_dataset import write_strings
 from extract.ids import bytes_of
 from extract.refusals import SOUND, TO_DO
-from extract.strings_dataset import write_strings
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from pathlib import Path
 from extract.embeddings_file import read_table
 from extract.errors import EmbeddingsFileError, PictureRefused, SurveyStopped
 from extract.failures import failures_path
-from extract.file_lock import locked
+from extract.files.file_lock import locked
 from extract.labels_file import labels_path
 from extract.refusals import SOUND, TO_DO
 

@@ -15,9 +15,9 @@ from extract.embeddings import row_crc32
 from extract.embeddings_file import HEADER_BYTES, padded_record
 from extract.embeddings_table import ROW_FIELDS, EmbeddingsTable, Rows, sum_fields
 from extract.errors import EmbeddingsFileError
+from extract.files.strings_dataset import text_attribute
 from extract.ids import bytes_of
 from extract.refusals import SOUND
-from extract.strings_dataset import text_attribute
 
 
 class RowWriter:

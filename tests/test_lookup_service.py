@@ -39,7 +39,7 @@ from small_catalogs import PROJECT, draw, offline_environment, run_in
 from extract.demo import draw_picture
 from extract.embeddings import canonical_json, sha256_of
 from extract.embeddings_file import read_provenance, read_table
-from extract.file_lock import locked
+from extract.files.file_lock import locked
 from extract.labels_file import labels_path
 from extract.recomputation import seen_by_model
 from extract.row_writer import RowWriter

@@ -17,7 +17,7 @@ import pytest
 import warm_commands
 from small_catalogs import fill, offline_environment
 
-import extract.own_memory
+import extract.files.private_memory
 from extract.catalog import Catalog, Level
 from extract.embeddings import Provenance
 from extract.embeddings_file import read_embeddings, read_table
@@ -205,7 +205,7 @@ def test_rows_that_memory_does_not_hold_are_kept_in_a_file_without_a_name(
     shutil.copy2(the_file(stored), path)
     expected = read_embeddings(path).vectors
     n_bytes = expected.nbytes
-    monkeypatch.setattr(extract.own_memory, "free_memory", lambda: n_bytes)
+    monkeypatch.setattr(extract.files.private_memory, "free_memory", lambda: n_bytes)
     found = read_embeddings(path).vectors
     assert sorted(tmp_path.iterdir()) == [path]
     cut(path)
@@ -219,7 +219,7 @@ def test_rows_that_memory_does_not_hold_are_kept_in_a_file_without_a_name(
     monkeypatch.setattr(os, "posix_fallocate", full)
     shutil.copy2(the_file(stored), path)
     np.testing.assert_array_equal(read_embeddings(path).vectors, expected)
-    monkeypatch.setattr(extract.own_memory, "free_memory", lambda: n_bytes // 2)
+    monkeypatch.setattr(extract.files.private_memory, "free_memory", lambda: n_bytes // 2)
     with pytest.raises(EmbeddingsFileError, match="No space left on device"):
         read_embeddings(path)
     with pytest.raises(EmbeddingsFileError, match="make room"):

@@ -11,8 +11,8 @@ import numpy as np
 from analyze.head.inputs import StageMaps
 from analyze.pictures import PictureFolder
 from extract.errors import UsageError
+from extract.files.private_memory import free_memory
 from extract.machine.allocation import keep_freed_memory
-from extract.own_memory import free_memory
 from extract.realisation import usable_cores
 from extract.views import View, augment
 

@@ -22,8 +22,8 @@ from analyze.head.taught import Taught
 from analyze.head.training import TrainingSpec
 from extract.embeddings import sha256_of
 from extract.errors import EmbeddingsFileError, FileLocked, in_one_line, of_later_format
-from extract.file_lock import locked
-from extract.strict_json import CHECK_SUM
+from extract.files.file_lock import locked
+from extract.files.strict_json import CHECK_SUM
 
 if TYPE_CHECKING:
     import optuna

@@ -15,7 +15,7 @@ from analyze.lookup.declined import Declined
 from analyze.lookup.processes import Processes
 from analyze.lookup.shelf import Shelf, Wish, stamp_of
 from extract.errors import EmbeddingsFileError, SosieError
-from extract.file_lock import is_locked
+from extract.files.file_lock import is_locked
 from extract.ids import shown
 from extract.machine.allocation import give_back_freed_memory
 from extract.workspace import Workspace

@@ -33,9 +33,9 @@ from extract.catalog import Level
 from extract.embeddings import EmbeddingSet
 from extract.embeddings_file import read_embeddings
 from extract.errors import EmbeddingsFileError, UsageError
+from extract.files.private_memory import state_of
 from extract.ids import shown
 from extract.labels_file import labels_path
-from extract.own_memory import state_of
 from extract.refusals import Refused
 from extract.workspace import Workspace
 

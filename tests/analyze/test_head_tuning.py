@@ -24,7 +24,7 @@ from analyze.head.tuning_figure import draw_tuning
 from analyze.head.tuning_report import Tuner, mean_importance, trial_rows, tuning_json
 from extract.embeddings import EmbeddingSet
 from extract.errors import FileLocked, UsageError
-from extract.file_lock import locked
+from extract.files.file_lock import locked
 
 optuna = pytest.importorskip("optuna")
 Planted = tuple[np.ndarray, np.ndarray]

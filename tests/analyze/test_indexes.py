@@ -24,7 +24,7 @@ from analyze.indexes import FLAT, LADDER, NAMES, build, find_kind
 from analyze.neighbors import ExactIndex
 from extract.embeddings import EmbeddingSet, Provenance
 from extract.errors import UsageError
-from extract.strict_json import with_check_sum
+from extract.files.strict_json import with_check_sum
 
 N, D, AT = 3000, 32, 10
 IDENTITY = {"backbone": "drawn"}

@@ -14,7 +14,7 @@ from analyze import reduction_cache
 from analyze.reduction import Reduced, reduce
 from analyze.reduction_cache import ReductionCache
 from extract.embeddings import EmbeddingSet
-from extract.strict_json import with_check_sum
+from extract.files.strict_json import with_check_sum
 
 VECTORS = np.random.default_rng(0).normal(size=(30, 6)).astype(np.float32)
 

@@ -22,7 +22,7 @@ from extract.embeddings_file import read_embeddings, read_provenance, read_table
 from extract.embeddings_table import EmbeddingsTable
 from extract.errors import EmbeddingsFileError, FileLocked
 from extract.failures import read_refusals
-from extract.file_lock import locked
+from extract.files.file_lock import locked
 from extract.ids import bytes_of
 from extract.labels_file import labels_path, read_labels, write_labels
 from extract.layout import CarriedRows, lay_out

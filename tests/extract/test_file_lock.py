@@ -12,7 +12,7 @@ from extract.backbones import Backbone
 from extract.catalog import list_folder
 from extract.errors import FileLocked
 from extract.extraction import Options, extract_embeddings
-from extract.file_lock import locked
+from extract.files.file_lock import locked
 
 
 def test_what_a_killed_run_left_is_cleared_away_though_nothing_is_laid_out(

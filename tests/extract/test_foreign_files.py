@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 from small_catalogs import fill
 
-from extract import rehearsal
 from extract.catalog import Catalog, Level
 from extract.embeddings import Provenance, canonical_json, sha256_of
 from extract.embeddings_file import read_embeddings, read_table
 from extract.errors import EmbeddingsFileError
 from extract.failures import failures_path, read_refusals
+from extract.files import sandboxed_open as rehearsal
+from extract.files.sandboxed_open import why_unsafe
+from extract.files.strict_json import read_json
 from extract.labels_file import labels_path, read_labels, write_labels
 from extract.layout import lay_out
-from extract.rehearsal import why_unsafe
-from extract.strict_json import read_json
 
 IDS = ("a.jpg", "b.jpg", "c.jpg", "d.jpg")
 

@@ -11,14 +11,14 @@ import pytest
 from small_catalogs import PROJECT
 
 from extract.errors import EmbeddingsFileError
-from extract.hdf5_output import replaced
+from extract.files.hdf5_output import replaced
 
 WITH_LIMITS = """
 import resource, signal, sys
 from pathlib import Path
 import numpy as np
 from extract.errors import EmbeddingsFileError
-from extract.hdf5_output import replaced
+from extract.files.hdf5_output import replaced
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 path = Path(sys.argv[1])
 for limit in (0, 100, 2_000, 3_000, 5_000, 20_000):

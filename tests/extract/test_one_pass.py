@@ -22,7 +22,7 @@ from extract.embeddings_table import ROW_FIELDS
 from extract.errors import EmbeddingsFileError, FileLocked, PictureRefused
 from extract.extraction import Options, Report, Target, extract_together
 from extract.failures import failures_path, read_refusals
-from extract.file_lock import locked
+from extract.files.file_lock import locked
 from extract.monitor import Monitor
 from extract.preprocessing import Preprocessing
 from extract.realisation import FAST_WAYS

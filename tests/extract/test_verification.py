@@ -32,10 +32,10 @@ from extract.evidence import (
     scan_vectors,
 )
 from extract.extraction import Options, extract_embeddings
+from extract.files.strings_dataset import write_strings
 from extract.ids import bytes_of
 from extract.layout import lay_out
 from extract.recomputation import agrees, cosines, lowest_cosine, seen_by_model
-from extract.strings_dataset import write_strings
 from extract.verification import (
     Check,
     check_counts,

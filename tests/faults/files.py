@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from extract import rehearsal
+from extract.files import sandboxed_open as rehearsal
 from extract.labels_file import labels_path
 from tests.faults.cases import READ, REFUSED, Case
 from tests.faults.foreign_hdf5 import embeddings_cases, labels_cases, write_with_labels

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from analyze.array_cache import ArrayCache
-from extract.strict_json import with_check_sum
+from extract.files.strict_json import with_check_sum
 from tests.faults.cases import MISSING, READ, REFUSED, Case
 
 ROWS = "image,kind\n1.jpg,cup\n2.jpg,hat\n"

@@ -19,7 +19,7 @@ from extract.embeddings_file import read_embeddings, read_table
 from extract.embeddings_table import EmbeddingsTable
 from extract.errors import EmbeddingsFileError
 from extract.failures import read_refusals
-from extract.file_lock import locked
+from extract.files.file_lock import locked
 from extract.refusals import SOUND, TO_DO
 from tests.faults.small_shop import WIDE, embed
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import h5py
 
-from extract.durability import put_in_place
 from extract.errors import cannot_write
+from extract.files.durability import put_in_place
 
 
 @contextlib.contextmanager
