@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analyze.joint_tables import METRICS, NOISE, JointTables, match
-from extract.catalog import MISSING_LABEL
+from extract.catalog.catalog import MISSING_LABEL
 
 
 @dataclass(frozen=True)

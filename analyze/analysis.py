@@ -16,8 +16,8 @@ from analyze.joint_tables import METRICS
 from analyze.levels import LevelScores, choose_level, no_labels, score_levels
 from analyze.neighbors import one_nn_accuracy
 from analyze.reduction import Progress, Reduced, parse_steps, reduce
-from extract.alike_labels import alike_labels
-from extract.catalog import Level
+from extract.catalog.alike_labels import alike_labels
+from extract.catalog.catalog import Level
 from extract.embeddings import EmbeddingSet
 from extract.errors import UsageError
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from extract.catalog import Level
+from extract.catalog.catalog import Level
 from extract.embeddings import UNKNOWN
 
 CANNOT_BE_TOLD_APART = "cannot be told apart"

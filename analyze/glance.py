@@ -11,7 +11,7 @@ from analyze.contact_sheet import ClassRow, draw_classes
 from analyze.duplicates import groups_of_equal_bytes
 from analyze.palette import UNMATCHED, style_of
 from analyze.pictures import PictureFolder
-from extract.catalog import Level
+from extract.catalog.catalog import Level
 from extract.embeddings import EmbeddingSet
 
 MOST_CLASSES = 20

@@ -10,10 +10,10 @@ import numpy as np
 
 from analyze.agreement import score_clusters
 from analyze.joint_tables import NOISE
-from extract.catalog import MISSING_LABEL, Level
+from extract.catalog.catalog import MISSING_LABEL, Level
+from extract.catalog.multi_label import MultiLabel
 from extract.errors import UsageError
 from extract.ids import shown
-from extract.multi_label import MultiLabel
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 from analyze.directions import unit_rows
 from analyze.threads import one_thread
 from analyze.ties import first_equal, first_of_greatest
-from extract.catalog import MISSING_LABEL
+from extract.catalog.catalog import MISSING_LABEL
 
 N_FOLDS = 5
 INNER_FOLDS = 3

@@ -9,7 +9,7 @@ import numpy as np
 
 from analyze.alignment import SamePictures, align, align_pictures, groups_of_copies
 from analyze.ranking_criteria import SPACES
-from extract.catalog import Level
+from extract.catalog.catalog import Level
 from extract.embeddings import EmbeddingSet
 from extract.errors import UsageError
 

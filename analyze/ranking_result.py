@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from extract.catalog import Level
+from extract.catalog.catalog import Level
 from extract.embeddings import UNKNOWN, EmbeddingSet
 
 ALPHA = 0.05

@@ -16,7 +16,7 @@ import numpy as np
 from analyze.directions import unit_rows
 from analyze.threads import one_thread
 from analyze.ties import first_equal
-from extract.catalog import MISSING_LABEL
+from extract.catalog.catalog import MISSING_LABEL
 
 BLOCK_BYTES = 64 << 20
 DIGITS = 9

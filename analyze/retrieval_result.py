@@ -13,7 +13,7 @@ from analyze.estimates import Estimate, mean_over_pictures
 from analyze.head.copies import NEAR_COSINE, Copies, find_copies, join_copies
 from analyze.levels import no_labels
 from analyze.retrieval import Ranked, rank_all
-from extract.catalog import Level
+from extract.catalog.catalog import Level
 from extract.embeddings import EmbeddingSet
 from extract.errors import UsageError
 

@@ -10,7 +10,7 @@ from analyze.contact_sheet import Tile, draw_sheet
 from analyze.palette import style_of
 from analyze.pictures import PictureFolder
 from analyze.similar import Answer
-from extract.catalog import Level
+from extract.catalog.catalog import Level
 from extract.embeddings import EmbeddingSet
 
 

@@ -11,11 +11,11 @@ from typing import Any
 __version__ = "0.1.0"
 
 _PARTS = {
-    "Catalog": "extract.catalog",
-    "list_folder": "extract.catalog",
-    "list_imagefolder": "extract.imagefolder",
-    "list_manifest": "extract.manifest",
-    "ManifestColumns": "extract.manifest",
+    "Catalog": "extract.catalog.catalog",
+    "list_folder": "extract.catalog.catalog",
+    "list_imagefolder": "extract.catalog.imagefolder",
+    "list_manifest": "extract.catalog.manifest",
+    "ManifestColumns": "extract.catalog.manifest",
     "load_backbone": "extract.backbones",
     "extract_embeddings": "extract.extraction",
     "Options": "extract.extraction",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from extract.catalog import Catalog
+from extract.catalog.catalog import Catalog
 from extract.embeddings import Provenance
 from extract.embeddings_file import read_provenance
 from extract.errors import EmbeddingsFileError, UsageError

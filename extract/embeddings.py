@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from extract.catalog import Level, check_row_counts
+from extract.catalog.catalog import Level, check_row_counts
+from extract.catalog.multi_label import MultiLabel
 from extract.ids import bytes_of, shown
-from extract.multi_label import MultiLabel
 
 BLOCK_NUMBERS = 1 << 22
 """How many numbers of a large file are looked at together: 16 MiB of float32."""

@@ -17,7 +17,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from extract.catalog import ids_fingerprint
+from extract.catalog.catalog import ids_fingerprint
 from extract.embeddings import EmbeddingSet, Provenance, canonical_json, sha256_of
 from extract.embeddings_table import LATER_FIELDS, ROW_FIELDS, EmbeddingsTable, Rows, blank_fields
 from extract.errors import EmbeddingsFileError, LaterFormat, of_later_format

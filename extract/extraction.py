@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from extract.backbones import Backbone
-from extract.catalog import Catalog
+from extract.catalog.catalog import Catalog
 from extract.embeddings import Provenance
 from extract.embeddings_file import read_table
 from extract.embeddings_table import EmbeddingsTable

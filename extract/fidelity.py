@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from extract.backbones import Backbone
-from extract.catalog import Catalog
+from extract.catalog.catalog import Catalog
 from extract.decoding import read_picture, refusing
 from extract.refusals import Refused
 from extract.views import reference_pixels

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from extract.backbones import Backbone
-from extract.catalog import Catalog
+from extract.catalog.catalog import Catalog
 from extract.content_index import ContentIndex
 from extract.embeddings_table import EmbeddingsTable
 from extract.loading import LoadedPicture, Way

@@ -14,7 +14,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from extract.catalog import Catalog, Level
+from extract.catalog.catalog import Catalog, Level
+from extract.catalog.multi_label import SEPARATOR, MultiLabel
 from extract.errors import EmbeddingsFileError, LaterFormat, of_later_format
 from extract.files.hdf5_output import replaced
 from extract.files.private_memory import changed, state_of
@@ -30,7 +31,6 @@ from extract.files.strings_dataset import (
     write_strings,
 )
 from extract.ids import shown
-from extract.multi_label import SEPARATOR, MultiLabel
 
 FORMAT = "sosie-labels"
 FORMAT_VERSION = 1

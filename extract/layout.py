@@ -15,7 +15,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from extract.catalog import Catalog, ids_fingerprint
+from extract.catalog.catalog import Catalog, ids_fingerprint
 from extract.embeddings import BLOCK_NUMBERS, Provenance, canonical_json, row_crc32, sha256_of
 from extract.embeddings_file import FORMAT, FORMAT_VERSION, HEADER_BYTES, padded_record
 from extract.embeddings_table import SUMMED_FIELDS, EmbeddingsTable, blank_fields, sum_fields

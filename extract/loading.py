@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from extract.catalog import Catalog
+from extract.catalog.catalog import Catalog
 from extract.decoders import prepare_picture
 from extract.decoding import picture_stat, read_picture
 from extract.picture_memory import picture_memory

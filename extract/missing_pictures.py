@@ -9,7 +9,7 @@ import unicodedata
 from functools import lru_cache
 from pathlib import Path
 
-from extract.catalog import IMAGE_EXTENSIONS
+from extract.catalog.catalog import IMAGE_EXTENSIONS
 from extract.ids import bytes_of, shown, text_of
 from extract.refusals import Reason, Refused
 

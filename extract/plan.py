@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from extract.catalog import Catalog
+from extract.catalog.catalog import Catalog
 from extract.content_index import ContentIndex
 from extract.embeddings_table import EmbeddingsTable
 from extract.errors import EmbeddingsFileError

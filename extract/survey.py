@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from extract.catalog import Catalog
+from extract.catalog.catalog import Catalog
 from extract.decoding import opened_picture, picture_stat, read_picture
 from extract.errors import SurveyStopped
 from extract.extra_formats import READER

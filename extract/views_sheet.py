@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from extract.catalog import Catalog
+from extract.catalog.catalog import Catalog
 from extract.decoders import prepare_picture
 from extract.decoding import read_picture
 from extract.preprocessing import Preprocessing

@@ -15,8 +15,8 @@ from PIL import Image
 from warm_commands import run_warm
 
 from extract.backbones import Backbone
+from extract.catalog.demo import KINDS, draw_picture
 from extract.decoding import decode_picture
-from extract.demo import KINDS, draw_picture
 from extract.embeddings import row_crc32
 from extract.embeddings_file import read_table
 from extract.embeddings_table import Rows, blank_fields

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from small_catalogs import draw_noise, tiny_backbone
 
-from extract.catalog import list_folder
+from extract.catalog.catalog import list_folder
 from extract.machine.allocation import keep_freed_memory
 from extract.runtimes import Forward, prepared
 from tests.benchmarks import door, extraction_speed, memory, peers

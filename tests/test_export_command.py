@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from small_catalogs import Run, draw_noise, fill
 
-from extract.catalog import Catalog, Level
+from extract.catalog.catalog import Catalog, Level
 from extract.embeddings import Provenance
 from extract.embeddings_file import read_embeddings, read_table
 from extract.labels_file import labels_path, read_labels, write_labels
@@ -125,7 +125,7 @@ def test_metadata_of_a_folder_is_embedded_with_it(photos: Path, run: Run) -> Non
 
 
 def table_fingerprint(path: Path) -> str:
-    from extract.catalog import ids_fingerprint
+    from extract.catalog.catalog import ids_fingerprint
 
     return ids_fingerprint(read_table(path).ids)
 

@@ -14,9 +14,9 @@ from typed_commands import Said, Typist
 
 from analyze.__main__ import main as analyze
 from extract.__main__ import main as extract
+from extract.catalog.split_folders import part_split
 from extract.embeddings import Provenance
 from extract.embeddings_file import read_embeddings, read_provenance
-from extract.split_folders import part_split
 
 SMALL = ("--model", "timm:test_resnet", "--weights", "random", "--runtime", "eager")
 

@@ -35,9 +35,9 @@ from served import Served, serving
 from small_catalogs import PROJECT, draw, run_in
 
 from analyze.palette import MUTED
+from extract.catalog.demo import KINDS as DRAWN
+from extract.catalog.demo import draw_picture
 from extract.decoding import FORMATS
-from extract.demo import KINDS as DRAWN
-from extract.demo import draw_picture
 
 KINDS = tuple(DRAWN)
 EACH = 5

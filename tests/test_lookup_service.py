@@ -36,7 +36,7 @@ from PIL import Image
 from served import Served, read_all, serving
 from small_catalogs import PROJECT, draw, offline_environment, run_in
 
-from extract.demo import draw_picture
+from extract.catalog.demo import draw_picture
 from extract.embeddings import canonical_json, sha256_of
 from extract.embeddings_file import read_provenance, read_table
 from extract.files.file_lock import locked

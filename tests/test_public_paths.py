@@ -16,7 +16,7 @@ from small_catalogs import draw_noise, some_rows
 import analyze
 import extract
 from extract.backbones import Backbone
-from extract.catalog import Level
+from extract.catalog.catalog import Level
 from extract.embeddings import EmbeddingSet, Provenance
 
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from small_catalogs import run_in
 
-from extract.catalog import Catalog, Level
+from extract.catalog.catalog import Catalog, Level
 from extract.embeddings import Provenance, row_crc32
 from extract.embeddings_file import read_table
 from extract.embeddings_table import Rows, blank_fields

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from small_catalogs import PROJECT, make_shop, run_fresh, run_in
 
-from extract.demo import KINDS
+from extract.catalog.demo import KINDS
 
 README = (PROJECT / "README.md").read_text()
 CODE_BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)

@@ -18,7 +18,7 @@ import warm_commands
 from small_catalogs import fill, offline_environment
 
 import extract.files.private_memory
-from extract.catalog import Catalog, Level
+from extract.catalog.catalog import Catalog, Level
 from extract.embeddings import Provenance
 from extract.embeddings_file import read_embeddings, read_table
 from extract.errors import EmbeddingsFileError

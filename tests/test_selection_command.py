@@ -30,7 +30,7 @@ from analyze.lookup.service import Service
 from analyze.lookup.shelf import Wish
 from extract.__main__ import main as extract_main
 from extract.backbones import find_model, load_backbone
-from extract.catalog import Catalog, Level, list_folder
+from extract.catalog.catalog import Catalog, Level, list_folder
 from extract.commands.embed import embed_targets
 from extract.embeddings import Provenance
 from extract.embeddings_file import read_embeddings, read_provenance

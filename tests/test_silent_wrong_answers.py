@@ -24,7 +24,7 @@ from analyze.clustering_cache import ClusteringCache
 from analyze.reduction import reduce
 from analyze.reduction_cache import ReductionCache
 from extract.backbones import Backbone, load_backbone
-from extract.catalog import list_folder
+from extract.catalog.catalog import list_folder
 from extract.decoding import decode_picture
 from extract.embeddings import EmbeddingSet
 from extract.embeddings_file import read_embeddings, read_table

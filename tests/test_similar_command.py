@@ -18,7 +18,7 @@ from small_catalogs import draw, run_in
 from typed_commands import signals_as_they_were
 
 from analyze.__main__ import main
-from extract.demo import draw_picture
+from extract.catalog.demo import draw_picture
 from extract.embeddings_file import read_embeddings
 
 KINDS = ("Mugs", "Vases", "Watches")

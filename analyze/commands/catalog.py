@@ -43,7 +43,7 @@ def catalog(
     from analyze.glance import draw_glance, glance_at
     from analyze.levels import choose_level
     from analyze.pictures import PictureFolder
-    from extract.alike_labels import alike_labels
+    from extract.catalog.alike_labels import alike_labels
     from extract.embeddings_file import read_embeddings
 
     workspace = Workspace.find(root)

@@ -102,10 +102,10 @@ def _embed(
     """Embed a folder with the backbones that the head was taught, into the cache."""
     from analyze.head.joined import parts_of
     from extract.backbones import load_again
+    from extract.catalog.imagefolder import list_imagefolder
     from extract.catalog_roots import check_root
     from extract.commands.embed import embed_targets, nothing_embedded
     from extract.extraction import Options, Target
-    from extract.imagefolder import list_imagefolder
     from extract.last_stage import tuned, untuned_identity
     from extract.realisation import device_for
 

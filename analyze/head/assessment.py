@@ -40,8 +40,8 @@ from analyze.head.tree import Tree, grow_tree
 from analyze.head.tree_assessment import TreeAnswers
 from analyze.head.usable import usable_rows
 from analyze.levels import choose_level, no_labels
-from extract.alike_labels import alike_labels
-from extract.catalog import MISSING_LABEL, Level
+from extract.catalog.alike_labels import alike_labels
+from extract.catalog.catalog import MISSING_LABEL, Level
 from extract.embeddings import EmbeddingSet
 from extract.errors import UsageError
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from analyze.head.network import softmax
 from analyze.head.report import HeadReport, HeadRun
-from extract.catalog import MISSING_LABEL
+from extract.catalog.catalog import MISSING_LABEL
 
 Table = Iterator[list[Any]]
 

@@ -11,7 +11,7 @@ from analyze.head import report_tables
 from analyze.head.report import HeadReport
 from analyze.head.report_tables import Table
 from analyze.head.rivals import HeadComparison, epochs_of, seconds_of
-from extract.catalog import MISSING_LABEL
+from extract.catalog.catalog import MISSING_LABEL
 
 
 def summary(comparison: HeadComparison) -> Table:

@@ -17,7 +17,7 @@ from analyze.head.copies import Copies, find_copies, join_copies
 from analyze.head.plan import Plan, Progress
 from analyze.head.report import HeadReport
 from analyze.pairing import SURE, spell_verdict
-from extract.catalog import MISSING_LABEL
+from extract.catalog.catalog import MISSING_LABEL
 from extract.embeddings import EmbeddingSet
 from extract.errors import UsageError
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from analyze.probes import folds_of, parted
-from extract.catalog import MISSING_LABEL
+from extract.catalog.catalog import MISSING_LABEL
+from extract.catalog.split_folders import SPLITS
 from extract.errors import UsageError
-from extract.split_folders import SPLITS
 
 N_PARTS = 5
 """Of the split 60/20/20: three parts are taught, one says when to stop, one is tested."""

@@ -15,7 +15,7 @@ from analyze.head.taught import Taught
 from analyze.head.training import Trained, TrainingSpec, train_head
 from analyze.head.tree import Tree, likeliest_path, parent_places, summed_upwards
 from analyze.head.tree_report import LevelOutcome, TreeReport, score_tree
-from extract.catalog import MISSING_LABEL
+from extract.catalog.catalog import MISSING_LABEL
 
 Predictor = Callable[[np.ndarray], Any]
 HEAD, PATH, ALONE = "head", "path", "alone"

@@ -29,7 +29,7 @@ from analyze.pictures import PictureFolder
 from analyze.query import Query
 from analyze.similar import Answer, LookUp
 from analyze.similar_result import similar_json
-from extract.catalog import Level
+from extract.catalog.catalog import Level
 from extract.embeddings import EmbeddingSet
 from extract.embeddings_file import read_embeddings
 from extract.errors import EmbeddingsFileError, UsageError

@@ -28,7 +28,7 @@ def draw_with_progress(folder: Path, *, seed: int, quiet: bool) -> int:
     """Draw the demo with a bar on stderr; say how many pictures were drawn."""
     from tqdm import tqdm
 
-    from extract.demo import KINDS, draw_demo
+    from extract.catalog.demo import KINDS, draw_demo
 
     per_kind = 30
     with tqdm(

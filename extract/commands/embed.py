@@ -16,7 +16,7 @@ from extract.workspace import Workspace
 
 if TYPE_CHECKING:
     from extract.backbones import Backbone
-    from extract.catalog import Catalog
+    from extract.catalog.catalog import Catalog
     from extract.extraction import Options, Report, Seen, Target
     from extract.fidelity import Fidelity
     from extract.recipe import Extracting

@@ -15,8 +15,8 @@ from extract.errors import NoPictures, UsageError
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
-    from extract.catalog import Catalog
-    from extract.manifest import ManifestColumns
+    from extract.catalog.catalog import Catalog
+    from extract.catalog.manifest import ManifestColumns
 
 IMAGE_COLUMN = "image"
 """A manifest's column of paths, where none is named."""
@@ -52,8 +52,9 @@ def list_pictures(
     listing : dict
         How it is listed, for the record.
     """
-    from extract.alike_labels import alike_labels
-    from extract.imagefolder import FILE_NAME
+    from extract.catalog.alike_labels import alike_labels
+    from extract.catalog.imagefolder import FILE_NAME
+    from extract.catalog.manifest import ManifestColumns, list_manifest
     from extract.listing import (
         FOLDER,
         OPTIONS,
@@ -63,7 +64,6 @@ def list_pictures(
         last_record,
         settled,
     )
-    from extract.manifest import ManifestColumns, list_manifest
 
     kind = TABLE if place.manifest is not None else FOLDER
     typed = {name: context.params[name] for name in OPTIONS if cl.was_typed(context, name)}
@@ -113,8 +113,8 @@ def _list_images(
     quiet: bool,
 ) -> Catalog:
     """List the folder given; without one data/ if it holds pictures, else the demo."""
-    from extract.catalog import list_folder
-    from extract.imagefolder import list_imagefolder, refuse_columns
+    from extract.catalog.catalog import list_folder
+    from extract.catalog.imagefolder import list_imagefolder, refuse_columns
 
     own = (workspace.cache, workspace.results)
     if images is not None:

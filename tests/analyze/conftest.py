@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from analyze.reduction import Reduced
-from extract.catalog import Level
+from extract.catalog.catalog import Level
 from extract.embeddings import EmbeddingSet, Provenance
 
 

@@ -21,7 +21,7 @@ from analyze.internal_scores import DEFAULT_SCORES, INTERNAL_SCORES
 from analyze.levels import choose_level
 from analyze.neighbors import one_nn_accuracy
 from analyze.reduction import Progress, Reduced, reduce
-from extract.catalog import Level
+from extract.catalog.catalog import Level
 from extract.embeddings import EmbeddingSet
 from extract.errors import SosieError, UsageError
 

@@ -13,7 +13,7 @@ from analyze.duplicates import Relation
 from analyze.pictures import PictureFolder
 from analyze.query import Query
 from analyze.similar import LookUp, find_similar, pool_size
-from extract.catalog import Level
+from extract.catalog.catalog import Level
 from extract.embeddings import EmbeddingSet, Provenance
 from extract.errors import UsageError
 

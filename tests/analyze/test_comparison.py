@@ -19,7 +19,7 @@ from analyze.comparison import compare
 from analyze.comparison_figure import draw_comparison
 from analyze.joint_tables import METRICS
 from analyze.palette import BACKBONE_COLORS, MUTED, backbone_style
-from extract.catalog import Level
+from extract.catalog.catalog import Level
 from extract.embeddings import EmbeddingSet, Provenance
 from extract.errors import UsageError
 

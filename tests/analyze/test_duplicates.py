@@ -24,7 +24,7 @@ from analyze.duplicates import (
     relation,
 )
 from analyze.registration import Placement, register
-from extract.demo import KINDS, draw_picture
+from extract.catalog.demo import KINDS, draw_picture
 from tests.benchmarks.copied_pictures import copied_pairs, other_pairs, printed_twice, saved
 from tests.benchmarks.copies import judge, scores
 

@@ -23,7 +23,7 @@ from analyze.head.network import HeadSpec
 from analyze.head.plan import Plan
 from analyze.head.training import TrainingSpec
 from extract.backbones import Backbone, load_backbone
-from extract.catalog import Level
+from extract.catalog.catalog import Level
 from extract.embeddings import EmbeddingSet
 
 CLASSES = ("checked", "columns", "none", "rows")

@@ -29,7 +29,7 @@ from analyze.explain.targets import Target, check_of, in_numpy, neighbor_target
 from analyze.head.head_file import StoredHead
 from analyze.head.network import Head, HeadSpec, Scaling, build_network
 from analyze.head.prediction import predict
-from extract.catalog import Level
+from extract.catalog.catalog import Level
 from extract.embeddings import EmbeddingSet, Provenance
 from extract.errors import UsageError
 from extract.own_classifier import OwnClassifier

@@ -22,7 +22,7 @@ from analyze.head.stored_views import find_views, read_views
 from analyze.head.training import TrainingSpec
 from analyze.neighbors import nearest_others
 from analyze.probes import fit_linear_probe, folds_of, linear_probe, nearest_vote
-from extract.catalog import Level
+from extract.catalog.catalog import Level
 from extract.embeddings import EmbeddingSet, Provenance
 from extract.errors import UsageError
 

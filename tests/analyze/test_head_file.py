@@ -39,7 +39,7 @@ def stored() -> StoredHead:
 
 def made(seed: int) -> EmbeddingSet:
     """Three classes in ten dimensions."""
-    from extract.catalog import Level
+    from extract.catalog.catalog import Level
 
     random = np.random.default_rng(seed)
     codes = np.arange(60) % 3

@@ -23,10 +23,10 @@ from analyze.head.training import TrainingSpec, train_head
 from analyze.head.tree import Tree, grow_tree, likeliest_path, parent_places, summed_upwards
 from analyze.head.tree_report import score_tree
 from analyze.head.tree_tables import classes, predictions, summary
-from extract.catalog import Level
+from extract.catalog.catalog import Level
+from extract.catalog.label_column import label_levels
 from extract.embeddings import EmbeddingSet
 from extract.errors import HeadFileError, UsageError
-from extract.label_column import label_levels
 
 Make = Callable[..., EmbeddingSet]
 QUICK = TrainingSpec(learning_rate=0.01, epochs=40, patience=5)

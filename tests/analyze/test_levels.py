@@ -10,8 +10,8 @@ from sklearn.metrics import adjusted_rand_score
 
 from analyze.agreement import score_clusters
 from analyze.levels import in_the_tree, is_parent, predicted_paths, score_levels
-from extract.catalog import Level, folder_levels
-from extract.manifest import label_levels
+from extract.catalog.catalog import Level, folder_levels
+from extract.catalog.manifest import label_levels
 
 
 def tree(cells: list[str], separator: str = " >> ") -> tuple[Level, ...]:

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from analyze.pictures import PictureFolder
 from analyze.query import other_realisation, query_by_id, query_by_picture
 from extract.backbones import Backbone, load_again, load_backbone
-from extract.catalog import list_folder
+from extract.catalog.catalog import list_folder
 from extract.embeddings import EmbeddingSet, Provenance
 from extract.embeddings_file import read_embeddings
 from extract.errors import PictureRefused, UsageError, WeightsError

@@ -14,7 +14,7 @@ from analyze.retrieval import (
     reciprocal_rank,
 )
 from analyze.retrieval_result import retrieve
-from extract.catalog import Level
+from extract.catalog.catalog import Level
 from extract.embeddings import EmbeddingSet, Provenance
 from extract.errors import UsageError
 

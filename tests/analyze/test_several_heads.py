@@ -39,9 +39,9 @@ from analyze.head.network import HeadSpec
 from analyze.head.plan import Plan
 from analyze.head.prediction import predict
 from analyze.head.training import TrainingSpec, train_head
+from extract.catalog.multi_label import MultiLabel
 from extract.embeddings import EmbeddingSet
 from extract.errors import HeadFileError, UsageError
-from extract.multi_label import MultiLabel
 
 Make = Callable[..., EmbeddingSet]
 QUICK = TrainingSpec(learning_rate=0.01, epochs=60, patience=8)

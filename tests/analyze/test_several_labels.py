@@ -14,9 +14,9 @@ from analyze.head.assessment import assess_head
 from analyze.joining import join_embeddings
 from analyze.ranking import rank
 from analyze.run_record import run_record
+from extract.catalog.multi_label import MultiLabel
 from extract.embeddings import EmbeddingSet, Provenance
 from extract.errors import UsageError
-from extract.multi_label import MultiLabel
 
 Make = Callable[..., EmbeddingSet]
 SAID = r"column kind lists several.*python -m analyze head"

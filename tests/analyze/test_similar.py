@@ -22,8 +22,8 @@ from analyze.pictures import PictureFolder
 from analyze.query import Query, query_by_id, query_by_picture
 from analyze.similar import Answer, Hit, find_similar, name_column
 from analyze.similar_result import similar_json
-from extract.catalog import list_folder
-from extract.demo import draw_picture
+from extract.catalog.catalog import list_folder
+from extract.catalog.demo import draw_picture
 from extract.embeddings import EmbeddingSet, Provenance
 from extract.errors import UsageError
 from extract.workspace import Workspace

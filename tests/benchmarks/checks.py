@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from extract.backbones import load_backbone
-from extract.catalog import list_folder
+from extract.catalog.catalog import list_folder
 from extract.embeddings import row_crc32
 from extract.embeddings_file import read_table
 from extract.extraction import extract_embeddings

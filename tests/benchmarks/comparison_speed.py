@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from analyze.comparison import compare
-from extract.catalog import Level
+from extract.catalog.catalog import Level
 from extract.embeddings import EmbeddingSet, Provenance
 
 REDUCTIONS = ("none", "pca:0.99", "pca:0.99,tsne", "pca:50,umap")

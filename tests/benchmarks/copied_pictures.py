@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from extract.demo import KINDS
-from extract.drawing import SIZE, Array, Drawing, backdrop
+from extract.catalog.demo import KINDS
+from extract.catalog.drawing import SIZE, Array, Drawing, backdrop
 
 Picture = Image.Image
 WORDS = (

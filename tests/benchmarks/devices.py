@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from extract.backbones import Backbone, load_backbone
-from extract.demo import KINDS, draw_picture
+from extract.catalog.demo import KINDS, draw_picture
 from extract.realisation import choose_realisation
 from extract.runtimes import apply_realisation
 

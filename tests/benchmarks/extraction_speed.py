@@ -23,7 +23,7 @@ from PIL import Image
 
 from extract.backbones import Backbone, load_backbone
 from extract.batch_ring import BatchRing
-from extract.catalog import Catalog, list_folder
+from extract.catalog.catalog import Catalog, list_folder
 from extract.embeddings_file import read_embeddings
 from extract.extraction import Options, extract_embeddings
 from extract.fidelity import cosines

@@ -26,7 +26,7 @@ from typing import Any
 import httpx
 import numpy as np
 
-from extract.demo import draw_picture
+from extract.catalog.demo import draw_picture
 from tests.benchmarks.serving import environment, proportional_bytes, serving
 
 KINDS = ("Mugs", "Vases", "Watches")

@@ -22,10 +22,10 @@ from analyze.probes import folds_of, nearest_vote
 from analyze.ranking_criteria import MeanARI, PictureMean, Score
 from analyze.retrieval import rank_all
 from extract.backbones import load_backbone
-from extract.catalog import Catalog, list_folder
+from extract.catalog.catalog import Catalog, list_folder
+from extract.catalog.manifest import ManifestColumns, list_manifest
 from extract.decoding import decode_picture, read_picture
 from extract.embeddings import EmbeddingSet, Provenance
-from extract.manifest import ManifestColumns, list_manifest
 from extract.runtimes import prepared
 from tests.benchmarks.geometries import AVERAGES, BATCH, CROP, GEOMETRIES
 

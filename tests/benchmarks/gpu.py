@@ -21,7 +21,7 @@ import numpy as np
 
 from extract import forwarding, one_pass
 from extract.backbones import Backbone, load_backbone
-from extract.catalog import Catalog, list_folder
+from extract.catalog.catalog import Catalog, list_folder
 from extract.embeddings_file import read_table
 from extract.extraction import Options, Report, extract_embeddings
 from extract.fidelity import cosines

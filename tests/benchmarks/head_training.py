@@ -16,7 +16,7 @@ from analyze.head.splits import stratified_split
 from analyze.head.taught import Taught, hold_out
 from analyze.head.training import TrainingSpec, epoch_batches, train_head
 from extract.backbones import Backbone, load_backbone
-from extract.catalog import list_folder
+from extract.catalog.catalog import list_folder
 from extract.decoding import read_picture
 from extract.last_stage import find_last_stage, stage_inputs
 from extract.machine.allocation import keep_freed_memory

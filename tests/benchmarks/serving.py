@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from PIL import Image
 
-from extract.catalog import Catalog, Level
+from extract.catalog.catalog import Catalog, Level
 from extract.embeddings import Provenance, row_crc32
 from extract.embeddings_file import read_table
 from extract.embeddings_table import Rows, blank_fields

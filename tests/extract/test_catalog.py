@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from small_catalogs import draw_noise
 
-from extract.catalog import Catalog, Level, list_folder
+from extract.catalog.catalog import Catalog, Level, list_folder
 from extract.errors import CatalogError, UsageError
 from extract.ids import bytes_of, shown, text_of
 

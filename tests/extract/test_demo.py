@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from extract.catalog import list_folder
-from extract.demo import KINDS, draw_demo, draw_picture
+from extract.catalog.catalog import list_folder
+from extract.catalog.demo import KINDS, draw_demo, draw_picture
 from extract.errors import UsageError
 
 

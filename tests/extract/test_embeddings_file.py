@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from small_catalogs import fill, some_rows
 
-from extract.catalog import Catalog, Level, ids_fingerprint
+from extract.catalog.catalog import Catalog, Level, ids_fingerprint
 from extract.embeddings import Provenance, canonical_json, sha256_of
 from extract.embeddings_file import read_embeddings, read_provenance, read_table
 from extract.embeddings_table import EmbeddingsTable

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from extract.catalog import Level
+from extract.catalog.catalog import Level
 from extract.embeddings import EmbeddingSet, Provenance
 from extract.errors import SosieError, UsageError
 from extract.export import choose_format, export_embeddings

@@ -16,7 +16,7 @@ from icc_profiles import gray_profile, srgb_of_gray, srgb_of_rgb
 from PIL import Image
 
 from extract import extra_formats
-from extract.catalog import list_folder
+from extract.catalog.catalog import list_folder
 from extract.decoders import prepare_picture
 from extract.decoding import READING, decode_picture
 from extract.refusals import Reason, Refused

@@ -22,7 +22,7 @@ from small_catalogs import (
 )
 
 from extract.backbones import Backbone
-from extract.catalog import Catalog, list_folder
+from extract.catalog.catalog import Catalog, list_folder
 from extract.decoding import READINGS
 from extract.embeddings_file import read_embeddings, read_table
 from extract.errors import EmbeddingsFileError, PictureRefused

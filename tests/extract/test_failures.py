@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from extract.backbones import Backbone
-from extract.catalog import list_folder
+from extract.catalog.catalog import list_folder
 from extract.embeddings_file import read_table
 from extract.extraction import Options, extract_embeddings
 from extract.failures import failures_path, read_refusals

@@ -15,7 +15,7 @@ from small_catalogs import StopAfter, draw_noise, embedded_alone, tiny_backbone
 
 from extract import one_pass
 from extract.backbones import Backbone
-from extract.catalog import Catalog, list_folder
+from extract.catalog.catalog import Catalog, list_folder
 from extract.commands import embed as command
 from extract.embeddings_file import read_table
 from extract.extraction import Options, Report, extract_embeddings

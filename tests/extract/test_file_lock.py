@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from extract.backbones import Backbone
-from extract.catalog import list_folder
+from extract.catalog.catalog import list_folder
 from extract.errors import FileLocked
 from extract.extraction import Options, extract_embeddings
 from extract.files.file_lock import locked

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from small_catalogs import fill
 
-from extract.catalog import Catalog, Level
+from extract.catalog.catalog import Catalog, Level
 from extract.embeddings import Provenance, canonical_json, sha256_of
 from extract.embeddings_file import read_embeddings, read_table
 from extract.errors import EmbeddingsFileError

@@ -23,7 +23,7 @@ from small_catalogs import (
 
 from extract import survey
 from extract.backbones import Backbone
-from extract.catalog import Catalog, list_folder
+from extract.catalog.catalog import Catalog, list_folder
 from extract.embeddings_file import read_embeddings, read_table
 from extract.embeddings_table import EmbeddingsTable
 from extract.errors import EmbeddingsFileError, SurveyStopped

@@ -16,7 +16,7 @@ from PIL import Image
 from small_catalogs import PROJECT
 
 from extract import decoders, decoding
-from extract.catalog import list_folder
+from extract.catalog.catalog import list_folder
 from extract.decoders import prepare_picture
 from extract.decoding import decode_picture, read_picture
 from extract.loading import Destination, PictureLoader, Place
@@ -205,7 +205,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import numpy as np
 from extract.machine.allocation import keep_freed_memory
-from extract.catalog import list_folder
+from extract.catalog.catalog import list_folder
 from extract.decoders import prepare_picture
 from extract.loading import Destination, PictureLoader, Place
 from extract.preprocessing import Preprocessing

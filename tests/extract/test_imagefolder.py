@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from extract.catalog import list_folder
+from extract.catalog.catalog import list_folder
+from extract.catalog.imagefolder import list_imagefolder
+from extract.catalog.manifest import ManifestColumns
 from extract.decoding import locate_picture
 from extract.errors import CatalogError, NoPictures, UsageError
 from extract.ids import bytes_of
-from extract.imagefolder import list_imagefolder
-from extract.manifest import ManifestColumns
 from extract.refusals import Reason, Refused
 
 

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from small_catalogs import fill
 
-from extract.catalog import Catalog, Level
+from extract.catalog.catalog import Catalog, Level
+from extract.catalog.multi_label import MultiLabel
 from extract.embeddings import Provenance
 from extract.embeddings_file import read_embeddings
 from extract.errors import EmbeddingsFileError
 from extract.export import export_embeddings
 from extract.labels_file import labels_path, read_labels, store_labels, write_labels
 from extract.layout import lay_out
-from extract.multi_label import MultiLabel
 
 IDS = ("a.jpg", "b.jpg", "c.jpg", "d.jpg")
 ROWS = (("red", "round"), (), ("round",), ("blue", "red", "round"))

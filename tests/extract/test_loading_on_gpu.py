@@ -16,7 +16,7 @@ from small_catalogs import CountingBackbone, draw_noise, embedded_alone, tiny_ba
 
 from extract import extraction, gpu_decoding, loading_on_gpu
 from extract.backbones import Backbone
-from extract.catalog import Catalog, list_folder
+from extract.catalog.catalog import Catalog, list_folder
 from extract.decoders import prepare_picture
 from extract.embeddings_file import read_table
 from extract.extraction import Options, Target, extract_together

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from extract.catalog import Catalog
+from extract.catalog.catalog import Catalog
+from extract.catalog.manifest import ManifestColumns, list_manifest
 from extract.errors import CatalogError, UsageError
-from extract.manifest import ManifestColumns, list_manifest
 
 TREE = """uniq_id,product_name,product_category_tree,brand,image
 u2,"Mug, blue","[""Kitchen >> Cups >> Mugs >> Blue""]",NA,b.jpg

@@ -16,7 +16,7 @@ from small_catalogs import CountingBackbone, draw_noise, tiny_backbone
 
 from extract import decoders, loading
 from extract.backbones import Backbone
-from extract.catalog import list_folder
+from extract.catalog.catalog import list_folder
 from extract.embeddings_file import read_embeddings, read_table
 from extract.embeddings_table import ROW_FIELDS
 from extract.errors import EmbeddingsFileError, FileLocked, PictureRefused

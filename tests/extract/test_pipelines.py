@@ -29,7 +29,7 @@ from small_catalogs import (
 from extract import loading, one_pass, picture_memory
 from extract.backbones import Backbone
 from extract.batch_ring import BatchRing
-from extract.catalog import list_folder
+from extract.catalog.catalog import list_folder
 from extract.embeddings_file import read_embeddings, read_table
 from extract.embeddings_table import ROW_FIELDS
 from extract.errors import DecodingError
@@ -266,7 +266,7 @@ from pathlib import Path
 sys.path[:0] = [{tests!r}]
 from small_catalogs import tiny_backbone
 from extract import loading, one_pass
-from extract.catalog import list_folder
+from extract.catalog.catalog import list_folder
 from extract.extraction import Options, extract_embeddings
 one_pass.FEW_WORKERS = 0
 prepare = loading.prepare_picture

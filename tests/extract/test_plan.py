@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from small_catalogs import fill
 
-from extract.catalog import Catalog
+from extract.catalog.catalog import Catalog
 from extract.decoding import READINGS
 from extract.embeddings import Provenance
 from extract.embeddings_file import read_table

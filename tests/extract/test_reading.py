@@ -18,7 +18,7 @@ from small_catalogs import CountingBackbone, embedded_alone
 
 from extract import decoding, extra_formats, extraction, realisation
 from extract.backbones import Backbone
-from extract.catalog import list_folder
+from extract.catalog.catalog import list_folder
 from extract.decoding import READING
 from extract.embeddings_file import read_table
 from extract.extraction import Options, Report, extract_embeddings

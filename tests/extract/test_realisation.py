@@ -13,7 +13,7 @@ import torch
 from small_catalogs import draw_noise, embedded_alone, fill
 
 from extract.backbones import Backbone
-from extract.catalog import Catalog
+from extract.catalog.catalog import Catalog
 from extract.decoding import READINGS
 from extract.embeddings import Provenance
 from extract.embeddings_file import read_table

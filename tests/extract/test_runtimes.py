@@ -20,7 +20,7 @@ from small_catalogs import offline_environment, tiny_backbone
 
 from extract import runtimes
 from extract.backbones import BACKBONES, Backbone, load_backbone
-from extract.demo import KINDS, draw_picture
+from extract.catalog.demo import KINDS, draw_picture
 from extract.errors import UsageError
 from extract.machine import processor
 from extract.machine.processor import Processor

@@ -13,7 +13,7 @@ from every_decoder import SEEN, pixels
 from PIL import Image
 
 from extract import extra_formats
-from extract.catalog import list_folder
+from extract.catalog.catalog import list_folder
 from extract.decoders import prepare_picture
 from extract.decoding import decode_picture, opened_picture
 from extract.monitor import Monitor

@@ -19,7 +19,7 @@ from small_catalogs import draw_noise, tiny_backbone
 
 from extract import recomputation, views
 from extract.backbones import Backbone, load_backbone
-from extract.catalog import Catalog, ids_fingerprint, list_folder
+from extract.catalog.catalog import Catalog, ids_fingerprint, list_folder
 from extract.embeddings import Provenance, row_crc32, sha256_of
 from extract.embeddings_file import read_table
 from extract.errors import UsageError

@@ -16,7 +16,7 @@ from small_catalogs import StopAfter, draw_noise, embedded_alone
 
 from extract import decoders, loading, views
 from extract.backbones import Backbone
-from extract.catalog import list_folder
+from extract.catalog.catalog import list_folder
 from extract.decoding import read_picture
 from extract.embeddings_file import read_embeddings
 from extract.errors import UsageError

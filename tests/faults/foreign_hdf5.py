@@ -12,7 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from extract.catalog import Catalog, Level, ids_fingerprint
+from extract.catalog.catalog import Catalog, Level, ids_fingerprint
 from extract.embeddings import canonical_json, row_crc32, sha256_of
 from extract.ids import bytes_of, text_of
 from extract.labels_file import labels_path, write_labels

@@ -209,7 +209,7 @@ def _status_bytes(name: str) -> int:
 
 def _embed(folder: Path, workers: int) -> dict[str, Any]:
     """Embed a folder; give each row's outcome, the peak over the model's size, and the time."""
-    from extract.catalog import list_folder
+    from extract.catalog.catalog import list_folder
     from extract.embeddings_file import read_table
     from extract.extraction import Options, extract_embeddings
     from extract.refusals import SOUND, Reason

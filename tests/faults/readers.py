@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from analyze.array_cache import ArrayCache
+from extract.catalog.manifest import ManifestColumns, list_manifest
 from extract.embeddings_file import read_embeddings, read_table
 from extract.errors import SosieError
-from extract.manifest import ManifestColumns, list_manifest
 from extract.weights import read_tensors
 from tests.faults.cases import MISSING, READ, REFUSED, Case
 from tests.faults.foreign_hdf5 import IDS, LABELS, NAMES, vectors_of
@@ -87,7 +87,7 @@ def _manifest(path: Path) -> str:
 
 
 def _imagefolder(path: Path) -> str:
-    from extract.imagefolder import list_imagefolder
+    from extract.catalog.imagefolder import list_imagefolder
 
     for name in ("1.jpg", "2.jpg"):
         (path.parent / name).write_bytes(b"")

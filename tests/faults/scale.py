@@ -62,7 +62,7 @@ def _catalog(work: Path, n_rows: int, more: int = 0) -> Any:
     """Name a million products whose pictures are a thousand files."""
     from small_catalogs import draw_noise
 
-    from extract.catalog import Catalog
+    from extract.catalog.catalog import Catalog
 
     folder = work / "pictures"
     if not folder.exists():

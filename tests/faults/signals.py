@@ -15,7 +15,7 @@ from typing import Any
 
 from small_catalogs import offline_environment
 
-from extract.demo import draw_demo
+from extract.catalog.demo import draw_demo
 from extract.embeddings_file import read_embeddings, read_table
 from extract.errors import EmbeddingsFileError
 from tests.faults.judgment import WRONGS, WRONGS_AFTER, Truth, compare, judge

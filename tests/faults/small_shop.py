@@ -9,7 +9,7 @@ import torch
 from small_catalogs import draw_noise
 
 from extract.backbones import Backbone
-from extract.catalog import list_folder
+from extract.catalog.catalog import list_folder
 from extract.extraction import Options, Report, extract_embeddings
 from extract.monitor import Monitor
 from extract.preprocessing import Preprocessing

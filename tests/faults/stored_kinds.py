@@ -24,14 +24,14 @@ from analyze.index_choice import Choice
 from analyze.index_file import open_index
 from analyze.reduction import reduce
 from analyze.reduction_cache import ReductionCache
-from extract.catalog import Catalog, Level
+from extract.catalog.catalog import Catalog, Level
+from extract.catalog.multi_label import MultiLabel
 from extract.embeddings import EmbeddingSet, Provenance
 from extract.embeddings_file import read_embeddings, read_provenance, read_table
 from extract.embeddings_table import ROW_FIELDS, Rows, blank_fields
 from extract.failures import append_refusals, failures_path, read_refusals
 from extract.labels_file import labels_path, write_labels
 from extract.layout import lay_out
-from extract.multi_label import MultiLabel
 from extract.refusals import SOUND, Reason
 from extract.row_writer import RowWriter
 

@@ -129,7 +129,7 @@ def plant(name: str) -> None:
 
 def main(job: dict[str, Any]) -> None:
     from extract import one_pass
-    from extract.catalog import list_folder
+    from extract.catalog.catalog import list_folder
     from extract.extraction import extract_embeddings
     from tests.faults.small_shop import OPTIONS, wide_backbone
 

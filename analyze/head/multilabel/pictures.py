@@ -11,9 +11,9 @@ from analyze.head.multilabel.splits import enough_pictures
 from analyze.head.plan import Plan
 from analyze.head.splits import N_PARTS
 from analyze.head.usable import usable_rows
+from extract.catalog.multi_label import MultiLabel
 from extract.embeddings import EmbeddingSet
 from extract.errors import UsageError
-from extract.multi_label import MultiLabel
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,10 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from extract.catalog import Catalog, FolderScan, catalog_of_scan, folder_levels, scan_folder
-from extract.errors import CatalogError, UsageError
-from extract.ids import bytes_of, shown
-from extract.manifest import (
+from extract.catalog.catalog import Catalog, FolderScan, catalog_of_scan, folder_levels, scan_folder
+from extract.catalog.manifest import (
     Labels,
     ManifestColumns,
     check_separator,
@@ -18,7 +16,9 @@ from extract.manifest import (
     no_column,
     read_table,
 )
-from extract.split_folders import COLUMN, part_split
+from extract.catalog.split_folders import COLUMN, part_split
+from extract.errors import CatalogError, UsageError
+from extract.ids import bytes_of, shown
 from extract.workspace import AnyPath
 
 METADATA = "metadata.csv"
@@ -52,7 +52,7 @@ def list_imagefolder(
     """List a folder of pictures with what its ``metadata.csv`` files say of them.
 
     Rows are the pictures found and those named; a path is relative to the metadata file's own
-    folder. Without such a file this is :func:`extract.catalog.list_folder`.
+    folder. Without such a file this is :func:`extract.catalog.catalog.list_folder`.
 
     Parameters
     ----------

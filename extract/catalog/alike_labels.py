@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from extract.catalog import Level
+from extract.catalog.catalog import Level
+from extract.catalog.multi_label import MultiLabel
 from extract.ids import shown
-from extract.multi_label import MultiLabel
 
 MOST_PAIRS = 5
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from extract.drawing import (
+from extract.catalog.drawing import (
     COLORS,
     COPPER,
     DRINKS,

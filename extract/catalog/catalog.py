@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
+from extract.catalog.multi_label import MultiLabel
+from extract.catalog.split_folders import COLUMN, part_split
 from extract.errors import CatalogError, NoPictures, UsageError
 from extract.ids import bytes_of, shown, text_of
-from extract.multi_label import MultiLabel
-from extract.split_folders import COLUMN, part_split
 from extract.workspace import AnyPath
 
 IMAGE_EXTENSIONS = frozenset(

@@ -6,9 +6,9 @@ import itertools
 import json
 from collections.abc import Sequence
 
-from extract.catalog import MAX_LEVELS, Level
+from extract.catalog.catalog import MAX_LEVELS, Level
+from extract.catalog.multi_label import MultiLabel
 from extract.errors import CatalogError
-from extract.multi_label import MultiLabel
 
 
 def label_levels(

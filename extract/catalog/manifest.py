@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from extract.catalog import Catalog, Level
+from extract.catalog.catalog import Catalog, Level
+from extract.catalog.label_column import label_levels, several_labels
+from extract.catalog.multi_label import MultiLabel
 from extract.errors import CatalogError, UsageError
 from extract.ids import bytes_of, shown
-from extract.label_column import label_levels, several_labels
-from extract.multi_label import MultiLabel
 from extract.workspace import AnyPath
 
 DELIMITERS = (",", ";", "\t")

@@ -1,0 +1,1 @@
+"""Which pictures with which labels: folders, manifests, image folders, the demo."""
