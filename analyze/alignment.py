@@ -12,9 +12,9 @@ from analyze.duplicates import groups_of_equal_bytes
 from analyze.levels import choose_level, no_labels
 from extract.catalog.alike_labels import alike_labels
 from extract.catalog.catalog import Level
-from extract.embeddings import UNKNOWN, EmbeddingSet, Provenance, geometry_words
 from extract.errors import UsageError
 from extract.ids import bytes_of, shown
+from extract.storage.embeddings import UNKNOWN, EmbeddingSet, Provenance, geometry_words
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,8 +18,8 @@ from analyze.neighbors import one_nn_accuracy
 from analyze.reduction import Progress, Reduced, parse_steps, reduce
 from extract.catalog.alike_labels import alike_labels
 from extract.catalog.catalog import Level
-from extract.embeddings import EmbeddingSet
 from extract.errors import UsageError
+from extract.storage.embeddings import EmbeddingSet
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from extract.embeddings import canonical_json, sha256_of
 from extract.errors import of_later_format
 from extract.files.strict_json import later_version, read_json, with_check_sum, without_check_sum
+from extract.storage.embeddings import canonical_json, sha256_of
 
 log = logging.getLogger("sosie")
 

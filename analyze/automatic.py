@@ -14,7 +14,7 @@ from analyze.clustering_runs import Keeping, Run, cluster_all
 from analyze.consensus import consensus
 from analyze.joint_tables import JointTables, ari
 from analyze.reduction import Progress
-from extract.embeddings import EmbeddingSet
+from extract.storage.embeddings import EmbeddingSet
 
 AUTO = "auto"
 CANDIDATES = (("l2,pca:50", "spherical"), ("l2,pca:50,tsne:30", "kmeans"))

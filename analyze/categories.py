@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from analyze.levels import no_labels
-from extract.embeddings import EmbeddingSet
 from extract.errors import UsageError
 from extract.ids import shown
+from extract.storage.embeddings import EmbeddingSet
 
 MOST_COMPARED = 100_000
 

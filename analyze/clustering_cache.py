@@ -13,7 +13,7 @@ from analyze.array_cache import ArrayCache, texts
 from analyze.clustering import CLUSTERINGS, Clustering, finds_number, number_of_clusters
 from analyze.joint_tables import NOISE
 from analyze.reduction_cache import reduction_key
-from extract.embeddings import EmbeddingSet
+from extract.storage.embeddings import EmbeddingSet
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from analyze.clustering_cache import ClusteringCache
 from analyze.reduction import Progress, Reduced, parse_steps, reduce, uses_chance
 from analyze.reduction_cache import ReductionCache
 from analyze.reduction_steps import say_umap_compiles
-from extract.embeddings import EmbeddingSet
+from extract.storage.embeddings import EmbeddingSet
 from extract.workspace import AnyPath
 
 log = logging.getLogger("sosie")

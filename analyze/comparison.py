@@ -22,8 +22,8 @@ from analyze.joint_tables import METRICS
 from analyze.neighbors import one_nn_accuracy
 from analyze.reduction import Progress, parse_steps
 from analyze.sampling import why_no_interval
-from extract.embeddings import EmbeddingSet
 from extract.errors import UsageError
+from extract.storage.embeddings import EmbeddingSet
 from extract.workspace import AnyPath
 
 REDUCTIONS_COMPARED = ("none", "pca:0.99", "pca:0.99,tsne")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from extract.catalog.catalog import Level
-from extract.embeddings import UNKNOWN
+from extract.storage.embeddings import UNKNOWN
 
 CANNOT_BE_TOLD_APART = "cannot be told apart"
 

@@ -12,7 +12,7 @@ from analyze.duplicates import groups_of_equal_bytes
 from analyze.palette import UNMATCHED, style_of
 from analyze.pictures import PictureFolder
 from extract.catalog.catalog import Level
-from extract.embeddings import EmbeddingSet
+from extract.storage.embeddings import EmbeddingSet
 
 MOST_CLASSES = 20
 NO_LABEL = "no label"

@@ -33,7 +33,7 @@ from analyze.stored_index import (
     write_built,
     write_said,
 )
-from extract.embeddings import EmbeddingSet
+from extract.storage.embeddings import EmbeddingSet
 
 log = logging.getLogger("sosie")
 

@@ -13,8 +13,8 @@ from analyze.duplicates import groups_of_equal_bytes
 from analyze.joint_tables import NOISE, JointTables, ari
 from analyze.reduction import Progress, Reduced, ordinary_scale
 from analyze.threads import one_thread
-from extract.embeddings import EmbeddingSet
 from extract.errors import UsageError
+from extract.storage.embeddings import EmbeddingSet
 
 SILHOUETTE_ROWS = 5_000
 """Above, the silhouette is that of as many rows, drawn by seed: it compares all pairs."""

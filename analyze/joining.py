@@ -9,8 +9,8 @@ import numpy as np
 
 from analyze.alignment import align_pictures
 from analyze.directions import unit_rows
-from extract.embeddings import EmbeddingSet, Provenance
 from extract.errors import UsageError
+from extract.storage.embeddings import EmbeddingSet, Provenance
 
 
 def join_embeddings(

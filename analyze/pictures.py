@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from analyze.as_seen import AsSeen, as_seen
 from analyze.duplicates import Fingerprint, fingerprint
-from extract.catalog_roots import pictures_root
-from extract.embeddings import EmbeddingSet
+from extract.storage.catalog_roots import pictures_root
+from extract.storage.embeddings import EmbeddingSet
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from PIL import Image
 
 from analyze.duplicates import Fingerprint, fingerprint
 from analyze.pictures import PictureFolder
-from extract.embeddings import EmbeddingSet
 from extract.errors import PictureRefused, UsageError
 from extract.ids import shown
+from extract.storage.embeddings import EmbeddingSet
 
 if TYPE_CHECKING:
     from extract.backbones import Backbone

@@ -10,8 +10,8 @@ import numpy as np
 from analyze.alignment import SamePictures, align, align_pictures, groups_of_copies
 from analyze.ranking_criteria import SPACES
 from extract.catalog.catalog import Level
-from extract.embeddings import EmbeddingSet
 from extract.errors import UsageError
+from extract.storage.embeddings import EmbeddingSet
 
 MOST_RANKED = 20_000
 """Pictures: all against all grows with the square of the catalogue."""

@@ -22,8 +22,8 @@ from analyze.ranking_result import ALPHA, Likeness, RankedModel, Ranking, RankPa
 from analyze.reduction import Progress
 from analyze.sampling import LEAST_IN_A_CLASS
 from analyze.threads import one_thread
-from extract.embeddings import EmbeddingSet
 from extract.errors import UsageError
+from extract.storage.embeddings import EmbeddingSet
 from extract.workspace import AnyPath
 
 N_RESAMPLES = 2000

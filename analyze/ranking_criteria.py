@@ -14,8 +14,8 @@ from analyze.clustering_runs import Keeping, Run, cluster_all
 from analyze.joint_tables import JointTables, ari
 from analyze.probes import N_FOLDS, folds_of, linear_probe, nearest_vote
 from analyze.threads import one_thread
-from extract.embeddings import EmbeddingSet
 from extract.errors import UsageError
+from extract.storage.embeddings import EmbeddingSet
 
 VOTERS = {"knn_1": 1, "knn_5": 5, "knn_20": 20}
 SPACES = {"silhouette": "l2", "silhouette_umap": "l2,umap"}

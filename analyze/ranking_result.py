@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from extract.catalog.catalog import Level
-from extract.embeddings import UNKNOWN, EmbeddingSet
+from extract.storage.embeddings import UNKNOWN, EmbeddingSet
 
 ALPHA = 0.05
 

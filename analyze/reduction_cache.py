@@ -11,7 +11,7 @@ import numpy as np
 
 from analyze.array_cache import ArrayCache, keyed_versions, texts
 from analyze.reduction import Progress, Reduced, parse_steps, reduce, uses_chance
-from extract.embeddings import EmbeddingSet
+from extract.storage.embeddings import EmbeddingSet
 
 
 def reduction_key(embeddings: EmbeddingSet, reduction: str, seed: int) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from analyze.duplicates import (
 from analyze.neighbors import Index
 from analyze.pictures import PictureFolder
 from analyze.query import Query
-from extract.embeddings import EmbeddingSet
+from extract.storage.embeddings import EmbeddingSet
 
 MOST_LOOKED_AT = 20
 """Rows nearest to a hit among which its copies are looked for, again while there are some."""

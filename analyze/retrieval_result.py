@@ -14,8 +14,8 @@ from analyze.head.copies import NEAR_COSINE, Copies, find_copies, join_copies
 from analyze.levels import no_labels
 from analyze.retrieval import Ranked, rank_all
 from extract.catalog.catalog import Level
-from extract.embeddings import EmbeddingSet
 from extract.errors import UsageError
+from extract.storage.embeddings import EmbeddingSet
 
 MOST_QUERIES = 5000
 

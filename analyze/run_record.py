@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from extract.embeddings import EmbeddingSet, sha256_of
 from extract.record import versions_of
+from extract.storage.embeddings import EmbeddingSet, sha256_of
 
 PACKAGES = (
     "sosie",

@@ -15,8 +15,8 @@ from analyze.neighbors import ExactIndex, Index
 from analyze.pictures import PictureFolder
 from analyze.query import Query
 from analyze.relatives import Near, Relatives
-from extract.embeddings import EmbeddingSet
 from extract.errors import UsageError
+from extract.storage.embeddings import EmbeddingSet
 
 LEAST_POOL, POOL_A_HIT = 50, 5
 """Rows most similar to the query among which diverse hits are chosen."""

@@ -9,7 +9,7 @@ from analyze.categories import Inside
 from analyze.index_file import OpenedIndex
 from analyze.indexes import FLAT
 from analyze.similar import Answer, pool_size
-from extract.embeddings import EmbeddingSet
+from extract.storage.embeddings import EmbeddingSet
 from extract.tables import column_names
 
 

@@ -11,7 +11,7 @@ from analyze.palette import style_of
 from analyze.pictures import PictureFolder
 from analyze.similar import Answer
 from extract.catalog.catalog import Level
-from extract.embeddings import EmbeddingSet
+from extract.storage.embeddings import EmbeddingSet
 
 
 def draw_answer(

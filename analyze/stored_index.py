@@ -17,12 +17,12 @@ import numpy as np
 from analyze.approximate_index import Effort
 from analyze.indexes import IndexKind
 from analyze.neighbors import load_faiss
-from extract.embeddings import canonical_json
 from extract.errors import EmbeddingsFileError, of_later_format
 from extract.files.durability import put_in_place
 from extract.files.private_memory import opened, own_memory, read_into
 from extract.files.strict_json import later_version, read_json, with_check_sum, without_check_sum
 from extract.ids import shown
+from extract.storage.embeddings import canonical_json
 from extract.workspace import file_name
 
 log = logging.getLogger("sosie")

@@ -19,9 +19,9 @@ _PARTS = {
     "load_backbone": "extract.backbones",
     "extract_embeddings": "extract.extraction",
     "Options": "extract.extraction",
-    "EmbeddingSet": "extract.embeddings",
-    "read_embeddings": "extract.embeddings_file",
-    "export_embeddings": "extract.export",
+    "EmbeddingSet": "extract.storage.embeddings",
+    "read_embeddings": "extract.storage.embeddings_file",
+    "export_embeddings": "extract.storage.export",
     "Workspace": "extract.workspace",
 }
 

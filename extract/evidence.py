@@ -13,11 +13,11 @@ import numpy as np
 
 from extract.backbones import Backbone, load_again
 from extract.decoding import read_picture
-from extract.embeddings import Provenance
-from extract.embeddings_table import EmbeddingsTable
 from extract.errors import UsageError, WeightsDiffer, WeightsError
 from extract.picture_memory import picture_memory
 from extract.refusals import SOUND, Reason, Refused
+from extract.storage.embeddings import Provenance
+from extract.storage.embeddings_table import EmbeddingsTable
 
 PICTURES_AT_ONCE = 256
 DIGEST_BYTES = 16

@@ -12,16 +12,10 @@ import numpy as np
 
 from extract.backbones import Backbone
 from extract.catalog.catalog import Catalog
-from extract.embeddings import Provenance
-from extract.embeddings_file import read_table
-from extract.embeddings_table import EmbeddingsTable
 from extract.errors import EmbeddingsFileError
-from extract.failures import read_refusals
 from extract.fidelity import Fidelity
 from extract.file_run import FileRun
 from extract.files.file_lock import locked
-from extract.labels_file import labels_path, refuse_later, store_labels
-from extract.layout import lay_out
 from extract.monitor import Monitor
 from extract.one_pass import Tally, embed_in_one_pass
 from extract.plan import Among, Plan, plan_run, refusal_counts
@@ -35,7 +29,13 @@ from extract.realisation import (
 )
 from extract.record import run_record
 from extract.refusals import SOUND, TO_DO
-from extract.row_writer import RowWriter
+from extract.storage.embeddings import Provenance
+from extract.storage.embeddings_file import read_table
+from extract.storage.embeddings_table import EmbeddingsTable
+from extract.storage.failures import read_refusals
+from extract.storage.labels_file import labels_path, refuse_later, store_labels
+from extract.storage.layout import lay_out
+from extract.storage.row_writer import RowWriter
 from extract.survey import ContentReader, read_by_header, stat_pictures
 from extract.workspace import AnyPath
 

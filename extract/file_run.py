@@ -11,12 +11,12 @@ import numpy as np
 
 from extract.backbones import Backbone
 from extract.catalog.catalog import Catalog
-from extract.content_index import ContentIndex
-from extract.embeddings_table import EmbeddingsTable
 from extract.loading import LoadedPicture, Way
 from extract.plan import Batches, Plan
 from extract.realisation import policy
 from extract.refusals import SOUND, Refused
+from extract.storage.content_index import ContentIndex
+from extract.storage.embeddings_table import EmbeddingsTable
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from extract.batch_ring import BatchRing
-from extract.embeddings_table import Rows, blank_fields
 from extract.file_run import FileRun
 from extract.forward_pass import ForwardPass, Launched
 from extract.loading import LoadedPicture
 from extract.refusals import SOUND, Reason, Refused
+from extract.storage.embeddings_table import Rows, blank_fields
 from extract.writing import ComputedSlice
 
 NOT_FINITE = "the backbone gave numbers that are not finite"

@@ -13,9 +13,7 @@ from typing import Any
 import numpy as np
 
 from extract.batch_ring import BatchRing
-from extract.embeddings import canonical_json
 from extract.errors import PictureRefused
-from extract.failures import failures_path
 from extract.fidelity import MOST_RECOMPUTED, Fidelity, is_reference, measure_fidelity
 from extract.file_run import FileRun
 from extract.forward_pass import ForwardPass
@@ -29,8 +27,10 @@ from extract.loading_threads import LoadingThreads
 from extract.monitor import Monitor
 from extract.realisation import policy
 from extract.refusals import SOUND
-from extract.row_writer import RowWriter
 from extract.runtimes import apply_realisation
+from extract.storage.embeddings import canonical_json
+from extract.storage.failures import failures_path
+from extract.storage.row_writer import RowWriter
 from extract.writing import ComputedSlice, WritingThread
 
 FEW_WORKERS = 4

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from extract.catalog.catalog import Catalog
-from extract.content_index import ContentIndex
-from extract.embeddings_table import EmbeddingsTable
 from extract.errors import EmbeddingsFileError
-from extract.layout import CarriedRows
-from extract.provenance_check import MOST_REALISATIONS
 from extract.refusals import SOUND, TO_DO, Reason
+from extract.storage.content_index import ContentIndex
+from extract.storage.embeddings_table import EmbeddingsTable
+from extract.storage.layout import CarriedRows
+from extract.storage.provenance_check import MOST_REALISATIONS
 
 ReadContents = Callable[[np.ndarray], Mapping[int, bytes]]
 """Row numbers in, sha256 of the bytes of those pictures that can be read out."""

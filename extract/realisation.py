@@ -14,10 +14,10 @@ import numpy as np
 
 from extract.backbones import Backbone, choose_device
 from extract.decoding import READING, READINGS
-from extract.embeddings_file import read_table
-from extract.embeddings_table import EmbeddingsTable
 from extract.errors import UsageError
 from extract.runtimes import DTYPES, can_run, choose_dtype, choose_runtime
+from extract.storage.embeddings_file import read_table
+from extract.storage.embeddings_table import EmbeddingsTable
 
 CPU_BATCH_SIZE = 16
 MOST_IN_A_GPU_BATCH, LEAST_IN_A_GPU_BATCH = 256, 8

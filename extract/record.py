@@ -8,8 +8,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from extract.backbones import Backbone
-from extract.embeddings_table import EmbeddingsTable
 from extract.plan import DENSE
+from extract.storage.embeddings_table import EmbeddingsTable
 
 RECORDED_PACKAGES = (
     "sosie",

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from extract.embeddings_table import Rows
 from extract.errors import EmbeddingsFileError
-from extract.failures import append_refusals
-from extract.row_writer import RowWriter
+from extract.storage.embeddings_table import Rows
+from extract.storage.failures import append_refusals
+from extract.storage.row_writer import RowWriter
 
 SYNC_SECONDS = 1.0
 SYNC_BATCHES = 16

@@ -17,12 +17,12 @@ from warm_commands import run_warm
 from extract.backbones import Backbone
 from extract.catalog.demo import KINDS, draw_picture
 from extract.decoding import decode_picture
-from extract.embeddings import row_crc32
-from extract.embeddings_file import read_table
-from extract.embeddings_table import Rows, blank_fields
 from extract.monitor import Monitor
 from extract.preprocessing import Preprocessing
-from extract.row_writer import RowWriter
+from extract.storage.embeddings import row_crc32
+from extract.storage.embeddings_file import read_table
+from extract.storage.embeddings_table import Rows, blank_fields
+from extract.storage.row_writer import RowWriter
 
 PROJECT = Path(__file__).parent.parent
 TREES = {"Mugs": "Kitchen >> Cups", "Vases": "Home >> Decor", "Watches": "Wear >> Watches"}

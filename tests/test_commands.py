@@ -19,7 +19,7 @@ from sklearn.metrics import adjusted_rand_score
 from small_catalogs import Run, draw_noise, make_shop, offline_environment, run_in
 
 from analyze.clustering import CLUSTERINGS
-from extract.embeddings_file import read_table
+from extract.storage.embeddings_file import read_table
 
 
 @pytest.fixture(scope="module")

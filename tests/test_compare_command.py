@@ -17,12 +17,12 @@ from sklearn.metrics import adjusted_rand_score
 from small_catalogs import offline_environment, run_in
 
 from extract.catalog.catalog import Catalog, Level
-from extract.embeddings import Provenance, row_crc32
-from extract.embeddings_file import read_table
-from extract.embeddings_table import Rows, blank_fields
-from extract.labels_file import labels_path, write_labels
-from extract.layout import lay_out
-from extract.row_writer import RowWriter
+from extract.storage.embeddings import Provenance, row_crc32
+from extract.storage.embeddings_file import read_table
+from extract.storage.embeddings_table import Rows, blank_fields
+from extract.storage.labels_file import labels_path, write_labels
+from extract.storage.layout import lay_out
+from extract.storage.row_writer import RowWriter
 from extract.workspace import Workspace
 
 KINDS = ("cups", "hats", "rugs")

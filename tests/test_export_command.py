@@ -12,11 +12,11 @@ import pytest
 from small_catalogs import Run, draw_noise, fill
 
 from extract.catalog.catalog import Catalog, Level
-from extract.embeddings import Provenance
-from extract.embeddings_file import read_embeddings, read_table
-from extract.labels_file import labels_path, read_labels, write_labels
-from extract.layout import lay_out
-from extract.row_writer import RowWriter
+from extract.storage.embeddings import Provenance
+from extract.storage.embeddings_file import read_embeddings, read_table
+from extract.storage.labels_file import labels_path, read_labels, write_labels
+from extract.storage.layout import lay_out
+from extract.storage.row_writer import RowWriter
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 from small_catalogs import Run, draw_noise
 
 from extract.command_line import count_or_auto
-from extract.embeddings_file import read_table
 from extract.errors import UsageError
+from extract.storage.embeddings_file import read_table
 
 EMBED = ("extract", "--images", "shop", "--weights", "random", "--output", "x.h5")
 

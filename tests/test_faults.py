@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from extract.embeddings import row_crc32
-from extract.embeddings_file import read_table
-from extract.embeddings_table import EmbeddingsTable
+from extract.storage.embeddings import row_crc32
+from extract.storage.embeddings_file import read_table
+from extract.storage.embeddings_table import EmbeddingsTable
 from tests.faults import inject, replay, stored
 from tests.faults.disk_model import PAGE, Disk, File
 from tests.faults.inject import KILL, LOOP, WRITER, Fault, Injector

@@ -19,9 +19,9 @@ from analyze.head.prediction import predict
 from analyze.index_choice import Choice
 from analyze.index_file import open_index
 from analyze.neighbors import ExactIndex
-from extract.embeddings import sha256_of
-from extract.embeddings_file import read_embeddings, read_table
-from extract.failures import read_refusals
+from extract.storage.embeddings import sha256_of
+from extract.storage.embeddings_file import read_embeddings, read_table
+from extract.storage.failures import read_refusals
 from tests.faults.stored_kinds import IDS, REALISATIONS, some_embeddings
 
 FORMATS = PROJECT / "tests" / "formats"

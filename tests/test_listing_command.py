@@ -15,8 +15,8 @@ from typed_commands import Said, Typist
 from analyze.__main__ import main as analyze
 from extract.__main__ import main as extract
 from extract.catalog.split_folders import part_split
-from extract.embeddings import Provenance
-from extract.embeddings_file import read_embeddings, read_provenance
+from extract.storage.embeddings import Provenance
+from extract.storage.embeddings_file import read_embeddings, read_provenance
 
 SMALL = ("--model", "timm:test_resnet", "--weights", "random", "--runtime", "eager")
 
@@ -114,7 +114,7 @@ def test_a_folder_takes_no_table_s_place(root: Path, embed: Any) -> None:
 
 
 def test_what_an_earlier_version_typed_is_kept(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from extract import listing
+    from extract.storage import catalog_source as listing
     from extract.workspace import Workspace
 
     command = "python -m extract --manifest plain.csv --id-column=sku --label-column 'my class'"

@@ -12,7 +12,7 @@ from small_catalogs import Run, draw_noise
 from typed_commands import signals_as_they_were
 
 from extract.__main__ import main
-from extract.embeddings_file import read_embeddings, read_provenance, read_table
+from extract.storage.embeddings_file import read_embeddings, read_provenance, read_table
 
 TWO = ("--model", "timm:test_resnet", "--model", "timm:test_vit", "--weights", "random")
 PROMISED = (

@@ -17,7 +17,7 @@ import analyze
 import extract
 from extract.backbones import Backbone
 from extract.catalog.catalog import Level
-from extract.embeddings import EmbeddingSet, Provenance
+from extract.storage.embeddings import EmbeddingSet, Provenance
 
 
 class Spelled(os.PathLike[str]):

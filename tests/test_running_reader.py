@@ -19,11 +19,11 @@ from small_catalogs import fill, offline_environment
 
 import extract.files.private_memory
 from extract.catalog.catalog import Catalog, Level
-from extract.embeddings import Provenance
-from extract.embeddings_file import read_embeddings, read_table
 from extract.errors import EmbeddingsFileError
-from extract.labels_file import labels_path, write_labels
-from extract.layout import lay_out
+from extract.storage.embeddings import Provenance
+from extract.storage.embeddings_file import read_embeddings, read_table
+from extract.storage.labels_file import labels_path, write_labels
+from extract.storage.layout import lay_out
 from extract.workspace import Workspace
 
 N_IMAGES = 2_000
@@ -126,7 +126,7 @@ def test_a_command_answers_from_what_it_read_whatever_becomes_of_the_file(
     for change in (None, cut, written_over):
         root = tmp_path / str(change and change.__name__)
         shutil.copytree(stored, root)
-        after = "extract.embeddings_file.read_embeddings"
+        after = "extract.storage.embeddings_file.read_embeddings"
         code, out, err = type_command(root, words, after, change, EMBEDDINGS)
         assert code == 0, (change, code, err)
         said = json.loads(out)
@@ -157,7 +157,7 @@ def test_a_file_that_changes_while_it_is_read_is_one_line(
 ) -> None:
     root = tmp_path / "changing"
     shutil.copytree(stored, root)
-    after = "extract.embeddings_file.read_table"
+    after = "extract.storage.embeddings_file.read_table"
     code, out, err = type_command(root, COMMANDS[0], after, change, EMBEDDINGS)
     assert (code, out) == (1, "")
     (line,) = err.splitlines()
@@ -191,7 +191,7 @@ def test_labels_that_are_written_over_while_they_are_read_are_not_used(
 ) -> None:
     root = tmp_path / "relabelled"
     shutil.copytree(stored, root)
-    after, labels = "extract.labels_file._crc32", "cache/embeddings/shop/*.labels.h5"
+    after, labels = "extract.storage.labels_file._crc32", "cache/embeddings/shop/*.labels.h5"
     code, out, err = type_command(root, COMMANDS[0], after, written_over, labels)
     assert (code, out) == (1, "")
     (line,) = err.splitlines()

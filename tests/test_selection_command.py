@@ -32,12 +32,12 @@ from extract.__main__ import main as extract_main
 from extract.backbones import find_model, load_backbone
 from extract.catalog.catalog import Catalog, Level, list_folder
 from extract.commands.embed import embed_targets
-from extract.embeddings import Provenance
-from extract.embeddings_file import read_embeddings, read_provenance
 from extract.errors import UsageError
 from extract.extraction import Options, Target
-from extract.layout import lay_out
 from extract.recipe import read_recipe
+from extract.storage.embeddings import Provenance
+from extract.storage.embeddings_file import read_embeddings, read_provenance
+from extract.storage.layout import lay_out
 from extract.workspace import Workspace
 
 NET, VIT, LITE = "timm:test_resnet", "timm:test_vit", "efficientnet_lite0"

@@ -19,7 +19,7 @@ from typed_commands import signals_as_they_were
 
 from analyze.__main__ import main
 from extract.catalog.demo import draw_picture
-from extract.embeddings_file import read_embeddings
+from extract.storage.embeddings_file import read_embeddings
 
 KINDS = ("Mugs", "Vases", "Watches")
 COUNTS = {"Mugs": 4, "Vases": 2, "Watches": 2}

@@ -13,10 +13,10 @@ import pytest
 from small_catalogs import Run, draw, make_shop, run_in
 
 from extract.commands.verify import as_text
-from extract.embeddings import canonical_json, row_crc32, sha256_of
-from extract.embeddings_file import read_table
 from extract.files.strict_json import with_check_sum
-from extract.labels_file import labels_path
+from extract.storage.embeddings import canonical_json, row_crc32, sha256_of
+from extract.storage.embeddings_file import read_table
+from extract.storage.labels_file import labels_path
 from extract.verification import Check
 
 NAMES = (

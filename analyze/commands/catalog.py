@@ -12,7 +12,7 @@ from extract import command_line as cl
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
-    from extract.embeddings import EmbeddingSet
+    from extract.storage.embeddings import EmbeddingSet
 
 MOST_LISTED = 80
 
@@ -44,7 +44,7 @@ def catalog(
     from analyze.levels import choose_level
     from analyze.pictures import PictureFolder
     from extract.catalog.alike_labels import alike_labels
-    from extract.embeddings_file import read_embeddings
+    from extract.storage.embeddings_file import read_embeddings
 
     workspace = Workspace.find(root)
     selection = Selection.of(embeddings, model, name, resize, pooling)

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from analyze.choosing_k import ChosenK
     from analyze.commands.selection import Selection
     from analyze.plane import Plane
-    from extract.embeddings import EmbeddingSet
     from extract.recipe import Recipe
+    from extract.storage.embeddings import EmbeddingSet
 
 
 def cluster(
@@ -139,7 +139,7 @@ def _read(
     """Read what is asked about, what it was made of, and what has to be said of that."""
     from analyze.head.stored_views import read_views
     from analyze.joining import average_views, join_embeddings
-    from extract.embeddings_file import read_embeddings
+    from extract.storage.embeddings_file import read_embeddings
 
     inputs, said = [read_embeddings(path) for path in paths], []
     ready = list(inputs)

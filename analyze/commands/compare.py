@@ -16,8 +16,8 @@ from extract.workspace import Workspace
 
 if TYPE_CHECKING:
     from analyze.comparison_result import ComparedPair, Comparison, Setting
-    from extract.embeddings import EmbeddingSet
     from extract.recipe import Recipe
+    from extract.storage.embeddings import EmbeddingSet
 
 MOST_ANSWERS = 30
 
@@ -65,7 +65,7 @@ def compare(
     from analyze.commands.selection import Selection, choose_by_recipe, choose_several
     from analyze.comparison import REDUCTIONS_COMPARED, compare
     from analyze.reduction import parse_steps
-    from extract.embeddings_file import read_embeddings
+    from extract.storage.embeddings_file import read_embeddings
 
     reductions = reduce or list(REDUCTIONS_COMPARED)
     seeds_of: Sequence[int] = range(seed, seed + seeds)

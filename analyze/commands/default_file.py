@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 from analyze.commands.stored_file import StoredFile
 from extract.command_line import log
-from extract.embeddings import Provenance, geometry_words
 from extract.errors import UsageError
+from extract.storage.embeddings import Provenance, geometry_words
 from extract.workspace import Workspace
 
 OPTIONS = {"--resize": "resize", "--pooling": "pooling"}

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from analyze.explain.targets import Target
     from analyze.head.head_file import StoredHead
     from analyze.pictures import PictureFolder
-    from extract.embeddings import EmbeddingSet
+    from extract.storage.embeddings import EmbeddingSet
 
 MOST_LINES = 24
 LOW_COSINE = 0.999
@@ -106,7 +106,7 @@ def explain(
     from analyze.commands.selection import Selection
     from analyze.explain.targets import check_of
     from analyze.pictures import PictureFolder
-    from extract.embeddings_file import read_embeddings
+    from extract.storage.embeddings_file import read_embeddings
 
     more = settle_methods(method or [], evaluate=evaluate, n_samples=samples, boxes=boxes)
     placed = read_boxes(boxes)
@@ -286,8 +286,8 @@ def _write(
 def _text(target: Target, gathered: Gathered, result: dict[str, Any]) -> str:
     from analyze.commands.explain_writing import more_lines
     from analyze.explain.sheets import title_of
-    from extract.embeddings import titled
     from extract.ids import shown
+    from extract.storage.embeddings import titled
 
     lines = [
         result["file"],

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from extract.catalog.catalog import Level
-from extract.embeddings import EmbeddingSet
 from extract.errors import PictureRefused, UsageError
 from extract.ids import shown
+from extract.storage.embeddings import EmbeddingSet
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from analyze.explain.targets import Target
     from analyze.pictures import PictureFolder
     from extract.backbones import Backbone
-    from extract.embeddings import EmbeddingSet
+    from extract.storage.embeddings import EmbeddingSet
 
 BACKGROUND = 20
 """Pictures that shares of pixels are held against."""

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from analyze.head.report import HeadReport
     from analyze.head.rivals import Contender, HeadComparison
     from analyze.head.tuning_report import Tuner
-    from extract.embeddings import EmbeddingSet
+    from extract.storage.embeddings import EmbeddingSet
 
 WIDEST_CLASS = 40
 WORTH_KNOWING = 0.8
@@ -204,7 +204,7 @@ def _read(workspace: Workspace, path: Path, *, views: bool) -> tuple[Contender, 
     """Read a file, and its views where they are wanted, with what is to be said of those."""
     from analyze.head.rivals import Contender
     from analyze.head.stored_views import read_views
-    from extract.embeddings_file import read_embeddings
+    from extract.storage.embeddings_file import read_embeddings
 
     plain = read_embeddings(path)
     if not views:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from analyze.head.plan import Plan
     from analyze.head.rivals import Contender
     from analyze.head.tuning_report import Tuner
-    from extract.embeddings import EmbeddingSet
+    from extract.storage.embeddings import EmbeddingSet
 
 WIDEST_CLASS = 40
 MOST_CLASSES = 60

@@ -66,7 +66,7 @@ def write_tuning(folder: Path, tuners: list[Tuner], result: dict[str, Any]) -> N
     from analyze.head.tuning_figure import draw_tuning
     from analyze.head.tuning_report import trial_rows
     from extract import results
-    from extract.embeddings import name_of
+    from extract.storage.embeddings import name_of
 
     of_rivals = {
         f"against_trials_{number}.csv": trial_rows(other.studies)

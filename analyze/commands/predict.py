@@ -59,7 +59,7 @@ def predict(
     from analyze.head.multilabel.prediction import predict_several
     from analyze.head.prediction import predict as predict_one
     from analyze.joining import join_embeddings
-    from extract.embeddings_file import read_embeddings
+    from extract.storage.embeddings_file import read_embeddings
 
     workspace = Workspace.find(root)
     wanted = Selection.of(embeddings, model, catalog, resize, pooling)
@@ -103,11 +103,11 @@ def _embed(
     from analyze.head.joined import parts_of
     from extract.backbones import load_again
     from extract.catalog.imagefolder import list_imagefolder
-    from extract.catalog_roots import check_root
     from extract.commands.embed import embed_targets, nothing_embedded
     from extract.extraction import Options, Target
     from extract.last_stage import tuned, untuned_identity
     from extract.realisation import device_for
+    from extract.storage.catalog_roots import check_root
 
     own = (workspace.cache, workspace.results)
     listed = list_imagefolder(images, name=name, leave_out=own)
@@ -131,7 +131,7 @@ def _stored(workspace: Workspace, stored: StoredHead, wanted: Selection) -> list
     """Find the files of a catalogue that a head on several backbones reads."""
     from analyze.commands.selection import Selection, up_to_date
     from analyze.head.joined import parts_of
-    from extract.embeddings_file import read_provenance
+    from extract.storage.embeddings_file import read_provenance
 
     catalog = wanted.catalog
     if catalog is None or wanted != Selection(catalog=catalog):
@@ -154,8 +154,8 @@ def _all_rows(path: Path, answered: list[list[Any]]) -> list[list[Any]]:
     """Put pictures that have no vector into their places, with the reason."""
     import numpy as np
 
-    from extract.embeddings_file import read_table
     from extract.refusals import SOUND, TO_DO, Reason
+    from extract.storage.embeddings_file import read_table
 
     table = read_table(path)
     of_id = {row[0]: [*row, ""] for row in answered}

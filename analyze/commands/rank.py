@@ -15,7 +15,7 @@ from extract.workspace import Workspace
 
 if TYPE_CHECKING:
     from analyze.ranking_result import Ranking
-    from extract.embeddings import EmbeddingSet
+    from extract.storage.embeddings import EmbeddingSet
 
 
 def rank(
@@ -51,7 +51,7 @@ def rank(
     cl.set_up(verbose, quiet)
     from analyze.commands.selection import Selection, choose_several
     from analyze.ranking import check_metric, rank
-    from extract.embeddings_file import read_embeddings
+    from extract.storage.embeddings_file import read_embeddings
 
     check_metric(metric)  # a wrong word is said before anything is read
     workspace = Workspace.find(root)

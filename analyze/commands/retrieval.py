@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from analyze.retrieval_result import Retrieved
-    from extract.embeddings import EmbeddingSet
+    from extract.storage.embeddings import EmbeddingSet
 
 N_SHOWN = 5
 MOST_LISTED = 12
@@ -56,7 +56,7 @@ def retrieval(
     cl.set_up(verbose, quiet)
     from analyze.commands.selection import Selection, choose_several
     from analyze.retrieval_result import retrieve
-    from extract.embeddings_file import read_embeddings
+    from extract.storage.embeddings_file import read_embeddings
 
     workspace = Workspace.find(root)
     wanted = Selection.of(embeddings, model, catalog, resize, pooling)

@@ -11,7 +11,7 @@ from extract import command_line as cl
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
-    from extract.embeddings import EmbeddingSet
+    from extract.storage.embeddings import EmbeddingSet
 
 COMMAND = "python -m analyze"
 

@@ -17,9 +17,9 @@ from analyze.commands.default_file import (
 )
 from analyze.commands.stored_file import StoredFile
 from extract.command_line import log
-from extract.embeddings import Provenance
 from extract.errors import UsageError
 from extract.recipe import Recipe
+from extract.storage.embeddings import Provenance
 from extract.workspace import Workspace, file_name
 
 

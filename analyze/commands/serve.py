@@ -140,7 +140,7 @@ def _url(name: str, port: int, token: str | None) -> str:
 
 
 def _text(said: Mapping[str, Any]) -> str:
-    from extract.embeddings import name_of
+    from extract.storage.embeddings import name_of
 
     lines = [f"{said['url']}  (stop with Ctrl-C)"]
     files = said["files"]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from analyze.index_file import OpenedIndex
     from analyze.pictures import PictureFolder
     from analyze.query import Query
-    from extract.embeddings import EmbeddingSet
+    from extract.storage.embeddings import EmbeddingSet
 
 AUTO, FLAT = "auto", "flat"
 MOST_COMPARED = 100_000
@@ -86,7 +86,7 @@ def similar(
     from analyze.pictures import PictureFolder
     from analyze.similar_result import similar_json
     from analyze.similar_sheet import draw_answer
-    from extract.embeddings_file import read_embeddings
+    from extract.storage.embeddings_file import read_embeddings
 
     if not query:
         raise UsageError("nothing is asked: give an id or a picture with --query ID|IMAGE")

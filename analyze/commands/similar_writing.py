@@ -10,7 +10,7 @@ from analyze.commands.run_folder import run_folder
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
-    from extract.embeddings import EmbeddingSet
+    from extract.storage.embeddings import EmbeddingSet
 
 
 def write(
@@ -35,8 +35,8 @@ def write(
 
 def text(result: dict[str, Any]) -> str:
     """Spell a result for people."""
-    from extract.embeddings import titled
     from extract.ids import shown
+    from extract.storage.embeddings import titled
 
     lines = [
         result["file"],

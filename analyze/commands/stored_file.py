@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 
-from extract.embeddings import Provenance, canonical_json
-from extract.embeddings_file import read_list_of_pictures, read_provenance, read_table
 from extract.errors import EmbeddingsFileError, SosieError
 from extract.preprocessing import AUTO, RESIZES
 from extract.refusals import TO_DO
+from extract.storage.embeddings import Provenance, canonical_json
+from extract.storage.embeddings_file import read_list_of_pictures, read_provenance, read_table
 
 POOLINGS_TYPED = ("cls", "mean")
 """What ``python -m extract --pooling`` takes by name: any other is a model's own."""

@@ -43,7 +43,7 @@ def backbone(name: str) -> str:
 
 def geometry(made: Iterable[Mapping[str, Any]]) -> list[str]:
     """Say the geometry that all vectors share; nothing where names tell it of each."""
-    from extract.embeddings import UNKNOWN
+    from extract.storage.embeddings import UNKNOWN
 
     resizes = {each["resize"] for each in made}
     return [f"resize {resize}" for resize in resizes - {UNKNOWN}] if len(resizes) == 1 else []

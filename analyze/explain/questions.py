@@ -11,7 +11,7 @@ import numpy as np
 from analyze.explain.targets import Target, neighbor_target
 from analyze.neighbors import ExactIndex
 from extract.catalog.catalog import Level
-from extract.embeddings import EmbeddingSet
+from extract.storage.embeddings import EmbeddingSet
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -42,8 +42,8 @@ from analyze.head.usable import usable_rows
 from analyze.levels import choose_level, no_labels
 from extract.catalog.alike_labels import alike_labels
 from extract.catalog.catalog import MISSING_LABEL, Level
-from extract.embeddings import EmbeddingSet
 from extract.errors import UsageError
+from extract.storage.embeddings import EmbeddingSet
 
 Chooser = Callable[[Taught, Split, int], tuple[HeadSpec, TrainingSpec]]
 BASELINES = ("logistic_regression", "knn")

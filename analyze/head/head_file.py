@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from analyze.head.network import Head, HeadSpec, Scaling, build_network
-from extract.embeddings import Provenance, canonical_json
 from extract.errors import HeadFileError, UsageError, of_later_format
 from extract.files.strict_json import CHECK_SUM, read_json, with_check_sum, without_check_sum
 from extract.ids import shown
+from extract.storage.embeddings import Provenance, canonical_json
 
 FORMAT, VERSION = "sosie-head", 1
 MULTI_LABEL, MULTI_LABEL_VERSION = "multi-label", 2

@@ -9,7 +9,7 @@ import numpy as np
 
 from analyze.head.rivals import Contender
 from analyze.joining import join_embeddings
-from extract.embeddings import Provenance
+from extract.storage.embeddings import Provenance
 
 
 def join_contenders(contenders: Sequence[Contender]) -> tuple[Contender, tuple[str, ...]]:

@@ -12,8 +12,8 @@ from analyze.head.network import HeadSpec
 from analyze.head.report import HeadRun
 from analyze.head.splits import Split
 from analyze.head.training import TrainingSpec
-from extract.embeddings import EmbeddingSet
 from extract.errors import UsageError
+from extract.storage.embeddings import EmbeddingSet
 
 Progress = Callable[[int, int], None]
 

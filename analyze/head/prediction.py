@@ -12,7 +12,7 @@ import numpy as np
 from analyze.head.head_file import StoredHead, check_abstaining, check_identity
 from analyze.head.network import softmax
 from analyze.head.tree import likeliest_path, summed_upwards
-from extract.embeddings import EmbeddingSet
+from extract.storage.embeddings import EmbeddingSet
 
 NOT_SAID = -1
 

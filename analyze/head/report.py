@@ -19,7 +19,7 @@ from analyze.head.suspects import Suspect, find_suspects
 from analyze.head.training import Trained
 from analyze.head.tree import parent_places
 from analyze.head.tree_report import TreeReport
-from extract.embeddings import Provenance, name_of
+from extract.storage.embeddings import Provenance, name_of
 
 MOST_SUSPECTS = 20
 """Of those that are shown; the table holds all."""

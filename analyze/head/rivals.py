@@ -18,8 +18,8 @@ from analyze.head.plan import Plan, Progress
 from analyze.head.report import HeadReport
 from analyze.pairing import SURE, spell_verdict
 from extract.catalog.catalog import MISSING_LABEL
-from extract.embeddings import EmbeddingSet
 from extract.errors import UsageError
+from extract.storage.embeddings import EmbeddingSet
 
 COUNTED = (
     "McNemar's exact test counts every picture once, copies as one: as right where more than half "

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from extract.embeddings import EmbeddingSet, Provenance, canonical_json
-from extract.embeddings_file import read_embeddings, read_provenance
 from extract.errors import EmbeddingsFileError, LaterFormat, UsageError
+from extract.storage.embeddings import EmbeddingSet, Provenance, canonical_json
+from extract.storage.embeddings_file import read_embeddings, read_provenance
 from extract.workspace import VIEWS
 
 log = logging.getLogger("sosie")

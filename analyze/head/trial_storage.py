@@ -20,10 +20,10 @@ from analyze.head.network import HeadSpec
 from analyze.head.search import Space
 from analyze.head.taught import Taught
 from analyze.head.training import TrainingSpec
-from extract.embeddings import sha256_of
 from extract.errors import EmbeddingsFileError, FileLocked, in_one_line, of_later_format
 from extract.files.file_lock import locked
 from extract.files.strict_json import CHECK_SUM
+from extract.storage.embeddings import sha256_of
 
 if TYPE_CHECKING:
     import optuna

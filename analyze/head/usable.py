@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from analyze.head.copies import Copies, find_copies
-from extract.embeddings import EmbeddingSet
 from extract.errors import UsageError
+from extract.storage.embeddings import EmbeddingSet
 
 
 @dataclass(frozen=True, eq=False)

@@ -30,13 +30,13 @@ from analyze.query import Query
 from analyze.similar import Answer, LookUp
 from analyze.similar_result import similar_json
 from extract.catalog.catalog import Level
-from extract.embeddings import EmbeddingSet
-from extract.embeddings_file import read_embeddings
 from extract.errors import EmbeddingsFileError, UsageError
 from extract.files.private_memory import state_of
 from extract.ids import shown
-from extract.labels_file import labels_path
 from extract.refusals import Refused
+from extract.storage.embeddings import EmbeddingSet
+from extract.storage.embeddings_file import read_embeddings
+from extract.storage.labels_file import labels_path
 from extract.workspace import Workspace
 
 MOST_LOOK_UPS = 8

@@ -12,7 +12,7 @@ import numpy as np
 from analyze.array_cache import ArrayCache
 from analyze.plane import AXIS_NAMES
 from analyze.reduction import parse_steps
-from extract.embeddings import EmbeddingSet
+from extract.storage.embeddings import EmbeddingSet
 
 METHODS = ("tsne", "umap")
 MOST_POINTS = 5_000

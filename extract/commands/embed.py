@@ -173,9 +173,9 @@ def embed(
         cl.log.info(note)
 
     from extract.backbones import choose_device
-    from extract.catalog_roots import check_root
     from extract.extraction import Options, Target
     from extract.realisation import device_for
+    from extract.storage.catalog_roots import check_root
 
     options = Options(
         batch_size=wanted_batch,
@@ -292,7 +292,7 @@ def _with_its_file(
     The weights' own geometry was the default once: where none is asked for, and there is no file of
     today's default, its file goes on growing.
     """
-    from extract.embeddings_file import read_provenance
+    from extract.storage.embeddings_file import read_provenance
 
     def file_of(one: Backbone) -> Path:
         identity = one.provenance.short_identity
@@ -322,10 +322,10 @@ def embed_targets(
     listing: Mapping[str, Any] | None = None,
 ) -> list[Report]:
     """Run, with a bar and an ear for signals; a run that was stopped ends here."""
-    from extract.catalog_roots import recorded_root
     from extract.commands.embedding_bar import EmbeddingBar
     from extract.extraction import extract_together
-    from extract.new_files import empty_ones_taken_back
+    from extract.storage.catalog_roots import recorded_root
+    from extract.storage.new_files import empty_ones_taken_back
 
     record = {
         "images_root": recorded_root(workspace, catalog),

@@ -55,7 +55,7 @@ def list_pictures(
     from extract.catalog.alike_labels import alike_labels
     from extract.catalog.imagefolder import FILE_NAME
     from extract.catalog.manifest import ManifestColumns, list_manifest
-    from extract.listing import (
+    from extract.storage.catalog_source import (
         FOLDER,
         OPTIONS,
         TABLE,

@@ -28,9 +28,9 @@ def export(
 ) -> None:
     """Write the sound rows as npz, CSV or parquet: ids, vectors, labels, other columns."""
     cl.set_up(verbose, quiet)
-    from extract.embeddings_file import read_embeddings
     from extract.errors import UsageError
-    from extract.export import check_can_export, choose_format, export_embeddings
+    from extract.storage.embeddings_file import read_embeddings
+    from extract.storage.export import check_can_export, choose_format, export_embeddings
     from extract.workspace import Workspace
 
     workspace = Workspace.find(root)

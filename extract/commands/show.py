@@ -11,7 +11,7 @@ import typer
 from extract import command_line as cl
 
 if TYPE_CHECKING:
-    from extract.embeddings_table import EmbeddingsTable
+    from extract.storage.embeddings_table import EmbeddingsTable
 
 MOST_REFUSALS = 50
 MOST_IDS = 10
@@ -26,8 +26,8 @@ def show(
 ) -> None:
     """Show identity, realisations, record, counts, and refused pictures with their reasons."""
     cl.set_up(verbose, quiet)
-    from extract.embeddings_file import read_table
-    from extract.failures import read_refusals
+    from extract.storage.embeddings_file import read_table
+    from extract.storage.failures import read_refusals
     from extract.workspace import Workspace
 
     workspace = Workspace.find(root)

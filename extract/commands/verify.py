@@ -67,10 +67,10 @@ def verify(
     Without pictures or weights the checks that need them are not made, and that is said.
     """
     cl.set_up(verbose, quiet)
-    from extract.catalog_roots import pictures_root
-    from extract.embeddings_file import read_table
     from extract.errors import EmbeddingsFileError, LaterFormat, NotSound
     from extract.evidence import find_backbone, gather
+    from extract.storage.catalog_roots import pictures_root
+    from extract.storage.embeddings_file import read_table
     from extract.verification import is_sound, unreadable
     from extract.verification import verify as verified
     from extract.workspace import Workspace

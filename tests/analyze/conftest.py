@@ -9,7 +9,7 @@ import pytest
 
 from analyze.reduction import Reduced
 from extract.catalog.catalog import Level
-from extract.embeddings import EmbeddingSet, Provenance
+from extract.storage.embeddings import EmbeddingSet, Provenance
 
 
 def _ids(n_images: int) -> tuple[str, ...]:

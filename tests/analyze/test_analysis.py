@@ -22,8 +22,8 @@ from analyze.levels import choose_level
 from analyze.neighbors import one_nn_accuracy
 from analyze.reduction import Progress, Reduced, reduce
 from extract.catalog.catalog import Level
-from extract.embeddings import EmbeddingSet
 from extract.errors import SosieError, UsageError
+from extract.storage.embeddings import EmbeddingSet
 
 Planted = tuple[np.ndarray, np.ndarray]
 Embed = Callable[..., EmbeddingSet]

@@ -22,8 +22,8 @@ from analyze.array_cache import ArrayCache, keyed_versions
 from analyze.clustering import Clustering, cluster
 from analyze.clustering_cache import ClusteringCache
 from analyze.reduction import reduce
-from extract.embeddings import EmbeddingSet
 from extract.files.strict_json import with_check_sum
+from extract.storage.embeddings import EmbeddingSet
 
 KEY = {"what": "numbers", "seed": None}
 ARRAY = np.arange(12, dtype=np.float32).reshape(4, 3)

@@ -15,8 +15,8 @@ from analyze.analysis import analyze_embeddings
 from analyze.automatic import CANDIDATES, N_SEEDS, cluster_automatically, seeds_of
 from analyze.clustering_runs import Keeping
 from analyze.consensus import consensus
-from extract.embeddings import EmbeddingSet
 from extract.errors import UsageError
+from extract.storage.embeddings import EmbeddingSet
 
 Make = Callable[..., EmbeddingSet]
 QUICK = (("none", "kmeans"), ("l2,pca:3", "spherical"))

@@ -14,8 +14,8 @@ from analyze.pictures import PictureFolder
 from analyze.query import Query
 from analyze.similar import LookUp, find_similar, pool_size
 from extract.catalog.catalog import Level
-from extract.embeddings import EmbeddingSet, Provenance
 from extract.errors import UsageError
+from extract.storage.embeddings import EmbeddingSet, Provenance
 
 N = 300
 

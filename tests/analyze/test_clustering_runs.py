@@ -13,7 +13,7 @@ from analyze.clustering import CLUSTERINGS, Clustering, cluster
 from analyze.clustering_cache import ClusteringCache
 from analyze.clustering_runs import Keeping, Run, cluster_all
 from analyze.reduction import Reduced, reduce
-from extract.embeddings import EmbeddingSet
+from extract.storage.embeddings import EmbeddingSet
 
 Planted = tuple[np.ndarray, np.ndarray]
 

@@ -20,8 +20,8 @@ from analyze.comparison_figure import draw_comparison
 from analyze.joint_tables import METRICS
 from analyze.palette import BACKBONE_COLORS, MUTED, backbone_style
 from extract.catalog.catalog import Level
-from extract.embeddings import EmbeddingSet, Provenance
 from extract.errors import UsageError
+from extract.storage.embeddings import EmbeddingSet, Provenance
 
 Planted = tuple[np.ndarray, np.ndarray]
 Make = Callable[..., EmbeddingSet]

@@ -24,7 +24,7 @@ from analyze.head.plan import Plan
 from analyze.head.training import TrainingSpec
 from extract.backbones import Backbone, load_backbone
 from extract.catalog.catalog import Level
-from extract.embeddings import EmbeddingSet
+from extract.storage.embeddings import EmbeddingSet
 
 CLASSES = ("checked", "columns", "none", "rows")
 WIDTH, HEIGHT, SIDE = 288, 224, 64

@@ -30,9 +30,9 @@ from analyze.head.head_file import StoredHead
 from analyze.head.network import Head, HeadSpec, Scaling, build_network
 from analyze.head.prediction import predict
 from extract.catalog.catalog import Level
-from extract.embeddings import EmbeddingSet, Provenance
 from extract.errors import UsageError
 from extract.own_classifier import OwnClassifier
+from extract.storage.embeddings import EmbeddingSet, Provenance
 
 Make = Callable[..., EmbeddingSet]
 N_DIMS = 10

@@ -23,8 +23,8 @@ from analyze.head.training import TrainingSpec
 from analyze.neighbors import nearest_others
 from analyze.probes import fit_linear_probe, folds_of, linear_probe, nearest_vote
 from extract.catalog.catalog import Level
-from extract.embeddings import EmbeddingSet, Provenance
 from extract.errors import UsageError
+from extract.storage.embeddings import EmbeddingSet, Provenance
 
 Planted = tuple[np.ndarray, np.ndarray]
 Make = Callable[..., EmbeddingSet]

@@ -20,7 +20,7 @@ from analyze.head.network import HeadSpec
 from analyze.head.plan import Plan
 from analyze.head.rivals import Contender, HeadComparison, compare_heads
 from analyze.head.training import TrainingSpec
-from extract.embeddings import EmbeddingSet, Provenance
+from extract.storage.embeddings import EmbeddingSet, Provenance
 
 Make = Callable[..., EmbeddingSet]
 

@@ -17,8 +17,8 @@ from analyze.head.network import HeadSpec, softmax
 from analyze.head.plan import Plan
 from analyze.head.prediction import predict
 from analyze.head.training import TrainingSpec
-from extract.embeddings import EmbeddingSet, Provenance
 from extract.errors import HeadFileError, UsageError
+from extract.storage.embeddings import EmbeddingSet, Provenance
 
 Planted = tuple[np.ndarray, np.ndarray]
 Make = Callable[..., EmbeddingSet]

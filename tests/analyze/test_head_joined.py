@@ -10,7 +10,7 @@ import pytest
 
 from analyze.head.joined import is_joined, join_contenders, parts_of
 from analyze.head.rivals import Contender
-from extract.embeddings import EmbeddingSet, Provenance
+from extract.storage.embeddings import EmbeddingSet, Provenance
 
 Make = Callable[..., EmbeddingSet]
 

@@ -18,8 +18,8 @@ from analyze.head.network import HeadSpec
 from analyze.head.plan import Plan
 from analyze.head.rivals import Contender, Discordant, compare_heads, count_discordant
 from analyze.head.training import TrainingSpec
-from extract.embeddings import EmbeddingSet, Provenance
 from extract.errors import UsageError
+from extract.storage.embeddings import EmbeddingSet, Provenance
 
 Planted = tuple[np.ndarray, np.ndarray]
 Make = Callable[..., EmbeddingSet]

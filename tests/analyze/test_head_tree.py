@@ -25,8 +25,8 @@ from analyze.head.tree_report import score_tree
 from analyze.head.tree_tables import classes, predictions, summary
 from extract.catalog.catalog import Level
 from extract.catalog.label_column import label_levels
-from extract.embeddings import EmbeddingSet
 from extract.errors import HeadFileError, UsageError
+from extract.storage.embeddings import EmbeddingSet
 
 Make = Callable[..., EmbeddingSet]
 QUICK = TrainingSpec(learning_rate=0.01, epochs=40, patience=5)

@@ -22,9 +22,9 @@ from analyze.head.training import TrainingSpec, train_head
 from analyze.head.tuning import Tuned, tune_head
 from analyze.head.tuning_figure import draw_tuning
 from analyze.head.tuning_report import Tuner, mean_importance, trial_rows, tuning_json
-from extract.embeddings import EmbeddingSet
 from extract.errors import FileLocked, UsageError
 from extract.files.file_lock import locked
+from extract.storage.embeddings import EmbeddingSet
 
 optuna = pytest.importorskip("optuna")
 Planted = tuple[np.ndarray, np.ndarray]

@@ -22,9 +22,9 @@ from analyze.head.taught import hold_out
 from analyze.head.training import TrainingSpec, epoch_batches, train_head
 from analyze.head.trial_storage import trials_file
 from extract.backbones import Backbone, load_backbone
-from extract.embeddings import EmbeddingSet
 from extract.errors import HeadFileError, UsageError
 from extract.last_stage import find_last_stage, stage_inputs
+from extract.storage.embeddings import EmbeddingSet
 
 Make = Callable[..., EmbeddingSet]
 SPEC = HeadSpec(width=6, dropout=0.0)

@@ -22,9 +22,9 @@ from analyze.index_choice import Choice, check_wanted, choose_index, wanted_inde
 from analyze.index_file import OpenedIndex, open_index
 from analyze.indexes import FLAT, LADDER, NAMES, build, find_kind
 from analyze.neighbors import ExactIndex
-from extract.embeddings import EmbeddingSet, Provenance
 from extract.errors import UsageError
 from extract.files.strict_json import with_check_sum
+from extract.storage.embeddings import EmbeddingSet, Provenance
 
 N, D, AT = 3000, 32, 10
 IDENTITY = {"backbone": "drawn"}

@@ -19,8 +19,8 @@ from analyze.internal_scores import (
     subsamples,
 )
 from analyze.reduction import Progress, Reduced, reduce
-from extract.embeddings import EmbeddingSet
 from extract.errors import UsageError
+from extract.storage.embeddings import EmbeddingSet
 
 Planted = tuple[np.ndarray, np.ndarray]
 Make = Callable[..., EmbeddingSet]

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from analyze.joining import average_views, join_embeddings
-from extract.embeddings import EmbeddingSet, Provenance
 from extract.errors import UsageError
+from extract.storage.embeddings import EmbeddingSet, Provenance
 
 Make = Callable[..., EmbeddingSet]
 

@@ -17,7 +17,7 @@ from analyze.lookup.drawn_map import draw_map
 from analyze.lookup.shelf import Shelf, level_counts
 from analyze.lookup.stored_map import FLATTEST, MOST_POINTS, StoredMap, stored_maps
 from analyze.reduction_cache import ReductionCache, reduction_key
-from extract.embeddings import EmbeddingSet
+from extract.storage.embeddings import EmbeddingSet
 
 Make = Callable[..., EmbeddingSet]
 

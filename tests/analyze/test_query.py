@@ -18,11 +18,11 @@ from analyze.pictures import PictureFolder
 from analyze.query import other_realisation, query_by_id, query_by_picture
 from extract.backbones import Backbone, load_again, load_backbone
 from extract.catalog.catalog import list_folder
-from extract.embeddings import EmbeddingSet, Provenance
-from extract.embeddings_file import read_embeddings
 from extract.errors import PictureRefused, UsageError, WeightsError
 from extract.extraction import Options, extract_embeddings
 from extract.realisation import reference_realisation
+from extract.storage.embeddings import EmbeddingSet, Provenance
+from extract.storage.embeddings_file import read_embeddings
 
 Embed = Callable[..., EmbeddingSet]
 

@@ -19,8 +19,8 @@ from analyze.palette import backbone_style
 from analyze.ranking import rank
 from analyze.ranking_figure import draw_ranking
 from analyze.reduction import reduce
-from extract.embeddings import EmbeddingSet, Provenance
 from extract.errors import UsageError
+from extract.storage.embeddings import EmbeddingSet, Provenance
 
 Make = Callable[..., EmbeddingSet]
 N = 240

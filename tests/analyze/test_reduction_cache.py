@@ -13,8 +13,8 @@ import pytest
 from analyze import reduction_cache
 from analyze.reduction import Reduced, reduce
 from analyze.reduction_cache import ReductionCache
-from extract.embeddings import EmbeddingSet
 from extract.files.strict_json import with_check_sum
+from extract.storage.embeddings import EmbeddingSet
 
 VECTORS = np.random.default_rng(0).normal(size=(30, 6)).astype(np.float32)
 

@@ -15,8 +15,8 @@ from analyze.retrieval import (
 )
 from analyze.retrieval_result import retrieve
 from extract.catalog.catalog import Level
-from extract.embeddings import EmbeddingSet, Provenance
 from extract.errors import UsageError
+from extract.storage.embeddings import EmbeddingSet, Provenance
 
 
 def drawn(n: int = 120, seed: int = 0, towards: float = 1.0) -> tuple[np.ndarray, np.ndarray]:

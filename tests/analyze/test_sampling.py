@@ -15,7 +15,7 @@ from analyze.comparison import compare
 from analyze.comparison_result import ComparedModel, Setting
 from analyze.pairing import compare_pairs
 from analyze.sampling import RESAMPLED, permuted_means, resampled_means, why_no_interval
-from extract.embeddings import EmbeddingSet, Provenance
+from extract.storage.embeddings import EmbeddingSet, Provenance
 
 Make = Callable[..., EmbeddingSet]
 

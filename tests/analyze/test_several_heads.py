@@ -40,8 +40,8 @@ from analyze.head.plan import Plan
 from analyze.head.prediction import predict
 from analyze.head.training import TrainingSpec, train_head
 from extract.catalog.multi_label import MultiLabel
-from extract.embeddings import EmbeddingSet
 from extract.errors import HeadFileError, UsageError
+from extract.storage.embeddings import EmbeddingSet
 
 Make = Callable[..., EmbeddingSet]
 QUICK = TrainingSpec(learning_rate=0.01, epochs=60, patience=8)

@@ -15,8 +15,8 @@ from analyze.joining import join_embeddings
 from analyze.ranking import rank
 from analyze.run_record import run_record
 from extract.catalog.multi_label import MultiLabel
-from extract.embeddings import EmbeddingSet, Provenance
 from extract.errors import UsageError
+from extract.storage.embeddings import EmbeddingSet, Provenance
 
 Make = Callable[..., EmbeddingSet]
 SAID = r"column kind lists several.*python -m analyze head"

@@ -31,7 +31,7 @@ from analyze.pictures import PictureFolder
 from analyze.query import Query
 from analyze.similar import Answer, Hit
 from analyze.similar_sheet import draw_answer
-from extract.embeddings import EmbeddingSet
+from extract.storage.embeddings import EmbeddingSet
 
 Embed = Callable[..., EmbeddingSet]
 RED, BLUE = ((200, 30, 30), (30, 30, 200))

@@ -24,8 +24,8 @@ from analyze.similar import Answer, Hit, find_similar, name_column
 from analyze.similar_result import similar_json
 from extract.catalog.catalog import list_folder
 from extract.catalog.demo import draw_picture
-from extract.embeddings import EmbeddingSet, Provenance
 from extract.errors import UsageError
+from extract.storage.embeddings import EmbeddingSet, Provenance
 from extract.workspace import Workspace
 
 KINDS = ("Mugs", "Vases", "Watches")

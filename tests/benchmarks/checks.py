@@ -10,9 +10,9 @@ from pathlib import Path
 
 from extract.backbones import load_backbone
 from extract.catalog.catalog import list_folder
-from extract.embeddings import row_crc32
-from extract.embeddings_file import read_table
 from extract.extraction import extract_embeddings
+from extract.storage.embeddings import row_crc32
+from extract.storage.embeddings_file import read_table
 
 
 def measure(images: Path, model: str) -> None:

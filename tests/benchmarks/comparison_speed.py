@@ -11,7 +11,7 @@ import numpy as np
 
 from analyze.comparison import compare
 from extract.catalog.catalog import Level
-from extract.embeddings import EmbeddingSet, Provenance
+from extract.storage.embeddings import EmbeddingSet, Provenance
 
 REDUCTIONS = ("none", "pca:0.99", "pca:0.99,tsne", "pca:50,umap")
 N_DIMS = 1280

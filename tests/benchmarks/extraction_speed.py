@@ -24,7 +24,6 @@ from PIL import Image
 from extract.backbones import Backbone, load_backbone
 from extract.batch_ring import BatchRing
 from extract.catalog.catalog import Catalog, list_folder
-from extract.embeddings_file import read_embeddings
 from extract.extraction import Options, extract_embeddings
 from extract.fidelity import cosines
 from extract.loading import Destination, PictureLoader, Place, Task
@@ -36,6 +35,7 @@ from extract.one_pass import FEW_WORKERS, LEAST_BATCHES
 from extract.realisation import usable_cores
 from extract.record import versions_of
 from extract.runtimes import prepared
+from extract.storage.embeddings_file import read_embeddings
 from tests.benchmarks.process_costs import (
     Clock,
     Cost,

@@ -25,8 +25,8 @@ from extract.backbones import load_backbone
 from extract.catalog.catalog import Catalog, list_folder
 from extract.catalog.manifest import ManifestColumns, list_manifest
 from extract.decoding import decode_picture, read_picture
-from extract.embeddings import EmbeddingSet, Provenance
 from extract.runtimes import prepared
+from extract.storage.embeddings import EmbeddingSet, Provenance
 from tests.benchmarks.geometries import AVERAGES, BATCH, CROP, GEOMETRIES
 
 BACKBONES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")

@@ -22,13 +22,13 @@ import numpy as np
 from extract import forwarding, one_pass
 from extract.backbones import Backbone, load_backbone
 from extract.catalog.catalog import Catalog, list_folder
-from extract.embeddings_file import read_table
 from extract.extraction import Options, Report, extract_embeddings
 from extract.fidelity import cosines
 from extract.forward_pass import ForwardPass, Launched
 from extract.monitor import Monitor
 from extract.realisation import choose_realisation
 from extract.runtimes import prepared
+from extract.storage.embeddings_file import read_table
 from tests.benchmarks.extraction_speed import overlap_of_neighbors
 from tests.benchmarks.photo_files import make_photo_files
 

@@ -18,7 +18,7 @@ from analyze.neighbors import ExactIndex, Index
 from analyze.pictures import PictureFolder
 from analyze.query import Query
 from analyze.similar import LookUp
-from extract.embeddings import EmbeddingSet, Provenance
+from extract.storage.embeddings import EmbeddingSet, Provenance
 from tests.benchmarks.process_costs import costing, peak_bytes, processor_in_words
 
 CLUSTERS, WITHIN, NOISE = 2000, 40, 0.5

@@ -16,13 +16,13 @@ from small_catalogs import PROJECT
 from typed_commands import signals_as_they_were
 
 from extract.command_line import new_app, run
-from extract.embeddings_file import read_table
 from extract.errors import EmbeddingsFileError
+from extract.storage.embeddings_file import read_table
 from extract.workspace import Workspace
 
 INTERRUPTED = """
 from extract.command_line import new_app, run
-from extract.embeddings_file import read_table
+from extract.storage.embeddings_file import read_table
 from extract.errors import EmbeddingsFileError
 
 app = new_app()
@@ -38,7 +38,7 @@ run(app, "command")
 BUSY = """
 import hashlib
 from extract.command_line import new_app, run
-from extract.embeddings_file import read_table
+from extract.storage.embeddings_file import read_table
 from extract.errors import EmbeddingsFileError
 from extract.stopping import stop_on_signals
 from extract.workspace import Workspace
@@ -125,7 +125,7 @@ def test_told_to_stop_at_any_moment_it_says_so_in_one_line(
     code = f"""
 import atexit, os, signal, sys, time
 from extract.command_line import new_app, run
-from extract.embeddings_file import read_table
+from extract.storage.embeddings_file import read_table
 from extract.errors import EmbeddingsFileError
 number = {int(number)}
 sys.argv = ["command"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from extract.content_index import KEY_BYTES, ContentIndex
+from extract.storage.content_index import KEY_BYTES, ContentIndex
 
 
 def test_finds_what_a_dictionary_finds_also_when_keys_collide() -> None:

@@ -17,16 +17,16 @@ import pytest
 from small_catalogs import fill, some_rows
 
 from extract.catalog.catalog import Catalog, Level, ids_fingerprint
-from extract.embeddings import Provenance, canonical_json, sha256_of
-from extract.embeddings_file import read_embeddings, read_provenance, read_table
-from extract.embeddings_table import EmbeddingsTable
 from extract.errors import EmbeddingsFileError, FileLocked
-from extract.failures import read_refusals
 from extract.files.file_lock import locked
 from extract.ids import bytes_of
-from extract.labels_file import labels_path, read_labels, write_labels
-from extract.layout import CarriedRows, lay_out
-from extract.row_writer import RowWriter
+from extract.storage.embeddings import Provenance, canonical_json, sha256_of
+from extract.storage.embeddings_file import read_embeddings, read_provenance, read_table
+from extract.storage.embeddings_table import EmbeddingsTable
+from extract.storage.failures import read_refusals
+from extract.storage.labels_file import labels_path, read_labels, write_labels
+from extract.storage.layout import CarriedRows, lay_out
+from extract.storage.row_writer import RowWriter
 
 IDS = ("a/1.jpg", "a/\udcff.jpg", "b/2.jpg", "é/3.jpg")
 REALISATION = {"batch_size": 2, "threads": 1}
@@ -241,7 +241,7 @@ def test_failed_layout_leaves_the_old_file_and_nothing_else(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("extract.layout.write_strings", fail)
+    monkeypatch.setattr("extract.storage.layout.write_strings", fail)
     with pytest.raises(EmbeddingsFileError, match="--output"):
         lay_out(path, catalog, read_provenance(path), 6)
     assert path.read_bytes() == before

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from extract.catalog.catalog import Level
-from extract.embeddings import EmbeddingSet, Provenance
 from extract.errors import SosieError, UsageError
-from extract.export import choose_format, export_embeddings
+from extract.storage.embeddings import EmbeddingSet, Provenance
+from extract.storage.export import choose_format, export_embeddings
 from extract.tables import column_names
 
 IDS = ("-1.jpg", "=cmd|' /C calc'!A0", 'a,b\n"c".jpg', "caf\udce9.jpg", "カ.jpg")

@@ -24,12 +24,12 @@ from small_catalogs import (
 from extract.backbones import Backbone
 from extract.catalog.catalog import Catalog, list_folder
 from extract.decoding import READINGS
-from extract.embeddings_file import read_embeddings, read_table
 from extract.errors import EmbeddingsFileError, PictureRefused
 from extract.extraction import Options, Report, extract_embeddings
-from extract.failures import read_refusals
 from extract.preprocessing import Preprocessing
 from extract.realisation import variants
+from extract.storage.embeddings_file import read_embeddings, read_table
+from extract.storage.failures import read_refusals
 
 FOUR = Options(batch_size=4, threads=1, workers=2, decoder="reference", runtime="eager")
 

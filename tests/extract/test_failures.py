@@ -8,9 +8,9 @@ import pytest
 
 from extract.backbones import Backbone
 from extract.catalog.catalog import list_folder
-from extract.embeddings_file import read_table
 from extract.extraction import Options, extract_embeddings
-from extract.failures import failures_path, read_refusals
+from extract.storage.embeddings_file import read_table
+from extract.storage.failures import failures_path, read_refusals
 
 WHOLE = b'{"id": "cups/0.png", "code": "empty", "status": 4, "message": "an empty file"}\n'
 

@@ -17,7 +17,6 @@ from extract import one_pass
 from extract.backbones import Backbone
 from extract.catalog.catalog import Catalog, list_folder
 from extract.commands import embed as command
-from extract.embeddings_file import read_table
 from extract.extraction import Options, Report, extract_embeddings
 from extract.fidelity import (
     FP32_FLOOR,
@@ -32,6 +31,7 @@ from extract.fidelity import (
 from extract.forward_pass import ForwardPass, Launched
 from extract.preprocessing import RESIZES
 from extract.runtimes import can_run
+from extract.storage.embeddings_file import read_table
 
 FAST = Options(batch_size=4, threads=1, workers=2, decoder="fast")
 REFERENCE = {"decoder": "reference", "resize": "pillow", "dtype": "fp32", "runtime": "eager"}

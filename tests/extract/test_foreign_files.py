@@ -14,15 +14,15 @@ import pytest
 from small_catalogs import fill
 
 from extract.catalog.catalog import Catalog, Level
-from extract.embeddings import Provenance, canonical_json, sha256_of
-from extract.embeddings_file import read_embeddings, read_table
 from extract.errors import EmbeddingsFileError
-from extract.failures import failures_path, read_refusals
 from extract.files import sandboxed_open as rehearsal
 from extract.files.sandboxed_open import why_unsafe
 from extract.files.strict_json import read_json
-from extract.labels_file import labels_path, read_labels, write_labels
-from extract.layout import lay_out
+from extract.storage.embeddings import Provenance, canonical_json, sha256_of
+from extract.storage.embeddings_file import read_embeddings, read_table
+from extract.storage.failures import failures_path, read_refusals
+from extract.storage.labels_file import labels_path, read_labels, write_labels
+from extract.storage.layout import lay_out
 
 IDS = ("a.jpg", "b.jpg", "c.jpg", "d.jpg")
 
@@ -282,7 +282,7 @@ def test_a_file_on_which_the_library_crashes_is_refused_in_one_line(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "extract.embeddings_file._look_over", lambda _: os.kill(os.getpid(), signal.SIGSEGV)
+        "extract.storage.embeddings_file._look_over", lambda _: os.kill(os.getpid(), signal.SIGSEGV)
     )
     assert "crashes on it" in refused(path)
 

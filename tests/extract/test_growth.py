@@ -24,11 +24,11 @@ from small_catalogs import (
 from extract import survey
 from extract.backbones import Backbone
 from extract.catalog.catalog import Catalog, list_folder
-from extract.embeddings_file import read_embeddings, read_table
-from extract.embeddings_table import EmbeddingsTable
 from extract.errors import EmbeddingsFileError, SurveyStopped
 from extract.extraction import Options, Report, Target, extract_embeddings, extract_together
 from extract.monitor import Monitor
+from extract.storage.embeddings_file import read_embeddings, read_table
+from extract.storage.embeddings_table import EmbeddingsTable
 
 FOUR = Options(batch_size=4, threads=1, workers=2, decoder="reference", runtime="eager")
 REHASH = replace(FOUR, rehash=True)

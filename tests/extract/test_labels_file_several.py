@@ -13,12 +13,12 @@ from small_catalogs import fill
 
 from extract.catalog.catalog import Catalog, Level
 from extract.catalog.multi_label import MultiLabel
-from extract.embeddings import Provenance
-from extract.embeddings_file import read_embeddings
 from extract.errors import EmbeddingsFileError
-from extract.export import export_embeddings
-from extract.labels_file import labels_path, read_labels, store_labels, write_labels
-from extract.layout import lay_out
+from extract.storage.embeddings import Provenance
+from extract.storage.embeddings_file import read_embeddings
+from extract.storage.export import export_embeddings
+from extract.storage.labels_file import labels_path, read_labels, store_labels, write_labels
+from extract.storage.layout import lay_out
 
 IDS = ("a.jpg", "b.jpg", "c.jpg", "d.jpg")
 ROWS = (("red", "round"), (), ("round",), ("blue", "red", "round"))

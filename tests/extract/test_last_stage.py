@@ -8,7 +8,6 @@ import torch
 from small_catalogs import tiny_backbone
 
 from extract.backbones import load_again, load_backbone
-from extract.embeddings import Provenance
 from extract.errors import UsageError, WeightsDiffer, WeightsError
 from extract.last_stage import (
     find_last_stage,
@@ -17,6 +16,7 @@ from extract.last_stage import (
     tuned_identity,
     untuned_identity,
 )
+from extract.storage.embeddings import Provenance
 
 STAGES = {
     "efficientnet_lite0": "blocks.6",

@@ -17,15 +17,15 @@ from small_catalogs import CountingBackbone, draw_noise, tiny_backbone
 from extract import decoders, loading
 from extract.backbones import Backbone
 from extract.catalog.catalog import list_folder
-from extract.embeddings_file import read_embeddings, read_table
-from extract.embeddings_table import ROW_FIELDS
 from extract.errors import EmbeddingsFileError, FileLocked, PictureRefused
 from extract.extraction import Options, Report, Target, extract_together
-from extract.failures import failures_path, read_refusals
 from extract.files.file_lock import locked
 from extract.monitor import Monitor
 from extract.preprocessing import Preprocessing
 from extract.realisation import FAST_WAYS
+from extract.storage.embeddings_file import read_embeddings, read_table
+from extract.storage.embeddings_table import ROW_FIELDS
+from extract.storage.failures import failures_path, read_refusals
 
 N_PICTURES = 21  # of the fixture: three classes of seven
 FOUR = Options(batch_size=4, threads=1, workers=2, decoder="reference", runtime="eager")

@@ -30,13 +30,13 @@ from extract import loading, one_pass, picture_memory
 from extract.backbones import Backbone
 from extract.batch_ring import BatchRing
 from extract.catalog.catalog import list_folder
-from extract.embeddings_file import read_embeddings, read_table
-from extract.embeddings_table import ROW_FIELDS
 from extract.errors import DecodingError
 from extract.extraction import Options, Report, Target, extract_together
-from extract.failures import read_refusals
 from extract.forward_pass import ForwardPass, Launched
 from extract.monitor import Monitor
+from extract.storage.embeddings_file import read_embeddings, read_table
+from extract.storage.embeddings_table import ROW_FIELDS
+from extract.storage.failures import read_refusals
 
 FIVE = Options(batch_size=5, threads=1, workers=3, runtime="eager")
 

@@ -11,13 +11,13 @@ from small_catalogs import fill
 
 from extract.catalog.catalog import Catalog
 from extract.decoding import READINGS
-from extract.embeddings import Provenance
-from extract.embeddings_file import read_table
-from extract.embeddings_table import EmbeddingsTable
-from extract.layout import lay_out
 from extract.plan import Plan, plan_run
 from extract.realisation import variants
 from extract.refusals import Reason
+from extract.storage.embeddings import Provenance
+from extract.storage.embeddings_file import read_table
+from extract.storage.embeddings_table import EmbeddingsTable
+from extract.storage.layout import lay_out
 
 IDS = tuple(f"{i}.jpg" for i in range(7))
 HOW = {"batch_size": 3, "threads": 1}

@@ -20,9 +20,9 @@ from extract import decoding, extra_formats, extraction, realisation
 from extract.backbones import Backbone
 from extract.catalog.catalog import list_folder
 from extract.decoding import READING
-from extract.embeddings_file import read_table
 from extract.extraction import Options, Report, extract_embeddings
 from extract.realisation import described
+from extract.storage.embeddings_file import read_table
 from extract.stored_numbers import USUAL
 from tests.faults import picture_bytes as pb
 

@@ -15,13 +15,9 @@ from small_catalogs import draw_noise, embedded_alone, fill
 from extract.backbones import Backbone
 from extract.catalog.catalog import Catalog
 from extract.decoding import READINGS
-from extract.embeddings import Provenance
-from extract.embeddings_file import read_table
-from extract.embeddings_table import EmbeddingsTable
 from extract.errors import UsageError
 from extract.fidelity import is_reference
 from extract.forward_pass import PictureEmbedder
-from extract.layout import lay_out
 from extract.realisation import (
     WAYS_OF_DECODING,
     Wanted,
@@ -31,6 +27,10 @@ from extract.realisation import (
     realisation_here,
     variants,
 )
+from extract.storage.embeddings import Provenance
+from extract.storage.embeddings_file import read_table
+from extract.storage.embeddings_table import EmbeddingsTable
+from extract.storage.layout import lay_out
 
 
 @pytest.fixture

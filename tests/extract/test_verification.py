@@ -20,8 +20,6 @@ from small_catalogs import draw_noise, tiny_backbone
 from extract import recomputation, views
 from extract.backbones import Backbone, load_backbone
 from extract.catalog.catalog import Catalog, ids_fingerprint, list_folder
-from extract.embeddings import Provenance, row_crc32, sha256_of
-from extract.embeddings_file import read_table
 from extract.errors import UsageError
 from extract.evidence import (
     BackboneHere,
@@ -34,8 +32,10 @@ from extract.evidence import (
 from extract.extraction import Options, extract_embeddings
 from extract.files.strings_dataset import write_strings
 from extract.ids import bytes_of
-from extract.layout import lay_out
 from extract.recomputation import agrees, cosines, lowest_cosine, seen_by_model
+from extract.storage.embeddings import Provenance, row_crc32, sha256_of
+from extract.storage.embeddings_file import read_table
+from extract.storage.layout import lay_out
 from extract.verification import (
     Check,
     check_counts,
@@ -596,7 +596,7 @@ def laid_out(path: Path, vectors: np.ndarray) -> Path:
 def test_blocks_of_any_size_tell_the_same(
     tmp_path: Path, numbers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("extract.embeddings_table.BLOCK_NUMBERS", numbers)
+    monkeypatch.setattr("extract.storage.embeddings_table.BLOCK_NUMBERS", numbers)
     rng = np.random.default_rng(0)
     vectors = rng.integers(0, 2, (97, 6)).astype(np.float32)
     vectors[[5, 90], 2] = np.nan, np.inf
@@ -634,7 +634,7 @@ def test_no_sound_row_has_no_group() -> None:
 def test_vectors_are_never_held_all_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("extract.embeddings_table.BLOCK_NUMBERS", 1 << 18)
+    monkeypatch.setattr("extract.storage.embeddings_table.BLOCK_NUMBERS", 1 << 18)
     path = laid_out(tmp_path / "x.h5", np.ones((4000, 1024), np.float32))
     table = read_table(path)
     tracemalloc.start()

@@ -18,10 +18,10 @@ from extract import decoders, loading, views
 from extract.backbones import Backbone
 from extract.catalog.catalog import list_folder
 from extract.decoding import read_picture
-from extract.embeddings_file import read_embeddings
 from extract.errors import UsageError
 from extract.extraction import Options, Target, extract_embeddings, extract_together
 from extract.realisation import Wanted, choose_realisation
+from extract.storage.embeddings_file import read_embeddings
 from extract.views import POLICIES, Policy, View, augment, reference_pixels, view_of
 from extract.views_sheet import GAP, HEAD, TILE, draw_views
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from extract.files import sandboxed_open as rehearsal
-from extract.labels_file import labels_path
+from extract.storage.labels_file import labels_path
 from tests.faults.cases import READ, REFUSED, Case
 from tests.faults.foreign_hdf5 import embeddings_cases, labels_cases, write_with_labels
 from tests.faults.foreign_others import cache_cases, hub_cases, table_cases, weights_cases

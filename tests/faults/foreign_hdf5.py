@@ -13,9 +13,9 @@ import h5py
 import numpy as np
 
 from extract.catalog.catalog import Catalog, Level, ids_fingerprint
-from extract.embeddings import canonical_json, row_crc32, sha256_of
 from extract.ids import bytes_of, text_of
-from extract.labels_file import labels_path, write_labels
+from extract.storage.embeddings import canonical_json, row_crc32, sha256_of
+from extract.storage.labels_file import labels_path, write_labels
 from tests.faults.cases import READ, REFUSED, Case
 
 IDS = ("a/1.jpg", "a/2.jpg", "b/1.jpg", "b/2.jpg", "c/1.jpg", "c/2.jpg")

@@ -15,12 +15,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from extract.embeddings_file import read_embeddings, read_table
-from extract.embeddings_table import EmbeddingsTable
 from extract.errors import EmbeddingsFileError
-from extract.failures import read_refusals
 from extract.files.file_lock import locked
 from extract.refusals import SOUND, TO_DO
+from extract.storage.embeddings_file import read_embeddings, read_table
+from extract.storage.embeddings_table import EmbeddingsTable
+from extract.storage.failures import read_refusals
 from tests.faults.small_shop import WIDE, embed
 
 COMPARED = "vectors status row_crc32 content_sha256 size mtime_ns realisation".split()

@@ -210,9 +210,9 @@ def _status_bytes(name: str) -> int:
 def _embed(folder: Path, workers: int) -> dict[str, Any]:
     """Embed a folder; give each row's outcome, the peak over the model's size, and the time."""
     from extract.catalog.catalog import list_folder
-    from extract.embeddings_file import read_table
     from extract.extraction import Options, extract_embeddings
     from extract.refusals import SOUND, Reason
+    from extract.storage.embeddings_file import read_table
 
     path = folder.parent / f"{folder.name}-{workers}.h5"
     Path("/proc/self/clear_refs").write_text("5")

@@ -16,8 +16,8 @@ import numpy as np
 
 from analyze.array_cache import ArrayCache
 from extract.catalog.manifest import ManifestColumns, list_manifest
-from extract.embeddings_file import read_embeddings, read_table
 from extract.errors import SosieError
+from extract.storage.embeddings_file import read_embeddings, read_table
 from extract.weights import read_tensors
 from tests.faults.cases import MISSING, READ, REFUSED, Case
 from tests.faults.foreign_hdf5 import IDS, LABELS, NAMES, vectors_of

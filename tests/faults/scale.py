@@ -88,9 +88,9 @@ def _path(work: Path) -> Path:
 
 
 def _lay_out(work: Path, n_rows: int, n_dims: int) -> None:
-    from extract.embeddings import Provenance
-    from extract.layout import lay_out
     from extract.realisation import choose_realisation
+    from extract.storage.embeddings import Provenance
+    from extract.storage.layout import lay_out
 
     backbone = _backbone(n_dims)
     provenance = Provenance(backbone.identity, (choose_realisation(backbone, None),))
@@ -100,9 +100,9 @@ def _lay_out(work: Path, n_rows: int, n_dims: int) -> None:
 def _fill(work: Path, n_rows: int, n_dims: int) -> None:
     """Make all rows but the last thousand sound, each of a content of its own."""
     from extract.decoding import picture_stat
-    from extract.embeddings_file import read_table
-    from extract.embeddings_table import Rows, blank_fields
-    from extract.row_writer import RowWriter
+    from extract.storage.embeddings_file import read_table
+    from extract.storage.embeddings_table import Rows, blank_fields
+    from extract.storage.row_writer import RowWriter
 
     catalog = _catalog(work, n_rows)
     stats = np.array([picture_stat(catalog.images_root, p) for p in catalog.paths[:1_000]])
@@ -121,13 +121,13 @@ def _fill(work: Path, n_rows: int, n_dims: int) -> None:
 
 
 def _open(work: Path, n_rows: int, n_dims: int) -> None:
-    from extract.embeddings_file import read_table
+    from extract.storage.embeddings_file import read_table
 
     assert read_table(_path(work)).rows.vectors.shape == (n_rows, n_dims)
 
 
 def _check(work: Path, n_rows: int, n_dims: int) -> dict[str, float]:
-    from extract.embeddings_file import read_table
+    from extract.storage.embeddings_file import read_table
 
     table = read_table(_path(work))
     began = time.monotonic()

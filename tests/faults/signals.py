@@ -16,8 +16,8 @@ from typing import Any
 from small_catalogs import offline_environment
 
 from extract.catalog.demo import draw_demo
-from extract.embeddings_file import read_embeddings, read_table
 from extract.errors import EmbeddingsFileError
+from extract.storage.embeddings_file import read_embeddings, read_table
 from tests.faults.judgment import WRONGS, WRONGS_AFTER, Truth, compare, judge
 from tests.faults.kills import stored
 from tests.faults.warm_server import orphans

@@ -26,14 +26,14 @@ from analyze.reduction import reduce
 from analyze.reduction_cache import ReductionCache
 from extract.catalog.catalog import Catalog, Level
 from extract.catalog.multi_label import MultiLabel
-from extract.embeddings import EmbeddingSet, Provenance
-from extract.embeddings_file import read_embeddings, read_provenance, read_table
-from extract.embeddings_table import ROW_FIELDS, Rows, blank_fields
-from extract.failures import append_refusals, failures_path, read_refusals
-from extract.labels_file import labels_path, write_labels
-from extract.layout import lay_out
 from extract.refusals import SOUND, Reason
-from extract.row_writer import RowWriter
+from extract.storage.embeddings import EmbeddingSet, Provenance
+from extract.storage.embeddings_file import read_embeddings, read_provenance, read_table
+from extract.storage.embeddings_table import ROW_FIELDS, Rows, blank_fields
+from extract.storage.failures import append_refusals, failures_path, read_refusals
+from extract.storage.labels_file import labels_path, write_labels
+from extract.storage.layout import lay_out
+from extract.storage.row_writer import RowWriter
 
 N_DIMS = 6
 IDENTITY = {"backbone": "tiny", "weights": {"source": "random", "seed": 0}}

@@ -100,7 +100,7 @@ def watched(board: Board, seconds: float) -> type[ForwardPass]:
 
 def plant(name: str) -> None:
     """Make the writer wrong in one way, to show that what is wrong is found."""
-    from extract.row_writer import RowWriter
+    from extract.storage.row_writer import RowWriter
 
     def nothing(_file: int) -> None:
         pass

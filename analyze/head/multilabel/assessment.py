@@ -37,8 +37,8 @@ from analyze.head.plan import (
 from analyze.head.report import HeadRun
 from analyze.head.splits import Split, naive_column_split
 from analyze.head.training import Trained, TrainingSpec, train_head
-from extract.embeddings import EmbeddingSet
 from extract.errors import UsageError
+from extract.storage.embeddings import EmbeddingSet
 
 Chooser = Callable[[TaughtSeveral, Split, int], tuple[HeadSpec, TrainingSpec]]
 NEVER = 1.0

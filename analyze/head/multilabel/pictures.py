@@ -12,8 +12,8 @@ from analyze.head.plan import Plan
 from analyze.head.splits import N_PARTS
 from analyze.head.usable import usable_rows
 from extract.catalog.multi_label import MultiLabel
-from extract.embeddings import EmbeddingSet
 from extract.errors import UsageError
+from extract.storage.embeddings import EmbeddingSet
 
 
 @dataclass(frozen=True, eq=False)

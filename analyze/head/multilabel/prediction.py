@@ -12,7 +12,7 @@ import numpy as np
 from analyze.head.head_file import StoredHead, check_abstaining, check_identity
 from analyze.head.multilabel.answers import sureness
 from analyze.head.multilabel.thresholds import sigmoid
-from extract.embeddings import EmbeddingSet
+from extract.storage.embeddings import EmbeddingSet
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,7 +23,7 @@ from analyze.head.multilabel.scores import (
 from analyze.head.report import Assessed
 from analyze.head.splits import Split
 from analyze.head.training import Trained
-from extract.embeddings import Provenance
+from extract.storage.embeddings import Provenance
 
 HEAD, STRONGEST = "head", "logistic_regression"
 

@@ -18,8 +18,6 @@ import h5py
 import numpy as np
 
 from extract.catalog.catalog import ids_fingerprint
-from extract.embeddings import EmbeddingSet, Provenance, canonical_json, sha256_of
-from extract.embeddings_table import LATER_FIELDS, ROW_FIELDS, EmbeddingsTable, Rows, blank_fields
 from extract.errors import EmbeddingsFileError, LaterFormat, of_later_format
 from extract.files.private_memory import changed, inode_of, state_of
 from extract.files.sandboxed_open import why_unsafe
@@ -35,8 +33,16 @@ from extract.files.strings_dataset import (
     whole_attribute,
 )
 from extract.ids import shown
-from extract.labels_file import labels_path, read_labels
-from extract.provenance_check import (
+from extract.storage.embeddings import EmbeddingSet, Provenance, canonical_json, sha256_of
+from extract.storage.embeddings_table import (
+    LATER_FIELDS,
+    ROW_FIELDS,
+    EmbeddingsTable,
+    Rows,
+    blank_fields,
+)
+from extract.storage.labels_file import labels_path, read_labels
+from extract.storage.provenance_check import (
     refuse_odd_ids,
     refuse_unknown_realisations,
     refuse_unusable,

@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from extract.embeddings import EmbeddingSet
 from extract.errors import SosieError, UsageError, cannot_write
+from extract.storage.embeddings import EmbeddingSet
 from extract.tables import column_names, write_csv
 from extract.workspace import AnyPath
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from extract.embeddings import BLOCK_NUMBERS, Provenance, finite_rows, row_crc32
 from extract.files.private_memory import Inode, opened, own_memory, read_into
 from extract.ids import bytes_of
 from extract.refusals import SOUND, TO_DO, reason_code
+from extract.storage.embeddings import BLOCK_NUMBERS, Provenance, finite_rows, row_crc32
 
 ROW_FIELDS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "status": (np.dtype("u1"), ()),

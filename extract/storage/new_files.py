@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from extract.embeddings_file import read_table
 from extract.errors import EmbeddingsFileError, PictureRefused, SurveyStopped
-from extract.failures import failures_path
 from extract.files.file_lock import locked
-from extract.labels_file import labels_path
 from extract.refusals import SOUND, TO_DO
+from extract.storage.embeddings_file import read_table
+from extract.storage.failures import failures_path
+from extract.storage.labels_file import labels_path
 
 
 @contextmanager

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from extract.catalog.catalog import Catalog
-from extract.embeddings import Provenance
-from extract.embeddings_file import read_provenance
 from extract.errors import EmbeddingsFileError, UsageError
+from extract.storage.embeddings import Provenance
+from extract.storage.embeddings_file import read_provenance
 from extract.workspace import Workspace
 
 

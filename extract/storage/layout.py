@@ -16,14 +16,25 @@ import h5py
 import numpy as np
 
 from extract.catalog.catalog import Catalog, ids_fingerprint
-from extract.embeddings import BLOCK_NUMBERS, Provenance, canonical_json, row_crc32, sha256_of
-from extract.embeddings_file import FORMAT, FORMAT_VERSION, HEADER_BYTES, padded_record
-from extract.embeddings_table import SUMMED_FIELDS, EmbeddingsTable, blank_fields, sum_fields
 from extract.errors import EmbeddingsFileError, cannot_write
 from extract.files.hdf5_output import replaced
 from extract.files.strings_dataset import write_strings
 from extract.ids import bytes_of
 from extract.refusals import SOUND, TO_DO
+from extract.storage.embeddings import (
+    BLOCK_NUMBERS,
+    Provenance,
+    canonical_json,
+    row_crc32,
+    sha256_of,
+)
+from extract.storage.embeddings_file import FORMAT, FORMAT_VERSION, HEADER_BYTES, padded_record
+from extract.storage.embeddings_table import (
+    SUMMED_FIELDS,
+    EmbeddingsTable,
+    blank_fields,
+    sum_fields,
+)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from extract.embeddings import Provenance
 from extract.ids import bytes_of
 from extract.refusals import SOUND
+from extract.storage.embeddings import Provenance
 
 MOST_REALISATIONS = 256
 """A row holds the number of its own in one byte."""

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from extract.embeddings_table import EmbeddingsTable
 from extract.files.durability import sync_folder
 from extract.files.strict_json import read_json, with_check_sum, without_check_sum
 from extract.ids import shown
 from extract.refusals import reason_code
+from extract.storage.embeddings_table import EmbeddingsTable
 
 log = logging.getLogger("sosie")
 

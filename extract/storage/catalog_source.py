@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from extract.embeddings_file import read_provenance
 from extract.errors import EmbeddingsFileError
+from extract.storage.embeddings_file import read_provenance
 from extract.workspace import Workspace
 
 TABLE, FOLDER = "table", "folder"

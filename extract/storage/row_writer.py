@@ -11,13 +11,13 @@ from typing import Any
 import h5py
 import numpy as np
 
-from extract.embeddings import row_crc32
-from extract.embeddings_file import HEADER_BYTES, padded_record
-from extract.embeddings_table import ROW_FIELDS, EmbeddingsTable, Rows, sum_fields
 from extract.errors import EmbeddingsFileError
 from extract.files.strings_dataset import text_attribute
 from extract.ids import bytes_of
 from extract.refusals import SOUND
+from extract.storage.embeddings import row_crc32
+from extract.storage.embeddings_file import HEADER_BYTES, padded_record
+from extract.storage.embeddings_table import ROW_FIELDS, EmbeddingsTable, Rows, sum_fields
 
 
 class RowWriter:
