@@ -18,8 +18,8 @@ from extract.decoding import (
     refusing,
 )
 from extract.fast_geometry import has_fast_geometry, place, upright
+from extract.formats.jpeg_screening import MOST_HEADER, PlainJpeg, plain_jpeg
 from extract.jpeg import SCALES, can_decode_plain, decode_plain, is_plain
-from extract.jpeg_screening import MOST_HEADER, PlainJpeg, plain_jpeg
 from extract.picture_memory import (
     MAX_BYTES_AT_WORK,
     OPENING_BYTES,

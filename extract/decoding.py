@@ -19,11 +19,12 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from extract.extra_formats import READER, READERS, open_extra
+from extract.formats.extra_formats import READER, READERS, open_extra
+from extract.formats.picture_headers import MOST_EXIF, check_header
+from extract.formats.picture_kinds import kind_of
+from extract.formats.tiff_pages import TiffPages, is_tiff
 from extract.ids import bytes_of, shown, text_of
 from extract.missing_pictures import why_missing
-from extract.picture_headers import MOST_EXIF, check_header
-from extract.picture_kinds import kind_of
 from extract.picture_memory import (
     MAX_FILE_BYTES,
     RGB_BYTES,
@@ -35,7 +36,6 @@ from extract.picture_memory import (
 from extract.pixels import UPRIGHT, upright_rgb
 from extract.refusals import Reason, Refused
 from extract.stored_numbers import USUAL, Stored, stored_numbers
-from extract.tiff_pages import TiffPages, is_tiff
 
 FORMATS = frozenset("JPEG PNG WEBP GIF BMP DIB TIFF AVIF JPEG2000 PPM".split())
 """Formats that are read, as far as this build of Pillow has them; beside those of an extra."""

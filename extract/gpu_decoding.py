@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from extract.errors import UsageError
-from extract.jpeg_screening import MOST_HEADER, PlainJpeg, plain_jpeg
+from extract.formats.jpeg_screening import MOST_HEADER, PlainJpeg, plain_jpeg
 from extract.ragged_resize import resize_ragged, resizes_raggedly
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from extract.picture_headers import frames
+from extract.formats.picture_headers import frames
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,8 +9,8 @@ from typing import Any
 
 from PIL import Image
 
+from extract.formats.picture_headers import has_many_scans
 from extract.machine.allocation import give_back_freed_memory
-from extract.picture_headers import has_many_scans
 from extract.refusals import Reason, Refused
 
 MAX_ASPECT = 100

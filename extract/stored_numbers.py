@@ -7,10 +7,10 @@ from typing import Any
 
 from PIL import Image
 
-from extract.color_profiles import Profile, find_profile
-from extract.jpeg2000 import Jpeg2000, read_jpeg2000
+from extract.formats.color_profiles import Profile, find_profile
+from extract.formats.jpeg2000 import Jpeg2000, read_jpeg2000
+from extract.formats.tiff_pages import DEEP
 from extract.refusals import Reason, Refused
-from extract.tiff_pages import DEEP
 
 SIXTEEN_BITS = 0xFFFF
 _BITS_TAG = 258

@@ -11,7 +11,7 @@ import numpy as np
 from extract.catalog.catalog import Catalog
 from extract.decoding import opened_picture, picture_stat, read_picture
 from extract.errors import SurveyStopped
-from extract.extra_formats import READER
+from extract.formats.extra_formats import READER
 from extract.monitor import Monitor
 from extract.picture_memory import picture_memory
 from extract.refusals import Refused

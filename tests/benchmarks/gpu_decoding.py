@@ -242,7 +242,7 @@ def _levels(apart: Any) -> str:
 
 
 def _print_screening(files: list[bytes]) -> None:
-    from extract.jpeg_screening import MOST_HEADER, plain_jpeg
+    from extract.formats.jpeg_screening import MOST_HEADER, plain_jpeg
 
     started = time.perf_counter()
     n_plain = sum(plain_jpeg(f[:MOST_HEADER], f[-2:]) is not None for f in files)

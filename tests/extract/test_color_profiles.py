@@ -19,12 +19,13 @@ from icc_profiles import (
 )
 from PIL import Image, ImageCms
 
-from extract import color_profiles, jpeg
-from extract.color_profiles import MOST_PROFILE, find_profile
+from extract import jpeg
 from extract.decoders import prepare_picture
 from extract.decoding import READING, decode_picture
+from extract.formats import color_profiles
+from extract.formats.color_profiles import MOST_PROFILE, find_profile
+from extract.formats.jpeg_screening import MOST_HEADER, plain_jpeg
 from extract.gpu_decoding import decode_on_gpu
-from extract.jpeg_screening import MOST_HEADER, plain_jpeg
 from tests.faults import picture_bytes as pb
 
 RAMP = np.linspace(0, 255, 48).round().astype(np.uint8)

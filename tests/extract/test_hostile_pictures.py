@@ -19,8 +19,8 @@ from extract import decoders, decoding
 from extract.catalog.catalog import list_folder
 from extract.decoders import prepare_picture
 from extract.decoding import decode_picture, read_picture
+from extract.formats.picture_headers import has_many_scans
 from extract.loading import Destination, PictureLoader, Place
-from extract.picture_headers import has_many_scans
 from extract.picture_memory import Budget
 from extract.pixels import upright_rgb
 from extract.preprocessing import Preprocessing

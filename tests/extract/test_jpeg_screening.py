@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from extract.decoding import ORIENTATION, decode_picture
-from extract.jpeg_screening import PlainJpeg, plain_jpeg
+from extract.formats.jpeg_screening import PlainJpeg, plain_jpeg
 from extract.refusals import Refused
 
 NOISE = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)

@@ -13,8 +13,8 @@ from PIL import Image
 
 from extract.decoders import prepare_picture
 from extract.decoding import decode_picture
-from extract.heif_headers import is_heic
-from extract.picture_kinds import kind_of
+from extract.formats.heif_headers import is_heic
+from extract.formats.picture_kinds import kind_of
 from extract.preprocessing import Preprocessing
 from extract.refusals import Refused
 from tests.faults import picture_bytes as pb

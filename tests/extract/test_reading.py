@@ -16,11 +16,12 @@ from icc_profiles import rgb_profile
 from PIL import Image
 from small_catalogs import CountingBackbone, embedded_alone
 
-from extract import decoding, extra_formats, extraction, realisation
+from extract import decoding, extraction, realisation
 from extract.backbones import Backbone
 from extract.catalog.catalog import list_folder
 from extract.decoding import READING
 from extract.extraction import Options, Report, extract_embeddings
+from extract.formats import extra_formats
 from extract.realisation import described
 from extract.storage.embeddings_file import read_table
 from extract.stored_numbers import USUAL

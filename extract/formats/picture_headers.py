@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from extract.formats.tiff_pages import TiffPages, is_tiff
 from extract.refusals import Reason, Refused
-from extract.tiff_pages import TiffPages, is_tiff
 
 MOST_SEGMENTS = 1_000
 """Before a JPEG's pixels; each becomes an object, so empty ones take 30 times their bytes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from extract.color_numbers import (
+from extract.formats.color_primaries import (
     D65,
     LINEAR,
     SRGB,
@@ -14,7 +14,7 @@ from extract.color_numbers import (
     ColorNumbers,
     Point,
 )
-from extract.iso_boxes import boxes
+from extract.formats.iso_boxes import boxes
 
 CODESTREAM = b"\xff\x0a"
 STARTS = (CODESTREAM, b"\0\0\0\x0cJXL \r\n\x87\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from extract.iso_boxes import boxes
+from extract.formats.iso_boxes import boxes
 
 _CODESTREAM = b"\xff\x4f\xff\x51"
 _SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from extract.picture_headers import frame_bits
+from extract.formats.picture_headers import frame_bits
 
 UNKNOWN = "not a picture of a format that is read"
 LOOKED_AT = 1 << 12

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from extract.hevc_headers import CodedPicture, coded_picture
-from extract.iso_boxes import boxes
+from extract.formats.hevc_headers import CodedPicture, coded_picture
+from extract.formats.iso_boxes import boxes
 
 HEIC_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs"})
 HEIF_BRANDS = frozenset({b"mif1", b"mif2", b"msf1", b"miaf"})

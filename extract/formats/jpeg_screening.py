@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from extract.color_profiles import find_profile
+from extract.formats.color_profiles import find_profile
 from extract.refusals import Refused
 
 MOST_HEADER = 1 << 17

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from extract.color_profiles import find_profile
-from extract.heif_headers import HeifHeader, is_heic, read_heif
-from extract.jpeg2000 import is_jpeg2000, read_jpeg2000
-from extract.jpegxl import STARTS, JpegXl, codestream, read_jpeg_xl
+from extract.formats.color_profiles import find_profile
+from extract.formats.heif_headers import HeifHeader, is_heic, read_heif
+from extract.formats.jpeg2000 import is_jpeg2000, read_jpeg2000
+from extract.formats.jpegxl import STARTS, JpegXl, codestream, read_jpeg_xl
 from extract.refusals import Reason, Refused
 
 HEIF, JPEG_XL, DEEP = "HEIF", "JXL", "deep JPEG 2000"
