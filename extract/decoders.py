@@ -17,7 +17,6 @@ from extract.decoding import (
     opened_picture,
     refusing,
 )
-from extract.fast_geometry import has_fast_geometry, place, upright
 from extract.formats.jpeg_screening import MOST_HEADER, PlainJpeg, plain_jpeg
 from extract.jpeg import SCALES, can_decode_plain, decode_plain, is_plain
 from extract.picture_memory import (
@@ -27,8 +26,9 @@ from extract.picture_memory import (
     reckon_plain_memory,
 )
 from extract.pixels import BAND_PIXELS
-from extract.preprocessing import Preprocessing, resized_size
 from extract.stored_numbers import USUAL
+from extract.transforms.fast_geometry import has_fast_geometry, place, upright
+from extract.transforms.preprocessing import Preprocessing, resized_size
 
 DECODERS = ("reference", "fast", "scaled")
 """What ``prepare_picture`` knows; each decodes with its forerunner what it cannot."""

@@ -19,7 +19,6 @@ from extract.files.file_lock import locked
 from extract.monitor import Monitor
 from extract.one_pass import Tally, embed_in_one_pass
 from extract.plan import Among, Plan, plan_run, refusal_counts
-from extract.preprocessing import Preprocessing
 from extract.realisation import (
     Wanted,
     choose_realisation,
@@ -37,6 +36,7 @@ from extract.storage.labels_file import labels_path, refuse_later, store_labels
 from extract.storage.layout import lay_out
 from extract.storage.row_writer import RowWriter
 from extract.survey import ContentReader, read_by_header, stat_pictures
+from extract.transforms.preprocessing import Preprocessing
 from extract.workspace import AnyPath
 
 

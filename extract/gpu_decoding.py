@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 from extract.errors import UsageError
 from extract.formats.jpeg_screening import MOST_HEADER, PlainJpeg, plain_jpeg
-from extract.ragged_resize import resize_ragged, resizes_raggedly
+from extract.transforms.ragged_resize import resize_ragged, resizes_raggedly
 
 if TYPE_CHECKING:
     import torch
 
-    from extract.preprocessing import Preprocessing
+    from extract.transforms.preprocessing import Preprocessing
 
     Decode = Callable[[list[torch.Tensor], torch.device], list[torch.Tensor]]
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from extract.errors import WeightsError, in_one_line
-from extract.preprocessing import Preprocessing
+from extract.transforms.preprocessing import Preprocessing
 
 INTERPOLATIONS = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
 """Pillow's numbers, as transformers keeps them."""

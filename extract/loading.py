@@ -12,8 +12,8 @@ from extract.catalog.catalog import Catalog
 from extract.decoders import prepare_picture
 from extract.decoding import picture_stat, read_picture
 from extract.picture_memory import picture_memory
-from extract.preprocessing import Preprocessing
 from extract.refusals import Refused
+from extract.transforms.preprocessing import Preprocessing
 from extract.views import View, augment
 
 Way = tuple[str, ...]

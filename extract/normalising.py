@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from extract.preprocessing import Preprocessing
+from extract.transforms.preprocessing import Preprocessing
 
 
 def exact_normalisation(

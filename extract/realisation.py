@@ -225,7 +225,7 @@ def _check_gpu_decoding(backbone: Backbone) -> None:
     import torch
 
     from extract.gpu_decoding import gpu_decoder
-    from extract.ragged_resize import resizes_raggedly
+    from extract.transforms.ragged_resize import resizes_raggedly
 
     if backbone.view:
         raise UsageError("views are made by the cores: choose --decoder fast")

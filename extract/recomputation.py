@@ -16,9 +16,9 @@ from extract.decoding import RULES, decode_picture, read_picture, refusing
 from extract.errors import UsageError
 from extract.evidence import Evidence
 from extract.fidelity import FP32_FLOOR, MOST_RECOMPUTED, cosines, is_reference
-from extract.pillow_geometry import FILTERS
-from extract.preprocessing import Preprocessing
 from extract.refusals import Refused
+from extract.transforms.pillow_geometry import FILTERS
+from extract.transforms.preprocessing import Preprocessing
 from extract.views import View, reference_pixels, view_of
 
 SAME_MACHINE_COSINE = 0.999999

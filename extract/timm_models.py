@@ -14,7 +14,7 @@ from typing import Any
 from extract.classifiers import fit_classifier, no_classifier, take_classifier_off
 from extract.errors import UsageError, WeightsError
 from extract.hub import cached_on_hub, download_to_torch_home, find_on_hub
-from extract.preprocessing import Preprocessing
+from extract.transforms.preprocessing import Preprocessing
 from extract.weights import (
     Checkpoint,
     Headless,

@@ -13,7 +13,7 @@ from extract.classifiers import fit_classifier, no_classifier
 from extract.errors import SosieError, UsageError, WeightsError
 from extract.hub import cached_on_hub, find_on_hub
 from extract.image_processors import read_preprocessing
-from extract.preprocessing import Preprocessing
+from extract.transforms.preprocessing import Preprocessing
 from extract.weights import (
     Checkpoint,
     Headless,

@@ -11,7 +11,7 @@ import numpy as np
 
 from extract.decoding import PictureFile, decode_picture
 from extract.errors import UsageError
-from extract.preprocessing import Preprocessing
+from extract.transforms.preprocessing import Preprocessing
 
 GREY = (0.299, 0.587, 0.114)
 """Shares of red, green and blue in what is seen as light (ITU-R BT.601)."""

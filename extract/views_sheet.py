@@ -10,8 +10,8 @@ import numpy as np
 from extract.catalog.catalog import Catalog
 from extract.decoders import prepare_picture
 from extract.decoding import read_picture
-from extract.preprocessing import Preprocessing
 from extract.refusals import Refused
+from extract.transforms.preprocessing import Preprocessing
 from extract.views import View, augment
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import numpy as np
 
 from extract.decoders import prepare_picture
 from extract.decoding import decode_picture
-from extract.preprocessing import Preprocessing
+from extract.transforms.preprocessing import Preprocessing
 
 SEEN = Preprocessing(16, "squash", 1.0, "bilinear", (0.5,) * 3, (0.5,) * 3)
 

@@ -18,11 +18,11 @@ from extract.backbones import Backbone
 from extract.catalog.demo import KINDS, draw_picture
 from extract.decoding import decode_picture
 from extract.monitor import Monitor
-from extract.preprocessing import Preprocessing
 from extract.storage.embeddings import row_crc32
 from extract.storage.embeddings_file import read_table
 from extract.storage.embeddings_table import Rows, blank_fields
 from extract.storage.row_writer import RowWriter
+from extract.transforms.preprocessing import Preprocessing
 
 PROJECT = Path(__file__).parent.parent
 TREES = {"Mugs": "Kitchen >> Cups", "Vases": "Home >> Decor", "Watches": "Wear >> Watches"}

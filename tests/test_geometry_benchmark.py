@@ -10,7 +10,7 @@ from PIL import Image
 
 from analyze.head.copies import Copies
 from analyze.ranking_criteria import PictureMean
-from extract.preprocessing import Preprocessing
+from extract.transforms.preprocessing import Preprocessing
 from tests.benchmarks.geometries import GEOMETRIES, edge_color
 from tests.benchmarks.geometry import BACKBONES, Pictures, Table
 from tests.benchmarks.stamps import photographs

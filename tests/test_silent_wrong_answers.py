@@ -28,11 +28,11 @@ from extract.catalog.catalog import list_folder
 from extract.decoding import decode_picture
 from extract.errors import UsageError, WeightsError
 from extract.extraction import Options, Report, extract_embeddings
-from extract.preprocessing import Preprocessing
 from extract.storage.embeddings import EmbeddingSet
 from extract.storage.embeddings_file import read_embeddings, read_table
 from extract.storage.export import export_embeddings
 from extract.transformers_models import TransformersModel
+from extract.transforms.preprocessing import Preprocessing
 from extract.weights import Checkpoint, Headless
 from extract.workspace import Workspace
 

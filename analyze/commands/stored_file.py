@@ -7,10 +7,10 @@ from functools import cache, cached_property
 from pathlib import Path
 
 from extract.errors import EmbeddingsFileError, SosieError
-from extract.preprocessing import AUTO, RESIZES
 from extract.refusals import TO_DO
 from extract.storage.embeddings import Provenance, canonical_json
 from extract.storage.embeddings_file import read_list_of_pictures, read_provenance, read_table
+from extract.transforms.preprocessing import AUTO, RESIZES
 
 POOLINGS_TYPED = ("cls", "mean")
 """What ``python -m extract --pooling`` takes by name: any other is a model's own."""

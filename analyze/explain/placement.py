@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from extract.fast_geometry import center
-from extract.preprocessing import Preprocessing, resized_size
+from extract.transforms.fast_geometry import center
+from extract.transforms.preprocessing import Preprocessing, resized_size
 
 
 @dataclass(frozen=True)

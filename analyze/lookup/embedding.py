@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from extract.decoders import DecodedPicture
-from extract.preprocessing import Preprocessing
 from extract.storage.embeddings import Provenance
+from extract.transforms.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     import numpy as np

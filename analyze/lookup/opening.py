@@ -15,8 +15,8 @@ from analyze.as_seen import AsSeen
 from analyze.duplicates import Fingerprint, fingerprint
 from extract.decoders import DecodedPicture, decode_for
 from extract.decoding import decode_picture, opened_picture, read_picture
-from extract.preprocessing import Preprocessing
 from extract.refusals import Reason, Refused
+from extract.transforms.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     from PIL import Image

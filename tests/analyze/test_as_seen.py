@@ -23,8 +23,8 @@ from analyze.similar import Answer, Hit
 from analyze.similar_sheet import draw_answer
 from extract.backbones import Backbone
 from extract.decoding import decode_picture, read_picture
-from extract.preprocessing import Preprocessing
 from extract.storage.embeddings import EmbeddingSet, Provenance
+from extract.transforms.preprocessing import Preprocessing
 from extract.views import View, augment
 
 Embed = Callable[..., EmbeddingSet]

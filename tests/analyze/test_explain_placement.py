@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from analyze.explain.placement import Placement, peak_of, place_of, spread
-from extract.preprocessing import Preprocessing
+from extract.transforms.preprocessing import Preprocessing
 
 SIZES = ((300, 200), (200, 300), (97, 411), (640, 640), (31, 30))
 

@@ -28,9 +28,9 @@ from analyze.lookup.opening import Open, Stored, TakeFingerprint, Thumbnail
 from analyze.lookup.processes import Processes, TaskFailed
 from extract.decoding import decode_picture
 from extract.forward_pass import PictureEmbedder
-from extract.preprocessing import Preprocessing
 from extract.realisation import reference_realisation
 from extract.refusals import Refused
+from extract.transforms.preprocessing import Preprocessing
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
-from extract.preprocessing import Preprocessing
+from extract.transforms.preprocessing import Preprocessing
 
 PLACE = 32
 """Pixels a side of one place of the backbone's last stage: the next size up has one place more."""

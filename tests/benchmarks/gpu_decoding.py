@@ -131,7 +131,7 @@ def _jpeg(size: tuple[int, int], seed: int, **options: Any) -> bytes:
 
 
 def _preprocessing(resize: str) -> Any:
-    from extract.preprocessing import Preprocessing
+    from extract.transforms.preprocessing import Preprocessing
 
     return Preprocessing(
         224, "crop", 0.875, "bicubic", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -204,7 +204,7 @@ def _print_fidelity(small: list[bytes], big: list[bytes], on: Any, resize: str) 
     from PIL import Image
 
     from extract.gpu_decoding import DECODERS, gpu_decoder
-    from extract.ragged_resize import resize_ragged
+    from extract.transforms.ragged_resize import resize_ragged
 
     wanted = _preprocessing(resize)
     decode = DECODERS[gpu_decoder(on)]
@@ -321,7 +321,7 @@ def _print_resize_alone(files: list[bytes], on: Any, resize: str) -> None:
     import torch
 
     from extract.gpu_decoding import DECODERS, gpu_decoder
-    from extract.ragged_resize import resize_ragged
+    from extract.transforms.ragged_resize import resize_ragged
 
     wanted = _preprocessing(resize)
     encoded = [torch.frombuffer(bytearray(file), dtype=torch.uint8) for file in files[:64]]
@@ -339,7 +339,7 @@ def _print_resize_alone(files: list[bytes], on: Any, resize: str) -> None:
 def _print_resize_time(how: str, decoded: list[Any], samplings: Any, wanted: Any) -> None:
     import torch
 
-    from extract.ragged_resize import resize_ragged
+    from extract.transforms.ragged_resize import resize_ragged
 
     for _ in range(3):
         resize_ragged(decoded, wanted, samplings)

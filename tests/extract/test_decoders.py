@@ -14,10 +14,10 @@ from PIL import Image, features
 from extract import decoders, decoding, jpeg
 from extract.decoders import DECODERS, PreparedPicture, prepare_picture
 from extract.decoding import decode_picture, opened_picture
-from extract.fast_geometry import upright
 from extract.picture_memory import picture_memory
-from extract.preprocessing import Preprocessing
 from extract.refusals import Reason, Refused
+from extract.transforms.fast_geometry import upright
+from extract.transforms.preprocessing import Preprocessing
 from tests.faults import picture_bytes as pb
 from tests.faults import picture_cases as corpus
 

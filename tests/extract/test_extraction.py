@@ -26,10 +26,10 @@ from extract.catalog.catalog import Catalog, list_folder
 from extract.decoding import READINGS
 from extract.errors import EmbeddingsFileError, PictureRefused
 from extract.extraction import Options, Report, extract_embeddings
-from extract.preprocessing import Preprocessing
 from extract.realisation import variants
 from extract.storage.embeddings_file import read_embeddings, read_table
 from extract.storage.failures import read_refusals
+from extract.transforms.preprocessing import Preprocessing
 
 FOUR = Options(batch_size=4, threads=1, workers=2, decoder="reference", runtime="eager")
 

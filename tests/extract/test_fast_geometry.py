@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from extract.fast_geometry import has_fast_geometry, place, upright
 from extract.pixels import UPRIGHT
-from extract.preprocessing import RESIZES, ROUNDINGS, Preprocessing, resized_size
+from extract.transforms.fast_geometry import has_fast_geometry, place, upright
+from extract.transforms.preprocessing import RESIZES, ROUNDINGS, Preprocessing, resized_size
 
 SCALE = (0.5, 0.5, 0.5)
 ODD_SIZES = [(1, 1), (1, 2), (1, 100), (100, 1), (3, 300), (2, 199), (57, 57), (64, 64), (65, 63)]

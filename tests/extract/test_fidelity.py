@@ -29,9 +29,9 @@ from extract.fidelity import (
     measure_fidelity,
 )
 from extract.forward_pass import ForwardPass, Launched
-from extract.preprocessing import RESIZES
 from extract.runtimes import can_run
 from extract.storage.embeddings_file import read_table
+from extract.transforms.preprocessing import RESIZES
 
 FAST = Options(batch_size=4, threads=1, workers=2, decoder="fast")
 REFERENCE = {"decoder": "reference", "resize": "pillow", "dtype": "fp32", "runtime": "eager"}

@@ -12,7 +12,7 @@ from PIL import Image
 from extract import gpu_decoding
 from extract.errors import UsageError
 from extract.gpu_decoding import decode_on_gpu, gpu_decoder
-from extract.preprocessing import RESIZES, Preprocessing
+from extract.transforms.preprocessing import RESIZES, Preprocessing
 
 HALF = (0.5, 0.5, 0.5)
 WANTED = Preprocessing(56, "crop", 0.875, "bicubic", HALF, HALF)

@@ -23,8 +23,8 @@ from extract.formats.picture_headers import has_many_scans
 from extract.loading import Destination, PictureLoader, Place
 from extract.picture_memory import Budget
 from extract.pixels import upright_rgb
-from extract.preprocessing import Preprocessing
 from extract.refusals import Reason, Refused
+from extract.transforms.preprocessing import Preprocessing
 from tests.faults import picture_bytes as pb
 from tests.faults import picture_cases as corpus
 from tests.faults.picture_cases import Case, plant
@@ -208,7 +208,7 @@ from extract.machine.allocation import keep_freed_memory
 from extract.catalog.catalog import list_folder
 from extract.decoders import prepare_picture
 from extract.loading import Destination, PictureLoader, Place
-from extract.preprocessing import Preprocessing
+from extract.transforms.preprocessing import Preprocessing
 
 def used(name):
     lines = Path("/proc/self/status").read_text().splitlines()

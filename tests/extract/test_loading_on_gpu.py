@@ -21,11 +21,11 @@ from extract.decoders import prepare_picture
 from extract.extraction import Options, Target, extract_together
 from extract.loading import Destination, LoadedPicture, PictureLoader, Place, Task
 from extract.loading_on_gpu import GpuLoader
-from extract.preprocessing import Preprocessing
 from extract.realisation import choose_realisation
 from extract.refusals import Reason
 from extract.storage.embeddings_file import read_table
 from extract.storage.failures import read_refusals
+from extract.transforms.preprocessing import Preprocessing
 
 SEEN = tiny_backbone().preprocessing
 LARGER = Preprocessing(40, "squash", 1.0, "bicubic", (0.5,) * 3, (0.5,) * 3)

@@ -21,11 +21,11 @@ from extract.errors import EmbeddingsFileError, FileLocked, PictureRefused
 from extract.extraction import Options, Report, Target, extract_together
 from extract.files.file_lock import locked
 from extract.monitor import Monitor
-from extract.preprocessing import Preprocessing
 from extract.realisation import FAST_WAYS
 from extract.storage.embeddings_file import read_embeddings, read_table
 from extract.storage.embeddings_table import ROW_FIELDS
 from extract.storage.failures import failures_path, read_refusals
+from extract.transforms.preprocessing import Preprocessing
 
 N_PICTURES = 21  # of the fixture: three classes of seven
 FOUR = Options(batch_size=4, threads=1, workers=2, decoder="reference", runtime="eager")

@@ -15,8 +15,8 @@ from extract.decoders import prepare_picture
 from extract.decoding import decode_picture
 from extract.formats.heif_headers import is_heic
 from extract.formats.picture_kinds import kind_of
-from extract.preprocessing import Preprocessing
 from extract.refusals import Refused
+from extract.transforms.preprocessing import Preprocessing
 from tests.faults import picture_bytes as pb
 
 SEEN = Preprocessing(16, "squash", 1.0, "bilinear", (0.5,) * 3, (0.5,) * 3)

@@ -15,8 +15,8 @@ from torchvision.transforms.functional import normalize, to_tensor
 
 from extract.errors import UsageError, WeightsError
 from extract.image_processors import read_preprocessing
-from extract.pillow_geometry import FILTERS, placed_by_pillow, share_seen
-from extract.preprocessing import RESIZES, ROUNDINGS, Preprocessing
+from extract.transforms.pillow_geometry import FILTERS, placed_by_pillow, share_seen
+from extract.transforms.preprocessing import RESIZES, ROUNDINGS, Preprocessing
 
 PLAIN = Preprocessing(64, "crop", 0.875, "bicubic", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from extract import ragged_resize
-from extract.preprocessing import RESIZES, ROUNDINGS, Preprocessing
-from extract.ragged_resize import plan_axes, resize_ragged, resizes_raggedly, weights
+from extract.transforms import ragged_resize
+from extract.transforms.preprocessing import RESIZES, ROUNDINGS, Preprocessing
+from extract.transforms.ragged_resize import plan_axes, resize_ragged, resizes_raggedly, weights
 
 SIZES = [
     *[(120, 120), (120, 90), (90, 120), (121, 119), (64, 64), (65, 75), (50, 40), (56, 150)],

@@ -12,7 +12,7 @@ from extract.backbones import Backbone
 from extract.catalog.catalog import list_folder
 from extract.extraction import Options, Report, extract_embeddings
 from extract.monitor import Monitor
-from extract.preprocessing import Preprocessing
+from extract.transforms.preprocessing import Preprocessing
 
 OPTIONS = Options(batch_size=4, threads=1, workers=2)
 WIDE = 601

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import PIL
 
-from extract.preprocessing import WHITE, Preprocessing, resized_size
+from extract.transforms.preprocessing import WHITE, Preprocessing, resized_size
 
 INTERPOLATIONS = frozenset({"bilinear", "bicubic"})
 """What torchvision computes as Pillow does, with a filter as wide as the picture shrinks."""

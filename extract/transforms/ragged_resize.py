@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from extract.chroma import interpolate_chroma
-from extract.fast_geometry import center, ground, rows_first
-from extract.preprocessing import Preprocessing, resized_size
+from extract.transforms.chroma import interpolate_chroma
+from extract.transforms.fast_geometry import center, ground, rows_first
+from extract.transforms.preprocessing import Preprocessing, resized_size
 
 if TYPE_CHECKING:
     import torch

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from PIL import Image
 
-from extract.fast_geometry import center, ground
-from extract.preprocessing import Preprocessing, resized_size
+from extract.transforms.fast_geometry import center, ground
+from extract.transforms.preprocessing import Preprocessing, resized_size
 
 FILTERS = {
     name: Image.Resampling[name.upper()]
