@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from extract.images.augmentation import View, augment, view_of
 from extract.transforms.pillow_geometry import placed_by_pillow, share_seen
 from extract.transforms.preprocessing import Preprocessing
-from extract.views import View, augment, view_of
 
 WORDS = {"crop": "center cut out", "squash": "squashed to a square", "pad": "whole, on white"}
 CUT = {"squash": ", center cut out", "pad": ", center cut out"}

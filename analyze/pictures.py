@@ -101,7 +101,7 @@ class PictureFolder:
 
     def _opened(self, row: int) -> tuple[Image.Image, bytes] | None:
         """Give a row's picture and its file's hash."""
-        from extract.decoding import decode_picture, read_picture
+        from extract.images.decoding import decode_picture, read_picture
         from extract.refusals import Refused
 
         if self.root is None:

@@ -91,7 +91,7 @@ def query_by_picture(
     PictureRefused
         When the picture cannot be read, with the reason.
     """
-    from extract.decoding import decode_picture, read_picture
+    from extract.images.decoding import decode_picture, read_picture
     from extract.refusals import Refused
 
     embedder = embedder_for(backbone, realisations)
@@ -144,7 +144,7 @@ def other_reading(picture: Image.Image, embeddings: EmbeddingSet) -> str | None:
     str or None
         None where both are read alike.
     """
-    from extract.decoding import HOW_READ
+    from extract.images.decoding import HOW_READ
 
     made = embeddings.provenance
     if picture.info.get(HOW_READ) is None or made.names_readings or not made.realisations:

@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from extract import decoding
 from extract.errors import UsageError, WeightsDiffer, WeightsError
+from extract.images import decoding
+from extract.images.augmentation import View, view_of
 from extract.machine.processor import sleep_while_gpu_works
 from extract.storage.embeddings import Provenance
 from extract.timm_models import TimmModel, find_timm_model
 from extract.transformers_models import TransformersModel
 from extract.transforms.preprocessing import CHOICES, Preprocessing
-from extract.views import View, view_of
 from extract.weights import Checkpoint, PackagedWeights, read_tensors
 from extract.workspace import AnyPath
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from extract.backbones import Backbone, load_again
-from extract.decoding import read_picture
 from extract.errors import UsageError, WeightsDiffer, WeightsError
-from extract.picture_memory import picture_memory
+from extract.images.decoding import read_picture
+from extract.images.memory_limits import picture_memory
 from extract.refusals import SOUND, Reason, Refused
 from extract.storage.embeddings import Provenance
 from extract.storage.embeddings_table import EmbeddingsTable

@@ -10,9 +10,9 @@ import numpy as np
 
 from extract.backbones import Backbone
 from extract.catalog.catalog import Catalog
-from extract.decoding import read_picture, refusing
+from extract.images.augmentation import reference_pixels
+from extract.images.decoding import read_picture, refusing
 from extract.refusals import Refused
-from extract.views import reference_pixels
 
 MOST_RECOMPUTED = 16
 FP32_FLOOR, HALF_FLOOR = 0.9995, 0.998

@@ -9,12 +9,12 @@ from typing import NamedTuple
 import numpy as np
 
 from extract.catalog.catalog import Catalog
-from extract.decoders import prepare_picture
-from extract.decoding import picture_stat, read_picture
-from extract.picture_memory import picture_memory
+from extract.images.augmentation import View, augment
+from extract.images.decoders import prepare_picture
+from extract.images.decoding import picture_stat, read_picture
+from extract.images.memory_limits import picture_memory
 from extract.refusals import Refused
 from extract.transforms.preprocessing import Preprocessing
-from extract.views import View, augment
 
 Way = tuple[str, ...]
 """What decoded a picture, and what resized it; and how it was read, where not by its mode alone."""

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from extract.decoding import PictureFile, read_picture
 from extract.formats.jpeg_screening import MOST_HEADER, plain_jpeg
-from extract.gpu_decoding import decode_on_gpu
+from extract.images.decoding import PictureFile, read_picture
+from extract.images.gpu_decoding import decode_on_gpu
 from extract.loading import Destination, LoadedPicture, PictureLoader, Place, Task
 from extract.refusals import Refused
 

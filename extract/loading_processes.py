@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 
 from extract.errors import DecodingError
+from extract.images.memory_limits import TooHeavyHere, share_memory
 from extract.loading import LoadedPicture, PictureLoader, Task
 from extract.loading_on_gpu import GpuLoader
-from extract.picture_memory import TooHeavyHere, share_memory
 
 TASKS_EACH = 2
 """One at work and one at hand, so that a worker never waits for the parent's answer."""

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from extract.backbones import Backbone, choose_device
-from extract.decoding import READING, READINGS
 from extract.errors import UsageError
+from extract.images.decoding import READING, READINGS
 from extract.runtimes import DTYPES, can_run, choose_dtype, choose_runtime
 from extract.storage.embeddings_file import read_table
 from extract.storage.embeddings_table import EmbeddingsTable
@@ -224,7 +224,7 @@ def _check_gpu_decoding(backbone: Backbone) -> None:
     """Refuse a device, a geometry or a library that decodes nothing on a GPU."""
     import torch
 
-    from extract.gpu_decoding import gpu_decoder
+    from extract.images.gpu_decoding import gpu_decoder
     from extract.transforms.ragged_resize import resizes_raggedly
 
     if backbone.view:

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from extract.backbones import Backbone, find_model
-from extract.decoding import RULES, decode_picture, read_picture, refusing
 from extract.errors import UsageError
 from extract.evidence import Evidence
 from extract.fidelity import FP32_FLOOR, MOST_RECOMPUTED, cosines, is_reference
+from extract.images.augmentation import View, reference_pixels, view_of
+from extract.images.decoding import RULES, decode_picture, read_picture, refusing
 from extract.refusals import Refused
 from extract.transforms.pillow_geometry import FILTERS
 from extract.transforms.preprocessing import Preprocessing
-from extract.views import View, reference_pixels, view_of
 
 SAME_MACHINE_COSINE = 0.999999
 OTHER_DEVICE_COSINE = 0.9999

@@ -9,13 +9,13 @@ from functools import partial
 import numpy as np
 
 from extract.catalog.catalog import Catalog
-from extract.decoding import opened_picture, picture_stat, read_picture
 from extract.errors import SurveyStopped
 from extract.formats.extra_formats import READER
+from extract.images.decoding import opened_picture, picture_stat, read_picture
+from extract.images.memory_limits import picture_memory
+from extract.images.sample_formats import USUAL
 from extract.monitor import Monitor
-from extract.picture_memory import picture_memory
 from extract.refusals import Refused
-from extract.stored_numbers import USUAL
 
 ROWS_AT_ONCE = 1024
 """So many are looked at between two questions whether to stop."""

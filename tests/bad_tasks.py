@@ -13,7 +13,7 @@ import numpy as np
 
 from analyze.lookup.opening import _bounded
 from extract.errors import WeightsError
-from extract.picture_memory import MAX_BYTES_AT_WORK, decoding_memory
+from extract.images.memory_limits import MAX_BYTES_AT_WORK, decoding_memory
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from extract.decoders import prepare_picture
-from extract.decoding import decode_picture
+from extract.images.decoders import prepare_picture
+from extract.images.decoding import decode_picture
 from extract.transforms.preprocessing import Preprocessing
 
 SEEN = Preprocessing(16, "squash", 1.0, "bilinear", (0.5,) * 3, (0.5,) * 3)

@@ -37,7 +37,7 @@ from small_catalogs import PROJECT, draw, run_in
 from analyze.palette import MUTED
 from extract.catalog.demo import KINDS as DRAWN
 from extract.catalog.demo import draw_picture
-from extract.decoding import FORMATS
+from extract.images.decoding import FORMATS
 
 KINDS = tuple(DRAWN)
 EACH = 5

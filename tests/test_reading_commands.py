@@ -12,9 +12,10 @@ from small_catalogs import draw_noise
 from typed_commands import Typist
 
 from analyze.__main__ import main as analyze
-from extract import decoding, extraction, realisation
+from extract import extraction, realisation
 from extract.__main__ import main as extract
-from extract.stored_numbers import USUAL
+from extract.images import decoding
+from extract.images.sample_formats import USUAL
 
 SMALL = ("--model", "timm:test_resnet", "--weights", "random", "--runtime", "eager")
 

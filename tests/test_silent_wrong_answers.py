@@ -25,9 +25,9 @@ from analyze.reduction import reduce
 from analyze.reduction_cache import ReductionCache
 from extract.backbones import Backbone, load_backbone
 from extract.catalog.catalog import list_folder
-from extract.decoding import decode_picture
 from extract.errors import UsageError, WeightsError
 from extract.extraction import Options, Report, extract_embeddings
+from extract.images.decoding import decode_picture
 from extract.storage.embeddings import EmbeddingSet
 from extract.storage.embeddings_file import read_embeddings, read_table
 from extract.storage.export import export_embeddings

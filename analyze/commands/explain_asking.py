@@ -213,7 +213,7 @@ def row_called(vectors: EmbeddingSet, text: str, option: str) -> int:
 
 def _new_picture(path: Path, backbone: Backbone) -> Subject:
     from analyze.explain.questions import Subject
-    from extract.decoding import decode_picture, read_picture
+    from extract.images.decoding import decode_picture, read_picture
     from extract.refusals import Refused
 
     real = path.resolve()

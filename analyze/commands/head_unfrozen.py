@@ -68,9 +68,9 @@ def picture(
     from analyze.head.stored_views import find_views
     from analyze.pictures import PictureFolder
     from extract.backbones import load_again
+    from extract.images.augmentation import view_of
     from extract.realisation import device_for
     from extract.storage.embeddings_file import read_provenance
-    from extract.views import view_of
 
     embeddings, views = contender
     backbone = load_again(embeddings.provenance, device=device_for(path, device))

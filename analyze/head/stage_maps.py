@@ -12,9 +12,9 @@ from analyze.head.inputs import StageMaps
 from analyze.pictures import PictureFolder
 from extract.errors import UsageError
 from extract.files.private_memory import free_memory
+from extract.images.augmentation import View, augment
 from extract.machine.allocation import keep_freed_memory
 from extract.realisation import usable_cores
-from extract.views import View, augment
 
 if TYPE_CHECKING:
     from extract.backbones import Backbone

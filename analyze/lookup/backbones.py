@@ -14,8 +14,8 @@ from analyze.lookup.deadline import Deadline, TryAgain
 from analyze.lookup.declined import Declined
 from analyze.lookup.embedding import BackboneSource, Embed, Load, Loaded
 from analyze.lookup.processes import Processes, TaskFailed
-from extract.decoders import DecodedPicture
 from extract.ids import shown
+from extract.images.decoders import DecodedPicture
 
 log = logging.getLogger("sosie")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from extract.decoders import DecodedPicture
+from extract.images.decoders import DecodedPicture
 from extract.storage.embeddings import Provenance
 from extract.transforms.preprocessing import Preprocessing
 

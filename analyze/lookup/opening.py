@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from analyze.as_seen import AsSeen
 from analyze.duplicates import Fingerprint, fingerprint
-from extract.decoders import DecodedPicture, decode_for
-from extract.decoding import decode_picture, opened_picture, read_picture
+from extract.images.decoders import DecodedPicture, decode_for
+from extract.images.decoding import decode_picture, opened_picture, read_picture
 from extract.refusals import Reason, Refused
 from extract.transforms.preprocessing import Preprocessing
 
@@ -70,7 +70,7 @@ class Open:
     content : bytes
     preprocessing : Preprocessing
     decoder : str
-        One of :data:`extract.decoders.DECODERS`.
+        One of :data:`extract.images.decoders.DECODERS`.
     seen : bool
         Whether the page shows it as the model sees it.
     """

@@ -15,7 +15,7 @@ from typing import Any
 
 from analyze.lookup.deadline import Deadline, TryAgain
 from analyze.lookup.worker import Failure, Task, Unusable, Worker, work
-from extract.picture_memory import TooHeavyHere
+from extract.images.memory_limits import TooHeavyHere
 from extract.refusals import Reason, Refused
 
 log = logging.getLogger("sosie")
@@ -27,7 +27,13 @@ MOST_TRIES = 3
 BEGINNING_AGAIN_SECONDS = 0.1, 10.0
 """Pause, at first and at the most, after a process could not be begun."""
 
-PRELOADED = ("numpy", "scipy.fft", "simplejpeg", "extract.decoders", "analyze.lookup.opening")
+PRELOADED = (
+    "numpy",
+    "scipy.fft",
+    "simplejpeg",
+    "extract.images.decoders",
+    "analyze.lookup.opening",
+)
 """Imported once; every process begins with them, in memory that all share."""
 
 

@@ -17,8 +17,8 @@ import numpy as np
 
 from analyze.lookup.deadline import TryAgain
 from extract.errors import SosieError
+from extract.images.memory_limits import TooHeavyHere, share_memory
 from extract.machine.allocation import give_back_freed_memory
-from extract.picture_memory import TooHeavyHere, share_memory
 from extract.refusals import Reason, Refused
 
 SHARES = 6

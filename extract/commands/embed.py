@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from extract.catalog.catalog import Catalog
     from extract.extraction import Options, Report, Seen, Target
     from extract.fidelity import Fidelity
+    from extract.images.augmentation import View
     from extract.recipe import Extracting
-    from extract.views import View
 
 COMMAND = "python -m extract"
 DEFAULT_MODEL = "efficientnet_lite0"
@@ -220,7 +220,7 @@ def _views(number: int, policy: str, seed: int) -> list[View]:
     UsageError
         When there is no such policy, or there are more than can be of use.
     """
-    from extract.views import MOST_VIEWS, View
+    from extract.images.augmentation import MOST_VIEWS, View
 
     if number > MOST_VIEWS:
         raise UsageError(f"--views {number}: {MOST_VIEWS} at most")
@@ -231,8 +231,8 @@ def _show_views(
     workspace: Workspace, catalog: Catalog, targets: list[Target], results: list[dict[str, Any]]
 ) -> None:
     """Draw some pictures beside their views, so that one sees what the head will learn from."""
+    from extract.images.augmentation_sheet import draw_views
     from extract.results import new_run, write_json
-    from extract.views_sheet import draw_views
 
     first = targets[0].backbone.preprocessing
     views = list(dict.fromkeys(t.backbone.view for t in targets if t.backbone.view))

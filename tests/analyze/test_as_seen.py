@@ -22,10 +22,10 @@ from analyze.query import Query
 from analyze.similar import Answer, Hit
 from analyze.similar_sheet import draw_answer
 from extract.backbones import Backbone
-from extract.decoding import decode_picture, read_picture
+from extract.images.augmentation import View, augment
+from extract.images.decoding import decode_picture, read_picture
 from extract.storage.embeddings import EmbeddingSet, Provenance
 from extract.transforms.preprocessing import Preprocessing
-from extract.views import View, augment
 
 Embed = Callable[..., EmbeddingSet]
 RED = (230, 20, 20)

@@ -26,8 +26,8 @@ from analyze.lookup.deadline import Deadline, TryAgain
 from analyze.lookup.declined import Declined
 from analyze.lookup.opening import Open, Stored, TakeFingerprint, Thumbnail
 from analyze.lookup.processes import Processes, TaskFailed
-from extract.decoding import decode_picture
 from extract.forward_pass import PictureEmbedder
+from extract.images.decoding import decode_picture
 from extract.realisation import reference_realisation
 from extract.refusals import Refused
 from extract.transforms.preprocessing import Preprocessing

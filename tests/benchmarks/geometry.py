@@ -24,7 +24,7 @@ from analyze.retrieval import rank_all
 from extract.backbones import load_backbone
 from extract.catalog.catalog import Catalog, list_folder
 from extract.catalog.manifest import ManifestColumns, list_manifest
-from extract.decoding import decode_picture, read_picture
+from extract.images.decoding import decode_picture, read_picture
 from extract.runtimes import prepared
 from extract.storage.embeddings import EmbeddingSet, Provenance
 from tests.benchmarks.geometries import AVERAGES, BATCH, CROP, GEOMETRIES

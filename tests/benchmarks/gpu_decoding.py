@@ -101,7 +101,7 @@ def _print_versions(on: Any) -> None:
 def _working_decoders(on: Any) -> list[str]:
     import torch
 
-    from extract.gpu_decoding import DECODERS
+    from extract.images.gpu_decoding import DECODERS
 
     trial = torch.frombuffer(bytearray(_jpeg((64, 64), 0)), dtype=torch.uint8)
     working = []
@@ -150,7 +150,7 @@ def _print_rows(model: str, weights: str, resizes: Sequence[str], on: Any) -> No
 
     from extract.backbones import load_backbone
     from extract.fidelity import FP32_FLOOR, cosines
-    from extract.gpu_decoding import decode_on_gpu
+    from extract.images.gpu_decoding import decode_on_gpu
     from extract.realisation import Wanted, choose_realisation
     from extract.runtimes import prepared
     from tests.benchmarks.extraction_speed import overlap_of_neighbors
@@ -203,7 +203,7 @@ def _print_fidelity(small: list[bytes], big: list[bytes], on: Any, resize: str) 
     import torch
     from PIL import Image
 
-    from extract.gpu_decoding import DECODERS, gpu_decoder
+    from extract.images.gpu_decoding import DECODERS, gpu_decoder
     from extract.transforms.ragged_resize import resize_ragged
 
     wanted = _preprocessing(resize)
@@ -253,7 +253,7 @@ def _print_screening(files: list[bytes]) -> None:
 def _decode_only(files: list[bytes], batch: int, decoder: str, on: Any) -> Callable[[int], int]:
     import torch
 
-    from extract.gpu_decoding import DECODERS
+    from extract.images.gpu_decoding import DECODERS
 
     encoded = [torch.frombuffer(bytearray(file), dtype=torch.uint8) for file in files]
 
@@ -268,7 +268,7 @@ def _decode_only(files: list[bytes], batch: int, decoder: str, on: Any) -> Calla
 def _place(
     files: list[bytes], batch: int, decoder: str, on: Any, resize: str
 ) -> Callable[[int], int]:
-    from extract.gpu_decoding import decode_on_gpu
+    from extract.images.gpu_decoding import decode_on_gpu
 
     wanted = _preprocessing(resize)
 
@@ -320,7 +320,7 @@ def _repeat(
 def _print_resize_alone(files: list[bytes], on: Any, resize: str) -> None:
     import torch
 
-    from extract.gpu_decoding import DECODERS, gpu_decoder
+    from extract.images.gpu_decoding import DECODERS, gpu_decoder
     from extract.transforms.ragged_resize import resize_ragged
 
     wanted = _preprocessing(resize)
@@ -415,7 +415,7 @@ def _print_end_to_end(
     """Threads decode 64 at a time into batches of 256; this thread runs the model on them."""
     import torch
 
-    from extract.gpu_decoding import decode_on_gpu
+    from extract.images.gpu_decoding import decode_on_gpu
 
     wanted = _preprocessing(resize)
     ready: queue.Queue[Any] = queue.Queue(maxsize=4)

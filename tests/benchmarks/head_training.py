@@ -17,10 +17,10 @@ from analyze.head.taught import Taught, hold_out
 from analyze.head.training import TrainingSpec, epoch_batches, train_head
 from extract.backbones import Backbone, load_backbone
 from extract.catalog.catalog import list_folder
-from extract.decoding import read_picture
+from extract.images.augmentation import View, reference_pixels
+from extract.images.decoding import read_picture
 from extract.last_stage import find_last_stage, stage_inputs
 from extract.machine.allocation import keep_freed_memory
-from extract.views import View, reference_pixels
 
 SPEC = HeadSpec()
 STORED_EPOCHS, PICTURE_EPOCHS = 10, 1

@@ -19,13 +19,13 @@ from icc_profiles import (
 )
 from PIL import Image, ImageCms
 
-from extract import jpeg
-from extract.decoders import prepare_picture
-from extract.decoding import READING, decode_picture
 from extract.formats import color_profiles
 from extract.formats.color_profiles import MOST_PROFILE, find_profile
 from extract.formats.jpeg_screening import MOST_HEADER, plain_jpeg
-from extract.gpu_decoding import decode_on_gpu
+from extract.images import fast_jpeg as jpeg
+from extract.images.decoders import prepare_picture
+from extract.images.decoding import READING, decode_picture
+from extract.images.gpu_decoding import decode_on_gpu
 from tests.faults import picture_bytes as pb
 
 RAMP = np.linspace(0, 255, 48).round().astype(np.uint8)

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
-from extract import decoders, decoding, jpeg
-from extract.decoders import DECODERS, PreparedPicture, prepare_picture
-from extract.decoding import decode_picture, opened_picture
-from extract.picture_memory import picture_memory
+from extract.images import decoders, decoding
+from extract.images import fast_jpeg as jpeg
+from extract.images.decoders import DECODERS, PreparedPicture, prepare_picture
+from extract.images.decoding import decode_picture, opened_picture
+from extract.images.memory_limits import picture_memory
 from extract.refusals import Reason, Refused
 from extract.transforms.fast_geometry import upright
 from extract.transforms.preprocessing import Preprocessing

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from extract.decoding import (
+from extract.images.decoding import (
     ORIENTATION,
     decode_picture,
     locate_picture,
@@ -194,7 +194,9 @@ def test_room_is_made_for_the_file_and_not_for_the_largest(tmp_path: Path) -> No
 def test_what_a_file_grows_by_is_read_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(PNG)
-    monkeypatch.setattr("extract.decoding.hold_file", lambda _: path.write_bytes(PNG + b"more"))
+    monkeypatch.setattr(
+        "extract.images.decoding.hold_file", lambda _: path.write_bytes(PNG + b"more")
+    )
     assert read_picture(tmp_path.resolve(), "a.png").content == PNG + b"more"
 
 

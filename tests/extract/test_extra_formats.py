@@ -16,9 +16,9 @@ from icc_profiles import gray_profile, srgb_of_gray, srgb_of_rgb
 from PIL import Image
 
 from extract.catalog.catalog import list_folder
-from extract.decoders import prepare_picture
-from extract.decoding import READING, decode_picture
 from extract.formats import extra_formats
+from extract.images.decoders import prepare_picture
+from extract.images.decoding import READING, decode_picture
 from extract.refusals import Reason, Refused
 
 RAMP = np.linspace(20, 235, 32).round().astype(np.uint8)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from extract.pixels import UPRIGHT
+from extract.images.pixels import UPRIGHT
 from extract.transforms.fast_geometry import has_fast_geometry, place, upright
 from extract.transforms.preprocessing import RESIZES, ROUNDINGS, Preprocessing, resized_size
 

@@ -8,7 +8,7 @@ from golden_vectors import FOLDER, MODELS, PICTURES, independent_vectors, uprigh
 from PIL import Image
 
 from extract.backbones import load_backbone
-from extract.decoding import decode_picture
+from extract.images.decoding import decode_picture
 from extract.recomputation import embed_golden, golden_vectors
 
 pytestmark = pytest.mark.numbers

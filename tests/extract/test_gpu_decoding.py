@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from extract import gpu_decoding
 from extract.errors import UsageError
-from extract.gpu_decoding import decode_on_gpu, gpu_decoder
+from extract.images import gpu_decoding
+from extract.images.gpu_decoding import decode_on_gpu, gpu_decoder
 from extract.transforms.preprocessing import RESIZES, Preprocessing
 
 HALF = (0.5, 0.5, 0.5)

@@ -15,14 +15,14 @@ import pytest
 from PIL import Image
 from small_catalogs import PROJECT
 
-from extract import decoders, decoding
 from extract.catalog.catalog import list_folder
-from extract.decoders import prepare_picture
-from extract.decoding import decode_picture, read_picture
 from extract.formats.picture_headers import has_many_scans
+from extract.images import decoders, decoding
+from extract.images.decoders import prepare_picture
+from extract.images.decoding import decode_picture, read_picture
+from extract.images.memory_limits import Budget
+from extract.images.pixels import upright_rgb
 from extract.loading import Destination, PictureLoader, Place
-from extract.picture_memory import Budget
-from extract.pixels import upright_rgb
 from extract.refusals import Reason, Refused
 from extract.transforms.preprocessing import Preprocessing
 from tests.faults import picture_bytes as pb
@@ -142,7 +142,7 @@ def test_bands_give_the_pixels_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> 
         for orientation in (1, 6):
             whole = np.asarray(upright_rgb(picture.copy(), orientation))
             with monkeypatch.context() as patch:
-                patch.setattr("extract.pixels.BAND_PIXELS", 100)
+                patch.setattr("extract.images.pixels.BAND_PIXELS", 100)
                 banded = np.asarray(upright_rgb(picture.copy(), orientation))
             assert (banded == whole).all(), picture.mode
 
@@ -206,7 +206,7 @@ from pathlib import Path
 import numpy as np
 from extract.machine.allocation import keep_freed_memory
 from extract.catalog.catalog import list_folder
-from extract.decoders import prepare_picture
+from extract.images.decoders import prepare_picture
 from extract.loading import Destination, PictureLoader, Place
 from extract.transforms.preprocessing import Preprocessing
 

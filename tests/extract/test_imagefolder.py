@@ -10,9 +10,9 @@ import pytest
 from extract.catalog.catalog import list_folder
 from extract.catalog.imagefolder import list_imagefolder
 from extract.catalog.manifest import ManifestColumns
-from extract.decoding import locate_picture
 from extract.errors import CatalogError, NoPictures, UsageError
 from extract.ids import bytes_of
+from extract.images.decoding import locate_picture
 from extract.refusals import Reason, Refused
 
 

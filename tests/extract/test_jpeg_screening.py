@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from extract.decoding import ORIENTATION, decode_picture
 from extract.formats.jpeg_screening import PlainJpeg, plain_jpeg
+from extract.images.decoding import ORIENTATION, decode_picture
 from extract.refusals import Refused
 
 NOISE = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)

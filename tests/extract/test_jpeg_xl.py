@@ -10,8 +10,8 @@ from every_decoder import SEEN, pixels
 from icc_profiles import GAMMA, SRGB, rgb_profile, srgb_of_rgb, srgb_of_xyz
 from jpeg_xl_headers import USUAL, channel, colors, header, kind, number, point
 
-from extract.decoders import prepare_picture
-from extract.decoding import decode_picture
+from extract.images.decoders import prepare_picture
+from extract.images.decoding import decode_picture
 from extract.refusals import Reason, Refused
 
 library = pytest.importorskip("pylibjxl")

@@ -14,11 +14,12 @@ import torch
 from PIL import Image
 from small_catalogs import CountingBackbone, draw_noise, embedded_alone, tiny_backbone
 
-from extract import extraction, gpu_decoding, loading_on_gpu
+from extract import extraction, loading_on_gpu
 from extract.backbones import Backbone
 from extract.catalog.catalog import Catalog, list_folder
-from extract.decoders import prepare_picture
 from extract.extraction import Options, Target, extract_together
+from extract.images import gpu_decoding
+from extract.images.decoders import prepare_picture
 from extract.loading import Destination, LoadedPicture, PictureLoader, Place, Task
 from extract.loading_on_gpu import GpuLoader
 from extract.realisation import choose_realisation

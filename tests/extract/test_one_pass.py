@@ -14,12 +14,13 @@ import pytest
 import torch
 from small_catalogs import CountingBackbone, draw_noise, tiny_backbone
 
-from extract import decoders, loading
+from extract import loading
 from extract.backbones import Backbone
 from extract.catalog.catalog import list_folder
 from extract.errors import EmbeddingsFileError, FileLocked, PictureRefused
 from extract.extraction import Options, Report, Target, extract_together
 from extract.files.file_lock import locked
+from extract.images import decoders
 from extract.monitor import Monitor
 from extract.realisation import FAST_WAYS
 from extract.storage.embeddings_file import read_embeddings, read_table

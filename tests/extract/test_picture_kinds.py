@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from extract.decoders import prepare_picture
-from extract.decoding import decode_picture
 from extract.formats.heif_headers import is_heic
 from extract.formats.picture_kinds import kind_of
+from extract.images.decoders import prepare_picture
+from extract.images.decoding import decode_picture
 from extract.refusals import Refused
 from extract.transforms.preprocessing import Preprocessing
 from tests.faults import picture_bytes as pb

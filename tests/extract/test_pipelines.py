@@ -26,13 +26,14 @@ from small_catalogs import (
     tiny_backbone,
 )
 
-from extract import loading, one_pass, picture_memory
+from extract import loading, one_pass
 from extract.backbones import Backbone
 from extract.batch_ring import BatchRing
 from extract.catalog.catalog import list_folder
 from extract.errors import DecodingError
 from extract.extraction import Options, Report, Target, extract_together
 from extract.forward_pass import ForwardPass, Launched
+from extract.images import memory_limits as picture_memory
 from extract.monitor import Monitor
 from extract.storage.embeddings_file import read_embeddings, read_table
 from extract.storage.embeddings_table import ROW_FIELDS

@@ -10,7 +10,7 @@ import pytest
 from small_catalogs import fill
 
 from extract.catalog.catalog import Catalog
-from extract.decoding import READINGS
+from extract.images.decoding import READINGS
 from extract.plan import Plan, plan_run
 from extract.realisation import variants
 from extract.refusals import Reason

@@ -16,15 +16,16 @@ from icc_profiles import rgb_profile
 from PIL import Image
 from small_catalogs import CountingBackbone, embedded_alone
 
-from extract import decoding, extraction, realisation
+from extract import extraction, realisation
 from extract.backbones import Backbone
 from extract.catalog.catalog import list_folder
-from extract.decoding import READING
 from extract.extraction import Options, Report, extract_embeddings
 from extract.formats import extra_formats
+from extract.images import decoding
+from extract.images.decoding import READING
+from extract.images.sample_formats import USUAL
 from extract.realisation import described
 from extract.storage.embeddings_file import read_table
-from extract.stored_numbers import USUAL
 from tests.faults import picture_bytes as pb
 
 COLORS = np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)

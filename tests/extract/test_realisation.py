@@ -14,10 +14,10 @@ from small_catalogs import draw_noise, embedded_alone, fill
 
 from extract.backbones import Backbone
 from extract.catalog.catalog import Catalog
-from extract.decoding import READINGS
 from extract.errors import UsageError
 from extract.fidelity import is_reference
 from extract.forward_pass import PictureEmbedder
+from extract.images.decoding import READINGS
 from extract.realisation import (
     WAYS_OF_DECODING,
     Wanted,
@@ -156,7 +156,7 @@ def test_most_rows_decide_but_for_the_decoder_that_leaves_pictures_to_others(
 def test_the_dtype_and_runtime_of_another_device_are_not_kept(
     tmp_path: Path, backbone: Backbone, elsewhere: Backbone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("extract.gpu_decoding.gpu_decoder", lambda _: "torchvision")
+    monkeypatch.setattr("extract.images.gpu_decoding.gpu_decoder", lambda _: "torchvision")
     far = {**FAST, "device": "cuda", "dtype": "fp16", "runtime": "compiled", "decoder": "gpu"}
     here = choose_realisation(backbone, file_of(tmp_path, (far, 4)))
     assert here == FAST
@@ -185,7 +185,7 @@ def test_the_gpu_decodes_only_beside_a_gpu_that_can(
     with pytest.raises(UsageError, match="--decoder gpu needs --device cuda: choose --decoder"):
         choose_realisation(backbone, None, Wanted(decoder="gpu"))
     wanted, auto = (Wanted(batch_size=8, compiled=False, decoder=d) for d in ("gpu", "auto"))
-    monkeypatch.setattr("extract.gpu_decoding.gpu_decoder", lambda _: "torchvision")
+    monkeypatch.setattr("extract.images.gpu_decoding.gpu_decoder", lambda _: "torchvision")
     for asked in (wanted, auto):
         assert choose_realisation(elsewhere, None, asked)["decoder"] == "gpu"
         assert choose_realisation(elsewhere, None, asked)["resize"] == "gpu"
@@ -196,7 +196,7 @@ def test_the_gpu_decodes_only_beside_a_gpu_that_can(
     def none_works(device: torch.device) -> str:
         raise UsageError(f"no JPEG decoder works on {device}")
 
-    monkeypatch.setattr("extract.gpu_decoding.gpu_decoder", none_works)
+    monkeypatch.setattr("extract.images.gpu_decoding.gpu_decoder", none_works)
     assert choose_realisation(elsewhere, None, auto)["decoder"] == "fast"
     with pytest.raises(UsageError, match="no JPEG decoder works on cuda:0"):
         choose_realisation(elsewhere, None, wanted)

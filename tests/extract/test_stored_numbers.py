@@ -13,9 +13,9 @@ from every_decoder import SEEN, pixels
 from PIL import Image
 
 from extract.catalog.catalog import list_folder
-from extract.decoders import prepare_picture
-from extract.decoding import decode_picture, opened_picture
 from extract.formats import extra_formats
+from extract.images.decoders import prepare_picture
+from extract.images.decoding import decode_picture, opened_picture
 from extract.monitor import Monitor
 from extract.refusals import Reason, Refused
 from extract.survey import read_by_header

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 from small_catalogs import draw_noise, tiny_backbone
 
-from extract import recomputation, views
+from extract import recomputation
 from extract.backbones import Backbone, load_backbone
 from extract.catalog.catalog import Catalog, ids_fingerprint, list_folder
 from extract.errors import UsageError
@@ -32,6 +32,7 @@ from extract.evidence import (
 from extract.extraction import Options, extract_embeddings
 from extract.files.strings_dataset import write_strings
 from extract.ids import bytes_of
+from extract.images import augmentation as views
 from extract.recomputation import agrees, cosines, lowest_cosine, seen_by_model
 from extract.storage.embeddings import Provenance, row_crc32, sha256_of
 from extract.storage.embeddings_file import read_table

@@ -14,16 +14,18 @@ import torch
 from PIL import Image
 from small_catalogs import StopAfter, draw_noise, embedded_alone
 
-from extract import decoders, loading, views
+from extract import loading
 from extract.backbones import Backbone
 from extract.catalog.catalog import list_folder
-from extract.decoding import read_picture
 from extract.errors import UsageError
 from extract.extraction import Options, Target, extract_embeddings, extract_together
+from extract.images import augmentation as views
+from extract.images import decoders
+from extract.images.augmentation import POLICIES, Policy, View, augment, reference_pixels, view_of
+from extract.images.augmentation_sheet import GAP, HEAD, TILE, draw_views
+from extract.images.decoding import read_picture
 from extract.realisation import Wanted, choose_realisation
 from extract.storage.embeddings_file import read_embeddings
-from extract.views import POLICIES, Policy, View, augment, reference_pixels, view_of
-from extract.views_sheet import GAP, HEAD, TILE, draw_views
 
 SHA = hashlib.sha256(b"a picture").digest()
 FIRST = View("catalog-1", 0, 1)

@@ -250,8 +250,8 @@ def _look_at(folder: Path, case: Case) -> tuple[float | None, float, Any]:
     """Give the difference, the seconds, and the picture whose row it must be."""
     from PIL import Image
 
-    from extract.decoding import decode_picture, read_picture
     from extract.ids import text_of
+    from extract.images.decoding import decode_picture, read_picture
     from extract.refusals import Refused
 
     began = time.monotonic()

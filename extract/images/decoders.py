@@ -10,23 +10,23 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from extract.decoding import (
+from extract.formats.jpeg_screening import MOST_HEADER, PlainJpeg, plain_jpeg
+from extract.images.decoding import (
     HOW_READ,
     OpenedPicture,
     decode_picture,
     opened_picture,
     refusing,
 )
-from extract.formats.jpeg_screening import MOST_HEADER, PlainJpeg, plain_jpeg
-from extract.jpeg import SCALES, can_decode_plain, decode_plain, is_plain
-from extract.picture_memory import (
+from extract.images.fast_jpeg import SCALES, can_decode_plain, decode_plain, is_plain
+from extract.images.memory_limits import (
     MAX_BYTES_AT_WORK,
     OPENING_BYTES,
     decoding_memory,
     reckon_plain_memory,
 )
-from extract.pixels import BAND_PIXELS
-from extract.stored_numbers import USUAL
+from extract.images.pixels import BAND_PIXELS
+from extract.images.sample_formats import USUAL
 from extract.transforms.fast_geometry import has_fast_geometry, place, upright
 from extract.transforms.preprocessing import Preprocessing, resized_size
 

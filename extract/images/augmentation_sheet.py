@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from extract.catalog.catalog import Catalog
-from extract.decoders import prepare_picture
-from extract.decoding import read_picture
+from extract.images.augmentation import View, augment
+from extract.images.decoders import prepare_picture
+from extract.images.decoding import read_picture
 from extract.refusals import Refused
 from extract.transforms.preprocessing import Preprocessing
-from extract.views import View, augment
 
 if TYPE_CHECKING:
     from PIL import Image

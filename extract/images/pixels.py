@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from extract.images.sample_formats import USUAL, Stored
 from extract.refusals import Reason, Refused
-from extract.stored_numbers import USUAL, Stored
 
 BAND_PIXELS = 1 << 22
 """Pixels converted at once: what stands between the picture and its RGB stays small."""

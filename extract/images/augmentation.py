@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from extract.decoding import PictureFile, decode_picture
 from extract.errors import UsageError
+from extract.images.decoding import PictureFile, decode_picture
 from extract.transforms.preprocessing import Preprocessing
 
 GREY = (0.299, 0.587, 0.114)

@@ -24,8 +24,7 @@ from extract.formats.picture_headers import MOST_EXIF, check_header
 from extract.formats.picture_kinds import kind_of
 from extract.formats.tiff_pages import TiffPages, is_tiff
 from extract.ids import bytes_of, shown, text_of
-from extract.missing_pictures import why_missing
-from extract.picture_memory import (
+from extract.images.memory_limits import (
     MAX_FILE_BYTES,
     RGB_BYTES,
     decoding_memory,
@@ -33,9 +32,10 @@ from extract.picture_memory import (
     opening_memory,
     reckon_memory,
 )
-from extract.pixels import UPRIGHT, upright_rgb
+from extract.images.missing_pictures import why_missing
+from extract.images.pixels import UPRIGHT, upright_rgb
+from extract.images.sample_formats import USUAL, Stored, stored_numbers
 from extract.refusals import Reason, Refused
-from extract.stored_numbers import USUAL, Stored, stored_numbers
 
 FORMATS = frozenset("JPEG PNG WEBP GIF BMP DIB TIFF AVIF JPEG2000 PPM".split())
 """Formats that are read, as far as this build of Pillow has them; beside those of an extra."""
