@@ -17,7 +17,7 @@ from extract.ids import shown
 from extract.storage.embeddings import EmbeddingSet
 
 if TYPE_CHECKING:
-    from extract.backbones import Backbone
+    from extract.backbones.registry import Backbone
     from extract.forward_pass import PictureEmbedder
 
 WAYS = ("decoder", "dtype", "runtime", "device")
@@ -80,7 +80,7 @@ def query_by_picture(
     ----------
     path : Path
     backbone : Backbone
-        The file's own (:func:`extract.backbones.load_again`).
+        The file's own (:func:`extract.backbones.registry.load_again`).
     realisations : sequence of mapping
         The file's; without them the reference path is taken.
     text : str, optional

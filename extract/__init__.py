@@ -16,7 +16,7 @@ _PARTS = {
     "list_imagefolder": "extract.catalog.imagefolder",
     "list_manifest": "extract.catalog.manifest",
     "ManifestColumns": "extract.catalog.manifest",
-    "load_backbone": "extract.backbones",
+    "load_backbone": "extract.backbones.registry",
     "extract_embeddings": "extract.extraction",
     "Options": "extract.extraction",
     "EmbeddingSet": "extract.storage.embeddings",

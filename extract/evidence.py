@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from extract.backbones import Backbone, load_again
+from extract.backbones.registry import Backbone, load_again
 from extract.errors import UsageError, WeightsDiffer, WeightsError
 from extract.images.decoding import read_picture
 from extract.images.memory_limits import picture_memory

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from extract.backbones import Backbone
+from extract.backbones.registry import Backbone
 from extract.catalog.catalog import Catalog
 from extract.errors import EmbeddingsFileError
 from extract.fidelity import Fidelity

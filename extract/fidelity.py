@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from extract.backbones import Backbone
+from extract.backbones.registry import Backbone
 from extract.catalog.catalog import Catalog
 from extract.images.augmentation import reference_pixels
 from extract.images.decoding import read_picture, refusing

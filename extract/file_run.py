@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from extract.backbones import Backbone
+from extract.backbones.registry import Backbone
 from extract.catalog.catalog import Catalog
 from extract.loading import LoadedPicture, Way
 from extract.plan import Batches, Plan

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from extract.backbones import Backbone
+from extract.backbones.registry import Backbone
 from extract.images.decoders import DecodedPicture, decode_for
 from extract.realisation import policy
 from extract.runtimes import prepared

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from extract.backbones import Backbone, choose_device
+from extract.backbones.registry import Backbone, choose_device
 from extract.errors import UsageError
 from extract.images.decoding import READING, READINGS
 from extract.runtimes import DTYPES, can_run, choose_dtype, choose_runtime

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from extract.backbones import Backbone, find_model
+from extract.backbones.registry import Backbone, find_model
 from extract.errors import UsageError
 from extract.evidence import Evidence
 from extract.fidelity import FP32_FLOOR, MOST_RECOMPUTED, cosines, is_reference

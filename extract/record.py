@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from extract.backbones import Backbone
+from extract.backbones.registry import Backbone
 from extract.plan import DENSE
 from extract.storage.embeddings_table import EmbeddingsTable
 

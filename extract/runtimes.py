@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from extract.backbones import BACKBONES, Backbone
+from extract.backbones.registry import BACKBONES, Backbone
 from extract.errors import UsageError, in_one_line
 from extract.machine.allocation import keep_freed_memory
 from extract.machine.processor import fast_float32_products

@@ -18,7 +18,7 @@ import pytest
 from small_catalogs import Run, draw_noise, run_in, tiny_backbone
 from typed_commands import Typist
 
-from extract.backbones import Backbone
+from extract.backbones.registry import Backbone
 from extract.machine.allocation import keep_freed_memory
 
 keep_freed_memory()

@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageOps, PngImagePlugin
 from timm.models import get_pretrained_cfg
 from torchvision import transforms
 
-from extract.backbones import BACKBONES, load_backbone
+from extract.backbones.registry import BACKBONES, load_backbone
 
 FOLDER = Path(__file__).parent.parent / "extract" / "golden"
 MODELS = tuple(f"efficientnet_lite{number}" for number in range(3))

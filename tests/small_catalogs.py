@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from warm_commands import run_warm
 
-from extract.backbones import Backbone
+from extract.backbones.registry import Backbone
 from extract.catalog.demo import KINDS, draw_picture
 from extract.images.decoding import decode_picture
 from extract.monitor import Monitor

@@ -16,8 +16,8 @@ from analyze.clustering import CLUSTERINGS, cluster
 from analyze.indexes import NAMES as INDEXES
 from analyze.joint_tables import METRICS, JointTables
 from analyze.reduction import REDUCTIONS, Reduced, reduce
-from extract.backbones import BACKBONES, Backbone, load_backbone
-from extract.timm_models import TimmModel
+from extract.backbones.registry import BACKBONES, Backbone, load_backbone
+from extract.backbones.timm_models import TimmModel
 
 README = (PROJECT / "README.md").read_text()
 EXAMPLES = {"l2": "l2", "pca": "pca:3", "tsne": "tsne:5", "umap": "umap:5"}

@@ -15,7 +15,7 @@ from small_catalogs import draw_noise, some_rows
 
 import analyze
 import extract
-from extract.backbones import Backbone
+from extract.backbones.registry import Backbone
 from extract.catalog.catalog import Level
 from extract.storage.embeddings import EmbeddingSet, Provenance
 

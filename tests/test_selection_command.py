@@ -29,7 +29,7 @@ from analyze.lookup.served_files import _by_key
 from analyze.lookup.service import Service
 from analyze.lookup.shelf import Wish
 from extract.__main__ import main as extract_main
-from extract.backbones import find_model, load_backbone
+from extract.backbones.registry import find_model, load_backbone
 from extract.catalog.catalog import Catalog, Level, list_folder
 from extract.commands.embed import embed_targets
 from extract.errors import UsageError

@@ -23,7 +23,9 @@ from analyze.clustering import Clustering, cluster
 from analyze.clustering_cache import ClusteringCache
 from analyze.reduction import reduce
 from analyze.reduction_cache import ReductionCache
-from extract.backbones import Backbone, load_backbone
+from extract.backbones.registry import Backbone, load_backbone
+from extract.backbones.transformers_models import TransformersModel
+from extract.backbones.weights import Checkpoint, Headless
 from extract.catalog.catalog import list_folder
 from extract.errors import UsageError, WeightsError
 from extract.extraction import Options, Report, extract_embeddings
@@ -31,9 +33,7 @@ from extract.images.decoding import decode_picture
 from extract.storage.embeddings import EmbeddingSet
 from extract.storage.embeddings_file import read_embeddings, read_table
 from extract.storage.export import export_embeddings
-from extract.transformers_models import TransformersModel
 from extract.transforms.preprocessing import Preprocessing
-from extract.weights import Checkpoint, Headless
 from extract.workspace import Workspace
 
 FOUR = Options(batch_size=4, threads=1, workers=2, decoder="reference", runtime="eager")
@@ -391,7 +391,7 @@ def test_a_model_that_gives_another_vector_each_time_is_refused(
 ) -> None:
     """A masked autoencoder hides three quarters of the picture, others each time."""
     model = TransformersModel("acme/x", TINY["vit_mae"], SEES_64)
-    monkeypatch.setattr("extract.backbones.TransformersModel", lambda _repo: model)
+    monkeypatch.setattr("extract.backbones.registry.TransformersModel", lambda _repo: model)
     with pytest.raises(UsageError, match="another vector each time"):
         load_backbone("hf:acme/x", weights="random")
 
@@ -404,7 +404,7 @@ def loaded_with_dropout(kind: str, pooling: str, monkeypatch: pytest.MonkeyPatch
             "cvt": {"drop_rate": [0.5, 0.5, 0.5]},
         }
         model = TransformersModel("acme/x", {**TINY[kind], **dropping[kind]}, SEES_64)
-        monkeypatch.setattr("extract.backbones.TransformersModel", lambda _repo: model)
+        monkeypatch.setattr("extract.backbones.registry.TransformersModel", lambda _repo: model)
         return load_backbone("hf:acme/x", weights="random", pooling=pooling)
     built = partial(timm.create_model, drop_path_rate=0.5)
     monkeypatch.setattr(timm, "create_model", built)

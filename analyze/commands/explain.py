@@ -162,7 +162,7 @@ def _explained(
     from analyze.explain.maps import check_methods
     from analyze.explain.taps import tap_of
     from analyze.head.head_file import check_identity
-    from extract.backbones import choose_device, load_again
+    from extract.backbones.registry import choose_device, load_again
     from extract.machine.allocation import keep_freed_memory
 
     if stored is not None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from analyze.explain.questions import Question, Subject
     from analyze.explain.targets import Target
     from analyze.head.head_file import StoredHead
-    from extract.backbones import Backbone
+    from extract.backbones.registry import Backbone
 
 MOST_COMPARED = 100_000
 """Ids that are held against a wrong one."""
@@ -126,7 +126,7 @@ def make_target(
         number = class_targets.level_of_head(stored, wanted.level)
         return class_targets.head_target(stored, number, wanted.of)
     if wanted.target == "pretrained":
-        from extract.own_classifier import load_own_classifier
+        from extract.backbones.pretrained_classifier import load_own_classifier
 
         return class_targets.pretrained_target(load_own_classifier(backbone, weights), wanted.of)
     if wanted.target == "cluster":

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from analyze.explain.taps import Tap
     from analyze.explain.targets import Target
     from analyze.pictures import PictureFolder
-    from extract.backbones import Backbone
+    from extract.backbones.registry import Backbone
     from extract.storage.embeddings import EmbeddingSet
 
 BACKGROUND = 20
@@ -293,7 +293,7 @@ def _randomized(drawing: Drawing) -> Drawing:
     from dataclasses import replace
 
     from analyze.explain.taps import tap_of
-    from extract.backbones import load_backbone
+    from extract.backbones.registry import load_backbone
 
     own = drawing.backbone
     seed = int(own.weights.get("seed", -1)) + 1

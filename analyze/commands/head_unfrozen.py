@@ -67,7 +67,7 @@ def picture(
     from analyze.head.stage_maps import read_stage_maps
     from analyze.head.stored_views import find_views
     from analyze.pictures import PictureFolder
-    from extract.backbones import load_again
+    from extract.backbones.registry import load_again
     from extract.images.augmentation import view_of
     from extract.realisation import device_for
     from extract.storage.embeddings_file import read_provenance

@@ -101,11 +101,11 @@ def _embed(
 ) -> list[Path]:
     """Embed a folder with the backbones that the head was taught, into the cache."""
     from analyze.head.joined import parts_of
-    from extract.backbones import load_again
+    from extract.backbones.partial_finetuning import tuned, untuned_identity
+    from extract.backbones.registry import load_again
     from extract.catalog.imagefolder import list_imagefolder
     from extract.commands.embed import embed_targets, nothing_embedded
     from extract.extraction import Options, Target
-    from extract.last_stage import tuned, untuned_identity
     from extract.realisation import device_for
     from extract.storage.catalog_roots import check_root
 

@@ -160,7 +160,7 @@ def _queries(
 ) -> tuple[list[Query], list[str]]:
     """Take each text as an id, else as a picture's file; say what has to be said of them."""
     from analyze.query import other_reading, other_realisation, query_by_id, query_by_picture
-    from extract.backbones import load_again
+    from extract.backbones.registry import load_again
 
     queries, notes, backbone = [], [], None
     for text in texts:

@@ -115,7 +115,7 @@ class StoredFile:
 @cache
 def _geometry_of(model: str, resize: str) -> str | None:
     """Spell what ``--resize`` makes of a backbone's pictures; None if unknown here."""
-    from extract.backbones import find_model
+    from extract.backbones.registry import find_model
 
     try:
         found = find_model(model)[0]
@@ -128,7 +128,7 @@ def _geometry_of(model: str, resize: str) -> str | None:
 @cache
 def _pooling_of(model: str) -> str | None:
     """Name what a backbone's own classifier reads; None, or ``auto``, if unknown here."""
-    from extract.backbones import find_model
+    from extract.backbones.registry import find_model
 
     try:
         return find_model(model)[0].pooling

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
 
     from analyze.explain.targets import Values
-    from extract.backbones import Backbone
+    from extract.backbones.registry import Backbone
 
 BATCH_SIZE = 25
 SEGMENTS, COMPACTNESS = 40, 10.0

@@ -14,8 +14,8 @@ from analyze.head.network import forward, softmax
 from analyze.head.tree import likeliest_path, summed_upwards
 from analyze.joint_tables import NOISE
 from analyze.ties import first_of_greatest
+from extract.backbones.pretrained_classifier import OwnClassifier
 from extract.errors import UsageError
-from extract.own_classifier import OwnClassifier
 
 if TYPE_CHECKING:
     import torch

@@ -20,7 +20,7 @@ from analyze.explain.targets import Target
 if TYPE_CHECKING:
     import torch
 
-    from extract.backbones import Backbone
+    from extract.backbones.registry import Backbone
 
 MOST_RANDOMIZED = 6
 """Pictures whose shares are sampled again with random weights, which takes as long as with true."""

@@ -17,7 +17,7 @@ from analyze.explain.targets import Target
 if TYPE_CHECKING:
     from PIL import Image
 
-    from extract.backbones import Backbone
+    from extract.backbones.registry import Backbone
 
     Opening = Callable[[Subject], Image.Image | None]
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from analyze.explain.explanation import Opening
-    from extract.backbones import Backbone
+    from extract.backbones.registry import Backbone
 
 PEAK_CELLS = 14
 """A side: single pixels have no place that is worth naming."""

@@ -13,7 +13,7 @@ from extract.errors import UsageError
 if TYPE_CHECKING:
     import torch
 
-    from extract.backbones import Backbone
+    from extract.backbones.registry import Backbone
 
     Onward = Callable[[torch.Tensor], torch.Tensor]
 
@@ -90,7 +90,7 @@ def _no_map(backbone: Backbone) -> UsageError:
 
 
 def _split_of(backbone: Backbone) -> Callable[[torch.Tensor], tuple[torch.Tensor, Onward]]:
-    from extract.pooling import Pooled
+    from extract.backbones.pooling import Pooled
 
     model: Any = backbone.model
     inner: Any = model.model if isinstance(model, Pooled) else model

@@ -13,7 +13,7 @@ from analyze.head.network import Scaling
 if TYPE_CHECKING:
     import torch
 
-    from extract.last_stage import LastStage
+    from extract.backbones.partial_finetuning import LastStage
 
 PLAIN = 0
 """Place of the picture as it is among its views."""

@@ -289,6 +289,6 @@ def _of_stage(provenance: Provenance, stage: Mapping[str, np.ndarray] | None) ->
     """Say of vectors that they come out of a trained stage."""
     if stage is None:
         return provenance
-    from extract.last_stage import tuned_identity
+    from extract.backbones.partial_finetuning import tuned_identity
 
     return replace(provenance, identity=tuned_identity(provenance.identity, stage))

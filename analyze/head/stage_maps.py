@@ -17,7 +17,7 @@ from extract.machine.allocation import keep_freed_memory
 from extract.realisation import usable_cores
 
 if TYPE_CHECKING:
-    from extract.backbones import Backbone
+    from extract.backbones.registry import Backbone
 
 PICTURES_AT_ONCE = 16
 MOST_SHARE = 0.6
@@ -58,7 +58,7 @@ def read_stage_maps(
     """
     import torch
 
-    from extract.last_stage import find_last_stage, stage_inputs
+    from extract.backbones.partial_finetuning import find_last_stage, stage_inputs
 
     keep_freed_memory()
     stage, n_images = find_last_stage(backbone), len(folder.embeddings)

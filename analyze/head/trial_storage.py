@@ -66,7 +66,7 @@ def _stage_of(taught: Taught, training: TrainingSpec) -> list[str] | None:
     """Name the last stage that may be trained, and where it is run."""
     if training.unfreeze == "none" or taught.maps is None:
         return None
-    from extract.last_stage import state_sha256
+    from extract.backbones.partial_finetuning import state_sha256
 
     stage = taught.maps.stage
     return [stage.name, state_sha256(stage.state()), taught.maps.device]

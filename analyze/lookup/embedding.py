@@ -43,7 +43,7 @@ class BackboneSource:
     def load(self) -> Any:
         """Load it; gives what embeds as the rows of the file were."""
         from analyze.query import embedder_for
-        from extract.backbones import load_again
+        from extract.backbones.registry import load_again
 
         backbone = load_again(self.provenance, weights_file=self.weights)
         return embedder_for(backbone, self.provenance.realisations)

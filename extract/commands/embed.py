@@ -15,7 +15,7 @@ from extract.stopping import stop_on_signals
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
-    from extract.backbones import Backbone
+    from extract.backbones.registry import Backbone
     from extract.catalog.catalog import Catalog
     from extract.extraction import Options, Report, Seen, Target
     from extract.fidelity import Fidelity
@@ -172,7 +172,7 @@ def embed(
     for note in listed.notes:
         cl.log.info(note)
 
-    from extract.backbones import choose_device
+    from extract.backbones.registry import choose_device
     from extract.extraction import Options, Target
     from extract.realisation import device_for
     from extract.storage.catalog_roots import check_root
@@ -256,7 +256,7 @@ def _fixed_by(context: typer.Context, recipe: str) -> Extracting:
 
 def _check_models(models: list[str], weights: str, output: Path | None) -> None:
     """Refuse names and combinations that cannot be."""
-    from extract.backbones import find_model
+    from extract.backbones.registry import find_model
 
     for name in models:
         find_model(name)
@@ -273,7 +273,7 @@ def _check_models(models: list[str], weights: str, output: Path | None) -> None:
 
 def _load(models: list[str], weights: str, seed: int, pooling: str, resize: str) -> list[Backbone]:
     """Build every backbone before the first picture is read, so that none is missing at the end."""
-    from extract.backbones import load_backbone
+    from extract.backbones.registry import load_backbone
 
     backbones = []
     for name in models:

@@ -12,7 +12,7 @@ def models(
 ) -> None:
     """Show the table of backbones and whether their weights are here."""
     cl.set_up(verbose, quiet)
-    from extract.backbones import BACKBONES, weights_are_here
+    from extract.backbones.registry import BACKBONES, weights_are_here
 
     rows = [
         {

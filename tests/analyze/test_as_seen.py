@@ -21,7 +21,7 @@ from analyze.pictures import PictureFolder
 from analyze.query import Query
 from analyze.similar import Answer, Hit
 from analyze.similar_sheet import draw_answer
-from extract.backbones import Backbone
+from extract.backbones.registry import Backbone
 from extract.images.augmentation import View, augment
 from extract.images.decoding import decode_picture, read_picture
 from extract.storage.embeddings import EmbeddingSet, Provenance

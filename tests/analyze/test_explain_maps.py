@@ -12,7 +12,7 @@ import torch
 
 from analyze.explain.maps import METHODS, check_methods, map_spec, weigh
 from analyze.explain.taps import Tap, tap_of
-from extract.backbones import Backbone, load_backbone
+from extract.backbones.registry import Backbone, load_backbone
 from extract.errors import UsageError
 
 FAMILIES = ("convnext_base", "efficientnet_b3", "efficientnet_lite0", "cvt_13", "vgg16")

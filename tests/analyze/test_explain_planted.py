@@ -22,7 +22,7 @@ from analyze.head.head_file import StoredHead
 from analyze.head.network import HeadSpec
 from analyze.head.plan import Plan
 from analyze.head.training import TrainingSpec
-from extract.backbones import Backbone, load_backbone
+from extract.backbones.registry import Backbone, load_backbone
 from extract.catalog.catalog import Level
 from extract.storage.embeddings import EmbeddingSet
 

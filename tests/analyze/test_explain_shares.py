@@ -17,7 +17,7 @@ from analyze.explain.placement import place_of
 from analyze.explain.questions import Question, Subject
 from analyze.explain.shares import Shares, read_background, share_out, worth_of_features
 from analyze.explain.targets import Target
-from extract.backbones import Backbone
+from extract.backbones.registry import Backbone
 
 pytest.importorskip("shap")
 pytest.importorskip("skimage")

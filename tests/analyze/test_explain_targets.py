@@ -29,9 +29,9 @@ from analyze.explain.targets import Target, check_of, in_numpy, neighbor_target
 from analyze.head.head_file import StoredHead
 from analyze.head.network import Head, HeadSpec, Scaling, build_network
 from analyze.head.prediction import predict
+from extract.backbones.pretrained_classifier import OwnClassifier
 from extract.catalog.catalog import Level
 from extract.errors import UsageError
-from extract.own_classifier import OwnClassifier
 from extract.storage.embeddings import EmbeddingSet, Provenance
 
 Make = Callable[..., EmbeddingSet]

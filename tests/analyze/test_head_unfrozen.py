@@ -21,9 +21,9 @@ from analyze.head.splits import stratified_split
 from analyze.head.taught import hold_out
 from analyze.head.training import TrainingSpec, epoch_batches, train_head
 from analyze.head.trial_storage import trials_file
-from extract.backbones import Backbone, load_backbone
+from extract.backbones.partial_finetuning import find_last_stage, stage_inputs
+from extract.backbones.registry import Backbone, load_backbone
 from extract.errors import HeadFileError, UsageError
-from extract.last_stage import find_last_stage, stage_inputs
 from extract.storage.embeddings import EmbeddingSet
 
 Make = Callable[..., EmbeddingSet]

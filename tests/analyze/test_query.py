@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from analyze.pictures import PictureFolder
 from analyze.query import other_realisation, query_by_id, query_by_picture
-from extract.backbones import Backbone, load_again, load_backbone
+from extract.backbones.registry import Backbone, load_again, load_backbone
 from extract.catalog.catalog import list_folder
 from extract.errors import PictureRefused, UsageError, WeightsError
 from extract.extraction import Options, extract_embeddings
@@ -289,7 +289,7 @@ def test_a_path_that_a_file_from_elsewhere_calls_its_weights_is_not_opened(
     def read_tensors(path: Path) -> None:
         raise AssertionError(f"{path} was opened")
 
-    monkeypatch.setattr("extract.backbones.read_tensors", read_tensors)
+    monkeypatch.setattr("extract.backbones.registry.read_tensors", read_tensors)
     weights = {**resnet.identity["weights"], "source": str(secret)}
     with pytest.raises(WeightsError, match="--weights FILE"):
         load_again(provenance_of(resnet, weights=weights))

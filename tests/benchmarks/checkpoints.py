@@ -18,7 +18,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from extract.backbones import load_backbone
+from extract.backbones.registry import load_backbone
 from extract.errors import SosieError
 
 RELATIVE = 1e-4

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from extract.backbones import load_backbone
+from extract.backbones.registry import load_backbone
 from extract.catalog.catalog import list_folder
 from extract.extraction import extract_embeddings
 from extract.storage.embeddings import row_crc32

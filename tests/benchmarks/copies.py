@@ -25,7 +25,7 @@ from analyze.duplicates import (
     place,
     relation,
 )
-from extract.backbones import Backbone, load_backbone
+from extract.backbones.registry import Backbone, load_backbone
 from tests.benchmarks.copied_pictures import Pair, copied_pairs, other_pairs
 
 CHOSEN, REPORTED = 0, 1000

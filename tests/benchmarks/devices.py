@@ -9,7 +9,7 @@ from itertools import product
 import numpy as np
 import torch
 
-from extract.backbones import Backbone, load_backbone
+from extract.backbones.registry import Backbone, load_backbone
 from extract.catalog.demo import KINDS, draw_picture
 from extract.realisation import choose_realisation
 from extract.runtimes import apply_realisation

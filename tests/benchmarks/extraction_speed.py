@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from extract.backbones import Backbone, load_backbone
+from extract.backbones.registry import Backbone, load_backbone
 from extract.batch_ring import BatchRing
 from extract.catalog.catalog import Catalog, list_folder
 from extract.extraction import Options, extract_embeddings

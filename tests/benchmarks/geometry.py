@@ -21,7 +21,7 @@ from analyze.neighbors import nearest_others
 from analyze.probes import folds_of, nearest_vote
 from analyze.ranking_criteria import MeanARI, PictureMean, Score
 from analyze.retrieval import rank_all
-from extract.backbones import load_backbone
+from extract.backbones.registry import load_backbone
 from extract.catalog.catalog import Catalog, list_folder
 from extract.catalog.manifest import ManifestColumns, list_manifest
 from extract.images.decoding import decode_picture, read_picture

@@ -20,7 +20,7 @@ from unittest import mock
 import numpy as np
 
 from extract import forwarding, one_pass
-from extract.backbones import Backbone, load_backbone
+from extract.backbones.registry import Backbone, load_backbone
 from extract.catalog.catalog import Catalog, list_folder
 from extract.extraction import Options, Report, extract_embeddings
 from extract.fidelity import cosines

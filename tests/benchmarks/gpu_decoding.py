@@ -148,7 +148,7 @@ def _print_rows(model: str, weights: str, resizes: Sequence[str], on: Any) -> No
     import torch
     from PIL import Image
 
-    from extract.backbones import load_backbone
+    from extract.backbones.registry import load_backbone
     from extract.fidelity import FP32_FLOOR, cosines
     from extract.images.gpu_decoding import decode_on_gpu
     from extract.realisation import Wanted, choose_realisation

@@ -15,11 +15,11 @@ from analyze.head.network import HeadSpec, Scaling, build_network, forward
 from analyze.head.splits import stratified_split
 from analyze.head.taught import Taught, hold_out
 from analyze.head.training import TrainingSpec, epoch_batches, train_head
-from extract.backbones import Backbone, load_backbone
+from extract.backbones.partial_finetuning import find_last_stage, stage_inputs
+from extract.backbones.registry import Backbone, load_backbone
 from extract.catalog.catalog import list_folder
 from extract.images.augmentation import View, reference_pixels
 from extract.images.decoding import read_picture
-from extract.last_stage import find_last_stage, stage_inputs
 from extract.machine.allocation import keep_freed_memory
 
 SPEC = HeadSpec()

@@ -52,7 +52,7 @@ def peaks_of(count: int, model: str = MODEL) -> dict[str, float]:
 
 
 def _embed(folder: Path, model: str) -> None:
-    from extract.backbones import load_backbone
+    from extract.backbones.registry import load_backbone
     from extract.catalog.catalog import list_folder
     from extract.extraction import extract_embeddings
 

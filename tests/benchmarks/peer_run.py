@@ -40,7 +40,7 @@ class _StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 def run(peer: str, folder: Path) -> None:
     """Embed the folder's pictures as this peer does; print CPU milliseconds a picture."""
-    from extract.backbones import load_backbone
+    from extract.backbones.registry import load_backbone
     from tests.benchmarks.process_costs import costing
 
     job = json.loads((folder / "job.json").read_text())

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from extract.backbones import Backbone
+from extract.backbones.registry import Backbone
 from extract.catalog.catalog import Catalog
 from extract.errors import in_one_line
 from extract.fidelity import cosines

@@ -21,7 +21,7 @@ from small_catalogs import (
     tiny_backbone,
 )
 
-from extract.backbones import Backbone
+from extract.backbones.registry import Backbone
 from extract.catalog.catalog import Catalog, list_folder
 from extract.errors import EmbeddingsFileError, PictureRefused
 from extract.extraction import Options, Report, extract_embeddings

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from extract.backbones import Backbone
+from extract.backbones.registry import Backbone
 from extract.catalog.catalog import list_folder
 from extract.extraction import Options, extract_embeddings
 from extract.storage.embeddings_file import read_table

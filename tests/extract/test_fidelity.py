@@ -14,7 +14,7 @@ import torch
 from small_catalogs import StopAfter, draw_noise, embedded_alone, tiny_backbone
 
 from extract import one_pass
-from extract.backbones import Backbone
+from extract.backbones.registry import Backbone
 from extract.catalog.catalog import Catalog, list_folder
 from extract.commands import embed as command
 from extract.extraction import Options, Report, extract_embeddings
@@ -225,7 +225,9 @@ def test_the_command_says_loudly_what_is_below_the_floor_and_what_to_type(
     caplog: pytest.LogCaptureFixture,
     quiet: bool,
 ) -> None:
-    monkeypatch.setattr("extract.backbones.load_backbone", lambda *_, **__: tiny_backbone())
+    monkeypatch.setattr(
+        "extract.backbones.registry.load_backbone", lambda *_, **__: tiny_backbone()
+    )
     words = ["--images", str(pictures), "--output", str(tmp_path / "x.h5"), "--json"]
     words += ["--root", str(tmp_path), "--batch-size", "4"] + ["--quiet"] * quiet
     assert warned(words, caplog) == []

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from extract.backbones import Backbone
+from extract.backbones.registry import Backbone
 from extract.catalog.catalog import list_folder
 from extract.errors import FileLocked
 from extract.extraction import Options, extract_embeddings

@@ -11,7 +11,7 @@ import transformers
 from timm.layers import BatchNormAct2d, Conv2dSame
 from torch import nn
 
-from extract.backbones import load_backbone
+from extract.backbones.registry import load_backbone
 from extract.folding import AGREEMENT, fold
 
 SIDE = 64

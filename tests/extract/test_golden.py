@@ -7,7 +7,7 @@ import pytest
 from golden_vectors import FOLDER, MODELS, PICTURES, independent_vectors, upright_rgb, weights_path
 from PIL import Image
 
-from extract.backbones import load_backbone
+from extract.backbones.registry import load_backbone
 from extract.images.decoding import decode_picture
 from extract.recomputation import embed_golden, golden_vectors
 

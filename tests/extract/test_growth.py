@@ -22,7 +22,7 @@ from small_catalogs import (
 )
 
 from extract import survey
-from extract.backbones import Backbone
+from extract.backbones.registry import Backbone
 from extract.catalog.catalog import Catalog, list_folder
 from extract.errors import EmbeddingsFileError, SurveyStopped
 from extract.extraction import Options, Report, Target, extract_embeddings, extract_together

@@ -18,9 +18,9 @@ import transformers
 from safetensors.torch import save_file
 from small_catalogs import offline_environment
 
-from extract.backbones import load_backbone
+from extract.backbones.hub import cached_on_hub
+from extract.backbones.registry import load_backbone
 from extract.errors import SosieError, WeightsError
-from extract.hub import cached_on_hub
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 Full = Callable[[], torch.nn.Module]
@@ -152,7 +152,7 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[dict[str
             expected[case.name] = case.vector(full, pixels).numpy()
     script = f"""
 import json, sys, numpy, torch
-from extract.backbones import load_backbone
+from extract.backbones.registry import load_backbone
 said, vectors = {{}}, {{}}
 for name in sys.argv[2:]:
     backbone = load_backbone(name, resize="model")
@@ -198,8 +198,8 @@ def test_a_pooler_that_the_checkpoint_lacks_is_not_drawn_at_random(
 def test_without_network_and_cache_one_line_says_what_to_do(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("extract.hub.cached_on_hub", lambda *_: None)
-    monkeypatch.setattr("extract.hub._why_hub_is_out_of_reach", lambda: "no route")
+    monkeypatch.setattr("extract.backbones.hub.cached_on_hub", lambda *_: None)
+    monkeypatch.setattr("extract.backbones.hub._why_hub_is_out_of_reach", lambda: "no route")
     with pytest.raises(WeightsError) as error:
         load_backbone(name)
     said = str(error.value)
@@ -214,7 +214,7 @@ def test_an_address_without_a_hub_is_looked_up_in_torchs_own_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nineteen of timm's tags have an address and no repository."""
-    from extract.hub import download_to_torch_home
+    from extract.backbones.hub import download_to_torch_home
 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     kept = tmp_path / "hub" / "checkpoints" / "tiny-01234567.pth"

@@ -10,8 +10,8 @@ import pytest
 import transformers
 from PIL import Image
 
+from extract.backbones.image_processors import read_preprocessing
 from extract.errors import WeightsError
-from extract.image_processors import read_preprocessing
 
 NAMES = [name for name in dir(transformers) if re.search(r"ImageProcessor(Pil|Fast)?$", name)]
 REFUSED = r"^acme/x prepares pictures in a way that is not built here \({name}: .+\): .*timm:NAME$"

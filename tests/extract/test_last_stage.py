@@ -7,15 +7,15 @@ import pytest
 import torch
 from small_catalogs import tiny_backbone
 
-from extract.backbones import load_again, load_backbone
-from extract.errors import UsageError, WeightsDiffer, WeightsError
-from extract.last_stage import (
+from extract.backbones.partial_finetuning import (
     find_last_stage,
     stage_inputs,
     tuned,
     tuned_identity,
     untuned_identity,
 )
+from extract.backbones.registry import load_again, load_backbone
+from extract.errors import UsageError, WeightsDiffer, WeightsError
 from extract.storage.embeddings import Provenance
 
 STAGES = {

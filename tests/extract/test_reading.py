@@ -17,7 +17,7 @@ from PIL import Image
 from small_catalogs import CountingBackbone, embedded_alone
 
 from extract import extraction, realisation
-from extract.backbones import Backbone
+from extract.backbones.registry import Backbone
 from extract.catalog.catalog import list_folder
 from extract.extraction import Options, Report, extract_embeddings
 from extract.formats import extra_formats

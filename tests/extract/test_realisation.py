@@ -12,7 +12,7 @@ import pytest
 import torch
 from small_catalogs import draw_noise, embedded_alone, fill
 
-from extract.backbones import Backbone
+from extract.backbones.registry import Backbone
 from extract.catalog.catalog import Catalog
 from extract.errors import UsageError
 from extract.fidelity import is_reference

@@ -8,7 +8,7 @@ import pytest
 
 from analyze.clustering import CLUSTERINGS
 from analyze.reduction import parse_steps
-from extract.backbones import find_model
+from extract.backbones.registry import find_model
 from extract.errors import UsageError
 from extract.recipe import read_recipe, recipe_names
 

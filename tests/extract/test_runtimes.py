@@ -19,7 +19,7 @@ from PIL import Image
 from small_catalogs import offline_environment, tiny_backbone
 
 from extract import runtimes
-from extract.backbones import BACKBONES, Backbone, load_backbone
+from extract.backbones.registry import BACKBONES, Backbone, load_backbone
 from extract.catalog.demo import KINDS, draw_picture
 from extract.errors import UsageError
 from extract.machine import processor

@@ -18,7 +18,7 @@ from PIL import Image
 from small_catalogs import draw_noise, tiny_backbone
 
 from extract import recomputation
-from extract.backbones import Backbone, load_backbone
+from extract.backbones.registry import Backbone, load_backbone
 from extract.catalog.catalog import Catalog, ids_fingerprint, list_folder
 from extract.errors import UsageError
 from extract.evidence import (

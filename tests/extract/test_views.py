@@ -15,7 +15,7 @@ from PIL import Image
 from small_catalogs import StopAfter, draw_noise, embedded_alone
 
 from extract import loading
-from extract.backbones import Backbone
+from extract.backbones.registry import Backbone
 from extract.catalog.catalog import list_folder
 from extract.errors import UsageError
 from extract.extraction import Options, Target, extract_embeddings, extract_together

@@ -17,10 +17,10 @@ import torch
 import transformers
 from safetensors.torch import save_file
 
-from extract.backbones import BACKBONES, load_backbone
+from extract.backbones.registry import BACKBONES, load_backbone
+from extract.backbones.transformers_models import TransformersModel
+from extract.backbones.weights import Checkpoint, PackagedWeights, fit, read_tensors, translated
 from extract.errors import UsageError, WeightsError
-from extract.transformers_models import TransformersModel
-from extract.weights import Checkpoint, PackagedWeights, fit, read_tensors, translated
 from tests.benchmarks import checkpoints
 
 ARCHITECTURE = "tf_efficientnet_lite0"

@@ -193,7 +193,7 @@ def _fresh() -> ProcessPoolExecutor:
 
 
 def _load_model() -> None:
-    from extract.backbones import load_backbone
+    from extract.backbones.registry import load_backbone
     from extract.loading_ahead import loaded_pictures  # noqa: F401 - counted as part of the model
 
     _state["backbone"] = load_backbone(MODEL, weights="random")

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from analyze.array_cache import ArrayCache
+from extract.backbones.weights import read_tensors
 from extract.catalog.manifest import ManifestColumns, list_manifest
 from extract.errors import SosieError
 from extract.storage.embeddings_file import read_embeddings, read_table
-from extract.weights import read_tensors
 from tests.faults.cases import MISSING, READ, REFUSED, Case
 from tests.faults.foreign_hdf5 import IDS, LABELS, NAMES, vectors_of
 from tests.faults.foreign_others import ARRAY, KEY
@@ -61,7 +61,7 @@ def _embeddings(path: Path) -> str:
 
 
 def _again(path: Path) -> str:
-    from extract.backbones import load_again
+    from extract.backbones.registry import load_again
 
     try:
         load_again(read_table(path).provenance)
@@ -99,7 +99,7 @@ def _weights(path: Path) -> str:
 
 
 def _backbone(path: Path) -> str:
-    from extract.backbones import load_backbone
+    from extract.backbones.registry import load_backbone
 
     backbone = load_backbone("timm:test_resnet", weights=str(path))
     return READ if backbone.weights["source"] == "file" else "other weights"
@@ -115,7 +115,7 @@ def _array(path: Path) -> str:
 def _hub(path: Path) -> str:
     from huggingface_hub.file_download import constants
 
-    from extract.hub import cached_on_hub
+    from extract.backbones.hub import cached_on_hub
 
     constants.HF_HUB_CACHE = str(path)
     cached = cached_on_hub("acme/vit")

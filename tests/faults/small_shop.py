@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from small_catalogs import draw_noise
 
-from extract.backbones import Backbone
+from extract.backbones.registry import Backbone
 from extract.catalog.catalog import list_folder
 from extract.extraction import Options, Report, extract_embeddings
 from extract.monitor import Monitor

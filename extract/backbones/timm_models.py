@@ -11,11 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from extract.classifiers import fit_classifier, no_classifier, take_classifier_off
-from extract.errors import UsageError, WeightsError
-from extract.hub import cached_on_hub, download_to_torch_home, find_on_hub
-from extract.transforms.preprocessing import Preprocessing
-from extract.weights import (
+from extract.backbones.classifiers import fit_classifier, no_classifier, take_classifier_off
+from extract.backbones.hub import cached_on_hub, download_to_torch_home, find_on_hub
+from extract.backbones.weights import (
     Checkpoint,
     Headless,
     fit,
@@ -23,6 +21,8 @@ from extract.weights import (
     tensors_sha256,
     translated,
 )
+from extract.errors import UsageError, WeightsError
+from extract.transforms.preprocessing import Preprocessing
 
 GEOMETRIES = {"center": "crop", "squash": "squash"}
 """timm's words for what we build."""
@@ -209,7 +209,13 @@ def _only_classifier(model: Any, input_size: tuple[int, ...], name: str) -> tupl
 
 def _pooled(model: Any, pooling: str, name: str) -> Any:
     """Pool what timm's ``forward_features`` gives."""
-    from extract.pooling import Pooled, class_token, mean_over_places, no_class_token, no_pooling
+    from extract.backbones.pooling import (
+        Pooled,
+        class_token,
+        mean_over_places,
+        no_class_token,
+        no_pooling,
+    )
 
     if pooling == "mean":
         pool = partial(

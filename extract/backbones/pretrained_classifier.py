@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from extract.backbones import Backbone, find_checkpoint, find_model
-from extract.classifiers import no_classifier
+from extract.backbones.classifiers import no_classifier
+from extract.backbones.registry import Backbone, find_checkpoint, find_model
 from extract.errors import WeightsError
 
 if TYPE_CHECKING:

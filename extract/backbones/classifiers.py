@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from extract.backbones.weights import refuse_misfit, refuse_not_finite, unlike_in_kind
 from extract.errors import UsageError
-from extract.weights import refuse_misfit, refuse_not_finite, unlike_in_kind
 
 if TYPE_CHECKING:
     import torch

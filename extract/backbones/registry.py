@@ -9,15 +9,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from extract.backbones.timm_models import TimmModel, find_timm_model
+from extract.backbones.transformers_models import TransformersModel
+from extract.backbones.weights import Checkpoint, PackagedWeights, read_tensors
 from extract.errors import UsageError, WeightsDiffer, WeightsError
 from extract.images import decoding
 from extract.images.augmentation import View, view_of
 from extract.machine.processor import sleep_while_gpu_works
 from extract.storage.embeddings import Provenance
-from extract.timm_models import TimmModel, find_timm_model
-from extract.transformers_models import TransformersModel
 from extract.transforms.preprocessing import CHOICES, Preprocessing
-from extract.weights import Checkpoint, PackagedWeights, read_tensors
 from extract.workspace import AnyPath
 
 if TYPE_CHECKING:

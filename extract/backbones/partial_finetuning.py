@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from extract.backbones import TUNED, Backbone
+from extract.backbones.registry import TUNED, Backbone
 from extract.errors import UsageError, WeightsDiffer
 
 SAME = 1e-3

@@ -9,12 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from extract.classifiers import fit_classifier, no_classifier
-from extract.errors import SosieError, UsageError, WeightsError
-from extract.hub import cached_on_hub, find_on_hub
-from extract.image_processors import read_preprocessing
-from extract.transforms.preprocessing import Preprocessing
-from extract.weights import (
+from extract.backbones.classifiers import fit_classifier, no_classifier
+from extract.backbones.hub import cached_on_hub, find_on_hub
+from extract.backbones.image_processors import read_preprocessing
+from extract.backbones.weights import (
     Checkpoint,
     Headless,
     refuse_misfit,
@@ -22,6 +20,8 @@ from extract.weights import (
     tensors_sha256,
     unlike_in_kind,
 )
+from extract.errors import SosieError, UsageError, WeightsError
+from extract.transforms.preprocessing import Preprocessing
 
 HEADS = ("classifier", "head", "pooler", "decoder", "lm_head")
 """Parts of larger models that the vector does not pass through."""
@@ -262,7 +262,7 @@ def _is_head(key: str, heads: tuple[str, ...]) -> bool:
 
 def _pool_of_cvt(model: Any, pooling: str, repo: str) -> tuple[Any, str]:
     """Give what CvT's own classifier reads, or the mean over places by the same layer norm."""
-    from extract.pooling import Pooled, no_class_token, no_pooling
+    from extract.backbones.pooling import Pooled, no_class_token, no_pooling
 
     has_class_token = model.config.cls_token[-1]
     if pooling == "auto":
@@ -288,7 +288,13 @@ def _vector_of_cvt(model: Any, pooling: str, outputs: Any) -> Any:
 
 def _pool_of(model: Any, seen: Any, pooling: str, repo: str) -> tuple[Any, str]:
     """Give the model's own pooler, else its class token, else the mean over places."""
-    from extract.pooling import Pooled, class_token, mean_over_places, no_class_token, no_pooling
+    from extract.backbones.pooling import (
+        Pooled,
+        class_token,
+        mean_over_places,
+        no_class_token,
+        no_pooling,
+    )
 
     tokens = [n for n, _ in model.named_parameters() if n.endswith((*CLASS_TOKENS, "_token"))]
     has_class_token = any(name.endswith(CLASS_TOKENS) for name in tokens)

@@ -1,0 +1,1 @@
+"""Backbones: the registry, timm and transformers models, weights, pooling, fine-tuning."""
