@@ -18,7 +18,7 @@ from extract.storage.embeddings import EmbeddingSet
 
 if TYPE_CHECKING:
     from extract.backbones.registry import Backbone
-    from extract.forward_pass import PictureEmbedder
+    from extract.inference.forward_pass import PictureEmbedder
 
 WAYS = ("decoder", "dtype", "runtime", "device")
 """Parts of a realisation in which a query may differ from the rows."""
@@ -120,8 +120,8 @@ def embedder_for(
     UsageError
         When the file holds augmented views: no picture as it is can be compared with them.
     """
-    from extract.forward_pass import PictureEmbedder
-    from extract.realisation import realisation_here
+    from extract.inference.execution_config import realisation_here
+    from extract.inference.forward_pass import PictureEmbedder
 
     if backbone.view is not None:
         raise UsageError(
@@ -167,8 +167,8 @@ def other_realisation(
     str or None
         None when they were computed in the same way.
     """
-    from extract.fidelity import MOST_RECOMPUTED, cosines
-    from extract.realisation import WAYS_OF_DECODING, policy, realisation_here
+    from extract.inference.execution_config import WAYS_OF_DECODING, policy, realisation_here
+    from extract.inference.fidelity import MOST_RECOMPUTED, cosines
 
     stored = embeddings.provenance.realisations
     here = realisation_here(backbone, stored)

@@ -13,19 +13,19 @@ import numpy as np
 from extract.backbones.registry import Backbone
 from extract.catalog.catalog import Catalog
 from extract.errors import EmbeddingsFileError
-from extract.fidelity import Fidelity
 from extract.file_run import FileRun
 from extract.files.file_lock import locked
-from extract.monitor import Monitor
-from extract.one_pass import Tally, embed_in_one_pass
-from extract.plan import Among, Plan, plan_run, refusal_counts
-from extract.realisation import (
+from extract.inference.execution_config import (
     Wanted,
     choose_realisation,
     usable_cores,
     variants,
     ways_of,
 )
+from extract.inference.fidelity import Fidelity
+from extract.monitor import Monitor
+from extract.one_pass import Tally, embed_in_one_pass
+from extract.plan import Among, Plan, plan_run, refusal_counts
 from extract.record import run_record
 from extract.refusals import SOUND, TO_DO
 from extract.storage.embeddings import Provenance

@@ -10,7 +10,7 @@ import numpy as np
 
 from extract.batch_ring import BatchRing
 from extract.file_run import FileRun
-from extract.forward_pass import ForwardPass, Launched
+from extract.inference.forward_pass import ForwardPass, Launched
 from extract.loading import LoadedPicture
 from extract.refusals import SOUND, Reason, Refused
 from extract.storage.embeddings_table import Rows, blank_fields

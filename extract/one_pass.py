@@ -14,20 +14,20 @@ import numpy as np
 
 from extract.batch_ring import BatchRing
 from extract.errors import PictureRefused
-from extract.fidelity import MOST_RECOMPUTED, Fidelity, is_reference, measure_fidelity
 from extract.file_run import FileRun
-from extract.forward_pass import ForwardPass
 from extract.forwarding import Forwarding
 from extract.ids import shown
+from extract.inference.execution_config import policy
+from extract.inference.fidelity import MOST_RECOMPUTED, Fidelity, is_reference, measure_fidelity
+from extract.inference.forward_pass import ForwardPass
+from extract.inference.runtimes import apply_realisation
 from extract.loading import Destination, PictureLoader
 from extract.loading_ahead import Crew, loaded_pictures
 from extract.loading_on_gpu import GpuLoader
 from extract.loading_processes import LoadingProcesses
 from extract.loading_threads import LoadingThreads
 from extract.monitor import Monitor
-from extract.realisation import policy
 from extract.refusals import SOUND
-from extract.runtimes import apply_realisation
 from extract.storage.embeddings import canonical_json
 from extract.storage.failures import failures_path
 from extract.storage.row_writer import RowWriter

@@ -14,9 +14,9 @@ import numpy as np
 from extract.backbones.registry import Backbone, find_model
 from extract.errors import UsageError
 from extract.evidence import Evidence
-from extract.fidelity import FP32_FLOOR, MOST_RECOMPUTED, cosines, is_reference
 from extract.images.augmentation import View, reference_pixels, view_of
 from extract.images.decoding import RULES, decode_picture, read_picture, refusing
+from extract.inference.fidelity import FP32_FLOOR, MOST_RECOMPUTED, cosines, is_reference
 from extract.refusals import Refused
 from extract.transforms.pillow_geometry import FILTERS
 from extract.transforms.preprocessing import Preprocessing

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from extract.evidence import Evidence
-from extract.fidelity import cosines
 from extract.ids import bytes_of
+from extract.inference.fidelity import cosines
 from extract.recomputation import (
     SAME_MACHINE_COSINE,
     agrees,

@@ -15,8 +15,8 @@ from PIL import Image
 from small_catalogs import draw_noise, tiny_backbone
 
 from extract.catalog.catalog import list_folder
+from extract.inference.runtimes import Forward, prepared
 from extract.machine.allocation import keep_freed_memory
-from extract.runtimes import Forward, prepared
 from tests.benchmarks import door, extraction_speed, memory, peers
 from tests.benchmarks.extraction_speed import NAIVE, REFERENCE, Compared, Measured
 from tests.benchmarks.photo_files import KINDS, make_photo_files, with_comment
@@ -131,7 +131,7 @@ def test_preparing_is_beside_the_loop(photos: Path, monkeypatch: pytest.MonkeyPa
             pass
         return prepared(*of)
 
-    monkeypatch.setattr("extract.forward_pass.prepared", prepared_slowly)
+    monkeypatch.setattr("extract.inference.forward_pass.prepared", prepared_slowly)
     catalog, backbones = list_folder(photos), [tiny_backbone()]
     (compared,) = extraction_speed.compare(catalog, backbones, ["torch"], "fp32", 1)
     ours = compared.paths["fast, torch"]

@@ -69,7 +69,7 @@ def picture(
     from analyze.pictures import PictureFolder
     from extract.backbones.registry import load_again
     from extract.images.augmentation import view_of
-    from extract.realisation import device_for
+    from extract.inference.execution_config import device_for
     from extract.storage.embeddings_file import read_provenance
 
     embeddings, views = contender

@@ -106,7 +106,7 @@ def _embed(
     from extract.catalog.imagefolder import list_imagefolder
     from extract.commands.embed import embed_targets, nothing_embedded
     from extract.extraction import Options, Target
-    from extract.realisation import device_for
+    from extract.inference.execution_config import device_for
     from extract.storage.catalog_roots import check_root
 
     own = (workspace.cache, workspace.results)

@@ -13,8 +13,8 @@ from analyze.pictures import PictureFolder
 from extract.errors import UsageError
 from extract.files.private_memory import free_memory
 from extract.images.augmentation import View, augment
+from extract.inference.execution_config import usable_cores
 from extract.machine.allocation import keep_freed_memory
-from extract.realisation import usable_cores
 
 if TYPE_CHECKING:
     from extract.backbones.registry import Backbone

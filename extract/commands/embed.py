@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from extract.backbones.registry import Backbone
     from extract.catalog.catalog import Catalog
     from extract.extraction import Options, Report, Seen, Target
-    from extract.fidelity import Fidelity
     from extract.images.augmentation import View
+    from extract.inference.fidelity import Fidelity
     from extract.recipe import Extracting
 
 COMMAND = "python -m extract"
@@ -174,7 +174,7 @@ def embed(
 
     from extract.backbones.registry import choose_device
     from extract.extraction import Options, Target
-    from extract.realisation import device_for
+    from extract.inference.execution_config import device_for
     from extract.storage.catalog_roots import check_root
 
     options = Options(

@@ -30,7 +30,7 @@ class EmbeddingBar(Monitor):
         """Open the bar and say how the run computes."""
         from tqdm import tqdm
 
-        from extract.realisation import described
+        from extract.inference.execution_config import described
 
         self.close()
         several = len(realisations) > 1

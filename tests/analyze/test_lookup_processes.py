@@ -26,9 +26,9 @@ from analyze.lookup.deadline import Deadline, TryAgain
 from analyze.lookup.declined import Declined
 from analyze.lookup.opening import Open, Stored, TakeFingerprint, Thumbnail
 from analyze.lookup.processes import Processes, TaskFailed
-from extract.forward_pass import PictureEmbedder
 from extract.images.decoding import decode_picture
-from extract.realisation import reference_realisation
+from extract.inference.execution_config import reference_realisation
+from extract.inference.forward_pass import PictureEmbedder
 from extract.refusals import Refused
 from extract.transforms.preprocessing import Preprocessing
 

@@ -20,7 +20,7 @@ from extract.backbones.registry import Backbone, load_again, load_backbone
 from extract.catalog.catalog import list_folder
 from extract.errors import PictureRefused, UsageError, WeightsError
 from extract.extraction import Options, extract_embeddings
-from extract.realisation import reference_realisation
+from extract.inference.execution_config import reference_realisation
 from extract.storage.embeddings import EmbeddingSet, Provenance
 from extract.storage.embeddings_file import read_embeddings
 
@@ -202,7 +202,7 @@ def test_rows_of_zeros_are_not_computed_again(pictures: Path, backbone: Backbone
 def test_pictures_that_cannot_be_opened_are_not_computed_again(
     pictures: Path, backbone: Backbone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("extract.runtimes.find_spec", lambda _: None)
+    monkeypatch.setattr("extract.inference.runtimes.find_spec", lambda _: None)
     rows = stored(pictures, backbone, {"runtime": "openvino"})
     said = said_of(rows, backbone, None)
     assert said is not None

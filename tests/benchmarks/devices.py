@@ -11,8 +11,8 @@ import torch
 
 from extract.backbones.registry import Backbone, load_backbone
 from extract.catalog.demo import KINDS, draw_picture
-from extract.realisation import choose_realisation
-from extract.runtimes import apply_realisation
+from extract.inference.execution_config import choose_realisation
+from extract.inference.runtimes import apply_realisation
 
 MODELS = ("convnext_base", "efficientnet_b3", "cvt_13", "cvt_21", "vgg16", "efficientnet_lite0")
 BATCH = 32

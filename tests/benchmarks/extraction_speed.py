@@ -25,16 +25,16 @@ from extract.backbones.registry import Backbone, load_backbone
 from extract.batch_ring import BatchRing
 from extract.catalog.catalog import Catalog, list_folder
 from extract.extraction import Options, extract_embeddings
-from extract.fidelity import cosines
+from extract.inference.execution_config import usable_cores
+from extract.inference.fidelity import cosines
+from extract.inference.runtimes import prepared
 from extract.loading import Destination, PictureLoader, Place, Task
 from extract.loading_ahead import Crew
 from extract.loading_processes import LoadingProcesses
 from extract.loading_threads import LoadingThreads
 from extract.monitor import Monitor
 from extract.one_pass import FEW_WORKERS, LEAST_BATCHES
-from extract.realisation import usable_cores
 from extract.record import versions_of
-from extract.runtimes import prepared
 from extract.storage.embeddings_file import read_embeddings
 from tests.benchmarks.process_costs import (
     Clock,

@@ -25,7 +25,7 @@ from extract.backbones.registry import load_backbone
 from extract.catalog.catalog import Catalog, list_folder
 from extract.catalog.manifest import ManifestColumns, list_manifest
 from extract.images.decoding import decode_picture, read_picture
-from extract.runtimes import prepared
+from extract.inference.runtimes import prepared
 from extract.storage.embeddings import EmbeddingSet, Provenance
 from tests.benchmarks.geometries import AVERAGES, BATCH, CROP, GEOMETRIES
 

@@ -149,10 +149,10 @@ def _print_rows(model: str, weights: str, resizes: Sequence[str], on: Any) -> No
     from PIL import Image
 
     from extract.backbones.registry import load_backbone
-    from extract.fidelity import FP32_FLOOR, cosines
     from extract.images.gpu_decoding import decode_on_gpu
-    from extract.realisation import Wanted, choose_realisation
-    from extract.runtimes import prepared
+    from extract.inference.execution_config import Wanted, choose_realisation
+    from extract.inference.fidelity import FP32_FLOOR, cosines
+    from extract.inference.runtimes import prepared
     from tests.benchmarks.extraction_speed import overlap_of_neighbors
 
     with ThreadPoolExecutor(8) as pool:

@@ -25,7 +25,7 @@ import numpy as np
 from extract.backbones.registry import Backbone
 from extract.catalog.catalog import Catalog
 from extract.errors import in_one_line
-from extract.fidelity import cosines
+from extract.inference.fidelity import cosines
 
 PROJECT = Path(__file__).resolve().parents[2]
 OURS = "plain loop"

@@ -101,8 +101,8 @@ def begin_again_on_one_thread() -> None:
 
 def processor_in_words() -> str:
     """Name this machine's processor, how many cores may be used, and what makes it fast."""
+    from extract.inference.execution_config import usable_cores
     from extract.machine.processor import this_processor
-    from extract.realisation import usable_cores
 
     try:
         text = Path("/proc/cpuinfo").read_text(errors="replace")

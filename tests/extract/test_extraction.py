@@ -26,7 +26,7 @@ from extract.catalog.catalog import Catalog, list_folder
 from extract.errors import EmbeddingsFileError, PictureRefused
 from extract.extraction import Options, Report, extract_embeddings
 from extract.images.decoding import READINGS
-from extract.realisation import variants
+from extract.inference.execution_config import variants
 from extract.storage.embeddings_file import read_embeddings, read_table
 from extract.storage.failures import read_refusals
 from extract.transforms.preprocessing import Preprocessing

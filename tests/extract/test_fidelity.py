@@ -18,7 +18,7 @@ from extract.backbones.registry import Backbone
 from extract.catalog.catalog import Catalog, list_folder
 from extract.commands import embed as command
 from extract.extraction import Options, Report, extract_embeddings
-from extract.fidelity import (
+from extract.inference.fidelity import (
     FP32_FLOOR,
     HALF_FLOOR,
     MOST_RECOMPUTED,
@@ -28,8 +28,8 @@ from extract.fidelity import (
     is_reference,
     measure_fidelity,
 )
-from extract.forward_pass import ForwardPass, Launched
-from extract.runtimes import can_run
+from extract.inference.forward_pass import ForwardPass, Launched
+from extract.inference.runtimes import can_run
 from extract.storage.embeddings_file import read_table
 from extract.transforms.preprocessing import RESIZES
 

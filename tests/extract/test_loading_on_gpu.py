@@ -20,9 +20,9 @@ from extract.catalog.catalog import Catalog, list_folder
 from extract.extraction import Options, Target, extract_together
 from extract.images import gpu_decoding
 from extract.images.decoders import prepare_picture
+from extract.inference.execution_config import choose_realisation
 from extract.loading import Destination, LoadedPicture, PictureLoader, Place, Task
 from extract.loading_on_gpu import GpuLoader
-from extract.realisation import choose_realisation
 from extract.refusals import Reason
 from extract.storage.embeddings_file import read_table
 from extract.storage.failures import read_refusals

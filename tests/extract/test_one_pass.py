@@ -21,8 +21,8 @@ from extract.errors import EmbeddingsFileError, FileLocked, PictureRefused
 from extract.extraction import Options, Report, Target, extract_together
 from extract.files.file_lock import locked
 from extract.images import decoders
+from extract.inference.execution_config import FAST_WAYS
 from extract.monitor import Monitor
-from extract.realisation import FAST_WAYS
 from extract.storage.embeddings_file import read_embeddings, read_table
 from extract.storage.embeddings_table import ROW_FIELDS
 from extract.storage.failures import failures_path, read_refusals
@@ -292,7 +292,7 @@ def test_stopped_and_resumed_gives_every_file_the_bits_of_an_uninterrupted_run(
     after: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("extract.realisation.CPU_BATCH_SIZE", 5)
+    monkeypatch.setattr("extract.inference.execution_config.CPU_BATCH_SIZE", 5)
     (pictures / "cups" / "3.png").write_bytes(b"broken")
     targets = {tmp_path / "one.h5": one, tmp_path / "two.h5": two}
     together(pictures, {tmp_path / "two.h5": two}, Options(6, 1, limit=6))

@@ -32,8 +32,8 @@ from extract.batch_ring import BatchRing
 from extract.catalog.catalog import list_folder
 from extract.errors import DecodingError
 from extract.extraction import Options, Report, Target, extract_together
-from extract.forward_pass import ForwardPass, Launched
 from extract.images import memory_limits as picture_memory
+from extract.inference.forward_pass import ForwardPass, Launched
 from extract.monitor import Monitor
 from extract.storage.embeddings_file import read_embeddings, read_table
 from extract.storage.embeddings_table import ROW_FIELDS

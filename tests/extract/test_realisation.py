@@ -15,10 +15,8 @@ from small_catalogs import draw_noise, embedded_alone, fill
 from extract.backbones.registry import Backbone
 from extract.catalog.catalog import Catalog
 from extract.errors import UsageError
-from extract.fidelity import is_reference
-from extract.forward_pass import PictureEmbedder
 from extract.images.decoding import READINGS
-from extract.realisation import (
+from extract.inference.execution_config import (
     WAYS_OF_DECODING,
     Wanted,
     choose_realisation,
@@ -27,6 +25,8 @@ from extract.realisation import (
     realisation_here,
     variants,
 )
+from extract.inference.fidelity import is_reference
+from extract.inference.forward_pass import PictureEmbedder
 from extract.storage.embeddings import Provenance
 from extract.storage.embeddings_file import read_table
 from extract.storage.embeddings_table import EmbeddingsTable
@@ -206,7 +206,9 @@ def test_the_gpu_decodes_only_beside_a_gpu_that_can(
 def test_compiling_is_for_many_pictures_on_a_gpu_where_it_can_be_had(
     backbone: Backbone, elsewhere: Backbone, monkeypatch: pytest.MonkeyPatch, triton: bool
 ) -> None:
-    monkeypatch.setattr("extract.runtimes._installed", lambda name: triton and name == "triton")
+    monkeypatch.setattr(
+        "extract.inference.runtimes._installed", lambda name: triton and name == "triton"
+    )
 
     def runtime(where: Backbone, n_images: int, **wanted: Any) -> str:
         asked = Wanted(batch_size=8, decoder="fast", **wanted)
@@ -272,7 +274,7 @@ def test_a_query_takes_the_first_way_that_can_be_had_here(backbone: Backbone) ->
 def test_a_query_without_the_files_runtime_takes_the_reference(
     backbone: Backbone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("extract.runtimes.find_spec", lambda _: None)
+    monkeypatch.setattr("extract.inference.runtimes.find_spec", lambda _: None)
     assert is_reference(realisation_here(backbone, [{**FAST, "runtime": "openvino"}]))
 
 

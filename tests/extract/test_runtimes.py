@@ -18,14 +18,14 @@ import torch
 from PIL import Image
 from small_catalogs import offline_environment, tiny_backbone
 
-from extract import runtimes
 from extract.backbones.registry import BACKBONES, Backbone, load_backbone
 from extract.catalog.demo import KINDS, draw_picture
 from extract.errors import UsageError
+from extract.inference import runtimes
+from extract.inference.normalizing import exact_normalisation
+from extract.inference.runtimes import RUNTIMES, choose_dtype, choose_runtime, prepared
 from extract.machine import processor
 from extract.machine.processor import Processor
-from extract.normalising import exact_normalisation
-from extract.runtimes import RUNTIMES, choose_dtype, choose_runtime, prepared
 
 B, SIDE = 4, 96
 FAST = ("folded", "openvino")
@@ -284,7 +284,7 @@ import socket, sys, torch
 def refuse(*words): raise AssertionError(words)
 socket.socket.connect = socket.getaddrinfo = refuse
 from small_catalogs import tiny_backbone
-from extract.runtimes import prepared
+from extract.inference.runtimes import prepared
 way = {"runtime": "openvino", "dtype": "fp32", "batch_size": 2, "threads": 1}
 prepared(tiny_backbone(), way)(torch.zeros(2, 32, 32, 3, dtype=torch.uint8))
 assert "openvino" in sys.modules

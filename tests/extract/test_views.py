@@ -24,7 +24,7 @@ from extract.images import decoders
 from extract.images.augmentation import POLICIES, Policy, View, augment, reference_pixels, view_of
 from extract.images.augmentation_sheet import GAP, HEAD, TILE, draw_views
 from extract.images.decoding import read_picture
-from extract.realisation import Wanted, choose_realisation
+from extract.inference.execution_config import Wanted, choose_realisation
 from extract.storage.embeddings_file import read_embeddings
 
 SHA = hashlib.sha256(b"a picture").digest()

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from extract.fidelity import FP32_FLOOR
+from extract.inference.fidelity import FP32_FLOOR
 from tests.faults.heavy_pictures import HEAVY, TWICE, heavy_cases, plant_again, plant_medium
 from tests.faults.picture_cases import Case, all_cases, plant
 

@@ -88,7 +88,7 @@ def _path(work: Path) -> Path:
 
 
 def _lay_out(work: Path, n_rows: int, n_dims: int) -> None:
-    from extract.realisation import choose_realisation
+    from extract.inference.execution_config import choose_realisation
     from extract.storage.embeddings import Provenance
     from extract.storage.layout import lay_out
 

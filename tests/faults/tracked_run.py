@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from extract.forward_pass import ForwardPass, Launched
+from extract.inference.forward_pass import ForwardPass, Launched
 from extract.monitor import Monitor
 
 AT_START, AT_FIRST_FORWARD = 1, 2

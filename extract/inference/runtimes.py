@@ -75,7 +75,7 @@ def apply_realisation(realisation: Mapping[str, Any]) -> None:
 
 def _eager(backbone: Backbone, realisation: Mapping[str, Any]) -> Forward:
     """Compute as timm does: this is the reference, to the bit."""
-    from extract.normalising import exact_normalisation
+    from extract.inference.normalizing import exact_normalisation
 
     if realisation["dtype"] != "fp32":
         raise UsageError("--runtime eager is the reference, in fp32: use --runtime torch")
@@ -87,8 +87,8 @@ def _folded(backbone: Backbone, realisation: Mapping[str, Any]) -> Forward:
     """Fold the batch norms, let the channels lie side by side, compute in the dtype's numbers."""
     import torch
 
-    from extract.folding import fold
-    from extract.normalising import FromPixels
+    from extract.inference.folding import fold
+    from extract.inference.normalizing import FromPixels
 
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[
         realisation["dtype"]
@@ -137,8 +137,8 @@ def _openvino(backbone: Backbone, realisation: Mapping[str, Any]) -> Forward:
     """Give the model as it is to OpenVINO, which folds by itself."""
     import torch
 
-    from extract.normalising import FromPixels
-    from extract.openvino_runtime import forward_of_openvino
+    from extract.inference.normalizing import FromPixels
+    from extract.inference.openvino_runtime import forward_of_openvino
 
     preprocessing = backbone.preprocessing
     model = FromPixels(backbone.model, preprocessing, torch.float32, torch.contiguous_format)

@@ -11,8 +11,8 @@ import numpy as np
 
 from extract.backbones.registry import Backbone
 from extract.images.decoders import DecodedPicture, decode_for
-from extract.realisation import policy
-from extract.runtimes import prepared
+from extract.inference.execution_config import policy
+from extract.inference.runtimes import prepared
 
 if TYPE_CHECKING:
     import torch

@@ -15,7 +15,7 @@ import numpy as np
 from extract.backbones.registry import Backbone, choose_device
 from extract.errors import UsageError
 from extract.images.decoding import READING, READINGS
-from extract.runtimes import DTYPES, can_run, choose_dtype, choose_runtime
+from extract.inference.runtimes import DTYPES, can_run, choose_dtype, choose_runtime
 from extract.storage.embeddings_file import read_table
 from extract.storage.embeddings_table import EmbeddingsTable
 

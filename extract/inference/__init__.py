@@ -1,0 +1,1 @@
+"""How vectors are computed: runtimes, precision, batch size, device, and how near they are."""
