@@ -12,7 +12,7 @@ import numpy as np
 from extract.backbones.registry import Backbone
 from extract.catalog.catalog import Catalog
 from extract.inference.execution_config import policy
-from extract.loading import LoadedPicture, Way
+from extract.loading.picture import LoadedPicture, Way
 from extract.plan import Batches, Plan
 from extract.refusals import SOUND, Refused
 from extract.storage.content_index import ContentIndex

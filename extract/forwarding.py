@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from extract.batch_ring import BatchRing
 from extract.file_run import FileRun
 from extract.inference.forward_pass import ForwardPass, Launched
-from extract.loading import LoadedPicture
+from extract.loading.batch_ring import BatchRing
+from extract.loading.picture import LoadedPicture
 from extract.refusals import SOUND, Reason, Refused
 from extract.storage.embeddings_table import Rows, blank_fields
 from extract.writing import ComputedSlice

@@ -8,9 +8,9 @@ from typing import Protocol
 
 import numpy as np
 
-from extract.batch_ring import BatchRing
 from extract.file_run import FileRun
-from extract.loading import LoadedPicture, Place, Task
+from extract.loading.batch_ring import BatchRing
+from extract.loading.picture import LoadedPicture, Place, Task
 
 
 class Crew(Protocol):

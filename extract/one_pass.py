@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from extract.batch_ring import BatchRing
 from extract.errors import PictureRefused
 from extract.file_run import FileRun
 from extract.forwarding import Forwarding
@@ -21,11 +20,12 @@ from extract.inference.execution_config import policy
 from extract.inference.fidelity import MOST_RECOMPUTED, Fidelity, is_reference, measure_fidelity
 from extract.inference.forward_pass import ForwardPass
 from extract.inference.runtimes import apply_realisation
-from extract.loading import Destination, PictureLoader
+from extract.loading.batch_ring import BatchRing
+from extract.loading.on_gpu import GpuLoader
+from extract.loading.picture import Destination, PictureLoader
+from extract.loading.processes import LoadingProcesses
+from extract.loading.threads import LoadingThreads
 from extract.loading_ahead import Crew, loaded_pictures
-from extract.loading_on_gpu import GpuLoader
-from extract.loading_processes import LoadingProcesses
-from extract.loading_threads import LoadingThreads
 from extract.monitor import Monitor
 from extract.refusals import SOUND
 from extract.storage.embeddings import canonical_json

@@ -22,16 +22,16 @@ import torch
 from PIL import Image
 
 from extract.backbones.registry import Backbone, load_backbone
-from extract.batch_ring import BatchRing
 from extract.catalog.catalog import Catalog, list_folder
 from extract.extraction import Options, extract_embeddings
 from extract.inference.execution_config import usable_cores
 from extract.inference.fidelity import cosines
 from extract.inference.runtimes import prepared
-from extract.loading import Destination, PictureLoader, Place, Task
+from extract.loading.batch_ring import BatchRing
+from extract.loading.picture import Destination, PictureLoader, Place, Task
+from extract.loading.processes import LoadingProcesses
+from extract.loading.threads import LoadingThreads
 from extract.loading_ahead import Crew
-from extract.loading_processes import LoadingProcesses
-from extract.loading_threads import LoadingThreads
 from extract.monitor import Monitor
 from extract.one_pass import FEW_WORKERS, LEAST_BATCHES
 from extract.record import versions_of

@@ -22,7 +22,7 @@ from extract.images.decoders import prepare_picture
 from extract.images.decoding import decode_picture, read_picture
 from extract.images.memory_limits import Budget
 from extract.images.pixels import upright_rgb
-from extract.loading import Destination, PictureLoader, Place
+from extract.loading.picture import Destination, PictureLoader, Place
 from extract.refusals import Reason, Refused
 from extract.transforms.preprocessing import Preprocessing
 from tests.faults import picture_bytes as pb
@@ -207,7 +207,7 @@ import numpy as np
 from extract.machine.allocation import keep_freed_memory
 from extract.catalog.catalog import list_folder
 from extract.images.decoders import prepare_picture
-from extract.loading import Destination, PictureLoader, Place
+from extract.loading.picture import Destination, PictureLoader, Place
 from extract.transforms.preprocessing import Preprocessing
 
 def used(name):

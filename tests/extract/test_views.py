@@ -14,7 +14,6 @@ import torch
 from PIL import Image
 from small_catalogs import StopAfter, draw_noise, embedded_alone
 
-from extract import loading
 from extract.backbones.registry import Backbone
 from extract.catalog.catalog import list_folder
 from extract.errors import UsageError
@@ -25,6 +24,7 @@ from extract.images.augmentation import POLICIES, Policy, View, augment, referen
 from extract.images.augmentation_sheet import GAP, HEAD, TILE, draw_views
 from extract.images.decoding import read_picture
 from extract.inference.execution_config import Wanted, choose_realisation
+from extract.loading import picture as loading
 from extract.storage.embeddings_file import read_embeddings
 
 SHA = hashlib.sha256(b"a picture").digest()

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from extract.loading import LoadedPicture, PictureLoader, Task
+from extract.loading.picture import LoadedPicture, PictureLoader, Task
 
 
 class LoadingThreads:

@@ -10,7 +10,7 @@ from typing import Any
 from extract.formats.jpeg_screening import MOST_HEADER, plain_jpeg
 from extract.images.decoding import PictureFile, read_picture
 from extract.images.gpu_decoding import decode_on_gpu
-from extract.loading import Destination, LoadedPicture, PictureLoader, Place, Task
+from extract.loading.picture import Destination, LoadedPicture, PictureLoader, Place, Task
 from extract.refusals import Refused
 
 MOST_FILE_BYTES = 4 << 20

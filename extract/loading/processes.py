@@ -21,8 +21,8 @@ import numpy as np
 
 from extract.errors import DecodingError
 from extract.images.memory_limits import TooHeavyHere, share_memory
-from extract.loading import LoadedPicture, PictureLoader, Task
-from extract.loading_on_gpu import GpuLoader
+from extract.loading.on_gpu import GpuLoader
+from extract.loading.picture import LoadedPicture, PictureLoader, Task
 
 TASKS_EACH = 2
 """One at work and one at hand, so that a worker never waits for the parent's answer."""

@@ -1,0 +1,1 @@
+"""Loading pictures side by side: in threads, in processes, on a GPU."""
