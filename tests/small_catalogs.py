@@ -17,7 +17,7 @@ from warm_commands import run_warm
 from extract.backbones.registry import Backbone
 from extract.catalog.demo import KINDS, draw_picture
 from extract.images.decoding import decode_picture
-from extract.monitor import Monitor
+from extract.pipeline.monitor import Monitor
 from extract.storage.embeddings import row_crc32
 from extract.storage.embeddings_file import read_table
 from extract.storage.embeddings_table import Rows, blank_fields

@@ -12,11 +12,11 @@ from small_catalogs import draw_noise
 from typed_commands import Typist
 
 from analyze.__main__ import main as analyze
-from extract import extraction
 from extract.__main__ import main as extract
 from extract.images import decoding
 from extract.images.sample_formats import USUAL
 from extract.inference import execution_config as realisation
+from extract.pipeline import extraction
 
 SMALL = ("--model", "timm:test_resnet", "--weights", "random", "--runtime", "eager")
 

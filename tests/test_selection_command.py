@@ -33,7 +33,7 @@ from extract.backbones.registry import find_model, load_backbone
 from extract.catalog.catalog import Catalog, Level, list_folder
 from extract.commands.embed import embed_targets
 from extract.errors import UsageError
-from extract.extraction import Options, Target
+from extract.pipeline.extraction import Options, Target
 from extract.recipe import read_recipe
 from extract.storage.embeddings import Provenance
 from extract.storage.embeddings_file import read_embeddings, read_provenance

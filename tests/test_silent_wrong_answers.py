@@ -28,8 +28,8 @@ from extract.backbones.transformers_models import TransformersModel
 from extract.backbones.weights import Checkpoint, Headless
 from extract.catalog.catalog import list_folder
 from extract.errors import UsageError, WeightsError
-from extract.extraction import Options, Report, extract_embeddings
 from extract.images.decoding import decode_picture
+from extract.pipeline.extraction import Options, Report, extract_embeddings
 from extract.storage.embeddings import EmbeddingSet
 from extract.storage.embeddings_file import read_embeddings, read_table
 from extract.storage.export import export_embeddings

@@ -105,8 +105,8 @@ def _embed(
     from extract.backbones.registry import load_again
     from extract.catalog.imagefolder import list_imagefolder
     from extract.commands.embed import embed_targets, nothing_embedded
-    from extract.extraction import Options, Target
     from extract.inference.execution_config import device_for
+    from extract.pipeline.extraction import Options, Target
     from extract.storage.catalog_roots import check_root
 
     own = (workspace.cache, workspace.results)

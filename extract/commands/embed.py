@@ -17,9 +17,9 @@ from extract.workspace import Workspace
 if TYPE_CHECKING:
     from extract.backbones.registry import Backbone
     from extract.catalog.catalog import Catalog
-    from extract.extraction import Options, Report, Seen, Target
     from extract.images.augmentation import View
     from extract.inference.fidelity import Fidelity
+    from extract.pipeline.extraction import Options, Report, Seen, Target
     from extract.recipe import Extracting
 
 COMMAND = "python -m extract"
@@ -173,8 +173,8 @@ def embed(
         cl.log.info(note)
 
     from extract.backbones.registry import choose_device
-    from extract.extraction import Options, Target
     from extract.inference.execution_config import device_for
+    from extract.pipeline.extraction import Options, Target
     from extract.storage.catalog_roots import check_root
 
     options = Options(
@@ -323,7 +323,7 @@ def embed_targets(
 ) -> list[Report]:
     """Run, with a bar and an ear for signals; a run that was stopped ends here."""
     from extract.commands.embedding_bar import EmbeddingBar
-    from extract.extraction import extract_together
+    from extract.pipeline.extraction import extract_together
     from extract.storage.catalog_roots import recorded_root
     from extract.storage.new_files import empty_ones_taken_back
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from extract import command_line as cl
-from extract.monitor import Monitor
+from extract.pipeline.monitor import Monitor
 from extract.stopping import StopRequest
 
 

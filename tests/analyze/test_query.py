@@ -19,8 +19,8 @@ from analyze.query import other_realisation, query_by_id, query_by_picture
 from extract.backbones.registry import Backbone, load_again, load_backbone
 from extract.catalog.catalog import list_folder
 from extract.errors import PictureRefused, UsageError, WeightsError
-from extract.extraction import Options, extract_embeddings
 from extract.inference.execution_config import reference_realisation
+from extract.pipeline.extraction import Options, extract_embeddings
 from extract.storage.embeddings import EmbeddingSet, Provenance
 from extract.storage.embeddings_file import read_embeddings
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from extract.backbones.registry import load_backbone
 from extract.catalog.catalog import list_folder
-from extract.extraction import extract_embeddings
+from extract.pipeline.extraction import extract_embeddings
 from extract.storage.embeddings import row_crc32
 from extract.storage.embeddings_file import read_table
 

@@ -23,7 +23,6 @@ from PIL import Image
 
 from extract.backbones.registry import Backbone, load_backbone
 from extract.catalog.catalog import Catalog, list_folder
-from extract.extraction import Options, extract_embeddings
 from extract.inference.execution_config import usable_cores
 from extract.inference.fidelity import cosines
 from extract.inference.runtimes import prepared
@@ -31,10 +30,11 @@ from extract.loading.batch_ring import BatchRing
 from extract.loading.picture import Destination, PictureLoader, Place, Task
 from extract.loading.processes import LoadingProcesses
 from extract.loading.threads import LoadingThreads
-from extract.loading_ahead import Crew
-from extract.monitor import Monitor
-from extract.one_pass import FEW_WORKERS, LEAST_BATCHES
-from extract.record import versions_of
+from extract.pipeline.extraction import Options, extract_embeddings
+from extract.pipeline.loop import FEW_WORKERS, LEAST_BATCHES
+from extract.pipeline.monitor import Monitor
+from extract.pipeline.prefetch import Crew
+from extract.pipeline.record import versions_of
 from extract.storage.embeddings_file import read_embeddings
 from tests.benchmarks.process_costs import (
     Clock,

@@ -19,15 +19,16 @@ from unittest import mock
 
 import numpy as np
 
-from extract import forwarding, one_pass
 from extract.backbones.registry import Backbone, load_backbone
 from extract.catalog.catalog import Catalog, list_folder
-from extract.extraction import Options, Report, extract_embeddings
 from extract.inference.execution_config import choose_realisation
 from extract.inference.fidelity import cosines
 from extract.inference.forward_pass import ForwardPass, Launched
 from extract.inference.runtimes import prepared
-from extract.monitor import Monitor
+from extract.pipeline import batching as forwarding
+from extract.pipeline import loop as one_pass
+from extract.pipeline.extraction import Options, Report, extract_embeddings
+from extract.pipeline.monitor import Monitor
 from extract.storage.embeddings_file import read_table
 from tests.benchmarks.extraction_speed import overlap_of_neighbors
 from tests.benchmarks.photo_files import make_photo_files

@@ -54,7 +54,7 @@ def peaks_of(count: int, model: str = MODEL) -> dict[str, float]:
 def _embed(folder: Path, model: str) -> None:
     from extract.backbones.registry import load_backbone
     from extract.catalog.catalog import list_folder
-    from extract.extraction import extract_embeddings
+    from extract.pipeline.extraction import extract_embeddings
 
     backbone = load_backbone(model, weights="random")
     loaded = peak_bytes()

@@ -24,9 +24,9 @@ from small_catalogs import (
 from extract.backbones.registry import Backbone
 from extract.catalog.catalog import Catalog, list_folder
 from extract.errors import EmbeddingsFileError, PictureRefused
-from extract.extraction import Options, Report, extract_embeddings
 from extract.images.decoding import READINGS
 from extract.inference.execution_config import variants
+from extract.pipeline.extraction import Options, Report, extract_embeddings
 from extract.storage.embeddings_file import read_embeddings, read_table
 from extract.storage.failures import read_refusals
 from extract.transforms.preprocessing import Preprocessing
@@ -347,7 +347,7 @@ def test_a_lost_write_stays_an_error_and_its_rows_stay_to_do(
         fdatasync(file)
 
     monkeypatch.setattr("os.fdatasync", fail_once)
-    monkeypatch.setattr("extract.writing.SYNC_BATCHES", 1)
+    monkeypatch.setattr("extract.pipeline.writing.SYNC_BATCHES", 1)
     with pytest.raises(EmbeddingsFileError, match="Input/output error"):
         extract(pictures, backbone, path)
     monkeypatch.undo()

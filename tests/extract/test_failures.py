@@ -8,7 +8,7 @@ import pytest
 
 from extract.backbones.registry import Backbone
 from extract.catalog.catalog import list_folder
-from extract.extraction import Options, extract_embeddings
+from extract.pipeline.extraction import Options, extract_embeddings
 from extract.storage.embeddings_file import read_table
 from extract.storage.failures import failures_path, read_refusals
 

@@ -13,11 +13,9 @@ import pytest
 import torch
 from small_catalogs import StopAfter, draw_noise, embedded_alone, tiny_backbone
 
-from extract import one_pass
 from extract.backbones.registry import Backbone
 from extract.catalog.catalog import Catalog, list_folder
 from extract.commands import embed as command
-from extract.extraction import Options, Report, extract_embeddings
 from extract.inference.fidelity import (
     FP32_FLOOR,
     HALF_FLOOR,
@@ -30,6 +28,8 @@ from extract.inference.fidelity import (
 )
 from extract.inference.forward_pass import ForwardPass, Launched
 from extract.inference.runtimes import can_run
+from extract.pipeline import loop as one_pass
+from extract.pipeline.extraction import Options, Report, extract_embeddings
 from extract.storage.embeddings_file import read_table
 from extract.transforms.preprocessing import RESIZES
 

@@ -11,8 +11,8 @@ import pytest
 from extract.backbones.registry import Backbone
 from extract.catalog.catalog import list_folder
 from extract.errors import FileLocked
-from extract.extraction import Options, extract_embeddings
 from extract.files.file_lock import locked
+from extract.pipeline.extraction import Options, extract_embeddings
 
 
 def test_what_a_killed_run_left_is_cleared_away_though_nothing_is_laid_out(

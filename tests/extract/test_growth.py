@@ -21,12 +21,18 @@ from small_catalogs import (
     tiny_backbone,
 )
 
-from extract import survey
 from extract.backbones.registry import Backbone
 from extract.catalog.catalog import Catalog, list_folder
 from extract.errors import EmbeddingsFileError, SurveyStopped
-from extract.extraction import Options, Report, Target, extract_embeddings, extract_together
-from extract.monitor import Monitor
+from extract.pipeline import survey
+from extract.pipeline.extraction import (
+    Options,
+    Report,
+    Target,
+    extract_embeddings,
+    extract_together,
+)
+from extract.pipeline.monitor import Monitor
 from extract.storage.embeddings_file import read_embeddings, read_table
 from extract.storage.embeddings_table import EmbeddingsTable
 
@@ -372,7 +378,9 @@ def test_rows_computed_in_another_way_say_so(grow: Grow, pictures: Path, tmp_pat
 def test_more_ways_than_a_row_can_name_are_refused_and_nothing_is_touched(
     grow: Grow, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("extract.plan.MOST_REALISATIONS", 8)  # of 256, which take long to fill
+    monkeypatch.setattr(
+        "extract.pipeline.plan.MOST_REALISATIONS", 8
+    )  # of 256, which take long to fill
     draw_noise(pictures / "cups" / "new.png", 900)
     before = (tmp_path / "x.h5").read_bytes()
     with pytest.raises(EmbeddingsFileError, match=r"no room for more: .*--restart"):
@@ -383,7 +391,7 @@ def test_more_ways_than_a_row_can_name_are_refused_and_nothing_is_touched(
 def test_a_look_at_very_many_pictures_can_be_stopped(
     grow: Grow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("extract.survey.ROWS_AT_ONCE", 5)
+    monkeypatch.setattr("extract.pipeline.survey.ROWS_AT_ONCE", 5)
     before = (tmp_path / "x.h5").read_bytes()
     with pytest.raises(SurveyStopped, match="same command again"):
         grow(REHASH, monitor=StopAfter(2))

@@ -14,16 +14,16 @@ import torch
 from PIL import Image
 from small_catalogs import CountingBackbone, draw_noise, embedded_alone, tiny_backbone
 
-from extract import extraction
 from extract.backbones.registry import Backbone
 from extract.catalog.catalog import Catalog, list_folder
-from extract.extraction import Options, Target, extract_together
 from extract.images import gpu_decoding
 from extract.images.decoders import prepare_picture
 from extract.inference.execution_config import choose_realisation
 from extract.loading import on_gpu as loading_on_gpu
 from extract.loading.on_gpu import GpuLoader
 from extract.loading.picture import Destination, LoadedPicture, PictureLoader, Place, Task
+from extract.pipeline import extraction
+from extract.pipeline.extraction import Options, Target, extract_together
 from extract.refusals import Reason
 from extract.storage.embeddings_file import read_table
 from extract.storage.failures import read_refusals

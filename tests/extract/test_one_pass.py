@@ -17,12 +17,12 @@ from small_catalogs import CountingBackbone, draw_noise, tiny_backbone
 from extract.backbones.registry import Backbone
 from extract.catalog.catalog import list_folder
 from extract.errors import EmbeddingsFileError, FileLocked, PictureRefused
-from extract.extraction import Options, Report, Target, extract_together
 from extract.files.file_lock import locked
 from extract.images import decoders
 from extract.inference.execution_config import FAST_WAYS
 from extract.loading import picture as loading
-from extract.monitor import Monitor
+from extract.pipeline.extraction import Options, Report, Target, extract_together
+from extract.pipeline.monitor import Monitor
 from extract.storage.embeddings_file import read_embeddings, read_table
 from extract.storage.embeddings_table import ROW_FIELDS
 from extract.storage.failures import failures_path, read_refusals

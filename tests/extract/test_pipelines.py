@@ -26,16 +26,16 @@ from small_catalogs import (
     tiny_backbone,
 )
 
-from extract import one_pass
 from extract.backbones.registry import Backbone
 from extract.catalog.catalog import list_folder
 from extract.errors import DecodingError
-from extract.extraction import Options, Report, Target, extract_together
 from extract.images import memory_limits as picture_memory
 from extract.inference.forward_pass import ForwardPass, Launched
 from extract.loading import picture as loading
 from extract.loading.batch_ring import BatchRing
-from extract.monitor import Monitor
+from extract.pipeline import loop as one_pass
+from extract.pipeline.extraction import Options, Report, Target, extract_together
+from extract.pipeline.monitor import Monitor
 from extract.storage.embeddings_file import read_embeddings, read_table
 from extract.storage.embeddings_table import ROW_FIELDS
 from extract.storage.failures import read_refusals
@@ -267,10 +267,10 @@ import sys, time
 from pathlib import Path
 sys.path[:0] = [{tests!r}]
 from small_catalogs import tiny_backbone
-from extract import one_pass
+from extract.pipeline import loop as one_pass
 from extract.loading import picture as loading
 from extract.catalog.catalog import list_folder
-from extract.extraction import Options, extract_embeddings
+from extract.pipeline.extraction import Options, extract_embeddings
 one_pass.FEW_WORKERS = 0
 prepare = loading.prepare_picture
 def slow(*words):

@@ -12,7 +12,7 @@ from small_catalogs import fill
 from extract.catalog.catalog import Catalog
 from extract.images.decoding import READINGS
 from extract.inference.execution_config import variants
-from extract.plan import Plan, plan_run
+from extract.pipeline.plan import Plan, plan_run
 from extract.refusals import Reason
 from extract.storage.embeddings import Provenance
 from extract.storage.embeddings_file import read_table

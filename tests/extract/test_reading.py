@@ -16,16 +16,16 @@ from icc_profiles import rgb_profile
 from PIL import Image
 from small_catalogs import CountingBackbone, embedded_alone
 
-from extract import extraction
 from extract.backbones.registry import Backbone
 from extract.catalog.catalog import list_folder
-from extract.extraction import Options, Report, extract_embeddings
 from extract.formats import extra_formats
 from extract.images import decoding
 from extract.images.decoding import READING
 from extract.images.sample_formats import USUAL
 from extract.inference import execution_config as realisation
 from extract.inference.execution_config import described
+from extract.pipeline import extraction
+from extract.pipeline.extraction import Options, Report, extract_embeddings
 from extract.storage.embeddings_file import read_table
 from tests.faults import picture_bytes as pb
 

@@ -16,9 +16,9 @@ from extract.catalog.catalog import list_folder
 from extract.formats import extra_formats
 from extract.images.decoders import prepare_picture
 from extract.images.decoding import decode_picture, opened_picture
-from extract.monitor import Monitor
+from extract.pipeline.monitor import Monitor
+from extract.pipeline.survey import read_by_header
 from extract.refusals import Reason, Refused
-from extract.survey import read_by_header
 from tests.faults import picture_bytes as pb
 
 WIDTH, HEIGHT = 40, 24

@@ -29,10 +29,10 @@ from extract.evidence import (
     gather,
     scan_vectors,
 )
-from extract.extraction import Options, extract_embeddings
 from extract.files.strings_dataset import write_strings
 from extract.ids import bytes_of
 from extract.images import augmentation as views
+from extract.pipeline.extraction import Options, extract_embeddings
 from extract.recomputation import agrees, cosines, lowest_cosine, seen_by_model
 from extract.storage.embeddings import Provenance, row_crc32, sha256_of
 from extract.storage.embeddings_file import read_table

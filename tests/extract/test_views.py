@@ -17,7 +17,6 @@ from small_catalogs import StopAfter, draw_noise, embedded_alone
 from extract.backbones.registry import Backbone
 from extract.catalog.catalog import list_folder
 from extract.errors import UsageError
-from extract.extraction import Options, Target, extract_embeddings, extract_together
 from extract.images import augmentation as views
 from extract.images import decoders
 from extract.images.augmentation import POLICIES, Policy, View, augment, reference_pixels, view_of
@@ -25,6 +24,7 @@ from extract.images.augmentation_sheet import GAP, HEAD, TILE, draw_views
 from extract.images.decoding import read_picture
 from extract.inference.execution_config import Wanted, choose_realisation
 from extract.loading import picture as loading
+from extract.pipeline.extraction import Options, Target, extract_embeddings, extract_together
 from extract.storage.embeddings_file import read_embeddings
 
 SHA = hashlib.sha256(b"a picture").digest()

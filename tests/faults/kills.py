@@ -15,8 +15,8 @@ from typing import Any
 from small_catalogs import offline_environment
 
 from extract.catalog.demo import KINDS, draw_demo
+from extract.pipeline.writing import SYNC_BATCHES
 from extract.storage.embeddings_file import read_table
-from extract.writing import SYNC_BATCHES
 from tests.faults.judgment import WRONGS, WRONGS_AFTER, Truth, compare, judge
 from tests.faults.small_shop import OPTIONS, draw_shop, embed
 from tests.faults.tracing import TrackedRun, start_of

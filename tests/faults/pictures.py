@@ -194,7 +194,7 @@ def _fresh() -> ProcessPoolExecutor:
 
 def _load_model() -> None:
     from extract.backbones.registry import load_backbone
-    from extract.loading_ahead import loaded_pictures  # noqa: F401 - counted as part of the model
+    from extract.pipeline.prefetch import loaded_pictures  # noqa: F401 - counted as part of the model
 
     _state["backbone"] = load_backbone(MODEL, weights="random")
     _state["size"] = _status_bytes("VmRSS")
@@ -210,7 +210,7 @@ def _status_bytes(name: str) -> int:
 def _embed(folder: Path, workers: int) -> dict[str, Any]:
     """Embed a folder; give each row's outcome, the peak over the model's size, and the time."""
     from extract.catalog.catalog import list_folder
-    from extract.extraction import Options, extract_embeddings
+    from extract.pipeline.extraction import Options, extract_embeddings
     from extract.refusals import SOUND, Reason
     from extract.storage.embeddings_file import read_table
 

@@ -44,7 +44,7 @@ def run_step(work: Path, n_rows: int, n_dims: int, step: str) -> dict[str, Any]:
     """Do one step; its own time, and the peak of this process's memory."""
     import torch  # noqa: F401 - its size belongs to the start
 
-    import extract.extraction  # noqa: F401
+    import extract.pipeline.extraction  # noqa: F401
 
     began = time.monotonic()
     extra: dict[str, Any] = {}
@@ -145,7 +145,7 @@ def _grow(work: Path, n_rows: int, n_dims: int) -> None:
 
 
 def _embed(work: Path, n_rows: int, n_dims: int, more: int) -> None:
-    from extract.extraction import extract_embeddings
+    from extract.pipeline.extraction import extract_embeddings
 
     catalog = _catalog(work, n_rows, more)
     report = extract_embeddings(catalog, _backbone(n_dims), _path(work))

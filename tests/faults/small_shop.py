@@ -10,8 +10,8 @@ from small_catalogs import draw_noise
 
 from extract.backbones.registry import Backbone
 from extract.catalog.catalog import list_folder
-from extract.extraction import Options, Report, extract_embeddings
-from extract.monitor import Monitor
+from extract.pipeline.extraction import Options, Report, extract_embeddings
+from extract.pipeline.monitor import Monitor
 from extract.transforms.preprocessing import Preprocessing
 
 OPTIONS = Options(batch_size=4, threads=1, workers=2)

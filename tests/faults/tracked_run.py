@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from extract.inference.forward_pass import ForwardPass, Launched
-from extract.monitor import Monitor
+from extract.pipeline.monitor import Monitor
 
 AT_START, AT_FIRST_FORWARD = 1, 2
 LONGEST_WAIT = 60.0
@@ -128,9 +128,9 @@ def plant(name: str) -> None:
 
 
 def main(job: dict[str, Any]) -> None:
-    from extract import one_pass
     from extract.catalog.catalog import list_folder
-    from extract.extraction import extract_embeddings
+    from extract.pipeline import loop as one_pass
+    from extract.pipeline.extraction import extract_embeddings
     from tests.faults.small_shop import OPTIONS, wide_backbone
 
     board = Board(Path(job["board"]))

@@ -167,7 +167,7 @@ def _serve() -> None:
     import timm.data  # noqa: F401
     import torch  # noqa: F401
 
-    import extract.extraction  # noqa: F401
+    import extract.pipeline.extraction  # noqa: F401
 
     gc.freeze()  # what is shared by all processes is not gone through at the end of each
     for line in sys.stdin:

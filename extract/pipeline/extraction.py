@@ -13,7 +13,6 @@ import numpy as np
 from extract.backbones.registry import Backbone
 from extract.catalog.catalog import Catalog
 from extract.errors import EmbeddingsFileError
-from extract.file_run import FileRun
 from extract.files.file_lock import locked
 from extract.inference.execution_config import (
     Wanted,
@@ -23,10 +22,12 @@ from extract.inference.execution_config import (
     ways_of,
 )
 from extract.inference.fidelity import Fidelity
-from extract.monitor import Monitor
-from extract.one_pass import Tally, embed_in_one_pass
-from extract.plan import Among, Plan, plan_run, refusal_counts
-from extract.record import run_record
+from extract.pipeline.file_job import FileRun
+from extract.pipeline.loop import Tally, embed_in_one_pass
+from extract.pipeline.monitor import Monitor
+from extract.pipeline.plan import Among, Plan, plan_run, refusal_counts
+from extract.pipeline.record import run_record
+from extract.pipeline.survey import ContentReader, read_by_header, stat_pictures
 from extract.refusals import SOUND, TO_DO
 from extract.storage.embeddings import Provenance
 from extract.storage.embeddings_file import read_table
@@ -35,7 +36,6 @@ from extract.storage.failures import read_refusals
 from extract.storage.labels_file import labels_path, refuse_later, store_labels
 from extract.storage.layout import lay_out
 from extract.storage.row_writer import RowWriter
-from extract.survey import ContentReader, read_by_header, stat_pictures
 from extract.transforms.preprocessing import Preprocessing
 from extract.workspace import AnyPath
 

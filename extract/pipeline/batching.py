@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from extract.file_run import FileRun
 from extract.inference.forward_pass import ForwardPass, Launched
 from extract.loading.batch_ring import BatchRing
 from extract.loading.picture import LoadedPicture
+from extract.pipeline.file_job import FileRun
+from extract.pipeline.writing import ComputedSlice
 from extract.refusals import SOUND, Reason, Refused
 from extract.storage.embeddings_table import Rows, blank_fields
-from extract.writing import ComputedSlice
 
 NOT_FINITE = "the backbone gave numbers that are not finite"
 

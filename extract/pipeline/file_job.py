@@ -13,7 +13,7 @@ from extract.backbones.registry import Backbone
 from extract.catalog.catalog import Catalog
 from extract.inference.execution_config import policy
 from extract.loading.picture import LoadedPicture, Way
-from extract.plan import Batches, Plan
+from extract.pipeline.plan import Batches, Plan
 from extract.refusals import SOUND, Refused
 from extract.storage.content_index import ContentIndex
 from extract.storage.embeddings_table import EmbeddingsTable

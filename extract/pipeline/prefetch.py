@@ -8,9 +8,9 @@ from typing import Protocol
 
 import numpy as np
 
-from extract.file_run import FileRun
 from extract.loading.batch_ring import BatchRing
 from extract.loading.picture import LoadedPicture, Place, Task
+from extract.pipeline.file_job import FileRun
 
 
 class Crew(Protocol):

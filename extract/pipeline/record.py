@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from extract.backbones.registry import Backbone
-from extract.plan import DENSE
+from extract.pipeline.plan import DENSE
 from extract.storage.embeddings_table import EmbeddingsTable
 
 RECORDED_PACKAGES = (

@@ -14,7 +14,7 @@ from extract.formats.extra_formats import READER
 from extract.images.decoding import opened_picture, picture_stat, read_picture
 from extract.images.memory_limits import picture_memory
 from extract.images.sample_formats import USUAL
-from extract.monitor import Monitor
+from extract.pipeline.monitor import Monitor
 from extract.refusals import Refused
 
 ROWS_AT_ONCE = 1024

@@ -13,8 +13,6 @@ from typing import Any
 import numpy as np
 
 from extract.errors import PictureRefused
-from extract.file_run import FileRun
-from extract.forwarding import Forwarding
 from extract.ids import shown
 from extract.inference.execution_config import policy
 from extract.inference.fidelity import MOST_RECOMPUTED, Fidelity, is_reference, measure_fidelity
@@ -25,13 +23,15 @@ from extract.loading.on_gpu import GpuLoader
 from extract.loading.picture import Destination, PictureLoader
 from extract.loading.processes import LoadingProcesses
 from extract.loading.threads import LoadingThreads
-from extract.loading_ahead import Crew, loaded_pictures
-from extract.monitor import Monitor
+from extract.pipeline.batching import Forwarding
+from extract.pipeline.file_job import FileRun
+from extract.pipeline.monitor import Monitor
+from extract.pipeline.prefetch import Crew, loaded_pictures
+from extract.pipeline.writing import ComputedSlice, WritingThread
 from extract.refusals import SOUND
 from extract.storage.embeddings import canonical_json
 from extract.storage.failures import failures_path
 from extract.storage.row_writer import RowWriter
-from extract.writing import ComputedSlice, WritingThread
 
 FEW_WORKERS = 4
 """As many decode in threads; more are processes."""

@@ -1,0 +1,1 @@
+"""One extraction run: survey, plan, loop over batches, rows written in order."""
