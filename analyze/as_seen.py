@@ -67,7 +67,7 @@ class AsSeen:
 
 def as_seen(identity: Mapping[str, Any]) -> AsSeen | None:
     """Read from a file's identity how its model saw the pictures; None where it does not say."""
-    from extract.recomputation import seen_by_model
+    from extract.verification.recomputation import seen_by_model
 
     preprocessing = seen_by_model(identity)
     return None if preprocessing is None else AsSeen(preprocessing, view_of(identity))

@@ -1,6 +1,6 @@
 """The golden pictures and their vectors: drawn, and computed without any of this project's loop.
 
-``python -m tests.golden_vectors`` writes both to ``extract/golden``. The four pictures are those
+``python -m tests.golden_vectors`` writes both to ``extract/verification/golden``. The four pictures are those
 that a plain ``convert("RGB")`` gets wrong, beside each other small enough to be committed.
 """
 
@@ -20,7 +20,7 @@ from torchvision import transforms
 
 from extract.backbones.registry import BACKBONES, load_backbone
 
-FOLDER = Path(__file__).parent.parent / "extract" / "golden"
+FOLDER = Path(__file__).parent.parent / "extract" / "verification" / "golden"
 MODELS = tuple(f"efficientnet_lite{number}" for number in range(3))
 ORIENTATION = 0x0112
 

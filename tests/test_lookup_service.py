@@ -38,11 +38,11 @@ from small_catalogs import PROJECT, draw, offline_environment, run_in
 
 from extract.catalog.demo import draw_picture
 from extract.files.file_lock import locked
-from extract.recomputation import seen_by_model
 from extract.storage.embeddings import canonical_json, sha256_of
 from extract.storage.embeddings_file import read_provenance, read_table
 from extract.storage.labels_file import labels_path
 from extract.storage.row_writer import RowWriter
+from extract.verification.recomputation import seen_by_model
 
 KINDS = ("Mugs", "Vases", "Watches")
 HOSTILE = 'x"><script>alert(1)</script>'

@@ -28,9 +28,12 @@ def test_wheel_holds_the_two_packages_and_nothing_else(tmp_path: Path) -> None:
         for path in (PROJECT / package).rglob("*.py")
     }
     assert shipped == written
-    golden = {f"extract/golden/{path.name}" for path in (PROJECT / "extract/golden").iterdir()}
+    golden = {
+        f"extract/verification/golden/{path.name}"
+        for path in (PROJECT / "extract/verification/golden").iterdir()
+    }
     assert len(golden) == 5
-    assert {name for name in names if name.startswith("extract/golden/")} == golden
+    assert {name for name in names if name.startswith("extract/verification/golden/")} == golden
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 

@@ -17,7 +17,7 @@ from extract.files.strict_json import with_check_sum
 from extract.storage.embeddings import canonical_json, row_crc32, sha256_of
 from extract.storage.embeddings_file import read_table
 from extract.storage.labels_file import labels_path
-from extract.verification import Check
+from extract.verification.checks import Check
 
 NAMES = (
     "readable ids counts check_sums finite not_constant contents doubled weights golden recomputed"

@@ -12,7 +12,7 @@ import typer
 from extract import command_line as cl
 
 if TYPE_CHECKING:
-    from extract.verification import Check
+    from extract.verification.checks import Check
 
 MOST_ROWS = 20
 MARKS = {True: "ok", False: "FAILED", None: "not checked"}
@@ -68,11 +68,11 @@ def verify(
     """
     cl.set_up(verbose, quiet)
     from extract.errors import EmbeddingsFileError, LaterFormat, NotSound
-    from extract.evidence import find_backbone, gather
     from extract.storage.catalog_roots import pictures_root
     from extract.storage.embeddings_file import read_table
-    from extract.verification import is_sound, unreadable
-    from extract.verification import verify as verified
+    from extract.verification.checks import is_sound, unreadable
+    from extract.verification.checks import verify as verified
+    from extract.verification.evidence import find_backbone, gather
     from extract.workspace import Workspace
 
     workspace = Workspace.find(root)

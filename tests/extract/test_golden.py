@@ -9,7 +9,7 @@ from PIL import Image
 
 from extract.backbones.registry import load_backbone
 from extract.images.decoding import decode_picture
-from extract.recomputation import embed_golden, golden_vectors
+from extract.verification.recomputation import embed_golden, golden_vectors
 
 pytestmark = pytest.mark.numbers
 

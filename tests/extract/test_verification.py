@@ -17,27 +17,18 @@ import pytest
 from PIL import Image
 from small_catalogs import draw_noise, tiny_backbone
 
-from extract import recomputation
 from extract.backbones.registry import Backbone, load_backbone
 from extract.catalog.catalog import Catalog, ids_fingerprint, list_folder
 from extract.errors import UsageError
-from extract.evidence import (
-    BackboneHere,
-    Evidence,
-    VectorScan,
-    find_backbone,
-    gather,
-    scan_vectors,
-)
 from extract.files.strings_dataset import write_strings
 from extract.ids import bytes_of
 from extract.images import augmentation as views
 from extract.pipeline.extraction import Options, extract_embeddings
-from extract.recomputation import agrees, cosines, lowest_cosine, seen_by_model
 from extract.storage.embeddings import Provenance, row_crc32, sha256_of
 from extract.storage.embeddings_file import read_table
 from extract.storage.layout import lay_out
-from extract.verification import (
+from extract.verification import recomputation
+from extract.verification.checks import (
     Check,
     check_counts,
     check_golden,
@@ -46,6 +37,15 @@ from extract.verification import (
     is_sound,
     verify,
 )
+from extract.verification.evidence import (
+    BackboneHere,
+    Evidence,
+    VectorScan,
+    find_backbone,
+    gather,
+    scan_vectors,
+)
+from extract.verification.recomputation import agrees, cosines, lowest_cosine, seen_by_model
 
 FOUR = Options(batch_size=4, threads=1, workers=2, decoder="reference", runtime="eager")
 NAMES = (
@@ -320,7 +320,7 @@ def test_one_picture_of_several_ids_is_read_once_and_answers_for_all(
     ids, paths = ("a", "b", "c"), ("cups/0.png", "cups/0.png", "cups/1.png")
     catalog = Catalog("ids", shop.resolve(), ids, paths)
     path = extract_embeddings(catalog, backbone, tmp_path / "ids.h5", options=FOUR).file
-    from extract import evidence
+    from extract.verification import evidence
 
     read: list[str] = []
     own = evidence.read_picture
@@ -466,7 +466,7 @@ def test_golden_vectors_are_those_of_this_installation(
     def golden(change: Callable[[Path], None]) -> Check:
         folder = tmp_path / "golden"
         shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(str(recomputation.files("extract") / "golden"), folder)
+        shutil.copytree(str(recomputation.files("extract") / "verification" / "golden"), folder)
         change(folder)
         monkeypatch.setattr(recomputation, "GOLDEN", folder)
         return check_golden(here)

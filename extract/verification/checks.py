@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from extract.evidence import Evidence
 from extract.ids import bytes_of
 from extract.inference.fidelity import cosines
-from extract.recomputation import (
+from extract.refusals import SOUND, TO_DO, Reason
+from extract.verification.evidence import Evidence
+from extract.verification.recomputation import (
     SAME_MACHINE_COSINE,
     agrees,
     embed_golden,
@@ -26,7 +27,6 @@ from extract.recomputation import (
     see_one_picture,
     seen_by_model,
 )
-from extract.refusals import SOUND, TO_DO, Reason
 
 KNOWN_STATUS = (TO_DO, SOUND, *Reason)
 NO_FOLDER = (

@@ -13,13 +13,13 @@ import numpy as np
 
 from extract.backbones.registry import Backbone, find_model
 from extract.errors import UsageError
-from extract.evidence import Evidence
 from extract.images.augmentation import View, reference_pixels, view_of
 from extract.images.decoding import RULES, decode_picture, read_picture, refusing
 from extract.inference.fidelity import FP32_FLOOR, MOST_RECOMPUTED, cosines, is_reference
 from extract.refusals import Refused
 from extract.transforms.pillow_geometry import FILTERS
 from extract.transforms.preprocessing import Preprocessing
+from extract.verification.evidence import Evidence
 
 SAME_MACHINE_COSINE = 0.999999
 OTHER_DEVICE_COSINE = 0.9999
@@ -156,7 +156,7 @@ def see_one_picture(evidence: Evidence, rows: np.ndarray, seen: Preprocessing) -
     return None if lacking else True
 
 
-GOLDEN = files("extract") / "golden"
+GOLDEN = files("extract") / "verification" / "golden"
 """Four small pictures, and their vectors by the sha256 of the weights that gave them."""
 
 

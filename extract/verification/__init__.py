@@ -1,0 +1,1 @@
+"""Checking that a stored embeddings file is right: checks, evidence, recomputation."""
