@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from analyze.directions import unit_rows
 from analyze.indexes import ADDED_AT_ONCE, IndexKind, Knobs
 from analyze.neighbors import (
     BEYOND,
@@ -20,6 +19,7 @@ from analyze.neighbors import (
     threads_for,
 )
 from analyze.ties import NOTHING, best_of
+from analyze.unit_vectors import unit_rows
 
 RECALL_AT = 10
 MOST_ASKED = 1000

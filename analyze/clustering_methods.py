@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyze.directions import unit_rows
 from analyze.joint_tables import NOISE
 from analyze.ties import first_equal, first_of_greatest
+from analyze.unit_vectors import unit_rows
 from extract.errors import UsageError
 
 N_STARTS = 10

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analyze.directions import unit_rows
+from analyze.unit_vectors import unit_rows
 from extract.errors import UsageError
 
 WEIGHT = 0.7

@@ -18,7 +18,6 @@ from analyze.approximate_index import (
     measure_efforts,
     recall_of_rows,
 )
-from analyze.directions import rows_with_direction
 from analyze.index_choice import Choice
 from analyze.indexes import FLAT, add_rows, build, find_kind
 from analyze.neighbors import Index, load_faiss
@@ -33,6 +32,7 @@ from analyze.stored_index import (
     write_built,
     write_said,
 )
+from analyze.unit_vectors import rows_with_direction
 from extract.storage.embeddings import EmbeddingSet
 
 log = logging.getLogger("sosie")

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from analyze.directions import unit_rows
 from analyze.neighbors import load_faiss
+from analyze.unit_vectors import unit_rows
 from extract.errors import UsageError
 
 Knobs = Mapping[str, int]

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from analyze.alignment import align_pictures
-from analyze.directions import unit_rows
+from analyze.unit_vectors import unit_rows
 from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet, Provenance
 

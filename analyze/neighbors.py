@@ -10,9 +10,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from analyze.directions import rows_with_direction, unit_rows
 from analyze.similarity import most_similar_rows
 from analyze.ties import NOTHING, ROUNDING, best_of
+from analyze.unit_vectors import rows_with_direction, unit_rows
 from extract.catalog.catalog import MISSING_LABEL
 from extract.machine.processor import kernels_of_openblas
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from analyze.directions import unit_rows
 from analyze.threads import one_thread
 from analyze.ties import first_equal, first_of_greatest
+from analyze.unit_vectors import unit_rows
 from extract.catalog.catalog import MISSING_LABEL
 
 N_FOLDS = 5

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from analyze.directions import unit_rows
+from analyze.unit_vectors import unit_rows
 from extract.errors import UsageError
 
 log = logging.getLogger("sosie")

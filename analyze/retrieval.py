@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyze.directions import unit_rows
 from analyze.threads import one_thread
 from analyze.ties import first_equal
+from analyze.unit_vectors import unit_rows
 from extract.catalog.catalog import MISSING_LABEL
 
 BLOCK_BYTES = 64 << 20

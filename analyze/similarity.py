@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from analyze.directions import unit_rows
 from analyze.threads import one_thread
 from analyze.ties import ROUNDING, ROUNDING_OF_DOUBLES, best_of, first_equal
+from analyze.unit_vectors import unit_rows
 
 BLOCK_BYTES = 64 << 20
 

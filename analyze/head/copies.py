@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from analyze.directions import unit_rows
 from analyze.duplicates import groups_of_equal_bytes
 from analyze.threads import one_thread
 from analyze.ties import ROUNDING, cosines_of
+from analyze.unit_vectors import unit_rows
 
 NEAR_COSINE = 0.95
 """From here on two vectors are of one picture as far as a split is concerned. Of 525 photographs of

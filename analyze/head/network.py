@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analyze.directions import unit_rows
 from analyze.ties import first_equal
+from analyze.unit_vectors import unit_rows
 from extract.errors import UsageError
 
 if TYPE_CHECKING:

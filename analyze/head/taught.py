@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from analyze.directions import unit_rows
 from analyze.head.inputs import PLAIN, StageMaps
 from analyze.head.objective import Goal, OneClass
 from analyze.head.splits import Split
+from analyze.unit_vectors import unit_rows
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from analyze import similarity
-from analyze.directions import unit_rows
 from analyze.neighbors import ExactIndex, load_faiss, one_nn_accuracy, products_from
+from analyze.unit_vectors import unit_rows
 
 pytestmark = pytest.mark.numbers
 

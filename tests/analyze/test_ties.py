@@ -11,7 +11,6 @@ import pytest
 from analyze.approximate_index import ApproximateIndex
 from analyze.clustering import CLUSTERINGS, cluster
 from analyze.clustering_methods import spherical
-from analyze.directions import unit_rows
 from analyze.diversity import MarginalRelevance
 from analyze.explain.class_targets import cluster_target
 from analyze.explain.targets import neighbor_target
@@ -25,6 +24,7 @@ from analyze.probes import fit_linear_probe, linear_probe, nearest_vote
 from analyze.reduction import Reduced, reduce
 from analyze.retrieval import rank_all
 from analyze.ties import first_equal, first_of_greatest
+from analyze.unit_vectors import unit_rows
 
 pytestmark = pytest.mark.numbers
 

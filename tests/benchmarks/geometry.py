@@ -12,7 +12,6 @@ import numpy as np
 
 from analyze.bootstrap import interval, resampled_weights
 from analyze.clustering_runs import Keeping, Run, cluster_all
-from analyze.directions import unit_rows
 from analyze.duplicates import groups_of_equal_bytes
 from analyze.head.assessment import assess_head
 from analyze.head.copies import Copies, find_copies, join_copies
@@ -21,6 +20,7 @@ from analyze.neighbors import nearest_others
 from analyze.probes import folds_of, nearest_vote
 from analyze.ranking_criteria import MeanARI, PictureMean, Score
 from analyze.retrieval import rank_all
+from analyze.unit_vectors import unit_rows
 from extract.backbones.registry import load_backbone
 from extract.catalog.catalog import Catalog, list_folder
 from extract.catalog.manifest import ManifestColumns, list_manifest

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
-from analyze.directions import unit_rows
 from analyze.index_choice import wanted_index
 from analyze.index_file import open_index
 from analyze.neighbors import ExactIndex, Index
 from analyze.pictures import PictureFolder
 from analyze.query import Query
 from analyze.similar import LookUp
+from analyze.unit_vectors import unit_rows
 from extract.storage.embeddings import EmbeddingSet, Provenance
 from tests.benchmarks.process_costs import costing, peak_bytes, processor_in_words
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from analyze.directions import unit_rows
+from analyze.unit_vectors import unit_rows
 from extract import read_embeddings
 
 PROJECT = Path(__file__).parents[2]

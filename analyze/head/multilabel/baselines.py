@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyze.directions import unit_rows
 from analyze.head.baselines import N_NEAREST
 from analyze.head.multilabel.splits import iterative_parts
 from analyze.head.multilabel.thresholds import EVEN, choose_thresholds, sigmoid
@@ -15,6 +14,7 @@ from analyze.probes import GRID, INNER_FOLDS, MOST_TUNED, fit_regression, spanne
 from analyze.similarity import most_similar_rows
 from analyze.threads import one_thread
 from analyze.ties import first_equal
+from analyze.unit_vectors import unit_rows
 
 
 @dataclass(frozen=True, eq=False)
