@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from analyze.figure_style import FAINT, INK, drawing, entitle, new_figure
+from analyze.presentation.figure_style import FAINT, INK, drawing, entitle, new_figure
 
 BLUE, VERMILION = "#0072B2", "#D55E00"
 SPELLED = {

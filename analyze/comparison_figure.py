@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from analyze.figure_style import FAINT, INK, axis_labels, drawing, entitle, new_figure
-from analyze.palette import backbone_style
+from analyze.presentation.figure_style import FAINT, INK, axis_labels, drawing, entitle, new_figure
+from analyze.presentation.palette import backbone_style
 
 LONGEST_BACKBONE = 44
 LETTER_INCHES = 0.08

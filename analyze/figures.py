@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from analyze.agreement import Agreement
-from analyze.figure_style import (
+from analyze.joint_tables import NOISE
+from analyze.presentation.figure_style import (
     FAINT,
     axis_labels,
     drawing,
@@ -17,8 +18,7 @@ from analyze.figure_style import (
     new_figure,
     save,
 )
-from analyze.joint_tables import NOISE
-from analyze.palette import UNMATCHED, style_of
+from analyze.presentation.palette import UNMATCHED, style_of
 
 __all__ = ["axis_labels", "draw_confusion", "draw_map", "figure_text", "save"]
 

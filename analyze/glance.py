@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from analyze.contact_sheet import ClassRow, draw_classes
 from analyze.duplicates import groups_of_equal_bytes
-from analyze.palette import UNMATCHED, style_of
 from analyze.pictures import PictureFolder
+from analyze.presentation.contact_sheet import ClassRow, draw_classes
+from analyze.presentation.palette import UNMATCHED, style_of
 from extract.catalog.catalog import Level
 from extract.storage.embeddings import EmbeddingSet
 

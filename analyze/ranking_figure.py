@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from analyze.figure_style import FAINT, axis_labels, drawing, entitle, new_figure
-from analyze.palette import backbone_style
+from analyze.presentation.figure_style import FAINT, axis_labels, drawing, entitle, new_figure
+from analyze.presentation.palette import backbone_style
 from analyze.ranking_result import RankRow
 
 LONGEST_BACKBONE = 44

@@ -8,8 +8,15 @@ from typing import Any
 import numpy as np
 
 from analyze.estimates import Estimate
-from analyze.figure_style import FAINT, axis_labels, drawing, entitle, figure_text, new_figure
-from analyze.palette import backbone_style
+from analyze.presentation.figure_style import (
+    FAINT,
+    axis_labels,
+    drawing,
+    entitle,
+    figure_text,
+    new_figure,
+)
+from analyze.presentation.palette import backbone_style
 from analyze.retrieval_result import Retrieved
 
 PANEL_INCHES = 3.0

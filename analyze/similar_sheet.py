@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from analyze.contact_sheet import Tile, draw_sheet
-from analyze.palette import style_of
 from analyze.pictures import PictureFolder
+from analyze.presentation.contact_sheet import Tile, draw_sheet
+from analyze.presentation.palette import style_of
 from analyze.similar import Answer
 from extract.catalog.catalog import Level
 from extract.storage.embeddings import EmbeddingSet

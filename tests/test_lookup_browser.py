@@ -34,7 +34,7 @@ from playwright.sync_api import (
 from served import Served, serving
 from small_catalogs import PROJECT, draw, run_in
 
-from analyze.palette import MUTED
+from analyze.presentation.palette import MUTED
 from extract.catalog.demo import KINDS as DRAWN
 from extract.catalog.demo import draw_picture
 from extract.images.decoding import FORMATS

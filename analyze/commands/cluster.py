@@ -258,7 +258,7 @@ def _draw(folder: Path, analysis: Analysis, flat: Plane | None, *, svg: bool) ->
 
 def _draw_choice(folder: Path, chosen: ChosenK, *, svg: bool) -> None:
     from analyze.choosing_figure import draw_choice
-    from analyze.figure_style import save
+    from analyze.presentation.figure_style import save
 
     drawn = draw_choice(
         chosen.ks,

@@ -122,8 +122,8 @@ def _write(
     svg: bool,
 ) -> None:
     """Write tables and the figure into a folder of their own."""
-    from analyze import figure_style
     from analyze.comparison_figure import draw_comparison
+    from analyze.presentation import figure_style
     from extract import results
 
     drawn = None

@@ -256,9 +256,9 @@ def _write(
     quiet: bool,
 ) -> None:
     """Write sheets, table and arrays into a folder of their own."""
-    from analyze import figure_style
     from analyze.commands.explain_writing import write_more
     from analyze.explain import sheets, tables
+    from analyze.presentation import figure_style
     from extract import results
 
     made, target = asked.vectors.provenance, asked.target

@@ -36,10 +36,10 @@ def _write_shares(
     *,
     svg: bool,
 ) -> None:
-    from analyze import figure_style
     from analyze.explain import share_sheets, totals
     from analyze.explain.evaluation_figure import draw_places, title_of_method
     from analyze.explain.sheets import A_PAGE, pages_needed
+    from analyze.presentation import figure_style
     from extract.results import write_tables
 
     one = pages_needed(len(shares)) == 1
@@ -82,9 +82,9 @@ def _write_features(
     *,
     svg: bool,
 ) -> None:
-    from analyze import figure_style
     from analyze.explain import totals
     from analyze.explain.evaluation_figure import draw_features
+    from analyze.presentation import figure_style
     from extract.results import write_tables
 
     shares, columns, errors = features
@@ -109,9 +109,9 @@ def _write_features(
 def _write_scores(
     folder: Path, asked: Asked, scored: Scored, result: dict[str, Any], *, svg: bool
 ) -> None:
-    from analyze import figure_style
     from analyze.explain.evaluation import agreement_rows
     from analyze.explain.evaluation_figure import draw_evaluation
+    from analyze.presentation import figure_style
     from extract.results import write_csv
 
     said = [{"model": asked.backbone.name, **score.to_json()} for score in scored.scores]

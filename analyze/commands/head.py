@@ -266,10 +266,10 @@ def _write(
     svg: bool,
 ) -> None:
     """Write tables and figures into a folder of their own."""
-    from analyze import figure_style
     from analyze.head import head_figures as figures
     from analyze.head import report_tables as tables
     from analyze.head.head_file import write_head
+    from analyze.presentation import figure_style
     from extract import results
 
     drawn = figures.draw_all(report, compared)

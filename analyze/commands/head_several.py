@@ -103,13 +103,13 @@ def _write(
     svg: bool,
 ) -> None:
     """Write tables and figures into a folder of their own."""
-    from analyze import figure_style
     from analyze.head import report_tables
     from analyze.head.calibration_figure import draw_calibration
     from analyze.head.head_figures import draw_curves
     from analyze.head.head_file import write_head
     from analyze.head.multilabel import tables
     from analyze.head.multilabel.figures import draw_class_f1
+    from analyze.presentation import figure_style
     from extract import results
 
     drawn = {

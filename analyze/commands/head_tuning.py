@@ -62,9 +62,9 @@ def write_tuning(folder: Path, tuners: list[Tuner], result: dict[str, Any]) -> N
     if not tuners:
         return
     tuner, *others = tuners
-    from analyze.figure_style import save
     from analyze.head.tuning_figure import draw_tuning
     from analyze.head.tuning_report import trial_rows
+    from analyze.presentation.figure_style import save
     from extract import results
     from extract.storage.embeddings import name_of
 

@@ -86,7 +86,7 @@ def _write(
     svg: bool,
 ) -> None:
     """Write the table and the figure into a folder of their own."""
-    from analyze import figure_style
+    from analyze.presentation import figure_style
     from analyze.ranking_criteria import WORDS
     from analyze.ranking_figure import draw_ranking
     from extract import results

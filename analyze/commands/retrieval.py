@@ -104,7 +104,7 @@ def _write(
     svg: bool,
 ) -> None:
     """Write the tables, the figures, and the worst queries of each embedding as a sheet."""
-    from analyze import figure_style
+    from analyze.presentation import figure_style
     from analyze.retrieval_figure import draw_classes, draw_retrieval
     from extract import results
 
@@ -159,9 +159,9 @@ def _sheet(
     seen: bool,
 ) -> Any:
     """Draw a row a query: itself, then its first answers, framed in the colors of the classes."""
-    from analyze.contact_sheet import Tile, draw_sheet
-    from analyze.palette import style_of
     from analyze.pictures import PictureFolder
+    from analyze.presentation.contact_sheet import Tile, draw_sheet
+    from analyze.presentation.palette import style_of
     from analyze.similar import name_column
 
     pictures = PictureFolder.of(found.embeddings, workspace, images, seen=seen)

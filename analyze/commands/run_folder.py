@@ -33,7 +33,7 @@ def run_folder(
         What ``--json`` prints; ``results`` is added to it.
     inputs : EmbeddingSet or sequence of them
     """
-    from analyze.run_record import run_record
+    from analyze.presentation.run_record import run_record
     from extract import results
 
     with results.new_run(workspace.results, name) as (folder, final):

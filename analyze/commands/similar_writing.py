@@ -22,7 +22,7 @@ def write(
     svg: bool,
 ) -> None:
     """Write the table and a sheet a query into a folder of their own."""
-    from analyze import figure_style
+    from analyze.presentation import figure_style
     from analyze.similar_result import similar_table
     from extract import results
 

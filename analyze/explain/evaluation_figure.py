@@ -8,13 +8,20 @@ from typing import Any
 import numpy as np
 
 from analyze.estimates import Estimate
-from analyze.estimates_figure import draw_dot, name_rows
 from analyze.explain.attributions import ATTRIBUTIONS
 from analyze.explain.evaluation import Score
 from analyze.explain.faithfulness import RANDOM
 from analyze.explain.maps import METHODS
-from analyze.figure_style import FAINT, axis_labels, drawing, entitle, figure_text, new_figure
-from analyze.palette import BACKBONE_COLORS
+from analyze.presentation.estimates_figure import draw_dot, name_rows
+from analyze.presentation.figure_style import (
+    FAINT,
+    axis_labels,
+    drawing,
+    entitle,
+    figure_text,
+    new_figure,
+)
+from analyze.presentation.palette import BACKBONE_COLORS
 
 PANELS = {
     "insertion": "area under insertion: more is better",

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from analyze.contact_sheet import Tile, draw_sheet
 from analyze.explain.attributions import ATTRIBUTIONS
 from analyze.explain.faithfulness import reduced
 from analyze.explain.placement import spread
 from analyze.explain.shares import Shares
 from analyze.explain.sheets import A_PAGE, UNSEEN, asked_lines, name_of, title_of
 from analyze.explain.targets import Target
+from analyze.presentation.contact_sheet import Tile, draw_sheet
 
 COLORS = "PuOr_r"
 """Purple takes away, orange adds: told apart by the color-blind too."""

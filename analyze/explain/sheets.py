@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from analyze.contact_sheet import Tile, draw_sheet
 from analyze.explain.explanation import Explanation
 from analyze.explain.maps import METHODS
 from analyze.explain.placement import spread
 from analyze.explain.questions import Question
 from analyze.explain.targets import Target
+from analyze.presentation.contact_sheet import Tile, draw_sheet
 
 A_PAGE = 12
 COLORS = "viridis"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from analyze.figure_style import FAINT, drawing, entitle, new_figure
 from analyze.head.calibration import Calibration
-from analyze.palette import BACKBONE_COLORS
+from analyze.presentation.figure_style import FAINT, drawing, entitle, new_figure
+from analyze.presentation.palette import BACKBONE_COLORS
 
 SMALLEST_DOT, LARGEST_DOT = 16, 160
 

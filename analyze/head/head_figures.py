@@ -7,14 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from analyze.figure_style import (
-    FAINT,
-    axis_labels,
-    drawing,
-    entitle,
-    figure_text,
-    new_figure,
-)
 from analyze.figures import (
     MOST_ANNOTATED,
     MOST_NAMED,
@@ -27,7 +19,15 @@ from analyze.head.levels_figure import draw_levels
 from analyze.head.report import HeadReport
 from analyze.head.report_tables import Runs
 from analyze.head.rivals import HeadComparison, Rival
-from analyze.palette import BACKBONE_COLORS
+from analyze.presentation.figure_style import (
+    FAINT,
+    axis_labels,
+    drawing,
+    entitle,
+    figure_text,
+    new_figure,
+)
+from analyze.presentation.palette import BACKBONE_COLORS
 
 MOST_BESIDE = 40
 """Classes of a matrix that stands beside others; the smaller ones are taken together."""

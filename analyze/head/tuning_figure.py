@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from analyze.figure_style import FAINT, INK, drawing, entitle, new_figure
 from analyze.head.search import Trial, best_of, best_so_far
+from analyze.presentation.figure_style import FAINT, INK, drawing, entitle, new_figure
 
 BLUE, VERMILION, LIGHT = "#0072B2", "#D55E00", "#E5E5E5"
 SPELLED = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from analyze.lookup.asking import Asked, address
 from analyze.lookup.service import SIZES
 from analyze.lookup.shelf import Shelf
-from analyze.palette import MUTED
+from analyze.presentation.palette import MUTED
 from analyze.similar import Answer, Hit
 from extract.ids import shown
 

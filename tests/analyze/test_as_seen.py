@@ -14,10 +14,10 @@ from PIL import Image, ImageOps
 from small_catalogs import tiny_backbone
 
 from analyze.as_seen import AsSeen, as_seen
-from analyze.contact_sheet import TILE_PIXELS
 from analyze.duplicates import fingerprint
 from analyze.glance import draw_glance, glance_at
 from analyze.pictures import PictureFolder
+from analyze.presentation.contact_sheet import TILE_PIXELS
 from analyze.query import Query
 from analyze.similar import Answer, Hit
 from analyze.similar_sheet import draw_answer

@@ -18,7 +18,7 @@ from analyze.analysis import analyze_embeddings
 from analyze.comparison import compare
 from analyze.comparison_figure import draw_comparison
 from analyze.joint_tables import METRICS
-from analyze.palette import BACKBONE_COLORS, MUTED, backbone_style
+from analyze.presentation.palette import BACKBONE_COLORS, MUTED, backbone_style
 from extract.catalog.catalog import Level
 from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet, Provenance

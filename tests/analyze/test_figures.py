@@ -17,7 +17,7 @@ from PIL import Image
 from analyze.agreement import Agreement, agree
 from analyze.figures import axis_labels, draw_confusion, draw_map, figure_text, save
 from analyze.joint_tables import NOISE
-from analyze.palette import MUTED, UNMATCHED, class_style, style_of
+from analyze.presentation.palette import MUTED, UNMATCHED, class_style, style_of
 
 LABELS = np.repeat([0, 1, 2], [6, 5, 4])
 ASSIGNMENTS = np.array([3, 3, 3, 3, 0, 1, 2, 2, 2, 2, 4, 0, 0, 0, 1])

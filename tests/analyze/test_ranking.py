@@ -15,7 +15,7 @@ from analyze import ranked_pictures
 from analyze.agreement import score_clusters
 from analyze.alignment import align_pictures
 from analyze.clustering import cluster
-from analyze.palette import backbone_style
+from analyze.presentation.palette import backbone_style
 from analyze.ranking import rank
 from analyze.ranking_figure import draw_ranking
 from analyze.reduction import reduce

@@ -14,7 +14,9 @@ from matplotlib.colors import to_hex
 from matplotlib.text import Text
 from PIL import Image
 
-from analyze.contact_sheet import (
+from analyze.glance import draw_glance, glance_at
+from analyze.pictures import PictureFolder
+from analyze.presentation.contact_sheet import (
     ABSENT,
     COLUMNS,
     HEAD_INCHES,
@@ -24,10 +26,8 @@ from analyze.contact_sheet import (
     draw_classes,
     draw_sheet,
 )
-from analyze.figure_style import FAINT, INK, drawing, save
-from analyze.glance import draw_glance, glance_at
-from analyze.palette import MUTED, UNMATCHED, style_of
-from analyze.pictures import PictureFolder
+from analyze.presentation.figure_style import FAINT, INK, drawing, save
+from analyze.presentation.palette import MUTED, UNMATCHED, style_of
 from analyze.query import Query
 from analyze.similar import Answer, Hit
 from analyze.similar_sheet import draw_answer

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from analyze.figure_style import FAINT, axis_labels, drawing, entitle, new_figure
 from analyze.head.multilabel.report import HEAD, SeveralReport
-from analyze.palette import BACKBONE_COLORS
+from analyze.presentation.figure_style import FAINT, axis_labels, drawing, entitle, new_figure
+from analyze.presentation.palette import BACKBONE_COLORS
 
 MOST_DRAWN = 60
 """Classes; of more those that most pictures have."""

@@ -11,7 +11,14 @@ from unicodedata import east_asian_width
 import numpy as np
 from PIL import Image, ImageOps
 
-from analyze.figure_style import FAINT, INK, LONGEST_LABEL, drawing, figure_text, new_figure
+from analyze.presentation.figure_style import (
+    FAINT,
+    INK,
+    LONGEST_LABEL,
+    drawing,
+    figure_text,
+    new_figure,
+)
 
 TILE_PIXELS = 256
 TILE_INCHES = 1.5

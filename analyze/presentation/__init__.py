@@ -1,0 +1,1 @@
+"""What figures and run folders share: palette, style, contact sheets, run records."""
