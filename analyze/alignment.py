@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from analyze.duplicates import groups_of_equal_bytes
 from analyze.levels import choose_level, no_labels
+from analyze.pictures.duplicates import groups_of_equal_bytes
 from extract.catalog.alike_labels import alike_labels
 from extract.catalog.catalog import Level
 from extract.errors import UsageError

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from analyze.duplicates import groups_of_equal_bytes
 from analyze.joint_tables import JointTables, ari
+from analyze.pictures.duplicates import groups_of_equal_bytes
 from analyze.reduction import Progress, Reduced, ordinary_scale
 from analyze.threads import one_thread
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from analyze.duplicates import Fingerprint, fingerprint
-from analyze.pictures import PictureFolder
+from analyze.pictures.duplicates import Fingerprint, fingerprint
+from analyze.pictures.picture_folder import PictureFolder
 from extract.errors import PictureRefused, UsageError
 from extract.ids import shown
 from extract.storage.embeddings import EmbeddingSet

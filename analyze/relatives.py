@@ -9,14 +9,14 @@ from functools import lru_cache
 import numpy as np
 
 from analyze.categories import Inside
-from analyze.duplicates import (
+from analyze.neighbors import Index
+from analyze.pictures.duplicates import (
     LEAST_SIMILARITY,
     Relation,
     groups_of_equal_bytes,
     relation,
 )
-from analyze.neighbors import Index
-from analyze.pictures import PictureFolder
+from analyze.pictures.picture_folder import PictureFolder
 from analyze.query import Query
 from extract.storage.embeddings import EmbeddingSet
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from analyze.categories import Inside
 from analyze.diversity import MarginalRelevance, check_weight
-from analyze.duplicates import Relation
 from analyze.neighbors import ExactIndex, Index
-from analyze.pictures import PictureFolder
+from analyze.pictures.duplicates import Relation
+from analyze.pictures.picture_folder import PictureFolder
 from analyze.query import Query
 from analyze.relatives import Near, Relatives
 from extract.errors import UsageError

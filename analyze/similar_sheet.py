@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from analyze.pictures import PictureFolder
+from analyze.pictures.picture_folder import PictureFolder
 from analyze.presentation.contact_sheet import Tile, draw_sheet
 from analyze.presentation.palette import style_of
 from analyze.similar import Answer

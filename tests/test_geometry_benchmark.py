@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analyze.head.copies import Copies
+from analyze.pictures.near_duplicates import Copies
 from analyze.ranking_criteria import PictureMean
 from extract.transforms.preprocessing import Preprocessing
 from tests.benchmarks.geometries import GEOMETRIES, edge_color

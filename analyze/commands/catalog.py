@@ -39,9 +39,9 @@ def catalog(
     """Show a catalogue at a glance: classes, how many pictures each, some of them, and copies."""
     cl.set_up(verbose, quiet)
     from analyze.commands.selection import Selection, choose_any, choose_one
-    from analyze.glance import draw_glance, glance_at
     from analyze.levels import choose_level
-    from analyze.pictures import PictureFolder
+    from analyze.pictures.catalog_sheet import draw_glance, glance_at
+    from analyze.pictures.picture_folder import PictureFolder
     from analyze.presentation import figure_style
     from extract.catalog.alike_labels import alike_labels
     from extract.storage.embeddings_file import read_embeddings

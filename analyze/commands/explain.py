@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from analyze.explain.questions import Question, Subject
     from analyze.explain.targets import Target
     from analyze.head.head_file import StoredHead
-    from analyze.pictures import PictureFolder
+    from analyze.pictures.picture_folder import PictureFolder
     from extract.storage.embeddings import EmbeddingSet
 
 MOST_LINES = 24
@@ -105,7 +105,7 @@ def explain(
     from analyze.commands.explain_more import gather, read_boxes, settle_methods
     from analyze.commands.selection import Selection
     from analyze.explain.targets import check_of
-    from analyze.pictures import PictureFolder
+    from analyze.pictures.picture_folder import PictureFolder
     from extract.storage.embeddings_file import read_embeddings
 
     more = settle_methods(method or [], evaluate=evaluate, n_samples=samples, boxes=boxes)

@@ -235,8 +235,8 @@ def ask_all(
     target: Target | None,
 ) -> tuple[Target, list[Question], list[str]]:
     """Make the questions; of neighbors, find whom each picture is held against first."""
-    from analyze.duplicates import groups_of_equal_bytes
     from analyze.explain.questions import ask, ask_of_pairs, nearest_rows, subjects_of_rows
+    from analyze.pictures.duplicates import groups_of_equal_bytes
 
     if target is not None:
         return target, ask(target, subjects, wanted.class_name), []

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from analyze.explain.shares import Shares
     from analyze.explain.taps import Tap
     from analyze.explain.targets import Target
-    from analyze.pictures import PictureFolder
+    from analyze.pictures.picture_folder import PictureFolder
     from extract.backbones.registry import Backbone
     from extract.storage.embeddings import EmbeddingSet
 

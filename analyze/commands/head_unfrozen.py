@@ -66,7 +66,7 @@ def picture(
     from analyze.head.rivals import Contender
     from analyze.head.stage_maps import read_stage_maps
     from analyze.head.stored_views import find_views
-    from analyze.pictures import PictureFolder
+    from analyze.pictures.picture_folder import PictureFolder
     from extract.backbones.registry import load_again
     from extract.images.augmentation import view_of
     from extract.inference.execution_config import device_for

@@ -159,7 +159,7 @@ def _sheet(
     seen: bool,
 ) -> Any:
     """Draw a row a query: itself, then its first answers, framed in the colors of the classes."""
-    from analyze.pictures import PictureFolder
+    from analyze.pictures.picture_folder import PictureFolder
     from analyze.presentation.contact_sheet import Tile, draw_sheet
     from analyze.presentation.palette import style_of
     from analyze.similar import name_column

@@ -16,7 +16,7 @@ from extract.workspace import Workspace
 if TYPE_CHECKING:
     from analyze.categories import Inside
     from analyze.index_file import OpenedIndex
-    from analyze.pictures import PictureFolder
+    from analyze.pictures.picture_folder import PictureFolder
     from analyze.query import Query
     from extract.storage.embeddings import EmbeddingSet
 
@@ -83,7 +83,7 @@ def similar(
     from analyze.diversity import WEIGHT, check_weight
     from analyze.index_choice import check_wanted
     from analyze.levels import choose_level, no_labels
-    from analyze.pictures import PictureFolder
+    from analyze.pictures.picture_folder import PictureFolder
     from analyze.similar_result import similar_json
     from analyze.similar_sheet import draw_answer
     from extract.storage.embeddings_file import read_embeddings

@@ -13,10 +13,10 @@ from analyze.bootstrap import adjusted_by_holm
 from analyze.comparison_result import CANNOT_BE_TOLD_APART
 from analyze.estimates import Estimate, mean_over_pictures
 from analyze.head.assessment import Chooser, assess_head
-from analyze.head.copies import Copies, find_copies, join_copies
 from analyze.head.plan import Plan, Progress
 from analyze.head.report import HeadReport
 from analyze.pairing import SURE, spell_verdict
+from analyze.pictures.near_duplicates import Copies, find_copies, join_copies
 from extract.catalog.catalog import MISSING_LABEL
 from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet

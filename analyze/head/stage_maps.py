@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analyze.head.inputs import StageMaps
-from analyze.pictures import PictureFolder
+from analyze.pictures.picture_folder import PictureFolder
 from extract.errors import UsageError
 from extract.files.private_memory import free_memory
 from extract.images.augmentation import View, augment

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyze.head.copies import Copies, find_copies
+from analyze.pictures.near_duplicates import Copies, find_copies
 from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet
 

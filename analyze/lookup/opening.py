@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analyze.as_seen import AsSeen
-from analyze.duplicates import Fingerprint, fingerprint
+from analyze.pictures.duplicates import Fingerprint, fingerprint
+from analyze.pictures.model_input import AsSeen
 from extract.images.decoders import DecodedPicture, decode_for
 from extract.images.decoding import decode_picture, opened_picture, read_picture
 from extract.refusals import Reason, Refused

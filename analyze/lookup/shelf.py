@@ -12,9 +12,7 @@ from typing import Any
 import numpy as np
 
 from analyze import similar as search
-from analyze.as_seen import as_seen
 from analyze.categories import Inside, rows_inside
-from analyze.duplicates import Fingerprint
 from analyze.index_choice import wanted_index
 from analyze.index_file import OpenedIndex, Progress, open_index
 from analyze.indexes import FLAT
@@ -25,7 +23,9 @@ from analyze.lookup.embedding import BackboneSource
 from analyze.lookup.opening import Stored, TakeFingerprint
 from analyze.lookup.processes import Processes, TaskFailed
 from analyze.lookup.stored_map import StoredMap, stored_maps
-from analyze.pictures import PictureFolder
+from analyze.pictures.duplicates import Fingerprint
+from analyze.pictures.model_input import as_seen
+from analyze.pictures.picture_folder import PictureFolder
 from analyze.query import Query
 from analyze.similar import Answer, LookUp
 from analyze.similar_result import similar_json

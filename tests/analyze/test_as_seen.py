@@ -13,10 +13,10 @@ from matplotlib.text import Text
 from PIL import Image, ImageOps
 from small_catalogs import tiny_backbone
 
-from analyze.as_seen import AsSeen, as_seen
-from analyze.duplicates import fingerprint
-from analyze.glance import draw_glance, glance_at
-from analyze.pictures import PictureFolder
+from analyze.pictures.catalog_sheet import draw_glance, glance_at
+from analyze.pictures.duplicates import fingerprint
+from analyze.pictures.model_input import AsSeen, as_seen
+from analyze.pictures.picture_folder import PictureFolder
 from analyze.presentation.contact_sheet import TILE_PIXELS
 from analyze.query import Query
 from analyze.similar import Answer, Hit

@@ -9,8 +9,8 @@ import pytest
 
 from analyze.categories import rows_inside
 from analyze.diversity import MarginalRelevance, check_weight
-from analyze.duplicates import Relation
-from analyze.pictures import PictureFolder
+from analyze.pictures.duplicates import Relation
+from analyze.pictures.picture_folder import PictureFolder
 from analyze.query import Query
 from analyze.similar import LookUp, find_similar, pool_size
 from extract.catalog.catalog import Level

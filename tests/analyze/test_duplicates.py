@@ -11,8 +11,7 @@ import pytest
 from PIL import Image, ImageOps
 from small_catalogs import shirt_of_gray
 
-from analyze.differences import SIDE
-from analyze.duplicates import (
+from analyze.pictures.duplicates import (
     LEAST_SIMILARITY,
     MOST_COLORED,
     MOST_LIGHTER,
@@ -23,7 +22,8 @@ from analyze.duplicates import (
     near_equal,
     relation,
 )
-from analyze.registration import Placement, register
+from analyze.pictures.image_differences import SIDE
+from analyze.pictures.image_registration import Placement, register
 from extract.catalog.demo import KINDS, draw_picture
 from tests.benchmarks.copied_pictures import copied_pairs, other_pairs, printed_twice, saved
 from tests.benchmarks.copies import judge, scores

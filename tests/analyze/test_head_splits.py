@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analyze.head.copies import NEAR_COSINE, count_leaks, find_copies, leak_note
 from analyze.head.splits import (
     Split,
     column_split,
@@ -14,6 +13,7 @@ from analyze.head.splits import (
     stratified_split,
     taught_split,
 )
+from analyze.pictures.near_duplicates import NEAR_COSINE, count_leaks, find_copies, leak_note
 from extract.errors import UsageError
 
 LABELS = np.repeat([0, 1, 2], [50, 40, 30])
@@ -104,7 +104,7 @@ def test_blocks_change_no_group(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors = np.repeat(random.normal(size=(30, 16)), 2, axis=0).astype(np.float32)
     vectors = vectors[random.permutation(60)]
     whole = find_copies(vectors, None).groups
-    monkeypatch.setattr("analyze.head.copies.BLOCK_BYTES", 4 * 60 * 7)
+    monkeypatch.setattr("analyze.pictures.near_duplicates.BLOCK_BYTES", 4 * 60 * 7)
     assert (find_copies(vectors, None).groups == whole).all()
     assert len(np.unique(whole)) == 30
 

@@ -19,13 +19,13 @@ from bad_tasks import Do, Source
 from PIL import Image
 from small_catalogs import draw_noise, tiny_backbone
 
-from analyze.as_seen import AsSeen
-from analyze.duplicates import fingerprint, near_equal
 from analyze.lookup.backbones import Backbone, Standing
 from analyze.lookup.deadline import Deadline, TryAgain
 from analyze.lookup.declined import Declined
 from analyze.lookup.opening import Open, Stored, TakeFingerprint, Thumbnail
 from analyze.lookup.processes import Processes, TaskFailed
+from analyze.pictures.duplicates import fingerprint, near_equal
+from analyze.pictures.model_input import AsSeen
 from extract.images.decoding import decode_picture
 from extract.inference.execution_config import reference_realisation
 from extract.inference.forward_pass import PictureEmbedder

@@ -14,8 +14,8 @@ from matplotlib.colors import to_hex
 from matplotlib.text import Text
 from PIL import Image
 
-from analyze.glance import draw_glance, glance_at
-from analyze.pictures import PictureFolder
+from analyze.pictures.catalog_sheet import draw_glance, glance_at
+from analyze.pictures.picture_folder import PictureFolder
 from analyze.presentation.contact_sheet import (
     ABSENT,
     COLUMNS,

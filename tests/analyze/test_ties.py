@@ -15,11 +15,11 @@ from analyze.diversity import MarginalRelevance
 from analyze.explain.class_targets import cluster_target
 from analyze.explain.targets import neighbor_target
 from analyze.head.baselines import elected, fit_nearest
-from analyze.head.copies import NEAR_COSINE, find_copies
 from analyze.head.multilabel.baselines import fit_shares
 from analyze.head.network import Head, HeadSpec, Scaling, build_network
 from analyze.indexes import LADDER, IndexKind, build
 from analyze.neighbors import ExactIndex, nearest_others, one_nn_accuracy
+from analyze.pictures.near_duplicates import NEAR_COSINE, find_copies
 from analyze.probes import fit_linear_probe, linear_probe, nearest_vote
 from analyze.reduction import Reduced, reduce
 from analyze.retrieval import rank_all

@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from analyze.differences import Difference, difference, same_shape
-from analyze.duplicates import (
+from analyze.pictures.duplicates import (
     LEAST_ALIKE,
     LEAST_SIMILARITY,
     MOST_COLORED,
@@ -25,6 +24,7 @@ from analyze.duplicates import (
     place,
     relation,
 )
+from analyze.pictures.image_differences import Difference, difference, same_shape
 from extract.backbones.registry import Backbone, load_backbone
 from tests.benchmarks.copied_pictures import Pair, copied_pairs, other_pairs
 

@@ -14,7 +14,7 @@ import numpy as np
 from analyze.index_choice import wanted_index
 from analyze.index_file import open_index
 from analyze.neighbors import ExactIndex, Index
-from analyze.pictures import PictureFolder
+from analyze.pictures.picture_folder import PictureFolder
 from analyze.query import Query
 from analyze.similar import LookUp
 from analyze.unit_vectors import unit_rows

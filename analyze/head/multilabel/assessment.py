@@ -8,7 +8,6 @@ from dataclasses import asdict
 import numpy as np
 
 from analyze.head.assessment import BASELINES
-from analyze.head.copies import Copies, count_leaks, leak_note
 from analyze.head.multilabel.answers import Answers
 from analyze.head.multilabel.baselines import SeveralPredictor, fit_several_baselines
 from analyze.head.multilabel.pictures import LabelledPictures, usable_pictures
@@ -37,6 +36,7 @@ from analyze.head.plan import (
 from analyze.head.report import HeadRun
 from analyze.head.splits import Split, naive_column_split
 from analyze.head.training import Trained, TrainingSpec, train_head
+from analyze.pictures.near_duplicates import Copies, count_leaks, leak_note
 from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet
 

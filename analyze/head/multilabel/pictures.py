@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyze.head.copies import Copies
 from analyze.head.multilabel.splits import enough_pictures
 from analyze.head.plan import Plan
 from analyze.head.splits import N_PARTS
 from analyze.head.usable import usable_rows
+from analyze.pictures.near_duplicates import Copies
 from extract.catalog.multi_label import MultiLabel
 from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet

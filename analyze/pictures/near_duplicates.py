@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from analyze.duplicates import groups_of_equal_bytes
+from analyze.pictures.duplicates import groups_of_equal_bytes
 from analyze.threads import one_thread
 from analyze.ties import ROUNDING, cosines_of
 from analyze.unit_vectors import unit_rows

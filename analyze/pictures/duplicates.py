@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 from PIL import Image
 
-from analyze.differences import (
+from analyze.pictures.image_differences import (
     SIDE,
     Difference,
     blurred,
@@ -25,7 +25,7 @@ from analyze.differences import (
     lay,
     same_shape,
 )
-from analyze.registration import Placement, register
+from analyze.pictures.image_registration import Placement, register
 
 ENOUGH_PIXELS = 1024
 """Of the shorter side: a larger picture is made smaller first, by a whole number."""

@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analyze.as_seen import AsSeen, as_seen
-from analyze.duplicates import Fingerprint, fingerprint
+from analyze.pictures.duplicates import Fingerprint, fingerprint
+from analyze.pictures.model_input import AsSeen, as_seen
 from extract.storage.catalog_roots import pictures_root
 from extract.storage.embeddings import EmbeddingSet
 from extract.workspace import Workspace

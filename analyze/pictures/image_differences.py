@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyze.registration import Placement
+from analyze.pictures.image_registration import Placement
 
 SIDE = 96
 """Cells: letters of a text a third as wide as its picture are some cells wide each."""

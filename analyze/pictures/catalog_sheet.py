@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from analyze.duplicates import groups_of_equal_bytes
-from analyze.pictures import PictureFolder
+from analyze.pictures.duplicates import groups_of_equal_bytes
+from analyze.pictures.picture_folder import PictureFolder
 from analyze.presentation.contact_sheet import ClassRow, draw_classes
 from analyze.presentation.palette import UNMATCHED, style_of
 from extract.catalog.catalog import Level

@@ -1,0 +1,1 @@
+"""Catalogue pictures compared and shown: copies, variants, near duplicates, overviews."""
