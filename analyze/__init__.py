@@ -12,7 +12,7 @@ _PARTS = {
     "parse_steps": "analyze.reduction",
     "reduce": "analyze.reduction",
     "cluster": "analyze.clustering",
-    "agree": "analyze.agreement",
+    "agree": "analyze.measures.agreement",
     "one_nn_accuracy": "analyze.neighbors",
     "compare": "analyze.comparison",
     "rank": "analyze.ranking",

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from analyze.agreement import Agreement, agree
 from analyze.automatic import AUTO, Automatic, cluster_automatically, reduction_for_number
 from analyze.choosing_k import ChosenK, choose_k
 from analyze.clustering import Clustering, cluster, clustering_spec
 from analyze.clustering_runs import Keeping
 from analyze.internal_scores import DEFAULT_SCORES, Clustered, Reducer, internal_scores
-from analyze.joint_tables import METRICS
-from analyze.levels import LevelScores, choose_level, no_labels, score_levels
+from analyze.measures.agreement import Agreement, agree
+from analyze.measures.joint_tables import METRICS
+from analyze.measures.levels import LevelScores, choose_level, no_labels, score_levels
 from analyze.neighbors import one_nn_accuracy
 from analyze.reduction import Progress, Reduced, parse_steps, reduce
 from extract.catalog.alike_labels import alike_labels

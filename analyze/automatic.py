@@ -12,7 +12,7 @@ import numpy as np
 from analyze.clustering import Clustering
 from analyze.clustering_runs import Keeping, Run, cluster_all
 from analyze.consensus import consensus
-from analyze.joint_tables import JointTables, ari
+from analyze.measures.joint_tables import JointTables, ari
 from analyze.reduction import Progress
 from extract.storage.embeddings import EmbeddingSet
 

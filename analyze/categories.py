@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyze.levels import no_labels
+from analyze.measures.levels import no_labels
 from extract.errors import UsageError
 from extract.ids import shown
 from extract.storage.embeddings import EmbeddingSet

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analyze.agreement import score_clusters
-from analyze.alignment import Alignment, align, groups_of_copies
 from analyze.clustering import Clustering, check_n_clusters, clustering_spec
 from analyze.clustering_runs import Keeping, Run, cluster_all
 from analyze.comparison_result import (
@@ -18,7 +16,9 @@ from analyze.comparison_result import (
     Setting,
 )
 from analyze.doubt import Doubt
-from analyze.joint_tables import METRICS
+from analyze.measures.agreement import score_clusters
+from analyze.measures.alignment import Alignment, align, groups_of_copies
+from analyze.measures.joint_tables import METRICS
 from analyze.neighbors import one_nn_accuracy
 from analyze.reduction import Progress, parse_steps
 from analyze.sampling import why_no_interval

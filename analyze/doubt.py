@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyze.bootstrap import Interval, interval, permutation_p_value
 from analyze.comparison_result import ComparedPair, ComparisonRow, Setting
+from analyze.measures.bootstrap import Interval, interval, permutation_p_value
 from analyze.pairing import compare_pairs
 from analyze.reduction import Progress
 from analyze.sampling import permuted_means, resampled_means

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from analyze.agreement import Agreement
-from analyze.joint_tables import NOISE
+from analyze.measures.agreement import Agreement
+from analyze.measures.joint_tables import NOISE
 from analyze.presentation.figure_style import (
     FAINT,
     axis_labels,

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from analyze.alignment import align_pictures
+from analyze.measures.alignment import align_pictures
 from analyze.unit_vectors import unit_rows
 from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet, Provenance

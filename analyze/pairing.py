@@ -7,8 +7,8 @@ from itertools import combinations, groupby
 
 import numpy as np
 
-from analyze.bootstrap import adjusted_by_holm, interval, p_value
 from analyze.comparison_result import CANNOT_BE_TOLD_APART, ComparedPair, Setting
+from analyze.measures.bootstrap import adjusted_by_holm, interval, p_value
 
 SURE = 0.05
 """An adjusted p-value below it tells two apart."""

@@ -8,14 +8,19 @@ from itertools import combinations, count, pairwise
 
 import numpy as np
 
-from analyze.alignment import groups_of_copies
-from analyze.bootstrap import adjusted_by_holm, interval, p_value, resampled_weights
 from analyze.clustering import check_n_clusters
 from analyze.clustering_runs import Keeping
-from analyze.levels import no_labels
-from analyze.likeness import N_NEAREST, CenteredRows, linear_cka, neighbor_overlap
+from analyze.measures.alignment import groups_of_copies
+from analyze.measures.bootstrap import adjusted_by_holm, interval, p_value, resampled_weights
+from analyze.measures.levels import no_labels
+from analyze.measures.probes import N_FOLDS
+from analyze.measures.representation_similarity import (
+    N_NEAREST,
+    CenteredRows,
+    linear_cka,
+    neighbor_overlap,
+)
 from analyze.neighbors import nearest_others
-from analyze.probes import N_FOLDS
 from analyze.ranked_pictures import choose_pictures
 from analyze.ranking_criteria import SPACES, VOTERS, WORDS, Question, Score
 from analyze.ranking_result import ALPHA, Likeness, RankedModel, Ranking, RankPair, RankRow

@@ -11,8 +11,8 @@ import numpy as np
 
 from analyze.clustering import cluster
 from analyze.clustering_runs import Keeping, Run, cluster_all
-from analyze.joint_tables import JointTables, ari
-from analyze.probes import N_FOLDS, folds_of, linear_probe, nearest_vote
+from analyze.measures.joint_tables import JointTables, ari
+from analyze.measures.probes import N_FOLDS, folds_of, linear_probe, nearest_vote
 from analyze.threads import one_thread
 from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet

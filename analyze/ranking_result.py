@@ -167,9 +167,9 @@ class Likeness:
     ----------
     a, b : RankedModel
     cka, cka_debiased : float or None
-        See :func:`analyze.likeness.linear_cka`.
+        See :func:`analyze.measures.representation_similarity.linear_cka`.
     neighbor_overlap : float or None
-        See :func:`analyze.likeness.neighbor_overlap`.
+        See :func:`analyze.measures.representation_similarity.neighbor_overlap`.
     """
 
     a: RankedModel

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from analyze.estimates import Estimate
+from analyze.measures.estimates import Estimate
 from analyze.presentation.figure_style import (
     FAINT,
     axis_labels,

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from analyze.alignment import align
-from analyze.estimates import Estimate, mean_over_pictures
-from analyze.levels import no_labels
+from analyze.measures.alignment import align
+from analyze.measures.estimates import Estimate, mean_over_pictures
+from analyze.measures.levels import no_labels
 from analyze.pictures.near_duplicates import NEAR_COSINE, Copies, find_copies, join_copies
 from analyze.retrieval import Ranked, rank_all
 from extract.catalog.catalog import Level

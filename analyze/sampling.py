@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from analyze.bootstrap import permuted_rows, resampled_weights
-from analyze.joint_tables import METRICS, SLOW_METRICS, JointTables, ari_of_pairs
+from analyze.measures.bootstrap import permuted_rows, resampled_weights
+from analyze.measures.joint_tables import METRICS, SLOW_METRICS, JointTables, ari_of_pairs
 from analyze.reduction import Progress
 
 LEAST_IN_A_CLASS = 5

@@ -14,7 +14,6 @@ from small_catalogs import draw_noise, fill
 from typed_commands import Said, Typist
 
 from analyze.__main__ import main
-from analyze.alignment import told_apart
 from analyze.commands.default_file import the_one
 from analyze.commands.selection import (
     Selection,
@@ -28,6 +27,7 @@ from analyze.commands.stored_file import StoredFile
 from analyze.lookup.served_files import _by_key
 from analyze.lookup.service import Service
 from analyze.lookup.shelf import Wish
+from analyze.measures.alignment import told_apart
 from extract.__main__ import main as extract_main
 from extract.backbones.registry import find_model, load_backbone
 from extract.catalog.catalog import Catalog, Level, list_folder

@@ -39,7 +39,7 @@ def catalog(
     """Show a catalogue at a glance: classes, how many pictures each, some of them, and copies."""
     cl.set_up(verbose, quiet)
     from analyze.commands.selection import Selection, choose_any, choose_one
-    from analyze.levels import choose_level
+    from analyze.measures.levels import choose_level
     from analyze.pictures.catalog_sheet import draw_glance, glance_at
     from analyze.pictures.picture_folder import PictureFolder
     from analyze.presentation import figure_style
@@ -72,7 +72,7 @@ def catalog(
 
 
 def _labels_note(vectors: EmbeddingSet) -> list[str]:
-    from analyze.levels import no_labels
+    from analyze.measures.levels import no_labels
 
     several = vectors.multi_labels
     return (

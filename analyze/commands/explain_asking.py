@@ -103,7 +103,7 @@ def choose_file(workspace: Workspace, stored: StoredHead | None, wanted: Selecti
 def level_of(wanted: Wanted, stored: StoredHead | None, vectors: EmbeddingSet) -> Level | None:
     """Find the labels that are the truth: the head's level, where the catalogue has it."""
     from analyze.explain.class_targets import level_of_head
-    from analyze.levels import choose_level
+    from analyze.measures.levels import choose_level
 
     if stored is None:
         return choose_level(vectors.levels, wanted.level)

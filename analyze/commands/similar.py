@@ -82,7 +82,7 @@ def similar(
     from analyze.commands.similar_writing import how, text, write
     from analyze.diversity import WEIGHT, check_weight
     from analyze.index_choice import check_wanted
-    from analyze.levels import choose_level, no_labels
+    from analyze.measures.levels import choose_level, no_labels
     from analyze.pictures.picture_folder import PictureFolder
     from analyze.similar_result import similar_json
     from analyze.similar_sheet import draw_answer

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from extract.command_line import counted
 
 if TYPE_CHECKING:
-    from analyze.estimates import Estimate
+    from analyze.measures.estimates import Estimate
 
 WIDEST_NAME = 48
 

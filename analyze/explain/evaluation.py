@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from analyze.bootstrap import p_value, resampled_weights
-from analyze.estimates import LEAST_UNITS, Estimate, mean_over_pictures
 from analyze.explain.faithfulness import RANDOM, Curves, agreements, rank_agreement
+from analyze.measures.bootstrap import p_value, resampled_weights
+from analyze.measures.estimates import LEAST_UNITS, Estimate, mean_over_pictures
 
 N_RESAMPLES = 2000
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from analyze.estimates import Estimate
 from analyze.explain.attributions import ATTRIBUTIONS
 from analyze.explain.evaluation import Score
 from analyze.explain.faithfulness import RANDOM
 from analyze.explain.maps import METHODS
+from analyze.measures.estimates import Estimate
 from analyze.presentation.estimates_figure import draw_dot, name_rows
 from analyze.presentation.figure_style import (
     FAINT,

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from analyze.estimates import mean_over_pictures
 from analyze.head.baselines import fit_baselines
 from analyze.head.evaluation import count_confusion, score_classes
 from analyze.head.inputs import StageMaps
@@ -38,7 +37,8 @@ from analyze.head.training import Trained, TrainingSpec, train_head
 from analyze.head.tree import Tree, grow_tree
 from analyze.head.tree_assessment import TreeAnswers
 from analyze.head.usable import usable_rows
-from analyze.levels import choose_level, no_labels
+from analyze.measures.estimates import mean_over_pictures
+from analyze.measures.levels import choose_level, no_labels
 from analyze.pictures.near_duplicates import Copies, count_leaks, leak_note
 from extract.catalog.alike_labels import alike_labels
 from extract.catalog.catalog import MISSING_LABEL, Level

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from analyze.probes import fit_linear_probe
+from analyze.measures.probes import fit_linear_probe
 from analyze.similarity import most_similar_rows
 
 N_NEAREST = 5
@@ -39,7 +39,7 @@ def fit_baselines(
 def fit_nearest(vectors: np.ndarray, labels: np.ndarray, k: int = N_NEAREST) -> Predictor:
     """Remember vectors, and let the k most similar ones vote, ties by row.
 
-    Votes are those of :func:`analyze.probes.nearest_vote`.
+    Votes are those of :func:`analyze.measures.probes.nearest_vote`.
 
     Parameters
     ----------

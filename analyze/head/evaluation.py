@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from analyze.bootstrap import interval, resampled_weights
-from analyze.estimates import LEAST_UNITS, Estimate
+from analyze.measures.bootstrap import interval, resampled_weights
+from analyze.measures.estimates import LEAST_UNITS, Estimate
 
 
 @dataclass(frozen=True)

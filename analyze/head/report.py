@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from analyze.estimates import Estimate
 from analyze.head.calibration import Calibration, calibrate
 from analyze.head.evaluation import ClassScore
 from analyze.head.head_file import StoredHead
@@ -19,6 +18,7 @@ from analyze.head.suspects import Suspect, find_suspects
 from analyze.head.training import Trained
 from analyze.head.tree import parent_places
 from analyze.head.tree_report import TreeReport
+from analyze.measures.estimates import Estimate
 from extract.storage.embeddings import Provenance, name_of
 
 MOST_SUSPECTS = 20

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from analyze.probes import folds_of, parted
+from analyze.measures.probes import folds_of, parted
 from extract.catalog.catalog import MISSING_LABEL
 from extract.catalog.split_folders import SPLITS
 from extract.errors import UsageError
@@ -105,7 +105,7 @@ def fold_splits(
 ) -> tuple[Split, ...]:
     """Part pictures into folds, each tested once; a quarter of the others says when to stop.
 
-    The folds are those of :func:`analyze.probes.folds_of`.
+    The folds are those of :func:`analyze.measures.probes.folds_of`.
 
     Raises
     ------

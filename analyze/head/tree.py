@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyze.levels import is_parent
+from analyze.measures.levels import is_parent
 from extract.catalog.catalog import Level
 from extract.errors import UsageError
 

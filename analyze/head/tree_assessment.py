@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from analyze.estimates import mean_over_pictures
 from analyze.head.baselines import fit_baselines
 from analyze.head.evaluation import count_confusion, score_classes
 from analyze.head.network import HeadSpec, softmax
@@ -15,6 +14,7 @@ from analyze.head.taught import Taught
 from analyze.head.training import Trained, TrainingSpec, train_head
 from analyze.head.tree import Tree, likeliest_path, parent_places, summed_upwards
 from analyze.head.tree_report import LevelOutcome, TreeReport, score_tree
+from analyze.measures.estimates import mean_over_pictures
 from extract.catalog.catalog import MISSING_LABEL
 
 Predictor = Callable[[np.ndarray], Any]

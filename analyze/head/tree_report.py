@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from analyze.estimates import Estimate
 from analyze.head.evaluation import ClassScore, f1_over_pictures
 from analyze.head.tree import Tree
+from analyze.measures.estimates import Estimate
 
 
 @dataclass(frozen=True)

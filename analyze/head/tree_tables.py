@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from analyze.estimates import Estimate
 from analyze.head.tree_report import TreeReport
+from analyze.measures.estimates import Estimate
 
 Table = Iterator[list[Any]]
 

@@ -16,13 +16,13 @@ from analyze.categories import Inside, rows_inside
 from analyze.index_choice import wanted_index
 from analyze.index_file import OpenedIndex, Progress, open_index
 from analyze.indexes import FLAT
-from analyze.levels import choose_level
 from analyze.lookup.asking import Asked
 from analyze.lookup.declined import Declined
 from analyze.lookup.embedding import BackboneSource
 from analyze.lookup.opening import Stored, TakeFingerprint
 from analyze.lookup.processes import Processes, TaskFailed
 from analyze.lookup.stored_map import StoredMap, stored_maps
+from analyze.measures.levels import choose_level
 from analyze.pictures.duplicates import Fingerprint
 from analyze.pictures.model_input import as_seen
 from analyze.pictures.picture_folder import PictureFolder

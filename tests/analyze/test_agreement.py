@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from analyze.agreement import Agreement, agree
-from analyze.joint_tables import METRICS, NOISE, JointTables, match
+from analyze.measures.agreement import Agreement, agree
+from analyze.measures.joint_tables import METRICS, NOISE, JointTables, match
 
 NAMES = tuple("abcdefghij")
 SHAPES = [(1, 1), (2, 2), (3, 3), (5, 5), (2, 5), (5, 2), (4, 6), (6, 4), (1, 4), (4, 1)]

@@ -14,11 +14,11 @@ from sklearn.metrics import adjusted_rand_score, silhouette_score
 from threadpoolctl import threadpool_limits
 
 import analyze
-from analyze.agreement import METRICS
 from analyze.analysis import analyze_embeddings
 from analyze.clustering import CLUSTERINGS
 from analyze.internal_scores import DEFAULT_SCORES, INTERNAL_SCORES
-from analyze.levels import choose_level
+from analyze.measures.agreement import METRICS
+from analyze.measures.levels import choose_level
 from analyze.neighbors import one_nn_accuracy
 from analyze.reduction import Progress, Reduced, reduce
 from extract.catalog.catalog import Level

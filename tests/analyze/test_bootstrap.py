@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analyze import bootstrap
-from analyze.bootstrap import (
+from analyze.measures import bootstrap
+from analyze.measures.bootstrap import (
     adjusted_by_holm,
     interval,
     p_value,
     permutation_p_value,
     resampled_weights,
 )
-from analyze.joint_tables import METRICS, JointTables
+from analyze.measures.joint_tables import METRICS, JointTables
 
 
 def weights_of(units: np.ndarray, n_resamples: int, seed: int = 0) -> np.ndarray:

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from analyze import clustering_methods
 from analyze.clustering import CLUSTERINGS, Clustering, cluster
 from analyze.commands import options
-from analyze.joint_tables import NOISE
+from analyze.measures.joint_tables import NOISE
 from analyze.reduction import Reduced
 from extract.errors import UsageError
 

@@ -13,11 +13,11 @@ import pytest
 from matplotlib.colors import to_hex
 
 from analyze import clustering_runs
-from analyze.alignment import align, told_apart
 from analyze.analysis import analyze_embeddings
 from analyze.comparison import compare
 from analyze.comparison_figure import draw_comparison
-from analyze.joint_tables import METRICS
+from analyze.measures.alignment import align, told_apart
+from analyze.measures.joint_tables import METRICS
 from analyze.presentation.palette import BACKBONE_COLORS, MUTED, backbone_style
 from extract.catalog.catalog import Level
 from extract.errors import UsageError

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analyze.estimates import mean_over_pictures
 from analyze.head import report_tables
 from analyze.head.assessment import assess_head
 from analyze.head.baselines import elected, fit_nearest
@@ -20,8 +19,9 @@ from analyze.head.plan import Plan
 from analyze.head.splits import fold_splits
 from analyze.head.stored_views import find_views, read_views
 from analyze.head.training import TrainingSpec
+from analyze.measures.estimates import mean_over_pictures
+from analyze.measures.probes import fit_linear_probe, folds_of, linear_probe, nearest_vote
 from analyze.neighbors import nearest_others
-from analyze.probes import fit_linear_probe, folds_of, linear_probe, nearest_vote
 from extract.catalog.catalog import Level
 from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet, Provenance
@@ -192,7 +192,7 @@ def test_the_regression_is_the_probe_of_the_same_folds(
     separated: Planted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With one C to choose from, the tested rows' part in mean and axes changes no answer."""
-    monkeypatch.setattr("analyze.probes.GRID", (10.0,))
+    monkeypatch.setattr("analyze.measures.probes.GRID", (10.0,))
     random = np.random.default_rng(0)
     vectors = (separated[0] + random.normal(scale=9, size=(120, 16))).astype(np.float32)
     labels, alone = separated[1], np.arange(120)

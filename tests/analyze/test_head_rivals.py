@@ -10,13 +10,13 @@ from math import comb
 import numpy as np
 import pytest
 
-from analyze.estimates import mean_over_pictures
 from analyze.head import rival_tables
 from analyze.head.assessment import assess_head
 from analyze.head.network import HeadSpec
 from analyze.head.plan import Plan
 from analyze.head.rivals import Contender, Discordant, compare_heads, count_discordant
 from analyze.head.training import TrainingSpec
+from analyze.measures.estimates import mean_over_pictures
 from analyze.pictures.near_duplicates import Copies, join_copies
 from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet, Provenance

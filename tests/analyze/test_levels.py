@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from analyze.agreement import score_clusters
-from analyze.levels import in_the_tree, is_parent, predicted_paths, score_levels
+from analyze.measures.agreement import score_clusters
+from analyze.measures.levels import in_the_tree, is_parent, predicted_paths, score_levels
 from extract.catalog.catalog import Level, folder_levels
 from extract.catalog.manifest import label_levels
 

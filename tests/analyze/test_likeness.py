@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analyze.likeness import CenteredRows, linear_cka, neighbor_overlap
+from analyze.measures.representation_similarity import CenteredRows, linear_cka, neighbor_overlap
 from analyze.neighbors import nearest_others
 
 pytestmark = pytest.mark.numbers

@@ -7,8 +7,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from analyze.measures.probes import folds_of, linear_probe, nearest_vote
 from analyze.neighbors import nearest_others, one_nn_accuracy
-from analyze.probes import folds_of, linear_probe, nearest_vote
 
 Planted = tuple[np.ndarray, np.ndarray]
 

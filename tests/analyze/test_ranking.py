@@ -12,9 +12,9 @@ import pytest
 from matplotlib.colors import to_hex
 
 from analyze import ranked_pictures
-from analyze.agreement import score_clusters
-from analyze.alignment import align_pictures
 from analyze.clustering import cluster
+from analyze.measures.agreement import score_clusters
+from analyze.measures.alignment import align_pictures
 from analyze.presentation.palette import backbone_style
 from analyze.ranking import rank
 from analyze.ranking_figure import draw_ranking

@@ -10,9 +10,9 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 
 from analyze import doubt as doubts
-from analyze.bootstrap import interval, p_value, permuted_rows, resampled_weights
 from analyze.comparison import compare
 from analyze.comparison_result import ComparedModel, Setting
+from analyze.measures.bootstrap import interval, p_value, permuted_rows, resampled_weights
 from analyze.pairing import compare_pairs
 from analyze.sampling import RESAMPLED, permuted_means, resampled_means, why_no_interval
 from extract.storage.embeddings import EmbeddingSet, Provenance

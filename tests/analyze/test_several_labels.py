@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analyze.alignment import align
 from analyze.analysis import analyze_embeddings
 from analyze.head.assessment import assess_head
 from analyze.joining import join_embeddings
+from analyze.measures.alignment import align
 from analyze.presentation.run_record import run_record
 from analyze.ranking import rank
 from extract.catalog.multi_label import MultiLabel

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyze.bootstrap import (
+from analyze.measures.bootstrap import (
     interval,
     permutation_p_value,
     resampled_weights,
 )
-from analyze.joint_tables import JointTables, ari
+from analyze.measures.joint_tables import JointTables, ari
 from analyze.sampling import permuted_means
 
 N_RESAMPLES = 2000

@@ -10,14 +10,14 @@ from pathlib import Path
 import joblib
 import numpy as np
 
-from analyze.bootstrap import interval, resampled_weights
 from analyze.clustering_runs import Keeping, Run, cluster_all
 from analyze.head.assessment import assess_head
 from analyze.head.plan import Plan
+from analyze.measures.bootstrap import interval, resampled_weights
+from analyze.measures.probes import folds_of, nearest_vote
 from analyze.neighbors import nearest_others
 from analyze.pictures.duplicates import groups_of_equal_bytes
 from analyze.pictures.near_duplicates import Copies, find_copies, join_copies
-from analyze.probes import folds_of, nearest_vote
 from analyze.ranking_criteria import MeanARI, PictureMean, Score
 from analyze.retrieval import rank_all
 from analyze.unit_vectors import unit_rows

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from analyze.estimates import Estimate, mean_over_pictures
 from analyze.head.baselines import fit_baselines
 from analyze.head.network import HeadSpec
 from analyze.head.splits import Split, fold_splits
 from analyze.head.stored_views import read_views
 from analyze.head.taught import hold_out
 from analyze.head.training import TrainingSpec, train_head
-from analyze.levels import choose_level
+from analyze.measures.estimates import Estimate, mean_over_pictures
+from analyze.measures.levels import choose_level
 from analyze.pictures.near_duplicates import find_copies
 from extract import read_embeddings
 

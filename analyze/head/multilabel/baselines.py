@@ -10,7 +10,7 @@ import numpy as np
 from analyze.head.baselines import N_NEAREST
 from analyze.head.multilabel.splits import iterative_parts
 from analyze.head.multilabel.thresholds import EVEN, choose_thresholds, sigmoid
-from analyze.probes import GRID, INNER_FOLDS, MOST_TUNED, fit_regression, spanned_axes
+from analyze.measures.probes import GRID, INNER_FOLDS, MOST_TUNED, fit_regression, spanned_axes
 from analyze.similarity import most_similar_rows
 from analyze.threads import one_thread
 from analyze.ties import first_equal

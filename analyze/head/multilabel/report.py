@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from analyze.estimates import Estimate, mean_over_pictures
 from analyze.head.calibration import Calibration
 from analyze.head.head_file import MULTI_LABEL, SeveralLabels, StoredHead
 from analyze.head.multilabel.answers import Answers
@@ -23,6 +22,7 @@ from analyze.head.multilabel.scores import (
 from analyze.head.report import Assessed
 from analyze.head.splits import Split
 from analyze.head.training import Trained
+from analyze.measures.estimates import Estimate, mean_over_pictures
 from extract.storage.embeddings import Provenance
 
 HEAD, STRONGEST = "head", "logistic_regression"

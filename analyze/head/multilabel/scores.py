@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from analyze.bootstrap import interval, resampled_weights
-from analyze.estimates import LEAST_UNITS, Estimate, mean_over_pictures
 from analyze.head.evaluation import f1_over_pictures
+from analyze.measures.bootstrap import interval, resampled_weights
+from analyze.measures.estimates import LEAST_UNITS, Estimate, mean_over_pictures
 
 MOST_NUMBERS = 4_000_000_000
 """Reckoned for one interval of the average precision: more resamples than fit are left out."""

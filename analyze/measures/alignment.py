@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from analyze.levels import choose_level, no_labels
+from analyze.measures.levels import choose_level, no_labels
 from analyze.pictures.duplicates import groups_of_equal_bytes
 from extract.catalog.alike_labels import alike_labels
 from extract.catalog.catalog import Level

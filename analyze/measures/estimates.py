@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyze.bootstrap import interval, resampled_weights
+from analyze.measures.bootstrap import interval, resampled_weights
 
 LEAST_UNITS = 10
 """Groups of copies below which no interval is given: resamples of fewer say nothing."""

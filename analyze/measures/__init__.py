@@ -1,0 +1,1 @@
+"""What is measured of labels, clusters and vectors: agreement, probes, CKA, intervals."""
