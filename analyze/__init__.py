@@ -9,8 +9,8 @@ from importlib import import_module
 from typing import Any
 
 _PARTS = {
-    "parse_steps": "analyze.reduction",
-    "reduce": "analyze.reduction",
+    "parse_steps": "analyze.reduction.reduction",
+    "reduce": "analyze.reduction.reduction",
     "cluster": "analyze.clustering",
     "agree": "analyze.measures.agreement",
     "one_nn_accuracy": "analyze.neighbors",

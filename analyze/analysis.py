@@ -15,7 +15,7 @@ from analyze.measures.agreement import Agreement, agree
 from analyze.measures.joint_tables import METRICS
 from analyze.measures.levels import LevelScores, choose_level, no_labels, score_levels
 from analyze.neighbors import one_nn_accuracy
-from analyze.reduction import Progress, Reduced, parse_steps, reduce
+from analyze.reduction.reduction import Progress, Reduced, parse_steps, reduce
 from extract.catalog.alike_labels import alike_labels
 from extract.catalog.catalog import Level
 from extract.errors import UsageError
@@ -126,7 +126,7 @@ def analyze_embeddings(
     seed : int
         For the reduction and the clustering alike.
     reducer : callable, optional
-        What reduces, such as a cache; :func:`analyze.reduction.reduce` without one.
+        What reduces, such as a cache; :func:`analyze.reduction.reduction.reduce` without one.
     method : str
         A name of :data:`analyze.clustering.CLUSTERINGS`.
     keeping : Keeping, optional

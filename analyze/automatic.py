@@ -13,7 +13,7 @@ from analyze.clustering import Clustering
 from analyze.clustering_runs import Keeping, Run, cluster_all
 from analyze.consensus import consensus
 from analyze.measures.joint_tables import JointTables, ari
-from analyze.reduction import Progress
+from analyze.reduction.reduction import Progress
 from extract.storage.embeddings import EmbeddingSet
 
 AUTO = "auto"

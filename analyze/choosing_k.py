@@ -11,7 +11,7 @@ import numpy as np
 
 from analyze.measures.joint_tables import JointTables, ari
 from analyze.pictures.duplicates import groups_of_equal_bytes
-from analyze.reduction import Progress, Reduced, ordinary_scale
+from analyze.reduction.reduction import Progress, Reduced, ordinary_scale
 from analyze.threads import one_thread
 
 MOST_ROWS = 2000

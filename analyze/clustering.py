@@ -11,7 +11,7 @@ import numpy as np
 from analyze import clustering_methods
 from analyze.clustering_methods import Assigned, distinct_rows
 from analyze.measures.joint_tables import NOISE
-from analyze.reduction import Reduced, ordinary_scale
+from analyze.reduction.reduction import Reduced, ordinary_scale
 from analyze.threads import one_thread
 from analyze.ties import first_equal
 from extract.errors import UsageError

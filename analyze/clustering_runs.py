@@ -15,9 +15,9 @@ import numpy as np
 
 from analyze.clustering import Clustering, cluster, clustering_spec, number_of_clusters
 from analyze.clustering_cache import ClusteringCache
-from analyze.reduction import Progress, Reduced, parse_steps, reduce, uses_chance
-from analyze.reduction_cache import ReductionCache
-from analyze.reduction_steps import say_umap_compiles
+from analyze.reduction.cache import ReductionCache
+from analyze.reduction.reduction import Progress, Reduced, parse_steps, reduce, uses_chance
+from analyze.reduction.steps import say_umap_compiles
 from extract.storage.embeddings import EmbeddingSet
 from extract.workspace import AnyPath
 

@@ -10,7 +10,7 @@ import numpy as np
 from analyze.comparison_result import ComparedPair, ComparisonRow, Setting
 from analyze.measures.bootstrap import Interval, interval, permutation_p_value
 from analyze.pairing import compare_pairs
-from analyze.reduction import Progress
+from analyze.reduction.reduction import Progress
 from analyze.sampling import permuted_means, resampled_means
 
 N_RESAMPLES_OF_PAIRS = 10_000

@@ -11,7 +11,7 @@ import numpy as np
 from analyze.clustering import Clustering, cluster
 from analyze.measures.joint_tables import NOISE, JointTables, ari
 from analyze.pictures.duplicates import groups_of_equal_bytes
-from analyze.reduction import Progress, Reduced, ordinary_scale
+from analyze.reduction.reduction import Progress, Reduced, ordinary_scale
 from analyze.threads import one_thread
 from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet

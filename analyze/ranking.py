@@ -24,7 +24,7 @@ from analyze.neighbors import nearest_others
 from analyze.ranked_pictures import choose_pictures
 from analyze.ranking_criteria import SPACES, VOTERS, WORDS, Question, Score
 from analyze.ranking_result import ALPHA, Likeness, RankedModel, Ranking, RankPair, RankRow
-from analyze.reduction import Progress
+from analyze.reduction.reduction import Progress
 from analyze.sampling import LEAST_IN_A_CLASS
 from analyze.threads import one_thread
 from extract.errors import UsageError

@@ -8,7 +8,7 @@ import numpy as np
 
 from analyze.measures.bootstrap import permuted_rows, resampled_weights
 from analyze.measures.joint_tables import METRICS, SLOW_METRICS, JointTables, ari_of_pairs
-from analyze.reduction import Progress
+from analyze.reduction.reduction import Progress
 
 LEAST_IN_A_CLASS = 5
 """Of the median class: below, resamples lose whole classes, and no interval holds what it says."""

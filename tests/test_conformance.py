@@ -15,7 +15,7 @@ from small_catalogs import PROJECT
 from analyze.clustering import CLUSTERINGS, cluster
 from analyze.indexes import NAMES as INDEXES
 from analyze.measures.joint_tables import METRICS, JointTables
-from analyze.reduction import REDUCTIONS, Reduced, reduce
+from analyze.reduction.reduction import REDUCTIONS, Reduced, reduce
 from extract.backbones.registry import BACKBONES, Backbone, load_backbone
 from extract.backbones.timm_models import TimmModel
 

@@ -21,8 +21,8 @@ from small_catalogs import draw_noise, tiny_backbone
 
 from analyze.clustering import Clustering, cluster
 from analyze.clustering_cache import ClusteringCache
-from analyze.reduction import reduce
-from analyze.reduction_cache import ReductionCache
+from analyze.reduction.cache import ReductionCache
+from analyze.reduction.reduction import reduce
 from extract.backbones.registry import Backbone, load_backbone
 from extract.backbones.transformers_models import TransformersModel
 from extract.backbones.weights import Checkpoint, Headless

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from analyze.analysis import Analysis
     from analyze.choosing_k import ChosenK
     from analyze.commands.selection import Selection
-    from analyze.plane import Plane
+    from analyze.reduction.plane import Plane
     from extract.recipe import Recipe
     from extract.storage.embeddings import EmbeddingSet
 
@@ -77,7 +77,7 @@ def cluster(
     from analyze.clustering_runs import Keeping
     from analyze.commands.selection import Selection, choose_one_by_recipe
     from analyze.internal_scores import DEFAULT_SCORES, internal_score_spec
-    from analyze.reduction_cache import ReductionCache
+    from analyze.reduction.cache import ReductionCache
 
     fixed = _fixed_by(context, recipe) if recipe is not None else None
     if fixed is not None:
@@ -138,7 +138,7 @@ def _read(
 ) -> tuple[EmbeddingSet, list[EmbeddingSet], list[str]]:
     """Read what is asked about, what it was made of, and what has to be said of that."""
     from analyze.head.stored_views import read_views
-    from analyze.joining import average_views, join_embeddings
+    from analyze.reduction.concatenation import average_views, join_embeddings
     from extract.storage.embeddings_file import read_embeddings
 
     inputs, said = [read_embeddings(path) for path in paths], []
@@ -190,7 +190,7 @@ def _write(
     svg: bool,
 ) -> None:
     """Write tables and figures into a folder of their own."""
-    from analyze.plane import plane
+    from analyze.reduction.plane import plane
 
     flat = plane(analysis.reduced)
     if flat is None:

@@ -64,7 +64,7 @@ def compare(
     cl.set_up(verbose, quiet)
     from analyze.commands.selection import Selection, choose_by_recipe, choose_several
     from analyze.comparison import REDUCTIONS_COMPARED, compare
-    from analyze.reduction import parse_steps
+    from analyze.reduction.reduction import parse_steps
     from extract.storage.embeddings_file import read_embeddings
 
     reductions = reduce or list(REDUCTIONS_COMPARED)
@@ -174,7 +174,7 @@ def _components(
     workspace: Workspace, vectors: Sequence[EmbeddingSet], reduction: str, seed: int
 ) -> list[int | None]:
     """Count the principal components that a reduction takes of each file."""
-    from analyze.reduction_cache import ReductionCache
+    from analyze.reduction.cache import ReductionCache
 
     steps = reduction.split(",")
     at = next((i for i, step in enumerate(steps) if step.startswith("pca")), None)

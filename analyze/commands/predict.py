@@ -58,7 +58,7 @@ def predict(
     from analyze.head.joined import is_joined
     from analyze.head.multilabel.prediction import predict_several
     from analyze.head.prediction import predict as predict_one
-    from analyze.joining import join_embeddings
+    from analyze.reduction.concatenation import join_embeddings
     from extract.storage.embeddings_file import read_embeddings
 
     workspace = Workspace.find(root)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from analyze.head.rivals import Contender
-from analyze.joining import join_embeddings
+from analyze.reduction.concatenation import join_embeddings
 from extract.storage.embeddings import Provenance
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from analyze.array_cache import ArrayCache
-from analyze.plane import AXIS_NAMES
-from analyze.reduction import parse_steps
+from analyze.reduction.plane import AXIS_NAMES
+from analyze.reduction.reduction import parse_steps
 from extract.storage.embeddings import EmbeddingSet
 
 METHODS = ("tsne", "umap")
@@ -78,7 +78,7 @@ def stored_maps(folder: Path, embeddings: EmbeddingSet) -> tuple[StoredMap, ...]
     Parameters
     ----------
     folder : Path
-        Of :class:`analyze.reduction_cache.ReductionCache`.
+        Of :class:`analyze.reduction.cache.ReductionCache`.
     embeddings : EmbeddingSet
     """
     store = ArrayCache(folder, "the reduction is")

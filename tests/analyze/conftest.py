@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from analyze.reduction import Reduced
+from analyze.reduction.reduction import Reduced
 from extract.catalog.catalog import Level
 from extract.storage.embeddings import EmbeddingSet, Provenance
 

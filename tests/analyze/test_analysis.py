@@ -20,7 +20,7 @@ from analyze.internal_scores import DEFAULT_SCORES, INTERNAL_SCORES
 from analyze.measures.agreement import METRICS
 from analyze.measures.levels import choose_level
 from analyze.neighbors import one_nn_accuracy
-from analyze.reduction import Progress, Reduced, reduce
+from analyze.reduction.reduction import Progress, Reduced, reduce
 from extract.catalog.catalog import Level
 from extract.errors import SosieError, UsageError
 from extract.storage.embeddings import EmbeddingSet

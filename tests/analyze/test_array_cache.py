@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from analyze import array_cache, reduction_cache
+from analyze import array_cache
 from analyze.array_cache import ArrayCache, keyed_versions
 from analyze.clustering import Clustering, cluster
 from analyze.clustering_cache import ClusteringCache
-from analyze.reduction import reduce
+from analyze.reduction import cache as reduction_cache
+from analyze.reduction.reduction import reduce
 from extract.files.strict_json import with_check_sum
 from extract.storage.embeddings import EmbeddingSet
 

@@ -12,7 +12,7 @@ from sklearn.metrics import silhouette_score
 
 from analyze.choosing_figure import draw_choice
 from analyze.choosing_k import N_REFERENCES, choose_k, numbers_to_try
-from analyze.reduction import Reduced
+from analyze.reduction.reduction import Reduced
 
 
 def reduced(points: np.ndarray) -> Reduced:

@@ -19,7 +19,7 @@ from analyze import clustering_methods
 from analyze.clustering import CLUSTERINGS, Clustering, cluster
 from analyze.commands import options
 from analyze.measures.joint_tables import NOISE
-from analyze.reduction import Reduced
+from analyze.reduction.reduction import Reduced
 from extract.errors import UsageError
 
 Planted = tuple[np.ndarray, np.ndarray]

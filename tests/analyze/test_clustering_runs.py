@@ -12,7 +12,7 @@ from analyze import clustering_runs
 from analyze.clustering import CLUSTERINGS, Clustering, cluster
 from analyze.clustering_cache import ClusteringCache
 from analyze.clustering_runs import Keeping, Run, cluster_all
-from analyze.reduction import Reduced, reduce
+from analyze.reduction.reduction import Reduced, reduce
 from extract.storage.embeddings import EmbeddingSet
 
 Planted = tuple[np.ndarray, np.ndarray]

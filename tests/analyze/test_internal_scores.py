@@ -18,7 +18,7 @@ from analyze.internal_scores import (
     Scored,
     subsamples,
 )
-from analyze.reduction import Progress, Reduced, reduce
+from analyze.reduction.reduction import Progress, Reduced, reduce
 from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analyze.joining import average_views, join_embeddings
+from analyze.reduction.concatenation import average_views, join_embeddings
 from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet, Provenance
 

@@ -16,7 +16,7 @@ from analyze.categories import rows_inside
 from analyze.lookup.drawn_map import draw_map
 from analyze.lookup.shelf import Shelf, level_counts
 from analyze.lookup.stored_map import FLATTEST, MOST_POINTS, StoredMap, stored_maps
-from analyze.reduction_cache import ReductionCache, reduction_key
+from analyze.reduction.cache import ReductionCache, reduction_key
 from extract.storage.embeddings import EmbeddingSet
 
 Make = Callable[..., EmbeddingSet]

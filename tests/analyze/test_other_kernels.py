@@ -12,7 +12,7 @@ import pytest
 from small_catalogs import PROJECT
 
 from analyze.clustering import cluster
-from analyze.reduction import reduce
+from analyze.reduction.reduction import reduce
 
 pytestmark = pytest.mark.numbers
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from analyze.plane import plane
-from analyze.reduction import Reduced
+from analyze.reduction.plane import plane
+from analyze.reduction.reduction import Reduced
 
 Planted = tuple[np.ndarray, np.ndarray]
 Wrap = Callable[..., Reduced]

@@ -18,7 +18,7 @@ from analyze.measures.alignment import align_pictures
 from analyze.presentation.palette import backbone_style
 from analyze.ranking import rank
 from analyze.ranking_figure import draw_ranking
-from analyze.reduction import reduce
+from analyze.reduction.reduction import reduce
 from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet, Provenance
 

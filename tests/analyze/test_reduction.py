@@ -11,8 +11,8 @@ import pytest
 from sklearn.decomposition import PCA
 from sklearn.neighbors import KNeighborsClassifier
 
-from analyze import reduction_steps
-from analyze.reduction import REDUCTIONS, Reduced, Step, parse_steps, reduce, uses_chance
+from analyze.reduction import steps as reduction_steps
+from analyze.reduction.reduction import REDUCTIONS, Reduced, Step, parse_steps, reduce, uses_chance
 from extract.errors import UsageError
 
 Planted = tuple[np.ndarray, np.ndarray]

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analyze import reduction_cache
-from analyze.reduction import Reduced, reduce
-from analyze.reduction_cache import ReductionCache
+from analyze.reduction import cache as reduction_cache
+from analyze.reduction.cache import ReductionCache
+from analyze.reduction.reduction import Reduced, reduce
 from extract.files.strict_json import with_check_sum
 from extract.storage.embeddings import EmbeddingSet
 

@@ -10,10 +10,10 @@ import pytest
 
 from analyze.analysis import analyze_embeddings
 from analyze.head.assessment import assess_head
-from analyze.joining import join_embeddings
 from analyze.measures.alignment import align
 from analyze.presentation.run_record import run_record
 from analyze.ranking import rank
+from analyze.reduction.concatenation import join_embeddings
 from extract.catalog.multi_label import MultiLabel
 from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet, Provenance

@@ -21,7 +21,7 @@ from analyze.indexes import LADDER, IndexKind, build
 from analyze.measures.probes import fit_linear_probe, linear_probe, nearest_vote
 from analyze.neighbors import ExactIndex, nearest_others, one_nn_accuracy
 from analyze.pictures.near_duplicates import NEAR_COSINE, find_copies
-from analyze.reduction import Reduced, reduce
+from analyze.reduction.reduction import Reduced, reduce
 from analyze.retrieval import rank_all
 from analyze.ties import first_equal, first_of_greatest
 from analyze.unit_vectors import unit_rows

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from analyze.clustering import cluster
-from analyze.reduction import Reduced, reduce
+from analyze.reduction.reduction import Reduced, reduce
 from analyze.threads import one_thread
 
 CLASSES, WITHIN = 60, 40

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from analyze.clustering import CLUSTERINGS
-from analyze.reduction import parse_steps
+from analyze.reduction.reduction import parse_steps
 from extract.backbones.registry import find_model
 from extract.errors import UsageError
 from extract.recipe import read_recipe, recipe_names

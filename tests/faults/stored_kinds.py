@@ -22,8 +22,8 @@ from analyze.head.prediction import predict
 from analyze.head.taught import Taught
 from analyze.index_choice import Choice
 from analyze.index_file import open_index
-from analyze.reduction import reduce
-from analyze.reduction_cache import ReductionCache
+from analyze.reduction.cache import ReductionCache
+from analyze.reduction.reduction import reduce
 from extract.catalog.catalog import Catalog, Level
 from extract.catalog.multi_label import MultiLabel
 from extract.refusals import SOUND, Reason

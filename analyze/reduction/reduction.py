@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from analyze import reduction_steps
-from analyze.reduction_steps import Place, Progress, StepResult, ordinary_scale
+from analyze.reduction import steps as reduction_steps
+from analyze.reduction.steps import Place, Progress, StepResult, ordinary_scale
 from analyze.threads import one_thread
 from analyze.ties import first_equal
 from extract.errors import UsageError

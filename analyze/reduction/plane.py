@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyze.reduction import Reduced, parse_steps, reduce
+from analyze.reduction.reduction import Reduced, parse_steps, reduce
 
 AXIS_NAMES = {"tsne": "t-SNE", "umap": "UMAP", "pca": "PC"}
 

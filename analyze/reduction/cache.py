@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from analyze.array_cache import ArrayCache, keyed_versions, texts
-from analyze.reduction import Progress, Reduced, parse_steps, reduce, uses_chance
+from analyze.reduction.reduction import Progress, Reduced, parse_steps, reduce, uses_chance
 from extract.storage.embeddings import EmbeddingSet
 
 

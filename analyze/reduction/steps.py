@@ -239,7 +239,7 @@ def tsne(
     from openTSNE.affinity import PerplexityBasedNN
     from openTSNE.initialization import pca as principal_components
 
-    from analyze.tsne_neighbors import SummedDistances
+    from analyze.reduction.tsne_neighbors import SummedDistances
 
     n_rows = len(vectors)
     if n_rows < FEWEST_TSNE_ROWS:

@@ -1,0 +1,1 @@
+"""Vectors into other vectors: PCA, t-SNE, UMAP, concatenation; what is kept between runs."""
