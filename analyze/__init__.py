@@ -13,10 +13,10 @@ _PARTS = {
     "reduce": "analyze.reduction.reduction",
     "cluster": "analyze.clustering",
     "agree": "analyze.measures.agreement",
-    "one_nn_accuracy": "analyze.neighbors",
+    "one_nn_accuracy": "analyze.neighbors.indexes.exact_search",
     "compare": "analyze.comparison",
     "rank": "analyze.ranking",
-    "retrieve": "analyze.retrieval_result",
+    "retrieve": "analyze.neighbors.retrieval_result",
     "analyze_embeddings": "analyze.analysis",
     "assess_head": "analyze.head.assessment",
 }

@@ -14,7 +14,7 @@ from analyze.internal_scores import DEFAULT_SCORES, Clustered, Reducer, internal
 from analyze.measures.agreement import Agreement, agree
 from analyze.measures.joint_tables import METRICS
 from analyze.measures.levels import LevelScores, choose_level, no_labels, score_levels
-from analyze.neighbors import one_nn_accuracy
+from analyze.neighbors.indexes.exact_search import one_nn_accuracy
 from analyze.reduction.reduction import Progress, Reduced, parse_steps, reduce
 from extract.catalog.alike_labels import alike_labels
 from extract.catalog.catalog import Level

@@ -20,7 +20,7 @@ from analyze.measures.representation_similarity import (
     linear_cka,
     neighbor_overlap,
 )
-from analyze.neighbors import nearest_others
+from analyze.neighbors.indexes.exact_search import nearest_others
 from analyze.ranked_pictures import choose_pictures
 from analyze.ranking_criteria import SPACES, VOTERS, WORDS, Question, Score
 from analyze.ranking_result import ALPHA, Likeness, RankedModel, Ranking, RankPair, RankRow

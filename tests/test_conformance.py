@@ -13,8 +13,8 @@ from PIL import Image
 from small_catalogs import PROJECT
 
 from analyze.clustering import CLUSTERINGS, cluster
-from analyze.indexes import NAMES as INDEXES
 from analyze.measures.joint_tables import METRICS, JointTables
+from analyze.neighbors.indexes.index_types import NAMES as INDEXES
 from analyze.reduction.reduction import REDUCTIONS, Reduced, reduce
 from extract.backbones.registry import BACKBONES, Backbone, load_backbone
 from extract.backbones.timm_models import TimmModel

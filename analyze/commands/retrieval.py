@@ -15,7 +15,7 @@ from extract.workspace import Workspace
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from analyze.retrieval_result import Retrieved
+    from analyze.neighbors.retrieval_result import Retrieved
     from extract.storage.embeddings import EmbeddingSet
 
 N_SHOWN = 5
@@ -55,7 +55,7 @@ def retrieval(
     """How good are look-ups? Precision, recall, mAP, MRR and 1-NN accuracy, copies left out."""
     cl.set_up(verbose, quiet)
     from analyze.commands.selection import Selection, choose_several
-    from analyze.retrieval_result import retrieve
+    from analyze.neighbors.retrieval_result import retrieve
     from extract.storage.embeddings_file import read_embeddings
 
     workspace = Workspace.find(root)
@@ -104,8 +104,8 @@ def _write(
     svg: bool,
 ) -> None:
     """Write the tables, the figures, and the worst queries of each embedding as a sheet."""
+    from analyze.neighbors.retrieval_figure import draw_classes, draw_retrieval
     from analyze.presentation import figure_style
-    from analyze.retrieval_figure import draw_classes, draw_retrieval
     from extract import results
 
     first = _of_first_level(found)
@@ -159,10 +159,10 @@ def _sheet(
     seen: bool,
 ) -> Any:
     """Draw a row a query: itself, then its first answers, framed in the colors of the classes."""
+    from analyze.neighbors.similar import name_column
     from analyze.pictures.picture_folder import PictureFolder
     from analyze.presentation.contact_sheet import Tile, draw_sheet
     from analyze.presentation.palette import style_of
-    from analyze.similar import name_column
 
     pictures = PictureFolder.of(found.embeddings, workspace, images, seen=seen)
     names = name_column(found.embeddings)
@@ -203,7 +203,7 @@ def _asked(found: Sequence[Retrieved]) -> str:
 
 
 def _text(found: Sequence[Retrieved], result: dict[str, Any]) -> str:
-    from analyze.retrieval_figure import metric_in_words
+    from analyze.neighbors.retrieval_figure import metric_in_words
     from extract.ids import shown
 
     searched = f"exact search by cosine in {result['n_images']} pictures"

@@ -72,12 +72,12 @@ def serve(
     import secrets
 
     from analyze.commands.selection import Selection, choose_several
-    from analyze.index_choice import check_wanted
     from analyze.lookup import server
     from analyze.lookup.app import build_app
     from analyze.lookup.gate import LOOPBACK, Rules
     from analyze.lookup.service import Service
     from analyze.lookup.shelf import Wish
+    from analyze.neighbors.indexes.index_choice import check_wanted
 
     host = host or ("0.0.0.0" if allow_remote else "127.0.0.1")
     if not server.is_loopback(host) and not allow_remote:

@@ -14,10 +14,10 @@ from extract.errors import UsageError
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
-    from analyze.categories import Inside
-    from analyze.index_file import OpenedIndex
+    from analyze.neighbors.category_filter import Inside
+    from analyze.neighbors.indexes.index_file import OpenedIndex
+    from analyze.neighbors.query import Query
     from analyze.pictures.picture_folder import PictureFolder
-    from analyze.query import Query
     from extract.storage.embeddings import EmbeddingSet
 
 AUTO, FLAT = "auto", "flat"
@@ -76,16 +76,16 @@ def similar(
 ) -> None:
     """Show the products most similar to one of the catalogue, or to a new picture."""
     cl.set_up(verbose, quiet)
-    from analyze import similar as search
-    from analyze.categories import rows_inside
     from analyze.commands.selection import Selection, choose_one
     from analyze.commands.similar_writing import how, text, write
-    from analyze.diversity import WEIGHT, check_weight
-    from analyze.index_choice import check_wanted
     from analyze.measures.levels import choose_level, no_labels
+    from analyze.neighbors import similar as search
+    from analyze.neighbors.category_filter import rows_inside
+    from analyze.neighbors.diversity import WEIGHT, check_weight
+    from analyze.neighbors.indexes.index_choice import check_wanted
+    from analyze.neighbors.similar_result import similar_json
+    from analyze.neighbors.similar_sheet import draw_answer
     from analyze.pictures.picture_folder import PictureFolder
-    from analyze.similar_result import similar_json
-    from analyze.similar_sheet import draw_answer
     from extract.storage.embeddings_file import read_embeddings
 
     if not query:
@@ -143,8 +143,8 @@ def _opened(
     quiet: bool,
 ) -> OpenedIndex:
     """Open the index that is wanted; inside a category all rows are compared without one."""
-    from analyze.index_choice import wanted_index
-    from analyze.index_file import OpenedIndex, open_index
+    from analyze.neighbors.indexes.index_choice import wanted_index
+    from analyze.neighbors.indexes.index_file import OpenedIndex, open_index
 
     if inside is not None:
         why = f"{len(inside.rows)} of {len(vectors)} pictures are inside: all are compared"
@@ -159,7 +159,12 @@ def _queries(
     vectors: EmbeddingSet, texts: Sequence[str], pictures: PictureFolder, weights: Path | None
 ) -> tuple[list[Query], list[str]]:
     """Take each text as an id, else as a picture's file; say what has to be said of them."""
-    from analyze.query import other_reading, other_realisation, query_by_id, query_by_picture
+    from analyze.neighbors.query import (
+        other_reading,
+        other_realisation,
+        query_by_id,
+        query_by_picture,
+    )
     from extract.backbones.registry import load_again
 
     queries, notes, backbone = [], [], None

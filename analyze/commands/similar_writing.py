@@ -22,8 +22,8 @@ def write(
     svg: bool,
 ) -> None:
     """Write the table and a sheet a query into a folder of their own."""
+    from analyze.neighbors.similar_result import similar_table
     from analyze.presentation import figure_style
-    from analyze.similar_result import similar_table
     from extract import results
 
     with run_folder(workspace, "similar", result, vectors) as folder:

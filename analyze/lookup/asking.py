@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
-from analyze.diversity import WEIGHT
 from analyze.lookup.declined import Declined
+from analyze.neighbors.diversity import WEIGHT
 from extract.ids import shown
 
 TOP, MOST_TOP = 10, 100

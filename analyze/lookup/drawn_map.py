@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyze.categories import Inside
 from analyze.lookup.shelf import Shelf
 from analyze.lookup.showing import color_name, name_shown
 from analyze.lookup.stored_map import StoredMap
+from analyze.neighbors.category_filter import Inside
 from extract.ids import shown
 
 WIDTH, MARGIN = 1000.0, 24.0

@@ -42,7 +42,7 @@ class BackboneSource:
 
     def load(self) -> Any:
         """Load it; gives what embeds as the rows of the file were."""
-        from analyze.query import embedder_for
+        from analyze.neighbors.query import embedder_for
         from extract.backbones.registry import load_again
 
         backbone = load_again(self.provenance, weights_file=self.weights)

@@ -40,7 +40,7 @@ from analyze.lookup.showing import (
 from analyze.lookup.static_files import static_address
 from analyze.lookup.stored_map import StoredMap
 from analyze.lookup.titles import Titles
-from analyze.similar_result import similar_table
+from analyze.neighbors.similar_result import similar_table
 from extract.ids import shown
 from extract.tables import csv_bytes
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analyze.index_file import Progress
 from analyze.lookup.declined import Declined
 from analyze.lookup.processes import Processes
 from analyze.lookup.shelf import Shelf, Wish, stamp_of
 from analyze.measures.alignment import words_apart
+from analyze.neighbors.indexes.index_file import Progress
 from extract.errors import EmbeddingsFileError, SosieError
 from extract.files.file_lock import is_locked
 from extract.ids import shown

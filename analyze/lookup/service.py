@@ -12,8 +12,6 @@ from typing import TypeVar
 
 import numpy as np
 
-from analyze.categories import Inside
-from analyze.index_file import Progress
 from analyze.lookup.admission import Admission
 from analyze.lookup.asking import Asked
 from analyze.lookup.backbones import READY, Backbone, Standing
@@ -23,7 +21,9 @@ from analyze.lookup.opening import LookAt, Open, Opened, Thumbnail
 from analyze.lookup.processes import Processes, TaskFailed
 from analyze.lookup.served_files import ServedFiles
 from analyze.lookup.shelf import Looked, Shelf, Wish
-from analyze.query import Query
+from analyze.neighbors.category_filter import Inside
+from analyze.neighbors.indexes.index_file import Progress
+from analyze.neighbors.query import Query
 from extract.ids import shown
 from extract.refusals import Refused
 from extract.workspace import Workspace

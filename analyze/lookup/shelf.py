@@ -11,11 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from analyze import similar as search
-from analyze.categories import Inside, rows_inside
-from analyze.index_choice import wanted_index
-from analyze.index_file import OpenedIndex, Progress, open_index
-from analyze.indexes import FLAT
 from analyze.lookup.asking import Asked
 from analyze.lookup.declined import Declined
 from analyze.lookup.embedding import BackboneSource
@@ -23,12 +18,17 @@ from analyze.lookup.opening import Stored, TakeFingerprint
 from analyze.lookup.processes import Processes, TaskFailed
 from analyze.lookup.stored_map import StoredMap, stored_maps
 from analyze.measures.levels import choose_level
+from analyze.neighbors import similar as search
+from analyze.neighbors.category_filter import Inside, rows_inside
+from analyze.neighbors.indexes.index_choice import wanted_index
+from analyze.neighbors.indexes.index_file import OpenedIndex, Progress, open_index
+from analyze.neighbors.indexes.index_types import FLAT
+from analyze.neighbors.query import Query
+from analyze.neighbors.similar import Answer, LookUp
+from analyze.neighbors.similar_result import similar_json
 from analyze.pictures.duplicates import Fingerprint
 from analyze.pictures.model_input import as_seen
 from analyze.pictures.picture_folder import PictureFolder
-from analyze.query import Query
-from analyze.similar import Answer, LookUp
-from analyze.similar_result import similar_json
 from extract.catalog.catalog import Level
 from extract.errors import EmbeddingsFileError, UsageError
 from extract.files.private_memory import state_of

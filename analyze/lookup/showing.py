@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from analyze.lookup.asking import Asked, address
 from analyze.lookup.service import SIZES
 from analyze.lookup.shelf import Shelf
+from analyze.neighbors.similar import Answer, Hit
 from analyze.presentation.palette import MUTED
-from analyze.similar import Answer, Hit
 from extract.ids import shown
 
 LONGEST_NAME = 200

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from analyze.categories import Inside
+from analyze.neighbors.category_filter import Inside
 from extract.errors import UsageError
 from extract.ids import shown
 

@@ -35,7 +35,8 @@ def nearest_vote(neighbors: np.ndarray, labels: np.ndarray, k: int) -> np.ndarra
     Parameters
     ----------
     neighbors : ndarray of shape (n_images, at least k), int
-        Of :func:`analyze.neighbors.nearest_others`, among pictures with a label.
+        Of :func:`analyze.neighbors.indexes.exact_search.nearest_others`, among pictures with
+        a label.
     labels : ndarray of shape (n_images,), int
 
     Returns

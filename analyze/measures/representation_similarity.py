@@ -102,7 +102,7 @@ def neighbor_overlap(one: np.ndarray, other: np.ndarray) -> float | None:
     Parameters
     ----------
     one, other : ndarray of shape (n_images, k), int
-        Of :func:`analyze.neighbors.nearest_others`; -1 where there are fewer.
+        Of :func:`analyze.neighbors.indexes.exact_search.nearest_others`; -1 where there are fewer.
 
     Returns
     -------

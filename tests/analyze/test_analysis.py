@@ -19,7 +19,7 @@ from analyze.clustering import CLUSTERINGS
 from analyze.internal_scores import DEFAULT_SCORES, INTERNAL_SCORES
 from analyze.measures.agreement import METRICS
 from analyze.measures.levels import choose_level
-from analyze.neighbors import one_nn_accuracy
+from analyze.neighbors.indexes.exact_search import one_nn_accuracy
 from analyze.reduction.reduction import Progress, Reduced, reduce
 from extract.catalog.catalog import Level
 from extract.errors import SosieError, UsageError

@@ -13,14 +13,14 @@ from matplotlib.text import Text
 from PIL import Image, ImageOps
 from small_catalogs import tiny_backbone
 
+from analyze.neighbors.query import Query
+from analyze.neighbors.similar import Answer, Hit
+from analyze.neighbors.similar_sheet import draw_answer
 from analyze.pictures.catalog_sheet import draw_glance, glance_at
 from analyze.pictures.duplicates import fingerprint
 from analyze.pictures.model_input import AsSeen, as_seen
 from analyze.pictures.picture_folder import PictureFolder
 from analyze.presentation.contact_sheet import TILE_PIXELS
-from analyze.query import Query
-from analyze.similar import Answer, Hit
-from analyze.similar_sheet import draw_answer
 from extract.backbones.registry import Backbone
 from extract.images.augmentation import View, augment
 from extract.images.decoding import decode_picture, read_picture

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analyze.categories import rows_inside
-from analyze.diversity import MarginalRelevance, check_weight
+from analyze.neighbors.category_filter import rows_inside
+from analyze.neighbors.diversity import MarginalRelevance, check_weight
+from analyze.neighbors.query import Query
+from analyze.neighbors.similar import LookUp, find_similar, pool_size
 from analyze.pictures.duplicates import Relation
 from analyze.pictures.picture_folder import PictureFolder
-from analyze.query import Query
-from analyze.similar import LookUp, find_similar, pool_size
 from extract.catalog.catalog import Level
 from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet, Provenance
@@ -158,13 +158,15 @@ def test_copies_are_looked_for_at_once_as_one_by_one(
     )
     units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     monkeypatch.setattr(
-        "analyze.relatives.Relatives._compare",
+        "analyze.neighbors.copies_and_variants.Relatives._compare",
         lambda self, one, other: Relation.COPY if units[one] @ units[other] > 0.999 else None,
     )
     pictures = PictureFolder(shop, None)
     queries = [Query(shop.ids[i], vectors[i], i) for i in range(0, N, 11)]
     at_once = find_similar(shop, queries, pictures, top=12)
-    monkeypatch.setattr("analyze.relatives.Relatives.near", lambda self, rows: {})
+    monkeypatch.setattr(
+        "analyze.neighbors.copies_and_variants.Relatives.near", lambda self, rows: {}
+    )
     one_by_one = find_similar(shop, queries, pictures, top=12)
     assert [answer.hits for answer in at_once] == [answer.hits for answer in one_by_one]
     assert max(len(hit.near_equal) for answer in at_once for hit in answer.hits) >= 2

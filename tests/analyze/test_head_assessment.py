@@ -21,7 +21,7 @@ from analyze.head.stored_views import find_views, read_views
 from analyze.head.training import TrainingSpec
 from analyze.measures.estimates import mean_over_pictures
 from analyze.measures.probes import fit_linear_probe, folds_of, linear_probe, nearest_vote
-from analyze.neighbors import nearest_others
+from analyze.neighbors.indexes.exact_search import nearest_others
 from extract.catalog.catalog import Level
 from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet, Provenance

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from analyze.measures.representation_similarity import CenteredRows, linear_cka, neighbor_overlap
-from analyze.neighbors import nearest_others
+from analyze.neighbors.indexes.exact_search import nearest_others
 
 pytestmark = pytest.mark.numbers
 

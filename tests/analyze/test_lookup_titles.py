@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analyze.categories import Inside
 from analyze.lookup.titles import Titles
+from analyze.neighbors.category_filter import Inside
 from extract.errors import UsageError
 
 LEVELS = ("tree", "tree=1", "tree_2", "c\u202elass")

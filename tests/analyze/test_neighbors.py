@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 from analyze import similarity
-from analyze.neighbors import ExactIndex, load_faiss, one_nn_accuracy, products_from
+from analyze.neighbors.indexes.exact_search import (
+    ExactIndex,
+    load_faiss,
+    one_nn_accuracy,
+    products_from,
+)
 from analyze.unit_vectors import unit_rows
 
 pytestmark = pytest.mark.numbers

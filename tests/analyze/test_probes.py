@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from analyze.measures.probes import folds_of, linear_probe, nearest_vote
-from analyze.neighbors import nearest_others, one_nn_accuracy
+from analyze.neighbors.indexes.exact_search import nearest_others, one_nn_accuracy
 
 Planted = tuple[np.ndarray, np.ndarray]
 

@@ -14,8 +14,8 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from analyze.neighbors.query import other_realisation, query_by_id, query_by_picture
 from analyze.pictures.picture_folder import PictureFolder
-from analyze.query import other_realisation, query_by_id, query_by_picture
 from extract.backbones.registry import Backbone, load_again, load_backbone
 from extract.catalog.catalog import list_folder
 from extract.errors import PictureRefused, UsageError, WeightsError

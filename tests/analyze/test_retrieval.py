@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from analyze.retrieval import (
+from analyze.neighbors.retrieval import (
     average_precision,
     precision_at,
     rank_all,
     recall_at,
     reciprocal_rank,
 )
-from analyze.retrieval_result import retrieve
+from analyze.neighbors.retrieval_result import retrieve
 from extract.catalog.catalog import Level
 from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet, Provenance

@@ -14,6 +14,9 @@ from matplotlib.colors import to_hex
 from matplotlib.text import Text
 from PIL import Image
 
+from analyze.neighbors.query import Query
+from analyze.neighbors.similar import Answer, Hit
+from analyze.neighbors.similar_sheet import draw_answer
 from analyze.pictures.catalog_sheet import draw_glance, glance_at
 from analyze.pictures.picture_folder import PictureFolder
 from analyze.presentation.contact_sheet import (
@@ -28,9 +31,6 @@ from analyze.presentation.contact_sheet import (
 )
 from analyze.presentation.figure_style import FAINT, INK, drawing, save
 from analyze.presentation.palette import MUTED, UNMATCHED, style_of
-from analyze.query import Query
-from analyze.similar import Answer, Hit
-from analyze.similar_sheet import draw_answer
 from extract.storage.embeddings import EmbeddingSet
 
 Embed = Callable[..., EmbeddingSet]

@@ -16,12 +16,12 @@ from PIL import Image
 from small_catalogs import draw_noise, shirt_of_gray, tiny_backbone
 
 from analyze.commands.similar_writing import text, write
-from analyze.index_file import OpenedIndex
+from analyze.neighbors.indexes.index_file import OpenedIndex
+from analyze.neighbors.query import Query, query_by_id, query_by_picture
+from analyze.neighbors.similar import Answer, Hit, find_similar, name_column
+from analyze.neighbors.similar_result import similar_json
 from analyze.pictures.duplicates import fingerprint, near_equal
 from analyze.pictures.picture_folder import PictureFolder
-from analyze.query import Query, query_by_id, query_by_picture
-from analyze.similar import Answer, Hit, find_similar, name_column
-from analyze.similar_result import similar_json
 from extract.catalog.catalog import list_folder
 from extract.catalog.demo import draw_picture
 from extract.errors import UsageError

@@ -8,21 +8,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analyze.approximate_index import ApproximateIndex
 from analyze.clustering import CLUSTERINGS, cluster
 from analyze.clustering_methods import spherical
-from analyze.diversity import MarginalRelevance
 from analyze.explain.class_targets import cluster_target
 from analyze.explain.targets import neighbor_target
 from analyze.head.baselines import elected, fit_nearest
 from analyze.head.multilabel.baselines import fit_shares
 from analyze.head.network import Head, HeadSpec, Scaling, build_network
-from analyze.indexes import LADDER, IndexKind, build
 from analyze.measures.probes import fit_linear_probe, linear_probe, nearest_vote
-from analyze.neighbors import ExactIndex, nearest_others, one_nn_accuracy
+from analyze.neighbors.diversity import MarginalRelevance
+from analyze.neighbors.indexes.approximate_index import ApproximateIndex
+from analyze.neighbors.indexes.exact_search import ExactIndex, nearest_others, one_nn_accuracy
+from analyze.neighbors.indexes.index_types import LADDER, IndexKind, build
+from analyze.neighbors.retrieval import rank_all
 from analyze.pictures.near_duplicates import NEAR_COSINE, find_copies
 from analyze.reduction.reduction import Reduced, reduce
-from analyze.retrieval import rank_all
 from analyze.ties import first_equal, first_of_greatest
 from analyze.unit_vectors import unit_rows
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from analyze.index_choice import wanted_index
-from analyze.index_file import open_index
-from analyze.neighbors import ExactIndex, Index
+from analyze.neighbors.indexes.exact_search import ExactIndex, Index
+from analyze.neighbors.indexes.index_choice import wanted_index
+from analyze.neighbors.indexes.index_file import open_index
+from analyze.neighbors.query import Query
+from analyze.neighbors.similar import LookUp
 from analyze.pictures.picture_folder import PictureFolder
-from analyze.query import Query
-from analyze.similar import LookUp
 from analyze.unit_vectors import unit_rows
 from extract.storage.embeddings import EmbeddingSet, Provenance
 from tests.benchmarks.process_costs import costing, peak_bytes, processor_in_words

@@ -106,7 +106,7 @@ def test_kernels_are_named_for_what_is_loaded_inside_and_no_longer(
 LOADED = """
 import os
 import threadpoolctl
-from analyze.neighbors import load_faiss
+from analyze.neighbors.indexes.exact_search import load_faiss
 load_faiss()
 assert "OPENBLAS_CORETYPE" not in os.environ
 kernels = {

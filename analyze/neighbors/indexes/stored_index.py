@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from analyze.approximate_index import Effort
-from analyze.indexes import IndexKind
-from analyze.neighbors import load_faiss
+from analyze.neighbors.indexes.approximate_index import Effort
+from analyze.neighbors.indexes.exact_search import load_faiss
+from analyze.neighbors.indexes.index_types import IndexKind
 from extract.errors import EmbeddingsFileError, of_later_format
 from extract.files.durability import put_in_place
 from extract.files.private_memory import opened, own_memory, read_into

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from analyze.measures.estimates import Estimate
+from analyze.neighbors.retrieval_result import Retrieved
 from analyze.presentation.figure_style import (
     FAINT,
     axis_labels,
@@ -17,7 +18,6 @@ from analyze.presentation.figure_style import (
     new_figure,
 )
 from analyze.presentation.palette import backbone_style
-from analyze.retrieval_result import Retrieved
 
 PANEL_INCHES = 3.0
 GROUP_INCHES = 0.26

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from analyze.neighbors import load_faiss
+from analyze.neighbors.indexes.exact_search import load_faiss
 from analyze.unit_vectors import unit_rows
 from extract.errors import UsageError
 

@@ -11,8 +11,8 @@ import numpy as np
 from analyze.measures.alignment import align
 from analyze.measures.estimates import Estimate, mean_over_pictures
 from analyze.measures.levels import no_labels
+from analyze.neighbors.retrieval import Ranked, rank_all
 from analyze.pictures.near_duplicates import NEAR_COSINE, Copies, find_copies, join_copies
-from analyze.retrieval import Ranked, rank_all
 from extract.catalog.catalog import Level
 from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet

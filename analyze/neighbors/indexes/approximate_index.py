@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from analyze.indexes import ADDED_AT_ONCE, IndexKind, Knobs
-from analyze.neighbors import (
+from analyze.neighbors.indexes.exact_search import (
     BEYOND,
     QUERIES_AT_ONCE,
     ExactIndex,
@@ -18,6 +17,7 @@ from analyze.neighbors import (
     not_in,
     threads_for,
 )
+from analyze.neighbors.indexes.index_types import ADDED_AT_ONCE, IndexKind, Knobs
 from analyze.ties import NOTHING, best_of
 from analyze.unit_vectors import unit_rows
 

@@ -8,8 +8,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from analyze.categories import Inside
-from analyze.neighbors import Index
+from analyze.neighbors.category_filter import Inside
+from analyze.neighbors.indexes.exact_search import Index
+from analyze.neighbors.query import Query
 from analyze.pictures.duplicates import (
     LEAST_SIMILARITY,
     Relation,
@@ -17,7 +18,6 @@ from analyze.pictures.duplicates import (
     relation,
 )
 from analyze.pictures.picture_folder import PictureFolder
-from analyze.query import Query
 from extract.storage.embeddings import EmbeddingSet
 
 MOST_LOOKED_AT = 20

@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from analyze.neighbors.similar import Answer
 from analyze.pictures.picture_folder import PictureFolder
 from analyze.presentation.contact_sheet import Tile, draw_sheet
 from analyze.presentation.palette import style_of
-from analyze.similar import Answer
 from extract.catalog.catalog import Level
 from extract.storage.embeddings import EmbeddingSet
 

@@ -11,17 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from analyze.approximate_index import (
+from analyze.neighbors.indexes.approximate_index import (
     ApproximateIndex,
     choose_effort,
     hold_out,
     measure_efforts,
     recall_of_rows,
 )
-from analyze.index_choice import Choice
-from analyze.indexes import FLAT, add_rows, build, find_kind
-from analyze.neighbors import Index, load_faiss
-from analyze.stored_index import (
+from analyze.neighbors.indexes.exact_search import Index, load_faiss
+from analyze.neighbors.indexes.index_choice import Choice
+from analyze.neighbors.indexes.index_types import FLAT, add_rows, build, find_kind
+from analyze.neighbors.indexes.stored_index import (
     FORMAT,
     FORMAT_VERSION,
     IndexFile,

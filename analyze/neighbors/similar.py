@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from analyze.categories import Inside
-from analyze.diversity import MarginalRelevance, check_weight
-from analyze.neighbors import ExactIndex, Index
+from analyze.neighbors.category_filter import Inside
+from analyze.neighbors.copies_and_variants import Near, Relatives
+from analyze.neighbors.diversity import MarginalRelevance, check_weight
+from analyze.neighbors.indexes.exact_search import ExactIndex, Index
+from analyze.neighbors.query import Query
 from analyze.pictures.duplicates import Relation
 from analyze.pictures.picture_folder import PictureFolder
-from analyze.query import Query
-from analyze.relatives import Near, Relatives
 from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from analyze.indexes import FLAT, NAMES, find_kind
+from analyze.neighbors.indexes.index_types import FLAT, NAMES, find_kind
 from extract.errors import UsageError
 from extract.files.private_memory import free_memory
 
@@ -25,7 +25,7 @@ class Choice:
     Parameters
     ----------
     name : str
-        One of :data:`analyze.indexes.NAMES`.
+        One of :data:`analyze.neighbors.indexes.index_types.NAMES`.
     reduced_dims : int or None
         Principal axes that rows are turned onto first; None for as they are.
     why : str
@@ -88,7 +88,7 @@ def wanted_index(
     Parameters
     ----------
     name : str
-        ``auto``, or one of :data:`analyze.indexes.NAMES`.
+        ``auto``, or one of :data:`analyze.neighbors.indexes.index_types.NAMES`.
     reduced_dims : int, optional
         Principal axes that were asked for.
     n_rows, n_dims : int

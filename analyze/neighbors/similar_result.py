@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from analyze.categories import Inside
-from analyze.index_file import OpenedIndex
-from analyze.indexes import FLAT
-from analyze.similar import Answer, pool_size
+from analyze.neighbors.category_filter import Inside
+from analyze.neighbors.indexes.index_file import OpenedIndex
+from analyze.neighbors.indexes.index_types import FLAT
+from analyze.neighbors.similar import Answer, pool_size
 from extract.storage.embeddings import EmbeddingSet
 from extract.tables import column_names
 
@@ -42,7 +42,7 @@ def similar_json(
     answers : sequence of Answer
     top : int
     inside, diverse
-        As of :class:`analyze.similar.LookUp`.
+        As of :class:`analyze.neighbors.similar.LookUp`.
     notes : sequence of str
         What has to be said beside it.
     """

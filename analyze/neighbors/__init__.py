@@ -1,0 +1,1 @@
+"""Look-alikes of a picture: search, filters, diversity, and how good retrieval is."""

@@ -1,0 +1,1 @@
+"""FAISS indexes, exact and approximate: kinds, choice, recall, stored files."""
