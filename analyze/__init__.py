@@ -11,13 +11,13 @@ from typing import Any
 _PARTS = {
     "parse_steps": "analyze.reduction.reduction",
     "reduce": "analyze.reduction.reduction",
-    "cluster": "analyze.clustering",
+    "cluster": "analyze.clustering.clustering",
     "agree": "analyze.measures.agreement",
     "one_nn_accuracy": "analyze.neighbors.indexes.exact_search",
     "compare": "analyze.comparison",
     "rank": "analyze.ranking",
     "retrieve": "analyze.neighbors.retrieval_result",
-    "analyze_embeddings": "analyze.analysis",
+    "analyze_embeddings": "analyze.clustering.analysis",
     "assess_head": "analyze.head.assessment",
 }
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from analyze.clustering import Clustering, check_n_clusters, clustering_spec
-from analyze.clustering_runs import Keeping, Run, cluster_all
+from analyze.clustering.clustering import Clustering, check_n_clusters, clustering_spec
+from analyze.clustering.runs import Keeping, Run, cluster_all
 from analyze.comparison_result import (
     ComparedModel,
     Comparison,
@@ -54,7 +54,7 @@ def compare(
     reductions : sequence of str
         Steps as typed.
     clusterings : sequence of str
-        Names of :data:`analyze.clustering.CLUSTERINGS`.
+        Names of :data:`analyze.clustering.clustering.CLUSTERINGS`.
     seeds : sequence of int
         Each for the reduction and the clustering alike.
     n_clusters : int, optional

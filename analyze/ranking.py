@@ -8,8 +8,8 @@ from itertools import combinations, count, pairwise
 
 import numpy as np
 
-from analyze.clustering import check_n_clusters
-from analyze.clustering_runs import Keeping
+from analyze.clustering.clustering import check_n_clusters
+from analyze.clustering.runs import Keeping
 from analyze.measures.alignment import groups_of_copies
 from analyze.measures.bootstrap import adjusted_by_holm, interval, p_value, resampled_weights
 from analyze.measures.levels import no_labels

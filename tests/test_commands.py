@@ -18,7 +18,7 @@ import pytest
 from sklearn.metrics import adjusted_rand_score
 from small_catalogs import Run, draw_noise, make_shop, offline_environment, run_in
 
-from analyze.clustering import CLUSTERINGS
+from analyze.clustering.clustering import CLUSTERINGS
 from extract.storage.embeddings_file import read_table
 
 

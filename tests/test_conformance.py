@@ -12,7 +12,7 @@ import transformers
 from PIL import Image
 from small_catalogs import PROJECT
 
-from analyze.clustering import CLUSTERINGS, cluster
+from analyze.clustering.clustering import CLUSTERINGS, cluster
 from analyze.measures.joint_tables import METRICS, JointTables
 from analyze.neighbors.indexes.index_types import NAMES as INDEXES
 from analyze.reduction.reduction import REDUCTIONS, Reduced, reduce

@@ -19,8 +19,8 @@ import transformers
 from PIL import Image
 from small_catalogs import draw_noise, tiny_backbone
 
-from analyze.clustering import Clustering, cluster
-from analyze.clustering_cache import ClusteringCache
+from analyze.clustering.cache import ClusteringCache
+from analyze.clustering.clustering import Clustering, cluster
 from analyze.reduction.cache import ReductionCache
 from analyze.reduction.reduction import reduce
 from extract.backbones.registry import Backbone, load_backbone

@@ -16,8 +16,8 @@ from extract.stopping import ended_by_signals
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
-    from analyze.analysis import Analysis
-    from analyze.choosing_k import ChosenK
+    from analyze.clustering.analysis import Analysis
+    from analyze.clustering.choosing_k import ChosenK
     from analyze.commands.selection import Selection
     from analyze.reduction.plane import Plane
     from extract.recipe import Recipe
@@ -72,11 +72,11 @@ def cluster(
     if context.invoked_subcommand:
         return
     cl.set_up(verbose, quiet)
-    from analyze.analysis import analyze_embeddings, check_reduction
-    from analyze.clustering import clustering_spec
-    from analyze.clustering_runs import Keeping
+    from analyze.clustering.analysis import analyze_embeddings, check_reduction
+    from analyze.clustering.clustering import clustering_spec
+    from analyze.clustering.internal_scores import DEFAULT_SCORES, internal_score_spec
+    from analyze.clustering.runs import Keeping
     from analyze.commands.selection import Selection, choose_one_by_recipe
-    from analyze.internal_scores import DEFAULT_SCORES, internal_score_spec
     from analyze.reduction.cache import ReductionCache
 
     fixed = _fixed_by(context, recipe) if recipe is not None else None
@@ -232,7 +232,7 @@ def _write_assignments(path: Path, analysis: Analysis) -> None:
 
 
 def _draw(folder: Path, analysis: Analysis, flat: Plane | None, *, svg: bool) -> None:
-    from analyze import figures
+    from analyze.clustering import figures
 
     title, subtitle = _headings(analysis)
     if analysis.chosen_k and analysis.chosen_k.criteria:
@@ -257,7 +257,7 @@ def _draw(folder: Path, analysis: Analysis, flat: Plane | None, *, svg: bool) ->
 
 
 def _draw_choice(folder: Path, chosen: ChosenK, *, svg: bool) -> None:
-    from analyze.choosing_figure import draw_choice
+    from analyze.clustering.choosing_figure import draw_choice
     from analyze.presentation.figure_style import save
 
     drawn = draw_choice(
@@ -271,7 +271,7 @@ def _draw_choice(folder: Path, chosen: ChosenK, *, svg: bool) -> None:
 
 
 def _headings(analysis: Analysis) -> tuple[str, str]:
-    from analyze.clustering import clustering_spec
+    from analyze.clustering.clustering import clustering_spec
 
     provenance, scores = analysis.embeddings.provenance, analysis.scores
     title = f"{provenance.title} · {analysis.reduced.reduction}"

@@ -136,7 +136,7 @@ def make_target(
 
 def _clusters(wanted: Wanted, vectors: EmbeddingSet, level: Level | None) -> Target:
     """Cluster as ``python -m analyze`` does by default, and match clusters with classes."""
-    from analyze.analysis import analyze_embeddings
+    from analyze.clustering.analysis import analyze_embeddings
     from analyze.explain.class_targets import cluster_target
 
     found = analyze_embeddings(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from analyze.figures import (
+from analyze.clustering.figures import (
     MOST_ANNOTATED,
     MOST_NAMED,
     confusion_size,

@@ -14,9 +14,9 @@ from sklearn.metrics import adjusted_rand_score, silhouette_score
 from threadpoolctl import threadpool_limits
 
 import analyze
-from analyze.analysis import analyze_embeddings
-from analyze.clustering import CLUSTERINGS
-from analyze.internal_scores import DEFAULT_SCORES, INTERNAL_SCORES
+from analyze.clustering.analysis import analyze_embeddings
+from analyze.clustering.clustering import CLUSTERINGS
+from analyze.clustering.internal_scores import DEFAULT_SCORES, INTERNAL_SCORES
 from analyze.measures.agreement import METRICS
 from analyze.measures.levels import choose_level
 from analyze.neighbors.indexes.exact_search import one_nn_accuracy
@@ -31,11 +31,11 @@ WITH_LABELS = {*METRICS, "one_nn_accuracy"}
 SCORES = WITH_LABELS | {*DEFAULT_SCORES}
 
 
-def with_labels(analysis: analyze.analysis.Analysis) -> dict[str, float | None]:
+def with_labels(analysis: analyze.clustering.analysis.Analysis) -> dict[str, float | None]:
     return {name: analysis.scores[name] for name in WITH_LABELS}
 
 
-def noted(analysis: analyze.analysis.Analysis, words: str) -> bool:
+def noted(analysis: analyze.clustering.analysis.Analysis, words: str) -> bool:
     return any(words in note for note in analysis.notes)
 
 

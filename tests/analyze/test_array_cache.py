@@ -19,8 +19,8 @@ import pytest
 
 from analyze import array_cache
 from analyze.array_cache import ArrayCache, keyed_versions
-from analyze.clustering import Clustering, cluster
-from analyze.clustering_cache import ClusteringCache
+from analyze.clustering.cache import ClusteringCache
+from analyze.clustering.clustering import Clustering, cluster
 from analyze.reduction import cache as reduction_cache
 from analyze.reduction.reduction import reduce
 from extract.files.strict_json import with_check_sum

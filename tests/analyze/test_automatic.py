@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from analyze import automatic
-from analyze.analysis import analyze_embeddings
-from analyze.automatic import CANDIDATES, N_SEEDS, cluster_automatically, seeds_of
-from analyze.clustering_runs import Keeping
-from analyze.consensus import consensus
+from analyze.clustering import automatic
+from analyze.clustering.analysis import analyze_embeddings
+from analyze.clustering.automatic import CANDIDATES, N_SEEDS, cluster_automatically, seeds_of
+from analyze.clustering.consensus import consensus
+from analyze.clustering.runs import Keeping
 from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet
 

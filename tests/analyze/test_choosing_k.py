@@ -10,8 +10,8 @@ import pytest
 from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 
-from analyze.choosing_figure import draw_choice
-from analyze.choosing_k import N_REFERENCES, choose_k, numbers_to_try
+from analyze.clustering.choosing_figure import draw_choice
+from analyze.clustering.choosing_k import N_REFERENCES, choose_k, numbers_to_try
 from analyze.reduction.reduction import Reduced
 
 

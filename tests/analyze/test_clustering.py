@@ -15,8 +15,8 @@ from sklearn.datasets import make_circles
 from sklearn.metrics import adjusted_rand_score
 from threadpoolctl import threadpool_limits
 
-from analyze import clustering_methods
-from analyze.clustering import CLUSTERINGS, Clustering, cluster
+from analyze.clustering import methods as clustering_methods
+from analyze.clustering.clustering import CLUSTERINGS, Clustering, cluster
 from analyze.commands import options
 from analyze.measures.joint_tables import NOISE
 from analyze.reduction.reduction import Reduced

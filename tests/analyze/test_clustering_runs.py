@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analyze import clustering_runs
-from analyze.clustering import CLUSTERINGS, Clustering, cluster
-from analyze.clustering_cache import ClusteringCache
-from analyze.clustering_runs import Keeping, Run, cluster_all
+from analyze.clustering import runs as clustering_runs
+from analyze.clustering.cache import ClusteringCache
+from analyze.clustering.clustering import CLUSTERINGS, Clustering, cluster
+from analyze.clustering.runs import Keeping, Run, cluster_all
 from analyze.reduction.reduction import Reduced, reduce
 from extract.storage.embeddings import EmbeddingSet
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from analyze import clustering_runs
-from analyze.analysis import analyze_embeddings
+from analyze.clustering import runs as clustering_runs
+from analyze.clustering.analysis import analyze_embeddings
 from analyze.comparison import compare
 from analyze.comparison_figure import draw_comparison
 from analyze.measures.alignment import align, told_apart

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from analyze import consensus as consensus_module
-from analyze.consensus import consensus
+from analyze.clustering import consensus as consensus_module
+from analyze.clustering.consensus import consensus
 
 
 def noisy(labels: np.ndarray, share: float, seed: int) -> np.ndarray:

@@ -14,7 +14,7 @@ from matplotlib.colors import to_hex, to_rgba
 from matplotlib.text import Annotation
 from PIL import Image
 
-from analyze.figures import axis_labels, draw_confusion, draw_map, figure_text, save
+from analyze.clustering.figures import axis_labels, draw_confusion, draw_map, figure_text, save
 from analyze.measures.agreement import Agreement, agree
 from analyze.measures.joint_tables import NOISE
 from analyze.presentation.palette import MUTED, UNMATCHED, class_style, style_of

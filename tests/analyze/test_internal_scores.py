@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from analyze import internal_scores
-from analyze.clustering import Clustering, cluster
-from analyze.internal_scores import (
+from analyze.clustering import internal_scores
+from analyze.clustering.clustering import Clustering, cluster
+from analyze.clustering.internal_scores import (
     DEFAULT_SCORES,
     INTERNAL_SCORES,
     Clustered,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from small_catalogs import PROJECT
 
-from analyze.clustering import cluster
+from analyze.clustering.clustering import cluster
 from analyze.reduction.reduction import reduce
 
 pytestmark = pytest.mark.numbers

@@ -12,7 +12,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from analyze import ranked_pictures
-from analyze.clustering import cluster
+from analyze.clustering.clustering import cluster
 from analyze.measures.agreement import score_clusters
 from analyze.measures.alignment import align_pictures
 from analyze.presentation.palette import backbone_style

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analyze.analysis import analyze_embeddings
+from analyze.clustering.analysis import analyze_embeddings
 from analyze.head.assessment import assess_head
 from analyze.measures.alignment import align
 from analyze.presentation.run_record import run_record

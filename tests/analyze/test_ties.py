@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analyze.clustering import CLUSTERINGS, cluster
-from analyze.clustering_methods import spherical
+from analyze.clustering.clustering import CLUSTERINGS, cluster
+from analyze.clustering.methods import spherical
 from analyze.explain.class_targets import cluster_target
 from analyze.explain.targets import neighbor_target
 from analyze.head.baselines import elected, fit_nearest

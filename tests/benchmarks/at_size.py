@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from analyze.clustering import cluster
+from analyze.clustering.clustering import cluster
 from analyze.reduction.reduction import Reduced, reduce
 from analyze.threads import one_thread
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 
-from analyze.clustering_runs import Keeping, Run, cluster_all
+from analyze.clustering.runs import Keeping, Run, cluster_all
 from analyze.head.assessment import assess_head
 from analyze.head.plan import Plan
 from analyze.measures.bootstrap import interval, resampled_weights

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from analyze.clustering import CLUSTERINGS
+from analyze.clustering.clustering import CLUSTERINGS
 from analyze.reduction.reduction import parse_steps
 from extract.backbones.registry import find_model
 from extract.errors import UsageError

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from analyze.clustering import cluster
-from analyze.clustering_cache import ClusteringCache
+from analyze.clustering.cache import ClusteringCache
+from analyze.clustering.clustering import cluster
 from analyze.head.head_file import SeveralLabels, StoredHead, read_head, write_head
 from analyze.head.network import Head, HeadSpec, Scaling, build_network
 from analyze.head.prediction import predict

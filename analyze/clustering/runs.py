@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from analyze.clustering import Clustering, cluster, clustering_spec, number_of_clusters
-from analyze.clustering_cache import ClusteringCache
+from analyze.clustering.cache import ClusteringCache
+from analyze.clustering.clustering import Clustering, cluster, clustering_spec, number_of_clusters
 from analyze.reduction.cache import ReductionCache
 from analyze.reduction.reduction import Progress, Reduced, parse_steps, reduce, uses_chance
 from analyze.reduction.steps import say_umap_compiles
@@ -43,7 +43,7 @@ class Run:
         Passed over by a clustering that finds their number.
     seed : int
     method : str
-        A name of :data:`analyze.clustering.CLUSTERINGS`.
+        A name of :data:`analyze.clustering.clustering.CLUSTERINGS`.
     """
 
     embeddings: EmbeddingSet

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from analyze.clustering import Clustering
-from analyze.clustering_runs import Keeping, Run, cluster_all
-from analyze.consensus import consensus
+from analyze.clustering.clustering import Clustering
+from analyze.clustering.consensus import consensus
+from analyze.clustering.runs import Keeping, Run, cluster_all
 from analyze.measures.joint_tables import JointTables, ari
 from analyze.reduction.reduction import Progress
 from extract.storage.embeddings import EmbeddingSet

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analyze import clustering_methods
-from analyze.clustering_methods import Assigned, distinct_rows
+from analyze.clustering import methods as clustering_methods
+from analyze.clustering.methods import Assigned, distinct_rows
 from analyze.measures.joint_tables import NOISE
 from analyze.reduction.reduction import Reduced, ordinary_scale
 from analyze.threads import one_thread

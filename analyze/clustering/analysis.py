@@ -6,11 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from analyze.automatic import AUTO, Automatic, cluster_automatically, reduction_for_number
-from analyze.choosing_k import ChosenK, choose_k
-from analyze.clustering import Clustering, cluster, clustering_spec
-from analyze.clustering_runs import Keeping
-from analyze.internal_scores import DEFAULT_SCORES, Clustered, Reducer, internal_scores
+from analyze.clustering.automatic import (
+    AUTO,
+    Automatic,
+    cluster_automatically,
+    reduction_for_number,
+)
+from analyze.clustering.choosing_k import ChosenK, choose_k
+from analyze.clustering.clustering import Clustering, cluster, clustering_spec
+from analyze.clustering.internal_scores import DEFAULT_SCORES, Clustered, Reducer, internal_scores
+from analyze.clustering.runs import Keeping
 from analyze.measures.agreement import Agreement, agree
 from analyze.measures.joint_tables import METRICS
 from analyze.measures.levels import LevelScores, choose_level, no_labels, score_levels
@@ -128,11 +133,11 @@ def analyze_embeddings(
     reducer : callable, optional
         What reduces, such as a cache; :func:`analyze.reduction.reduction.reduce` without one.
     method : str
-        A name of :data:`analyze.clustering.CLUSTERINGS`.
+        A name of :data:`analyze.clustering.clustering.CLUSTERINGS`.
     keeping : Keeping, optional
         Where clusterings of many seeds are kept between runs.
     without_labels : sequence of str
-        Names of :data:`analyze.internal_scores.INTERNAL_SCORES`.
+        Names of :data:`analyze.clustering.internal_scores.INTERNAL_SCORES`.
 
     Raises
     ------

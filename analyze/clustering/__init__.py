@@ -1,0 +1,1 @@
+"""Clusters: methods, seeds, the number of clusters, internal scores, one whole analysis."""
