@@ -14,7 +14,7 @@ _PARTS = {
     "cluster": "analyze.clustering.clustering",
     "agree": "analyze.measures.agreement",
     "one_nn_accuracy": "analyze.neighbors.indexes.exact_search",
-    "compare": "analyze.comparison",
+    "compare": "analyze.comparison.comparison",
     "rank": "analyze.ranking",
     "retrieve": "analyze.neighbors.retrieval_result",
     "analyze_embeddings": "analyze.clustering.analysis",

@@ -10,6 +10,7 @@ import numpy as np
 
 from analyze.clustering.clustering import check_n_clusters
 from analyze.clustering.runs import Keeping
+from analyze.comparison.resampling import LEAST_IN_A_CLASS
 from analyze.measures.alignment import groups_of_copies
 from analyze.measures.bootstrap import adjusted_by_holm, interval, p_value, resampled_weights
 from analyze.measures.levels import no_labels
@@ -25,7 +26,6 @@ from analyze.ranked_pictures import choose_pictures
 from analyze.ranking_criteria import SPACES, VOTERS, WORDS, Question, Score
 from analyze.ranking_result import ALPHA, Likeness, RankedModel, Ranking, RankPair, RankRow
 from analyze.reduction.reduction import Progress
-from analyze.sampling import LEAST_IN_A_CLASS
 from analyze.threads import one_thread
 from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet

@@ -15,7 +15,7 @@ from extract.stopping import ended_by_signals
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
-    from analyze.comparison_result import ComparedPair, Comparison, Setting
+    from analyze.comparison.result import ComparedPair, Comparison, Setting
     from extract.recipe import Recipe
     from extract.storage.embeddings import EmbeddingSet
 
@@ -63,7 +63,7 @@ def compare(
     """Which backbone, which reduction, and is the difference real? Scores with intervals."""
     cl.set_up(verbose, quiet)
     from analyze.commands.selection import Selection, choose_by_recipe, choose_several
-    from analyze.comparison import REDUCTIONS_COMPARED, compare
+    from analyze.comparison.comparison import REDUCTIONS_COMPARED, compare
     from analyze.reduction.reduction import parse_steps
     from extract.storage.embeddings_file import read_embeddings
 
@@ -122,7 +122,7 @@ def _write(
     svg: bool,
 ) -> None:
     """Write tables and the figure into a folder of their own."""
-    from analyze.comparison_figure import draw_comparison
+    from analyze.comparison.figure import draw_comparison
     from analyze.presentation import figure_style
     from extract import results
 
@@ -254,7 +254,7 @@ def _text(comparison: Comparison, result: dict[str, Any]) -> str:
 
 
 def _table(comparison: Comparison) -> list[str]:
-    from analyze.comparison_result import Setting
+    from analyze.comparison.result import Setting
     from extract.ids import shown
 
     columns = _columns(comparison)

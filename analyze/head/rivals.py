@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from analyze.comparison_result import CANNOT_BE_TOLD_APART
+from analyze.comparison.pairwise_tests import SURE, spell_verdict
+from analyze.comparison.result import CANNOT_BE_TOLD_APART
 from analyze.head.assessment import Chooser, assess_head
 from analyze.head.plan import Plan, Progress
 from analyze.head.report import HeadReport
 from analyze.measures.alignment import align
 from analyze.measures.bootstrap import adjusted_by_holm
 from analyze.measures.estimates import Estimate, mean_over_pictures
-from analyze.pairing import SURE, spell_verdict
 from analyze.pictures.near_duplicates import Copies, find_copies, join_copies
 from extract.catalog.catalog import MISSING_LABEL
 from extract.errors import UsageError

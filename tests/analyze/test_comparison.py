@@ -14,8 +14,8 @@ from matplotlib.colors import to_hex
 
 from analyze.clustering import runs as clustering_runs
 from analyze.clustering.analysis import analyze_embeddings
-from analyze.comparison import compare
-from analyze.comparison_figure import draw_comparison
+from analyze.comparison.comparison import compare
+from analyze.comparison.figure import draw_comparison
 from analyze.measures.alignment import align, told_apart
 from analyze.measures.joint_tables import METRICS
 from analyze.presentation.palette import BACKBONE_COLORS, MUTED, backbone_style

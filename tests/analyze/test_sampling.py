@@ -9,12 +9,17 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from analyze import doubt as doubts
-from analyze.comparison import compare
-from analyze.comparison_result import ComparedModel, Setting
+from analyze.comparison import uncertainty as doubts
+from analyze.comparison.comparison import compare
+from analyze.comparison.pairwise_tests import compare_pairs
+from analyze.comparison.resampling import (
+    RESAMPLED,
+    permuted_means,
+    resampled_means,
+    why_no_interval,
+)
+from analyze.comparison.result import ComparedModel, Setting
 from analyze.measures.bootstrap import interval, p_value, permuted_rows, resampled_weights
-from analyze.pairing import compare_pairs
-from analyze.sampling import RESAMPLED, permuted_means, resampled_means, why_no_interval
 from extract.storage.embeddings import EmbeddingSet, Provenance
 
 Make = Callable[..., EmbeddingSet]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from analyze.comparison import compare
+from analyze.comparison.comparison import compare
 from extract.catalog.catalog import Level
 from extract.storage.embeddings import EmbeddingSet, Provenance
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analyze.comparison.resampling import permuted_means
 from analyze.measures.bootstrap import (
     interval,
     permutation_p_value,
     resampled_weights,
 )
 from analyze.measures.joint_tables import JointTables, ari
-from analyze.sampling import permuted_means
 
 N_RESAMPLES = 2000
 TRIALS_A_DRAW = 10

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyze.comparison_result import ComparedPair, ComparisonRow, Setting
+from analyze.comparison.pairwise_tests import compare_pairs
+from analyze.comparison.resampling import permuted_means, resampled_means
+from analyze.comparison.result import ComparedPair, ComparisonRow, Setting
 from analyze.measures.bootstrap import Interval, interval, permutation_p_value
-from analyze.pairing import compare_pairs
 from analyze.reduction.reduction import Progress
-from analyze.sampling import permuted_means, resampled_means
 
 N_RESAMPLES_OF_PAIRS = 10_000
 """At least: an adjusted p-value is made of the rarest resamples."""

@@ -8,20 +8,20 @@ import numpy as np
 
 from analyze.clustering.clustering import Clustering, check_n_clusters, clustering_spec
 from analyze.clustering.runs import Keeping, Run, cluster_all
-from analyze.comparison_result import (
+from analyze.comparison.resampling import why_no_interval
+from analyze.comparison.result import (
     ComparedModel,
     Comparison,
     ComparisonCell,
     ComparisonRow,
     Setting,
 )
-from analyze.doubt import Doubt
+from analyze.comparison.uncertainty import Doubt
 from analyze.measures.agreement import score_clusters
 from analyze.measures.alignment import Alignment, align, groups_of_copies
 from analyze.measures.joint_tables import METRICS
 from analyze.neighbors.indexes.exact_search import one_nn_accuracy
 from analyze.reduction.reduction import Progress, parse_steps
-from analyze.sampling import why_no_interval
 from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet
 from extract.workspace import AnyPath

@@ -1,0 +1,1 @@
+"""Which backbone is better: paired tests and intervals over the same pictures."""
