@@ -15,7 +15,7 @@ _PARTS = {
     "agree": "analyze.measures.agreement",
     "one_nn_accuracy": "analyze.neighbors.indexes.exact_search",
     "compare": "analyze.comparison.comparison",
-    "rank": "analyze.ranking",
+    "rank": "analyze.ranking.ranking",
     "retrieve": "analyze.neighbors.retrieval_result",
     "analyze_embeddings": "analyze.clustering.analysis",
     "assess_head": "analyze.head.assessment",

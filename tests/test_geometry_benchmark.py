@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from analyze.pictures.near_duplicates import Copies
-from analyze.ranking_criteria import PictureMean
+from analyze.ranking.criteria import PictureMean
 from extract.transforms.preprocessing import Preprocessing
 from tests.benchmarks.geometries import GEOMETRIES, edge_color
 from tests.benchmarks.geometry import BACKBONES, Pictures, Table

@@ -14,7 +14,7 @@ from extract.stopping import ended_by_signals
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
-    from analyze.ranking_result import Ranking
+    from analyze.ranking.result import Ranking
     from extract.storage.embeddings import EmbeddingSet
 
 
@@ -50,7 +50,7 @@ def rank(
     """Which backbone for my catalogue? Ranked, with intervals, and how alike they are."""
     cl.set_up(verbose, quiet)
     from analyze.commands.selection import Selection, choose_several
-    from analyze.ranking import check_metric, rank
+    from analyze.ranking.ranking import check_metric, rank
     from extract.storage.embeddings_file import read_embeddings
 
     check_metric(metric)  # a wrong word is said before anything is read
@@ -87,8 +87,8 @@ def _write(
 ) -> None:
     """Write the table and the figure into a folder of their own."""
     from analyze.presentation import figure_style
-    from analyze.ranking_criteria import WORDS
-    from analyze.ranking_figure import draw_ranking
+    from analyze.ranking.criteria import WORDS
+    from analyze.ranking.figure import draw_ranking
     from extract import results
 
     rows = ranking.of_metric(ranking.metric)
@@ -121,7 +121,7 @@ def _subtitle(ranking: Ranking) -> str:
 
 
 def _text(ranking: Ranking, result: dict[str, Any]) -> str:
-    from analyze.ranking_criteria import WORDS
+    from analyze.ranking.criteria import WORDS
 
     lines = [*result["files"], f"{WORDS[ranking.metric]} · {_subtitle(ranking)}"]
     lines += _table(_ranks(ranking))

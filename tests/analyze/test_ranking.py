@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from analyze import ranked_pictures
 from analyze.clustering.clustering import cluster
 from analyze.measures.agreement import score_clusters
 from analyze.measures.alignment import align_pictures
 from analyze.presentation.palette import backbone_style
-from analyze.ranking import rank
-from analyze.ranking_figure import draw_ranking
+from analyze.ranking import ranked_pictures
+from analyze.ranking.figure import draw_ranking
+from analyze.ranking.ranking import rank
 from analyze.reduction.reduction import reduce
 from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet, Provenance

@@ -19,7 +19,7 @@ from analyze.neighbors.indexes.exact_search import nearest_others
 from analyze.neighbors.retrieval import rank_all
 from analyze.pictures.duplicates import groups_of_equal_bytes
 from analyze.pictures.near_duplicates import Copies, find_copies, join_copies
-from analyze.ranking_criteria import MeanARI, PictureMean, Score
+from analyze.ranking.criteria import MeanARI, PictureMean, Score
 from analyze.unit_vectors import unit_rows
 from extract.backbones.registry import load_backbone
 from extract.catalog.catalog import Catalog, list_folder

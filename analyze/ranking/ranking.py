@@ -22,9 +22,9 @@ from analyze.measures.representation_similarity import (
     neighbor_overlap,
 )
 from analyze.neighbors.indexes.exact_search import nearest_others
-from analyze.ranked_pictures import choose_pictures
-from analyze.ranking_criteria import SPACES, VOTERS, WORDS, Question, Score
-from analyze.ranking_result import ALPHA, Likeness, RankedModel, Ranking, RankPair, RankRow
+from analyze.ranking.criteria import SPACES, VOTERS, WORDS, Question, Score
+from analyze.ranking.ranked_pictures import choose_pictures
+from analyze.ranking.result import ALPHA, Likeness, RankedModel, Ranking, RankPair, RankRow
 from analyze.reduction.reduction import Progress
 from analyze.threads import one_thread
 from extract.errors import UsageError

@@ -1,0 +1,1 @@
+"""Which backbone suits a catalogue: criteria, with and without labels, and a ranking."""
