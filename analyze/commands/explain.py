@@ -19,9 +19,9 @@ from extract.workspace import Workspace
 if TYPE_CHECKING:
     from analyze.commands.explain_asking import Wanted
     from analyze.commands.explain_more import Asked, Gathered, More
-    from analyze.explain.explanation import Explanation
-    from analyze.explain.questions import Question, Subject
-    from analyze.explain.targets import Target
+    from analyze.explanation.explanation import Explanation
+    from analyze.explanation.questions import Question, Subject
+    from analyze.explanation.targets import Target
     from analyze.head.head_file import StoredHead
     from analyze.pictures.picture_folder import PictureFolder
     from extract.storage.embeddings import EmbeddingSet
@@ -104,7 +104,7 @@ def explain(
     from analyze.commands import explain_asking as asking
     from analyze.commands.explain_more import gather, read_boxes, settle_methods
     from analyze.commands.selection import Selection
-    from analyze.explain.targets import check_of
+    from analyze.explanation.targets import check_of
     from analyze.pictures.picture_folder import PictureFolder
     from extract.storage.embeddings_file import read_embeddings
 
@@ -158,9 +158,9 @@ def _explained(
     """Load the backbone, choose pictures, and draw their maps."""
     from analyze.commands import explain_asking as asking
     from analyze.commands.explain_more import Asked
-    from analyze.explain.explanation import explain as draw_maps
-    from analyze.explain.maps import check_methods
-    from analyze.explain.taps import tap_of
+    from analyze.explanation.explanation import explain as draw_maps
+    from analyze.explanation.feature_taps import tap_of
+    from analyze.explanation.saliency_maps import check_methods
     from analyze.head.head_file import check_identity
     from extract.backbones.registry import choose_device, load_again
     from extract.machine.allocation import keep_freed_memory
@@ -257,7 +257,7 @@ def _write(
 ) -> None:
     """Write sheets, table and arrays into a folder of their own."""
     from analyze.commands.explain_writing import write_more
-    from analyze.explain import sheets, tables
+    from analyze.explanation import sheets, tables
     from analyze.presentation import figure_style
     from extract import results
 
@@ -285,7 +285,7 @@ def _write(
 
 def _text(target: Target, gathered: Gathered, result: dict[str, Any]) -> str:
     from analyze.commands.explain_writing import more_lines
-    from analyze.explain.sheets import title_of
+    from analyze.explanation.sheets import title_of
     from extract.ids import shown
     from extract.storage.embeddings import titled
 

@@ -15,8 +15,8 @@ from extract.workspace import Workspace
 
 if TYPE_CHECKING:
     from analyze.commands.selection import Selection
-    from analyze.explain.questions import Question, Subject
-    from analyze.explain.targets import Target
+    from analyze.explanation.questions import Question, Subject
+    from analyze.explanation.targets import Target
     from analyze.head.head_file import StoredHead
     from extract.backbones.registry import Backbone
 
@@ -102,7 +102,7 @@ def choose_file(workspace: Workspace, stored: StoredHead | None, wanted: Selecti
 
 def level_of(wanted: Wanted, stored: StoredHead | None, vectors: EmbeddingSet) -> Level | None:
     """Find the labels that are the truth: the head's level, where the catalogue has it."""
-    from analyze.explain.class_targets import level_of_head
+    from analyze.explanation.class_targets import level_of_head
     from analyze.measures.levels import choose_level
 
     if stored is None:
@@ -120,7 +120,7 @@ def make_target(
     weights: Path | None,
 ) -> Target | None:
     """Make what is asked; None for neighbors, which pictures ask of each other."""
-    from analyze.explain import class_targets
+    from analyze.explanation import class_targets
 
     if stored is not None:
         number = class_targets.level_of_head(stored, wanted.level)
@@ -137,7 +137,7 @@ def make_target(
 def _clusters(wanted: Wanted, vectors: EmbeddingSet, level: Level | None) -> Target:
     """Cluster as ``python -m analyze`` does by default, and match clusters with classes."""
     from analyze.clustering.analysis import analyze_embeddings
-    from analyze.explain.class_targets import cluster_target
+    from analyze.explanation.class_targets import cluster_target
 
     found = analyze_embeddings(
         vectors,
@@ -159,7 +159,7 @@ def choose_subjects(
     backbone: Backbone,
 ) -> tuple[list[Subject], list[str]]:
     """Choose the pictures, each once, and say what has to be said of the choice."""
-    from analyze.explain.questions import sampled_rows, subjects_of_rows, worst_rows
+    from analyze.explanation.questions import sampled_rows, subjects_of_rows, worst_rows
 
     rows, notes = [row_called(vectors, text, "--id") for text in wanted.ids], []
     named = wanted.ids or wanted.images or wanted.worst
@@ -212,7 +212,7 @@ def row_called(vectors: EmbeddingSet, text: str, option: str) -> int:
 
 
 def _new_picture(path: Path, backbone: Backbone) -> Subject:
-    from analyze.explain.questions import Subject
+    from analyze.explanation.questions import Subject
     from extract.images.decoding import decode_picture, read_picture
     from extract.refusals import Refused
 
@@ -235,7 +235,7 @@ def ask_all(
     target: Target | None,
 ) -> tuple[Target, list[Question], list[str]]:
     """Make the questions; of neighbors, find whom each picture is held against first."""
-    from analyze.explain.questions import ask, ask_of_pairs, nearest_rows, subjects_of_rows
+    from analyze.explanation.questions import ask, ask_of_pairs, nearest_rows, subjects_of_rows
     from analyze.pictures.duplicates import groups_of_equal_bytes
 
     if target is not None:

@@ -16,12 +16,12 @@ from extract.errors import UsageError
 if TYPE_CHECKING:
     import torch
 
-    from analyze.explain.evaluating import Box, Drawing
-    from analyze.explain.evaluation import MapsOfMethod, Score
-    from analyze.explain.questions import Question, Subject
-    from analyze.explain.shares import Shares
-    from analyze.explain.taps import Tap
-    from analyze.explain.targets import Target
+    from analyze.explanation.evaluation.evaluation import MapsOfMethod, Score
+    from analyze.explanation.evaluation.measured_maps import Box, Drawing
+    from analyze.explanation.feature_taps import Tap
+    from analyze.explanation.questions import Question, Subject
+    from analyze.explanation.shapley.shap_values import Shares
+    from analyze.explanation.targets import Target
     from analyze.pictures.picture_folder import PictureFolder
     from extract.backbones.registry import Backbone
     from extract.storage.embeddings import EmbeddingSet
@@ -118,8 +118,8 @@ def settle_methods(
     UsageError
         When there is no such method, or what it needs is not installed.
     """
-    from analyze.explain.attributions import ATTRIBUTIONS, require_shap
-    from analyze.explain.maps import METHODS
+    from analyze.explanation.saliency_maps import METHODS
+    from analyze.explanation.shapley.attributions import ATTRIBUTIONS, require_shap
 
     usual = [*METHODS, *ATTRIBUTIONS] if evaluate else ["gradcam"]
     methods = list(dict.fromkeys(typed or usual))
@@ -147,7 +147,7 @@ def read_boxes(path: Path | None) -> dict[str, Box]:
     UsageError
         When there is no such file, or it is no table of boxes.
     """
-    from analyze.explain.evaluating import boxes_of
+    from analyze.explanation.evaluation.measured_maps import boxes_of
 
     if path is None:
         return {}
@@ -194,7 +194,7 @@ def _shares(
     total: int,
     progress: Callable[[int, int], None],
 ) -> list[Shares]:
-    from analyze.explain.shares import share_out
+    from analyze.explanation.shapley.shap_values import share_out
 
     return share_out(
         asked.backbone,
@@ -211,7 +211,7 @@ def _shares(
 
 def _background(asked: Asked) -> tuple[torch.Tensor, list[int]]:
     """Draw pictures that are not asked about, as far as they can be opened."""
-    from analyze.explain.shares import read_background
+    from analyze.explanation.shapley.shap_values import read_background
 
     taken = {question.subject.row for question in asked.questions}
     order = np.random.default_rng(asked.seed).permutation(len(asked.vectors)).tolist()
@@ -233,7 +233,7 @@ def _features(
     asked: Asked, more: More, rows: Sequence[int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Say what each number of the embedding adds, for pictures drawn beside those asked about."""
-    from analyze.explain.shares import worth_of_features
+    from analyze.explanation.shapley.shap_values import worth_of_features
 
     given = [question.subject.vector for question in asked.questions]
     columns = [question.column for question in asked.questions]
@@ -263,9 +263,9 @@ def _scored(
     *,
     quiet: bool,
 ) -> Scored:
-    from analyze.explain.evaluating import Drawing, Shown, evaluate
-    from analyze.explain.evaluation import score_methods
-    from analyze.explain.placement import place_of
+    from analyze.explanation.evaluation.evaluation import score_methods
+    from analyze.explanation.evaluation.measured_maps import Drawing, Shown, evaluate
+    from analyze.explanation.placement import place_of
 
     transform = asked.backbone.preprocessing.transform()
     shown, contents = [], []
@@ -292,7 +292,7 @@ def _randomized(drawing: Drawing) -> Drawing:
     """Take the same backbone with weights that were never trained."""
     from dataclasses import replace
 
-    from analyze.explain.taps import tap_of
+    from analyze.explanation.feature_taps import tap_of
     from extract.backbones.registry import load_backbone
 
     own = drawing.backbone

@@ -10,8 +10,8 @@ import numpy as np
 
 if TYPE_CHECKING:
     from analyze.commands.explain_more import Asked, Gathered, Scored
-    from analyze.explain.evaluation import Score
-    from analyze.explain.shares import Shares
+    from analyze.explanation.evaluation.evaluation import Score
+    from analyze.explanation.shapley.shap_values import Shares
 
 
 def write_more(
@@ -36,9 +36,10 @@ def _write_shares(
     *,
     svg: bool,
 ) -> None:
-    from analyze.explain import share_sheets, totals
-    from analyze.explain.evaluation_figure import draw_places, title_of_method
-    from analyze.explain.sheets import A_PAGE, pages_needed
+    from analyze.explanation.evaluation.figure import draw_places, title_of_method
+    from analyze.explanation.shapley import global_importance as totals
+    from analyze.explanation.shapley import sheets as share_sheets
+    from analyze.explanation.sheets import A_PAGE, pages_needed
     from analyze.presentation import figure_style
     from extract.results import write_tables
 
@@ -82,8 +83,8 @@ def _write_features(
     *,
     svg: bool,
 ) -> None:
-    from analyze.explain import totals
-    from analyze.explain.evaluation_figure import draw_features
+    from analyze.explanation.evaluation.figure import draw_features
+    from analyze.explanation.shapley import global_importance as totals
     from analyze.presentation import figure_style
     from extract.results import write_tables
 
@@ -109,8 +110,8 @@ def _write_features(
 def _write_scores(
     folder: Path, asked: Asked, scored: Scored, result: dict[str, Any], *, svg: bool
 ) -> None:
-    from analyze.explain.evaluation import agreement_rows
-    from analyze.explain.evaluation_figure import draw_evaluation
+    from analyze.explanation.evaluation.evaluation import agreement_rows
+    from analyze.explanation.evaluation.figure import draw_evaluation
     from analyze.presentation import figure_style
     from extract.results import write_csv
 
@@ -132,7 +133,7 @@ def _write_scores(
 
 def more_lines(found: Gathered) -> list[str]:
     """Say how far sums are off, and what maps are worth."""
-    from analyze.explain.evaluation_figure import title_of_method
+    from analyze.explanation.evaluation.figure import title_of_method
 
     lines = []
     for method, shares in found.shares.items():
@@ -151,7 +152,7 @@ def more_lines(found: Gathered) -> list[str]:
 
 def _score_line(score: Score) -> str:
     from analyze.commands import wording
-    from analyze.explain.evaluation_figure import title_of_method
+    from analyze.explanation.evaluation.figure import title_of_method
 
     parts = [f"{title_of_method(score.method)}: {wording.estimate(score.insertion)}"]
     parts.append(wording.estimate(score.deletion))

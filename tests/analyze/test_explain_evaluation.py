@@ -11,10 +11,10 @@ from scipy.stats import spearmanr
 from small_catalogs import tiny_backbone
 
 from analyze.commands.explain_more import read_boxes, settle_methods
-from analyze.explain.evaluating import Box, Shown, boxes_of
-from analyze.explain.evaluation import MapsOfMethod, agreement_rows, score_methods
-from analyze.explain.evaluation_figure import draw_evaluation
-from analyze.explain.faithfulness import (
+from analyze.explanation.evaluation.evaluation import MapsOfMethod, agreement_rows, score_methods
+from analyze.explanation.evaluation.figure import draw_evaluation
+from analyze.explanation.evaluation.measured_maps import Box, Shown, boxes_of
+from analyze.explanation.faithfulness import (
     RANDOM,
     STEPS,
     blurred,
@@ -24,7 +24,7 @@ from analyze.explain.faithfulness import (
     rank_agreement,
     reduced,
 )
-from analyze.explain.placement import place_of
+from analyze.explanation.placement import place_of
 from extract.errors import UsageError
 
 SIZE = 32
@@ -154,7 +154,7 @@ def test_maps_that_random_weights_give_too_are_told() -> None:
     [(Box(40, 40, 60, 60), True), (Box(0, 0, 9, 9), False), (Box(49, 49, 64, 64), True)],
 )
 def test_a_box_is_pointed_at_within_one_cell(box: Box, hit: bool) -> None:
-    from analyze.explain.evaluating import _points_at
+    from analyze.explanation.evaluation.measured_maps import _points_at
 
     place = place_of(tiny_backbone().preprocessing, 64, 64)
     cells = np.zeros((8, 8))

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from analyze.explain.maps import METHODS, check_methods, map_spec, weigh
-from analyze.explain.taps import Tap, tap_of
+from analyze.explanation.feature_taps import Tap, tap_of
+from analyze.explanation.saliency_maps import METHODS, check_methods, map_spec, weigh
 from extract.backbones.registry import Backbone, load_backbone
 from extract.errors import UsageError
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analyze.explain.placement import Placement, peak_of, place_of, spread
+from analyze.explanation.placement import Placement, peak_of, place_of, spread
 from extract.transforms.preprocessing import Preprocessing
 
 SIZES = ((300, 200), (200, 300), (97, 411), (640, 640), (31, 30))

@@ -10,13 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
-from analyze.explain.class_targets import head_target
-from analyze.explain.evaluating import Drawing, Shown, evaluate
-from analyze.explain.evaluation import score_methods
-from analyze.explain.explanation import Explanation, explain
-from analyze.explain.placement import place_of
-from analyze.explain.questions import Subject, ask
-from analyze.explain.taps import Tap, tap_of
+from analyze.explanation.class_targets import head_target
+from analyze.explanation.evaluation.evaluation import score_methods
+from analyze.explanation.evaluation.measured_maps import Drawing, Shown, evaluate
+from analyze.explanation.explanation import Explanation, explain
+from analyze.explanation.feature_taps import Tap, tap_of
+from analyze.explanation.placement import place_of
+from analyze.explanation.questions import Subject, ask
 from analyze.head.assessment import assess_head
 from analyze.head.head_file import StoredHead
 from analyze.head.network import HeadSpec

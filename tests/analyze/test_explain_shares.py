@@ -10,13 +10,23 @@ import torch
 from PIL import Image
 from small_catalogs import tiny_backbone
 
-from analyze.explain import share_sheets, totals
-from analyze.explain.attributions import ATTRIBUTIONS, attribute_patches, attribute_pixels
-from analyze.explain.evaluation_figure import draw_features, draw_places
-from analyze.explain.placement import place_of
-from analyze.explain.questions import Question, Subject
-from analyze.explain.shares import Shares, read_background, share_out, worth_of_features
-from analyze.explain.targets import Target
+from analyze.explanation.evaluation.figure import draw_features, draw_places
+from analyze.explanation.placement import place_of
+from analyze.explanation.questions import Question, Subject
+from analyze.explanation.shapley import global_importance as totals
+from analyze.explanation.shapley import sheets as share_sheets
+from analyze.explanation.shapley.attributions import (
+    ATTRIBUTIONS,
+    attribute_patches,
+    attribute_pixels,
+)
+from analyze.explanation.shapley.shap_values import (
+    Shares,
+    read_background,
+    share_out,
+    worth_of_features,
+)
+from analyze.explanation.targets import Target
 from extract.backbones.registry import Backbone
 
 pytest.importorskip("shap")

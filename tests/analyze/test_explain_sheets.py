@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analyze.explain import sheets
-from analyze.explain.explanation import EMPTIED, UNMOVED, Explanation, explain
-from analyze.explain.maps import METHODS
-from analyze.explain.placement import Placement
-from analyze.explain.questions import Question, Subject
-from analyze.explain.targets import Target, neighbor_target
+from analyze.explanation import sheets
+from analyze.explanation.explanation import EMPTIED, UNMOVED, Explanation, explain
+from analyze.explanation.placement import Placement
+from analyze.explanation.questions import Question, Subject
+from analyze.explanation.saliency_maps import METHODS
+from analyze.explanation.targets import Target, neighbor_target
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_every_target_and_method_has_words(found: Explanation, target: Target) -
 def test_pictures_that_are_not_to_be_had_are_passed_over(target: Target) -> None:
     from small_catalogs import tiny_backbone
 
-    from analyze.explain.taps import Tap
+    from analyze.explanation.feature_taps import Tap
 
     backbone = tiny_backbone()
     model = backbone.model

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from analyze.explain.class_targets import (
+from analyze.explanation.class_targets import (
     cluster_target,
     head_target,
     level_of_head,
     pretrained_target,
 )
-from analyze.explain.questions import (
+from analyze.explanation.questions import (
     Subject,
     ask,
     ask_of_pairs,
@@ -25,7 +25,7 @@ from analyze.explain.questions import (
     subjects_of_rows,
     worst_rows,
 )
-from analyze.explain.targets import Target, check_of, in_numpy, neighbor_target
+from analyze.explanation.targets import Target, check_of, in_numpy, neighbor_target
 from analyze.head.head_file import StoredHead
 from analyze.head.network import Head, HeadSpec, Scaling, build_network
 from analyze.head.prediction import predict

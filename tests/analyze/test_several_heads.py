@@ -13,7 +13,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, f1_score
 
-from analyze.explain.class_targets import level_of_head
+from analyze.explanation.class_targets import level_of_head
 from analyze.head import report_tables
 from analyze.head.assessment import assess_head
 from analyze.head.head_figures import draw_curves

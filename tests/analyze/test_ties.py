@@ -10,8 +10,8 @@ import pytest
 
 from analyze.clustering.clustering import CLUSTERINGS, cluster
 from analyze.clustering.methods import spherical
-from analyze.explain.class_targets import cluster_target
-from analyze.explain.targets import neighbor_target
+from analyze.explanation.class_targets import cluster_target
+from analyze.explanation.targets import neighbor_target
 from analyze.head.baselines import elected, fit_nearest
 from analyze.head.multilabel.baselines import fit_shares
 from analyze.head.network import Head, HeadSpec, Scaling, build_network

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from analyze.explain.faithfulness import RANDOM, Curves, agreements, rank_agreement
+from analyze.explanation.faithfulness import RANDOM, Curves, agreements, rank_agreement
 from analyze.measures.bootstrap import p_value, resampled_weights
 from analyze.measures.estimates import LEAST_UNITS, Estimate, mean_over_pictures
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from analyze.explain.explanation import Explanation
-from analyze.explain.targets import Target
+from analyze.explanation.explanation import Explanation
+from analyze.explanation.targets import Target
 
 HEADER = (
     *("id", "method", "target", "of", "asked", "class", "probability", "value"),

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analyze.explain.faithfulness import blurred
+from analyze.explanation.faithfulness import blurred
 from extract.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
 
-    from analyze.explain.targets import Values
+    from analyze.explanation.targets import Values
     from extract.backbones.registry import Backbone
 
 BATCH_SIZE = 25

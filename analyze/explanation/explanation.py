@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analyze.explain.maps import Weighed, weigh
-from analyze.explain.placement import Placement, peak_of, place_of
-from analyze.explain.questions import Question, Subject
-from analyze.explain.taps import Tap
-from analyze.explain.targets import Target
+from analyze.explanation.feature_taps import Tap
+from analyze.explanation.placement import Placement, peak_of, place_of
+from analyze.explanation.questions import Question, Subject
+from analyze.explanation.saliency_maps import Weighed, weigh
+from analyze.explanation.targets import Target
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -87,13 +87,13 @@ def explain(
     backbone : Backbone
         What the vectors came from.
     tap : Tap
-        Of :func:`analyze.explain.taps.tap_of`.
+        Of :func:`analyze.explanation.feature_taps.tap_of`.
     target : Target
     questions : sequence of Question
     opened : callable
         Gives a subject's picture, upright RGB, or None.
     methods : sequence of str
-        Names of :data:`analyze.explain.maps.METHODS`.
+        Names of :data:`analyze.explanation.saliency_maps.METHODS`.
     """
     found: list[Explanation] = []
     done = 0

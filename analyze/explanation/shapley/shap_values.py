@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analyze.explain.attributions import ATTRIBUTIONS, Attribution
-from analyze.explain.explanation import THUMBNAIL
-from analyze.explain.faithfulness import reduced
-from analyze.explain.placement import Placement, peak_of, place_of
-from analyze.explain.questions import Question
-from analyze.explain.targets import Target
+from analyze.explanation.explanation import THUMBNAIL
+from analyze.explanation.faithfulness import reduced
+from analyze.explanation.placement import Placement, peak_of, place_of
+from analyze.explanation.questions import Question
+from analyze.explanation.shapley.attributions import ATTRIBUTIONS, Attribution
+from analyze.explanation.targets import Target
 
 if TYPE_CHECKING:
     import torch
     from PIL import Image
 
-    from analyze.explain.explanation import Opening
+    from analyze.explanation.explanation import Opening
     from extract.backbones.registry import Backbone
 
 PEAK_CELLS = 14
@@ -88,7 +88,7 @@ def share_out(
     opened : callable
         Gives a subject's picture, upright RGB, or None.
     method : str
-        Of :data:`analyze.explain.attributions.ATTRIBUTIONS`.
+        Of :data:`analyze.explanation.shapley.attributions.ATTRIBUTIONS`.
     background : tensor of shape (n, 3, size, size), float32
     n_samples, seed : int
     progress : callable, optional
@@ -155,7 +155,7 @@ def worth_of_features(
     import shap
     import torch
 
-    from analyze.explain.attributions import chance_kept
+    from analyze.explanation.shapley.attributions import chance_kept
 
     shares = np.empty(vectors.shape, np.float64)
     errors = np.empty(len(vectors))

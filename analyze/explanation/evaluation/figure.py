@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from analyze.explain.attributions import ATTRIBUTIONS
-from analyze.explain.evaluation import Score
-from analyze.explain.faithfulness import RANDOM
-from analyze.explain.maps import METHODS
+from analyze.explanation.evaluation.evaluation import Score
+from analyze.explanation.faithfulness import RANDOM
+from analyze.explanation.saliency_maps import METHODS
+from analyze.explanation.shapley.attributions import ATTRIBUTIONS
 from analyze.measures.estimates import Estimate
 from analyze.presentation.estimates_figure import draw_dot, name_rows
 from analyze.presentation.figure_style import (

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from analyze.explain.faithfulness import reduced
-from analyze.explain.shares import PEAK_CELLS, Shares
-from analyze.explain.targets import Target
+from analyze.explanation.faithfulness import reduced
+from analyze.explanation.shapley.shap_values import PEAK_CELLS, Shares
+from analyze.explanation.targets import Target
 
 Table = Iterator[list[Any]]
 

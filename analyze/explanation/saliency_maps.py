@@ -19,7 +19,7 @@ from extract.errors import UsageError
 if TYPE_CHECKING:
     import torch
 
-    from analyze.explain.taps import Tap
+    from analyze.explanation.feature_taps import Tap
 
     Weighing = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from analyze.explain.explanation import Explanation
-from analyze.explain.maps import METHODS
-from analyze.explain.placement import spread
-from analyze.explain.questions import Question
-from analyze.explain.targets import Target
+from analyze.explanation.explanation import Explanation
+from analyze.explanation.placement import spread
+from analyze.explanation.questions import Question
+from analyze.explanation.saliency_maps import METHODS
+from analyze.explanation.targets import Target
 from analyze.presentation.contact_sheet import Tile, draw_sheet
 
 A_PAGE = 12

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analyze.explain.targets import Target, neighbor_target
+from analyze.explanation.targets import Target, neighbor_target
 from analyze.neighbors.indexes.exact_search import ExactIndex
 from extract.catalog.catalog import Level
 from extract.storage.embeddings import EmbeddingSet

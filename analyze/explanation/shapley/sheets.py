@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from analyze.explain.attributions import ATTRIBUTIONS
-from analyze.explain.faithfulness import reduced
-from analyze.explain.placement import spread
-from analyze.explain.shares import Shares
-from analyze.explain.sheets import A_PAGE, UNSEEN, asked_lines, name_of, title_of
-from analyze.explain.targets import Target
+from analyze.explanation.faithfulness import reduced
+from analyze.explanation.placement import spread
+from analyze.explanation.shapley.attributions import ATTRIBUTIONS
+from analyze.explanation.shapley.shap_values import Shares
+from analyze.explanation.sheets import A_PAGE, UNSEEN, asked_lines, name_of, title_of
+from analyze.explanation.targets import Target
 from analyze.presentation.contact_sheet import Tile, draw_sheet
 
 COLORS = "PuOr_r"

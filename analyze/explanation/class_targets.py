@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analyze.explain.targets import Target, in_numpy, towards, unit
+from analyze.explanation.targets import Target, in_numpy, towards, unit
 from analyze.head.head_file import StoredHead
 from analyze.head.joined import is_joined
 from analyze.head.network import forward, softmax
@@ -20,7 +20,7 @@ from extract.errors import UsageError
 if TYPE_CHECKING:
     import torch
 
-    from analyze.explain.targets import Values
+    from analyze.explanation.targets import Values
 
 
 def level_of_head(stored: StoredHead, wanted: str | None) -> int:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from analyze.explain.attributions import ATTRIBUTIONS
-from analyze.explain.evaluation import MapsOfMethod
-from analyze.explain.faithfulness import RANDOM, Curves, enlarged, follow, random_heat, reduced
-from analyze.explain.maps import METHODS, weigh
-from analyze.explain.placement import Placement, peak_of
-from analyze.explain.taps import Tap
-from analyze.explain.targets import Target
+from analyze.explanation.evaluation.evaluation import MapsOfMethod
+from analyze.explanation.faithfulness import RANDOM, Curves, enlarged, follow, random_heat, reduced
+from analyze.explanation.feature_taps import Tap
+from analyze.explanation.placement import Placement, peak_of
+from analyze.explanation.saliency_maps import METHODS, weigh
+from analyze.explanation.shapley.attributions import ATTRIBUTIONS
+from analyze.explanation.targets import Target
 
 if TYPE_CHECKING:
     import torch

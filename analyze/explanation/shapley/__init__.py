@@ -1,0 +1,1 @@
+"""Shapley values: what pixels or patches add to an answer, and their totals."""
