@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from analyze.lookup.opening import _bounded
+from analyze.lookup.workers.picture_tasks import _bounded
 from extract.errors import WeightsError
 from extract.images.memory_limits import MAX_BYTES_AT_WORK, decoding_memory
 

@@ -24,9 +24,9 @@ from analyze.commands.selection import (
     choose_several,
 )
 from analyze.commands.stored_file import StoredFile
-from analyze.lookup.served_files import _by_key
-from analyze.lookup.service import Service
-from analyze.lookup.shelf import Wish
+from analyze.lookup.service.served_catalog import Wish
+from analyze.lookup.service.served_files import _by_key
+from analyze.lookup.service.service import Service
 from analyze.measures.alignment import told_apart
 from extract.__main__ import main as extract_main
 from extract.backbones.registry import find_model, load_backbone

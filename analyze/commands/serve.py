@@ -15,8 +15,8 @@ from extract.errors import Stopped, UsageError
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
-    from analyze.lookup.service import Service
-    from analyze.lookup.titles import Titles
+    from analyze.lookup.service.service import Service
+    from analyze.lookup.web.titles import Titles
 
 PORT = 8000
 
@@ -72,11 +72,11 @@ def serve(
     import secrets
 
     from analyze.commands.selection import Selection, choose_several
-    from analyze.lookup import server
     from analyze.lookup.app import build_app
-    from analyze.lookup.gate import LOOPBACK, Rules
-    from analyze.lookup.service import Service
-    from analyze.lookup.shelf import Wish
+    from analyze.lookup.http import server
+    from analyze.lookup.http.request_guard import LOOPBACK, Rules
+    from analyze.lookup.service.served_catalog import Wish
+    from analyze.lookup.service.service import Service
     from analyze.neighbors.indexes.index_choice import check_wanted
 
     host = host or ("0.0.0.0" if allow_remote else "127.0.0.1")
@@ -113,7 +113,7 @@ def serve(
 
 def _titles(service: Service, given: Sequence[str]) -> Titles:
     """Read what the page calls the levels of the files that are served."""
-    from analyze.lookup.titles import Titles
+    from analyze.lookup.web.titles import Titles
 
     served = [shelf.embeddings.levels for shelf in service.shelves.values()]
     names = list(dict.fromkeys(level.name for levels in served for level in levels))

@@ -15,12 +15,12 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Match
 
-from analyze.lookup import pages, rest, static_files
-from analyze.lookup.declined import Declined
-from analyze.lookup.gate import App, Gate, Rules, Scope
-from analyze.lookup.rest import as_json
-from analyze.lookup.service import Service
-from analyze.lookup.titles import Titles
+from analyze.lookup.http.errors import Declined
+from analyze.lookup.http.request_guard import App, Gate, Rules, Scope
+from analyze.lookup.service.service import Service
+from analyze.lookup.web import pages, rest, static_files
+from analyze.lookup.web.rest import as_json
+from analyze.lookup.web.titles import Titles
 from extract import __version__
 from extract.ids import shown
 

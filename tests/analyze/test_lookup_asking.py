@@ -8,10 +8,10 @@ from typing import Any, cast
 import pytest
 from fastapi import FastAPI
 
-from analyze.lookup.asking import LIMITS, MOST_PARAMETERS, Pairs, read_asked
-from analyze.lookup.declined import Declined
-from analyze.lookup.rest import IMAGE, PARAMETERS, routes
-from analyze.lookup.service import Service
+from analyze.lookup.http.errors import Declined
+from analyze.lookup.http.parameters import LIMITS, MOST_PARAMETERS, Pairs, read_asked
+from analyze.lookup.service.service import Service
+from analyze.lookup.web.rest import IMAGE, PARAMETERS, routes
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from analyze.lookup import connection
-from analyze.lookup.connection import MOST_HEAD_BYTES, Crowd, Patience
-from analyze.lookup.gate import HEADERS, Gate, Rules
-from analyze.lookup.rest import as_json
+from analyze.lookup.http import connection
+from analyze.lookup.http.connection import MOST_HEAD_BYTES, Crowd, Patience
+from analyze.lookup.http.request_guard import HEADERS, Gate, Rules
+from analyze.lookup.web.rest import as_json
 
 Client = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Connect = Callable[[bytes], Awaitable[Client]]

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from analyze.lookup.admission import Admission
 from analyze.lookup.app import build_app
-from analyze.lookup.asking import Asked, address, pairs_of, read_asked
-from analyze.lookup.declined import Declined
-from analyze.lookup.gate import Gate, Rules
-from analyze.lookup.rest import as_json
-from analyze.lookup.server import is_loopback, listen
+from analyze.lookup.http.errors import Declined
+from analyze.lookup.http.parameters import Asked, address, pairs_of, read_asked
+from analyze.lookup.http.request_guard import Gate, Rules
+from analyze.lookup.http.request_limiter import Admission
+from analyze.lookup.http.server import is_loopback, listen
+from analyze.lookup.web.rest import as_json
 
 Message = MutableMapping[str, Any]
 

@@ -12,9 +12,9 @@ import pytest
 from scipy.spatial.distance import pdist
 
 from analyze.array_cache import ArrayCache
-from analyze.lookup.drawn_map import draw_map
-from analyze.lookup.shelf import Shelf, level_counts
-from analyze.lookup.stored_map import FLATTEST, MOST_POINTS, StoredMap, stored_maps
+from analyze.lookup.service.served_catalog import Shelf, level_counts
+from analyze.lookup.service.stored_map import FLATTEST, MOST_POINTS, StoredMap, stored_maps
+from analyze.lookup.web.map_view import draw_map
 from analyze.neighbors.category_filter import rows_inside
 from analyze.reduction.cache import ReductionCache, reduction_key
 from extract.storage.embeddings import EmbeddingSet

@@ -19,11 +19,11 @@ from bad_tasks import Do, Source
 from PIL import Image
 from small_catalogs import draw_noise, tiny_backbone
 
-from analyze.lookup.backbones import Backbone, Standing
-from analyze.lookup.deadline import Deadline, TryAgain
-from analyze.lookup.declined import Declined
-from analyze.lookup.opening import Open, Stored, TakeFingerprint, Thumbnail
-from analyze.lookup.processes import Processes, TaskFailed
+from analyze.lookup.http.errors import Declined
+from analyze.lookup.workers.backbones import Backbone, Standing
+from analyze.lookup.workers.deadline import Deadline, TryAgain
+from analyze.lookup.workers.picture_tasks import Open, Stored, TakeFingerprint, Thumbnail
+from analyze.lookup.workers.processes import Processes, TaskFailed
 from analyze.pictures.duplicates import fingerprint, near_equal
 from analyze.pictures.model_input import AsSeen
 from extract.images.decoding import decode_picture
@@ -98,7 +98,7 @@ def test_a_process_that_takes_nothing_holds_nobody_for_good(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """More than a socket holds is sent to a process that was stopped from outside."""
-    monkeypatch.setattr("analyze.lookup.processes.STALLED_SECONDS", 1)
+    monkeypatch.setattr("analyze.lookup.workers.processes.STALLED_SECONDS", 1)
     some = Processes(1, "tests")
     try:
         _, before = some.ask(Do("echo"))
@@ -242,7 +242,7 @@ def test_closing_ends_every_process() -> None:
 def planned(
     processes: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Backbone]:
-    monkeypatch.setattr("analyze.lookup.backbones.LONGEST_PAUSE", 0.2)
+    monkeypatch.setattr("analyze.lookup.workers.backbones.LONGEST_PAUSE", 0.2)
 
     def plan(*loads: str, seconds: float = 20.0) -> Backbone:
         (tmp_path / "plan").write_text(" ".join(loads))
@@ -307,13 +307,13 @@ def test_a_load_that_failed_is_not_tried_by_every_picture_of_a_crowd(
     planned: Callable[..., Backbone], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backbone = planned(*["missing"] * 9)
-    monkeypatch.setattr("analyze.lookup.backbones.LONGEST_PAUSE", 60.0)
+    monkeypatch.setattr("analyze.lookup.workers.backbones.LONGEST_PAUSE", 60.0)
     for _ in range(20):
         with pytest.raises(Declined):
             embed(backbone)
     assert loads_of(tmp_path) == "missing"
     backbone.try_again()  # a page is looked at, too soon
-    monkeypatch.setattr("analyze.lookup.backbones.LOOKED_AT_SECONDS", 0.0)
+    monkeypatch.setattr("analyze.lookup.workers.backbones.LOOKED_AT_SECONDS", 0.0)
     time.sleep(1.1)
     backbone.try_again()
     with pytest.raises(Declined):
@@ -326,7 +326,9 @@ def test_a_process_that_is_killed_loads_again_in_a_time_of_its_own(
     planned: Callable[..., Backbone], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
     """The load takes longer than embedding may: no picture is to blame, and none is lost."""
-    monkeypatch.setattr("analyze.lookup.embedding.Embed.__init__.__defaults__", (3.0, None))
+    monkeypatch.setattr(
+        "analyze.lookup.workers.embedding_tasks.Embed.__init__.__defaults__", (3.0, None)
+    )
     backbone = planned("well", "slow")
     assert embed(backbone) is not None
     pid = backbone.seeing(Deadline()).pid
@@ -348,7 +350,9 @@ def test_a_process_that_is_killed_loads_again_in_a_time_of_its_own(
 def test_a_backbone_that_takes_too_long_is_replaced_and_no_picture_is_blamed(
     planned: Callable[..., Backbone], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("analyze.lookup.embedding.Embed.__init__.__defaults__", (3.0, None))
+    monkeypatch.setattr(
+        "analyze.lookup.workers.embedding_tasks.Embed.__init__.__defaults__", (3.0, None)
+    )
     backbone = planned()
     with pytest.raises(TryAgain, match=r"took longer than 3 s"):
         embed(backbone, Do("spin"))

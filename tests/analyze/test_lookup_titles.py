@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analyze.lookup.titles import Titles
+from analyze.lookup.web.titles import Titles
 from analyze.neighbors.category_filter import Inside
 from extract.errors import UsageError
 

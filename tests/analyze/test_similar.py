@@ -412,7 +412,7 @@ def test_a_table_names_variants_and_leaves_the_catalogues_own_columns_their_name
 
 def test_the_page_says_which_hits_are_variants() -> None:
     jinja2 = pytest.importorskip("jinja2")
-    showing = pytest.importorskip("analyze.lookup.showing")
+    showing = pytest.importorskip("analyze.lookup.web.view_models")
     folder = Path(str(showing.__file__)).parent / "templates"
     parts = jinja2.Environment(loader=jinja2.FileSystemLoader(folder)).get_template("parts.html")
 

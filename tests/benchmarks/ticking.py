@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from analyze.lookup import server
+from analyze.lookup.http import server
 
 FILE = "SOSIE_BENCHMARK_TICKS"
 """Names the file in the environment, of float64: the moment of a tick, how late it came, and what

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from analyze.lookup.declined import Declined
+from analyze.lookup.http.errors import Declined
 
 
 class Admission:

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from analyze.lookup.asking import Asked
-from analyze.lookup.declined import Declined
-from analyze.lookup.embedding import BackboneSource
-from analyze.lookup.opening import Stored, TakeFingerprint
-from analyze.lookup.processes import Processes, TaskFailed
-from analyze.lookup.stored_map import StoredMap, stored_maps
+from analyze.lookup.http.errors import Declined
+from analyze.lookup.http.parameters import Asked
+from analyze.lookup.service.stored_map import StoredMap, stored_maps
+from analyze.lookup.workers.embedding_tasks import BackboneSource
+from analyze.lookup.workers.picture_tasks import Stored, TakeFingerprint
+from analyze.lookup.workers.processes import Processes, TaskFailed
 from analyze.measures.levels import choose_level
 from analyze.neighbors import similar as search
 from analyze.neighbors.category_filter import Inside, rows_inside

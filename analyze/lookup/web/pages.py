@@ -12,7 +12,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from analyze.lookup.asking import (
+from analyze.lookup.http.errors import Declined
+from analyze.lookup.http.parameters import (
     Asked,
     Pairs,
     address,
@@ -21,14 +22,16 @@ from analyze.lookup.asking import (
     read_asked,
     whole_number,
 )
-from analyze.lookup.declined import Declined
-from analyze.lookup.drawn_map import DrawnMap, draw_map
-from analyze.lookup.filters import filters
-from analyze.lookup.plain_words import advice, heading
-from analyze.lookup.rest import PARAMETERS, read_form
-from analyze.lookup.service import SIZES, Service
-from analyze.lookup.shelf import Looked, Shelf, rows_named
-from analyze.lookup.showing import (
+from analyze.lookup.service.served_catalog import Looked, Shelf, rows_named
+from analyze.lookup.service.service import SIZES, Service
+from analyze.lookup.service.stored_map import StoredMap
+from analyze.lookup.web.error_words import advice, heading
+from analyze.lookup.web.filters import filters
+from analyze.lookup.web.map_view import DrawnMap, draw_map
+from analyze.lookup.web.rest import PARAMETERS, read_form
+from analyze.lookup.web.static_files import static_address
+from analyze.lookup.web.titles import Titles
+from analyze.lookup.web.view_models import (
     LONGEST_NAME,
     Product,
     hits_shown,
@@ -37,9 +40,6 @@ from analyze.lookup.showing import (
     product_shown,
     sight,
 )
-from analyze.lookup.static_files import static_address
-from analyze.lookup.stored_map import StoredMap
-from analyze.lookup.titles import Titles
 from analyze.neighbors.similar_result import similar_table
 from extract.ids import shown
 from extract.tables import csv_bytes

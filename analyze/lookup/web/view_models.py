@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from analyze.lookup.asking import Asked, address
-from analyze.lookup.service import SIZES
-from analyze.lookup.shelf import Shelf
+from analyze.lookup.http.parameters import Asked, address
+from analyze.lookup.service.served_catalog import Shelf
+from analyze.lookup.service.service import SIZES
 from analyze.neighbors.similar import Answer, Hit
 from analyze.presentation.palette import MUTED
 from extract.ids import shown

@@ -12,15 +12,15 @@ from typing import TypeVar
 
 import numpy as np
 
-from analyze.lookup.admission import Admission
-from analyze.lookup.asking import Asked
-from analyze.lookup.backbones import READY, Backbone, Standing
-from analyze.lookup.deadline import Deadline, TryAgain
-from analyze.lookup.declined import Declined
-from analyze.lookup.opening import LookAt, Open, Opened, Thumbnail
-from analyze.lookup.processes import Processes, TaskFailed
-from analyze.lookup.served_files import ServedFiles
-from analyze.lookup.shelf import Looked, Shelf, Wish
+from analyze.lookup.http.errors import Declined
+from analyze.lookup.http.parameters import Asked
+from analyze.lookup.http.request_limiter import Admission
+from analyze.lookup.service.served_catalog import Looked, Shelf, Wish
+from analyze.lookup.service.served_files import ServedFiles
+from analyze.lookup.workers.backbones import READY, Backbone, Standing
+from analyze.lookup.workers.deadline import Deadline, TryAgain
+from analyze.lookup.workers.picture_tasks import LookAt, Open, Opened, Thumbnail
+from analyze.lookup.workers.processes import Processes, TaskFailed
 from analyze.neighbors.category_filter import Inside
 from analyze.neighbors.indexes.index_file import Progress
 from analyze.neighbors.query import Query

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
-from analyze.lookup.declined import Declined
+from analyze.lookup.http.errors import Declined
 from analyze.neighbors.diversity import WEIGHT
 from extract.ids import shown
 

@@ -11,7 +11,8 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict
 from starlette.datastructures import FormData, UploadFile
 
-from analyze.lookup.asking import (
+from analyze.lookup.http.errors import Declined
+from analyze.lookup.http.parameters import (
     LIMITS,
     LONGEST,
     Pairs,
@@ -19,9 +20,8 @@ from analyze.lookup.asking import (
     pairs_of,
     read_asked,
 )
-from analyze.lookup.declined import Declined
-from analyze.lookup.service import Service
-from analyze.lookup.shelf import Looked
+from analyze.lookup.service.served_catalog import Looked
+from analyze.lookup.service.service import Service
 
 PARAMETERS = ("model", "top", "where", "diverse")
 IMAGE = "image"

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyze.lookup.shelf import Shelf
-from analyze.lookup.showing import color_name, name_shown
-from analyze.lookup.stored_map import StoredMap
+from analyze.lookup.service.served_catalog import Shelf
+from analyze.lookup.service.stored_map import StoredMap
+from analyze.lookup.web.view_models import color_name, name_shown
 from analyze.neighbors.category_filter import Inside
 from extract.ids import shown
 

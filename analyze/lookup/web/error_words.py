@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from analyze.lookup.declined import Declined
+from analyze.lookup.http.errors import Declined
 
 HEADINGS = {
     400: "The request was incomplete",

@@ -13,8 +13,8 @@ from typing import Any
 
 import uvicorn
 
-from analyze.lookup.connection import IDLE_SECONDS, Crowd, Patience
-from analyze.lookup.gate import App
+from analyze.lookup.http.connection import IDLE_SECONDS, Crowd, Patience
+from analyze.lookup.http.request_guard import App
 from extract.errors import UsageError
 
 BACKLOG = 512

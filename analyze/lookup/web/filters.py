@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyze.lookup.asking import Asked
-from analyze.lookup.shelf import Shelf, level_counts
-from analyze.lookup.showing import LONGEST_NAME
+from analyze.lookup.http.parameters import Asked
+from analyze.lookup.service.served_catalog import Shelf, level_counts
+from analyze.lookup.web.view_models import LONGEST_NAME
 from extract.ids import shown
 
 MOST_VALUES = 1_000

@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from analyze.lookup.deadline import Deadline, TryAgain
-from analyze.lookup.worker import Failure, Task, Unusable, Worker, work
+from analyze.lookup.workers.deadline import Deadline, TryAgain
+from analyze.lookup.workers.worker import Failure, Task, Unusable, Worker, work
 from extract.images.memory_limits import TooHeavyHere
 from extract.refusals import Reason, Refused
 
@@ -32,7 +32,7 @@ PRELOADED = (
     "scipy.fft",
     "simplejpeg",
     "extract.images.decoders",
-    "analyze.lookup.opening",
+    "analyze.lookup.workers.picture_tasks",
 )
 """Imported once; every process begins with them, in memory that all share."""
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyze.lookup.deadline import Deadline, TryAgain
-from analyze.lookup.declined import Declined
-from analyze.lookup.embedding import BackboneSource, Embed, Load, Loaded
-from analyze.lookup.processes import Processes, TaskFailed
+from analyze.lookup.http.errors import Declined
+from analyze.lookup.workers.deadline import Deadline, TryAgain
+from analyze.lookup.workers.embedding_tasks import BackboneSource, Embed, Load, Loaded
+from analyze.lookup.workers.processes import Processes, TaskFailed
 from extract.ids import shown
 from extract.images.decoders import DecodedPicture
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from analyze.lookup.deadline import TryAgain
+from analyze.lookup.workers.deadline import TryAgain
 from extract.errors import SosieError
 from extract.images.memory_limits import TooHeavyHere, share_memory
 from extract.machine.allocation import give_back_freed_memory

@@ -12,8 +12,8 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from analyze.lookup.declined import Declined
-from analyze.lookup.gate import HEADERS, LINGERING_SECONDS
+from analyze.lookup.http.errors import Declined
+from analyze.lookup.http.request_guard import HEADERS, LINGERING_SECONDS
 
 IDLE_SECONDS = 10.0
 """In which a client must have sent the head of a request, however it comes."""

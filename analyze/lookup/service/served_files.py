@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analyze.lookup.declined import Declined
-from analyze.lookup.processes import Processes
-from analyze.lookup.shelf import Shelf, Wish, stamp_of
+from analyze.lookup.http.errors import Declined
+from analyze.lookup.service.served_catalog import Shelf, Wish, stamp_of
+from analyze.lookup.workers.processes import Processes
 from analyze.measures.alignment import words_apart
 from analyze.neighbors.indexes.index_file import Progress
 from extract.errors import EmbeddingsFileError, SosieError

@@ -14,7 +14,7 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from analyze.lookup.declined import Declined
+from analyze.lookup.http.errors import Declined
 from extract.ids import shown
 
 Scope = MutableMapping[str, Any]

@@ -1,0 +1,1 @@
+"""The page and the REST interface: routes, templates, static files, words, the map."""
