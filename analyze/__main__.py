@@ -12,18 +12,9 @@ if TYPE_CHECKING:
 
 def build_app() -> typer.Typer:
     """Put the commands together."""
-    from analyze.commands import (
-        catalog,
-        cluster,
-        compare,
-        explain,
-        head,
-        predict,
-        rank,
-        retrieval,
-        serve,
-        similar,
-    )
+    from analyze.commands import catalog, cluster, compare, rank, retrieval, serve, similar
+    from analyze.commands.explanation import explain
+    from analyze.commands.head import head, predict
     from extract.command_line import new_app
 
     app = new_app()

@@ -14,8 +14,8 @@ from small_catalogs import draw_noise, fill
 from typed_commands import Said, Typist
 
 from analyze.__main__ import main
-from analyze.commands.default_file import the_one
-from analyze.commands.selection import (
+from analyze.commands.selection.default_file import the_one
+from analyze.commands.selection.selection import (
     Selection,
     choose_any,
     choose_by_recipe,
@@ -23,7 +23,7 @@ from analyze.commands.selection import (
     choose_one_by_recipe,
     choose_several,
 )
-from analyze.commands.stored_file import StoredFile
+from analyze.commands.selection.stored_file import StoredFile
 from analyze.lookup.service.served_catalog import Wish
 from analyze.lookup.service.served_files import _by_key
 from analyze.lookup.service.service import Service

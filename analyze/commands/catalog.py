@@ -38,7 +38,7 @@ def catalog(
 ) -> None:
     """Show a catalogue at a glance: classes, how many pictures each, some of them, and copies."""
     cl.set_up(verbose, quiet)
-    from analyze.commands.selection import Selection, choose_any, choose_one
+    from analyze.commands.selection.selection import Selection, choose_any, choose_one
     from analyze.measures.levels import choose_level
     from analyze.pictures.catalog_sheet import draw_glance, glance_at
     from analyze.pictures.picture_folder import PictureFolder

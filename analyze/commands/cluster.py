@@ -18,7 +18,7 @@ from extract.workspace import Workspace
 if TYPE_CHECKING:
     from analyze.clustering.analysis import Analysis
     from analyze.clustering.choosing_k import ChosenK
-    from analyze.commands.selection import Selection
+    from analyze.commands.selection.selection import Selection
     from analyze.reduction.plane import Plane
     from extract.recipe import Recipe
     from extract.storage.embeddings import EmbeddingSet
@@ -76,7 +76,7 @@ def cluster(
     from analyze.clustering.clustering import clustering_spec
     from analyze.clustering.internal_scores import DEFAULT_SCORES, internal_score_spec
     from analyze.clustering.runs import Keeping
-    from analyze.commands.selection import Selection, choose_one_by_recipe
+    from analyze.commands.selection.selection import Selection, choose_one_by_recipe
     from analyze.reduction.cache import ReductionCache
 
     fixed = _fixed_by(context, recipe) if recipe is not None else None
@@ -170,7 +170,7 @@ def _number(clusters: str | None) -> int | Literal["auto"] | None:
 
 def _files(workspace: Workspace, wanted: Selection, *, join: bool) -> tuple[Path, ...]:
     """Find the file that is meant, or those that are to be joined."""
-    from analyze.commands.selection import choose_one, choose_several
+    from analyze.commands.selection.selection import choose_one, choose_several
 
     if join:
         return choose_several(workspace, wanted)

@@ -62,7 +62,7 @@ def compare(
 ) -> None:
     """Which backbone, which reduction, and is the difference real? Scores with intervals."""
     cl.set_up(verbose, quiet)
-    from analyze.commands.selection import Selection, choose_by_recipe, choose_several
+    from analyze.commands.selection.selection import Selection, choose_by_recipe, choose_several
     from analyze.comparison.comparison import REDUCTIONS_COMPARED, compare
     from analyze.reduction.reduction import parse_steps
     from extract.storage.embeddings_file import read_embeddings

@@ -49,7 +49,7 @@ def rank(
 ) -> None:
     """Which backbone for my catalogue? Ranked, with intervals, and how alike they are."""
     cl.set_up(verbose, quiet)
-    from analyze.commands.selection import Selection, choose_several
+    from analyze.commands.selection.selection import Selection, choose_several
     from analyze.ranking.ranking import check_metric, rank
     from extract.storage.embeddings_file import read_embeddings
 

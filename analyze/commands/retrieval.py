@@ -54,7 +54,7 @@ def retrieval(
 ) -> None:
     """How good are look-ups? Precision, recall, mAP, MRR and 1-NN accuracy, copies left out."""
     cl.set_up(verbose, quiet)
-    from analyze.commands.selection import Selection, choose_several
+    from analyze.commands.selection.selection import Selection, choose_several
     from analyze.neighbors.retrieval_result import retrieve
     from extract.storage.embeddings_file import read_embeddings
 

@@ -71,7 +71,7 @@ def serve(
     _check_extra()
     import secrets
 
-    from analyze.commands.selection import Selection, choose_several
+    from analyze.commands.selection.selection import Selection, choose_several
     from analyze.lookup.app import build_app
     from analyze.lookup.http import server
     from analyze.lookup.http.request_guard import LOOPBACK, Rules

@@ -76,7 +76,7 @@ def similar(
 ) -> None:
     """Show the products most similar to one of the catalogue, or to a new picture."""
     cl.set_up(verbose, quiet)
-    from analyze.commands.selection import Selection, choose_one
+    from analyze.commands.selection.selection import Selection, choose_one
     from analyze.commands.similar_writing import how, text, write
     from analyze.measures.levels import choose_level, no_labels
     from analyze.neighbors import similar as search

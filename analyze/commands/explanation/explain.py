@@ -17,8 +17,8 @@ from extract.stopping import ended_by_signals
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
-    from analyze.commands.explain_asking import Wanted
-    from analyze.commands.explain_more import Asked, Gathered, More
+    from analyze.commands.explanation.asking import Wanted
+    from analyze.commands.explanation.more import Asked, Gathered, More
     from analyze.explanation.explanation import Explanation
     from analyze.explanation.questions import Question, Subject
     from analyze.explanation.targets import Target
@@ -101,9 +101,9 @@ def explain(
 ) -> None:
     """Show which places of a picture speak for its class, its cluster, or its neighbor."""
     cl.set_up(verbose, quiet)
-    from analyze.commands import explain_asking as asking
-    from analyze.commands.explain_more import gather, read_boxes, settle_methods
-    from analyze.commands.selection import Selection
+    from analyze.commands.explanation import asking as asking
+    from analyze.commands.explanation.more import gather, read_boxes, settle_methods
+    from analyze.commands.selection.selection import Selection
     from analyze.explanation.targets import check_of
     from analyze.pictures.picture_folder import PictureFolder
     from extract.storage.embeddings_file import read_embeddings
@@ -156,8 +156,8 @@ def _explained(
     quiet: bool,
 ) -> tuple[Asked, More, list[Explanation], list[str]]:
     """Load the backbone, choose pictures, and draw their maps."""
-    from analyze.commands import explain_asking as asking
-    from analyze.commands.explain_more import Asked
+    from analyze.commands.explanation import asking as asking
+    from analyze.commands.explanation.more import Asked
     from analyze.explanation.explanation import explain as draw_maps
     from analyze.explanation.feature_taps import tap_of
     from analyze.explanation.saliency_maps import check_methods
@@ -256,7 +256,7 @@ def _write(
     quiet: bool,
 ) -> None:
     """Write sheets, table and arrays into a folder of their own."""
-    from analyze.commands.explain_writing import write_more
+    from analyze.commands.explanation.writing import write_more
     from analyze.explanation import sheets, tables
     from analyze.presentation import figure_style
     from extract import results
@@ -284,7 +284,7 @@ def _write(
 
 
 def _text(target: Target, gathered: Gathered, result: dict[str, Any]) -> str:
-    from analyze.commands.explain_writing import more_lines
+    from analyze.commands.explanation.writing import more_lines
     from analyze.explanation.sheets import title_of
     from extract.ids import shown
     from extract.storage.embeddings import titled

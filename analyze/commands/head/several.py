@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from analyze.commands import head_wording, wording
-from analyze.commands.head_tuning import make_tuners, say_tuning, tuning_lines, write_tuning
+from analyze.commands import wording
+from analyze.commands.head import wording as head_wording
+from analyze.commands.head.tuning import make_tuners, say_tuning, tuning_lines, write_tuning
 from analyze.commands.run_folder import run_folder
 from extract import command_line as cl
 from extract.errors import UsageError

@@ -6,18 +6,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from analyze.commands import head_wording, options, wording
-from analyze.commands.head_levels import level_lines, level_tables
-from analyze.commands.head_rivals import choose_rivals, rival_lines, write_rivals
-from analyze.commands.head_several import SeveralAsked, assess_and_tell, takes_several
-from analyze.commands.head_tuning import (
+from analyze.commands import options, wording
+from analyze.commands.head import wording as head_wording
+from analyze.commands.head.levels import level_lines, level_tables
+from analyze.commands.head.rivals import choose_rivals, rival_lines, write_rivals
+from analyze.commands.head.several import SeveralAsked, assess_and_tell, takes_several
+from analyze.commands.head.tuning import (
     STOPPED,
     make_tuners,
     say_tuning,
     tuning_lines,
     write_tuning,
 )
-from analyze.commands.head_unfrozen import check_unfrozen, picture, warn_of_hours
+from analyze.commands.head.unfrozen import check_unfrozen, picture, warn_of_hours
 from analyze.commands.run_folder import run_folder
 from extract import command_line as cl
 from extract.errors import UsageError
@@ -131,7 +132,7 @@ def head(
 ) -> None:
     """Train the supervised head on stored features, and hold it against honest baselines."""
     cl.set_up(verbose, quiet)
-    from analyze.commands.selection import Selection, choose_one
+    from analyze.commands.selection.selection import Selection, choose_one
     from analyze.head.network import HeadSpec
     from analyze.head.plan import Plan
     from analyze.head.training import TrainingSpec

@@ -12,7 +12,7 @@ from extract.errors import UsageError
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
-    from analyze.commands.selection import Selection
+    from analyze.commands.selection.selection import Selection
     from analyze.head.rivals import HeadComparison, Rival
 
 SUFFIX = ".h5"
@@ -72,7 +72,7 @@ def rival_lines(comparison: HeadComparison) -> list[str]:
 
 
 def _of_model(workspace: Workspace, wanted: Selection, typed: str) -> Path:
-    from analyze.commands.selection import choose_one
+    from analyze.commands.selection.selection import choose_one
 
     try:
         return choose_one(workspace, wanted)

@@ -15,7 +15,7 @@ from extract.errors import UsageError
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
-    from analyze.commands.selection import Selection
+    from analyze.commands.selection.selection import Selection
     from analyze.head.head_file import StoredHead
     from analyze.head.multilabel.prediction import SeveralPredictions
     from analyze.head.prediction import Predictions
@@ -53,7 +53,7 @@ def predict(
     Without --images the stored file of --embeddings, --model or --catalog is asked.
     """
     cl.set_up(verbose, quiet)
-    from analyze.commands.selection import Selection, choose_for_head
+    from analyze.commands.selection.selection import Selection, choose_for_head
     from analyze.head.head_file import read_head
     from analyze.head.joined import is_joined
     from analyze.head.multilabel.prediction import predict_several
@@ -129,7 +129,7 @@ def _embed(
 
 def _stored(workspace: Workspace, stored: StoredHead, wanted: Selection) -> list[Path]:
     """Find the files of a catalogue that a head on several backbones reads."""
-    from analyze.commands.selection import Selection, up_to_date
+    from analyze.commands.selection.selection import Selection, up_to_date
     from analyze.head.joined import parts_of
     from extract.storage.embeddings_file import read_provenance
 

@@ -14,7 +14,7 @@ from extract.storage.embeddings import EmbeddingSet
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
-    from analyze.commands.selection import Selection
+    from analyze.commands.selection.selection import Selection
     from analyze.explanation.questions import Question, Subject
     from analyze.explanation.targets import Target
     from analyze.head.head_file import StoredHead
@@ -93,7 +93,7 @@ def choose_head(workspace: Workspace, wanted: Wanted, head: Path | None) -> Stor
 
 def choose_file(workspace: Workspace, stored: StoredHead | None, wanted: Selection) -> Path:
     """Find the embeddings that are meant; a head says of which backbone they are."""
-    from analyze.commands.selection import choose_for_head, choose_one
+    from analyze.commands.selection.selection import choose_for_head, choose_one
 
     if stored is None:
         return choose_one(workspace, wanted)

@@ -1,0 +1,1 @@
+"""Which stored embeddings files a command means."""
