@@ -1,7 +1,8 @@
 """The golden pictures and their vectors: drawn, and computed without any of this project's loop.
 
-``python -m tests.golden_vectors`` writes both to ``extract/verification/golden``. The four pictures are those
-that a plain ``convert("RGB")`` gets wrong, beside each other small enough to be committed.
+``python -m tests.golden_vectors`` writes both to ``extract/verification/golden``. The four
+pictures are those that a plain ``convert("RGB")`` gets wrong, beside each other small enough to
+be committed.
 """
 
 from __future__ import annotations

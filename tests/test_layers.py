@@ -6,7 +6,9 @@ import ast
 import importlib
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from small_catalogs import PROJECT
@@ -14,92 +16,19 @@ from small_catalogs import PROJECT
 HEAVY = ("torch", "timm", "transformers", "sklearn", "umap", "matplotlib", "numpy", "pandas")
 BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "manager"}
 
-EXTRACT_ORDER = [
-    {"errors", "workspace", "refusals", "monitor", "drawing", "tables", "durability", "stopping"},
-    {"allocation", "processor", "multi_label", "split_folders"},
-    {"strict_json", "rehearsal", "recipe", "results", "own_memory"},
-    {
-        "catalog",
-        "label_column",
-        "manifest",
-        "imagefolder",
-        "alike_labels",
-        "embeddings",
-        "embeddings_table",
-        "demo",
-        "hdf5_output",
-    },
-    {
-        "provenance_check",
-        "strings_dataset",
-        "labels_file",
-        "embeddings_file",
-        "layout",
-        "row_writer",
-        "file_lock",
-    },
-    {
-        "content_index",
-        "failures",
-        "new_files",
-        "catalog_roots",
-        "listing",
-        "plan",
-        "writing",
-        "export",
-    },
-    {"iso_boxes", "tiff_pages", "color_profiles", "color_numbers", "hevc_headers"},
-    {"jpeg2000", "jpegxl", "heif_headers", "picture_headers"},
-    {"stored_numbers", "picture_kinds", "extra_formats"},
-    {"pixels", "missing_pictures"},
-    {"picture_memory"},
-    {"weights", "hub", "preprocessing", "pooling", "decoding", "image_processors", "jpeg"},
-    {"fast_geometry", "chroma", "jpeg_screening", "classifiers"},
-    {"decoders", "pillow_geometry", "ragged_resize", "views"},
-    {"gpu_decoding"},
-    {"timm_models", "transformers_models", "backbones", "own_classifier"},
-    {"folding", "normalising", "openvino_runtime", "runtimes"},
-    {"loading", "loading_threads", "loading_on_gpu", "loading_processes", "batch_ring"},
-    {"realisation", "record", "survey", "fidelity", "views_sheet", "last_stage"},
-    {"file_run", "forward_pass"},
-    {"loading_ahead", "forwarding", "one_pass", "extraction"},
-    {"evidence", "recomputation", "verification"},
-    {"command_line"},
-    {"commands", "__main__"},
-]
-ANALYZE_ORDER = [
-    {"palette", "directions", "figure_style", "threads", "ties", "array_cache", "estimates_figure"},
-    {"diversity", "similarity", "tsne_neighbors", "registration"},
-    {"consensus", "joint_tables", "bootstrap", "likeness", "differences"},
-    {"agreement"},
-    {"as_seen", "duplicates"},
-    {"pictures"},
-    {"reduction_steps", "neighbors", "probes", "query", "contact_sheet"},
-    {"levels", "indexes"},
-    {"approximate_index", "categories", "index_choice"},
-    {"stored_index"},
-    {"index_file", "relatives"},
-    {"reduction", "similar", "glance"},
-    {"similar_sheet", "similar_result"},
-    {"clustering_methods"},
-    {"clustering", "reduction_cache", "plane", "figures", "comparison_figure", "run_record"},
-    {"ranking_result", "ranking_figure", "choosing_k", "choosing_figure"},
-    {"internal_scores", "clustering_cache"},
-    {"clustering_runs"},
-    {"automatic"},
-    {"analysis"},
-    {"alignment", "comparison_result"},
-    {"joining"},
-    {"sampling", "pairing", "ranking_criteria"},
-    {"doubt", "ranked_pictures"},
-    {"comparison", "ranking"},
-    {"head"},
-    {"lookup"},
-    {"explain", "retrieval"},
-    {"retrieval_result"},
-    {"retrieval_figure"},
-    {"commands", "__main__"},
-]
+EXTRACT_ORDER = (
+    "machine files catalog storage formats transforms images backbones inference loading pipeline "
+    "verification commands"
+).split()
+ANALYZE_ORDER = (
+    "presentation pictures measures reduction neighbors clustering comparison ranking head "
+    "explanation lookup commands"
+).split()
+ORDERS = [("extract", EXTRACT_ORDER), ("analyze", ANALYZE_ORDER)]
+
+MOST_FOLDERS, MOST_MODULES_AT_THE_TOP, MOST_MODULES = 16, 12, 15
+STILL_LARGE = {"analyze.head"}
+"""Folders with more modules, until what stands twice in them is one."""
 
 
 def modules(package: str) -> list[Path]:
@@ -124,36 +53,90 @@ def test_extract_never_imports_analyze_and_neither_imports_tests() -> None:
         assert not {n for n in imported(path) if n.split(".")[0] == "tests"}, path
 
 
-@pytest.mark.parametrize(
-    ("package", "order"), [("extract", EXTRACT_ORDER), ("analyze", ANALYZE_ORDER)]
-)
-def test_rooms_import_only_rooms_before_them(package: str, order: list[set[str]]) -> None:
-    floor = {room: i for i, rooms in enumerate(order) for room in rooms}
-    for path in modules(package):
-        room = path.relative_to(PROJECT / package).with_suffix("").parts[0]
-        if room == "__init__":
-            continue
-        assert room in floor, f"{path} has no place in the order"
-        used = {n.split(".")[1] for n in imported(path) if n.startswith(f"{package}.")}
-        above = {u for u in used if u in floor and floor[u] > floor[room]}
-        assert not above, f"{path} imports {above} from a later floor"
+def imports_of(package: str) -> dict[str, set[str]]:
+    """Name what each module of a package imports of the same package, the face itself left out."""
+    by_name = {_name(path): path for path in modules(package)}
+    del by_name[package]
+    return {
+        name: {u for u in imported(path) if u in by_name} - {name, _folder(name, by_name)}
+        for name, path in by_name.items()
+    }
+
+
+def _name(path: Path) -> str:
+    parts = path.relative_to(PROJECT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _folder(name: str, names: Iterable[str]) -> str:
+    """Name the folder that a module lies in; a package is its own."""
+    return name if any(other.startswith(f"{name}.") for other in names) else name.rpartition(".")[0]
+
+
+@pytest.mark.parametrize(("package", "order"), ORDERS)
+def test_folders_import_only_folders_before_them(package: str, order: list[str]) -> None:
+    """What lies at a package's top is below all folders; only ``__main__`` is above them."""
+    uses = imports_of(package)
+
+    def floor(name: str) -> int:
+        if name == f"{package}.__main__":
+            return len(order)
+        folder = _folder(name, uses)
+        return -1 if folder == package else order.index(folder.split(".")[1])
+
+    for name, used in uses.items():
+        above = {u for u in used if floor(u) > floor(name)}
+        assert not above, f"{name} imports {above} from a later folder"
 
 
 @pytest.mark.parametrize("package", ["extract", "analyze"])
-def test_rooms_of_one_package_form_no_cycle(package: str) -> None:
-    uses = {}
-    for path in modules(package):
-        room = ".".join(path.relative_to(PROJECT).with_suffix("").parts)
-        uses[room] = {n for n in imported(path) if n.startswith(f"{package}.")}
-    resolved: set[str] = set()
-    while left := {
-        room: u & uses.keys() - resolved - {room}
-        for room, u in uses.items()
-        if room not in resolved
-    }:
-        free = {room for room, used in left.items() if not used}
+def test_neither_modules_nor_folders_of_a_package_form_a_cycle(package: str) -> None:
+    uses = imports_of(package)
+    _assert_no_cycle(uses)
+    between: dict[str, set[str]] = {_folder(name, uses): set() for name in uses}
+    for name, used in uses.items():
+        folder = _folder(name, uses)
+        between[folder] |= {_folder(u, uses) for u in used} - {folder}
+    del between[package]  # the ground floor and what starts it all
+    _assert_no_cycle({folder: used - {package} for folder, used in between.items()})
+
+
+def _assert_no_cycle(uses: dict[str, set[str]]) -> None:
+    left = dict(uses)
+    while left:
+        free = {name for name, used in left.items() if not used & left.keys()}
         assert free, f"a cycle among {sorted(left)}"
-        resolved |= free
+        left = {name: used for name, used in left.items() if name not in free}
+
+
+@pytest.mark.parametrize(("package", "order"), ORDERS)
+def test_a_listing_can_be_taken_in_at_a_glance(package: str, order: list[str]) -> None:
+    inside: dict[str, list[str]] = {}
+    names = {_name(path) for path in modules(package)}
+    for path in modules(package):
+        inside.setdefault(_folder(_name(path), names), []).append(path.stem)
+    assert {folder.split(".")[1] for folder in inside.keys() - {package}} == set(order)
+    assert len(order) <= MOST_FOLDERS
+    assert len(inside[package]) <= MOST_MODULES_AT_THE_TOP
+    for folder, found in inside.items():
+        n = len(set(found) - {"__init__"})
+        assert n <= MOST_MODULES or folder in STILL_LARGE, f"{folder} holds {n} modules"
+
+
+@pytest.mark.parametrize("package", ["extract", "analyze"])
+def test_no_public_name_is_that_of_a_folder_or_a_module(package: str) -> None:
+    """Importing such a module would put it in the place of the function or the class."""
+    face = importlib.import_module(package)
+    for path in [*modules("extract"), *modules("analyze")]:
+        if path.stem != "__main__":
+            importlib.import_module(_name(path))
+    for name in face.__all__:
+        assert not isinstance(getattr(face, name), ModuleType), name
+        assert name == "__version__" or name not in _top_names(package), name
+
+
+def _top_names(package: str) -> set[str]:
+    return {_name(path).split(".")[1] for path in modules(package) if _name(path) != package}
 
 
 @pytest.mark.parametrize(

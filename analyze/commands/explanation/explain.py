@@ -101,7 +101,7 @@ def explain(
 ) -> None:
     """Show which places of a picture speak for its class, its cluster, or its neighbor."""
     cl.set_up(verbose, quiet)
-    from analyze.commands.explanation import asking as asking
+    from analyze.commands.explanation import asking
     from analyze.commands.explanation.more import gather, read_boxes, settle_methods
     from analyze.commands.selection.selection import Selection
     from analyze.explanation.targets import check_of
@@ -156,7 +156,7 @@ def _explained(
     quiet: bool,
 ) -> tuple[Asked, More, list[Explanation], list[str]]:
     """Load the backbone, choose pictures, and draw their maps."""
-    from analyze.commands.explanation import asking as asking
+    from analyze.commands.explanation import asking
     from analyze.commands.explanation.more import Asked
     from analyze.explanation.explanation import explain as draw_maps
     from analyze.explanation.feature_taps import tap_of

@@ -288,7 +288,7 @@ def test_no_process_and_nothing_in_shared_memory_outlives_a_killed_run(
 ) -> None:
     seen, path = tmp_path / "seen", tmp_path / "x.h5"
     before = set(os.listdir("/dev/shm"))
-    words = {"tests": str(Path(__file__).parents[1]), "shop": str(shop), "path": str(path)}
+    words = {"tests": str(Path(__file__).parents[2]), "shop": str(shop), "path": str(path)}
     script = SLOW_RUN.format(seen=str(seen), **words)
     run = subprocess.Popen([sys.executable, "-c", script], env=offline_environment(tmp_path))
     until = time.monotonic() + 60

@@ -275,7 +275,7 @@ def test_labels_that_change_touch_no_picture(
     catalog = list_folder(pictures)
     bare = Catalog(catalog.name, catalog.images_root, catalog.ids, catalog.paths)
     opened: list[object] = []
-    for module in ("survey", "loading"):
+    for module in ("pipeline.survey", "loading.picture"):
         monkeypatch.setattr(f"extract.{module}.read_picture", lambda *words: opened.append(words))
     before = (tmp_path / "x.h5").read_bytes()
     extract_embeddings(bare, tiny_backbone(), tmp_path / "x.h5", options=FOUR)

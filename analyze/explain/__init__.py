@@ -1,1 +1,0 @@
-"""Why an answer is what it is: maps of the places that speak for it."""
