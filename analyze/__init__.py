@@ -6,7 +6,7 @@ Importing this package loads nothing heavy; its parts are loaded when they are f
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 _PARTS = {
     "parse_steps": "analyze.reduction.reduction",
@@ -23,9 +23,26 @@ _PARTS = {
 
 __all__ = [*_PARTS]
 
+if TYPE_CHECKING:  # what type checkers and editors see of the parts
+    from analyze.clustering.analysis import analyze_embeddings as analyze_embeddings
+    from analyze.clustering.clustering import cluster as cluster
+    from analyze.comparison.comparison import compare as compare
+    from analyze.head.assessment import assess_head as assess_head
+    from analyze.measures.agreement import agree as agree
+    from analyze.neighbors.indexes.exact_search import one_nn_accuracy as one_nn_accuracy
+    from analyze.neighbors.retrieval_result import retrieve as retrieve
+    from analyze.ranking.ranking import rank as rank
+    from analyze.reduction.reduction import parse_steps as parse_steps
+    from analyze.reduction.reduction import reduce as reduce
+else:
 
-def __getattr__(name: str) -> Any:
-    """Load a public part on first use (PEP 562)."""
-    if name not in _PARTS:
-        raise AttributeError(f"module 'analyze' has no attribute {name!r}")
-    return getattr(import_module(_PARTS[name]), name)
+    def __getattr__(name: str) -> Any:
+        """Load a public part on first use (PEP 562)."""
+        if name not in _PARTS:
+            raise AttributeError(f"module 'analyze' has no attribute {name!r}")
+        return getattr(import_module(_PARTS[name]), name)
+
+
+def __dir__() -> list[str]:
+    """List the parts too that are not loaded yet."""
+    return sorted({*globals(), *__all__})

@@ -6,7 +6,7 @@ Importing this package loads nothing heavy; its parts are loaded when they are f
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
@@ -27,9 +27,28 @@ _PARTS = {
 
 __all__ = [*_PARTS, "__version__"]
 
+if TYPE_CHECKING:  # what type checkers and editors see of the parts
+    from extract.backbones.registry import load_backbone as load_backbone
+    from extract.catalog.catalog import Catalog as Catalog
+    from extract.catalog.catalog import list_folder as list_folder
+    from extract.catalog.imagefolder import list_imagefolder as list_imagefolder
+    from extract.catalog.manifest import ManifestColumns as ManifestColumns
+    from extract.catalog.manifest import list_manifest as list_manifest
+    from extract.pipeline.extraction import Options as Options
+    from extract.pipeline.extraction import extract_embeddings as extract_embeddings
+    from extract.storage.embeddings import EmbeddingSet as EmbeddingSet
+    from extract.storage.embeddings_file import read_embeddings as read_embeddings
+    from extract.storage.export import export_embeddings as export_embeddings
+    from extract.workspace import Workspace as Workspace
+else:
 
-def __getattr__(name: str) -> Any:
-    """Load a public part on first use (PEP 562)."""
-    if name not in _PARTS:
-        raise AttributeError(f"module 'extract' has no attribute {name!r}")
-    return getattr(import_module(_PARTS[name]), name)
+    def __getattr__(name: str) -> Any:
+        """Load a public part on first use (PEP 562)."""
+        if name not in _PARTS:
+            raise AttributeError(f"module 'extract' has no attribute {name!r}")
+        return getattr(import_module(_PARTS[name]), name)
+
+
+def __dir__() -> list[str]:
+    """List the parts too that are not loaded yet."""
+    return sorted({*globals(), *__all__})

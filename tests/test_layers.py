@@ -162,10 +162,24 @@ def test_every_public_part_can_be_had() -> None:
     import extract
 
     for package in (extract, analyze):
+        assert set(package.__all__) <= set(dir(package))
+        assert _typed(package) == package._PARTS
         for name in package.__all__:
             assert getattr(package, name) is not None
         with pytest.raises(AttributeError, match="no attribute"):
             _ = package.nothing_of_the_kind
+
+
+def _typed(package: ModuleType) -> dict[str, str]:
+    """Say where a type checker is told that each public part is."""
+    return {
+        alias.asname or "": node.module or ""
+        for block in ast.parse(Path(str(package.__file__)).read_text()).body
+        if isinstance(block, ast.If)
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
 
 
 @pytest.mark.parametrize("package", ["extract", "analyze"])
