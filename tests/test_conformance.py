@@ -13,7 +13,7 @@ from PIL import Image
 from small_catalogs import PROJECT
 
 from analyze.clustering.clustering import CLUSTERINGS, cluster
-from analyze.measures.joint_tables import METRICS, JointTables
+from analyze.measures.contingency_metrics import METRICS, JointTables
 from analyze.neighbors.indexes.index_types import NAMES as INDEXES
 from analyze.reduction.reduction import REDUCTIONS, Reduced, reduce
 from extract.backbones.registry import BACKBONES, Backbone, load_backbone

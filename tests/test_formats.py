@@ -17,8 +17,8 @@ from analyze.array_cache import ArrayCache
 from analyze.head.head_file import SeveralLabels, read_head
 from analyze.head.prediction import predict
 from analyze.neighbors.indexes.exact_search import ExactIndex
+from analyze.neighbors.indexes.index_cache import open_index
 from analyze.neighbors.indexes.index_choice import Choice
-from analyze.neighbors.indexes.index_file import open_index
 from extract.storage.embeddings import sha256_of
 from extract.storage.embeddings_file import read_embeddings, read_table
 from extract.storage.failures import read_refusals

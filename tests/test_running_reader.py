@@ -144,7 +144,10 @@ def test_an_index_that_is_open_answers_whatever_becomes_of_its_file(
         words = (*SIMILAR, index)
         found = []
         for change in (None, None, cut):  # built, opened, and cut once it is open
-            after, target = "analyze.neighbors.indexes.index_file.open_index", "cache/index/*.faiss"
+            after, target = (
+                "analyze.neighbors.indexes.index_cache.open_index",
+                "cache/index/*.faiss",
+            )
             code, out, err = type_command(root, words, after, change, target)
             assert code == 0, (index, change, code, err)
             found.append(json.loads(out)["queries"])

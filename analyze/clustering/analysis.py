@@ -17,7 +17,7 @@ from analyze.clustering.clustering import Clustering, cluster, clustering_spec
 from analyze.clustering.internal_scores import DEFAULT_SCORES, Clustered, Reducer, internal_scores
 from analyze.clustering.runs import Keeping
 from analyze.measures.agreement import Agreement, agree
-from analyze.measures.joint_tables import METRICS
+from analyze.measures.contingency_metrics import METRICS
 from analyze.measures.levels import LevelScores, choose_level, no_labels, score_levels
 from analyze.neighbors.indexes.exact_search import one_nn_accuracy
 from analyze.reduction.reduction import Progress, Reduced, parse_steps, reduce

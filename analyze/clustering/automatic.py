@@ -12,7 +12,7 @@ import numpy as np
 from analyze.clustering.clustering import Clustering
 from analyze.clustering.consensus import consensus
 from analyze.clustering.runs import Keeping, Run, cluster_all
-from analyze.measures.joint_tables import JointTables, ari
+from analyze.measures.contingency_metrics import JointTables, ari
 from analyze.reduction.reduction import Progress
 from extract.storage.embeddings import EmbeddingSet
 

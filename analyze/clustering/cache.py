@@ -11,7 +11,7 @@ import numpy as np
 
 from analyze.array_cache import ArrayCache, texts
 from analyze.clustering.clustering import CLUSTERINGS, Clustering, finds_number, number_of_clusters
-from analyze.measures.joint_tables import NOISE
+from analyze.measures.contingency_metrics import NOISE
 from analyze.reduction.cache import reduction_key
 from extract.storage.embeddings import EmbeddingSet
 

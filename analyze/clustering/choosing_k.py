@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from analyze.measures.joint_tables import JointTables, ari
+from analyze.measures.contingency_metrics import JointTables, ari
 from analyze.pictures.duplicates import groups_of_equal_bytes
 from analyze.reduction.reduction import Progress, Reduced, ordinary_scale
 from analyze.threads import one_thread

@@ -10,7 +10,7 @@ import numpy as np
 
 from analyze.clustering import methods as clustering_methods
 from analyze.clustering.methods import Assigned, distinct_rows
-from analyze.measures.joint_tables import NOISE
+from analyze.measures.contingency_metrics import NOISE
 from analyze.reduction.reduction import Reduced, ordinary_scale
 from analyze.threads import one_thread
 from analyze.ties import first_equal

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from analyze.measures.agreement import Agreement
-from analyze.measures.joint_tables import NOISE
+from analyze.measures.contingency_metrics import NOISE
 from analyze.presentation.figure_style import (
     FAINT,
     axis_labels,

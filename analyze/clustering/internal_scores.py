@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analyze.clustering.clustering import Clustering, cluster
-from analyze.measures.joint_tables import NOISE, JointTables, ari
+from analyze.measures.contingency_metrics import NOISE, JointTables, ari
 from analyze.pictures.duplicates import groups_of_equal_bytes
 from analyze.reduction.reduction import Progress, Reduced, ordinary_scale
 from analyze.threads import one_thread

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyze.measures.joint_tables import NOISE
+from analyze.measures.contingency_metrics import NOISE
 from analyze.ties import first_equal, first_of_greatest
 from analyze.unit_vectors import unit_rows
 from extract.errors import UsageError

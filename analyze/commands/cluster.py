@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from analyze.clustering.analysis import Analysis
     from analyze.clustering.choosing_k import ChosenK
     from analyze.commands.selection.selection import Selection
-    from analyze.reduction.plane import Plane
+    from analyze.reduction.map_coordinates import Plane
     from extract.recipe import Recipe
     from extract.storage.embeddings import EmbeddingSet
 
@@ -190,7 +190,7 @@ def _write(
     svg: bool,
 ) -> None:
     """Write tables and figures into a folder of their own."""
-    from analyze.reduction.plane import plane
+    from analyze.reduction.map_coordinates import plane
 
     flat = plane(analysis.reduced)
     if flat is None:

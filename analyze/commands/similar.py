@@ -15,7 +15,7 @@ from extract.workspace import Workspace
 
 if TYPE_CHECKING:
     from analyze.neighbors.category_filter import Inside
-    from analyze.neighbors.indexes.index_file import OpenedIndex
+    from analyze.neighbors.indexes.index_cache import OpenedIndex
     from analyze.neighbors.query import Query
     from analyze.pictures.picture_folder import PictureFolder
     from extract.storage.embeddings import EmbeddingSet
@@ -77,7 +77,7 @@ def similar(
     """Show the products most similar to one of the catalogue, or to a new picture."""
     cl.set_up(verbose, quiet)
     from analyze.commands.selection.selection import Selection, choose_one
-    from analyze.commands.similar_writing import how, text, write
+    from analyze.commands.similar_output import how, text, write
     from analyze.measures.levels import choose_level, no_labels
     from analyze.neighbors import similar as search
     from analyze.neighbors.category_filter import rows_inside
@@ -143,8 +143,8 @@ def _opened(
     quiet: bool,
 ) -> OpenedIndex:
     """Open the index that is wanted; inside a category all rows are compared without one."""
+    from analyze.neighbors.indexes.index_cache import OpenedIndex, open_index
     from analyze.neighbors.indexes.index_choice import wanted_index
-    from analyze.neighbors.indexes.index_file import OpenedIndex, open_index
 
     if inside is not None:
         why = f"{len(inside.rows)} of {len(vectors)} pictures are inside: all are compared"

@@ -19,7 +19,7 @@ from analyze.comparison.result import (
 from analyze.comparison.uncertainty import Doubt
 from analyze.measures.agreement import score_clusters
 from analyze.measures.alignment import Alignment, align, groups_of_copies
-from analyze.measures.joint_tables import METRICS
+from analyze.measures.contingency_metrics import METRICS
 from analyze.neighbors.indexes.exact_search import one_nn_accuracy
 from analyze.reduction.reduction import Progress, parse_steps
 from extract.errors import UsageError

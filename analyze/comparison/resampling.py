@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from analyze.measures.bootstrap import permuted_rows, resampled_weights
-from analyze.measures.joint_tables import METRICS, SLOW_METRICS, JointTables, ari_of_pairs
+from analyze.measures.contingency_metrics import METRICS, SLOW_METRICS, JointTables, ari_of_pairs
 from analyze.reduction.reduction import Progress
 
 LEAST_IN_A_CLASS = 5

@@ -140,7 +140,7 @@ class ComparisonRow:
     reduction_seed, clustering_seed : int
     level : str
     scores : mapping of str to float or None
-        By the names of :data:`analyze.measures.joint_tables.METRICS`.
+        By the names of :data:`analyze.measures.contingency_metrics.METRICS`.
     """
 
     model: ComparedModel

@@ -12,7 +12,7 @@ from analyze.head.head_file import StoredHead
 from analyze.head.joined import is_joined
 from analyze.head.network import forward, softmax
 from analyze.head.tree import likeliest_path, summed_upwards
-from analyze.measures.joint_tables import NOISE
+from analyze.measures.contingency_metrics import NOISE
 from analyze.ties import first_of_greatest
 from extract.backbones.pretrained_classifier import OwnClassifier
 from extract.errors import UsageError

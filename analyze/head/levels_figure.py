@@ -6,8 +6,8 @@ from typing import Any
 
 from analyze.head.tree_report import TreeReport
 from analyze.measures.estimates import Estimate
-from analyze.presentation.estimates_figure import draw_dot, name_rows
 from analyze.presentation.figure_style import FAINT, axis_labels, drawing, entitle, new_figure
+from analyze.presentation.interval_axes import draw_dot, name_rows
 from analyze.presentation.palette import BACKBONE_COLORS
 
 ROWS = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyze.measures.joint_tables import METRICS, NOISE, JointTables, match
+from analyze.measures.contingency_metrics import METRICS, NOISE, JointTables, match
 from extract.catalog.catalog import MISSING_LABEL
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from analyze.measures.agreement import score_clusters
-from analyze.measures.joint_tables import NOISE
+from analyze.measures.contingency_metrics import NOISE
 from extract.catalog.catalog import MISSING_LABEL, Level
 from extract.catalog.multi_label import MultiLabel
 from extract.errors import UsageError

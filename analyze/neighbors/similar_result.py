@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from analyze.neighbors.category_filter import Inside
-from analyze.neighbors.indexes.index_file import OpenedIndex
+from analyze.neighbors.indexes.index_cache import OpenedIndex
 from analyze.neighbors.indexes.index_types import FLAT
 from analyze.neighbors.similar import Answer, pool_size
 from extract.storage.embeddings import EmbeddingSet

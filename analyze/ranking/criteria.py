@@ -11,7 +11,7 @@ import numpy as np
 
 from analyze.clustering.clustering import cluster
 from analyze.clustering.runs import Keeping, Run, cluster_all
-from analyze.measures.joint_tables import JointTables, ari
+from analyze.measures.contingency_metrics import JointTables, ari
 from analyze.measures.probes import N_FOLDS, folds_of, linear_probe, nearest_vote
 from analyze.threads import one_thread
 from extract.errors import UsageError

@@ -87,8 +87,8 @@ def _folded(backbone: Backbone, realisation: Mapping[str, Any]) -> Forward:
     """Fold the batch norms, let the channels lie side by side, compute in the dtype's numbers."""
     import torch
 
-    from extract.inference.folding import fold
     from extract.inference.normalizing import FromPixels
+    from extract.inference.weight_folding import fold
 
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[
         realisation["dtype"]

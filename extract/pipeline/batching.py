@@ -11,7 +11,7 @@ import numpy as np
 from extract.inference.forward_pass import ForwardPass, Launched
 from extract.loading.batch_ring import BatchRing
 from extract.loading.picture import LoadedPicture
-from extract.pipeline.file_job import FileRun
+from extract.pipeline.output_job import FileRun
 from extract.pipeline.writing import ComputedSlice
 from extract.refusals import SOUND, Reason, Refused
 from extract.storage.embeddings_table import Rows, blank_fields

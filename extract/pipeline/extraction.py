@@ -22,9 +22,9 @@ from extract.inference.execution_config import (
     ways_of,
 )
 from extract.inference.fidelity import Fidelity
-from extract.pipeline.file_job import FileRun
 from extract.pipeline.loop import Tally, embed_in_one_pass
 from extract.pipeline.monitor import Monitor
+from extract.pipeline.output_job import FileRun
 from extract.pipeline.plan import Among, Plan, plan_run, refusal_counts
 from extract.pipeline.record import run_record
 from extract.pipeline.survey import ContentReader, read_by_header, stat_pictures

@@ -24,8 +24,8 @@ from extract.loading.picture import Destination, PictureLoader
 from extract.loading.processes import LoadingProcesses
 from extract.loading.threads import LoadingThreads
 from extract.pipeline.batching import Forwarding
-from extract.pipeline.file_job import FileRun
 from extract.pipeline.monitor import Monitor
+from extract.pipeline.output_job import FileRun
 from extract.pipeline.prefetch import Crew, loaded_pictures
 from extract.pipeline.writing import ComputedSlice, WritingThread
 from extract.refusals import SOUND

@@ -10,7 +10,7 @@ import numpy as np
 
 from extract.loading.batch_ring import BatchRing
 from extract.loading.picture import LoadedPicture, Place, Task
-from extract.pipeline.file_job import FileRun
+from extract.pipeline.output_job import FileRun
 
 
 class Crew(Protocol):

@@ -16,7 +16,7 @@ from analyze.measures.bootstrap import (
     permutation_p_value,
     resampled_weights,
 )
-from analyze.measures.joint_tables import JointTables, ari
+from analyze.measures.contingency_metrics import JointTables, ari
 
 N_RESAMPLES = 2000
 TRIALS_A_DRAW = 10

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from analyze.neighbors.indexes.exact_search import ExactIndex, Index
+from analyze.neighbors.indexes.index_cache import open_index
 from analyze.neighbors.indexes.index_choice import wanted_index
-from analyze.neighbors.indexes.index_file import open_index
 from analyze.neighbors.query import Query
 from analyze.neighbors.similar import LookUp
 from analyze.pictures.picture_folder import PictureFolder

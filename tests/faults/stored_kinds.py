@@ -20,8 +20,8 @@ from analyze.head.head_file import SeveralLabels, StoredHead, read_head, write_h
 from analyze.head.network import Head, HeadSpec, Scaling, build_network
 from analyze.head.prediction import predict
 from analyze.head.taught import Taught
+from analyze.neighbors.indexes.index_cache import open_index
 from analyze.neighbors.indexes.index_choice import Choice
-from analyze.neighbors.indexes.index_file import open_index
 from analyze.reduction.cache import ReductionCache
 from analyze.reduction.reduction import reduce
 from extract.catalog.catalog import Catalog, Level

@@ -17,8 +17,8 @@ from extract.stopping import ended_by_signals
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
-    from analyze.commands.explanation.asking import Wanted
-    from analyze.commands.explanation.more import Asked, Gathered, More
+    from analyze.commands.explanation.shap_and_evaluation import Asked, Gathered, More
+    from analyze.commands.explanation.targets import Wanted
     from analyze.explanation.explanation import Explanation
     from analyze.explanation.questions import Question, Subject
     from analyze.explanation.targets import Target
@@ -101,8 +101,8 @@ def explain(
 ) -> None:
     """Show which places of a picture speak for its class, its cluster, or its neighbor."""
     cl.set_up(verbose, quiet)
-    from analyze.commands.explanation import asking
-    from analyze.commands.explanation.more import gather, read_boxes, settle_methods
+    from analyze.commands.explanation import targets
+    from analyze.commands.explanation.shap_and_evaluation import gather, read_boxes, settle_methods
     from analyze.commands.selection.selection import Selection
     from analyze.explanation.targets import check_of
     from analyze.pictures.picture_folder import PictureFolder
@@ -110,7 +110,7 @@ def explain(
 
     more = settle_methods(method or [], evaluate=evaluate, n_samples=samples, boxes=boxes)
     placed = read_boxes(boxes)
-    wanted = asking.Wanted(
+    wanted = targets.Wanted(
         target,
         check_of(target, of),
         class_name,
@@ -124,13 +124,13 @@ def explain(
         seed,
     )
     workspace = Workspace.find(root)
-    stored = asking.choose_head(workspace, wanted, head)
+    stored = targets.choose_head(workspace, wanted, head)
     chosen = Selection.of(embeddings, model, catalog, resize, pooling)
-    path = asking.choose_file(workspace, stored, chosen)
+    path = targets.choose_file(workspace, stored, chosen)
     vectors = read_embeddings(path)
     for text, option in (*((each, "--id") for each in ids or ()), (neighbor, "--neighbor")):
         if text is not None:  # said before a backbone is loaded
-            asking.row_called(vectors, text, option)
+            targets.row_called(vectors, text, option)
     pictures = PictureFolder.of(vectors, workspace, images)
     with ended_by_signals("stopped; nothing is written"):
         asked, more, found, notes = _explained(
@@ -156,8 +156,8 @@ def _explained(
     quiet: bool,
 ) -> tuple[Asked, More, list[Explanation], list[str]]:
     """Load the backbone, choose pictures, and draw their maps."""
-    from analyze.commands.explanation import asking
-    from analyze.commands.explanation.more import Asked
+    from analyze.commands.explanation import targets
+    from analyze.commands.explanation.shap_and_evaluation import Asked
     from analyze.explanation.explanation import explain as draw_maps
     from analyze.explanation.feature_taps import tap_of
     from analyze.explanation.saliency_maps import check_methods
@@ -177,15 +177,15 @@ def _explained(
     if more.usual and tap.directions_alone:
         more = replace(more, maps=tuple(name for name in more.maps if name != "hirescam"))
     check_methods(more.maps, tap, backbone.name)
-    level = asking.level_of(wanted, stored, vectors)
-    target = asking.make_target(wanted, stored, backbone, vectors, level, weights)
-    subjects, notes = asking.choose_subjects(wanted, vectors, level, target, stored, backbone)
+    level = targets.level_of(wanted, stored, vectors)
+    target = targets.make_target(wanted, stored, backbone, vectors, level, weights)
+    subjects, notes = targets.choose_subjects(wanted, vectors, level, target, stored, backbone)
     if not subjects:
         raise SosieError(
             f"nothing is explained: {'; '.join(notes)}; choose pictures with --id ID, --image FILE "
             "or --sample N"
         )
-    target, questions, said = asking.ask_all(wanted, vectors, level, subjects, target)
+    target, questions, said = targets.ask_all(wanted, vectors, level, subjects, target)
 
     def opened(subject: Subject) -> Any:
         return subject.picture if subject.row is None else pictures.open(subject.row)
@@ -200,7 +200,7 @@ def _explained(
     followed = target
     if target.of == "logit":
         wanted = replace(wanted, of="probability")
-        followed = asking.make_target(wanted, stored, backbone, vectors, level, weights) or target
+        followed = targets.make_target(wanted, stored, backbone, vectors, level, weights) or target
     context = (backbone, tap, target, followed, vectors, questions, opened, pictures, wanted.seed)
     return Asked(*context), more, found, [*notes, *said]
 
@@ -256,7 +256,7 @@ def _write(
     quiet: bool,
 ) -> None:
     """Write sheets, table and arrays into a folder of their own."""
-    from analyze.commands.explanation.writing import write_more
+    from analyze.commands.explanation.output import write_more
     from analyze.explanation import sheets, tables
     from analyze.presentation import figure_style
     from extract import results
@@ -284,7 +284,7 @@ def _write(
 
 
 def _text(target: Target, gathered: Gathered, result: dict[str, Any]) -> str:
-    from analyze.commands.explanation.writing import more_lines
+    from analyze.commands.explanation.output import more_lines
     from analyze.explanation.sheets import title_of
     from extract.ids import shown
     from extract.storage.embeddings import titled

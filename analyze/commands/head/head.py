@@ -9,8 +9,8 @@ import typer
 from analyze.commands import options, wording
 from analyze.commands.head import wording as head_wording
 from analyze.commands.head.levels import level_lines, level_tables
+from analyze.commands.head.multilabel import SeveralAsked, assess_and_tell, takes_several
 from analyze.commands.head.rivals import choose_rivals, rival_lines, write_rivals
-from analyze.commands.head.several import SeveralAsked, assess_and_tell, takes_several
 from analyze.commands.head.tuning import (
     STOPPED,
     make_tuners,

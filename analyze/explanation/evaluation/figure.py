@@ -12,7 +12,6 @@ from analyze.explanation.faithfulness import RANDOM
 from analyze.explanation.saliency_maps import METHODS
 from analyze.explanation.shapley.attributions import ATTRIBUTIONS
 from analyze.measures.estimates import Estimate
-from analyze.presentation.estimates_figure import draw_dot, name_rows
 from analyze.presentation.figure_style import (
     FAINT,
     axis_labels,
@@ -21,6 +20,7 @@ from analyze.presentation.figure_style import (
     figure_text,
     new_figure,
 )
+from analyze.presentation.interval_axes import draw_dot, name_rows
 from analyze.presentation.palette import BACKBONE_COLORS
 
 PANELS = {

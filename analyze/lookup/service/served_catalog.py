@@ -20,8 +20,8 @@ from analyze.lookup.workers.processes import Processes, TaskFailed
 from analyze.measures.levels import choose_level
 from analyze.neighbors import similar as search
 from analyze.neighbors.category_filter import Inside, rows_inside
+from analyze.neighbors.indexes.index_cache import OpenedIndex, Progress, open_index
 from analyze.neighbors.indexes.index_choice import wanted_index
-from analyze.neighbors.indexes.index_file import OpenedIndex, Progress, open_index
 from analyze.neighbors.indexes.index_types import FLAT
 from analyze.neighbors.query import Query
 from analyze.neighbors.similar import Answer, LookUp

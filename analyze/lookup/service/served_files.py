@@ -13,7 +13,7 @@ from analyze.lookup.http.errors import Declined
 from analyze.lookup.service.served_catalog import Shelf, Wish, stamp_of
 from analyze.lookup.workers.processes import Processes
 from analyze.measures.alignment import words_apart
-from analyze.neighbors.indexes.index_file import Progress
+from analyze.neighbors.indexes.index_cache import Progress
 from extract.errors import EmbeddingsFileError, SosieError
 from extract.files.file_lock import is_locked
 from extract.ids import shown

@@ -22,7 +22,7 @@ from analyze.lookup.workers.deadline import Deadline, TryAgain
 from analyze.lookup.workers.picture_tasks import LookAt, Open, Opened, Thumbnail
 from analyze.lookup.workers.processes import Processes, TaskFailed
 from analyze.neighbors.category_filter import Inside
-from analyze.neighbors.indexes.index_file import Progress
+from analyze.neighbors.indexes.index_cache import Progress
 from analyze.neighbors.query import Query
 from extract.ids import shown
 from extract.refusals import Refused

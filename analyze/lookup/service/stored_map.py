@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from analyze.array_cache import ArrayCache
-from analyze.reduction.plane import AXIS_NAMES
+from analyze.reduction.map_coordinates import AXIS_NAMES
 from analyze.reduction.reduction import parse_steps
 from extract.storage.embeddings import EmbeddingSet
 

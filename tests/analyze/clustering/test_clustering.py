@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from analyze.clustering import methods as clustering_methods
 from analyze.clustering.clustering import CLUSTERINGS, Clustering, cluster
 from analyze.commands import options
-from analyze.measures.joint_tables import NOISE
+from analyze.measures.contingency_metrics import NOISE
 from analyze.reduction.reduction import Reduced
 from extract.errors import UsageError
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from analyze.clustering.figures import axis_labels, draw_confusion, draw_map, figure_text, save
 from analyze.measures.agreement import Agreement, agree
-from analyze.measures.joint_tables import NOISE
+from analyze.measures.contingency_metrics import NOISE
 from analyze.presentation.palette import MUTED, UNMATCHED, class_style, style_of
 
 LABELS = np.repeat([0, 1, 2], [6, 5, 4])

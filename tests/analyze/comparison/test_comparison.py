@@ -17,7 +17,7 @@ from analyze.clustering.analysis import analyze_embeddings
 from analyze.comparison.comparison import compare
 from analyze.comparison.figure import draw_comparison
 from analyze.measures.alignment import align, told_apart
-from analyze.measures.joint_tables import METRICS
+from analyze.measures.contingency_metrics import METRICS
 from analyze.presentation.palette import BACKBONE_COLORS, MUTED, backbone_style
 from extract.catalog.catalog import Level
 from extract.errors import UsageError

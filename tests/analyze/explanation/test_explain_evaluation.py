@@ -10,7 +10,7 @@ import torch
 from scipy.stats import spearmanr
 from small_catalogs import tiny_backbone
 
-from analyze.commands.explanation.more import read_boxes, settle_methods
+from analyze.commands.explanation.shap_and_evaluation import read_boxes, settle_methods
 from analyze.explanation.evaluation.evaluation import MapsOfMethod, agreement_rows, score_methods
 from analyze.explanation.evaluation.figure import draw_evaluation
 from analyze.explanation.evaluation.measured_maps import Box, Shown, boxes_of

@@ -9,7 +9,7 @@ import pytest
 from sklearn import metrics
 
 from analyze.measures.agreement import Agreement, agree
-from analyze.measures.joint_tables import METRICS, NOISE, JointTables, match
+from analyze.measures.contingency_metrics import METRICS, NOISE, JointTables, match
 
 NAMES = tuple("abcdefghij")
 SHAPES = [(1, 1), (2, 2), (3, 3), (5, 5), (2, 5), (5, 2), (4, 6), (6, 4), (1, 4), (4, 1)]

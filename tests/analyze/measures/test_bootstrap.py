@@ -14,7 +14,7 @@ from analyze.measures.bootstrap import (
     permutation_p_value,
     resampled_weights,
 )
-from analyze.measures.joint_tables import METRICS, JointTables
+from analyze.measures.contingency_metrics import METRICS, JointTables
 
 
 def weights_of(units: np.ndarray, n_resamples: int, seed: int = 0) -> np.ndarray:

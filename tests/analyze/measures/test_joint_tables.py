@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from analyze.measures.joint_tables import METRICS, JointTables
+from analyze.measures.contingency_metrics import METRICS, JointTables
 
 THEIRS = {
     "ari": metrics.adjusted_rand_score,

@@ -19,8 +19,8 @@ from analyze.neighbors.indexes.approximate_index import (
     recall_of,
 )
 from analyze.neighbors.indexes.exact_search import ExactIndex
+from analyze.neighbors.indexes.index_cache import OpenedIndex, open_index
 from analyze.neighbors.indexes.index_choice import Choice, check_wanted, choose_index, wanted_index
-from analyze.neighbors.indexes.index_file import OpenedIndex, open_index
 from analyze.neighbors.indexes.index_types import FLAT, LADDER, NAMES, build, find_kind
 from extract.errors import UsageError
 from extract.files.strict_json import with_check_sum
@@ -191,7 +191,7 @@ def test_the_cheapest_effort_that_reaches_the_recall_is_taken() -> None:
 
 def test_a_recall_out_of_reach_is_said(opening: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     hurried = replace(find_kind("hnsw"), steps=lambda _n: ({"efSearch": 1, "refined": 10},))
-    monkeypatch.setattr("analyze.neighbors.indexes.index_file.find_kind", lambda _name: hurried)
+    monkeypatch.setattr("analyze.neighbors.indexes.index_cache.find_kind", lambda _name: hurried)
     vectors = np.random.default_rng(0).normal(size=(2000, 64)).astype(np.float32)
     opened = opening(vectors, "hnsw", wanted=0.9)
     assert opened.recall < 0.9
@@ -210,7 +210,7 @@ def test_a_stored_index_is_opened_not_built(
 ) -> None:
     vectors = drawn()
     first = opening(vectors, "hnsw")
-    monkeypatch.setattr("analyze.neighbors.indexes.index_file.build", None)
+    monkeypatch.setattr("analyze.neighbors.indexes.index_cache.build", None)
     again = opening(vectors, "hnsw")
     assert (again.recall, again.recall_of_rows, again.about, again.notes) == (
         first.recall, first.recall_of_rows, first.about, (),
@@ -247,7 +247,7 @@ def test_what_an_index_was_taught_is_kept_as_the_catalogue_grows(
         taught.append(args[4])
         return build(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("analyze.neighbors.indexes.index_file.build", watched)
+    monkeypatch.setattr("analyze.neighbors.indexes.index_cache.build", watched)
     grown = np.concatenate([small, drawn(600, seed=3)])
     opened = opening(grown, name)
     assert taught[0] is not None

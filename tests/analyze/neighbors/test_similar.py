@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 from small_catalogs import draw_noise, shirt_of_gray, tiny_backbone
 
-from analyze.commands.similar_writing import text, write
-from analyze.neighbors.indexes.index_file import OpenedIndex
+from analyze.commands.similar_output import text, write
+from analyze.neighbors.indexes.index_cache import OpenedIndex
 from analyze.neighbors.query import Query, query_by_id, query_by_picture
 from analyze.neighbors.similar import Answer, Hit, find_similar, name_column
 from analyze.neighbors.similar_result import similar_json

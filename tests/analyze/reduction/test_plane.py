@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from analyze.reduction.plane import plane
+from analyze.reduction.map_coordinates import plane
 from analyze.reduction.reduction import Reduced
 
 Planted = tuple[np.ndarray, np.ndarray]

@@ -12,7 +12,7 @@ from timm.layers import BatchNormAct2d, Conv2dSame
 from torch import nn
 
 from extract.backbones.registry import load_backbone
-from extract.inference.folding import AGREEMENT, fold
+from extract.inference.weight_folding import AGREEMENT, fold
 
 SIDE = 64
 

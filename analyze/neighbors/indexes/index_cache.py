@@ -20,8 +20,7 @@ from analyze.neighbors.indexes.approximate_index import (
 )
 from analyze.neighbors.indexes.exact_search import Index, load_faiss
 from analyze.neighbors.indexes.index_choice import Choice
-from analyze.neighbors.indexes.index_types import FLAT, add_rows, build, find_kind
-from analyze.neighbors.indexes.stored_index import (
+from analyze.neighbors.indexes.index_files import (
     FORMAT,
     FORMAT_VERSION,
     IndexFile,
@@ -32,6 +31,7 @@ from analyze.neighbors.indexes.stored_index import (
     write_built,
     write_said,
 )
+from analyze.neighbors.indexes.index_types import FLAT, add_rows, build, find_kind
 from analyze.unit_vectors import rows_with_direction
 from extract.storage.embeddings import EmbeddingSet
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from analyze.commands.explanation.more import Asked, Gathered, Scored
+    from analyze.commands.explanation.shap_and_evaluation import Asked, Gathered, Scored
     from analyze.explanation.evaluation.evaluation import Score
     from analyze.explanation.shapley.shap_values import Shares
 
