@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -121,6 +122,13 @@ def test_a_listing_can_be_taken_in_at_a_glance(package: str, order: list[str]) -
     for folder, found in inside.items():
         n = len(set(found) - {"__init__"})
         assert n <= MOST_MODULES or folder in STILL_LARGE, f"{folder} holds {n} modules"
+
+
+def test_the_architecture_page_lists_the_folders_in_their_order() -> None:
+    page = (PROJECT / "docs" / "architecture.md").read_text()
+    for package, order in ORDERS:
+        section = page.partition(f"## `{package}`")[2].partition("\n## ")[0]
+        assert re.findall(r"^\| `(\w+)/` \|", section, re.MULTILINE) == order
 
 
 @pytest.mark.parametrize("package", ["extract", "analyze"])
