@@ -131,4 +131,4 @@ def test_faiss_is_loaded_in_one_place_only() -> None:
 
     package = Path(analyze.__file__).parent
     users = [p.name for p in package.rglob("*.py") if "import faiss" in p.read_text()]
-    assert users == ["neighbors.py"]
+    assert users == ["exact_search.py"]
