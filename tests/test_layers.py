@@ -55,7 +55,7 @@ def test_extract_never_imports_analyze_and_neither_imports_tests() -> None:
 
 
 def imports_of(package: str) -> dict[str, set[str]]:
-    """Name what each module of a package imports of the same package, the face itself left out."""
+    """Name what each module of a package imports of the same package, its `__init__` left out."""
     by_name = {_name(path): path for path in modules(package)}
     del by_name[package]
     return {
@@ -98,7 +98,7 @@ def test_neither_modules_nor_folders_of_a_package_form_a_cycle(package: str) -> 
     for name, used in uses.items():
         folder = _folder(name, uses)
         between[folder] |= {_folder(u, uses) for u in used} - {folder}
-    del between[package]  # the ground floor and what starts it all
+    del between[package]  # what all import, and `__main__`
     _assert_no_cycle({folder: used - {package} for folder, used in between.items()})
 
 
@@ -194,17 +194,17 @@ def _typed(package: ModuleType) -> dict[str, str]:
 def test_what_is_imported_from_a_package_is_there(package: str) -> None:
     """Names inside functions too: the packages fetch theirs late, so no type checker asks."""
     public = set(importlib.import_module(package).__all__) | {"__version__"}
-    rooms = {".".join(p.relative_to(PROJECT).with_suffix("").parts) for p in modules(package)}
+    names = [_name(path) for path in modules(package)]
     for path in [*modules("extract"), *modules("analyze")]:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and node.module == package:
                 for alias in node.names:
                     known = alias.name in public or any(
-                        room.startswith(f"{package}.{alias.name}") for room in rooms
+                        name.startswith(f"{package}.{alias.name}") for name in names
                     )
                     assert known, f"{path} imports {alias.name} from {package}"
 
 
-def test_rooms_are_named_after_the_field() -> None:
-    names = {path.stem for package in ("extract", "analyze") for path in modules(package)}
-    assert not names & BANNED_NAMES
+def test_folders_and_modules_are_named_after_the_field() -> None:
+    paths = [*modules("extract"), *modules("analyze")]
+    assert not {part for path in paths for part in _name(path).split(".")} & BANNED_NAMES

@@ -378,9 +378,8 @@ def test_rows_computed_in_another_way_say_so(grow: Grow, pictures: Path, tmp_pat
 def test_more_ways_than_a_row_can_name_are_refused_and_nothing_is_touched(
     grow: Grow, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "extract.pipeline.plan.MOST_REALISATIONS", 8
-    )  # of 256, which take long to fill
+    # of 256, which take long to fill
+    monkeypatch.setattr("extract.pipeline.plan.MOST_REALISATIONS", 8)
     draw_noise(pictures / "cups" / "new.png", 900)
     before = (tmp_path / "x.h5").read_bytes()
     with pytest.raises(EmbeddingsFileError, match=r"no room for more: .*--restart"):
