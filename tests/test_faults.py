@@ -218,7 +218,7 @@ def test_no_changed_byte_of_a_stored_file_is_used_silently(kind: str) -> None:
 def test_the_count_of_changed_bytes_finds_a_reader_that_believes_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from analyze.head import head_file
+    from analyze.head.prediction import head_file
 
     monkeypatch.setattr(head_file, "without_check_sum", lambda said: (said, True))
     counts, faults = stored.flip_kind(KINDS["head"], 80, seed=1)

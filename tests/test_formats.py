@@ -14,8 +14,8 @@ import pytest
 from small_catalogs import PROJECT
 
 from analyze.array_cache import ArrayCache
-from analyze.head.head_file import SeveralLabels, read_head
-from analyze.head.prediction import predict
+from analyze.head.prediction.head_file import SeveralLabels, read_head
+from analyze.head.prediction.predictions import predict
 from analyze.neighbors.indexes.exact_search import ExactIndex
 from analyze.neighbors.indexes.index_cache import open_index
 from analyze.neighbors.indexes.index_choice import Choice
@@ -127,7 +127,7 @@ def test_trials_are_gone_on_with(
     version: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     pytest.importorskip("optuna")
-    from analyze.head.trial_storage import open_kept
+    from analyze.head.tuning.trial_storage import open_kept
 
     shutil.copy(FORMATS / f"{version}-trials.db", tmp_path / "x.db")
     with open_kept(tmp_path / "x.db") as kept:

@@ -28,8 +28,6 @@ ANALYZE_ORDER = (
 ORDERS = [("extract", EXTRACT_ORDER), ("analyze", ANALYZE_ORDER)]
 
 MOST_FOLDERS, MOST_MODULES_AT_THE_TOP, MOST_MODULES = 16, 12, 15
-STILL_LARGE = {"analyze.head"}
-"""Folders with more modules, until what stands twice in them is one."""
 
 
 def modules(package: str) -> list[Path]:
@@ -121,7 +119,7 @@ def test_a_listing_can_be_taken_in_at_a_glance(package: str, order: list[str]) -
     assert len(inside[package]) <= MOST_MODULES_AT_THE_TOP
     for folder, found in inside.items():
         n = len(set(found) - {"__init__"})
-        assert n <= MOST_MODULES or folder in STILL_LARGE, f"{folder} holds {n} modules"
+        assert n <= MOST_MODULES, f"{folder} holds {n} modules"
 
 
 def test_the_architecture_page_lists_the_folders_in_their_order() -> None:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from analyze.commands import options, wording
+from analyze.commands import options
 from analyze.commands.run_folder import run_folder
+from analyze.presentation import wording
 from extract import command_line as cl
 from extract.workspace import Workspace
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from analyze.commands import options, wording
+from analyze.commands import options
 from analyze.commands.run_folder import run_folder
+from analyze.presentation import wording
 from extract import command_line as cl
 from extract.errors import UsageError
 from extract.stopping import ended_by_signals
@@ -137,7 +138,7 @@ def _read(
     workspace: Workspace, paths: tuple[Path, ...], *, join: bool, views: bool
 ) -> tuple[EmbeddingSet, list[EmbeddingSet], list[str]]:
     """Read what is asked about, what it was made of, and what has to be said of that."""
-    from analyze.head.stored_views import read_views
+    from analyze.pictures.stored_views import read_views
     from analyze.reduction.concatenation import average_views, join_embeddings
     from extract.storage.embeddings_file import read_embeddings
 

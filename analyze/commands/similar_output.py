@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from analyze.commands import wording
 from analyze.commands.run_folder import run_folder
+from analyze.presentation import wording
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyze.explanation.targets import Target, in_numpy, towards, unit
-from analyze.head.head_file import StoredHead
 from analyze.head.joined import is_joined
-from analyze.head.network import forward, softmax
-from analyze.head.tree import likeliest_path, summed_upwards
+from analyze.head.prediction.head_file import StoredHead
+from analyze.head.prediction.tree import likeliest_path, summed_upwards
+from analyze.head.training.network import forward
+from analyze.head.training.probabilities import softmax
 from analyze.measures.contingency_metrics import NOISE
 from analyze.ties import first_of_greatest
 from extract.backbones.pretrained_classifier import OwnClassifier

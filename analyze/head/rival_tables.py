@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from analyze.head import report_tables
-from analyze.head.report import HeadReport
-from analyze.head.report_tables import Table
-from analyze.head.rivals import HeadComparison, epochs_of, seconds_of
-from extract.catalog.catalog import MISSING_LABEL
+from analyze.head.reporting.report import HeadReport
+from analyze.head.reporting.runs import epochs_of, seconds_of
+from analyze.head.reporting.tables import Table, tables_of
+from analyze.head.rivals import HeadComparison
+
+STACKED = ("classes.csv", "confusion.csv", "folds.csv")
+"""Tables of a report that are given for every backbone."""
+
+
+def tables_of_rivals(comparison: HeadComparison) -> dict[str, Table]:
+    """Give the tables of a comparison by the names of their files."""
+    of_each = {name: tables_of(own) for name, own in comparison.named_reports.items()}
+    there = [file for file in STACKED if file in of_each[comparison.name]]
+    return {
+        "against.csv": summary(comparison),
+        **{f"against_{file}": _stacked(of_each, file) for file in there},
+        "against_predictions.csv": predictions(comparison),
+    }
 
 
 def summary(comparison: HeadComparison) -> Table:
@@ -32,46 +45,32 @@ def summary(comparison: HeadComparison) -> Table:
         ]
 
 
-def classes(comparison: HeadComparison) -> Table:
-    """A row a backbone and class: precision, recall, F1, tested pictures."""
-    return _stacked(comparison, report_tables.classes)
-
-
-def confusion(comparison: HeadComparison) -> Table:
-    """A row a backbone and class, a column a predicted class."""
-    return _stacked(comparison, report_tables.confusion)
-
-
-def runs(comparison: HeadComparison) -> Table:
-    """A row a backbone and trained head."""
-    return _stacked(comparison, report_tables.runs)
-
-
 def predictions(comparison: HeadComparison) -> Table:
     """A row a tested picture and run: its class, and what the heads of each backbone say."""
     report = comparison.report
-    answers = [each.predicted["head"] for each in comparison.named_reports.values()]
     yield ["id", "run", "class", *comparison.named_reports]
-    for run, tested in enumerate(answers[0] != MISSING_LABEL):
+    said = [each.spelled_answers() for each in comparison.named_reports.values()]
+    truth = report.spelled_labels()
+    for run, tested in enumerate(report.tested):
         for i in np.flatnonzero(tested).tolist():
-            said = [report.classes[each[run, i]] for each in answers]
-            yield [report.ids[i], run, report.classes[report.labels[i]], *said]
+            yield [report.ids[i], run, truth[i], *(own[run][i] for own in said)]
 
 
 def _about(name: str, report: HeadReport) -> list[Any]:
-    accuracy = report.accuracy
-    about = [name, report.model, report.identity, report.weights]
+    accuracy, made = report.accuracy, report.provenance
+    about = [name, made.model, made.short_identity, made.weights]
     return [*about, accuracy.mean, accuracy.low, accuracy.high]
 
 
 def _ends(report: HeadReport) -> list[Any]:
     """Give what it cost, and how its vectors were made."""
-    return [seconds_of(report), *epochs_of(report).values(), report.resize, report.pooling]
+    made, runs = report.provenance, report.runs
+    return [seconds_of(runs), *epochs_of(runs).values(), made.resize, made.pooling]
 
 
-def _stacked(comparison: HeadComparison, table: Callable[[HeadReport], Table]) -> Table:
-    for number, (name, report) in enumerate(comparison.named_reports.items()):
-        header, *rows = table(report)
+def _stacked(of_each: Mapping[str, Mapping[str, Table]], file: str) -> Table:
+    for number, (name, tables) in enumerate(of_each.items()):
+        header, *rows = tables[file]
         if not number:
             yield ["name", *header]
         for row in rows:

@@ -11,8 +11,10 @@ import numpy as np
 from analyze.comparison.pairwise_tests import SURE, spell_verdict
 from analyze.comparison.result import CANNOT_BE_TOLD_APART
 from analyze.head.assessment import Chooser, assess_head
-from analyze.head.plan import Plan, Progress
-from analyze.head.report import HeadReport
+from analyze.head.reporting.report import HEAD, HeadReport
+from analyze.head.reporting.runs import epochs_of, seconds_of
+from analyze.head.tasks.pictures import stacked_views
+from analyze.head.training.plan import Plan, Progress
 from analyze.measures.alignment import align
 from analyze.measures.bootstrap import adjusted_by_holm
 from analyze.measures.estimates import Estimate, mean_over_pictures
@@ -93,7 +95,7 @@ class Rival:
         made = ("model", "identity", "weights", "resize", "pooling")
         own = ("accuracy", "baselines", "classes", "confusion")
         return {
-            **{name: said[name] for name in (*made, *own)},
+            **{name: said[name] for name in (*made, *own) if name in said},
             "difference": self.difference.to_json(),
             "only_right": {
                 "head": self.discordant.only_first,
@@ -102,8 +104,8 @@ class Rival:
             "mcnemar_p": self.discordant.p_value,
             "p_adjusted": self.p_adjusted,
             "verdict": self.verdict,
-            "seconds": seconds_of(self.report),
-            "epochs": epochs_of(self.report),
+            "seconds": seconds_of(self.report.runs),
+            "epochs": epochs_of(self.report.runs),
         }
 
 
@@ -137,19 +139,6 @@ class HeadComparison:
         said["against"] = [rival.to_json() for rival in self.rivals]
         said["notes"] = list(dict.fromkeys([*self.notes, *said["notes"]]))
         return said
-
-
-def seconds_of(report: HeadReport) -> float:
-    """Add up what the trainings of its heads took, in seconds."""
-    return sum(run.trained.seconds for run in report.runs)
-
-
-def epochs_of(report: HeadReport) -> dict[str, float]:
-    """Average over the trainings: the best epoch, and the last that was run."""
-    best, stopped = zip(
-        *((run.trained.best_epoch, run.trained.stopped_epoch) for run in report.runs), strict=True
-    )
-    return {"best": float(np.mean(best)), "stopped": float(np.mean(stopped))}
 
 
 def compare_heads(
@@ -238,7 +227,8 @@ def _same_pictures(
     aligned = align([each.embeddings for each in contenders], level)
     sets, columns = aligned.embedding_sets, aligned.embedding_sets[0].columns
     views = [_in_step(c, e.ids) for c, e in zip(contenders, sets, strict=True)]
-    usable = [_usable(e.vectors, v) for e, v in zip(sets, views, strict=True)]
+    stacks = [stacked_views(e, v) for e, v in zip(sets, views, strict=True)]
+    usable = [np.isfinite(each).all(axis=(0, 2)) & each.any(axis=2).all(axis=0) for each in stacks]
     labelled = aligned.level.codes != MISSING_LABEL
     of_all = np.logical_and.reduce(usable)
     rows = np.flatnonzero(of_all | ~labelled)
@@ -267,13 +257,6 @@ def _in_step(contender: Contender, ids: Sequence[str]) -> np.ndarray | None:
     return contender.views[:, [row_of[row_id] for row_id in ids]]
 
 
-def _usable(vectors: np.ndarray, views: np.ndarray | None) -> np.ndarray:
-    """Say of which pictures every vector is finite and has a direction."""
-    stacked = vectors[None] if views is None else np.concatenate([vectors[None], views])
-    usable: np.ndarray = np.isfinite(stacked).all(axis=(0, 2)) & stacked.any(axis=2).all(axis=0)
-    return usable
-
-
 def part_of(progress: Progress | None, number: int, n_parts: int) -> Callable[[int, int], None]:
     """Tell of one part's trainings as of some among those of all."""
 
@@ -295,7 +278,7 @@ def _notes_of(
         f"{name}: {note}" for name, own in zip(names, found, strict=True) for note in own.notes
     ]
     for name, report in zip(names, reports, strict=True):
-        if report.weights == "random":
+        if report.provenance.weights == "random":
             notes.append(f"{name}: nothing in these weights was learned")
         shared = {*reports[0].notes, *copies.notes}
         notes += [f"{name}: {note}" for note in report.notes if note not in shared]
@@ -304,7 +287,7 @@ def _notes_of(
 
 def _rivals(names: Sequence[str], reports: Sequence[HeadReport], plan: Plan) -> tuple[Rival, ...]:
     first, others = reports[0], reports[1:]
-    rights = [_right(report) for report in reports]
+    rights = [report.right[HEAD] for report in reports]
     n_tested = int((~np.isnan(rights[0])).any(axis=0).sum())
     apart = [count_discordant(rights[0], right, first.groups) for right in rights[1:]]
     adjusted = adjusted_by_holm([each.p_value for each in apart])
@@ -312,19 +295,10 @@ def _rivals(names: Sequence[str], reports: Sequence[HeadReport], plan: Plan) -> 
     for name, report, right, discordant, p in zip(
         names[1:], others, rights[1:], apart, adjusted, strict=True
     ):
-        difference = mean_over_pictures(
-            rights[0] - right, first.groups, n_resamples=plan.n_resamples, seed=plan.seed
-        )
+        difference = mean_over_pictures(rights[0] - right, first.groups, **plan.resampling)
         words = _verdict(names[0], name, difference, discordant, p, n_tested)
         found.append(Rival(name, report, difference, discordant, p, words))
     return tuple(found)
-
-
-def _right(report: HeadReport) -> np.ndarray:
-    """Say where its heads are right; NaN where they were not asked."""
-    answers = report.predicted["head"]
-    right: np.ndarray = np.where(answers >= 0, answers == report.labels, np.nan)
-    return right
 
 
 def _verdict(

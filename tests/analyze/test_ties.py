@@ -12,9 +12,10 @@ from analyze.clustering.clustering import CLUSTERINGS, cluster
 from analyze.clustering.methods import spherical
 from analyze.explanation.class_targets import cluster_target
 from analyze.explanation.targets import neighbor_target
-from analyze.head.baselines import elected, fit_nearest
-from analyze.head.multilabel.baselines import fit_shares
-from analyze.head.network import Head, HeadSpec, Scaling, build_network
+from analyze.head.tasks.baselines import elected, fit_nearest
+from analyze.head.tasks.set_baselines import fit_shares
+from analyze.head.training.inputs import Scaling
+from analyze.head.training.network import Head, HeadSpec, build_network
 from analyze.measures.probes import fit_linear_probe, linear_probe, nearest_vote
 from analyze.neighbors.diversity import MarginalRelevance
 from analyze.neighbors.indexes.approximate_index import ApproximateIndex

@@ -12,7 +12,7 @@ import numpy as np
 
 from analyze.clustering.runs import Keeping, Run, cluster_all
 from analyze.head.assessment import assess_head
-from analyze.head.plan import Plan
+from analyze.head.training.plan import Plan
 from analyze.measures.bootstrap import interval, resampled_weights
 from analyze.measures.probes import folds_of, nearest_vote
 from analyze.neighbors.indexes.exact_search import nearest_others

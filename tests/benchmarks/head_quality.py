@@ -9,15 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
-from analyze.head.baselines import fit_baselines
-from analyze.head.network import HeadSpec
-from analyze.head.splits import Split, fold_splits
-from analyze.head.stored_views import read_views
-from analyze.head.taught import hold_out
-from analyze.head.training import TrainingSpec, train_head
+from analyze.head.splitting.splits import Split
+from analyze.head.splitting.stratified_splits import StratifiedSplitter
+from analyze.head.training.head_training import TrainingSpec, train_head
+from analyze.head.training.network import HeadSpec
+from analyze.head.training.objective import LevelTargets
+from analyze.head.training.taught import hold_out
 from analyze.measures.estimates import Estimate, mean_over_pictures
 from analyze.measures.levels import choose_level
+from analyze.measures.probes import fit_linear_probe
 from analyze.pictures.near_duplicates import find_copies
+from analyze.pictures.stored_views import read_views
 from extract import read_embeddings
 
 Setting = tuple[HeadSpec, TrainingSpec]
@@ -60,10 +62,11 @@ class Pictures:
         for number, (shuffle, split) in enumerate(self.splits):
             right[shuffle, split.test] = 0
             for seed in range(n_seeds):
-                taught, held_out = hold_out(features, self.labels, split)
-                head = train_head(taught, *setting, seed=1000 * seed + number).head
-                answers, labels = held_out.ask({"head": head.logits})
-                found = head.classes[0][answers["head"][0].argmax(axis=1)] == labels
+                taught, held_out = hold_out(features, LevelTargets.of_one(self.labels), split)
+                trained = train_head(taught, *setting, seed=1000 * seed + number)
+                ((logits,),) = held_out.ask([trained.logits])
+                said = trained.head.classes[0][logits.argmax(axis=1)]
+                found = said == self.labels[split.test]
                 right[shuffle, split.test] += found / n_seeds
         return right
 
@@ -130,13 +133,13 @@ def _read(
     splits = [
         (place, split)
         for place, seed in enumerate(shuffled)
-        for split in fold_splits(labels, groups, folds, seed)
+        for split in StratifiedSplitter(labels, groups).folds(folds, seed)
     ]
     right = np.full((len(shuffled), len(rows)), np.nan)
     for place, split in splits:
         taught = split.taught
-        said = fit_baselines(kept.vectors[taught], labels[taught], groups[taught], split.seed)
-        answers = said["logistic_regression"](kept.vectors[split.test])
+        said = fit_linear_probe(kept.vectors[taught], labels[taught], groups[taught], split.seed)
+        answers = said(kept.vectors[split.test])
         right[place, split.test] = answers == labels[split.test]
     return Pictures(path.stem, features[:, rows], labels, groups, splits, right)
 

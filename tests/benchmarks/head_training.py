@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from analyze.head.inputs import StageMaps
-from analyze.head.network import HeadSpec, Scaling, build_network, forward
-from analyze.head.splits import stratified_split
-from analyze.head.taught import Taught, hold_out
-from analyze.head.training import TrainingSpec, epoch_batches, train_head
+from analyze.head.splitting.stratified_splits import StratifiedSplitter
+from analyze.head.training.head_training import TrainingSpec, epoch_batches, train_head
+from analyze.head.training.inputs import Scaling, StageMaps
+from analyze.head.training.network import HeadSpec, build_network, forward
+from analyze.head.training.objective import LevelTargets
+from analyze.head.training.taught import Taught, hold_out
 from extract.backbones.partial_finetuning import find_last_stage, stage_inputs
 from extract.backbones.registry import Backbone, load_backbone
 from extract.catalog.catalog import list_folder
@@ -35,8 +36,9 @@ def measure(images: Path, model: str, pictures: int, views: int, rounds: int) ->
     features = np.stack([backbone.embed(own) for own in pixels])
     maps = np.stack([stage_inputs(backbone, stage.name, own).numpy() for own in pixels])
     labels = np.arange(pixels.shape[1]) % 7
-    split = stratified_split(labels, np.arange(len(labels)))
-    taught, _ = hold_out(features, labels, split, maps=StageMaps(stage, maps))
+    split = StratifiedSplitter(labels, np.arange(len(labels))).at_once()
+    targets = LevelTargets.of_one(labels)
+    taught, _ = hold_out(features, targets, split, maps=StageMaps(stage, maps))
     own = pixels[:, torch.from_numpy(split.taught)]
     ways: dict[str, Callable[[], float]] = {
         "stored vectors": lambda: _stored(taught, "none"),
@@ -84,7 +86,7 @@ def _on_pictures(backbone: Backbone, pixels: torch.Tensor, taught: Taught, *, tu
     network = build_network(len(scaling.mean), [7], SPEC, seed=0)
     trained = [*network.parameters(), *(p for p in model.parameters() if p.requires_grad)]
     steps = torch.optim.AdamW(trained, lr=3e-4, fused=True)
-    draws, labels = np.random.default_rng(0), torch.from_numpy(taught.labels)
+    draws, labels = np.random.default_rng(0), torch.from_numpy(taught.targets.codes[0])
     began = time.process_time()
     for views, places in epoch_batches(draws, len(taught.train), len(pixels) - 1, 64):
         rows = torch.from_numpy(taught.train[places])

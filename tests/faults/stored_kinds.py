@@ -16,10 +16,12 @@ import numpy as np
 
 from analyze.clustering.cache import ClusteringCache
 from analyze.clustering.clustering import cluster
-from analyze.head.head_file import SeveralLabels, StoredHead, read_head, write_head
-from analyze.head.network import Head, HeadSpec, Scaling, build_network
-from analyze.head.prediction import predict
-from analyze.head.taught import Taught
+from analyze.head.prediction.head_file import SeveralLabels, StoredHead, read_head, write_head
+from analyze.head.prediction.predictions import predict
+from analyze.head.training.inputs import Scaling
+from analyze.head.training.network import Head, HeadSpec, build_network
+from analyze.head.training.objective import LevelTargets
+from analyze.head.training.taught import Taught
 from analyze.neighbors.indexes.index_cache import open_index
 from analyze.neighbors.indexes.index_choice import Choice
 from analyze.reduction.cache import ReductionCache
@@ -263,11 +265,13 @@ def _read_index(folder: Path, said: list[str]) -> dict[str, Any]:
 
 
 def _make_trials(folder: Path) -> list[Path]:
-    from analyze.head.training import TrainingSpec
-    from analyze.head.tuning import tune_head
+    from analyze.head.training.head_training import TrainingSpec
+    from analyze.head.tuning.trials import tune_head
 
     labels = np.arange(24) % 2
-    taught = Taught(_vectors(24)[None], labels, np.arange(16), np.arange(16, 24))
+    taught = Taught(
+        _vectors(24)[None], LevelTargets.of_one(labels), np.arange(16), np.arange(16, 24)
+    )
     quick = TrainingSpec(learning_rate=0.01, epochs=2, patience=1)
     tune_head(taught, HeadSpec(width=4), quick, n_trials=3, folder=folder)
     return list(folder.glob("*.db"))
@@ -276,7 +280,7 @@ def _make_trials(folder: Path) -> list[Path]:
 def _read_trials(folder: Path, _said: list[str]) -> dict[str, Any]:
     import optuna
 
-    from analyze.head.trial_storage import open_kept
+    from analyze.head.tuning.trial_storage import open_kept
 
     optuna.logging.set_verbosity(optuna.logging.CRITICAL)
     (path,) = folder.glob("*.db")

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from analyze.commands import options, wording
+from analyze.commands import options
 from analyze.commands.run_folder import run_folder
+from analyze.presentation import wording
 from extract import command_line as cl
 from extract.errors import SosieError, UsageError
 from extract.stopping import ended_by_signals
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from analyze.explanation.explanation import Explanation
     from analyze.explanation.questions import Question, Subject
     from analyze.explanation.targets import Target
-    from analyze.head.head_file import StoredHead
+    from analyze.head.prediction.head_file import StoredHead
     from analyze.pictures.picture_folder import PictureFolder
     from extract.storage.embeddings import EmbeddingSet
 
@@ -161,7 +162,7 @@ def _explained(
     from analyze.explanation.explanation import explain as draw_maps
     from analyze.explanation.feature_taps import tap_of
     from analyze.explanation.saliency_maps import check_methods
-    from analyze.head.head_file import check_identity
+    from analyze.head.prediction.head_file import check_identity
     from extract.backbones.registry import choose_device, load_again
     from extract.machine.allocation import keep_freed_memory
 

@@ -151,8 +151,8 @@ def more_lines(found: Gathered) -> list[str]:
 
 
 def _score_line(score: Score) -> str:
-    from analyze.commands import wording
     from analyze.explanation.evaluation.figure import title_of_method
+    from analyze.presentation import wording
 
     parts = [f"{title_of_method(score.method)}: {wording.estimate(score.insertion)}"]
     parts.append(wording.estimate(score.deletion))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from analyze.commands.selection.selection import Selection
     from analyze.explanation.questions import Question, Subject
     from analyze.explanation.targets import Target
-    from analyze.head.head_file import StoredHead
+    from analyze.head.prediction.head_file import StoredHead
     from extract.backbones.registry import Backbone
 
 MOST_COMPARED = 100_000
@@ -75,7 +75,7 @@ def choose_head(workspace: Workspace, wanted: Wanted, head: Path | None) -> Stor
     UsageError
         When none is named, with one that is there.
     """
-    from analyze.head.head_file import read_head
+    from analyze.head.prediction.head_file import read_head
 
     if wanted.target != "head":
         if head is not None:

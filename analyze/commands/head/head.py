@@ -6,11 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from analyze.commands import options, wording
-from analyze.commands.head import wording as head_wording
-from analyze.commands.head.levels import level_lines, level_tables
-from analyze.commands.head.multilabel import SeveralAsked, assess_and_tell, takes_several
-from analyze.commands.head.rivals import choose_rivals, rival_lines, write_rivals
+from analyze.commands import options
+from analyze.commands.head.rivals import choose_rivals, rival_lines
 from analyze.commands.head.tuning import (
     STOPPED,
     make_tuners,
@@ -20,6 +17,7 @@ from analyze.commands.head.tuning import (
 )
 from analyze.commands.head.unfrozen import check_unfrozen, picture, warn_of_hours
 from analyze.commands.run_folder import run_folder
+from analyze.presentation import wording
 from extract import command_line as cl
 from extract.errors import UsageError
 from extract.stopping import ended_by_signals
@@ -28,20 +26,11 @@ from extract.workspace import Workspace
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from analyze.head.inputs import StageMaps
-    from analyze.head.plan import Plan, Progress
-    from analyze.head.report import HeadReport
+    from analyze.head.reporting.report import HeadReport
     from analyze.head.rivals import Contender, HeadComparison
-    from analyze.head.tuning_report import Tuner
+    from analyze.head.training.plan import Plan
+    from analyze.head.tuning.tuning_report import Tuner
     from extract.storage.embeddings import EmbeddingSet
-
-WIDEST_CLASS = 40
-WORTH_KNOWING = 0.8
-WORDS = {
-    "logistic_regression": "logistic regression",
-    "knn": "5 nearest neighbors",
-    "frozen_head": "the same head on the frozen backbone",
-}
 
 
 def head(
@@ -133,9 +122,11 @@ def head(
     """Train the supervised head on stored features, and hold it against honest baselines."""
     cl.set_up(verbose, quiet)
     from analyze.commands.selection.selection import Selection, choose_one
-    from analyze.head.network import HeadSpec
-    from analyze.head.plan import Plan
-    from analyze.head.training import TrainingSpec
+    from analyze.head.assessment import assess_head
+    from analyze.head.rivals import compare_heads
+    from analyze.head.training.head_training import TrainingSpec
+    from analyze.head.training.network import HeadSpec
+    from analyze.head.training.plan import Plan
 
     plan = Plan(  # a wrong word is said before anything is read
         n_folds=folds,
@@ -173,87 +164,90 @@ def head(
     rivals = choose_rivals(workspace, path, against or [], wanted)
     beside = choose_rivals(workspace, path, join or [], wanted, option="--join")
     with ended_by_signals(STOPPED if trials else "stopped; nothing is written"):
-        read = [_read(workspace, each, views=views) for each in (path, *rivals)]
-        if beside:
-            read[0] = _joined(workspace, [path, *beside], views=views)
-        if takes_several(read[0][0].embeddings, level, plan, against or []):
-            asked = SeveralAsked(workspace, path, read[0], level, plan, trials, svg)
-            assess_and_tell(asked, as_json=as_json, quiet=quiet)
-            return
+        contenders, notes = _read(workspace, [path, *rivals], beside, views=views)
+        first = contenders[0]
+        _check_labels(first.embeddings, level, plan, against or [])
         maps = None
         if unfreeze != "none":
             with cl.progress_bar("pictures", quiet=quiet) as progress:
-                plain = picture(workspace, path, read[0][0], images, device, progress)
-            maps, read[0] = plain.maps, (plain.contender, (*read[0][1], *plain.notes))
+                first, maps, said = picture(workspace, path, first, images, device, progress)
+            notes += said
             warn_of_hours(maps, plan, trials or 0)
         with cl.progress_bar("trials" if trials else "heads", quiet=quiet) as progress:
-            tuners = make_tuners(workspace, plan, trials, len(read), progress)
-            contenders = [each for each, _ in read]
-            report, compared = _assessed(contenders, level, plan, tuners, maps, progress)
-        said = compared.to_json() if compared else report.to_json()
-        result: dict[str, Any] = {"file": workspace.relative(path), **said}
-        result["notes"] = list(
-            dict.fromkeys([*(n for _, own in read for n in own), *said["notes"]])
-        )
+            tuners = make_tuners(workspace, plan, trials, len(contenders), progress)
+            told = None if tuners else progress  # a tuner tells of its trials itself
+            if rivals:
+                compared = compare_heads(
+                    contenders, level=level, plan=plan, choosers=tuners or None, progress=told
+                )
+                report = compared.report
+            else:
+                compared, choose = None, tuners[0] if tuners else None
+                report = assess_head(
+                    *first, level=level, plan=plan, choose=choose, maps=maps, progress=told
+                )
+        result = {"file": workspace.relative(path), **(compared or report).to_json()}
+        result["notes"] = list(dict.fromkeys([*notes, *result["notes"]]))
         say_tuning(workspace, tuners, result)
-        inputs = [each.embeddings for each, _ in read]
+        inputs = [first.embeddings, *(each.embeddings for each in contenders[1:])]
         _write(workspace, report, compared, inputs, result, tuners, svg=svg)
     cl.print_result(as_json, result, _text(report, compared, result))
 
 
-def _read(workspace: Workspace, path: Path, *, views: bool) -> tuple[Contender, tuple[str, ...]]:
-    """Read a file, and its views where they are wanted, with what is to be said of those."""
+def _check_labels(
+    embeddings: EmbeddingSet, level: str | None, plan: Plan, against: list[str]
+) -> None:
+    """Refuse what does not go with several labels a picture, before anything is trained.
+
+    Raises
+    ------
+    UsageError
+    """
+    from analyze.head.tasks.multi_label import choose_multi_label
+
+    labels = choose_multi_label(embeddings, level)
+    if labels is None:
+        return
+    if plan.training.unfreeze != "none":
+        raise UsageError(
+            f"--unfreeze trains for one label a picture, and column {labels.name} lists several: "
+            "leave it out"
+        )
+    if against:
+        raise UsageError(
+            f"--against compares heads of one label a picture, and column {labels.name} lists "
+            "several: leave it out, and train a head on each backbone"
+        )
+
+
+def _read(
+    workspace: Workspace, paths: list[Path], beside: list[Path], *, views: bool
+) -> tuple[list[Contender], list[str]]:
+    """Read files, and their views where they are wanted, with what is to be said of those.
+
+    The vectors of some stand beside those of the first.
+    """
+    from analyze.head.joined import join_contenders
     from analyze.head.rivals import Contender
-    from analyze.head.stored_views import read_views
+    from analyze.pictures.stored_views import read_views
     from extract.storage.embeddings_file import read_embeddings
 
-    plain = read_embeddings(path)
-    if not views:
-        return Contender(plain), ()
-    stored = read_views(path, plain)
-    if stored is None:
-        raise UsageError(
-            f"no views beside {workspace.relative(path)}: run python -m extract --views 8, "
-            "with the options of the plain file"
-        )
-    return Contender(plain, stored.features), stored.notes
-
-
-def _joined(
-    workspace: Workspace, paths: list[Path], *, views: bool
-) -> tuple[Contender, tuple[str, ...]]:
-    """Read several files, and lay them side by side."""
-    from analyze.head.joined import join_contenders
-
-    read = [_read(workspace, path, views=views) for path in paths]
-    joined, notes = join_contenders([each for each, _ in read])
-    return joined, (*(note for _, own in read for note in own), *notes)
-
-
-def _assessed(
-    contenders: list[Contender],
-    level: str | None,
-    plan: Plan,
-    tuners: list[Tuner],
-    maps: StageMaps | None,
-    progress: Progress,
-) -> tuple[HeadReport, HeadComparison | None]:
-    """Assess one head, or compare it with rivals."""
-    from analyze.head.assessment import assess_head
-    from analyze.head.rivals import compare_heads
-
-    told = None if tuners else progress  # a tuner tells of its trials itself
-    if len(contenders) > 1:
-        compared = compare_heads(
-            contenders, level=level, plan=plan, choosers=tuners or None, progress=told
-        )
-        return compared.report, compared
-    plain, views = contenders[0]
-    choose = tuners[0] if tuners else None
-    report = assess_head(
-        plain, views, level=level, plan=plan, choose=choose, maps=maps, progress=told
-    )
-    return report, None
+    read: list[Contender] = []
+    notes: list[str] = []
+    for path in (*paths, *beside):
+        plain = read_embeddings(path)
+        stored = read_views(path, plain) if views else None
+        if views and stored is None:
+            raise UsageError(
+                f"no views beside {workspace.relative(path)}: run python -m extract --views 8, "
+                "with the options of the plain file"
+            )
+        read.append(Contender(plain, stored.features if stored else None))
+        notes += stored.notes if stored else ()
+    if beside:
+        read[0], said = join_contenders([read[0], *read[len(paths) :]])
+        notes += said
+    return read[: len(paths)], notes
 
 
 def _write(
@@ -266,76 +260,32 @@ def _write(
     *,
     svg: bool,
 ) -> None:
-    """Write tables and figures into a folder of their own."""
-    from analyze.head import head_figures as figures
-    from analyze.head import report_tables as tables
-    from analyze.head.head_file import write_head
-    from analyze.presentation import figure_style
-    from extract import results
+    """Write the head, tables and figures into a folder of their own."""
+    from analyze.head.against_figure import draw_against
+    from analyze.head.figures.head_figures import figures_of
+    from analyze.head.prediction.head_file import write_head
+    from analyze.head.reporting.tables import tables_of
+    from analyze.head.rival_tables import tables_of_rivals
+    from analyze.presentation.figure_style import save
+    from extract.results import write_tables
 
-    drawn = figures.draw_all(report, compared)
+    drawn, tables = figures_of(report), tables_of(report)
+    if compared is not None:
+        drawn["against"] = draw_against(compared)
+        tables |= tables_of_rivals(compared)
     with run_folder(workspace, "head", result, inputs) as folder:
         written = write_head(folder, report.stored(inputs[0].provenance))
         result["head"] = f"{result['results']}/{written.name}"
-        written_tables = {
-            "folds.csv": tables.runs(report),
-            "split.csv": tables.sides(report),
-            "curves.csv": tables.curves(report),
-            "predictions.csv": tables.predictions(report),
-            "classes.csv": tables.classes(report),
-            "confusion.csv": tables.confusion(report),
-            "suspects.csv": tables.suspects(report),
-            "coverage.csv": tables.coverage(report),
-        }
-        results.write_tables(folder, written_tables | dict(level_tables(report)))
-        if compared is not None:
-            write_rivals(folder, compared)
+        write_tables(folder, tables)
         for name, figure in drawn.items():
-            figure_style.save(figure, folder, name, svg=svg)
+            save(figure, folder, name, svg=svg)
         write_tuning(folder, tuners, result)
 
 
 def _text(report: HeadReport, compared: HeadComparison | None, result: dict[str, Any]) -> str:
-    lines = [
-        *head_wording.heading(report, result, f"level {report.level}"),
-        f"head: accuracy {wording.estimate(report.accuracy)}",
-    ]
-    for name, estimate in report.baselines.items():
-        difference = wording.estimate(report.baseline_differences[name], signed=True)
-        lines.append(f"{WORDS[name]}: {wording.estimate(estimate)}; head minus it {difference}")
-    lines.append(head_wording.trained(report))
+    from analyze.head.reporting.text import accuracy_lines, class_lines, heading, trained
+
+    lines = [*heading(report, result["file"]), *accuracy_lines(report), trained(report)]
     lines += rival_lines(compared) if compared else []
-    lines += [*level_lines(report), *tuning_lines(result), *_class_lines(report)]
-    lines += _believed(report, result)
+    lines += [*tuning_lines(result), *class_lines(report), f"the head: {result['head']}"]
     return "\n".join([*lines, *wording.closing(result)])
-
-
-def _believed(report: HeadReport, result: dict[str, Any]) -> list[str]:
-    """Say how far probabilities can be believed, and which labels cannot."""
-    found = report.calibration
-    lines = [
-        f"calibration error {found.ece:.3f} with temperature {found.temperature:.2f} "
-        f"({found.ece_before:.3f} without)"
-    ]
-    sure = next((c for c in found.coverage if c.threshold == WORTH_KNOWING), None)
-    if sure is not None and sure.accuracy is not None:
-        lines.append(
-            f"{sure.coverage:.0%} of the pictures are answered at {sure.threshold:g} or more, "
-            f"{sure.accuracy:.3f} of them right"
-        )
-    if report.suspects:
-        lines.append(f"{len(report.suspects)} labels are doubtful: suspects.csv")
-    return [*lines, f"the head: {result['head']}"]
-
-
-def _class_lines(report: HeadReport) -> list[str]:
-    from extract.ids import shown
-
-    width = min(WIDEST_CLASS, max(len(shown(score.name)) for score in report.scores))
-    lines = [f"{'class':<{width}}  precision  recall     F1      n"]
-    for score in report.scores:
-        name = head_wording.cut(shown(score.name), WIDEST_CLASS)
-        values = (score.precision, score.recall, score.f1)
-        precision, recall, f1 = ("-" if v is None else wording.score(v) for v in values)
-        lines.append(f"{name:<{width}}  {precision:>9}  {recall:>6}  {f1:>5}  {score.n:>5}")
-    return lines

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from analyze.commands import options, wording
+from analyze.commands import options
 from analyze.commands.run_folder import run_folder
+from analyze.presentation import wording
 from extract import command_line as cl
 from extract.errors import UsageError
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
     from analyze.commands.selection.selection import Selection
-    from analyze.head.head_file import StoredHead
-    from analyze.head.multilabel.prediction import SeveralPredictions
-    from analyze.head.prediction import Predictions
+    from analyze.head.prediction.head_file import StoredHead
+    from analyze.head.prediction.predictions import Predictions
 
 MOST_CLASSES = 12
 
@@ -54,10 +54,9 @@ def predict(
     """
     cl.set_up(verbose, quiet)
     from analyze.commands.selection.selection import Selection, choose_for_head
-    from analyze.head.head_file import read_head
     from analyze.head.joined import is_joined
-    from analyze.head.multilabel.prediction import predict_several
-    from analyze.head.prediction import predict as predict_one
+    from analyze.head.prediction.head_file import read_head
+    from analyze.head.prediction.predictions import predict as predict_one
     from analyze.reduction.concatenation import join_embeddings
     from extract.storage.embeddings_file import read_embeddings
 
@@ -77,8 +76,7 @@ def predict(
         paths = [choose_for_head(workspace, stored.provenance, wanted)]
     inputs = [read_embeddings(path) for path in paths]
     vectors = join_embeddings(inputs)[0] if len(inputs) > 1 else inputs[0]
-    ask = predict_several if stored.several else predict_one
-    found = ask(stored, vectors, abstain_below=abstain_below)
+    found = predict_one(stored, vectors, abstain_below=abstain_below)
     path = paths[0]
     result = _result(workspace, path, stored, found, vectors.left_out)
     with run_folder(workspace, "predict", result, inputs) as folder:
@@ -172,14 +170,14 @@ def _result(
     workspace: Workspace,
     path: Path,
     stored: StoredHead,
-    found: Predictions | SeveralPredictions,
+    found: Predictions,
     left_out: Any,
 ) -> dict[str, Any]:
     return {
         "file": None,
         "embeddings": workspace.relative(path),
         **stored.provenance.to_json(),
-        "level": found.levels[-1],
+        "level": stored.levels[-1],
         "n_images": len(found.ids),
         "abstain_below": found.abstain_below,
         "abstained": int(found.abstained.sum()),
@@ -190,7 +188,7 @@ def _result(
     }
 
 
-def _notes(stored: StoredHead, found: Predictions | SeveralPredictions) -> list[str]:
+def _notes(stored: StoredHead, found: Predictions) -> list[str]:
     """Say what the head's files lack, and of how many pictures the answer is no news."""
     split = stored.about.get("split")
     sides = [split.get(side, ()) for side in ("train", "validation")] if split else []

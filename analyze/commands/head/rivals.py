@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analyze.commands import wording
+from analyze.presentation import wording
 from extract.errors import UsageError
 from extract.workspace import Workspace
 
@@ -48,21 +48,6 @@ def choose_rivals(
     return list(found.values())
 
 
-def write_rivals(folder: Path, comparison: HeadComparison) -> None:
-    """Write the tables of a comparison beside those of the head."""
-    from analyze.head import rival_tables as tables
-    from extract import results
-
-    written = {
-        "against.csv": tables.summary(comparison),
-        "against_classes.csv": tables.classes(comparison),
-        "against_confusion.csv": tables.confusion(comparison),
-        "against_folds.csv": tables.runs(comparison),
-        "against_predictions.csv": tables.predictions(comparison),
-    }
-    results.write_tables(folder, written)
-
-
 def rival_lines(comparison: HeadComparison) -> list[str]:
     """Say of each rival how good it is, what it took, and whether the head is better."""
     lines = []
@@ -82,13 +67,13 @@ def _of_model(workspace: Workspace, wanted: Selection, typed: str) -> Path:
 
 
 def _of_rival(rival: Rival) -> str:
-    from analyze.head.rivals import epochs_of, seconds_of
+    from analyze.head.reporting.runs import epochs_of, seconds_of
 
     accuracy = wording.estimate(rival.report.accuracy)
-    epochs = epochs_of(rival.report)
+    epochs = epochs_of(rival.report.runs)
     return (
         f"{rival.name}: accuracy {accuracy}; {len(rival.report.runs)} heads in "
-        f"{seconds_of(rival.report):.1f} s, best epoch {epochs['best']:.0f} in the mean"
+        f"{seconds_of(rival.report.runs):.1f} s, best epoch {epochs['best']:.0f} in the mean"
     )
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
-    from analyze.head.plan import Plan, Progress
-    from analyze.head.tuning_report import Tuner
+    from analyze.head.training.plan import Plan, Progress
+    from analyze.head.tuning.tuning_report import Tuner
 
 STOPPED = "stopped; the trials that were finished are kept: the same command goes on from them"
 
@@ -27,8 +27,8 @@ def make_tuners(
     if trials is None:
         return []
     from analyze.head.rivals import part_of
-    from analyze.head.tuning import require_optuna
-    from analyze.head.tuning_report import Tuner
+    from analyze.head.tuning.trials import require_optuna
+    from analyze.head.tuning.tuning_report import Tuner
 
     require_optuna()
     n_splits = plan.n_folds * plan.n_shuffles if plan.n_folds else 1
@@ -47,7 +47,7 @@ def say_tuning(workspace: Workspace, tuners: list[Tuner], result: dict[str, Any]
     result["tuning"] = None
     if not tuners:
         return
-    from analyze.head.tuning_report import tuning_json
+    from analyze.head.tuning.tuning_report import tuning_json
 
     tuning, *others = (tuning_json(tuner.studies, workspace.relative) for tuner in tuners)
     result["tuning"] = tuning
@@ -62,8 +62,8 @@ def write_tuning(folder: Path, tuners: list[Tuner], result: dict[str, Any]) -> N
     if not tuners:
         return
     tuner, *others = tuners
-    from analyze.head.tuning_figure import draw_tuning
-    from analyze.head.tuning_report import trial_rows
+    from analyze.head.tuning.tuning_figure import draw_tuning
+    from analyze.head.tuning.tuning_report import trial_rows
     from analyze.presentation.figure_style import save
     from extract import results
     from extract.storage.embeddings import name_of

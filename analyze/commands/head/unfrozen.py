@@ -7,28 +7,20 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from extract.errors import UsageError
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
-    from analyze.head.inputs import StageMaps
-    from analyze.head.plan import Plan, Progress
     from analyze.head.rivals import Contender
+    from analyze.head.training.inputs import StageMaps
+    from analyze.head.training.plan import Plan, Progress
 
 log = logging.getLogger("sosie")
 
 FEW_HOURS = 0.05
 """Below it nobody need be told."""
-
-
-class Pictured(NamedTuple):
-    """A contender whose last stage can be trained: the pictures that could be opened."""
-
-    contender: Contender
-    maps: StageMaps
-    notes: tuple[str, ...]
 
 
 def check_unfrozen(plan: Plan, against: Sequence[str], join: Sequence[str]) -> None:
@@ -55,8 +47,15 @@ def picture(
     images: Path | None,
     device: str,
     progress: Progress,
-) -> Pictured:
+) -> tuple[Contender, StageMaps, tuple[str, ...]]:
     """Run the pictures up to the last stage of the backbone that a file was embedded with.
+
+    Returns
+    -------
+    contender : Contender
+        Of the pictures that could be opened.
+    maps : StageMaps
+    notes : tuple of str
 
     Raises
     ------
@@ -64,9 +63,9 @@ def picture(
         When no picture can be opened, or the backbone cannot be parted.
     """
     from analyze.head.rivals import Contender
-    from analyze.head.stage_maps import read_stage_maps
-    from analyze.head.stored_views import find_views
+    from analyze.head.training.stage_maps import read_stage_maps
     from analyze.pictures.picture_folder import PictureFolder
+    from analyze.pictures.stored_views import find_views
     from extract.backbones.registry import load_again
     from extract.images.augmentation import view_of
     from extract.inference.execution_config import device_for
@@ -86,7 +85,7 @@ def picture(
         left_out = {**embeddings.left_out, "picture not opened": lost}
         kept = replace(kept, left_out=left_out)
     shown = None if views is None else views[:, rows]
-    return Pictured(Contender(kept, shown), maps, folder.notes())
+    return Contender(kept, shown), maps, folder.notes()
 
 
 def warn_of_hours(maps: StageMaps, plan: Plan, n_trials: int) -> None:

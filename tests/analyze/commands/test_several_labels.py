@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from analyze.clustering.analysis import analyze_embeddings
-from analyze.head.assessment import assess_head
 from analyze.measures.alignment import align
 from analyze.presentation.run_record import run_record
 from analyze.ranking.ranking import rank
@@ -49,8 +48,6 @@ def test_what_cannot_go_without_labels_names_the_column(listed: EmbeddingSet) ->
         align([listed, listed])
     with pytest.raises(UsageError, match=f"{SAID}.*there is no knn_5"):
         rank([listed], metric="knn_5")
-    with pytest.raises(UsageError, match=f"{SAID}.*nothing to teach"):
-        assess_head(listed)
 
 
 def test_ranking_takes_the_surrogate_and_says_so(listed: EmbeddingSet) -> None:

@@ -18,10 +18,10 @@ from analyze.explanation.feature_taps import Tap, tap_of
 from analyze.explanation.placement import place_of
 from analyze.explanation.questions import Subject, ask
 from analyze.head.assessment import assess_head
-from analyze.head.head_file import StoredHead
-from analyze.head.network import HeadSpec
-from analyze.head.plan import Plan
-from analyze.head.training import TrainingSpec
+from analyze.head.prediction.head_file import StoredHead
+from analyze.head.training.head_training import TrainingSpec
+from analyze.head.training.network import HeadSpec
+from analyze.head.training.plan import Plan
 from extract.backbones.registry import Backbone, load_backbone
 from extract.catalog.catalog import Level
 from extract.storage.embeddings import EmbeddingSet

@@ -26,9 +26,10 @@ from analyze.explanation.questions import (
     worst_rows,
 )
 from analyze.explanation.targets import Target, check_of, in_numpy, neighbor_target
-from analyze.head.head_file import StoredHead
-from analyze.head.network import Head, HeadSpec, Scaling, build_network
-from analyze.head.prediction import predict
+from analyze.head.prediction.head_file import StoredHead
+from analyze.head.prediction.predictions import predict
+from analyze.head.training.inputs import Scaling
+from analyze.head.training.network import Head, HeadSpec, build_network
 from extract.backbones.pretrained_classifier import OwnClassifier
 from extract.catalog.catalog import Level
 from extract.errors import UsageError

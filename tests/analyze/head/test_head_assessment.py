@@ -10,18 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analyze.head import report_tables
 from analyze.head.assessment import assess_head
-from analyze.head.baselines import elected, fit_nearest
-from analyze.head.evaluation import count_confusion, score_classes
-from analyze.head.network import HeadSpec
-from analyze.head.plan import Plan
-from analyze.head.splits import fold_splits
-from analyze.head.stored_views import find_views, read_views
-from analyze.head.training import TrainingSpec
+from analyze.head.reporting import tables
+from analyze.head.reporting.class_scores import count_confusion, score_classes
+from analyze.head.splitting.stratified_splits import StratifiedSplitter
+from analyze.head.tasks.baselines import elected, fit_nearest
+from analyze.head.training.head_training import TrainingSpec
+from analyze.head.training.network import HeadSpec
+from analyze.head.training.plan import Plan
 from analyze.measures.estimates import mean_over_pictures
 from analyze.measures.probes import fit_linear_probe, folds_of, linear_probe, nearest_vote
 from analyze.neighbors.indexes.exact_search import nearest_others
+from analyze.pictures.stored_views import find_views, read_views
 from extract.catalog.catalog import Level
 from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet, Provenance
@@ -197,7 +197,7 @@ def test_the_regression_is_the_probe_of_the_same_folds(
     vectors = (separated[0] + random.normal(scale=9, size=(120, 16))).astype(np.float32)
     labels, alone = separated[1], np.arange(120)
     probed = linear_probe(vectors, labels, alone, folds_of(labels, alone))
-    for split in fold_splits(labels, alone, 5):
+    for split in StratifiedSplitter(labels, alone).folds(5):
         taught = split.taught
         classes_of = fit_linear_probe(vectors[taught], labels[taught], alone[taught])
         said = classes_of(vectors[split.test]) == labels[split.test]
@@ -269,16 +269,16 @@ def test_scores_of_classes_by_hand() -> None:
 
 def test_tables_hold_what_the_report_says(overlapping: Planted, embeddings_of: Make) -> None:
     report = assess_head(embeddings_of(*overlapping), plan=SMALL)
-    header, *rows = report_tables.predictions(report)
+    header, *rows = tables.predictions(report)
     assert header[:4] == ["id", "run", "class", "head"]
     assert np.mean([row[2] == row[3] for row in rows]) == pytest.approx(report.accuracy.mean)
     assert all(0 < row[-1] <= 1 for row in rows)
-    header, *rows = report_tables.sides(report)
+    header, *rows = tables.sides(report)
     assert len(header) == 2 + 6
     for column in range(2, 8):
         assert {row[column] for row in rows} == {"train", "validation", "test"}
     assert all([row[2:5].count("test"), row[5:].count("test")] == [1, 1] for row in rows)
-    _, *epochs = report_tables.curves(report)
+    _, *epochs = tables.curves(report)
     assert len(epochs) == sum(run.trained.stopped_epoch for run in report.runs)
 
 
@@ -305,7 +305,7 @@ def with_views(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, embeddings_of: M
         ("read_embeddings", lambda path: sets[path.relative_to(tmp_path).as_posix()]),
         ("read_provenance", lambda path: sets[path.relative_to(tmp_path).as_posix()].provenance),
     ):
-        monkeypatch.setattr(f"analyze.head.stored_views.{function}", read)
+        monkeypatch.setattr(f"analyze.pictures.stored_views.{function}", read)
     return tmp_path / "net.h5"
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analyze.head.calibration import (
+from analyze.head.reporting.calibration import (
+    Calibration,
     bin_answers,
     calibrate,
     cover,
     expected_error,
-    fit_temperature,
 )
-from analyze.head.network import softmax
-from analyze.head.suspects import find_suspects
+from analyze.head.reporting.suspects import find_suspects
+from analyze.head.training.probabilities import fit_temperature, softmax
 
 
 def drawn_labels(probabilities: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -66,11 +66,15 @@ def test_calibration_error_is_its_formula() -> None:
 
 def test_right_probabilities_have_no_error_and_sharpened_ones_do(true_logits: np.ndarray) -> None:
     labels = drawn_labels(softmax(true_logits))
-    rows = np.arange(len(labels))
-    right = calibrate([(rows, true_logits, 1.0)], labels)
+
+    def calibrated(logits: np.ndarray, temperature: float) -> Calibration:
+        warm, cold = (softmax(each).max(axis=1) for each in (logits / temperature, logits))
+        return calibrate([warm], [cold], [logits.argmax(axis=1) == labels], [temperature])
+
+    right = calibrated(true_logits, 1.0)
     assert right.ece < 0.015
     assert right.ece == right.ece_before
-    sharp = calibrate([(rows, 3 * true_logits, 3.0)], labels)
+    sharp = calibrated(3 * true_logits, 3.0)
     assert sharp.ece == pytest.approx(right.ece)
     assert sharp.ece_before > 0.15
     assert sharp.temperature == pytest.approx(3.0)

@@ -12,11 +12,12 @@ import pytest
 from safetensors.numpy import load, save
 
 from analyze.head.assessment import assess_head
-from analyze.head.head_file import StoredHead, read_head, write_head
-from analyze.head.network import HeadSpec, softmax
-from analyze.head.plan import Plan
-from analyze.head.prediction import predict
-from analyze.head.training import TrainingSpec
+from analyze.head.prediction.head_file import StoredHead, read_head, write_head
+from analyze.head.prediction.predictions import predict
+from analyze.head.training.head_training import TrainingSpec
+from analyze.head.training.network import HeadSpec
+from analyze.head.training.plan import Plan
+from analyze.head.training.probabilities import softmax
 from extract.errors import HeadFileError, UsageError
 from extract.storage.embeddings import EmbeddingSet, Provenance
 

@@ -12,10 +12,10 @@ import pytest
 
 from analyze.head import rival_tables
 from analyze.head.assessment import assess_head
-from analyze.head.network import HeadSpec
-from analyze.head.plan import Plan
 from analyze.head.rivals import Contender, Discordant, compare_heads, count_discordant
-from analyze.head.training import TrainingSpec
+from analyze.head.training.head_training import TrainingSpec
+from analyze.head.training.network import HeadSpec
+from analyze.head.training.plan import Plan
 from analyze.measures.estimates import mean_over_pictures
 from analyze.pictures.near_duplicates import Copies, join_copies
 from extract.errors import UsageError
@@ -186,8 +186,9 @@ def test_programs_read_what_was_promised(overlapping: Planted, embeddings_of: Ma
         assert np.sum(each["confusion"]["counts"]) == 2 * 40
         assert each["mcnemar_p"] <= each["p_adjusted"] <= 1
         assert each["only_right"] == dict(zip(("head", "rival"), rival.discordant, strict=True))
-    for table in (rival_tables.summary, rival_tables.classes, rival_tables.confusion):
-        header, *rows = table(found)
+    tables = rival_tables.tables_of_rivals(found)
+    for name in ("against.csv", "against_classes.csv", "against_confusion.csv"):
+        header, *rows = tables[name]
         assert {len(row) for row in rows} == {len(header)}
         assert list(dict.fromkeys(row[0] for row in rows)) == [*found.named_reports]
     header, *answers = rival_tables.predictions(found)

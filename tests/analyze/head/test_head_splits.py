@@ -5,14 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analyze.head.splits import (
-    Split,
-    column_split,
-    fold_splits,
-    naive_splits,
-    stratified_split,
-    taught_split,
-)
+from analyze.head.splitting.splits import Split
+from analyze.head.splitting.stratified_splits import StratifiedSplitter
 from analyze.pictures.near_duplicates import NEAR_COSINE, count_leaks, find_copies, leak_note
 from extract.errors import UsageError
 
@@ -28,13 +22,16 @@ def with_copies() -> np.ndarray:
 
 
 def test_a_stratified_split_is_60_20_20_in_every_class() -> None:
-    split = stratified_split(LABELS, ALONE, seed=3)
+    split = StratifiedSplitter(LABELS, ALONE).at_once(seed=3)
     for label, size in enumerate((50, 40, 30)):
         counts = [(LABELS[rows] == label).sum() for rows in (split.train, split.validation)]
         assert counts == [size * 3 // 5, size // 5]
     whole = np.sort(np.concatenate([split.taught, split.test]))
     assert (whole == ALONE).all()
-    again, other = stratified_split(LABELS, ALONE, seed=3), stratified_split(LABELS, ALONE, seed=4)
+    again, other = (
+        StratifiedSplitter(LABELS, ALONE).at_once(seed=3),
+        StratifiedSplitter(LABELS, ALONE).at_once(seed=4),
+    )
     assert (again.test == split.test).all()
     assert len(np.intersect1d(other.test, split.test)) < len(split.test)
 
@@ -42,7 +39,10 @@ def test_a_stratified_split_is_60_20_20_in_every_class() -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_copies_are_never_parted(seed: int) -> None:
     groups = with_copies()
-    splits = (stratified_split(LABELS, groups, seed), *fold_splits(LABELS, groups, 5, seed))
+    splits = (
+        StratifiedSplitter(LABELS, groups).at_once(seed),
+        *StratifiedSplitter(LABELS, groups).folds(5, seed),
+    )
     for split in splits:
         sides = np.array(split.sides(120))
         for group in np.unique(groups):
@@ -52,7 +52,7 @@ def test_copies_are_never_parted(seed: int) -> None:
 
 
 def test_every_fold_teaches_and_validates_every_class() -> None:
-    for split in fold_splits(LABELS, ALONE, 4, seed=1):
+    for split in StratifiedSplitter(LABELS, ALONE).folds(4, seed=1):
         for rows in (split.train, split.validation, split.test):
             assert set(LABELS[rows]) == {0, 1, 2}
         assert len(split.validation) == pytest.approx(len(split.taught) / 4, abs=2)
@@ -69,7 +69,7 @@ def test_a_naive_split_leaks_the_planted_copies_and_ours_does_not() -> None:
         vectors[i + 1] = vectors[i] * 3 + 0.01 * random.normal(size=24)
     copies = find_copies(vectors, hashes)
     assert copies.notes == ()
-    naive = list(naive_splits(LABELS, 5, 0))
+    naive = list(StratifiedSplitter(LABELS, ALONE).naive(5, 0))
     leaks = count_leaks(copies, naive)
     leaked = {"byte": 0, "near": 0}
     for first, kind in [(i, "byte") for i in range(0, 40, 4)] + [
@@ -83,7 +83,7 @@ def test_a_naive_split_leaks_the_planted_copies_and_ours_does_not() -> None:
     assert leaks["pictures"] == sum(leaked.values())
     assert leaks["groups"] == 15
     assert f"{leaks['pictures']} pictures" in leak_note(leaks)[0]
-    ours = fold_splits(LABELS, copies.groups, 5, 0)
+    ours = StratifiedSplitter(LABELS, copies.groups).folds(5, 0)
     kept = count_leaks(copies, [(split.taught, split.test) for split in ours])
     assert kept["pictures"] == 0
     assert leak_note(kept) == ()
@@ -125,7 +125,7 @@ def test_a_column_is_taken_and_its_copies_leave_the_taught() -> None:
     labels, groups = ALONE % 3, ALONE.copy()
     groups[5] = groups[100]  # trained and tested
     groups[6] = groups[85]  # trained and validated
-    split = column_split("part", values, labels, groups)
+    split = StratifiedSplitter(labels, groups).by_column("part", values)
     assert split.test.tolist() == list(range(99, 119))
     assert split.validation.tolist() == list(range(80, 99))
     assert split.train.tolist() == [i for i in range(80) if i not in (5, 6)]
@@ -135,7 +135,7 @@ def test_a_column_is_taken_and_its_copies_leave_the_taught() -> None:
 
 def test_a_column_without_validation_takes_some_of_train() -> None:
     values = ["train"] * 90 + ["test"] * 30
-    split = column_split("part", values, ALONE % 3, ALONE)
+    split = StratifiedSplitter(ALONE % 3, ALONE).by_column("part", values)
     assert len(split.validation) in range(20, 26)
     assert split.taught.tolist() == list(range(90))
 
@@ -145,7 +145,7 @@ def test_a_tested_class_that_nobody_teaches_counts_and_is_said() -> None:
     labels[110:] = 2
     values = ["train"] * 70 + ["validation"] * 20 + ["test"] * 30
     labels[71] = 3
-    split = column_split("part", values, labels, ALONE)
+    split = StratifiedSplitter(labels, ALONE).by_column("part", values)
     assert 71 not in split.validation
     assert len(split.test) == 30
     assert any("10 tested pictures are of 1 classes" in note for note in split.notes)
@@ -163,7 +163,7 @@ def test_a_tested_class_that_nobody_teaches_counts_and_is_said() -> None:
 )
 def test_columns_that_cannot_split_are_one_clear_line(values: list[str], said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        column_split("part", values, LABELS, ALONE)
+        StratifiedSplitter(LABELS, ALONE).by_column("part", values)
 
 
 def test_rare_classes_and_missing_labels_are_left_out_and_said() -> None:
@@ -171,7 +171,7 @@ def test_rare_classes_and_missing_labels_are_left_out_and_said() -> None:
     labels[:3] = 7  # a class of three
     labels[3] = 8  # a class of one
     labels[10:20] = -1
-    split = stratified_split(labels, ALONE)
+    split = StratifiedSplitter(labels, ALONE).at_once()
     rows = np.concatenate([split.taught, split.test])
     assert set(labels[rows]) == {0, 1, 2}
     assert len(rows) == 106
@@ -184,7 +184,7 @@ def test_copies_do_not_make_a_class_large_enough() -> None:
     labels, groups = LABELS.copy(), ALONE.copy()
     labels[:8] = 7
     groups[:8] = 0
-    assert 7 not in labels[stratified_split(labels, groups).taught]
+    assert 7 not in labels[StratifiedSplitter(labels, groups).at_once().taught]
 
 
 @pytest.mark.parametrize(
@@ -197,24 +197,24 @@ def test_copies_do_not_make_a_class_large_enough() -> None:
 )
 def test_nothing_to_teach_is_one_clear_line(labels: np.ndarray, said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        stratified_split(labels, np.arange(20))
+        StratifiedSplitter(labels, np.arange(20)).at_once()
     with pytest.raises(UsageError, match=said):
-        fold_splits(labels, np.arange(20), 5)
+        StratifiedSplitter(labels, np.arange(20)).folds(5)
 
 
 def test_classes_of_two_taught_pictures_have_a_validation_side() -> None:
     labels = np.repeat([0, 1, 2], 4)
-    for split in fold_splits(labels, np.arange(12), 2, seed=1):
+    for split in StratifiedSplitter(labels, np.arange(12)).folds(2, seed=1):
         assert set(labels[split.train]) == {0, 1, 2}
         assert len(split.validation)
     with pytest.raises(UsageError, match="every class has one picture that is taught"):
-        fold_splits(np.repeat([0, 1, 2], 2), np.arange(6), 2, seed=1)
+        StratifiedSplitter(np.repeat([0, 1, 2], 2), np.arange(6)).folds(2, seed=1)
 
 
 def test_all_may_be_taught_and_copies_still_do_not_say_when_to_stop() -> None:
     labels = np.arange(40) % 2
     groups = np.arange(40) // 4  # two pictures of either class
-    split = taught_split(np.arange(4, 40), labels, groups, 3)
+    split = StratifiedSplitter(labels, groups).all_taught(np.arange(4, 40), 3)
     assert split.taught.tolist() == list(range(4, 40))
     assert len(split.test) == 0
     assert not set(groups[split.train]) & set(groups[split.validation])

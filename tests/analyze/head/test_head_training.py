@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from analyze.head.network import Head, HeadSpec, Scaling, build_network, forward, softmax
-from analyze.head.objective import balanced_weights
-from analyze.head.splits import Split, stratified_split
-from analyze.head.taught import Taught, hold_out
-from analyze.head.training import Epoch, TrainingSpec, epoch_batches, train_head
+from analyze.head.splitting.splits import Split
+from analyze.head.splitting.stratified_splits import StratifiedSplitter
+from analyze.head.training.head_training import Epoch, TrainingSpec, epoch_batches, train_head
+from analyze.head.training.inputs import Scaling
+from analyze.head.training.network import Head, HeadSpec, build_network, forward
+from analyze.head.training.objective import LevelTargets, balanced_weights
+from analyze.head.training.probabilities import softmax
+from analyze.head.training.taught import Taught, hold_out
 from extract.errors import UsageError
 
 Planted = tuple[np.ndarray, np.ndarray]
@@ -20,8 +23,8 @@ QUICK = TrainingSpec(learning_rate=0.01, epochs=30, patience=5, batch_size=16)
 
 def parted(planted: Planted, seed: int = 0) -> tuple[Taught, Split]:
     vectors, labels = planted
-    split = stratified_split(labels, np.arange(len(labels)), seed)
-    return hold_out(vectors, labels, split)[0], split
+    split = StratifiedSplitter(labels, np.arange(len(labels))).at_once(seed)
+    return hold_out(vectors, LevelTargets.of_one(labels), split)[0], split
 
 
 def same_weights(one: Head, other: Head) -> bool:
@@ -32,12 +35,11 @@ def same_weights(one: Head, other: Head) -> bool:
 
 def test_separable_classes_are_told_apart_without_a_miss(separated: Planted) -> None:
     vectors, labels = separated
-    split = stratified_split(labels, np.arange(len(labels)))
-    taught, held_out = hold_out(vectors, labels, split)
+    split = StratifiedSplitter(labels, np.arange(len(labels))).at_once()
+    taught, held_out = hold_out(vectors, LevelTargets.of_one(labels), split)
     trained = train_head(taught, SMALL, QUICK)
-    answers, right = held_out.ask({"head": trained.head.logits})
-    assert (trained.head.classes[0][answers["head"][0].argmax(axis=1)] == right).all()
-    assert (right == labels[split.test]).all()
+    ((logits,),) = held_out.ask([trained.logits])
+    assert (trained.head.classes[0][logits.argmax(axis=1)] == labels[split.test]).all()
 
 
 @pytest.mark.parametrize("depth", [0, 1, 2])
@@ -75,12 +77,14 @@ def test_features_train_the_head_that_pictures_do(optimizer: str, n_views: int) 
         return vectors
 
     features = np.stack([embedded(view) for view in pictures])
-    split = stratified_split(labels, np.arange(60))
+    split = StratifiedSplitter(labels, np.arange(60)).at_once()
     training = TrainingSpec(
         optimizer, 0.01, epochs=6, patience=6, batch_size=8, label_smoothing=0.1, refit=False
     )
     spec = HeadSpec(width=10, dropout=0.3)
-    trained = train_head(hold_out(features, labels, split)[0], spec, training, seed=4)
+    trained = train_head(
+        hold_out(features, LevelTargets.of_one(labels), split)[0], spec, training, seed=4
+    )
 
     head = build_network(12, [3], spec, seed=4)
     kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[optimizer]
@@ -125,8 +129,8 @@ def test_the_best_epoch_is_kept_and_patience_ends(overlapping: Planted) -> None:
 def test_refitting_uses_all_taught_rows_for_as_many_epochs(overlapping: Planted) -> None:
     taught, _ = parted(overlapping)
     trained = train_head(taught, SMALL, QUICK, seed=1)
-    everything = np.arange(len(taught.labels))
-    whole = Taught(taught.features, taught.labels, everything, taught.validation)
+    everything = np.arange(taught.n_rows)
+    whole = Taught(taught.features, taught.targets, everything, taught.validation)
     for_as_many = TrainingSpec(
         learning_rate=0.01, epochs=trained.best_epoch, patience=99, batch_size=16, refit=False
     )
@@ -142,13 +146,13 @@ def test_refitting_uses_all_taught_rows_for_as_many_epochs(overlapping: Planted)
 
 def test_the_test_rows_change_nothing_that_is_trained(overlapping: Planted) -> None:
     vectors, labels = overlapping
-    split = stratified_split(labels, np.arange(len(labels)))
+    split = StratifiedSplitter(labels, np.arange(len(labels))).at_once()
     views = np.stack([vectors, vectors + 0.1])
     changed, others = views.copy(), labels.copy()
     changed[:, split.test] = 1e6
     others[split.test] = (others[split.test] + 1) % 5
-    taught, _ = hold_out(views, labels, split)
-    elsewhere, _ = hold_out(changed, others, split)
+    taught, _ = hold_out(views, LevelTargets.of_one(labels), split)
+    elsewhere, _ = hold_out(changed, LevelTargets.of_one(others), split)
     assert same_weights(
         train_head(taught, SMALL, QUICK).head, train_head(elsewhere, SMALL, QUICK).head
     )
@@ -156,12 +160,12 @@ def test_the_test_rows_change_nothing_that_is_trained(overlapping: Planted) -> N
 
 def test_the_test_rows_are_given_once(overlapping: Planted) -> None:
     vectors, labels = overlapping
-    split = stratified_split(labels, np.arange(len(labels)))
-    _, held_out = hold_out(np.stack([vectors, -vectors]), labels, split)
-    answers, _ = held_out.ask({"seen": lambda rows: rows})
-    assert (answers["seen"] == vectors[split.test]).all()
+    split = StratifiedSplitter(labels, np.arange(len(labels))).at_once()
+    _, held_out = hold_out(np.stack([vectors, -vectors]), LevelTargets.of_one(labels), split)
+    (seen,) = held_out.ask([lambda tested: tested.vectors])
+    assert (seen == vectors[split.test]).all()
     with pytest.raises(RuntimeError, match="already"):
-        held_out.ask({"seen": lambda rows: rows})
+        held_out.ask([lambda tested: tested.vectors])
 
 
 def test_an_epoch_draws_every_row_once_and_every_view() -> None:
@@ -203,8 +207,8 @@ def test_class_weights_raise_the_recall_of_the_rare() -> None:
     labels = np.repeat([0, 1], [270, 30])
     vectors = random.normal(size=(300, 6)).astype(np.float32)
     vectors[:, 0] += labels * 1.5
-    split = stratified_split(labels, np.arange(300))
-    taught, _ = hold_out(vectors, labels, split)
+    split = StratifiedSplitter(labels, np.arange(300)).at_once()
+    taught, _ = hold_out(vectors, LevelTargets.of_one(labels), split)
     found = []
     for weighted in (False, True):
         training = TrainingSpec(learning_rate=0.01, class_weights=weighted, epochs=60)
@@ -249,9 +253,11 @@ def test_what_cannot_be_taught_is_refused(overlapping: Planted) -> None:
     broken = taught.features.copy()
     broken[0, 3, 2] = np.nan
     with pytest.raises(ValueError, match="finite"):
-        Taught(broken, taught.labels, taught.train, taught.validation)
+        Taught(broken, taught.targets, taught.train, taught.validation)
     with pytest.raises(ValueError, match="label"):
-        Taught(taught.features, taught.labels - 1, taught.train, taught.validation)
-    same = np.flatnonzero(taught.labels == 0)
+        Taught(
+            taught.features, LevelTargets(taught.targets.codes - 1), taught.train, taught.validation
+        )
+    same = np.flatnonzero(taught.targets.codes[0] == 0)
     with pytest.raises(ValueError, match="two classes"):
-        Taught(taught.features, taught.labels, same, taught.validation)
+        Taught(taught.features, taught.targets, same, taught.validation)

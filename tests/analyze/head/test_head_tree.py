@@ -12,17 +12,24 @@ import pytest
 import torch
 
 from analyze.head.assessment import assess_head
-from analyze.head.head_file import read_head, write_head
-from analyze.head.levels_figure import draw_levels
-from analyze.head.network import HeadSpec, build_network, forward
-from analyze.head.objective import UNKNOWN, ClassPerLevel
-from analyze.head.plan import Plan
-from analyze.head.prediction import predict
-from analyze.head.taught import Taught
-from analyze.head.training import TrainingSpec, train_head
-from analyze.head.tree import Tree, grow_tree, likeliest_path, parent_places, summed_upwards
-from analyze.head.tree_report import score_tree
-from analyze.head.tree_tables import classes, predictions, summary
+from analyze.head.figures.levels_figure import draw_levels
+from analyze.head.prediction.head_file import read_head, write_head
+from analyze.head.prediction.predictions import predict
+from analyze.head.prediction.tree import (
+    Tree,
+    grow_tree,
+    likeliest_path,
+    parent_places,
+    summed_upwards,
+)
+from analyze.head.reporting.tables import level_classes, level_predictions, levels
+from analyze.head.reporting.tree_report import score_tree
+from analyze.head.training.head_training import TrainingSpec, train_head
+from analyze.head.training.network import HeadSpec, build_network, forward
+from analyze.head.training.objective import CrossEntropy, LevelTargets
+from analyze.head.training.plan import Plan
+from analyze.head.training.probabilities import UNKNOWN
+from analyze.head.training.taught import Taught
 from extract.catalog.catalog import Level
 from extract.catalog.label_column import label_levels
 from extract.errors import HeadFileError, UsageError
@@ -122,7 +129,7 @@ def labels(tree: Tree, code: int, level: int) -> str:
 
 def test_the_loss_is_the_mean_over_levels_of_what_each_knows() -> None:
     codes = np.array([[0, 1, 1, 0], [2, UNKNOWN, 0, 1]])
-    wanted = ClassPerLevel(codes, np.arange(4), label_smoothing=0.0, class_weights=False)
+    wanted = CrossEntropy(codes, np.arange(4), label_smoothing=0.0, class_weights=False)
     network = build_network(3, wanted.n_classes, HeadSpec(width=4, dropout=0), seed=0)
     rows = torch.tensor([0, 1, 3])
     logits = forward(network, torch.randn(4, 3, generator=torch.manual_seed(0)))
@@ -143,9 +150,9 @@ def test_one_level_is_trained_as_if_there_were_no_others(
 ) -> None:
     vectors, labels = overlapping
     rows = np.arange(len(labels))
-    plain = Taught(vectors[None], labels, rows[::2], rows[1::2])
-    none = replace(plain, deeper=np.zeros((0, len(labels)), int))
-    one, other = (train_head(taught, HeadSpec(width=8), QUICK) for taught in (plain, none))
+    plain = Taught(vectors[None], LevelTargets.of_one(labels), rows[::2], rows[1::2])
+    same = replace(plain, targets=LevelTargets(np.stack([labels, np.zeros_like(labels)])[:1]))
+    one, other = (train_head(taught, HeadSpec(width=8), QUICK) for taught in (plain, same))
     for name, weights in one.head.weights.items():
         assert weights.tobytes() == other.head.weights[name].tobytes()
 
@@ -163,10 +170,10 @@ def test_a_planted_tree_is_found_at_every_level(catalog: EmbeddingSet) -> None:
     assert report.tree.hierarchical_f1["head"].mean > last.path.mean
     assert report.tree.right_parent_wrong_leaf > 0
     assert json.loads(json.dumps(report.to_json(), allow_nan=False))["levels"][1]["alone"]["mean"]
-    rows = list(predictions(report.tree, report.ids))
+    rows = list(level_predictions(report.tree, report.ids))
     assert len(rows) == 1 + 2 * 144
-    assert len(list(summary(report.tree))) == 1 + 2 * 5
-    assert len(list(classes(report.tree))) == 1 + 2 + 7
+    assert len(list(levels(report.tree))) == 1 + 2 * 5
+    assert len(list(level_classes(report.tree))) == 1 + 2 + 7
     assert draw_levels(report.tree, title="Two levels").axes
 
 

@@ -11,17 +11,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analyze.head import search, tuning
 from analyze.head.assessment import assess_head
-from analyze.head.network import HeadSpec
-from analyze.head.plan import Plan
-from analyze.head.search import Choices, Interval, Trial
-from analyze.head.splits import stratified_split
-from analyze.head.taught import Taught, hold_out
-from analyze.head.training import TrainingSpec, train_head
-from analyze.head.tuning import Tuned, tune_head
-from analyze.head.tuning_figure import draw_tuning
-from analyze.head.tuning_report import Tuner, mean_importance, trial_rows, tuning_json
+from analyze.head.splitting.stratified_splits import StratifiedSplitter
+from analyze.head.training.head_training import TrainingSpec, train_head
+from analyze.head.training.network import HeadSpec
+from analyze.head.training.objective import LevelTargets
+from analyze.head.training.plan import Plan
+from analyze.head.training.taught import Taught, hold_out
+from analyze.head.tuning import search
+from analyze.head.tuning import trials as tuning
+from analyze.head.tuning.search import Choices, Interval, Trial
+from analyze.head.tuning.trials import Tuned, tune_head
+from analyze.head.tuning.tuning_figure import draw_tuning
+from analyze.head.tuning.tuning_report import Tuner, mean_importance, trial_rows, tuning_json
 from extract.errors import FileLocked, UsageError
 from extract.files.file_lock import locked
 from extract.storage.embeddings import EmbeddingSet
@@ -42,7 +44,9 @@ def narrow_heads() -> object:
 
 @pytest.fixture(scope="module")
 def taught(overlapping: Planted) -> Taught:
-    return hold_out(*overlapping, stratified_split(overlapping[1], np.arange(200)))[0]
+    vectors, labels = overlapping
+    split = StratifiedSplitter(labels, np.arange(200)).at_once()
+    return hold_out(vectors, LevelTargets.of_one(labels), split)[0]
 
 
 @pytest.fixture(scope="module")
@@ -333,7 +337,7 @@ def test_a_setting_that_decides_is_the_most_important(
 
 
 def test_importance_of_several_splits_is_their_mean(whole: Tuned) -> None:
-    split = stratified_split(np.arange(40) % 2, np.arange(40))
+    split = StratifiedSplitter(np.arange(40) % 2, np.arange(40)).at_once()
     other = replace(whole, importance={"width": 1.0})
     lacking = replace(whole, importance={}, lacks_importance="too few")
     shares = mean_importance([(split, whole), (split, other), (split, lacking)])

@@ -10,17 +10,18 @@ import numpy as np
 import pytest
 import torch
 
-from analyze.head import search
 from analyze.head.assessment import FROZEN, assess_head
-from analyze.head.head_file import read_head, write_head
-from analyze.head.inputs import StageMaps
-from analyze.head.network import HeadSpec, Scaling, build_network, forward
-from analyze.head.plan import Plan
-from analyze.head.search import Choices
-from analyze.head.splits import stratified_split
-from analyze.head.taught import hold_out
-from analyze.head.training import TrainingSpec, epoch_batches, train_head
-from analyze.head.trial_storage import trials_file
+from analyze.head.prediction.head_file import read_head, write_head
+from analyze.head.splitting.stratified_splits import StratifiedSplitter
+from analyze.head.training.head_training import TrainingSpec, epoch_batches, train_head
+from analyze.head.training.inputs import Scaling, StageMaps
+from analyze.head.training.network import HeadSpec, build_network, forward
+from analyze.head.training.objective import LevelTargets
+from analyze.head.training.plan import Plan
+from analyze.head.training.taught import Tested, hold_out
+from analyze.head.tuning import search
+from analyze.head.tuning.search import Choices
+from analyze.head.tuning.trial_storage import trials_file
 from extract.backbones.partial_finetuning import find_last_stage, stage_inputs
 from extract.backbones.registry import Backbone, load_backbone
 from extract.errors import HeadFileError, UsageError
@@ -60,14 +61,14 @@ def features(backbone: Backbone, pixels: torch.Tensor) -> np.ndarray:
 
 
 LABELS = np.arange(N) % 2
-SPLIT = stratified_split(LABELS, np.arange(N))
+SPLIT = StratifiedSplitter(LABELS, np.arange(N)).at_once()
 
 
 def test_stored_maps_train_what_pictures_do(
     backbone: Backbone, pixels: torch.Tensor, maps: StageMaps, features: np.ndarray
 ) -> None:
     """Trained by a plain loop that runs the whole backbone on each batch's pictures."""
-    taught, _ = hold_out(features, LABELS, SPLIT, maps=maps)
+    taught, _ = hold_out(features, LevelTargets.of_one(LABELS), SPLIT, maps=maps)
     trained = train_head(taught, SPEC, TRAINING, seed=3)
     whole = maps.stage.fresh().model
     head = build_network(features.shape[2], [2], SPEC, seed=3)
@@ -99,7 +100,7 @@ def test_stored_maps_train_what_pictures_do(
 
 
 def test_the_same_seed_gives_the_same_bits(maps: StageMaps, features: np.ndarray) -> None:
-    taught, _ = hold_out(features, LABELS, SPLIT, maps=maps)
+    taught, _ = hold_out(features, LevelTargets.of_one(LABELS), SPLIT, maps=maps)
     one, other = (train_head(taught, SPEC, replace(TRAINING, refit=True)) for _ in range(2))
     assert one.stage is not None
     assert other.stage is not None
@@ -117,7 +118,7 @@ def test_the_stage_is_asked_about_tested_pictures_and_kept(
     report = assess_head(replace(embeddings, provenance=provenance), plan=plan, maps=maps)
     assert set(report.baselines) == {"logistic_regression", "knn", FROZEN}
     run = report.runs[1]
-    again = run.trained.logits_of_maps(maps.take(run.split.test))[0]
+    again = run.trained.logits(Tested(features[0], maps.take(run.split.test)))[0]
     np.testing.assert_array_equal(again, report.logits[1, run.split.test])
     stored = report.stored(provenance)
     read = read_head(write_head(tmp_path, stored))
@@ -127,7 +128,7 @@ def test_the_stage_is_asked_about_tested_pictures_and_kept(
         assert read.stage[name].tobytes() == values.tobytes()
     vectors = maps.embedded(read.stage)
     np.testing.assert_array_equal(
-        read.head.logits(vectors)[0], report.final.logits_of_maps(maps)[0]
+        read.head.logits(vectors)[0], report.final.logits(Tested(features[0], maps))[0]
     )
     content = bytearray((tmp_path / "head.safetensors").read_bytes())
     content[-3] ^= 1
@@ -144,7 +145,7 @@ def test_whether_the_stage_stays_frozen_is_searched_where_asked_for(
     frozen = replace(TRAINING, unfreeze="none")
     assert "unfreeze" not in search.space_around(SPEC, frozen)
     assert search.settled(SPEC, TRAINING, {"unfreeze": "none"})[1].unfreeze == "none"
-    taught, _ = hold_out(features, LABELS, SPLIT, maps=maps)
+    taught, _ = hold_out(features, LevelTargets.of_one(LABELS), SPLIT, maps=maps)
     other = replace(
         maps, stage=maps.stage.restored({n: v + 1 for n, v in maps.stage.state().items()})
     )

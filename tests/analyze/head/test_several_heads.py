@@ -14,31 +14,24 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, f1_score
 
 from analyze.explanation.class_targets import level_of_head
-from analyze.head import report_tables
 from analyze.head.assessment import assess_head
-from analyze.head.head_figures import draw_curves
-from analyze.head.head_file import read_head, write_head
-from analyze.head.multilabel import tables
-from analyze.head.multilabel.assessment import assess_several, thresholds_of
-from analyze.head.multilabel.baselines import fit_one_against_rest, fit_regressions, fit_shares
-from analyze.head.multilabel.figures import draw_class_f1
-from analyze.head.multilabel.objective import YesOrNo
-from analyze.head.multilabel.pictures import choose_multi_label
-from analyze.head.multilabel.prediction import predict_several
-from analyze.head.multilabel.report import SeveralReport
-from analyze.head.multilabel.scores import average_precision, score_sets
-from analyze.head.multilabel.splits import iterative_parts, several_fold_splits, several_split
-from analyze.head.multilabel.taught import TaughtSeveral
-from analyze.head.multilabel.thresholds import (
-    best_cut,
-    choose_thresholds,
-    fit_shared_temperature,
-    sigmoid,
-)
-from analyze.head.network import HeadSpec
-from analyze.head.plan import Plan
-from analyze.head.prediction import predict
-from analyze.head.training import TrainingSpec, train_head
+from analyze.head.figures.class_f1_figure import draw_class_f1
+from analyze.head.figures.head_figures import draw_curves
+from analyze.head.prediction.head_file import read_head, write_head
+from analyze.head.prediction.predictions import predict
+from analyze.head.prediction.thresholds import best_cut, choose_thresholds, thresholds_of
+from analyze.head.reporting import tables
+from analyze.head.reporting.set_report import SetReport
+from analyze.head.reporting.set_scores import average_precision, score_sets
+from analyze.head.splitting.iterative_splits import IterativeSplitter, iterative_parts
+from analyze.head.tasks.multi_label import choose_multi_label
+from analyze.head.tasks.set_baselines import fit_one_against_rest, fit_regressions, fit_shares
+from analyze.head.training.head_training import TrainingSpec, train_head
+from analyze.head.training.network import HeadSpec
+from analyze.head.training.objective import BinaryCrossEntropy, ClassSets
+from analyze.head.training.plan import Plan
+from analyze.head.training.probabilities import fit_shared_temperature, sigmoid
+from analyze.head.training.taught import Taught
 from extract.catalog.multi_label import MultiLabel
 from extract.errors import HeadFileError, UsageError
 from extract.storage.embeddings import EmbeddingSet
@@ -75,14 +68,14 @@ def catalog(embeddings_of: Make) -> EmbeddingSet:
 
 
 @pytest.fixture(scope="module")
-def report(catalog: EmbeddingSet) -> SeveralReport:
-    return assess_several(catalog, plan=replace(PLAN, n_folds=3, n_shuffles=1))
+def report(catalog: EmbeddingSet) -> SetReport:
+    return assess_head(catalog, plan=replace(PLAN, n_folds=3, n_shuffles=1))
 
 
 # what is learned
 
 
-def test_planted_attributes_are_found(report: SeveralReport) -> None:
+def test_planted_attributes_are_found(report: SetReport) -> None:
     head = report.scores["head"]
     assert head.macro_f1.mean > 0.95
     assert head.mean_average_precision.mean > 0.98
@@ -98,7 +91,7 @@ def test_labels_that_say_nothing_stay_at_chance(embeddings_of: Make) -> None:
     has = attributes(360)
     vectors = np.random.default_rng(5).normal(size=(360, 24))
     catalog = replace(embeddings_of(vectors), multi_labels=(listing(has),))
-    found = assess_several(catalog, plan=replace(PLAN, n_folds=3, n_shuffles=1))
+    found = assess_head(catalog, plan=replace(PLAN, n_folds=3, n_shuffles=1))
     for scores in found.scores.values():
         assert scores.mean_average_precision.mean == pytest.approx(has.mean(), abs=0.05)
     estimate = found.scores["head"].mean_average_precision
@@ -110,7 +103,7 @@ def test_loss_equals_binary_cross_entropy_written_out() -> None:
     random = np.random.default_rng(0)
     has, logits = random.random((9, 3)) < 0.4, random.normal(size=(5, 3))
     rows, trained = torch.tensor([4, 0, 1, 8, 2]), np.arange(7)
-    wanted = YesOrNo(has, trained, label_smoothing=0.2, class_weights=True)
+    wanted = BinaryCrossEntropy([has], trained, label_smoothing=0.2, class_weights=True)
     own, p = has[rows.numpy()], 1 / (1 + np.exp(-logits))
     yes = np.where(own, 0.9, 0.1)
     weight = np.maximum((~has[:7]).sum(0), 1) / np.maximum(has[:7].sum(0), 1)
@@ -125,7 +118,7 @@ def test_loss_equals_binary_cross_entropy_written_out() -> None:
 
 def test_training_twice_gives_the_same_bits(catalog: EmbeddingSet) -> None:
     has = catalog.multi_labels[0].matrix()
-    taught = TaughtSeveral(catalog.vectors[None], has, np.arange(160), np.arange(160, 240))
+    taught = Taught(catalog.vectors[None], ClassSets(has), np.arange(160), np.arange(160, 240))
     one, other = (train_head(taught, PLAN.head, QUICK, seed=3) for _ in range(2))
     for name, tensor in one.head.weights.items():
         np.testing.assert_array_equal(tensor, other.head.weights[name])
@@ -145,17 +138,17 @@ def test_shares_of_every_class_are_kept_within_one_picture() -> None:
 
 def test_groups_of_copies_are_never_split_and_seeds_matter() -> None:
     has, groups = attributes(150), np.arange(150) // 3
-    first = several_fold_splits(has, groups, 5, seed=0)
+    first = IterativeSplitter(has, groups).folds(5, seed=0)
     for split in first:
         sides = [set(groups[getattr(split, s)].tolist()) for s in ("train", "validation", "test")]
         assert len(set.union(*sides)) == sum(map(len, sides)) == 50
     tested = np.concatenate([split.test for split in first])
     assert sorted(tested.tolist()) == list(range(150))
-    again = several_fold_splits(has, groups, 5, seed=0)
+    again = IterativeSplitter(has, groups).folds(5, seed=0)
     assert all((a.test == b.test).all() for a, b in zip(first, again, strict=True))
-    assert (several_split(has, groups, 1).test.tolist()) != several_split(
-        has, groups, 2
-    ).test.tolist()
+    assert (IterativeSplitter(has, groups).at_once(1).test.tolist()) != IterativeSplitter(
+        has, groups
+    ).at_once(2).test.tolist()
 
 
 def test_rarest_class_reaches_every_part() -> None:
@@ -203,17 +196,17 @@ def test_temperature_undoes_an_overconfident_factor() -> None:
 def test_thresholds_are_of_validation_pictures_alone(catalog: EmbeddingSet) -> None:
     has = catalog.multi_labels[0].matrix()
     train, validation = np.arange(160), np.arange(160, 240)
-    taught = TaughtSeveral(catalog.vectors[None], has, train, validation)
+    taught = Taught(catalog.vectors[None], ClassSets(has), train, validation)
     once = replace(QUICK, refit=False)
     trained = train_head(taught, PLAN.head, once, seed=0)
     logits = trained.head.logits(catalog.vectors[validation])[0]
     np.testing.assert_allclose(trained.validation_logits[0], logits, atol=1e-4)
-    temperature, thresholds = thresholds_of(trained)
+    (temperature,), thresholds = trained.temperatures, thresholds_of(trained)
     assert temperature == pytest.approx(fit_shared_temperature(logits, has[validation]), rel=1e-3)
     expected = choose_thresholds(logits / temperature, has[validation])
     np.testing.assert_allclose(thresholds, expected, atol=1e-3)
     refitted = train_head(taught, PLAN.head, QUICK, seed=0)
-    assert thresholds_of(refitted)[1].tolist() == thresholds.tolist()
+    assert thresholds_of(refitted).tolist() == thresholds.tolist()
 
 
 def test_nothing_of_a_tested_picture_reaches_its_head(catalog: EmbeddingSet) -> None:
@@ -225,10 +218,10 @@ def test_nothing_of_a_tested_picture_reaches_its_head(catalog: EmbeddingSet) -> 
     turned = has.copy()
     turned[3::4] = ~turned[3::4]
     turned[~turned.any(axis=1), 0] = True
-    one = assess_several(known, plan=plan)
-    other = assess_several(replace(known, multi_labels=(listing(turned),)), plan=plan)
+    one = assess_head(known, plan=plan)
+    other = assess_head(replace(known, multi_labels=(listing(turned),)), plan=plan)
     assert one.accuracy.mean > 0.7 > 0.2 > other.accuracy.mean
-    assert one.final_thresholds.tolist() == other.final_thresholds.tolist()
+    assert thresholds_of(one.final).tolist() == thresholds_of(other.final).tolist()
     for name, tensor in one.final.head.weights.items():
         np.testing.assert_array_equal(tensor, other.final.head.weights[name])
 
@@ -245,9 +238,9 @@ def test_regressions_are_those_of_scikit_learn(catalog: EmbeddingSet) -> None:
         np.testing.assert_allclose(weights[:, i], fitted.coef_[0], atol=1e-6)
     assert (weights[:, 5] == 0).all()
     assert offsets[5] > 3
-    found = fit_one_against_rest(catalog.vectors, has, np.arange(240))
-    assert found.probabilities(catalog.vectors).shape == (240, 6)
-    assert found.thresholds[5] == 0.5
+    probabilities, thresholds = fit_one_against_rest(catalog.vectors, has, np.arange(240))
+    assert probabilities(catalog.vectors).shape == (240, 6)
+    assert thresholds[5] == 0.5
 
 
 def test_neighbors_give_shares_of_votes() -> None:
@@ -298,7 +291,7 @@ def test_copies_widen_the_interval(embeddings_of: Make) -> None:
 # reports, files, predictions
 
 
-def test_report_has_the_keys_promised(report: SeveralReport, tmp_path: Path) -> None:
+def test_report_has_the_keys_promised(report: SetReport, tmp_path: Path) -> None:
     said = json.loads(json.dumps(report.to_json(), allow_nan=False))
     assert said["kind"] == "multi-label"
     for name in ("accuracy", "micro_f1", "macro_f1", "mean_average_precision", "difference"):
@@ -313,11 +306,11 @@ def test_report_has_the_keys_promised(report: SeveralReport, tmp_path: Path) -> 
     assert sum(each["n"] for each in said["calibration"]["bins"]) == 240 * 6
     assert said["folds"][0]["method"] == "fold 1 of 3"
     rows = {
-        "folds": list(report_tables.runs(report)),
-        "split": list(report_tables.sides(report)),
-        "predictions": list(tables.predictions(report)),
-        "classes": list(tables.classes(report)),
-        "scores": list(tables.scores(report)),
+        "folds": list(tables.runs(report)),
+        "split": list(tables.sides(report)),
+        "predictions": list(tables.set_predictions(report)),
+        "classes": list(tables.set_classes(report)),
+        "scores": list(tables.set_scores(report)),
     }
     assert {name: len(table) for name, table in rows.items()} == {
         "folds": 4,
@@ -331,7 +324,7 @@ def test_report_has_the_keys_promised(report: SeveralReport, tmp_path: Path) -> 
     )
 
 
-def test_class_scores_are_counted_over_what_was_said(report: SeveralReport) -> None:
+def test_class_scores_are_counted_over_what_was_said(report: SetReport) -> None:
     said = report.answers["head"].said[0]
     for i, each in enumerate(report.class_scores["head"]):
         assert each.score.f1 == pytest.approx(f1_score(report.has[:, i], said[:, i]))
@@ -340,7 +333,7 @@ def test_class_scores_are_counted_over_what_was_said(report: SeveralReport) -> N
     assert np.mean(f1) == pytest.approx(report.scores["head"].macro_f1.mean)  # type: ignore[arg-type]
 
 
-def test_figures_are_drawn(report: SeveralReport, tmp_path: Path) -> None:
+def test_figures_are_drawn(report: SetReport, tmp_path: Path) -> None:
     figure = draw_class_f1(report)
     labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     counts = report.has.sum(axis=0)
@@ -353,22 +346,22 @@ def test_figures_are_drawn(report: SeveralReport, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def head_in(report: SeveralReport, catalog: EmbeddingSet, tmp_path_factory: object) -> Path:
+def head_in(report: SetReport, catalog: EmbeddingSet, tmp_path_factory: object) -> Path:
     folder: Path = tmp_path_factory.mktemp("head")  # type: ignore[attr-defined]
     return write_head(folder, report.stored(catalog.provenance))
 
 
 def test_a_stored_head_says_what_it_said(
-    head_in: Path, report: SeveralReport, catalog: EmbeddingSet
+    head_in: Path, report: SetReport, catalog: EmbeddingSet
 ) -> None:
     stored = read_head(head_in)
     assert stored.several is not None
     assert stored.several.separator == "|"
     assert stored.classes == (NAMES,)
-    found = predict_several(stored, catalog)
-    own = sigmoid(report.final.head.logits(catalog.vectors)[0] / report.final_temperature)
+    found = predict(stored, catalog)
+    own = sigmoid(report.final.head.logits(catalog.vectors)[0] / report.final.temperatures[0])
     np.testing.assert_allclose(found.probabilities, own, rtol=1e-6)
-    assert (found.has == (own >= report.final_thresholds)).all()
+    assert (found.has == (own >= thresholds_of(report.final))).all()
     assert (found.has == report.has).all(axis=1).mean() > 0.85
     header, *rows = found.table()
     assert header[:5] == ["id", "labels", "n_labels", "probability", "abstained"]
@@ -383,9 +376,9 @@ def test_nothing_is_said_of_a_picture_whose_set_is_unsure(
     head_in: Path, catalog: EmbeddingSet
 ) -> None:
     stored = read_head(head_in)
-    whole = predict_several(stored, catalog)
+    whole = predict(stored, catalog)
     below = float(np.median(whole.sureness))
-    found = predict_several(stored, catalog, abstain_below=below)
+    found = predict(stored, catalog, abstain_below=below)
     right = np.where(found.has, found.probabilities, 1 - found.probabilities).prod(axis=1)
     np.testing.assert_array_equal(found.abstained, right < below)
     for row, unsure in zip(list(found.table())[1:], found.abstained.tolist(), strict=True):
@@ -396,19 +389,15 @@ def test_nothing_is_said_of_a_picture_whose_set_is_unsure(
     hits = (found.has == truth).all(axis=1)
     assert hits[~found.abstained].mean() >= hits.mean()
     with pytest.raises(UsageError, match="--abstain-below"):
-        predict_several(stored, catalog, abstain_below=1.5)
+        predict(stored, catalog, abstain_below=1.5)
 
 
 def test_who_asks_of_one_label_refuses_a_head_of_several(
     head_in: Path, catalog: EmbeddingSet
 ) -> None:
     stored = read_head(head_in)
-    with pytest.raises(ValueError, match="several labels a picture"):
-        predict(stored, catalog)
     with pytest.raises(UsageError, match="several labels a picture, and explain asks of one"):
         level_of_head(stored, None)
-    with pytest.raises(ValueError, match="one label a picture"):
-        predict_several(replace(stored, several=None), catalog)
 
 
 @pytest.mark.parametrize(
@@ -451,10 +440,10 @@ def test_a_head_of_one_label_is_written_as_ever(embeddings_of: Make, tmp_path: P
 # degenerate cases
 
 
-def taught(embeddings_of: Make, has: np.ndarray, **plan: object) -> SeveralReport:
+def taught(embeddings_of: Make, has: np.ndarray, **plan: object) -> SetReport:
     catalog = embeddings_of(drawn(has, 2))
     listed = replace(catalog, multi_labels=(listing(has),))
-    return assess_several(listed, plan=replace(PLAN, n_seeds=1, **plan))  # type: ignore[arg-type]
+    return assess_head(listed, plan=replace(PLAN, n_seeds=1, **plan))  # type: ignore[arg-type]
 
 
 def test_one_class_and_none_are_refused(embeddings_of: Make) -> None:
@@ -464,8 +453,8 @@ def test_one_class_and_none_are_refused(embeddings_of: Make) -> None:
         taught(embeddings_of, one)
     with pytest.raises(UsageError, match="no labelled picture"):
         taught(embeddings_of, np.zeros((30, 6), bool))
-    with pytest.raises(UsageError, match="--multi-label-separator"):
-        assess_several(embeddings_of(drawn(one), one[:, 2]))
+    with pytest.raises(UsageError, match="one class alone"):
+        assess_head(embeddings_of(drawn(one), one[:, 2]))
     both = one.copy()
     both[:, 3] = True
     with pytest.raises(UsageError, match="the same labels"):
@@ -501,7 +490,7 @@ def test_pictures_without_labels_or_direction_are_left_out(embeddings_of: Make) 
     catalog = replace(embeddings_of(vectors), multi_labels=(listing(has),))
     views = np.stack([vectors + 0.01, vectors])
     views[0, 20, 3] = np.nan
-    found = assess_several(catalog, views, plan=replace(PLAN, n_seeds=1))
+    found = assess_head(catalog, views, plan=replace(PLAN, n_seeds=1))
     assert found.left_out == {"no label": 7, "all zeros": 1, "not finite in a view": 1}
     assert len(found.ids) == 81
     assert found.n_views == 2
@@ -514,7 +503,7 @@ def test_a_class_unseen_in_training_is_never_said(embeddings_of: Make) -> None:
     catalog = replace(
         embeddings_of(drawn(has)), multi_labels=(listing(has),), columns={"side": tuple(sides)}
     )
-    found = assess_several(catalog, plan=replace(PLAN, n_seeds=1, split_column="side"))
+    found = assess_head(catalog, plan=replace(PLAN, n_seeds=1, split_column="side"))
     assert found.split["method"] == "column side"
     assert any("1 classes are tested where no train picture has them" in n for n in found.notes)
     assert not found.answers["head"].said[:, :, 5].any()
@@ -529,7 +518,7 @@ def test_copies_that_a_naive_split_would_leak_are_counted(embeddings_of: Make) -
     hashes = np.repeat(np.random.default_rng(0).integers(0, 256, (60, 32), np.uint8), 2, axis=0)
     vectors = drawn(has)
     catalog = replace(embeddings_of(vectors), multi_labels=(listing(has),), content_sha256=hashes)
-    found = assess_several(catalog, plan=replace(PLAN, n_folds=3, n_shuffles=1))
+    found = assess_head(catalog, plan=replace(PLAN, n_folds=3, n_shuffles=1))
     assert found.leaks["byte_identical"] > 40
     assert any("copies are kept on one side" in note for note in found.notes)
     for run in found.runs:
@@ -555,6 +544,9 @@ def test_the_column_that_is_meant_is_found(embeddings_of: Make) -> None:
 
 def test_a_split_that_trains_on_nothing_is_no_split() -> None:
     with pytest.raises(ValueError, match="must have a class"):
-        TaughtSeveral(
-            np.ones((1, 4, 2), np.float32), np.zeros((4, 2), bool), np.arange(2), np.arange(2, 4)
+        Taught(
+            np.ones((1, 4, 2), np.float32),
+            ClassSets(np.zeros((4, 2), bool)),
+            np.arange(2),
+            np.arange(2, 4),
         )

@@ -1,0 +1,102 @@
+"""Drawing how far a head can be believed: reliability, and what abstaining gains."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from analyze.head.reporting.calibration import Calibration
+from analyze.presentation.figure_style import FAINT, drawing, entitle, new_figure
+from analyze.presentation.palette import BACKBONE_COLORS
+
+SMALLEST_DOT, LARGEST_DOT = 16, 160
+
+
+@drawing()
+def draw_calibration(
+    calibration: Calibration,
+    *,
+    title: str,
+    probability: str = "probability of the answer",
+    share: str = "share that is right",
+    counted: str = "tested pictures",
+) -> Any:
+    """Draw accuracy by probability beside accuracy and coverage by threshold.
+
+    Parameters
+    ----------
+    calibration : Calibration
+    title : str
+    probability, share, counted : str
+        What the bins are of.
+    """
+    figure = new_figure(9.6, 4.3)
+    figure.set_layout_engine("constrained")
+    left, right = figure.subplots(1, 2)
+    _reliability(left, calibration, counted)
+    left.set(xlabel=probability, ylabel=share)
+    _coverage(right, calibration)
+    entitle(
+        left,
+        title,
+        f"expected calibration error {calibration.ece:.3f} with temperature "
+        f"{calibration.temperature:.2f}, {calibration.ece_before:.3f} without",
+    )
+    return figure
+
+
+def _reliability(axes: Any, calibration: Calibration, counted: str) -> None:
+    bins = calibration.bins
+    most = max(each.n for each in bins)
+    axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle="--", label="as it should be")
+    axes.plot(
+        [each.confidence for each in bins],
+        [each.accuracy for each in bins],
+        color=BACKBONE_COLORS[0],
+        linewidth=1.4,
+        zorder=2,
+    )
+    axes.scatter(
+        [each.confidence for each in bins],
+        [each.accuracy for each in bins],
+        s=[SMALLEST_DOT + (LARGEST_DOT - SMALLEST_DOT) * each.n / most for each in bins],
+        color=BACKBONE_COLORS[0],
+        zorder=3,
+        label=f"{counted}; the largest dot is {most}",
+    )
+    axes.set(xlim=(0, 1.02), ylim=(0, 1.02))
+    axes.legend(frameon=False, loc="upper left", fontsize=8)
+    _plain(axes)
+
+
+def _coverage(axes: Any, calibration: Calibration) -> None:
+    cover = calibration.coverage
+    thresholds = [each.threshold for each in cover]
+    known = [each for each in cover if each.accuracy is not None]
+    axes.plot(
+        thresholds,
+        [each.coverage for each in cover],
+        color=FAINT,
+        linewidth=1.6,
+        marker="s",
+        markersize=4,
+        label="pictures answered",
+    )
+    axes.plot(
+        [each.threshold for each in known],
+        [each.accuracy for each in known],
+        color=BACKBONE_COLORS[0],
+        linewidth=1.8,
+        marker="o",
+        markersize=5,
+        label="of those right",
+    )
+    axes.set(xlim=(-0.02, 1.02), ylim=(0, 1.02), ylabel="share")
+    axes.set_xlabel("nothing is said below this probability")
+    axes.legend(frameon=False, loc="lower left", fontsize=8)
+    _plain(axes)
+
+
+def _plain(axes: Any) -> None:
+    axes.grid(color="#E5E5E5", linewidth=0.7, zorder=0)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)

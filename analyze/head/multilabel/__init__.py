@@ -1,1 +1,0 @@
-"""Heads for pictures that have several labels."""

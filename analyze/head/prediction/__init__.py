@@ -1,0 +1,1 @@
+"""Stored heads, and what they predict."""

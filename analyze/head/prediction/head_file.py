@@ -1,0 +1,342 @@
+"""A trained head as two files: its numbers as safetensors, what they mean as JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import operator
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analyze.head.training.inputs import Scaling
+from analyze.head.training.network import Head, HeadSpec, build_network
+from extract.errors import HeadFileError, UsageError, of_later_format
+from extract.files.strict_json import CHECK_SUM, read_json, with_check_sum, without_check_sum
+from extract.ids import shown
+from extract.storage.embeddings import Provenance, canonical_json
+
+FORMAT, VERSION = "sosie-head", 1
+MULTI_LABEL, MULTI_LABEL_VERSION = "multi-label", 2
+"""A kind that version 1 does not know: it would take sigmoids for a softmax."""
+
+UNPROVEN = (
+    "the head is of an earlier version, whose head.json has no check sum: nothing proves classes "
+    "and temperature; train it again for one that has"
+)
+
+MEAN, FACTOR, STAGE = "scaling.mean", "scaling.factor", "stage."
+MOST_JSON, MOST_TENSORS = 64 << 20, 4 << 30
+MOST_WIDTH, MOST_DEPTH = 65_536, 64
+"""Beyond them a file is no head's, and building one would only fill the memory."""
+
+
+@dataclass(frozen=True)
+class SeveralLabels:
+    """What a head that gives several labels a picture needs beside its classes.
+
+    Parameters
+    ----------
+    thresholds : tuple of float
+        The probability of each class from which on it is said.
+    separator : str
+        What stands between the labels of a picture.
+    """
+
+    thresholds: tuple[float, ...]
+    separator: str
+
+    def __post_init__(self) -> None:
+        if not self.separator:
+            raise ValueError("a separator must not be empty")
+        if not all(0 < each < 1 for each in self.thresholds):
+            raise ValueError(f"thresholds must lie between 0 and 1: {self.thresholds[:3]}")
+
+
+@dataclass(frozen=True, eq=False)
+class StoredHead:
+    """A head with all that is needed to use it.
+
+    Parameters
+    ----------
+    head : Head
+    classes : tuple of tuple of str
+        Of each level, in the order of its logits.
+    levels : tuple of str
+    temperatures : tuple of float
+        Of each level: its logits are divided by it before they become probabilities.
+    provenance : Provenance
+        Of the vectors it was taught; other vectors are refused.
+    about : mapping
+        Split, metrics, settings: said, not used.
+    parents : tuple of ndarray of int
+        Of every level but the first: the place of each class's parent among those above.
+    stage : mapping of str to ndarray
+        The backbone's last stage where it was trained with the head, else empty.
+    several : SeveralLabels or None
+        Where a picture may have any number of the classes; None where it has one.
+    notes : tuple of str
+        What has to be said of the files it was read from.
+    """
+
+    head: Head
+    classes: tuple[tuple[str, ...], ...]
+    levels: tuple[str, ...]
+    temperatures: tuple[float, ...]
+    provenance: Provenance
+    about: Mapping[str, Any]
+    parents: tuple[np.ndarray, ...] = ()
+    stage: Mapping[str, np.ndarray] = field(default_factory=dict)
+    several: SeveralLabels | None = None
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not len(self.classes) == len(self.levels) == len(self.head.classes) >= 1:
+            raise ValueError("a head must have classes for each of its levels")
+        for names, codes in zip(self.classes, self.head.classes, strict=True):
+            if len(names) != len(codes) or len(set(names)) < len(names):
+                raise ValueError("a level must have as many different classes as logits")
+        if len(self.temperatures) != len(self.levels) or not all(
+            np.isfinite(each) and each > 0 for each in self.temperatures
+        ):
+            raise ValueError(f"a level must have a temperature above 0: {self.temperatures}")
+        if self.several is not None and not (
+            len(self.levels) == 1 and len(self.several.thresholds) == len(self.classes[0])
+        ):
+            raise ValueError("a head of several labels must have a threshold for each class")
+        if len(self.parents) != len(self.levels) - 1:
+            raise ValueError("each level but the first must have its classes' parents")
+        for above, below, own in zip(self.classes, self.classes[1:], self.parents, strict=False):
+            # a class above that nothing stands below could never be said
+            if len(own) != len(below) or set(own.tolist()) != set(range(len(above))):
+                raise ValueError("every class must have a parent, and every parent a class")
+
+
+def write_head(folder: Path, stored: StoredHead, name: str = "head") -> Path:
+    """Write both files into a folder; give the JSON, which leads to the other.
+
+    Parameters
+    ----------
+    folder : Path
+    stored : StoredHead
+    name : str
+        Stem of both.
+    """
+    from safetensors.numpy import save
+
+    scaling = stored.head.scaling
+    tensors = {k: np.ascontiguousarray(v) for k, v in stored.head.weights.items()}
+    tensors |= {f"{STAGE}{k}": np.ascontiguousarray(v) for k, v in stored.stage.items()}
+    tensors |= {MEAN: scaling.mean, FACTOR: np.array([scaling.factor], np.float64)}
+    content = save(tensors)
+    said = {
+        "format": FORMAT,
+        "format_version": MULTI_LABEL_VERSION if stored.several else VERSION,
+        "model": stored.provenance.model,
+        "identity": dict(stored.provenance.identity),
+        "identity_sha256": stored.provenance.identity_sha256,
+        "network": asdict(stored.head.spec),
+        "n_dims": stored.head.n_dims,
+        "levels": list(stored.levels),
+        "classes": [list(names) for names in stored.classes],
+        "temperature": stored.temperatures[0],
+        **_of_several_levels(stored),
+        **_of_several_labels(stored),
+        "tensors_sha256": hashlib.sha256(content).hexdigest(),
+        **stored.about,
+    }
+    (folder / f"{name}.safetensors").write_bytes(content)
+    path = folder / f"{name}.json"
+    checked = with_check_sum(said)
+    path.write_text(json.dumps(checked, indent=1, allow_nan=False) + "\n", encoding="ascii")
+    return path
+
+
+def _of_several_levels(stored: StoredHead) -> dict[str, Any]:
+    """Spell what a head of one level does not need."""
+    if len(stored.levels) == 1:
+        return {}
+    return {
+        "temperatures": list(stored.temperatures),
+        "parents": [own.tolist() for own in stored.parents],
+    }
+
+
+def _of_several_labels(stored: StoredHead) -> dict[str, Any]:
+    """Spell what a head of one label a picture does not need."""
+    if stored.several is None:
+        return {}
+    return {
+        "kind": MULTI_LABEL,
+        "thresholds": list(stored.several.thresholds),
+        "separator": stored.several.separator,
+    }
+
+
+def _several_labels(said: Mapping[str, Any]) -> SeveralLabels | None:
+    """Read what a kind needs; a kind of which nothing is known is refused."""
+    kind = said.get("kind")
+    if kind not in (None, MULTI_LABEL):
+        raise ValueError(f"it is of kind {kind!r}, which this version does not know")
+    version = VERSION if kind is None else MULTI_LABEL_VERSION
+    if said["format_version"] != version:
+        raise ValueError(f"its format_version is {said['format_version']}, not {version}")
+    if kind is None:
+        return None
+    return SeveralLabels(tuple(map(float, said["thresholds"])), str(said["separator"]))
+
+
+def read_head(path: Path) -> StoredHead:
+    """Read a head; whatever does not fit is refused, and nothing in it is run.
+
+    Parameters
+    ----------
+    path : Path
+        Of either file; the other one lies beside it.
+
+    Raises
+    ------
+    UsageError
+        When there is no such file.
+    HeadFileError
+        With what is wrong, in one line.
+    """
+    said_in, numbers_in = path.with_suffix(".json"), path.with_suffix(".safetensors")
+    if path.suffix not in (".json", ".safetensors"):
+        raise UsageError(
+            f"{shown(str(path))} is no head: give the head.json that analyze head wrote; pickles "
+            "are not loaded, since they could run code"
+        )
+    for each in (said_in, numbers_in):
+        if not each.is_file():
+            raise UsageError(f"no file {shown(str(each))}: a head is two files side by side")
+    try:
+        return _read(said_in, numbers_in)
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, UsageError) as error:
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        why = f"{why} is missing" if isinstance(error, KeyError) else why
+        raise HeadFileError(
+            f"{shown(str(said_in))} is no head that can be used: {shown(why)}; train one with "
+            "python -m analyze head"
+        ) from error
+
+
+def _read(said_in: Path, numbers_in: Path) -> StoredHead:
+    if said_in.stat().st_size > MOST_JSON or numbers_in.stat().st_size > MOST_TENSORS:
+        raise ValueError("it is larger than any head")
+    said = read_json(said_in.read_bytes())
+    if not isinstance(said, dict) or said.get("format") != FORMAT:
+        raise ValueError(f"its format is not {FORMAT}")
+    version = said["format_version"]
+    if type(version) is int and version > MULTI_LABEL_VERSION:
+        raise HeadFileError(of_later_format(shown(str(said_in)), version, MULTI_LABEL_VERSION))
+    several = _several_labels(said)
+    content = numbers_in.read_bytes()
+    if hashlib.sha256(content).hexdigest() != said["tensors_sha256"]:
+        raise ValueError(f"{numbers_in.name} is not the one it was written with")
+    spec = _spec(said["network"])
+    classes = tuple(tuple(map(str, names)) for names in said["classes"])
+    n_dims = said["n_dims"]
+    if type(n_dims) is not int or not 0 < n_dims <= MOST_WIDTH:
+        raise ValueError(f"n_dims is {n_dims!r}")
+    tensors = _tensors(content, n_dims, classes, spec)
+    scaling = Scaling(tensors.pop(MEAN), float(tensors.pop(FACTOR)[0]))
+    stage = {k.removeprefix(STAGE): tensors.pop(k) for k in list(tensors) if k.startswith(STAGE)}
+    codes = tuple(np.arange(len(names)) for names in classes)
+    provenance = Provenance(said["identity"], (), {"model": said["model"]})
+    if provenance.identity_sha256 != said["identity_sha256"]:
+        raise ValueError("its identity is not the one it was written with")
+    used = {"format", "format_version", "identity", "network", "classes", "temperature"}
+    used |= {"temperatures", "parents", "kind", "thresholds", "separator", CHECK_SUM}
+    about = {k: v for k, v in said.items() if k not in used}
+    stored = StoredHead(
+        Head(spec, scaling, codes, tensors),
+        classes,
+        tuple(map(str, said["levels"])),
+        tuple(map(float, said.get("temperatures", [said["temperature"]]))),
+        provenance,
+        about,
+        tuple(np.array([operator.index(p) for p in own]) for own in said.get("parents", [])),
+        stage,
+        several=several,
+    )
+    # last, since what cannot be at all says more than that it was changed
+    _, proven = without_check_sum(said)
+    return stored if proven else replace(stored, notes=(UNPROVEN,))
+
+
+def _spec(said: Mapping[str, Any]) -> HeadSpec:
+    spec = HeadSpec(**said)
+    for name, most in (("width", MOST_WIDTH), ("depth", MOST_DEPTH)):
+        value = getattr(spec, name)
+        if type(value) is not int or value > most:
+            raise ValueError(f"{name} is {value!r}")
+    return spec
+
+
+def _tensors(
+    content: bytes, n_dims: int, classes: tuple[tuple[str, ...], ...], spec: HeadSpec
+) -> dict[str, np.ndarray]:
+    """Read the numbers: exactly those of such a head, and finite."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        tensors = load(content)
+    except SafetensorError as error:
+        raise ValueError(f"its tensors cannot be read ({error})") from error
+    import torch
+
+    with torch.device("meta"):  # shapes alone: a file may ask for more than there is memory
+        expected = build_network(n_dims, [len(n) for n in classes], spec, seed=0).state_dict()
+    shapes = {k: tuple(v.shape) for k, v in expected.items()} | {MEAN: (n_dims,), FACTOR: (1,)}
+    # a stage's shapes are its backbone's to know, which is asked when it is put there
+    of_head = {name for name in tensors if not name.startswith(STAGE)}
+    if of_head != set(shapes):
+        odd = sorted(of_head ^ set(shapes))
+        raise ValueError(f"tensors {', '.join(odd[:3])} are too many or missing")
+    for name, tensor in tensors.items():
+        dtype = np.float64 if name == FACTOR else np.float32
+        if tensor.shape != shapes.get(name, tensor.shape) or tensor.dtype != dtype:
+            raise ValueError(f"tensor {name} has shape {tensor.shape}, not {shapes[name]}")
+        if not np.isfinite(tensor).all():
+            raise ValueError(f"tensor {name} is not finite")
+    return dict(tensors)
+
+
+def check_abstaining(abstain_below: float) -> None:
+    """Refuse what is no probability below which nothing is said.
+
+    Raises
+    ------
+    UsageError
+    """
+    if not 0 <= abstain_below <= 1:
+        raise UsageError(f"--abstain-below must be from 0 to 1, not {abstain_below:g}")
+
+
+def check_identity(stored: StoredHead, provenance: Provenance) -> None:
+    """Refuse vectors that are not those the head was taught.
+
+    Raises
+    ------
+    UsageError
+        With the parts of the identity that differ.
+    """
+    taught, given = stored.provenance.identity, provenance.identity
+    if stored.provenance.identity_sha256 == provenance.identity_sha256:
+        return
+    parts = [
+        part
+        for part in sorted({*taught, *given})
+        if canonical_json(taught.get(part)) != canonical_json(given.get(part))
+    ]
+    raise UsageError(
+        f"the head was taught vectors of {stored.provenance.model} "
+        f"({stored.provenance.words}), these are of {provenance.model} "
+        f"({provenance.words}): {', '.join(parts)} differ; embed the pictures as it was "
+        "taught, or give predict --images and it does so"
+    )

@@ -1,0 +1,1 @@
+"""What is known of tested heads: scores, calibration, likely label errors, tables."""

@@ -1,0 +1,156 @@
+"""What is known of heads of several labels a picture: their sets of labels, beside baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from analyze.head.prediction.head_file import MULTI_LABEL, SeveralLabels
+from analyze.head.prediction.predictions import sureness
+from analyze.head.prediction.thresholds import thresholds_of
+from analyze.head.reporting.calibration import Calibration, calibrate
+from analyze.head.reporting.report import HEAD, HeadReport
+from analyze.head.reporting.set_class_scores import SetClassScore, score_set_classes
+from analyze.head.reporting.set_scores import SetScores, score_sets
+from analyze.head.training.head_training import Trained
+from analyze.head.training.probabilities import sigmoid
+
+
+@dataclass(frozen=True, eq=False)
+class SetAnswers:
+    """What the head, or a baseline, says of the classes of each tested picture, run by run.
+
+    Parameters
+    ----------
+    probabilities : ndarray of shape (n_runs, n_images, n_classes), float32
+        NaN where a run did not test a picture.
+    said : ndarray of shape (n_runs, n_images, n_classes), bool
+        By the thresholds.
+    at_half : ndarray of shape (n_runs, n_images, n_classes), bool
+        By a half for every class.
+    thresholds : list of ndarray of shape (n_classes,)
+        Of each training.
+    """
+
+    probabilities: np.ndarray
+    said: np.ndarray
+    at_half: np.ndarray
+    thresholds: list[np.ndarray]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SetReport(HeadReport):
+    """How good a head of several labels is on pictures that it was not taught.
+
+    Parameters
+    ----------
+    As of :class:`HeadReport`, and:
+    separator : str
+        What stands between the labels of a picture.
+    has : ndarray of shape (n_images, n_classes), bool
+    answers : mapping of str to SetAnswers
+        Of ``head`` and each baseline.
+    """
+
+    separator: str
+    has: np.ndarray
+    answers: Mapping[str, SetAnswers]
+
+    @cached_property
+    def scores(self) -> dict[str, SetScores]:
+        """At the thresholds, of the head and each baseline."""
+        about = (self.has, self.tested, self.groups)
+        return {
+            name: score_sets(own.said, own.probabilities, *about, **self.plan.resampling)
+            for name, own in self.answers.items()
+        }
+
+    @cached_property
+    def scores_at_half(self) -> dict[str, SetScores]:
+        """At a half for every class."""
+        about = (self.has, self.tested, self.groups)
+        return {
+            name: score_sets(
+                *(own.at_half, own.probabilities, *about),
+                by_probability=self.scores[name].mean_average_precision,
+                **self.plan.resampling,
+            )
+            for name, own in self.answers.items()
+        }
+
+    @cached_property
+    def class_scores(self) -> dict[str, tuple[SetClassScore, ...]]:
+        """How each class fares, of the head and each baseline."""
+        return {
+            name: score_set_classes(
+                *(own.probabilities, own.said, own.at_half, np.stack(own.thresholds)),
+                *(self.has, self.tested, self.classes),
+            )
+            for name, own in self.answers.items()
+        }
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        """Every answer, a picture and a class, held against the truth; whole sets for coverage."""
+        answers, has = self.answers[HEAD], self.has
+        temperatures = [run.trained.temperatures[0] for run in self.runs]
+        warm, cold, yes, sure, right = [], [], [], [], []
+        for run, temperature in zip(self.runs, temperatures, strict=True):
+            place, rows = run.place, run.split.test
+            (taught,) = run.trained.head.classes
+            own = answers.probabilities[place, rows].astype(np.float64)[:, taught]
+            said = answers.said[place, rows]
+            warm.append(own.ravel())
+            cold.append(sigmoid(temperature * _logit(own)).ravel())
+            yes.append(has[np.ix_(rows, taught)].ravel())
+            sure.append(sureness(own, said[:, taught]))
+            right.append((said == has[rows]).all(axis=1))
+        return calibrate(warm, cold, yes, temperatures, of_pictures=(sure, right))
+
+    def spelled_labels(self) -> list[str]:
+        """Spell the labels of each picture."""
+        return self._spelled(self.has)
+
+    def spelled_answers(self, name: str = HEAD) -> list[list[str]]:
+        """Spell the labels that are said of each picture, run by run."""
+        return [self._spelled(run) for run in self.answers[name].said]
+
+    def _spelled(self, has: np.ndarray) -> list[str]:
+        joined = self.separator.join
+        return [joined(self.classes[i] for i in np.flatnonzero(own).tolist()) for own in has]
+
+    def labels_of_head(self, final: Trained) -> dict[str, Any]:
+        """Give the names of its classes, their thresholds, and how a set is spelled."""
+        (known,) = final.head.classes
+        return {
+            "classes": (tuple(self.classes[code] for code in known.tolist()),),
+            "levels": (self.level,),
+            "several": SeveralLabels(tuple(thresholds_of(final).tolist()), self.separator),
+        }
+
+    def scores_json(self) -> dict[str, Any]:
+        """Spell accuracy, F1 and average precision."""
+        return self.scores[HEAD].to_json()
+
+    def baseline_json(self, name: str) -> dict[str, Any]:
+        """Spell what is known of a baseline beside its accuracy."""
+        scores = {k: v for k, v in self.scores[name].to_json().items() if k != "accuracy"}
+        return {**scores, "at_half": self.scores_at_half[name].to_json()}
+
+    def details_json(self) -> dict[str, Any]:
+        """Spell the kind, what a half for every class would give, and each class."""
+        return {
+            "kind": MULTI_LABEL,
+            "at_half": self.scores_at_half[HEAD].to_json(),
+            "classes": [score.to_json() for score in self.class_scores[HEAD]],
+        }
+
+
+def _logit(probabilities: np.ndarray) -> np.ndarray:
+    inside = np.clip(probabilities, 1e-7, 1 - 1e-7)
+    logits: np.ndarray = np.log(inside / (1 - inside))
+    return logits

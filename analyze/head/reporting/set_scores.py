@@ -1,0 +1,232 @@
+"""What sets of labels are worth: F1 of three kinds, average precision, with their intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from analyze.head.reporting.class_scores import f1_over_pictures
+from analyze.measures.bootstrap import interval, resampled_weights
+from analyze.measures.estimates import LEAST_UNITS, Estimate, mean_over_pictures
+
+MOST_NUMBERS = 4_000_000_000
+"""Reckoned for one interval of the average precision: more resamples than fit are left out."""
+
+LEAST_RESAMPLES = 200
+
+
+@dataclass(frozen=True)
+class SetScores:
+    """What the answers of one are worth, with 95 % intervals over pictures.
+
+    Parameters
+    ----------
+    accuracy : Estimate
+        Share of the pictures of which every class is told right.
+    micro_f1, macro_f1 : Estimate
+        Over all labels together, and the mean over classes.
+    mean_average_precision : Estimate
+        Mean over classes, by probability; no threshold is in it.
+    """
+
+    accuracy: Estimate
+    micro_f1: Estimate
+    macro_f1: Estimate
+    mean_average_precision: Estimate
+
+    def to_json(self) -> dict[str, Any]:
+        """Spell it with the keys that programs read."""
+        return {name: getattr(self, name).to_json() for name in SCORES}
+
+
+SCORES = tuple(SetScores.__annotations__)
+
+
+def score_sets(
+    said: np.ndarray,
+    probabilities: np.ndarray,
+    has: np.ndarray,
+    tested: np.ndarray,
+    groups: np.ndarray,
+    *,
+    by_probability: Estimate | None = None,
+    n_resamples: int = 2000,
+    seed: int = 0,
+) -> SetScores:
+    """Score sets of labels and the probabilities behind them.
+
+    Parameters
+    ----------
+    said : ndarray of shape (n_runs, n_images, n_classes), bool
+    probabilities : ndarray of shape (n_runs, n_images, n_classes), float
+        NaN where a run did not test a picture.
+    has : ndarray of shape (n_images, n_classes), bool
+    tested : ndarray of shape (n_runs, n_images), bool
+    groups : ndarray of shape (n_images,), int
+        Copies have one number, and are drawn together.
+    by_probability : Estimate, optional
+        The mean average precision where it is known: other thresholds leave it as it is.
+    n_resamples, seed : int
+    """
+    words: dict[str, Any] = {"n_resamples": n_resamples, "seed": seed}
+    counts = count_sets(said, has, tested)
+    shared, both = (own.sum(axis=1) for own in counts)
+    if by_probability is None:
+        by_probability = _mean_average_precision(probabilities, has, tested, groups, **words)
+    return SetScores(
+        accuracy=mean_over_pictures(exactly_right(said, has, tested), groups, least=0.0, **words),
+        micro_f1=f1_over_pictures(shared, both, groups, **words),
+        macro_f1=_estimate(lambda w: macro_f1(*counts, w), tested, groups, **words),
+        mean_average_precision=by_probability,
+    )
+
+
+def exactly_right(said: np.ndarray, has: np.ndarray, tested: np.ndarray) -> np.ndarray:
+    """Say where every class is told right: 1, 0, or NaN where a picture was not tested.
+
+    Returns
+    -------
+    ndarray of shape (n_runs, n_images), float64
+    """
+    right: np.ndarray = np.where(tested, (said == has).all(axis=2), np.nan)
+    return right
+
+
+def count_sets(
+    said: np.ndarray, has: np.ndarray, tested: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Count over the runs, of each picture and class, what answer and truth share and have.
+
+    Returns
+    -------
+    shared, both : ndarray of shape (n_images, n_classes), int64
+        1 a run where both say yes; 1 for each that does.
+    """
+    asked = tested[:, :, None]
+    shared = (said & has & asked).sum(axis=0)
+    both = (said & asked).sum(axis=0) + has * tested.sum(axis=0)[:, None]
+    return shared, both
+
+
+def macro_f1(shared: np.ndarray, both: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Average F1 over the classes that are said or there; a number a column of the weights.
+
+    Parameters
+    ----------
+    shared, both : ndarray of shape (n_images, n_classes), int
+    weights : ndarray of shape (n_images, n_resamples), number
+    """
+    above, below = 2.0 * (shared.T @ weights), both.T @ weights
+    there = below > 0
+    f1 = np.divide(above, below, out=np.zeros_like(above), where=there)
+    mean: np.ndarray = f1.sum(axis=0) / np.maximum(there.sum(axis=0), 1)
+    return mean
+
+
+def average_precision(scores: np.ndarray, yes: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Reckon the average precision of one class, scikit-learn's, for each column of weights.
+
+    Pictures of one score count as said together. NaN where no picture has the class.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n,)
+    yes : ndarray of shape (n,), bool
+    weights : ndarray of shape (n, n_resamples), number
+        How often each picture counts.
+    """
+    order = np.argsort(-scores, kind="stable")
+    ranked, right, weights = scores[order], yes[order], weights[order].astype(np.float64)
+    last_of_equals = np.append(ranked[1:] != ranked[:-1], True)
+    said = np.cumsum(weights, axis=0)[last_of_equals]
+    hits = np.cumsum(weights * right[:, None], axis=0)[last_of_equals]
+    gained = np.diff(hits, axis=0, prepend=0.0)
+    precision = np.divide(hits, said, out=np.zeros_like(hits), where=said > 0)
+    total = hits[-1]
+    found: np.ndarray = np.divide(
+        (precision * gained).sum(axis=0), total, out=np.full(total.shape, np.nan), where=total > 0
+    )
+    return found
+
+
+def mean_average_precision(
+    probabilities: np.ndarray, has: np.ndarray, tested: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """Average over classes, and over runs: one number a column of the weights."""
+    of_runs = []
+    for own, asked in zip(probabilities, tested, strict=True):
+        rows = np.flatnonzero(asked)
+        of_classes = np.stack(
+            [
+                average_precision(scores, yes, weights[rows])
+                for scores, yes in zip(own[rows].T, has[rows].T, strict=True)
+            ]
+        )
+        known = ~np.isnan(of_classes)
+        sums = np.where(known, of_classes, 0.0).sum(axis=0)
+        of_runs.append(sums / np.maximum(known.sum(axis=0), 1))
+    return np.asarray(np.mean(of_runs, axis=0))
+
+
+def resamples_that_fit(n_runs: int, n_images: int, n_classes: int, wanted: int) -> int:
+    """Say how many resamples the average precision gets, at most as many as are wanted."""
+    fitting = MOST_NUMBERS // max(1, n_runs * n_images * n_classes)
+    return min(wanted, max(LEAST_RESAMPLES, fitting))
+
+
+def _mean_average_precision(
+    probabilities: np.ndarray,
+    has: np.ndarray,
+    tested: np.ndarray,
+    groups: np.ndarray,
+    *,
+    n_resamples: int,
+    seed: int,
+) -> Estimate:
+    kept = _different_runs(probabilities, tested)
+    probabilities, tested = probabilities[kept], tested[kept]
+    size = int(tested.sum(axis=1).max())
+    return _estimate(
+        lambda weights: mean_average_precision(probabilities, has, tested, weights),
+        tested,
+        groups,
+        n_resamples=resamples_that_fit(len(kept), size, has.shape[1], n_resamples),
+        seed=seed,
+    )
+
+
+def _different_runs(probabilities: np.ndarray, tested: np.ndarray) -> list[int]:
+    """Number the runs to reckon: one stands for all where a baseline answers all alike."""
+    first = probabilities[0]
+    if (tested == tested[0]).all() and all(
+        np.array_equal(own, first, equal_nan=True) for own in probabilities[1:]
+    ):
+        return [0]
+    return list(range(len(probabilities)))
+
+
+def _estimate(
+    reckoned: Callable[[np.ndarray], np.ndarray],
+    tested: np.ndarray,
+    groups: np.ndarray,
+    *,
+    n_resamples: int,
+    seed: int,
+) -> Estimate:
+    """Reckon a score of all tested pictures, and of resamples of them, copies drawn together."""
+    rows = np.flatnonzero(tested.any(axis=0))
+    once = np.zeros((len(groups), 1))
+    once[rows] = 1
+    mean = float(reckoned(once)[0])
+    if len(np.unique(groups[rows])) < LEAST_UNITS:
+        return Estimate(mean, None, None)
+    drawn = []
+    for some in resampled_weights(groups[rows], n_resamples, seed):
+        weights = np.zeros((len(groups), some.shape[1]))
+        weights[rows] = some
+        drawn.append(reckoned(weights))
+    low, high = interval(mean, np.concatenate(drawn))
+    return Estimate(mean, max(low, 0.0), min(high, 1.0))

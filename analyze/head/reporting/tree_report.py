@@ -1,0 +1,159 @@
+"""How heads of several levels fare in the tree of labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from analyze.head.prediction.tree import Tree
+from analyze.head.reporting.class_scores import ClassScore, f1_over_pictures
+from analyze.measures.estimates import Estimate
+
+
+@dataclass(frozen=True)
+class LevelOutcome:
+    """What answers at one level are worth.
+
+    Parameters
+    ----------
+    level : str
+    n_classes : int
+    accuracy : Estimate
+        Of the output of this level, in the head that was taught all levels together.
+    path : Estimate
+        Of the walk down the tree that is the head's answer
+        (:func:`analyze.head.prediction.tree.likeliest_path`).
+    alone : Estimate or None
+        Of heads taught this level and no other; None where validation rows cannot stop them.
+    together_minus_alone : Estimate or None
+        Paired.
+    baselines, baseline_differences : mapping of str to Estimate
+        The accuracy of each baseline taught this level, and what the level's output has over it.
+    scores : tuple of ClassScore
+        Of this level's output.
+    """
+
+    level: str
+    n_classes: int
+    accuracy: Estimate
+    path: Estimate
+    alone: Estimate | None
+    together_minus_alone: Estimate | None
+    baselines: Mapping[str, Estimate]
+    baseline_differences: Mapping[str, Estimate]
+    scores: tuple[ClassScore, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Spell it with the keys that programs read."""
+        apart = self.together_minus_alone
+        return {
+            "level": self.level,
+            "n_classes": self.n_classes,
+            "accuracy": self.accuracy.to_json(),
+            "path": self.path.to_json(),
+            "alone": self.alone.to_json() if self.alone else None,
+            "together_minus_alone": apart.to_json() if apart else None,
+            "baselines": {
+                name: {
+                    "accuracy": found.mean,
+                    "low": found.low,
+                    "high": found.high,
+                    "difference": self.baseline_differences[name].to_json(),
+                }
+                for name, found in self.baselines.items()
+            },
+            "classes": [score.to_json() for score in self.scores],
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class TreeReport:
+    """Heads of several levels, level by level and on the whole.
+
+    Parameters
+    ----------
+    tree : Tree
+        Of the report's pictures.
+    levels : tuple of LevelOutcome
+    hierarchical_f1 : mapping of str to Estimate
+        Of answers at the last level with all that stands above them (Kiritchenko et al. 2005): of
+        the head's path, and of each baseline.
+    f1_differences : mapping of str to Estimate
+        Of the head minus each baseline, paired.
+    right_parent_wrong_leaf : float
+        Share of answers that are wrong at the last level and right at the one above.
+    contradicted : float
+        Share of answers whose first level's output says another class than the path does.
+    answers : mapping of str to tuple of ndarray of shape (n_runs, n_images), int
+        ``head``, ``path`` and each baseline: codes a level; -1 where a run did not ask.
+    """
+
+    tree: Tree
+    levels: tuple[LevelOutcome, ...]
+    hierarchical_f1: Mapping[str, Estimate]
+    f1_differences: Mapping[str, Estimate]
+    right_parent_wrong_leaf: float
+    contradicted: float
+    answers: Mapping[str, tuple[np.ndarray, ...]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Spell it with the keys that programs read."""
+        return {
+            "levels": [level.to_json() for level in self.levels],
+            "hierarchical_f1": {
+                **{name: found.to_json() for name, found in self.hierarchical_f1.items()},
+                "differences": {n: found.to_json() for n, found in self.f1_differences.items()},
+            },
+            "right_parent_wrong_leaf": self.right_parent_wrong_leaf,
+            "contradicted": self.contradicted,
+        }
+
+
+def score_tree(
+    tree: Tree,
+    leaves: Mapping[str, np.ndarray],
+    groups: np.ndarray,
+    *,
+    n_resamples: int = 2000,
+    seed: int = 0,
+) -> tuple[dict[str, Estimate], dict[str, Estimate]]:
+    """Give the hierarchical F1 of answers at the last level, and of the first minus the others.
+
+    Parameters
+    ----------
+    tree : Tree
+    leaves : mapping of str to ndarray of shape (n_runs, n_images), int
+        Codes of the last level; -1 where a run did not ask.
+    groups : ndarray of shape (n_images,), int
+        Copies have one number.
+    n_resamples, seed : int
+    """
+    counts = {name: _common_labels(tree, own) for name, own in leaves.items()}
+    words: dict[str, Any] = {"n_resamples": n_resamples, "seed": seed}
+    scores = {name: f1_over_pictures(*own, groups, **words) for name, own in counts.items()}
+    (_, first), *others = counts.items()
+    apart = {name: f1_over_pictures(*first, groups, minus=own, **words) for name, own in others}
+    return scores, apart
+
+
+def _common_labels(tree: Tree, leaves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Count, over the runs, labels that answer and truth share, and labels of both.
+
+    Returns
+    -------
+    shared, both : ndarray of shape (n_images,), int
+    """
+    own_labels = tree.own_labels()
+    truth = tree.levels[-1].codes
+    asked = leaves >= 0
+    answered = np.where(asked, leaves, 0)
+    shared = np.zeros(leaves.shape, np.int64)
+    for number, own in enumerate(own_labels):
+        right = tree.climbed(answered, number) == tree.climbed(truth, number)
+        shared += right & own[truth] & own[answered]
+    per_leaf = own_labels.sum(axis=0)
+    both = per_leaf[answered] + per_leaf[truth]
+    return (shared * asked).sum(axis=0), (both * asked).sum(axis=0)

@@ -1,0 +1,1 @@
+"""How pictures are split into train, validation and test."""

@@ -1,0 +1,1 @@
+"""Kinds of labels that a head can learn: one a picture, levels of a tree, several a picture."""

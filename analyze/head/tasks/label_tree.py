@@ -1,0 +1,167 @@
+"""Levels of labels that are a tree, learned together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from analyze.head.prediction.tree import (
+    Tree,
+    grow_tree,
+    likeliest_path,
+    parent_places,
+    summed_upwards,
+)
+from analyze.head.reporting.class_report import ClassReport
+from analyze.head.reporting.class_scores import count_confusion, score_classes
+from analyze.head.reporting.report import HEAD
+from analyze.head.reporting.tree_report import LevelOutcome, TreeReport, score_tree
+from analyze.head.tasks.label_task import BASELINES, Predictor
+from analyze.head.tasks.pictures import usable_pictures
+from analyze.head.tasks.single_label import LevelAnswers, SingleLabel, labels_to_learn
+from analyze.head.training.head_training import Trained, TrainingSpec, train_head
+from analyze.head.training.network import HeadSpec
+from analyze.head.training.objective import LevelTargets
+from analyze.head.training.probabilities import softmax
+from analyze.head.training.taught import Taught, Tested
+from analyze.measures.estimates import mean_over_pictures
+from analyze.pictures.near_duplicates import Copies
+from extract.catalog.catalog import MISSING_LABEL, Level
+from extract.errors import UsageError
+from extract.storage.embeddings import EmbeddingSet
+
+PATH, ALONE = "path", "alone"
+
+
+@dataclass(frozen=True, eq=False)
+class LabelTree(SingleLabel):
+    """The pictures that have a label at the first of some levels.
+
+    Parameters
+    ----------
+    As of :class:`SingleLabel`, and:
+    tree : Tree
+        Of the pictures.
+    """
+
+    tree: Tree
+    also_said = (PATH, ALONE)
+
+    @classmethod
+    def of_levels(
+        cls,
+        embeddings: EmbeddingSet,
+        views: np.ndarray | None,
+        level: str | None,
+        n_levels: int,
+        copies: Copies | None = None,
+    ) -> LabelTree:
+        """Keep pictures with a label and a direction; take a level and those below it.
+
+        Raises
+        ------
+        UsageError
+            When there are fewer levels, or they are no tree.
+        """
+        chosen = labels_to_learn(embeddings, level)
+        first = next(i for i, own in enumerate(embeddings.levels) if own is chosen)
+        levels = embeddings.levels[first : first + n_levels]
+        if len(levels) < n_levels:
+            raise UsageError(
+                f"--levels {n_levels} from {chosen.name} downwards: this catalogue has "
+                f"{', '.join(own.name for own in levels)}"
+            )
+        labelled = chosen.codes != MISSING_LABEL
+        rows, pictures = usable_pictures(embeddings, views, labelled, copies)
+        some = [own.take(rows) for own in levels]
+        tree = grow_tree([Level.from_values(own.name, own.values()) for own in some])
+        codes = np.stack([own.codes for own in tree.levels]).astype(np.int64)
+        return cls(pictures, chosen, codes, tree.levels[0].categories, tree)
+
+    def of_logits(self, trained: Trained, logits: tuple[np.ndarray, ...]) -> dict[str, np.ndarray]:
+        """Walk down the tree by the probabilities of the last level."""
+        known = trained.head.classes
+        places = parent_places(known, self.tree.parents)
+        last = softmax(logits[-1] / trained.temperatures[-1])
+        path = likeliest_path(summed_upwards(last, places), places)
+        codes = [of[own] for own, of in zip(path, known, strict=True)]
+        return {PATH: np.stack(codes)}
+
+    def alone(
+        self, taught: Taught, head: HeadSpec, training: TrainingSpec, seed: int
+    ) -> list[Predictor]:
+        """Train a head of each level that validation rows can stop."""
+        trained: list[Trained | None] = []
+        for labels in taught.targets.arrays:
+            known = np.isin(labels[taught.validation], labels[taught.train])
+            one = LevelTargets.of_one(labels)
+            some = taught.validation[known]
+            alone = replace(taught, targets=one, validation=some) if known.any() else None
+            trained.append(train_head(alone, head, training, seed=seed) if alone else None)
+
+        def said(tested: Tested) -> dict[str, np.ndarray]:
+            codes = np.full((len(trained), len(tested.vectors)), MISSING_LABEL)
+            for level, own in enumerate(trained):
+                if own is not None:
+                    codes[level] = own.head.classes[0][own.logits(tested)[0].argmax(axis=1)]
+            return {ALONE: codes}
+
+        return [said]
+
+    def report(self, answers: LevelAnswers, known: Mapping[str, Any]) -> ClassReport:
+        """Report answers at the first level, and at every level of the tree."""
+        report = super().report(answers, known)
+        return replace(report, tree=self._in_tree(answers, report.groups, report.plan.resampling))
+
+    def _in_tree(
+        self, answers: LevelAnswers, groups: np.ndarray, words: dict[str, int]
+    ) -> TreeReport:
+        said, tree = answers.said, self.tree
+        leaves = {HEAD: said[PATH][-1], **{name: said[name][-1] for name in BASELINES}}
+        f1, apart = score_tree(tree, leaves, groups, **words)
+        tested = leaves[HEAD] >= 0
+        truth, above = self.codes[-1], len(self.codes) - 2
+        wrong = (leaves[HEAD] != truth) & tested
+        near = tree.climbed(leaves[HEAD], above) == tree.climbed(truth, above)
+        first = said[PATH][0] != said[HEAD][0]
+        return TreeReport(
+            tree=tree,
+            levels=tuple(self._outcome(answers, k, groups, words) for k in range(len(self.codes))),
+            hierarchical_f1=f1,
+            f1_differences=apart,
+            right_parent_wrong_leaf=float((wrong & near).sum() / tested.sum()),
+            contradicted=float((first & tested).sum() / tested.sum()),
+            answers={name: tuple(own) for name, own in said.items() if name != ALONE},
+        )
+
+    def _outcome(
+        self, answers: LevelAnswers, number: int, groups: np.ndarray, words: dict[str, int]
+    ) -> LevelOutcome:
+        level, codes = self.tree.levels[number], self.codes[number]
+        right = {name: answers.right(name, number) for name in answers.said}
+        own, n_classes = answers.said[HEAD][number], len(level.categories)
+        n_tested = np.bincount(codes[(own >= 0).any(axis=0)], minlength=n_classes)
+        counts = count_confusion(codes, own, n_classes)
+        accuracies = {
+            name: mean_over_pictures(values, groups, least=0.0, **words)
+            for name, values in right.items()
+            if not np.isnan(values).all()
+        }
+        apart = {
+            name: mean_over_pictures(right[HEAD] - right[name], groups, **words)
+            for name in accuracies
+        }
+        return LevelOutcome(
+            level=level.name,
+            n_classes=n_classes,
+            accuracy=accuracies[HEAD],
+            path=accuracies[PATH],
+            alone=accuracies.get(ALONE),
+            together_minus_alone=apart.get(ALONE),
+            baselines={name: accuracies[name] for name in BASELINES},
+            baseline_differences={name: apart[name] for name in BASELINES},
+            scores=score_classes(counts, level.categories, n_tested.tolist()),
+        )

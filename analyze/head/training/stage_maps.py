@@ -1,0 +1,120 @@
+"""Pictures run up to the backbone's last stage, once, as they are and in their views."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from analyze.head.training.inputs import StageMaps
+from analyze.pictures.picture_folder import PictureFolder
+from extract.errors import UsageError
+from extract.files.private_memory import free_memory
+from extract.images.augmentation import View, augment
+from extract.inference.execution_config import usable_cores
+from extract.machine.allocation import keep_freed_memory
+
+if TYPE_CHECKING:
+    from extract.backbones.registry import Backbone
+
+PICTURES_AT_ONCE = 16
+MOST_SHARE = 0.6
+"""Of the memory that is free: training holds copies of what it is taught."""
+
+Progress = Callable[[int, int], None]
+
+
+def read_stage_maps(
+    backbone: Backbone,
+    folder: PictureFolder,
+    views: Sequence[View] = (),
+    progress: Progress | None = None,
+) -> tuple[StageMaps, np.ndarray]:
+    """Compute what the last stage reads, of every picture that can be opened.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        That gave the folder's vectors, on the device where the stage is to be trained.
+    folder : PictureFolder
+        Which notes the pictures that cannot be opened.
+    views : sequence of View
+    progress : callable, optional
+        Told how many pictures are done.
+
+    Returns
+    -------
+    maps : StageMaps
+        Of the pictures that were opened.
+    rows : ndarray of int
+        Their rows, ascending.
+
+    Raises
+    ------
+    UsageError
+        When the backbone cannot be parted, no picture can be opened, or all do not fit in memory.
+    """
+    import torch
+
+    from extract.backbones.partial_finetuning import find_last_stage, stage_inputs
+
+    keep_freed_memory()
+    stage, n_images = find_last_stage(backbone), len(folder.embeddings)
+    maps: np.ndarray | None = None
+    opened: list[int] = []
+    for rows, pixels in _prepared(backbone, folder, views):
+        if progress is not None:
+            progress(rows[-1] + 1, n_images)
+        there = [(row, own) for row, own in zip(rows, pixels, strict=True) if own is not None]
+        if not there:
+            continue
+        stacked = torch.stack([each for _, own in there for each in own])
+        found = stage_inputs(backbone, stage.name, stacked).float().cpu().numpy()
+        if maps is None:
+            maps = _room_for((len(views) + 1, n_images, *found.shape[1:]))
+        places = slice(len(opened), len(opened) + len(there))
+        parted = found.reshape(len(there), len(views) + 1, *found.shape[1:])
+        maps[:, places] = parted.swapaxes(0, 1)
+        opened += [row for row, _ in there]
+    if maps is None:
+        why = "; ".join(folder.notes())
+        raise UsageError(f"--unfreeze last needs the pictures, and none could be opened: {why}")
+    return StageMaps(stage, maps[:, : len(opened)], backbone.device), np.array(opened)
+
+
+def _prepared(
+    backbone: Backbone, folder: PictureFolder, views: Sequence[View]
+) -> Iterator[tuple[list[int], list[Any]]]:
+    """Decode pictures side by side, some at a time; None where one cannot be opened."""
+    seen = backbone.preprocessing
+
+    def prepared(row: int) -> Any:
+        picture = folder.open(row)
+        if picture is None:
+            return None
+        plain = [seen.transform()(picture)]
+        if not views:
+            return plain
+        placed, known = seen.placed(picture), folder.embeddings.content_sha256
+        content = known[row].tobytes() if known is not None else b""
+        return [*plain, *(seen.scaled(augment(placed, view, content)) for view in views)]
+
+    n_images = len(folder.embeddings)
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        for first in range(0, n_images, PICTURES_AT_ONCE):
+            rows = list(range(first, min(n_images, first + PICTURES_AT_ONCE)))
+            yield rows, list(pool.map(prepared, rows))
+
+
+def _room_for(shape: tuple[int, ...]) -> np.ndarray:
+    """Make room in memory for maps; refuse what would not fit."""
+    wanted, free = 4 * int(np.prod(shape)), free_memory()
+    if free is not None and wanted > MOST_SHARE * free:
+        raise UsageError(
+            f"what the last stage reads of {shape[1]} pictures and {shape[0] - 1} views takes "
+            f"{wanted / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free: take fewer views, or leave "
+            "--unfreeze out"
+        )
+    return np.empty(shape, np.float32)

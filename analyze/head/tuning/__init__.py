@@ -1,0 +1,1 @@
+"""Tuning of heads by Optuna: what is searched, the trials, and where they are kept."""

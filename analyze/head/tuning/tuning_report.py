@@ -1,0 +1,139 @@
+"""What is known of a tuning: the studies of one report, each on what its split taught."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from analyze.head.splitting.splits import Split
+from analyze.head.training.head_training import TrainingSpec
+from analyze.head.training.network import HeadSpec
+from analyze.head.training.taught import Taught
+from analyze.head.tuning.search import best_so_far
+from analyze.head.tuning.trials import Tuned, tune_head
+
+Progress = Callable[[int, int], None]
+Spelling = Callable[[Path], str]
+
+
+@dataclass(eq=False)
+class Tuner:
+    """Chooses the settings of every split anew, from what that split teaches.
+
+    Parameters
+    ----------
+    head : HeadSpec
+    training : TrainingSpec
+        Trial 1 of each split, and all that is not searched.
+    n_trials, n_splits : int
+    folder : Path, optional
+        Where trials are kept.
+    progress : callable, optional
+        Told how many trials of all splits are done.
+    studies : list of (Split, Tuned)
+        Those that were asked for so far.
+    """
+
+    head: HeadSpec
+    training: TrainingSpec
+    n_trials: int
+    n_splits: int
+    folder: Path | None = None
+    progress: Progress | None = None
+    studies: list[tuple[Split, Tuned]] = field(default_factory=list)
+
+    def __call__(self, taught: Taught, split: Split, seed: int) -> tuple[HeadSpec, TrainingSpec]:
+        """Tune on what one split teaches."""
+        before = len(self.studies) * self.n_trials
+
+        def progress(done: int, _total: int) -> None:
+            if self.progress is not None:
+                self.progress(before + done, self.n_splits * self.n_trials)
+
+        tuned = tune_head(
+            taught,
+            self.head,
+            self.training,
+            n_trials=self.n_trials,
+            seed=seed,
+            folder=self.folder,
+            progress=progress,
+        )
+        self.studies.append((split, tuned))
+        return tuned.head, tuned.training
+
+
+def mean_importance(studies: list[tuple[Split, Tuned]]) -> dict[str, float]:
+    """Average over the studies that have any, the most important setting first."""
+    known = [tuned.importance for _, tuned in studies if tuned.importance]
+    names = dict.fromkeys(name for shares in known for name in shares)
+    means = {n: sum(shares.get(n, 0.0) for shares in known) / len(known) for n in names}
+    return dict(sorted(means.items(), key=lambda item: -item[1]))
+
+
+def tuning_json(studies: list[tuple[Split, Tuned]], spelled: Spelling = str) -> dict[str, Any]:
+    """Spell a tuning with the keys that programs read.
+
+    Of several splits each has a best of its own, so that none stands for all: ``best`` and
+    ``storage`` are null there, ``value`` is the mean, and ``studies`` says the rest.
+
+    Parameters
+    ----------
+    studies : list of (Split, Tuned)
+    spelled : callable
+        How a path is written.
+    """
+    each = [_study_json(split, tuned, spelled) for split, tuned in studies]
+    alone = each[0] if len(each) == 1 else {}
+    return {
+        "n_trials": sum(study["n_trials"] for study in each),
+        "n_pruned": sum(study["n_pruned"] for study in each),
+        "best": alone.get("best"),
+        "value": sum(study["value"] for study in each) / len(each),
+        "typed_value": _mean([study["typed_value"] for study in each]),
+        "seconds": sum(study["seconds"] for study in each),
+        "importance": mean_importance(studies),
+        "storage": alone.get("storage"),
+        "studies": each,
+    }
+
+
+def trial_rows(studies: list[tuple[Split, Tuned]]) -> Iterator[list[Any]]:
+    """A row a trial: its split, its settings, how it ended, the best until then."""
+    names = list(studies[0][1].trials[0].settings)
+    ends = ["validation_loss", "best_so_far", "best_epoch", "epochs", "seconds"]
+    yield ["split", "split_seed", "trial", "state", *names, *ends]
+    for split, tuned in studies:
+        path = best_so_far(tuned.trials)
+        for trial, lowest in zip(tuned.trials, path, strict=True):
+            state = "pruned" if trial.pruned else "finished"
+            yield [
+                *(split.method, split.seed, trial.number, state),
+                *(trial.settings[name] for name in names),
+                *(trial.value, None if lowest != lowest else lowest),
+                *(trial.best_epoch, trial.n_epochs, trial.seconds),
+            ]
+
+
+def _study_json(split: Split, tuned: Tuned, spelled: Spelling) -> dict[str, Any]:
+    return {
+        "split": split.method,
+        "split_seed": split.seed,
+        "n_trials": len(tuned.trials),
+        "n_pruned": tuned.n_pruned,
+        "best": dict(tuned.best.settings),
+        "best_trial": tuned.best.number,
+        "value": tuned.best.value,
+        "typed_value": tuned.trials[0].value,
+        "seconds": tuned.seconds,
+        "importance": dict(tuned.importance),
+        "no_importance": tuned.lacks_importance,
+        "storage": None if tuned.storage is None else spelled(tuned.storage),
+    }
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if len(known) == len(values) else None

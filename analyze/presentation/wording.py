@@ -1,0 +1,58 @@
+"""How texts for people spell scores, intervals and notes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from analyze.presentation.interval_axes import HasInterval
+from extract.command_line import counted
+
+WIDEST_NAME = 48
+
+
+def score(value: float) -> str:
+    """Spell a score with three digits, never as a negative zero."""
+    return f"{round(value, 3) + 0:.3f}"
+
+
+def estimate(found: HasInterval, *, signed: bool = False) -> str:
+    """Spell a mean with its interval, where there is one."""
+    sign = "+" if signed else ""
+    mean = f"{round(found.mean, 3) + 0:{sign}.3f}"
+    if found.low is None or found.high is None:
+        return mean
+    low, high = (f"{round(v, 3) + 0:{sign}.3f}" for v in (found.low, found.high))
+    return f"{mean} ({low} to {high})"
+
+
+def scores(values: Mapping[str, float | None], start: str = "") -> list[str]:
+    """Spell scores on one line, those that can be had; no line without any."""
+    said = [f"{name} {score(value)}" for name, value in values.items() if value is not None]
+    return [start + "  ".join(said)] if said else []
+
+
+def backbone(name: str) -> str:
+    """Cut a long name in its middle: the words that tell geometries apart are its last."""
+    if len(name) <= WIDEST_NAME:
+        return name
+    return f"{name[: WIDEST_NAME // 3]}…{name[WIDEST_NAME // 3 + 1 - WIDEST_NAME :]}"
+
+
+def geometry(made: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Say the geometry that all vectors share; nothing where names tell it of each."""
+    from extract.storage.embeddings import UNKNOWN
+
+    resizes = {each["resize"] for each in made}
+    return [f"resize {resize}" for resize in resizes - {UNKNOWN}] if len(resizes) == 1 else []
+
+
+def left_out(result: Mapping[str, Any]) -> list[str]:
+    """Say which rows of the file are not in an answer; no line where all are."""
+    by_reason = result["left_out_by_reason"]
+    return [f"left out: {counted(by_reason)}"] if by_reason else []
+
+
+def closing(result: Mapping[str, Any]) -> list[str]:
+    """Give the last lines: notes, and where the results lie."""
+    return [*(f"note: {note}" for note in result["notes"]), f"results: {result['results']}"]
