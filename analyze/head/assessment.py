@@ -81,27 +81,21 @@ def assess_head(
     choose = choose or (lambda *_: of_plan)
     task = choose_task(embeddings, views, level, plan, copies, maps)
     splits = planned_splits(plan, task.pictures.embeddings.columns, task.splitter)
-    baselines = (*BASELINES, *([FROZEN] if maps else []))
+    baselines = (*BASELINES, *([] if task.pictures.maps is None else [FROZEN]))
     answers = task.answers(plan.n_shuffles if plan.n_folds else plan.n_seeds, baselines)
-    runs: list[HeadRun] = []
+    found: list[tuple[Split, int, int, int, int, Trained]] = []
     for number, (shuffle, fold, split) in enumerate(splits):
         seeds = training_seeds(plan, shuffle, fold)
         for i, (trained, said) in enumerate(_test_split(task, split, seeds, choose)):
             place = shuffle if plan.n_folds else i
             answers.record(place, split.test, said)
-            accuracies = {
-                name: float(answers.right(name)[place, split.test].mean())
-                for name in (HEAD, *baselines)
-            }
-            accuracy = accuracies.pop(HEAD)
-            runs.append(
-                HeadRun(split, place, shuffle, fold, seeds[i], trained, accuracy, accuracies)
-            )
+            found.append((split, place, shuffle, fold, seeds[i], trained))
         if progress is not None:
             progress(number + 1, len(splits))
+    right = {name: answers.right(name) for name in (HEAD, *baselines)}
+    runs = [_run(right, *each) for each in found]
     parted = [split for *_, split in splits]
     kept = _final(task, plan, runs, choose) if keep or not plan.n_folds else (None, None)
-    right = {name: answers.right(name) for name in (HEAD, *baselines)}
     return task.report(answers, _known(task, plan, parted, runs, right, *kept))
 
 
@@ -148,6 +142,21 @@ def _test_split(
     of_all = {name: answer for _ in shared for name, answer in next(said).items()}
     of_each = [{n: a for _ in some for n, a in next(said).items()} for some in own]
     return [(one, {**of_all, **each}) for one, each in zip(found, of_each, strict=True)]
+
+
+def _run(
+    right: dict[str, np.ndarray],
+    split: Split,
+    place: int,
+    shuffle: int,
+    fold: int,
+    seed: int,
+    trained: Trained,
+) -> HeadRun:
+    """Say how good one training is on its tested rows, and the baselines there."""
+    accuracies = {name: float(own[place, split.test].mean()) for name, own in right.items()}
+    accuracy = accuracies.pop(HEAD)
+    return HeadRun(split, place, shuffle, fold, seed, trained, accuracy, accuracies)
 
 
 def _final(

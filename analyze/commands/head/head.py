@@ -197,22 +197,18 @@ def head(
 def _check_labels(
     embeddings: EmbeddingSet, level: str | None, plan: Plan, against: list[str]
 ) -> None:
-    """Refuse what does not go with several labels a picture, before anything is trained.
+    """Refuse what does not go with several labels a picture, before pictures are opened.
 
     Raises
     ------
     UsageError
     """
-    from analyze.head.tasks.multi_label import choose_multi_label
+    from analyze.head.tasks.multi_label import check_plan, choose_multi_label
 
     labels = choose_multi_label(embeddings, level)
     if labels is None:
         return
-    if plan.training.unfreeze != "none":
-        raise UsageError(
-            f"--unfreeze trains for one label a picture, and column {labels.name} lists several: "
-            "leave it out"
-        )
+    check_plan(plan, labels)
     if against:
         raise UsageError(
             f"--against compares heads of one label a picture, and column {labels.name} lists "

@@ -18,6 +18,7 @@ from analyze.head.reporting.set_class_scores import SetClassScore, score_set_cla
 from analyze.head.reporting.set_scores import SetScores, score_sets
 from analyze.head.training.head_training import Trained
 from analyze.head.training.probabilities import sigmoid
+from analyze.measures.estimates import Estimate
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +60,11 @@ class SetReport(HeadReport):
     separator: str
     has: np.ndarray
     answers: Mapping[str, SetAnswers]
+
+    @property
+    def accuracies(self) -> dict[str, Estimate]:
+        """Share of the pictures of which every class is told right, of head and baselines."""
+        return {name: own.accuracy for name, own in self.scores.items()}
 
     @cached_property
     def scores(self) -> dict[str, SetScores]:

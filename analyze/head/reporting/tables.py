@@ -24,18 +24,13 @@ Table = Iterator[list[Any]]
 @singledispatch
 def tables_of(report: HeadReport) -> dict[str, Table]:
     """Give the tables of a report by the names of their files."""
-    return {
-        "folds.csv": runs(report),
-        "split.csv": sides(report),
-        "curves.csv": curves(report),
-        "coverage.csv": coverage(report),
-    }
+    raise TypeError(f"no tables of a {type(report).__name__}")
 
 
 @tables_of.register
 def _(report: ClassReport) -> dict[str, Table]:
     found = {
-        **tables_of.dispatch(HeadReport)(report),
+        **_of_all(report),
         "predictions.csv": predictions(report),
         "classes.csv": classes(report),
         "confusion.csv": confusion(report),
@@ -53,10 +48,19 @@ def _(report: ClassReport) -> dict[str, Table]:
 @tables_of.register
 def _(report: SetReport) -> dict[str, Table]:
     return {
-        **tables_of.dispatch(HeadReport)(report),
+        **_of_all(report),
         "predictions.csv": set_predictions(report),
         "classes.csv": set_classes(report),
         "scores.csv": set_scores(report),
+    }
+
+
+def _of_all(report: HeadReport) -> dict[str, Table]:
+    return {
+        "folds.csv": runs(report),
+        "split.csv": sides(report),
+        "curves.csv": curves(report),
+        "coverage.csv": coverage(report),
     }
 
 

@@ -13,13 +13,13 @@ from analyze.head.tasks.pictures import Pictures
 from analyze.head.training.head_training import Trained, TrainingSpec
 from analyze.head.training.network import HeadSpec
 from analyze.head.training.objective import Targets
-from analyze.head.training.taught import Taught, Tested
+from analyze.head.training.taught import Taught, UnseenPictures
 
 BASELINES = ("logistic_regression", "knn")
 FROZEN = "frozen_head"
 """The same head on the frozen backbone: what a trained last stage is held against."""
 
-Predictor = Callable[[Tested], Mapping[str, Any]]
+Predictor = Callable[[UnseenPictures], Mapping[str, Any]]
 """From tested pictures to what is said of them, by the name of who says it."""
 
 

@@ -26,7 +26,7 @@ from analyze.head.training.head_training import Trained, TrainingSpec, train_hea
 from analyze.head.training.network import HeadSpec
 from analyze.head.training.objective import LevelTargets
 from analyze.head.training.probabilities import softmax
-from analyze.head.training.taught import Taught, Tested
+from analyze.head.training.taught import Taught, UnseenPictures
 from analyze.measures.estimates import mean_over_pictures
 from analyze.pictures.near_duplicates import Copies
 from extract.catalog.catalog import MISSING_LABEL, Level
@@ -102,7 +102,7 @@ class LabelTree(SingleLabel):
             alone = replace(taught, targets=one, validation=some) if known.any() else None
             trained.append(train_head(alone, head, training, seed=seed) if alone else None)
 
-        def said(tested: Tested) -> dict[str, np.ndarray]:
+        def said(tested: UnseenPictures) -> dict[str, np.ndarray]:
             codes = np.full((len(trained), len(tested.vectors)), MISSING_LABEL)
             for level, own in enumerate(trained):
                 if own is not None:
@@ -152,7 +152,8 @@ class LabelTree(SingleLabel):
         }
         apart = {
             name: mean_over_pictures(right[HEAD] - right[name], groups, **words)
-            for name in accuracies
+            for name in (ALONE, *BASELINES)
+            if name in accuracies
         }
         return LevelOutcome(
             level=level.name,

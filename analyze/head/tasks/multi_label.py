@@ -27,7 +27,7 @@ from analyze.head.training.network import HeadSpec
 from analyze.head.training.objective import ClassSets
 from analyze.head.training.plan import Plan
 from analyze.head.training.probabilities import sigmoid
-from analyze.head.training.taught import Taught, Tested
+from analyze.head.training.taught import Taught, UnseenPictures
 from analyze.pictures.near_duplicates import Copies
 from extract.catalog.multi_label import MultiLabel
 from extract.errors import UsageError
@@ -108,13 +108,9 @@ class MultipleLabels:
         Raises
         ------
         UsageError
-            When there are fewer than two classes, or a tree is wanted.
+            When there are fewer than two classes, or the plan does not go with such labels.
         """
-        if plan.n_levels > 1:
-            raise UsageError(
-                f"--levels teaches a tree, and column {labels.name} lists several labels a "
-                "picture: leave --levels out"
-            )
+        check_plan(plan, labels)
         has = labels.matrix()
         labelled: np.ndarray = np.asarray(has.any(axis=1))
         rows, pictures = usable_pictures(embeddings, views, labelled, copies)
@@ -162,7 +158,7 @@ class MultipleLabels:
         thresholds = np.full(len(self.classes), NEVER)
         thresholds[known] = thresholds_of(trained)
 
-        def said(tested: Tested) -> dict[str, Any]:
+        def said(tested: UnseenPictures) -> dict[str, Any]:
             found = np.zeros((len(tested.vectors), len(self.classes)))
             found[:, known] = sigmoid(trained.logits(tested)[0] / trained.temperatures[0])
             return {name: (found, thresholds)}
@@ -236,6 +232,25 @@ def choose_multi_label(embeddings: EmbeddingSet, wanted: str | None) -> MultiLab
     if len(columns) > 1:
         raise UsageError(f"several columns of labels, say which with --level: {have}")
     return columns[0]
+
+
+def check_plan(plan: Plan, labels: MultiLabel) -> None:
+    """Refuse what heads of several labels a picture cannot do.
+
+    Raises
+    ------
+    UsageError
+    """
+    if plan.n_levels > 1:
+        raise UsageError(
+            f"--levels teaches a tree, and column {labels.name} lists several labels a picture: "
+            "leave --levels out"
+        )
+    if plan.training.unfreeze != "none":
+        raise UsageError(
+            f"--unfreeze trains for one label a picture, and column {labels.name} lists several: "
+            "leave it out"
+        )
 
 
 def _kept_classes(

@@ -21,9 +21,8 @@ class Pictures:
     embeddings : EmbeddingSet
     features : ndarray of shape (n_views + 1, n_images, n_dims), float32
         The plain pictures first.
-    copies : Copies, optional
-        Where more is known of them than these vectors tell.
-    maps : StageMaps, optional
+    copies : Copies
+    maps : StageMaps or None
         Where the backbone's last stage is trained too.
     left_out : dict of str to int
         How many of all pictures, by reason.

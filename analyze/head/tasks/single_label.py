@@ -20,7 +20,7 @@ from analyze.head.training.head_training import Trained, TrainingSpec
 from analyze.head.training.inputs import StageMaps
 from analyze.head.training.network import HeadSpec
 from analyze.head.training.objective import LevelTargets
-from analyze.head.training.taught import Taught, Tested
+from analyze.head.training.taught import Taught, UnseenPictures
 from analyze.measures.levels import choose_level, no_labels
 from analyze.measures.probes import fit_linear_probe
 from analyze.pictures.near_duplicates import Copies
@@ -147,7 +147,7 @@ class SingleLabel:
         """Give a head's answers: the likeliest class of each output."""
         known, n_classes = trained.head.classes, len(self.classes)
 
-        def said(tested: Tested) -> dict[str, np.ndarray]:
+        def said(tested: UnseenPictures) -> dict[str, np.ndarray]:
             logits = trained.logits(tested)
             codes = [of[own.argmax(axis=1)] for own, of in zip(logits, known, strict=True)]
             if name != HEAD:

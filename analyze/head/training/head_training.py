@@ -14,7 +14,7 @@ from analyze.head.training.inputs import PLAIN, Inputs, StageVectors, StoredVect
 from analyze.head.training.network import Head, HeadSpec, build_network, forward
 from analyze.head.training.objective import Objective
 from analyze.head.training.probabilities import Activation
-from analyze.head.training.taught import Taught, Tested
+from analyze.head.training.taught import Taught, UnseenPictures
 from analyze.threads import one_thread_of_torch
 from extract.errors import UsageError
 
@@ -133,7 +133,7 @@ class Trained:
     seconds: float
     stage: Mapping[str, np.ndarray] | None = None
 
-    def logits(self, tested: Tested) -> tuple[np.ndarray, ...]:
+    def logits(self, tested: UnseenPictures) -> tuple[np.ndarray, ...]:
         """Answer for plain pictures: one ndarray an output."""
         if self.stage is None:
             return self.head.logits(tested.vectors)

@@ -66,7 +66,7 @@ class Taught:
         return unit_rows(self.features.reshape(-1, n_dims)).reshape(self.features.shape)
 
 
-class Tested(NamedTuple):
+class UnseenPictures(NamedTuple):
     """Pictures to answer about.
 
     Parameters
@@ -84,10 +84,10 @@ class Tested(NamedTuple):
 class HeldOut:
     """The tested rows, which are asked about once, when all that is asked has been trained."""
 
-    def __init__(self, tested: Tested) -> None:
-        self._tested: Tested | None = tested
+    def __init__(self, tested: UnseenPictures) -> None:
+        self._tested: UnseenPictures | None = tested
 
-    def ask(self, predictors: Sequence[Callable[[Tested], Answer]]) -> list[Answer]:
+    def ask(self, predictors: Sequence[Callable[[UnseenPictures], Answer]]) -> list[Answer]:
         """Let every predictor answer, then forget the pictures.
 
         Raises
@@ -122,5 +122,5 @@ def hold_out(
     held = maps.take(split.test, plain=True) if maps else None
     return (
         Taught(stacked[:, taught], targets.take(taught), train, validation, kept),
-        HeldOut(Tested(stacked[PLAIN, split.test], held)),
+        HeldOut(UnseenPictures(stacked[PLAIN, split.test], held)),
     )

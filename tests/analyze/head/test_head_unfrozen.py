@@ -18,7 +18,7 @@ from analyze.head.training.inputs import Scaling, StageMaps
 from analyze.head.training.network import HeadSpec, build_network, forward
 from analyze.head.training.objective import LevelTargets
 from analyze.head.training.plan import Plan
-from analyze.head.training.taught import Tested, hold_out
+from analyze.head.training.taught import UnseenPictures, hold_out
 from analyze.head.tuning import search
 from analyze.head.tuning.search import Choices
 from analyze.head.tuning.trial_storage import trials_file
@@ -118,7 +118,7 @@ def test_the_stage_is_asked_about_tested_pictures_and_kept(
     report = assess_head(replace(embeddings, provenance=provenance), plan=plan, maps=maps)
     assert set(report.baselines) == {"logistic_regression", "knn", FROZEN}
     run = report.runs[1]
-    again = run.trained.logits(Tested(features[0], maps.take(run.split.test)))[0]
+    again = run.trained.logits(UnseenPictures(features[0], maps.take(run.split.test)))[0]
     np.testing.assert_array_equal(again, report.logits[1, run.split.test])
     stored = report.stored(provenance)
     read = read_head(write_head(tmp_path, stored))
@@ -128,7 +128,7 @@ def test_the_stage_is_asked_about_tested_pictures_and_kept(
         assert read.stage[name].tobytes() == values.tobytes()
     vectors = maps.embedded(read.stage)
     np.testing.assert_array_equal(
-        read.head.logits(vectors)[0], report.final.logits(Tested(features[0], maps))[0]
+        read.head.logits(vectors)[0], report.final.logits(UnseenPictures(features[0], maps))[0]
     )
     content = bytearray((tmp_path / "head.safetensors").read_bytes())
     content[-3] ^= 1

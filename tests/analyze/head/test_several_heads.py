@@ -16,7 +16,7 @@ from sklearn.metrics import average_precision_score, f1_score
 from analyze.explanation.class_targets import level_of_head
 from analyze.head.assessment import assess_head
 from analyze.head.figures.class_f1_figure import draw_class_f1
-from analyze.head.figures.head_figures import draw_curves
+from analyze.head.figures.head_figures import draw_curves, figures_of
 from analyze.head.prediction.head_file import read_head, write_head
 from analyze.head.prediction.predictions import predict
 from analyze.head.prediction.thresholds import best_cut, choose_thresholds, thresholds_of
@@ -38,6 +38,7 @@ from extract.storage.embeddings import EmbeddingSet
 
 Make = Callable[..., EmbeddingSet]
 QUICK = TrainingSpec(learning_rate=0.01, epochs=60, patience=8)
+LAST = replace(QUICK, unfreeze="last")
 PLAN = Plan(n_seeds=2, head=HeadSpec(width=32), training=QUICK, n_resamples=200)
 NAMES = ("blue", "green", "plain", "red", "round", "tall")
 
@@ -319,6 +320,8 @@ def test_report_has_the_keys_promised(report: SetReport, tmp_path: Path) -> None
         "classes": 7,
         "scores": 25,
     }
+    names = {f"{name}.csv" for name in (*rows, "curves", "coverage")}
+    assert set(tables.tables_of(report)) == names
     assert rows["predictions"][1][2] == report.separator.join(
         NAMES[i] for i in np.flatnonzero(report.has[0])
     )
@@ -343,6 +346,7 @@ def test_figures_are_drawn(report: SetReport, tmp_path: Path) -> None:
         sorted(each.score.f1 for each in report.class_scores["head"])  # type: ignore[type-var]
     )
     assert draw_curves(report) is not None
+    assert set(figures_of(report)) == {"class_f1", "curves", "calibration"}
 
 
 @pytest.fixture(scope="module")
@@ -455,6 +459,9 @@ def test_one_class_and_none_are_refused(embeddings_of: Make) -> None:
         taught(embeddings_of, np.zeros((30, 6), bool))
     with pytest.raises(UsageError, match="one class alone"):
         assess_head(embeddings_of(drawn(one), one[:, 2]))
+    for words, said in (({"n_levels": 2}, "--levels"), ({"training": LAST}, "--unfreeze")):
+        with pytest.raises(UsageError, match=f"{said} .*column kind lists several"):
+            taught(embeddings_of, attributes(30), **words)
     both = one.copy()
     both[:, 3] = True
     with pytest.raises(UsageError, match="the same labels"):
