@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +16,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HOME": "/no-hub", "TORCH_HOME": "/no-torch"}
 
 import pytest
-from small_catalogs import Run, draw_noise, run_in, tiny_backbone
+from small_catalogs import Run, draw_noise, embed_shop, made_once, run_in, tiny_backbone
 from typed_commands import Typist
 
 from extract.backbones.registry import Backbone
@@ -43,6 +44,27 @@ def own_log_levels() -> Iterator[None]:
         logger.setLevel(level)
 
 
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """Make a folder, by its name and what fills it, once for all workers."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    return partial(made_once, shared)
+
+
+@pytest.fixture(scope="session")
+def embedded_shop(once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
+    """The workspace of ``embed_shop``, to be read alone: commands that write take ``own_shop``."""
+    return once("embedded-shop", embed_shop)
+
+
+@pytest.fixture
+def own_shop(embedded_shop: Path, tmp_path: Path) -> Path:
+    """A copy of the embedded shop, the dates of its files included."""
+    return Path(shutil.copytree(embedded_shop, tmp_path / "own-shop"))
+
+
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
     root = tmp_path / "workspace"
@@ -67,7 +89,7 @@ def backbone() -> Backbone:
 
 @pytest.fixture
 def run(workspace: Path) -> Run:
-    """Run a command of the product as a user does: a process of its own, in a workspace."""
+    """Run a command of the product as a user does, in a workspace."""
 
     return partial(run_in, workspace)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from warm_commands import run_warm
+from warm_commands import run_here, run_warm
 
 from extract.backbones.registry import Backbone
 from extract.catalog.demo import KINDS, draw_picture
@@ -158,8 +160,39 @@ def make_shop(root: Path) -> None:
     (root / "products.csv").write_text("\n".join([header, *rows]) + "\n")
 
 
+def embed_shop(root: Path) -> None:
+    """Fill a workspace as :func:`make_shop` does; embed its three catalogues by lite0."""
+    make_shop(root)
+    tree = "--label-column product_category_tree --label-separator >>"
+    for words in (
+        "--images photos",
+        "--images flat --catalog unsorted",
+        f"--manifest products.csv --images-dir images {tree}",
+    ):
+        done = run_in(root, "extract", *words.split())
+        assert done.returncode == 0, done.stderr
+
+
+def made_once(shared: Path, name: str, make: Callable[[Path], None]) -> Path:
+    """Give a folder that one worker fills, and all of them read: none may write in it."""
+    folder, part = shared / name, shared / f"{name}.part"
+    with (shared / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            shutil.rmtree(part, ignore_errors=True)
+            part.mkdir()
+            make(part)
+            part.rename(folder)
+    return folder
+
+
 def run_in(root: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run a command as a user does: a process of its own, in a workspace."""
+    """Run a command as a user does, in a workspace."""
+    return run_here(words, root, {**offline_environment(root), **env})
+
+
+def run_apart(root: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a process of its own."""
     return run_warm(words, root, {**offline_environment(root), **env}, timeout=240)
 
 

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,25 +17,16 @@ import h5py
 import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
-from small_catalogs import Run, draw_noise, make_shop, offline_environment, run_in
+from small_catalogs import Run, draw_noise, offline_environment, run_in
 
 from analyze.clustering.clustering import CLUSTERINGS
 from extract.storage.embeddings_file import read_table
 
 
 @pytest.fixture(scope="module")
-def stored_shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def stored_shop(embedded_shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A shop of which three catalogues are embedded."""
-    root = tmp_path_factory.mktemp("shop")
-    make_shop(root)
-    tree = "--label-column product_category_tree --label-separator >>"
-    for words in (
-        "--images photos",
-        "--images flat --catalog unsorted",
-        f"--manifest products.csv --images-dir images {tree}",
-    ):
-        assert run_in(root, "extract", *words.split()).returncode == 0
-    return root
+    return Path(shutil.copytree(embedded_shop, tmp_path_factory.mktemp("stored") / "shop"))
 
 
 def test_json_has_the_promised_keys_and_is_all_of_stdout(stored_shop: Path) -> None:

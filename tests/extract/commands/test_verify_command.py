@@ -1,4 +1,4 @@
-"""``extract verify`` as a user types it: real processes, exit codes, JSON, what to type next."""
+"""``extract verify`` as a user types it: exit codes, JSON, what to type next."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from small_catalogs import Run, draw, make_shop, run_in
+from small_catalogs import Run, draw, run_in
 
 from extract.commands.verify import as_text
 from extract.files.strict_json import with_check_sum
@@ -25,10 +25,11 @@ NAMES = (
 
 
 @pytest.fixture(scope="module")
-def embedded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def embedded(embedded_shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A shop of which one catalogue is embedded, with a picture that is refused."""
-    root = tmp_path_factory.mktemp("shop")
-    make_shop(root)
+    root = Path(shutil.copytree(embedded_shop, tmp_path_factory.mktemp("refusing") / "shop"))
+    for other in ("unsorted", "products"):
+        shutil.rmtree(root / "cache/embeddings" / other)
     (root / "photos" / "Mugs" / "9.jpg").write_bytes(b"")
     assert run_in(root, "extract", "--images", "photos").returncode == 0
     return root
