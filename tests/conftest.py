@@ -21,6 +21,7 @@ from typed_commands import Typist
 
 from extract.backbones.registry import Backbone
 from extract.machine.allocation import keep_freed_memory
+from tests.faults.warm_server import WarmServer
 
 keep_freed_memory()
 # What is started in the background by a script ignores Ctrl-C, and so would all that tests start.
@@ -63,6 +64,13 @@ def embedded_shop(once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
 def own_shop(embedded_shop: Path, tmp_path: Path) -> Path:
     """A copy of the embedded shop, the dates of its files included."""
     return Path(shutil.copytree(embedded_shop, tmp_path / "own-shop"))
+
+
+@pytest.fixture(scope="session")
+def warm_server() -> Iterator[WarmServer]:
+    """Starts commands in processes of their own, to be signalled and killed."""
+    with WarmServer() as server:
+        yield server
 
 
 @pytest.fixture

@@ -1,10 +1,9 @@
-"""The commands as a user types them: real processes, exit codes, one-line errors, README."""
+"""The commands as a user types them: exit codes, one-line errors, kills and signals."""
 
 from __future__ import annotations
 
 import csv
 import json
-import os
 import re
 import shutil
 import signal
@@ -18,9 +17,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 from small_catalogs import Run, draw_noise, offline_environment, run_in
+from threadpoolctl import threadpool_info, threadpool_limits
 
-from analyze.clustering.clustering import CLUSTERINGS
+from analyze.clustering.clustering import CLUSTERINGS, cluster
+from analyze.reduction.reduction import reduce
 from extract.storage.embeddings_file import read_table
+from tests.faults.warm_server import WarmProcess, WarmServer
 
 
 @pytest.fixture(scope="module")
@@ -174,27 +176,14 @@ def test_every_level_has_its_scores_and_a_line(stored_shop: Path) -> None:
     assert folders["levels"] == []
 
 
-def test_a_seed_gives_the_same_numbers_on_any_number_of_threads(tmp_path: Path) -> None:
-    script = """
-import hashlib, numpy as np
-from analyze import cluster, reduce
-x = np.random.default_rng(0).normal(size=(600, 1280)).astype(np.float32)
-reduced = reduce(tuple(map(str, range(600))), x, "pca:0.99", 1)
-found = cluster(reduced, 20, 1)
-print(hashlib.sha256(reduced.coordinates.tobytes() + found.assignments.tobytes()).hexdigest())
-"""
+def test_a_seed_gives_the_same_numbers_on_any_number_of_threads() -> None:
+    vectors = np.random.default_rng(0).normal(size=(600, 1280)).astype(np.float32)
     said = set()
-    for n_threads in ("1", "2"):
-        threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), n_threads)
-        done = subprocess.run(
-            [sys.executable, "-c", script],
-            cwd=tmp_path,
-            env={**os.environ, **threads},
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        said.add(done.stdout)
+    for n_threads in (1, 2):
+        with threadpool_limits(n_threads):
+            assert {pool["num_threads"] for pool in threadpool_info()} == {n_threads}
+            reduced = reduce(tuple(map(str, range(600))), vectors, "pca:0.99", 1)
+            said.add((reduced.coordinates.tobytes(), cluster(reduced, 20, 1).assignments.tobytes()))
     assert len(said) == 1
 
 
@@ -267,7 +256,7 @@ def test_one_picture_is_embedded_and_nothing_is_made_up(run: Run, workspace: Pat
 
 
 SLOWLY = ("--batch-size", "1", "--workers", "1")
-N_PICTURES = 64
+N_PICTURES = 32
 
 
 def pictures_in(workspace: Path) -> None:
@@ -280,21 +269,16 @@ def stored(workspace: Path) -> Path:
     return path
 
 
-def start(workspace: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "extract", "--images", "shop", *SLOWLY],
-        cwd=workspace,
-        env=offline_environment(workspace),
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+def start(server: WarmServer, workspace: Path) -> WarmProcess:
+    words = ("extract", "--images", "shop", *SLOWLY)
+    environment = offline_environment(workspace)
+    return server.start(words, workspace / "said", workspace, environment)
 
 
-def wait_for_rows(workspace: Path, process: subprocess.Popen[str]) -> int:
+def wait_for_rows(workspace: Path, process: WarmProcess) -> int:
     """Read the file with plain h5py while it is being filled, until some rows are sound."""
     for _ in range(2_000):
-        assert process.poll() is None, "it ended before it could be stopped"
+        assert process.lives, "it ended before it could be stopped"
         found = list((workspace / "cache/embeddings/shop").glob("efficientnet_lite0-????????.h5"))
         if found:
             with h5py.File(found[0], "r") as file:
@@ -306,15 +290,17 @@ def wait_for_rows(workspace: Path, process: subprocess.Popen[str]) -> int:
     raise AssertionError("no row was finished")
 
 
-def test_killed_and_started_again_gives_the_same_file_bit_for_bit(tmp_path: Path) -> None:
+def test_killed_and_started_again_gives_the_same_file_bit_for_bit(
+    warm_server: WarmServer, tmp_path: Path
+) -> None:
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     for workspace in (killed, whole):
         pictures_in(workspace)
     assert run_in(whole, "extract", "--images", "shop", *SLOWLY).returncode == 0
-    process = start(killed)
+    process = start(warm_server, killed)
     finished = wait_for_rows(killed, process)
     process.kill()
-    process.communicate()
+    assert process.wait() == -signal.SIGKILL
     before = read_table(stored(killed))
     assert finished <= before.sound().sum() < N_PICTURES
     done = run_in(killed, "extract", "--images", "shop")
@@ -330,16 +316,15 @@ def test_killed_and_started_again_gives_the_same_file_bit_for_bit(tmp_path: Path
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signal_ends_the_run_with_all_that_is_finished(
-    tmp_path: Path, number: signal.Signals, code: int
+    warm_server: WarmServer, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
     pictures_in(tmp_path)
-    process = start(tmp_path)
+    process = start(warm_server, tmp_path)
     wait_for_rows(tmp_path, process)
-    os.kill(process.pid, number)
+    process.kill(number)
     second = run_in(tmp_path, "extract", "--images", "shop")  # it may meet the first one's lock
-    _, said = process.communicate()
-    assert process.returncode == code, said
-    assert "type the same command again" in said.splitlines()[-1]
+    assert process.wait() == code, process.said
+    assert "type the same command again" in process.said.splitlines()[-1]
     assert second.returncode in (0, 1)
     if second.returncode == 1:
         assert "is being written by process" in second.stderr

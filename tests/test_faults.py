@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +26,6 @@ from tests.faults.warm_server import WarmServer
 traced = pytest.mark.skipif(STRACE is None, reason="strace is not installed")
 N_DIMS = 61
 FLIPS = {"embeddings": 16, "labels": 16, "head": 40, "reduction": 6, "trials": 6}
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[WarmServer]:
-    with WarmServer() as server:
-        yield server
 
 
 @pytest.fixture(scope="module")
@@ -147,8 +140,12 @@ def test_power_loss_may_take_names_until_their_folder_is_synced() -> None:
 
 
 @traced
-def test_no_kill_and_no_power_cut_makes_a_wrong_row(server: WarmServer, tmp_path: Path) -> None:
-    proven = replay.prove(server, tmp_path, pictures=7, seeds=1, resume_every=100, n_dims=N_DIMS)
+def test_no_kill_and_no_power_cut_makes_a_wrong_row(
+    warm_server: WarmServer, tmp_path: Path
+) -> None:
+    proven = replay.prove(
+        warm_server, tmp_path, pictures=7, seeds=1, resume_every=100, n_dims=N_DIMS
+    )
     assert set(proven["wrong"].values()) == {0}, proven["examples"]
     assert min(proven["states"].values()) > 5
     assert proven["states"]["power loss"] > 500
@@ -164,11 +161,11 @@ def test_no_kill_and_no_power_cut_makes_a_wrong_row(server: WarmServer, tmp_path
     ],
 )
 def test_a_writer_that_is_wrong_is_found(
-    server: WarmServer, tmp_path: Path, plant: str, finds: set[str]
+    warm_server: WarmServer, tmp_path: Path, plant: str, finds: set[str]
 ) -> None:
     wrong: Counter[str] = Counter()
     how = {"n_dims": N_DIMS, "plant": plant}
-    for _, recording, shop, whole in replay.scenarios(server, tmp_path, 6, **how):
+    for _, recording, shop, whole in replay.scenarios(warm_server, tmp_path, 6, **how):
         truth = Truth().learn(whole / "x.h5")
         checker = replay.Checker(truth, shop, whole / "x.h5", tmp_path, N_DIMS, 10**9)
         checker.replay(recording, seeds=0)
@@ -179,11 +176,11 @@ def test_a_writer_that_is_wrong_is_found(
 
 @traced
 def test_a_call_that_fails_ends_in_one_line_and_is_made_good(
-    server: WarmServer, tmp_path: Path
+    warm_server: WarmServer, tmp_path: Path
 ) -> None:
     truth = Truth()
     scenario = inject.scenarios(tmp_path, 9, truth)["grown shop"]
-    injector = Injector(server, scenario, truth, tmp_path)
+    injector = Injector(warm_server, scenario, truth, tmp_path)
     faults = [
         Fault(LOOP, "write", "error=ENOSPC", 9),
         Fault(LOOP, "fsync", "error=EIO", 1),
@@ -198,9 +195,11 @@ def test_a_call_that_fails_ends_in_one_line_and_is_made_good(
     assert not injector.injected["not reached"]
 
 
-def test_a_kill_costs_no_more_than_what_is_in_flight(server: WarmServer, tmp_path: Path) -> None:
+def test_a_kill_costs_no_more_than_what_is_in_flight(
+    warm_server: WarmServer, tmp_path: Path
+) -> None:
     wrong: Counter[str] = Counter()
-    counted = count_forwards(server, tmp_path, 2, random.Random(0), wrong, pictures=54)
+    counted = count_forwards(warm_server, tmp_path, 2, random.Random(0), wrong, pictures=54)
     assert not +wrong
     assert counted["kills"] >= 2
     assert counted["sound"] == 48 * counted["files"]

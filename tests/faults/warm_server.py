@@ -54,6 +54,15 @@ class WarmProcess:
             os.kill(self.pid, number)
 
     @property
+    def lives(self) -> bool:
+        """Whether it has not ended."""
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
+    @property
     def said(self) -> str:
         """What it wrote to stdout and stderr."""
         return self._output.read_text(errors="replace")
