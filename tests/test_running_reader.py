@@ -6,7 +6,6 @@ import importlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,8 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import warm_commands
-from small_catalogs import fill, offline_environment
+from small_catalogs import fill, run_in
 
 import extract.files.private_memory
 from extract.catalog.catalog import Catalog, Level
@@ -81,8 +79,13 @@ def the_file(root: Path) -> Path:
     return path
 
 
-def _hooked(after: str, change: Callable[[Path], None] | None, target: str, *become: Any) -> None:
-    """Run a command in which a file changes once a function has returned."""
+def type_command(
+    root: Path, words: tuple[str, ...], after: str, change: Any, target: str
+) -> tuple[int, str, str]:
+    """Type a command in which a file changes once a function has returned; what it ends with.
+
+    It is typed in this process: a signal, as for memory whose file is cut, ends the tests.
+    """
     module, _, name = after.rpartition(".")
     home = importlib.import_module(module)
     real = getattr(home, name)
@@ -90,27 +93,14 @@ def _hooked(after: str, change: Callable[[Path], None] | None, target: str, *bec
     def changing(*given: Any, **named: Any) -> Any:
         found = real(*given, **named)
         if change is not None:
-            for path in Path(become[1]).glob(target):
+            for path in root.glob(target):
                 change(path)
         return found
 
-    setattr(home, name, changing)
-    warm_commands._become(*become)
-
-
-def type_command(
-    root: Path, words: tuple[str, ...], after: str, change: Any, target: str
-) -> tuple[int | None, str, str]:
-    """Type a command; gives its exit code (negative: a signal), stdout and stderr."""
-    with tempfile.TemporaryDirectory() as folder:
-        said = [Path(folder) / name for name in ("out", "err")]
-        process = warm_commands._server.Process(
-            target=_hooked,
-            args=(after, change, target, words, root, offline_environment(root), said),
-        )
-        process.start()
-        process.join(120)
-        return process.exitcode, *(path.read_text() for path in said)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(home, name, changing)
+        done = run_in(root, *words)
+    return done.returncode, done.stdout, done.stderr
 
 
 EMBEDDINGS = "cache/embeddings/shop/drawn-????????.h5"

@@ -13,7 +13,8 @@ from extract.command_line import count_or_auto
 from extract.errors import UsageError
 from extract.storage.embeddings_file import read_table
 
-EMBED = ("extract", "--images", "shop", "--weights", "random", "--output", "x.h5")
+WORDS = ("extract", "--images", "shop", "--weights", "random", "--output", "x.h5", "--model")
+EMBED = (*WORDS, "timm:test_resnet")
 
 
 @pytest.fixture
@@ -87,7 +88,8 @@ def test_every_row_says_what_decoded_its_own_picture(shop: Path, run: Run) -> No
 def test_half_precision_is_held_against_the_reference_by_the_run_itself(
     shop: Path, run: Run
 ) -> None:
-    done = run(*EMBED, "--dtype", "bf16", "--runtime", "torch", "--json")
+    model = "timm:test_vit"  # of those that are small, half precision shows the most in it
+    done = run(*WORDS, model, "--dtype", "bf16", "--runtime", "torch", "--json")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert (result["realisation"]["dtype"], result["realisation"]["runtime"]) == ("bf16", "folded")
@@ -97,7 +99,9 @@ def test_half_precision_is_held_against_the_reference_by_the_run_itself(
     assert ("WARNING" in done.stderr) == (found["worst_cosine"] < 0.998)
     shown = json.loads(run("extract", "show", "x.h5", "--json").stdout)
     assert shown["record"]["fidelity"] == found
-    exact = run(*EMBED, "--restart", "--runtime", "eager", "--decoder", "reference", "--json")
+    exact = run(
+        *WORDS, model, "--restart", "--runtime", "eager", "--decoder", "reference", "--json"
+    )
     assert exact.returncode == 0, exact.stderr  # what the warning says to type
     assert json.loads(exact.stdout)["realisation"]["dtype"] == "fp32"
     assert json.loads(exact.stdout)["fidelity"] is None

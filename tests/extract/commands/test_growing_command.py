@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from small_catalogs import Run, draw_noise
 
-EMBED = ("extract", "--images", "shop", "--weights", "random", "--json")
+EMBED = "extract --images shop --model timm:test_resnet --weights random --json".split()
 
 
 @pytest.fixture
