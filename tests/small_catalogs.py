@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +128,14 @@ def fill(path: Path, places: list[int], seed: int = 0, way: int = 0) -> Rows:
     assert writer.sync() == len(places)
     writer.close()
     return rows
+
+
+def need_openvino() -> None:
+    """Skip where it is not; imported by a test, it would report each conversion to its maker."""
+    import pytest
+
+    if find_spec("openvino") is None:
+        pytest.skip("needs sosie[fast]")
 
 
 def offline_environment(workspace: Path) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_catalogs import draw_noise, embedded_alone, fill
+from small_catalogs import draw_noise, embedded_alone, fill, need_openvino
 
 from extract.backbones.registry import Backbone
 from extract.catalog.catalog import Catalog
@@ -130,7 +130,7 @@ def test_auto_keeps_how_a_file_was_begun(
     tmp_path: Path, backbone: Backbone, way: dict[str, Any]
 ) -> None:
     if way["runtime"] == "openvino":
-        pytest.importorskip("openvino")
+        need_openvino()
     table = file_of(tmp_path, *((each, 0) for each in variants(way)))
     assert choose_realisation(backbone, table) == way  # laid out, and stopped before its first row
     table = file_of(tmp_path, (way, 3))

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small_catalogs import offline_environment, tiny_backbone
+from small_catalogs import need_openvino, offline_environment, tiny_backbone
 
 from extract.backbones.registry import BACKBONES, Backbone, load_backbone
 from extract.catalog.demo import KINDS, draw_picture
@@ -65,7 +65,7 @@ def realisation(runtime: str, **changed: Any) -> dict[str, Any]:
 
 def made(backbone: Backbone, runtime: str, **changed: Any) -> runtimes.Forward:
     if runtime == "openvino":
-        pytest.importorskip("openvino", reason="needs sosie[fast]")
+        need_openvino()
     return prepared(backbone, realisation(runtime, **changed))
 
 
@@ -294,7 +294,7 @@ assert not [name for name in sys.modules if name.startswith("openvino_telemetry"
 
 def test_openvino_says_nothing_to_anyone(tmp_path: Path) -> None:
     """No line, no file in the home folder, nothing over a network."""
-    pytest.importorskip("openvino", reason="needs sosie[fast]")
+    need_openvino()
     home = tmp_path / "home"
     home.mkdir()
     path = ":".join(each for each in sys.path if each)
