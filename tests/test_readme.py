@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+import runpy
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import joblib
 import pytest
 from small_catalogs import PROJECT, make_shop, run_fresh, run_in
 
 from extract.catalog.demo import KINDS
 
+pytestmark = pytest.mark.slow
 README = (PROJECT / "README.md").read_text()
 CODE_BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
 LINES = [line for block in CODE_BLOCKS for line in block.splitlines() if line.strip()]
@@ -59,14 +62,16 @@ def test_readme_command_does_what_it_says(
 
 
 def test_readme_python_runs(
-    shop: Path, followed: dict[str, subprocess.CompletedProcess[str]]
+    shop: Path,
+    followed: dict[str, subprocess.CompletedProcess[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     assert followed
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=shop, capture_output=True, text=True, check=True
-    )
-    assert "'ari': " in done.stdout
+    monkeypatch.chdir(shop)
+    exec(code, {"__name__": "__main__"})
+    assert "'ari': " in capsys.readouterr().out
 
 
 def test_first_line_of_the_readme_ends_in_a_true_result(
@@ -92,29 +97,26 @@ def test_first_line_of_the_readme_ends_in_a_true_result(
 def test_random_weights_are_named_wherever_their_numbers_stand(
     shop: Path, followed: dict[str, subprocess.CompletedProcess[str]]
 ) -> None:
-    said = followed["python -m analyze --catalog photos --model convnext_base"].stdout
+    said = followed["python -m analyze --catalog photos --model efficientnet_b3"].stdout
     assert "random weights" in said
     assert (
         "random weights"
         in followed[
-            "python -m extract --images photos --model convnext_base --weights random --limit 8"
+            "python -m extract --images photos --model efficientnet_b3 --weights random --limit 8"
         ].stdout
     )
 
 
 def test_benchmark_of_seeds_runs(
-    shop: Path, followed: dict[str, subprocess.CompletedProcess[str]]
+    shop: Path,
+    followed: dict[str, subprocess.CompletedProcess[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert followed
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "tests.benchmarks", "seeds"),
-            *(shop / "cache/embeddings/photos").glob("efficientnet_lite0-????????.h5"),
-            *("--seeds", "2", "--reduce", "none"),
-        ],
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "ARI" in done.stdout
+    (file,) = (shop / "cache/embeddings/photos").glob("efficientnet_lite0-????????.h5")
+    words = ["seeds", str(file), *"--seeds 2 --reduce none".split()]
+    monkeypatch.setattr(sys, "argv", ["python -m tests.benchmarks", *words])
+    with joblib.parallel_config("sequential"):
+        runpy.run_module("tests.benchmarks", run_name="__main__")
+    assert "ARI" in capsys.readouterr().out
