@@ -150,7 +150,7 @@ def test_a_peer_that_is_not_here_is_one_line(capsys: pytest.CaptureFixture[str])
 
 
 def test_memory_of_a_run_is_that_of_its_process() -> None:
-    peaks = memory.peaks_of(40)
+    peaks = memory.peaks_of(9)
     assert 50e6 < peaks["loaded"] < 3e9
     assert 50e6 < peaks["run"] < 3e9
     assert memory.bytes_a_row((10, 1000), (110, 3000)) == 20

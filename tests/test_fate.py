@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+
+import pytest
 
 from tests.benchmarks.fate import Fate, Seen, judged, run
+from tests.benchmarks.serving import environment
+from tests.faults.warm_server import WarmServer
 
 
-def test_a_growing_catalogue_is_answered_from_all_along_as_the_command_answers() -> None:
-    found = run(9, kills=False, per_kind=2, growths=1, pause=0.4)
+@pytest.mark.slow
+@pytest.mark.service
+def test_a_growing_catalogue_is_answered_from_all_along_as_the_command_answers(
+    warm_server: WarmServer, tmp_path: Path
+) -> None:
+    def command(root: Path, *words: str) -> str:
+        process = warm_server.start(words, tmp_path / "said", root, environment())
+        assert process.wait() == 0, process.said
+        return process.said
+
+    found = run(9, kills=False, per_kind=2, growths=1, pause=1.5, command=command)
     assert found["right"], found
     assert found["answers_compared"] > 20
     assert {"id", "picture", "page", "product", "thumbnail"} <= found["requests"].keys()

@@ -140,6 +140,7 @@ def test_power_loss_may_take_names_until_their_folder_is_synced() -> None:
 
 
 @traced
+@pytest.mark.slow
 def test_no_kill_and_no_power_cut_makes_a_wrong_row(
     warm_server: WarmServer, tmp_path: Path
 ) -> None:

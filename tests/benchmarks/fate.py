@@ -49,6 +49,9 @@ MOST_TREND = 0.08
 NEAR = 1e-5
 """Of a similarity: a picture that is sent is embedded alone, the command's beside others."""
 
+Command = Callable[..., str]
+"""Runs the words of a command in a workspace; gives its stdout."""
+
 
 @dataclass
 class Seen:
@@ -109,23 +112,27 @@ def run(
     per_kind: int = FIRST,
     growths: int = GROWTHS,
     pause: float = 0.0,
+    command: Command | None = None,
 ) -> dict[str, Any]:
     """Ask a service for a while in which its catalogue grows; say what was seen.
 
-    Each client pauses so many seconds before it asks again.
+    Each client pauses so many seconds before it asks again. A command is started from nothing,
+    unless told how.
     """
+    command = command or _command
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary) / "workspace"
         _draw(root / "shop", 0, per_kind)
-        _command(root, "extract", "-q", "--images", "shop")
+        command(root, "extract", "-q", "--images", "shop")
         sent = _drawn_to_send(Path(temporary))
         ids = _ids(root)
-        seen, fate = Seen(), Fate([], 0, [], [_command_says(root, ids, sent)])
+        seen, fate = Seen(), Fate([], 0, [], [_command_says(command, root, ids, sent)])
         with serving(root, "--model", "efficientnet_lite0") as served:
             served.wait_for_uploads()
             _tell(f"{len(ids)} pictures are served")
             pid, url = served.process.pid, f"http://127.0.0.1:{served.port}"
-            life = _Life(url, pid, root, per_kind, growths, ids, sent, seconds, kills, pause)
+            asked = (per_kind, growths, ids, sent, seconds, kills, pause)
+            life = _Life(command, url, pid, root, *asked)
             asyncio.run(life.live(seen, fate))
     return judged(seen, fate, seconds)
 
@@ -134,6 +141,7 @@ def run(
 class _Life:
     """A service that is asked while its catalogue grows and its processes die."""
 
+    command: Command
     url: str
     pid: int
     root: Path
@@ -168,7 +176,8 @@ class _Life:
                 fate.growths.append(await self._grow_once(self.per_kind + growth * MORE))
                 _tell(f"grown: {fate.growths[-1]}")
                 self.grown = growth + 1 == self.n_growths
-                said = await asyncio.to_thread(_command_says, self.root, self.ids, self.sent)
+                asked = (self.command, self.root, self.ids, self.sent)
+                said = await asyncio.to_thread(_command_says, *asked)
                 fate.expected.append(said)
         finally:
             self.grown = True
@@ -176,7 +185,7 @@ class _Life:
     async def _grow_once(self, per_kind: int) -> dict[str, float]:
         began = self._now()
         _draw(self.root / "shop", per_kind, per_kind + MORE)
-        await asyncio.to_thread(_command, self.root, "extract", "-q", "--images", "shop")
+        await asyncio.to_thread(self.command, self.root, "extract", "-q", "--images", "shop")
         done = self._now()
         async with httpx.AsyncClient(base_url=self.url, timeout=60) as client:
             n_images = len(KINDS) * (per_kind + MORE)
@@ -403,11 +412,11 @@ def _ids(root: Path) -> list[str]:
     return sorted(p.relative_to(root / "shop").as_posix() for p in root.glob("shop/*/*.png"))
 
 
-def _command_says(root: Path, ids: list[str], sent: list[Path]) -> dict[str, str]:
+def _command_says(command: Command, root: Path, ids: list[str], sent: list[Path]) -> dict[str, str]:
     """Ask the command about everything that clients ask about."""
     asked = [*ids, *map(str, sent)]
     words = [word for each in asked for word in ("--query", each)]
-    said = json.loads(_command(root, "analyze", "similar", "-q", "--json", *words))
+    said = json.loads(command(root, "analyze", "similar", "-q", "--json", *words))
     shutil.rmtree(root / "results", ignore_errors=True)
     keys = [*ids, *(path.name for path in sent)]
     pairs = zip(keys, said["queries"], strict=True)

@@ -177,6 +177,7 @@ print(json.dumps(said))
         }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_vectors_from_a_hubs_cache_are_those_of_its_own_library(
     case: Case, loaded: dict[str, tuple[dict[str, Any], Any, Any]]
@@ -187,6 +188,7 @@ def test_vectors_from_a_hubs_cache_are_those_of_its_own_library(
     assert said["tag"] == case.repo.removeprefix("timm/")
 
 
+@pytest.mark.slow
 def test_a_pooler_that_the_checkpoint_lacks_is_not_drawn_at_random(
     loaded: dict[str, tuple[dict[str, Any], Any, Any]],
 ) -> None:

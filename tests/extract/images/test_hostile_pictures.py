@@ -206,6 +206,7 @@ from pathlib import Path
 import numpy as np
 from extract.machine.allocation import keep_freed_memory
 from extract.catalog.catalog import list_folder
+from extract.images import memory_limits
 from extract.images.decoders import prepare_picture
 from extract.loading.picture import Destination, PictureLoader, Place
 from extract.transforms.preprocessing import Preprocessing
@@ -215,6 +216,8 @@ def used(name):
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
 
 keep_freed_memory()
+memory_limits.share_memory(4)  # pictures of a quarter of the pixels, and limits of a quarter
+memory_limits.ALONE_BYTES //= 4
 batches = np.zeros((1, 3, 9, 9, 3), np.uint8)
 seen = Preprocessing(9, "squash", 1.0, "bicubic", (0.5,) * 3, (0.5,) * 3)
 prepare_picture(Path(sys.argv[3]).read_bytes(), {seen}, sys.argv[2])  # with all that it imports
@@ -233,7 +236,7 @@ print(used("VmHWM") - before)
 def test_threads_take_no_more_for_three_large_pictures_than_for_one(
     tmp_path: Path, decoder: str, pixel_bytes: int
 ) -> None:
-    side, small, shop = 11_000, tmp_path / "small.jpg", tmp_path / "shop"
+    side, small, shop = 5_500, tmp_path / "small.jpg", tmp_path / "shop"
     shop.mkdir()
     Image.new("RGB", (20, 20), "teal").save(small)
     Image.new("RGB", (side, side), "teal").save(shop / "0.jpg")
