@@ -90,7 +90,10 @@ def test_random_weights_are_a_seeds_and_part_of_the_identity(name: str) -> None:
     assert one.identity == again.identity != other.identity
 
 
-@pytest.mark.parametrize("name", REDUCTIONS)
+SLOW = {"umap": pytest.mark.slow}  # which is compiled first
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=SLOW.get(n, ())) for n in REDUCTIONS])
 def test_reduction_keeps_rows_repeats_and_leaves_its_input_alone(
     name: str, vectors: np.ndarray
 ) -> None:
