@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from warm_commands import run_here, run_warm
+from warm_commands import run_here
 
 from extract.backbones.registry import Backbone
 from extract.catalog.demo import KINDS, draw_picture
@@ -198,11 +198,6 @@ def made_once(shared: Path, name: str, make: Callable[[Path], None]) -> Path:
 def run_in(root: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
     """Run a command as a user does, in a workspace."""
     return run_here(words, root, {**offline_environment(root), **env})
-
-
-def run_apart(root: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in a process of its own."""
-    return run_warm(words, root, {**offline_environment(root), **env}, timeout=240)
 
 
 def run_fresh(root: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:

@@ -1,9 +1,8 @@
-"""Commands as a shell runs them, without the seconds that their libraries take to load.
+"""Commands typed in this process, without the seconds that their libraries take to load.
 
-``run_here`` types a command in this process, which has loaded them: what it prints, what it writes
-and its exit code are those of a process of its own. ``run_warm`` gives it such a process, forked
-from one that has loaded them: for what ends by a signal, is started beside another command, or is
-about the process itself. Each takes arguments, folder and environment as a shell does.
+What a command prints, what it writes and its exit code are those of a process of its own: it takes
+arguments, folder and environment as a shell gives them. What ends by a signal or is started beside
+another command is started by the warm server of tests/faults, or from nothing.
 """
 
 from __future__ import annotations
@@ -11,9 +10,7 @@ from __future__ import annotations
 import importlib
 import io
 import logging
-import multiprocessing
 import os
-import runpy
 import signal
 import subprocess
 import sys
@@ -28,40 +25,6 @@ from pathlib import Path
 import torch
 
 from extract.stopping import NUMBERS
-
-LIBRARIES = "torch timm timm.data h5py sklearn.cluster openTSNE faiss seaborn".split()
-
-_server = multiprocessing.get_context("forkserver")
-_server.set_forkserver_preload(LIBRARIES)
-
-
-def run_warm(
-    words: tuple[str, ...], cwd: Path, env: Mapping[str, str], timeout: float
-) -> subprocess.CompletedProcess[str]:
-    """Run ``python -m <words>`` as :func:`subprocess.run` would, output captured as text."""
-    with tempfile.TemporaryDirectory() as folder:
-        said = [Path(folder) / name for name in ("out", "err")]
-        process = _server.Process(target=_become, args=(words, cwd, dict(env), said))
-        process.start()
-        process.join(timeout)
-        if process.is_alive():
-            process.kill()
-            raise subprocess.TimeoutExpired(words, timeout)
-        out, err = (path.read_text(errors="surrogateescape") for path in said)
-        return subprocess.CompletedProcess(words, process.exitcode or 0, out, err)
-
-
-def _become(words: tuple[str, ...], cwd: Path, env: dict[str, str], said: list[Path]) -> None:
-    for number, path in enumerate(said, start=1):
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        os.dup2(handle, number)
-        os.close(handle)
-    sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
-    os.chdir(cwd)
-    os.environ.clear()
-    os.environ.update(env)
-    sys.argv = list(words)
-    runpy.run_module(words[0], run_name="__main__", alter_sys=True)
 
 
 def run_here(
