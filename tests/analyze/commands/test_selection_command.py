@@ -228,6 +228,7 @@ def test_the_page_calls_files_by_words_and_knows_their_old_addresses(
         service.close()
 
 
+@pytest.mark.service
 def test_serve_takes_the_options(root: Path) -> None:
     words = ("--model", NET, "--resize", "crop", "--pooling", "auto")
     with serving(root, *words) as served, served.client() as client:

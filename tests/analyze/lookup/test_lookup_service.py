@@ -44,6 +44,8 @@ from extract.storage.labels_file import labels_path
 from extract.storage.row_writer import RowWriter
 from extract.verification.recomputation import seen_by_model
 
+pytestmark = pytest.mark.service
+
 KINDS = ("Mugs", "Vases", "Watches")
 HOSTILE = 'x"><script>alert(1)</script>'
 
@@ -209,7 +211,7 @@ def test_s1_it_listens_on_loopback_and_lets_others_in_only_when_told(
 
 
 def test_s1_others_need_the_token(shop: Path) -> None:
-    with serving(shop, "--allow-remote", "shop.test") as remote:
+    with serving(shop, "--allow-remote", "shop.test", torch=False) as remote:
         token = remote.said["token"]
         assert len(token) >= 32
         assert remote.said["url"] == f"http://shop.test:{remote.port}/?token={token}"
@@ -477,7 +479,7 @@ def test_s7_a_picture_that_leaves_the_folder_or_changed_is_not_shown(
         identity = {**json.loads(file.attrs["identity"]), "geometry": {}}
         file.attrs["identity"] = canonical_json(identity)
         file.attrs["identity_sha256"] = sha256_of(identity)
-    with serving(root) as other, other.client() as client:
+    with serving(root, torch=False) as other, other.client() as client:
         urls = picture_urls(client)
         answers = [client.get(url) for url in urls]
         pages = [client.get("/", params=each).text for each in ({}, {"seen": "1"})]
@@ -746,7 +748,7 @@ def changing(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
     draw(grown / "shop" / "Aprons" / "0.png", "Mugs", 50)  # sorts before all others
     done = run_in(grown, "extract", "--images", "shop")
     assert done.returncode == 0, done.stderr
-    with serving(root) as served, served.client() as client:
+    with serving(root, torch=False) as served, served.client() as client:
         yield Changing(root, grown, served, client)
 
 
