@@ -55,6 +55,19 @@ def most_similar_rows(
     return found
 
 
+def nearest_distances(known: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    """Give 1 - cosine of each query to the row most similar to it; ndarray (n_queries,), float64.
+
+    Parameters
+    ----------
+    As of :func:`most_similar_rows`; a query of zeros is at 1.
+    """
+    nearest = known[most_similar_rows(known, queries, 1)[:, 0]]
+    cosines = np.einsum("ij,ij->i", unit_rows(nearest), unit_rows(queries), dtype=np.float64)
+    distances: np.ndarray = np.maximum(0, 1 - cosines)
+    return distances
+
+
 def _may_be_answers(firsts: np.ndarray, numbers: np.ndarray, k: int) -> np.ndarray:
     """Leave out rows that always stand behind k equal ones; ascending ndarray of int."""
     of_number = _place_among_equals(np.stack([firsts, numbers]))

@@ -82,6 +82,21 @@ def test_heads_are_read_and_say_where_no_check_sum_proves_them(summed: bool) -> 
         assert [("no check sum" in note) for note in head.notes] == [True] * (not summed)
 
 
+def test_a_head_of_version_3_tells_what_is_unlike_its_training_vectors() -> None:
+    tree, earlier = (read_head(FORMATS / f"{name}-head.json") for name in ("v3", "v1-summed"))
+    assert tree.vectors is not None
+    assert (tree.vectors.directions.shape, tree.vectors.unlike_above) == ((20, 6), 0.25)
+    found, before = (predict(head, some_embeddings()) for head in (tree, earlier))
+    for own, other in zip(found.probabilities, before.probabilities, strict=True):
+        np.testing.assert_array_equal(own, other)
+    assert found.distances is not None
+    np.testing.assert_allclose(found.distances[-2:], [0.1603779, 0.2715997], atol=1e-6)
+    assert found.unlike is not None
+    assert found.unlike[-2:].tolist() == [False, True]
+    assert (before.distances, before.unlike) == (None, None)
+    assert {tuple(row[-2:]) for row in list(before.table())[1:]} == {("", "")}
+
+
 @pytest.mark.parametrize("kind", ["reduction", "clustering"])
 def test_arrays_without_a_check_sum_are_made_again_and_others_read(
     kind: str, tmp_path: Path

@@ -11,13 +11,14 @@ import numpy as np
 from analyze.head.reporting.report import HEAD, HeadReport
 from analyze.head.reporting.runs import HeadRun
 from analyze.head.splitting.splits import Split, naive_column_split
-from analyze.head.tasks.label_task import BASELINES, FROZEN, LabelTask
+from analyze.head.tasks.label_task import BASELINES, FROZEN, LabelTask, Predictor
 from analyze.head.tasks.label_tree import LabelTree
 from analyze.head.tasks.multi_label import MultipleLabels, choose_multi_label
 from analyze.head.tasks.single_label import SingleLabel
 from analyze.head.training.head_training import Trained, TrainingSpec, train_head
 from analyze.head.training.inputs import StageMaps
 from analyze.head.training.network import HeadSpec
+from analyze.head.training.novelty import TrainingVectors
 from analyze.head.training.plan import (
     Plan,
     Progress,
@@ -29,6 +30,7 @@ from analyze.head.training.taught import Taught, hold_out
 from analyze.pictures.near_duplicates import Copies, count_leaks, leak_note
 from extract.storage.embeddings import EmbeddingSet
 
+UNLIKE = "unlike"
 Chooser = Callable[[Taught, Split, int], tuple[HeadSpec, TrainingSpec]]
 
 
@@ -83,19 +85,20 @@ def assess_head(
     splits = planned_splits(plan, task.pictures.embeddings.columns, task.splitter)
     baselines = (*BASELINES, *([] if task.pictures.maps is None else [FROZEN]))
     answers = task.answers(plan.n_shuffles if plan.n_folds else plan.n_seeds, baselines)
-    found: list[tuple[Split, int, int, int, int, Trained]] = []
+    found: list[tuple[Split, int, int, int, int, Trained, int]] = []
     for number, (shuffle, fold, split) in enumerate(splits):
         seeds = training_seeds(plan, shuffle, fold)
         for i, (trained, said) in enumerate(_test_split(task, split, seeds, choose)):
             place = shuffle if plan.n_folds else i
+            n_unlike = int(said.pop(UNLIKE).sum())
             answers.record(place, split.test, said)
-            found.append((split, place, shuffle, fold, seeds[i], trained))
+            found.append((split, place, shuffle, fold, seeds[i], trained, n_unlike))
         if progress is not None:
             progress(number + 1, len(splits))
     right = {name: answers.right(name) for name in (HEAD, *baselines)}
     runs = [_run(right, *each) for each in found]
     parted = [split for *_, split in splits]
-    kept = _final(task, plan, runs, choose) if keep or not plan.n_folds else (None, None)
+    kept = _final(task, plan, runs, choose) if keep or not plan.n_folds else (None,) * 3
     return task.report(answers, _known(task, plan, parted, runs, right, *kept))
 
 
@@ -135,7 +138,11 @@ def _test_split(
         frozen = train_head(taught, head, replace(training, unfreeze="none"), seed=seeds[0])
         shared.append(task.predictor(frozen, FROZEN))
     own = [
-        [task.predictor(trained, HEAD), *task.alone(taught, head, training, seed)]
+        [
+            task.predictor(trained, HEAD),
+            *task.alone(taught, head, training, seed),
+            _finding_unlike(trained, taught),
+        ]
         for trained, seed in zip(found, seeds, strict=True)
     ]
     said = iter(held_out.ask([*shared, *(each for some in own for each in some)]))
@@ -152,23 +159,32 @@ def _run(
     fold: int,
     seed: int,
     trained: Trained,
+    n_unlike: int,
 ) -> HeadRun:
     """Say how good one training is on its tested rows, and the baselines there."""
     accuracies = {name: float(own[place, split.test].mean()) for name, own in right.items()}
     accuracy = accuracies.pop(HEAD)
-    return HeadRun(split, place, shuffle, fold, seed, trained, accuracy, accuracies)
+    return HeadRun(split, place, shuffle, fold, seed, trained, accuracy, accuracies, n_unlike)
+
+
+def _finding_unlike(trained: Trained, taught: Taught) -> Predictor:
+    known = trained.training_vectors(taught)
+    return lambda tested: {UNLIKE: known.unlike(tested.by(trained.stage))}
 
 
 def _final(
     task: LabelTask, plan: Plan, runs: Sequence[HeadRun], choose: Chooser
-) -> tuple[Trained, Split]:
+) -> tuple[Trained, Split, TrainingVectors]:
     """Give the head to keep: of folds one more, taught every picture that they tested."""
-    if not plan.n_folds:
-        return runs[0].trained, runs[0].split
-    rows = np.sort(np.concatenate([run.split.test for run in runs if run.place == 0]))
-    split = task.splitter.all_taught(rows, plan.seed)
+    split = runs[0].split
+    if plan.n_folds:
+        rows = np.sort(np.concatenate([run.split.test for run in runs if run.place == 0]))
+        split = task.splitter.all_taught(rows, plan.seed)
     taught, _ = hold_out(task.pictures.features, task.targets, split, task.pictures.maps)
-    return train_head(taught, *choose(taught, split, plan.seed), seed=plan.seed), split
+    trained = runs[0].trained
+    if plan.n_folds:
+        trained = train_head(taught, *choose(taught, split, plan.seed), seed=plan.seed)
+    return trained, split, trained.training_vectors(taught)
 
 
 def _known(
@@ -179,6 +195,7 @@ def _known(
     right: dict[str, np.ndarray],
     final: Trained | None,
     final_split: Split | None,
+    final_vectors: TrainingVectors | None,
 ) -> dict[str, Any]:
     """Gather what reports of all kinds share."""
     pictures = task.pictures
@@ -186,6 +203,7 @@ def _known(
     leaks = count_leaks(pictures.copies, naive)
     notes = [*pictures.notes, *leak_note(leaks), *(n for s in splits for n in s.notes)]
     notes += [*task.notes(splits, final), *_unfinished_note(runs, plan)]
+    notes += _sampled_note(final, final_vectors)
     return {
         "provenance": pictures.embeddings.provenance,
         "plan": plan,
@@ -201,6 +219,7 @@ def _known(
         "left_out": pictures.left_out,
         "final": final,
         "final_split": final_split,
+        "final_vectors": final_vectors,
         "notes": tuple(dict.fromkeys(notes)),
     }
 
@@ -214,6 +233,16 @@ def _naive(
         return
     for seed in dict.fromkeys(split.seed for split in splits):
         yield from task.splitter.naive(plan.n_folds, seed)
+
+
+def _sampled_note(final: Trained | None, vectors: TrainingVectors | None) -> tuple[str, ...]:
+    """Say where a head keeps a sample alone of what it was trained on."""
+    if final is None or vectors is None or len(vectors.directions) == len(final.rows):
+        return ()
+    return (
+        f"of {len(final.rows)} training vectors the head keeps {len(vectors.directions)}, drawn by "
+        "seed 0, to tell what is unlike them",
+    )
 
 
 def _unfinished_note(runs: Sequence[HeadRun], plan: Plan) -> tuple[str, ...]:

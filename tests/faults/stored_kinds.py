@@ -20,6 +20,7 @@ from analyze.head.prediction.head_file import SeveralLabels, StoredHead, read_he
 from analyze.head.prediction.predictions import predict
 from analyze.head.training.inputs import Scaling
 from analyze.head.training.network import Head, HeadSpec, build_network
+from analyze.head.training.novelty import TrainingVectors, kept_directions
 from analyze.head.training.objective import LevelTargets
 from analyze.head.training.taught import Taught
 from analyze.neighbors.indexes.index_cache import open_index
@@ -174,6 +175,7 @@ def a_head(several: bool = False, levels: int = 1) -> StoredHead:
         {"split": split, "metrics": {"accuracy": 0.9375}},
         (np.array([0, 0, 1]),) if levels > 1 else (),
         several=SeveralLabels((0.5, 0.25), "|") if several else None,
+        vectors=TrainingVectors(kept_directions(_vectors(20)), 0.25),
     )
 
 
@@ -198,8 +200,9 @@ def _read_head(folder: Path, said: list[str]) -> dict[str, Any]:
         "weights": {k: v.tobytes() for k, v in sorted(stored.head.weights.items())},
     }
     if stored.several is None:
-        answers = predict(stored, some_embeddings()).probabilities
-        found["answers"] = [each.tobytes() for each in answers]
+        said_of = predict(stored, some_embeddings())
+        found["answers"] = [each.tobytes() for each in said_of.probabilities]
+        found["distances"] = (said_of.distances.tobytes(), stored.vectors.unlike_above)
     return found
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from analyze.head.prediction.predictions import Predictions
 
 MOST_CLASSES = 12
+EARLIER = "head of an earlier version: unlike pictures are not marked; train it again"
 
 
 def predict(
@@ -83,7 +84,9 @@ def predict(
         from extract.results import write_csv
 
         header, *rows = found.table()
-        write_csv(folder / "predictions.csv", [*header, "not_asked"], _all_rows(path, rows))
+        write_csv(
+            folder / "predictions.csv", [*header, "not_asked"], _all_rows(path, rows, len(header))
+        )
         result["file"] = f"{result['results']}/predictions.csv"
     cl.print_result(as_json, result, _text(result))
 
@@ -148,7 +151,7 @@ def _stored(workspace: Workspace, stored: StoredHead, wanted: Selection) -> list
     return list(up_to_date(workspace, [there[part.identity_sha256] for part in parts]))
 
 
-def _all_rows(path: Path, answered: list[list[Any]]) -> list[list[Any]]:
+def _all_rows(path: Path, answered: list[list[Any]], width: int) -> list[list[Any]]:
     """Put pictures that have no vector into their places, with the reason."""
     import numpy as np
 
@@ -158,10 +161,9 @@ def _all_rows(path: Path, answered: list[list[Any]]) -> list[list[Any]]:
     table = read_table(path)
     of_id = {row[0]: [*row, ""] for row in answered}
     status = np.where(table.refused() | (table.rows.status == TO_DO), table.rows.status, SOUND)
-    width = len(answered[0]) - 1 if answered else 5
     why = {SOUND: "damaged", TO_DO: "to do", **{int(r): r.code for r in Reason}}
     return [
-        of_id.get(row_id) or [row_id, *[""] * width, why.get(status[i], "unknown")]
+        of_id.get(row_id) or [row_id, *[""] * (width - 1), why.get(status[i], "unknown")]
         for i, row_id in enumerate(table.ids)
     ]
 
@@ -181,6 +183,9 @@ def _result(
         "n_images": len(found.ids),
         "abstain_below": found.abstain_below,
         "abstained": int(found.abstained.sum()),
+        "n_unlike": None if found.unlike is None else int(found.unlike.sum()),
+        "unlike_above": stored.vectors.unlike_above if stored.vectors else None,
+        "share_unlike_tested": stored.about.get("share_unlike"),
         "classes": found.counts(),
         "left_out": sum(left_out.values()),
         "left_out_by_reason": dict(left_out),
@@ -194,10 +199,11 @@ def _notes(stored: StoredHead, found: Predictions) -> list[str]:
     sides = [split.get(side, ()) for side in ("train", "validation")] if split else []
     taught = {row_id for side in sides for row_id in side}
     n_taught = sum(row_id in taught for row_id in found.ids)
+    notes = [*stored.notes, *([] if stored.vectors else [EARLIER])]
     if not n_taught:
-        return [*stored.notes]
+        return notes
     return [
-        *stored.notes,
+        *notes,
         f"{n_taught} of {len(found.ids)} pictures were taught, by their ids: what is said of them "
         "is no measure of the head",
     ]
@@ -215,5 +221,16 @@ def _text(result: dict[str, Any]) -> str:
         lines.append(f"and {len(counts) - MOST_CLASSES} more classes")
     if result["abstain_below"]:
         lines.append(f"{result['abstained']} less probable than {result['abstain_below']:g}: empty")
+    if result["n_unlike"]:
+        tested = result["share_unlike_tested"]
+        lines.append(
+            f"{result['n_unlike']} unlike all that the head was trained on: farther than "
+            f"{result['unlike_above']:.3f} from the nearest"
+            + (
+                f"; of the pictures it was tested on {tested:.1%} are"
+                if isinstance(tested, int | float)
+                else ""
+            )
+        )
     lines.append(f"every picture: {result['file']}")
     return "\n".join([*lines, *wording.closing(result)])

@@ -14,6 +14,7 @@ import numpy as np
 
 from analyze.head.training.inputs import Scaling
 from analyze.head.training.network import Head, HeadSpec, build_network
+from analyze.head.training.novelty import TrainingVectors
 from extract.errors import HeadFileError, UsageError, of_later_format
 from extract.files.strict_json import CHECK_SUM, read_json, with_check_sum, without_check_sum
 from extract.ids import shown
@@ -23,12 +24,16 @@ FORMAT, VERSION = "sosie-head", 1
 MULTI_LABEL, MULTI_LABEL_VERSION = "multi-label", 2
 """A kind that version 1 does not know: it would take sigmoids for a softmax."""
 
+NEWEST = 3
+"""Of heads of any kind that hold their training vectors, which earlier versions do not know."""
+
 UNPROVEN = (
     "the head is of an earlier version, whose head.json has no check sum: nothing proves classes "
     "and temperature; train it again for one that has"
 )
 
 MEAN, FACTOR, STAGE = "scaling.mean", "scaling.factor", "stage."
+VECTORS, UNLIKE_ABOVE = "training_vectors", "unlike_above"
 MOST_JSON, MOST_TENSORS = 64 << 20, 4 << 30
 MOST_WIDTH, MOST_DEPTH = 65_536, 64
 """Beyond them a file is no head's, and building one would only fill the memory."""
@@ -78,6 +83,8 @@ class StoredHead:
         The backbone's last stage where it was trained with the head, else empty.
     several : SeveralLabels or None
         Where a picture may have any number of the classes; None where it has one.
+    vectors : TrainingVectors or None
+        To tell what is unlike them; a head of an earlier version has none.
     notes : tuple of str
         What has to be said of the files it was read from.
     """
@@ -91,6 +98,7 @@ class StoredHead:
     parents: tuple[np.ndarray, ...] = ()
     stage: Mapping[str, np.ndarray] = field(default_factory=dict)
     several: SeveralLabels | None = None
+    vectors: TrainingVectors | None = None
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -131,10 +139,12 @@ def write_head(folder: Path, stored: StoredHead, name: str = "head") -> Path:
     tensors = {k: np.ascontiguousarray(v) for k, v in stored.head.weights.items()}
     tensors |= {f"{STAGE}{k}": np.ascontiguousarray(v) for k, v in stored.stage.items()}
     tensors |= {MEAN: scaling.mean, FACTOR: np.array([scaling.factor], np.float64)}
+    if stored.vectors is not None:
+        tensors[VECTORS] = np.ascontiguousarray(stored.vectors.directions)
     content = save(tensors)
     said = {
         "format": FORMAT,
-        "format_version": MULTI_LABEL_VERSION if stored.several else VERSION,
+        "format_version": _version(stored.several, stored.vectors is not None),
         "model": stored.provenance.model,
         "identity": dict(stored.provenance.identity),
         "identity_sha256": stored.provenance.identity_sha256,
@@ -145,6 +155,7 @@ def write_head(folder: Path, stored: StoredHead, name: str = "head") -> Path:
         "temperature": stored.temperatures[0],
         **_of_several_levels(stored),
         **_of_several_labels(stored),
+        **({UNLIKE_ABOVE: stored.vectors.unlike_above} if stored.vectors else {}),
         "tensors_sha256": hashlib.sha256(content).hexdigest(),
         **stored.about,
     }
@@ -153,6 +164,11 @@ def write_head(folder: Path, stored: StoredHead, name: str = "head") -> Path:
     checked = with_check_sum(said)
     path.write_text(json.dumps(checked, indent=1, allow_nan=False) + "\n", encoding="ascii")
     return path
+
+
+def _version(several: object, holds_vectors: bool) -> int:
+    """Give the first version that knows what a head is made of."""
+    return NEWEST if holds_vectors else MULTI_LABEL_VERSION if several else VERSION
 
 
 def _of_several_levels(stored: StoredHead) -> dict[str, Any]:
@@ -181,7 +197,7 @@ def _several_labels(said: Mapping[str, Any]) -> SeveralLabels | None:
     kind = said.get("kind")
     if kind not in (None, MULTI_LABEL):
         raise ValueError(f"it is of kind {kind!r}, which this version does not know")
-    version = VERSION if kind is None else MULTI_LABEL_VERSION
+    version = _version(kind, UNLIKE_ABOVE in said)
     if said["format_version"] != version:
         raise ValueError(f"its format_version is {said['format_version']}, not {version}")
     if kind is None:
@@ -231,8 +247,8 @@ def _read(said_in: Path, numbers_in: Path) -> StoredHead:
     if not isinstance(said, dict) or said.get("format") != FORMAT:
         raise ValueError(f"its format is not {FORMAT}")
     version = said["format_version"]
-    if type(version) is int and version > MULTI_LABEL_VERSION:
-        raise HeadFileError(of_later_format(shown(str(said_in)), version, MULTI_LABEL_VERSION))
+    if type(version) is int and version > NEWEST:
+        raise HeadFileError(of_later_format(shown(str(said_in)), version, NEWEST))
     several = _several_labels(said)
     content = numbers_in.read_bytes()
     if hashlib.sha256(content).hexdigest() != said["tensors_sha256"]:
@@ -242,7 +258,10 @@ def _read(said_in: Path, numbers_in: Path) -> StoredHead:
     n_dims = said["n_dims"]
     if type(n_dims) is not int or not 0 < n_dims <= MOST_WIDTH:
         raise ValueError(f"n_dims is {n_dims!r}")
-    tensors = _tensors(content, n_dims, classes, spec)
+    tensors = _tensors(content, n_dims, classes, spec, UNLIKE_ABOVE in said)
+    vectors = None
+    if UNLIKE_ABOVE in said:
+        vectors = TrainingVectors(tensors.pop(VECTORS), float(said[UNLIKE_ABOVE]))
     scaling = Scaling(tensors.pop(MEAN), float(tensors.pop(FACTOR)[0]))
     stage = {k.removeprefix(STAGE): tensors.pop(k) for k in list(tensors) if k.startswith(STAGE)}
     codes = tuple(np.arange(len(names)) for names in classes)
@@ -250,7 +269,7 @@ def _read(said_in: Path, numbers_in: Path) -> StoredHead:
     if provenance.identity_sha256 != said["identity_sha256"]:
         raise ValueError("its identity is not the one it was written with")
     used = {"format", "format_version", "identity", "network", "classes", "temperature"}
-    used |= {"temperatures", "parents", "kind", "thresholds", "separator", CHECK_SUM}
+    used |= {"temperatures", "parents", "kind", "thresholds", "separator", UNLIKE_ABOVE, CHECK_SUM}
     about = {k: v for k, v in said.items() if k not in used}
     stored = StoredHead(
         Head(spec, scaling, codes, tensors),
@@ -262,6 +281,7 @@ def _read(said_in: Path, numbers_in: Path) -> StoredHead:
         tuple(np.array([operator.index(p) for p in own]) for own in said.get("parents", [])),
         stage,
         several=several,
+        vectors=vectors,
     )
     # last, since what cannot be at all says more than that it was changed
     _, proven = without_check_sum(said)
@@ -278,7 +298,11 @@ def _spec(said: Mapping[str, Any]) -> HeadSpec:
 
 
 def _tensors(
-    content: bytes, n_dims: int, classes: tuple[tuple[str, ...], ...], spec: HeadSpec
+    content: bytes,
+    n_dims: int,
+    classes: tuple[tuple[str, ...], ...],
+    spec: HeadSpec,
+    with_vectors: bool,
 ) -> dict[str, np.ndarray]:
     """Read the numbers: exactly those of such a head, and finite."""
     from safetensors import SafetensorError
@@ -293,29 +317,20 @@ def _tensors(
     with torch.device("meta"):  # shapes alone: a file may ask for more than there is memory
         expected = build_network(n_dims, [len(n) for n in classes], spec, seed=0).state_dict()
     shapes = {k: tuple(v.shape) for k, v in expected.items()} | {MEAN: (n_dims,), FACTOR: (1,)}
+    if with_vectors:  # of any number
+        shapes[VECTORS] = (*tensors.get(VECTORS, np.empty(0)).shape[:1], n_dims)
     # a stage's shapes are its backbone's to know, which is asked when it is put there
     of_head = {name for name in tensors if not name.startswith(STAGE)}
     if of_head != set(shapes):
         odd = sorted(of_head ^ set(shapes))
         raise ValueError(f"tensors {', '.join(odd[:3])} are too many or missing")
     for name, tensor in tensors.items():
-        dtype = np.float64 if name == FACTOR else np.float32
+        dtype = {FACTOR: np.float64, VECTORS: np.float16}.get(name, np.float32)
         if tensor.shape != shapes.get(name, tensor.shape) or tensor.dtype != dtype:
             raise ValueError(f"tensor {name} has shape {tensor.shape}, not {shapes[name]}")
         if not np.isfinite(tensor).all():
             raise ValueError(f"tensor {name} is not finite")
     return dict(tensors)
-
-
-def check_abstaining(abstain_below: float) -> None:
-    """Refuse what is no probability below which nothing is said.
-
-    Raises
-    ------
-    UsageError
-    """
-    if not 0 <= abstain_below <= 1:
-        raise UsageError(f"--abstain-below must be from 0 to 1, not {abstain_below:g}")
 
 
 def check_identity(stored: StoredHead, provenance: Provenance) -> None:

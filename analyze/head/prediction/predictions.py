@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from analyze.head.prediction.head_file import StoredHead, check_abstaining, check_identity
+from analyze.head.prediction.head_file import StoredHead, check_identity
 from analyze.head.prediction.tree import likeliest_path, summed_upwards
 from analyze.head.training.probabilities import sigmoid, softmax
+from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet
 
 NOT_SAID = -1
@@ -28,24 +29,53 @@ class Predictions(ABC):
     ids : tuple of str
     abstain_below : float
         Answers of a lower probability are not given.
+    distances : ndarray of shape (n_images,), float64, or None
+        1 - cosine to the nearest vector that the head was trained on; None where it holds none.
     """
 
     stored: StoredHead
     ids: tuple[str, ...]
     abstain_below: float
+    distances: np.ndarray | None
 
     @property
     @abstractmethod
     def abstained(self) -> np.ndarray:
         """Say of which pictures nothing is said; ndarray of shape (n_images,), bool."""
 
-    @abstractmethod
-    def counts(self) -> dict[str, int]:
-        """Count the answers given, by class."""
+    @property
+    def unlike(self) -> np.ndarray | None:
+        """Say which pictures are unlike all that the head was trained on, where that is known.
+
+        Returns
+        -------
+        ndarray of shape (n_images,), bool, or None
+        """
+        if self.distances is None or self.stored.vectors is None:
+            return None
+        return self.distances > self.stored.vectors.unlike_above
 
     @abstractmethod
-    def table(self) -> Iterator[list[Any]]:
+    def by_class(self) -> dict[str, list[int]]:
+        """Give the rows that each class is said of, the most probable first."""
+
+    def counts(self) -> dict[str, int]:
+        """Count the answers given, by class; those of the last level stand there with 0 too."""
+        return {name: len(rows) for name, rows in self.by_class().items()}
+
+    @abstractmethod
+    def answers(self) -> Iterator[list[Any]]:
         """A header, then a row a picture."""
+
+    def table(self) -> Iterator[list[Any]]:
+        """A header, then a row a picture: its answer, how far it is from training, if unlike it."""
+        answers = self.answers()
+        yield [*next(answers), "distance", "unlike"]
+        blank = [""] * len(self.ids)
+        distances = blank if self.distances is None else self.distances.tolist()
+        unlike = blank if self.unlike is None else self.unlike.astype(int).tolist()
+        for answer, *more in zip(answers, distances, unlike, strict=True):
+            yield [*answer, *more]
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,15 +121,18 @@ class ClassPredictions(Predictions):
             for i, level in enumerate(self.depth.tolist())
         ]
 
-    def counts(self) -> dict[str, int]:
-        """Count the answers given, by class; those of the last level stand there with 0 too."""
-        counted = dict.fromkeys(self.stored.classes[-1], 0)
-        for name in self.said():
+    def by_class(self) -> dict[str, list[int]]:
+        """Give the rows of each class, the most probable first; of the last level, none too."""
+        found: dict[str, list[int]] = {name: [] for name in self.stored.classes[-1]}
+        said = self.said()
+        sure = self.sureness[np.maximum(self.depth, 0), np.arange(len(said))]
+        for row in np.argsort(-sure, kind="stable").tolist():
+            name = said[row]
             if name is not None:
-                counted[name] = counted.get(name, 0) + 1
-        return counted
+                found.setdefault(name, []).append(row)
+        return found
 
-    def table(self) -> Iterator[list[Any]]:
+    def answers(self) -> Iterator[list[Any]]:
         """A row a picture: the class and its probability, and the next likeliest of its level.
 
         Of several levels the class is that of the last one that is answered, and each has columns
@@ -166,12 +199,14 @@ class SetPredictions(Predictions):
             for own, unsure in zip(self.has, self.abstained.tolist(), strict=True)
         ]
 
-    def counts(self) -> dict[str, int]:
-        """Count the labels given, by class."""
-        given = self.has[~self.abstained].sum(axis=0)
-        return dict(zip(self.stored.classes[0], given.tolist(), strict=True))
+    def by_class(self) -> dict[str, list[int]]:
+        """Give the rows that each label is given to, the most probable first."""
+        given = self.has & ~self.abstained[:, None]
+        orders = np.argsort(-self.probabilities, axis=0, kind="stable").T
+        columns = zip(self.stored.classes[0], orders, given.T, strict=True)
+        return {name: order[own[order]].tolist() for name, order, own in columns}
 
-    def table(self) -> Iterator[list[Any]]:
+    def answers(self) -> Iterator[list[Any]]:
         """A row a picture: its labels, how many, how sure all of them are, and each class."""
         yield [
             *("id", "labels", "n_labels", "probability", "abstained"),
@@ -194,6 +229,17 @@ def sureness(probabilities: np.ndarray, said: np.ndarray) -> np.ndarray:
     """
     of_all: np.ndarray = np.where(said, probabilities, 1 - probabilities).prod(axis=1)
     return of_all
+
+
+def check_abstaining(abstain_below: float) -> None:
+    """Refuse what is no probability below which nothing is said.
+
+    Raises
+    ------
+    UsageError
+    """
+    if not 0 <= abstain_below <= 1:
+        raise UsageError(f"--abstain-below must be from 0 to 1, not {abstain_below:g}")
 
 
 def predict(
@@ -221,7 +267,8 @@ def predict(
     check_abstaining(abstain_below)
     check_identity(stored, embeddings.provenance)
     scaled = stored.head.logits(embeddings.vectors)[-1] / stored.temperatures[-1]
-    about = (stored, embeddings.ids, abstain_below)
+    far = None if stored.vectors is None else stored.vectors.distances(embeddings.vectors)
+    about = (stored, embeddings.ids, abstain_below, far)
     if stored.several is not None:
         found = sigmoid(scaled)
         return SetPredictions(*about, found, found >= np.array(stored.several.thresholds))

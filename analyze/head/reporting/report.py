@@ -15,6 +15,7 @@ from analyze.head.reporting.calibration import Calibration
 from analyze.head.reporting.runs import HeadRun
 from analyze.head.splitting.splits import SIDES, Split
 from analyze.head.training.head_training import Trained
+from analyze.head.training.novelty import TrainingVectors
 from analyze.head.training.plan import Plan
 from analyze.measures.estimates import Estimate, mean_over_pictures
 from extract.storage.embeddings import Provenance, name_of
@@ -51,6 +52,7 @@ class HeadReport(ABC):
         The head to keep: taught all there is where folds tested it, else the first of the split;
         None where none is wanted.
     final_split : Split or None
+    final_vectors : TrainingVectors or None
     notes : tuple of str
     """
 
@@ -68,6 +70,7 @@ class HeadReport(ABC):
     left_out: Mapping[str, int]
     final: Trained | None
     final_split: Split | None
+    final_vectors: TrainingVectors | None
     notes: tuple[str, ...] = ()
 
     @property
@@ -85,6 +88,12 @@ class HeadReport(ABC):
         """Say which run tested which picture; ndarray of shape (n_runs, n_images), bool."""
         there: np.ndarray = ~np.isnan(self.right[HEAD])
         return there
+
+    @property
+    def share_unlike(self) -> float:
+        """Of the tested pictures, those that are unlike all that their head was trained on."""
+        n_tested = sum(len(run.split.test) for run in self.runs)
+        return sum(run.n_unlike for run in self.runs) / n_tested
 
     @cached_property
     def accuracies(self) -> dict[str, Estimate]:
@@ -164,12 +173,14 @@ class HeadReport(ABC):
             temperatures=final.temperatures,
             provenance=_of_stage(provenance, final.stage),
             stage=final.stage or {},
+            vectors=self.final_vectors,
             about={
                 "weights": self.provenance.weights,
                 "settings": self.settings,
                 "n_views": self.n_views,
                 "split": {**split.to_json(), **sides},
                 "tested": dict(self.split),
+                "share_unlike": self.share_unlike,
                 **self.scores_json(),
                 "difference": self.difference.to_json(),
                 "calibration": self.calibration.to_json(),
@@ -186,6 +197,7 @@ class HeadReport(ABC):
             "n_views": self.n_views,
             "left_out": sum(self.left_out.values()),
             "left_out_by_reason": dict(self.left_out),
+            "share_unlike": self.share_unlike,
             "level": self.level,
             "settings": self.settings,
             "split": dict(self.split),

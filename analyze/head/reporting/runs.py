@@ -30,6 +30,8 @@ class HeadRun:
         On the tested rows.
     baselines : mapping of str to float
         Accuracy on the same rows.
+    n_unlike : int
+        Of these rows: those unlike all that the head was trained on.
     """
 
     split: Split
@@ -40,6 +42,7 @@ class HeadRun:
     trained: Trained
     accuracy: float
     baselines: Mapping[str, float]
+    n_unlike: int
 
     def to_json(self) -> dict[str, Any]:
         """Spell it with the keys that programs read."""
@@ -50,6 +53,7 @@ class HeadRun:
             "training_seed": self.seed,
             "accuracy": self.accuracy,
             "baselines": dict(self.baselines),
+            "n_unlike": self.n_unlike,
             "best_epoch": self.trained.best_epoch,
             "stopped_epoch": self.trained.stopped_epoch,
             "seconds": self.trained.seconds,

@@ -12,9 +12,11 @@ import numpy as np
 
 from analyze.head.training.inputs import PLAIN, Inputs, StageVectors, StoredVectors
 from analyze.head.training.network import Head, HeadSpec, build_network, forward
+from analyze.head.training.novelty import TrainingVectors, kept_directions, threshold_of
 from analyze.head.training.objective import Objective
 from analyze.head.training.probabilities import Activation
 from analyze.head.training.taught import Taught, UnseenPictures
+from analyze.similarity import nearest_distances
 from analyze.threads import one_thread_of_torch
 from extract.errors import UsageError
 
@@ -117,7 +119,11 @@ class Trained:
         temperature, thresholds.
     validation_labels : tuple of ndarray
         What each output should say of them, as in :class:`Goal`.
+    validation_distances : ndarray of shape (n_validation,), float64
+        Of each to the nearest train row, before any was trained on them.
     activation : Activation
+    rows : ndarray of int
+        Of what was taught: those that the head was trained on.
     seconds : float
     stage : mapping of str to ndarray, optional
         The backbone's last stage, where it was trained.
@@ -129,17 +135,20 @@ class Trained:
     stopped_epoch: int
     validation_logits: tuple[np.ndarray, ...]
     validation_labels: tuple[np.ndarray, ...]
+    validation_distances: np.ndarray
     activation: Activation
+    rows: np.ndarray
     seconds: float
     stage: Mapping[str, np.ndarray] | None = None
 
     def logits(self, tested: UnseenPictures) -> tuple[np.ndarray, ...]:
         """Answer for plain pictures: one ndarray an output."""
-        if self.stage is None:
-            return self.head.logits(tested.vectors)
-        if tested.maps is None:
-            raise ValueError("what a last stage reads was not held out")
-        return self.head.logits(tested.maps.embedded(self.stage))
+        return self.head.logits(tested.by(self.stage))
+
+    def training_vectors(self, taught: Taught) -> TrainingVectors:
+        """Give what it was trained on, to tell what is unlike that; ``taught`` was its teacher."""
+        directions = kept_directions(taught.plain.by(self.stage)[self.rows])
+        return TrainingVectors(directions, threshold_of(self.validation_distances))
 
     @cached_property
     def temperatures(self) -> tuple[float, ...]:
@@ -188,8 +197,11 @@ def train_head(
         run = started(taught.train)
         curves, best, logits = _until_validation_stops(run, taught.validation, on_epoch)
         head, stage = Head(spec, run.inputs.scaling, goal.classes, best.weights), best.stage
+        before, rows = taught.plain.by(stage), taught.train
+        near = nearest_distances(kept_directions(before[rows]), before[taught.validation])
         if training.refit:
-            again = started(np.arange(taught.n_rows))
+            rows = np.arange(taught.n_rows)
+            again = started(rows)
             for _ in range(best.epoch):
                 again.epoch()
             head = Head(spec, again.inputs.scaling, goal.classes, again.weights())
@@ -201,7 +213,9 @@ def train_head(
         stopped_epoch=len(curves),
         validation_logits=logits,
         validation_labels=goal.labels_of(taught.validation),
+        validation_distances=near,
         activation=goal.activation,
+        rows=rows,
         seconds=time.perf_counter() - began,
         stage=stage,
     )

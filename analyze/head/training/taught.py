@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, TypeVar
@@ -55,6 +55,11 @@ class Taught:
         """How many pictures are taught."""
         return int(self.features.shape[1])
 
+    @property
+    def plain(self) -> UnseenPictures:
+        """The pictures as they are, without their views."""
+        return UnseenPictures(self.features[PLAIN], self.maps)
+
     def goal(self) -> Goal:
         """Say what is wanted of the rows."""
         return self.targets.goal(self.train)
@@ -79,6 +84,14 @@ class UnseenPictures(NamedTuple):
 
     vectors: np.ndarray
     maps: StageMaps | None = None
+
+    def by(self, stage: Mapping[str, np.ndarray] | None) -> np.ndarray:
+        """Give their vectors: as stored, or as a trained last stage makes them."""
+        if stage is None:
+            return self.vectors
+        if self.maps is None:
+            raise ValueError("what a last stage reads was not held out")
+        return self.maps.embedded(stage)
 
 
 class HeldOut:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from small_catalogs import Run, draw, make_shop, run_in
+from small_catalogs import Run, draw, draw_noise, make_shop, run_in
+
+from analyze.head.prediction.head_file import read_head, write_head
 
 QUICK = ("--width", "16", "--epochs", "30", "--patience", "5", "--resamples", "200")
 
@@ -77,6 +81,41 @@ def test_pictures_are_embedded_as_taught_and_none_is_lost(
     assert json.loads(stored.stdout)["classes"] == said["classes"]
     unsure = run("analyze", "predict", "--head", head, "--catalog", "new", "--abstain-below", "1")
     assert "3 less probable than 1: empty" in unsure.stdout
+
+
+def test_pictures_unlike_all_that_was_trained_on_are_marked(
+    taught: tuple[Path, dict[str, Any]], shop: Path, run: Run
+) -> None:
+    for i in range(3):
+        draw(shop / "new" / f"{i}.jpg", "Watches", 70 + i)
+        draw_noise(shop / "new" / f"noise{i}.png", i)
+    ask = ("analyze", "predict", "--catalog", "new", "--head")
+    words = ("analyze", "predict", "--images", "new", "--head", taught[1]["head"])
+    done = run(*words)
+    assert re.search(
+        r"^3 unlike all that the head was trained on: farther than 0\.\d{3} from the "
+        r"nearest; of the pictures it was tested on \d+\.\d% are$",
+        done.stdout,
+        re.M,
+    )
+    said = json.loads(run(*ask, taught[1]["head"], "--json").stdout)
+    assert said["n_unlike"] == 3
+    assert said["share_unlike_tested"] == taught[1]["share_unlike"]
+    table = rows_of(shop / said["file"])
+    assert list(table[0])[-3:] == ["distance", "unlike", "not_asked"]
+    assert [row["unlike"] for row in table] == ["0"] * 3 + ["1"] * 3
+    assert all((float(r["distance"]) > said["unlike_above"]) == (r["unlike"] == "1") for r in table)
+    stored = read_head(shop / taught[1]["head"])
+    write_head(shop, replace(stored, vectors=None, about={}), "earlier")
+    earlier = json.loads(run(*ask, "earlier.json", "--json").stdout)
+    assert earlier["notes"] == [
+        "head of an earlier version: unlike pictures are not marked; train it again"
+    ]
+    assert (earlier["n_unlike"], earlier["unlike_above"]) == (None, None)
+    assert earlier["classes"] == said["classes"]
+    assert {(row["distance"], row["unlike"]) for row in rows_of(shop / earlier["file"])} == {
+        ("", "")
+    }
 
 
 def test_head_on_two_backbones_reads_both(shop: Path, run: Run) -> None:

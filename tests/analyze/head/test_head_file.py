@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,7 @@ def retensor(folder: Path, change: Callable[[dict[str, np.ndarray]], None]) -> N
     ("change", "why"),
     [
         ({"format": "other"}, "its format is not sosie-head"),
-        ({"format_version": 2}, "format_version is 2, not 1"),
+        ({"format_version": 2}, "format_version is 2, not 3"),
         ({"identity": {"backbone": "other"}}, "its identity is not the one"),
         ({"tensors_sha256": "0" * 64}, "not the one it was written with"),
         ({"temperature": 0}, "must have a temperature above 0"),
@@ -137,6 +138,8 @@ def retensor(folder: Path, change: Callable[[dict[str, np.ndarray]], None]) -> N
         ({"network": {"width": 10**9, "dropout": 0.5, "depth": 1}}, "width is 1000000000"),
         ({"network": {"width": 65536, "dropout": 0.5, "depth": 60}}, "too many or missing"),
         ({"network": {"breadth": 8}}, "unexpected keyword"),
+        ({"unlike_above": float("inf")}, "Infinity"),
+        ({"unlike_above": -1}, "unlike_above must be from 0 to 2"),
         ({"levels": []}, "classes for each of its levels"),
     ],
 )
@@ -157,12 +160,26 @@ def test_numbers_that_cannot_be_are_refused(stored: StoredHead, tmp_path: Path) 
     def spoil(tensors: dict[str, np.ndarray]) -> None:
         tensors["outputs.0.bias"][1] = np.nan
 
+    def put(tensors: dict[str, np.ndarray], tensors_of: dict[str, Any]) -> None:
+        tensors["outputs.0.bias"][:] = 0
+        tensors.update(tensors_of)
+        for name in [name for name, own in tensors.items() if own is None]:
+            del tensors[name]
+
     retensor(tmp_path, spoil)
     with pytest.raises(HeadFileError, match=r"tensor outputs.0.bias is not finite"):
         read_head(path)
-    retensor(tmp_path, lambda tensors: tensors.update(more=np.zeros(1, np.float32)))
-    with pytest.raises(HeadFileError, match="tensors more are too many or missing"):
-        read_head(path)
+    for change, why in (
+        ({"more": np.zeros(1, np.float32)}, "tensors more are too many or missing"),
+        ({"more": None, "training_vectors": np.ones((4, 9), np.float16)}, r"has shape \(4, 9\)"),
+        ({"training_vectors": np.eye(4, 10, dtype=np.float32)}, "tensor training_vectors has"),
+        ({"training_vectors": np.ones((4, 10), np.float16)}, "must be rows of length 1"),
+        ({"training_vectors": np.ones((0, 10), np.float16)}, "must be rows of length 1"),
+        ({"training_vectors": None}, "tensors training_vectors are too many or missing"),
+    ):
+        retensor(tmp_path, partial(put, tensors_of=change))
+        with pytest.raises(HeadFileError, match=why):
+            read_head(path)
     (tmp_path / "head.safetensors").write_bytes(b"no tensors")
     with pytest.raises(HeadFileError, match="not the one it was written with"):
         read_head(path)
@@ -214,8 +231,8 @@ def test_a_head_that_another_program_spells_anew_with_the_same_values_is_read(
 
 def test_a_head_of_a_later_version_asks_for_an_upgrade(stored: StoredHead, tmp_path: Path) -> None:
     path = write_head(tmp_path, stored)
-    rewrite(tmp_path, format_version=3, classes=None)
-    with pytest.raises(HeadFileError, match=r"is of format 3, .* up to 2: upgrade sosie") as caught:
+    rewrite(tmp_path, format_version=4, classes=None)
+    with pytest.raises(HeadFileError, match=r"is of format 4, .* up to 3: upgrade sosie") as caught:
         read_head(path)
     assert "train one" not in str(caught.value)
 

@@ -106,6 +106,17 @@ def test_the_same_seed_gives_the_same_bits(maps: StageMaps, features: np.ndarray
     assert other.stage is not None
     for name, values in one.stage.items():
         assert values.tobytes() == other.stage[name].tobytes()
+    # what is far is asked of the stage that never trained on the validation pictures
+    before = train_head(taught, SPEC, TRAINING)
+    assert before.stage is not None
+    unit = maps.embedded(before.stage)
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    nearest = (unit[SPLIT.validation] @ unit[SPLIT.train].T).max(axis=1)
+    np.testing.assert_allclose(one.validation_distances, 1 - nearest, atol=1e-4)
+    kept = one.training_vectors(taught).directions.astype(np.float32)
+    unit = maps.take(SPLIT.taught).embedded(one.stage)
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    np.testing.assert_allclose(kept, unit, atol=1e-3)  # refitted: validation pictures too
 
 
 def test_the_stage_is_asked_about_tested_pictures_and_kept(
@@ -130,6 +141,8 @@ def test_the_stage_is_asked_about_tested_pictures_and_kept(
     np.testing.assert_array_equal(
         read.head.logits(vectors)[0], report.final.logits(UnseenPictures(features[0], maps))[0]
     )
+    assert read.vectors is not None
+    assert read.vectors.distances(vectors[run.split.train]).max() < 1e-5
     content = bytearray((tmp_path / "head.safetensors").read_bytes())
     content[-3] ^= 1
     (tmp_path / "head.safetensors").write_bytes(content)

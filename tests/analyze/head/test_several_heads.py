@@ -369,7 +369,9 @@ def test_a_stored_head_says_what_it_said(
     assert (found.has == report.has).all(axis=1).mean() > 0.85
     header, *rows = found.table()
     assert header[:5] == ["id", "labels", "n_labels", "probability", "abstained"]
-    assert header[5:] == [f"probability_{name}" for name in NAMES]
+    probabilities = [f"probability_{name}" for name in NAMES]
+    assert header[5:] == [*probabilities, "distance", "unlike"]
+    assert [row[-1] for row in rows] == [0] * len(rows)  # all of them were trained on
     for row, labels in zip(rows, found.said(), strict=True):
         assert row[1] == "|".join(labels or ())
         assert row[2] == len(labels or ())
@@ -408,8 +410,8 @@ def test_who_asks_of_one_label_refuses_a_head_of_several(
     ("change", "said"),
     [
         ({"kind": "ranking"}, "of kind 'ranking', which this version does not know"),
-        ({"kind": None}, "format_version is 2, not 1"),
-        ({"format_version": 1}, "format_version is 1, not 2"),
+        ({"kind": None}, "does not fit its check sum"),
+        ({"format_version": 1}, "format_version is 1, not 3"),
         ({"thresholds": [0.5]}, "a threshold for each class"),
         ({"thresholds": [0.5] * 5 + [1.0]}, "between 0 and 1"),
         ({"thresholds": "x"}, "could not convert"),
@@ -429,15 +431,16 @@ def test_heads_of_other_kinds_are_refused_in_one_line(
     assert "\n" not in str(error.value)
 
 
-def test_a_head_of_one_label_is_written_as_ever(embeddings_of: Make, tmp_path: Path) -> None:
+def test_a_head_without_training_vectors_is_written_as_ever(
+    embeddings_of: Make, tmp_path: Path
+) -> None:
     has = attributes(60)
     catalog = embeddings_of(drawn(has), has[:, 0])
     plan = replace(PLAN, n_seeds=1)
-    said = json.loads(
-        write_head(tmp_path, assess_head(catalog, plan=plan).stored(catalog.provenance)).read_text()
-    )
+    stored = assess_head(catalog, plan=plan).stored(catalog.provenance)
+    said = json.loads(write_head(tmp_path, replace(stored, vectors=None)).read_text())
     assert said["format_version"] == 1
-    assert not {"kind", "thresholds", "separator"} & set(said)
+    assert not {"kind", "thresholds", "separator", "unlike_above"} & set(said)
     assert read_head(tmp_path / "head.json").several is None
 
 

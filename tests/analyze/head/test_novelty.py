@@ -1,0 +1,115 @@
+"""Pictures unlike all that a head was trained on are told, at the rate that is promised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analyze.head.assessment import assess_head
+from analyze.head.prediction.head_file import read_head, write_head
+from analyze.head.prediction.predictions import Predictions, predict
+from analyze.head.training import novelty
+from analyze.head.training.head_training import TrainingSpec
+from analyze.head.training.network import HeadSpec
+from analyze.head.training.novelty import TrainingVectors, kept_directions, threshold_of
+from analyze.head.training.plan import Plan
+from extract.catalog.label_column import label_levels
+from extract.catalog.multi_label import MultiLabel
+from extract.storage.embeddings import EmbeddingSet
+
+Make = Callable[..., EmbeddingSet]
+SEEN, UNSEEN = 4, 5
+PLAN = Plan(
+    n_folds=2,
+    n_shuffles=1,
+    head=HeadSpec(width=8),
+    training=TrainingSpec(learning_rate=0.01, epochs=2),
+    n_resamples=100,
+)
+
+
+def drawn(codes: np.ndarray, seed: int) -> np.ndarray:
+    """A center a class, and noise."""
+    noise = np.random.default_rng(seed).normal(size=(len(codes), 24))
+    return (4 * np.eye(8, 24)[codes] + noise).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def catalog(embeddings_of: Make) -> EmbeddingSet:
+    truth = np.arange(480) % SEEN
+    told_wrong = np.random.default_rng(0).random(480) < 0.2
+    codes = np.where(told_wrong, (truth + 2) % SEEN, truth)
+    cells = [("", f"h{code // 2} > k{code}") for code in codes.tolist()]
+    levels = label_levels("kind", " > ", cells)
+    return replace(embeddings_of(drawn(truth, 1), codes), levels=levels)
+
+
+def share_marked(found: Predictions) -> float:
+    assert found.unlike is not None
+    return float(found.unlike.mean())
+
+
+@pytest.mark.parametrize("kind", ["one label", "levels", "several labels"])
+def test_classes_never_trained_are_marked_and_others_as_seldom_as_promised(
+    kind: str, catalog: EmbeddingSet, embeddings_of: Make, tmp_path: Path
+) -> None:
+    plan = replace(PLAN, n_levels=2) if kind == "levels" else PLAN
+    if kind == "several labels":
+        values = catalog.levels[1].values()
+        listed = MultiLabel.from_values("kind", [(f"{v}", f"{v}a") for v in values])
+        catalog = replace(catalog, levels=(), multi_labels=(listed,))
+    report = assess_head(catalog, plan=plan)
+    assert 0.01 < report.share_unlike < 0.09  # of what the folds tested
+    assert sum(run.n_unlike for run in report.runs) == pytest.approx(480 * report.share_unlike)
+    stored = read_head(write_head(tmp_path, report.stored(catalog.provenance)))
+    assert stored.about["share_unlike"] == report.share_unlike
+    held_out = predict(stored, embeddings_of(drawn(np.arange(2000) % SEEN, 2), np.zeros(2000, int)))
+    assert 0.01 < share_marked(held_out) < 0.11  # 120 validation pictures promise 5 ± 2 of 100
+    other = predict(stored, embeddings_of(drawn(np.full(300, UNSEEN), 3), np.zeros(300, int)))
+    assert share_marked(other) > 0.6
+    assert share_marked(predict(stored, catalog)) == 0  # all were trained on
+    header, *rows = other.table()
+    assert header[-2:] == ["distance", "unlike"]
+    unit = [
+        v / np.linalg.norm(v, axis=1, keepdims=True)
+        for v in (catalog.vectors, drawn(np.full(300, UNSEEN), 3))
+    ]
+    exact = 1 - (unit[1] @ unit[0].T).max(axis=1)
+    np.testing.assert_allclose([row[-2] for row in rows], exact, atol=2e-4)
+    assert [row[-1] for row in rows] == [int(row[-2] > stored.vectors.unlike_above) for row in rows]  # type: ignore[union-attr]
+
+
+def test_threshold_is_what_95_of_100_further_pictures_stay_below() -> None:
+    assert threshold_of(np.arange(19)) == 18  # the 19th of 19: one further in 20 is above it
+    assert threshold_of(np.arange(39)) == 37
+    assert threshold_of(np.array([3.0, 1.0])) == 3  # too few to promise it: the largest
+    random = np.random.default_rng(0)
+    above = [(random.random(50) > threshold_of(random.random(99))).mean() for _ in range(400)]
+    assert np.mean(above) == pytest.approx(0.05, abs=0.01)
+
+
+def test_a_large_catalogue_keeps_a_sample_and_says_so(
+    catalog: EmbeddingSet, embeddings_of: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(novelty, "MOST_BYTES", 2 * 24 * 100)
+    report = assess_head(catalog, plan=PLAN)
+    assert any("of 480 training vectors the head keeps 100" in note for note in report.notes)
+    stored = report.stored(catalog.provenance)
+    assert stored.vectors is not None
+    unit = catalog.vectors / np.linalg.norm(catalog.vectors, axis=1, keepdims=True)
+    assert stored.vectors.distances(catalog.vectors).min() < 1e-4
+    places = (stored.vectors.directions.astype(np.float32) @ unit.T).argmax(axis=1)
+    assert (np.diff(places) > 0).all()  # different rows, in their order
+    held_out = predict(stored, embeddings_of(drawn(np.arange(2000) % SEEN, 2), np.zeros(2000, int)))
+    assert 0.01 < share_marked(held_out) < 0.11  # the threshold is of a sample as large
+
+
+def test_a_picture_of_zeros_is_like_nothing() -> None:
+    known = TrainingVectors(kept_directions(np.eye(3, 5, dtype=np.float32)), 0.5)
+    asked = np.array([[0, 0, 0, 0, 0], [7, 0, 0, 0, 0], [0, 0, 0, 1e-30, 0]], np.float32)
+    assert known.distances(asked).tolist() == [1, 0, 1]
+    assert known.unlike(asked).tolist() == [True, False, True]
