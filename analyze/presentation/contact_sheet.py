@@ -89,33 +89,40 @@ class ClassRow:
 
 @drawing()
 def draw_classes(
-    classes: Sequence[ClassRow], *, title: str, subtitle: str, framed: bool = False
+    classes: Sequence[ClassRow],
+    *,
+    title: str,
+    subtitle: str,
+    framed: bool = False,
+    longest: int | None = None,
 ) -> Any:
     """Draw a catalogue at a glance: a row a class, its count as a bar, some of its pictures.
 
-    Pictures are framed where their edge tells something: they may end in white, as the sheet does.
+    A column of more rows than ``longest`` goes on beside itself. Pictures are framed where their
+    edge tells something: they may end in white, as the sheet does.
     """
     side, names, bars = 0.95, 2.2, 1.5
     across, down = side + 0.06, side + 0.08
     most = max(len(each.pictures) for each in classes)
-    figure = new_figure(
-        names + bars + most * across + 2 * MARGIN, len(classes) * down + HEAD_INCHES
-    )
+    deep = min(longest or len(classes), len(classes))
+    wide = names + bars + most * across + 2 * MARGIN
+    figure = new_figure(-(-len(classes) // deep) * wide, deep * down + HEAD_INCHES)
     width, height = figure.get_size_inches()
     largest = max(each.n_images for each in classes)
     for i, each in enumerate(classes):
-        top = HEAD_INCHES + i * down
+        column, place = divmod(i, deep)
+        start, top = column * wide, HEAD_INCHES + place * down
         middle = 1 - (top + side / 2) / height
         text = _escaped("\n".join(_parted(each.name, LONGEST_LABEL, 24)[:3]))
-        figure.text(names / width, middle, text, ha="right", va="center", size=9)
+        figure.text((start + names) / width, middle, text, ha="right", va="center", size=9)
         long = max(0.02, (bars - 0.6) * each.n_images / largest)
-        bar = _axes_at(figure, names + MARGIN, top + side / 2 - 0.13, long, 0.26)
+        bar = _axes_at(figure, start + names + MARGIN, top + side / 2 - 0.13, long, 0.26)
         bar.set(xticks=[], yticks=[], facecolor=each.color)
         bar.spines[:].set_visible(False)
-        end = (names + MARGIN + long + 0.06) / width
+        end = (start + names + MARGIN + long + 0.06) / width
         figure.text(end, middle, f"{each.n_images:,}", va="center", size=8)
         for k, picture in enumerate(each.pictures):
-            left = names + bars + k * across
+            left = start + names + bars + k * across
             axes = _axes_at(figure, left, top, side, side)
             _draw_picture(axes, picture)
             if framed:

@@ -44,6 +44,7 @@ def predict(
     device: Annotated[
         str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")
     ] = "auto",
+    svg: options.SvgOption = False,
     root: cl.RootOption = None,
     as_json: cl.JsonOption = False,
     verbose: cl.VerboseOption = 0,
@@ -55,9 +56,12 @@ def predict(
     """
     cl.set_up(verbose, quiet)
     from analyze.commands.selection.selection import Selection, choose_for_head
+    from analyze.head.figures.predictions_sheet import draw_predictions
     from analyze.head.joined import is_joined
     from analyze.head.prediction.head_file import read_head
     from analyze.head.prediction.predictions import predict as predict_one
+    from analyze.pictures.picture_folder import PictureFolder
+    from analyze.presentation.figure_style import save
     from analyze.reduction.concatenation import join_embeddings
     from extract.storage.embeddings_file import read_embeddings
 
@@ -80,6 +84,11 @@ def predict(
     found = predict_one(stored, vectors, abstain_below=abstain_below)
     path = paths[0]
     result = _result(workspace, path, stored, found, vectors.left_out)
+    # of joined backbones the first one's file knows the folder
+    shown = replace(vectors, provenance=inputs[0].provenance)
+    pictures = PictureFolder.of(shown, workspace, images)
+    sheet = draw_predictions(found, pictures)
+    result["notes"] += pictures.notes()
     with run_folder(workspace, "predict", result, inputs) as folder:
         from extract.results import write_csv
 
@@ -88,6 +97,8 @@ def predict(
             folder / "predictions.csv", [*header, "not_asked"], _all_rows(path, rows, len(header))
         )
         result["file"] = f"{result['results']}/predictions.csv"
+        if sheet is not None:
+            save(sheet, folder, "predictions", svg=svg)
     cl.print_result(as_json, result, _text(result))
 
 

@@ -107,10 +107,14 @@ def test_pictures_unlike_all_that_was_trained_on_are_marked(
     assert all((float(r["distance"]) > said["unlike_above"]) == (r["unlike"] == "1") for r in table)
     stored = read_head(shop / taught[1]["head"])
     write_head(shop, replace(stored, vectors=None, about={}), "earlier")
+    assert (shop / said["results"] / "predictions.png").stat().st_size > 5000
+    shutil.rmtree(shop / "new")
     earlier = json.loads(run(*ask, "earlier.json", "--json").stdout)
-    assert earlier["notes"] == [
+    assert earlier["notes"][0] == (
         "head of an earlier version: unlike pictures are not marked; train it again"
-    ]
+    )
+    assert earlier["notes"][1].startswith("6 pictures are not opened: ")
+    assert not (shop / earlier["results"] / "predictions.png").exists()
     assert (earlier["n_unlike"], earlier["unlike_above"]) == (None, None)
     assert earlier["classes"] == said["classes"]
     assert {(row["distance"], row["unlike"]) for row in rows_of(shop / earlier["file"])} == {

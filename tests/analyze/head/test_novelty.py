@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from analyze.head.assessment import assess_head
+from analyze.head.figures.predictions_sheet import draw_predictions
 from analyze.head.prediction.head_file import read_head, write_head
 from analyze.head.prediction.predictions import Predictions, predict
 from analyze.head.training import novelty
@@ -81,6 +84,44 @@ def test_classes_never_trained_are_marked_and_others_as_seldom_as_promised(
     exact = 1 - (unit[1] @ unit[0].T).max(axis=1)
     np.testing.assert_allclose([row[-2] for row in rows], exact, atol=2e-4)
     assert [row[-1] for row in rows] == [int(row[-2] > stored.vectors.unlike_above) for row in rows]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("n_classes", "n_pictures"), [(3, 6), (70, 3)])
+def test_sheet_draws_each_class_surest_first_and_what_is_unlike_apart(
+    n_classes: int, n_pictures: int
+) -> None:
+    asked: list[int] = []
+    names = tuple(f"c{i}" for i in range(n_classes))
+    by_class = {name: list(range(90 + 8 * i, 98 + 8 * i)) for i, name in enumerate(names)}
+    unlike = np.zeros(90 + 8 * n_classes, bool)
+    unlike[[90, 91, 97]] = True
+    by_class["c1"] = by_class["c1"][:2]
+    found = SimpleNamespace(
+        stored=SimpleNamespace(classes=(names,)),
+        ids=("x",) * len(unlike),
+        distances=np.arange(len(unlike)),
+        unlike=unlike,
+        by_class=lambda: by_class,
+    )
+    picture = Image.new("RGB", (4, 4), "red")
+    folder = SimpleNamespace(show=lambda row: asked.append(row) or picture)
+    figure = draw_predictions(found, folder)  # type: ignore[arg-type]
+    words = [text.get_text() for text in figure.texts]
+    assert asked[:3] == [97, 91, 90]  # the farthest first, in a row of their own
+    first = 92 if n_classes == 3 else 106  # of 70 classes those said least are left out
+    assert asked[3:6] == [first, first + 1, first + 2]  # then each class, without them
+    n_drawn = min(n_classes, 62)
+    rows = sum(word.startswith("c") for word in words)
+    assert rows == n_drawn
+    assert ("c1" in words) == (n_classes == 3)
+    assert len(figure.axes) == (n_drawn + 1) + len(asked)
+    assert max(asked.count(row) for row in asked) == 1
+    assert len(asked) == 3 + (5 + 2 + 6 if n_classes == 3 else n_drawn * n_pictures)
+    assert any(f"{n_classes - 62} classes said less often" in w for w in words) == (n_classes > 62)
+    width, height = figure.get_size_inches()
+    assert max(width, height) < 25
+    folder = SimpleNamespace(show=lambda row: None)
+    assert draw_predictions(found, folder) is None  # type: ignore[arg-type]
 
 
 def test_threshold_is_what_95_of_100_further_pictures_stay_below() -> None:
