@@ -18,7 +18,6 @@ from analyze.head.tasks.single_label import SingleLabel
 from analyze.head.training.head_training import Trained, TrainingSpec, train_head
 from analyze.head.training.inputs import StageMaps
 from analyze.head.training.network import HeadSpec
-from analyze.head.training.novelty import TrainingVectors
 from analyze.head.training.plan import (
     Plan,
     Progress,
@@ -27,6 +26,7 @@ from analyze.head.training.plan import (
     training_seeds,
 )
 from analyze.head.training.taught import Taught, hold_out
+from analyze.neighbors.novelty import TrainingVectors
 from analyze.pictures.near_duplicates import Copies, count_leaks, leak_note
 from extract.storage.embeddings import EmbeddingSet
 

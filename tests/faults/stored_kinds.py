@@ -20,11 +20,11 @@ from analyze.head.prediction.head_file import SeveralLabels, StoredHead, read_he
 from analyze.head.prediction.predictions import predict
 from analyze.head.training.inputs import Scaling
 from analyze.head.training.network import Head, HeadSpec, build_network
-from analyze.head.training.novelty import TrainingVectors, kept_directions
 from analyze.head.training.objective import LevelTargets
 from analyze.head.training.taught import Taught
 from analyze.neighbors.indexes.index_cache import open_index
 from analyze.neighbors.indexes.index_choice import Choice
+from analyze.neighbors.novelty import TrainingVectors, kept_directions
 from analyze.reduction.cache import ReductionCache
 from analyze.reduction.reduction import reduce
 from extract.catalog.catalog import Catalog, Level

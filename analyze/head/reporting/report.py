@@ -15,9 +15,9 @@ from analyze.head.reporting.calibration import Calibration
 from analyze.head.reporting.runs import HeadRun
 from analyze.head.splitting.splits import SIDES, Split
 from analyze.head.training.head_training import Trained
-from analyze.head.training.novelty import TrainingVectors
 from analyze.head.training.plan import Plan
 from analyze.measures.estimates import Estimate, mean_over_pictures
+from analyze.neighbors.novelty import TrainingVectors
 from extract.storage.embeddings import Provenance, name_of
 
 HEAD, STRONGEST = "head", "logistic_regression"

@@ -12,10 +12,10 @@ import numpy as np
 
 from analyze.head.training.inputs import PLAIN, Inputs, StageVectors, StoredVectors
 from analyze.head.training.network import Head, HeadSpec, build_network, forward
-from analyze.head.training.novelty import TrainingVectors, kept_directions, threshold_of
 from analyze.head.training.objective import Objective
 from analyze.head.training.probabilities import Activation
 from analyze.head.training.taught import Taught, UnseenPictures
+from analyze.neighbors.novelty import TrainingVectors, kept_directions, threshold_of
 from analyze.similarity import nearest_distances
 from analyze.threads import one_thread_of_torch
 from extract.errors import UsageError

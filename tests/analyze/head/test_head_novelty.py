@@ -15,11 +15,11 @@ from analyze.head.assessment import assess_head
 from analyze.head.figures.predictions_sheet import draw_predictions
 from analyze.head.prediction.head_file import read_head, write_head
 from analyze.head.prediction.predictions import Predictions, predict
-from analyze.head.training import novelty
 from analyze.head.training.head_training import TrainingSpec
 from analyze.head.training.network import HeadSpec
-from analyze.head.training.novelty import TrainingVectors, kept_directions, threshold_of
 from analyze.head.training.plan import Plan
+from analyze.neighbors import novelty
+from analyze.neighbors.novelty import TrainingVectors, kept_directions, threshold_of
 from extract.catalog.label_column import label_levels
 from extract.catalog.multi_label import MultiLabel
 from extract.storage.embeddings import EmbeddingSet
