@@ -9,10 +9,10 @@ import numpy as np
 
 from analyze.explanation.targets import Target, in_numpy, towards, unit
 from analyze.head.joined import is_joined
-from analyze.head.prediction.head_file import StoredHead
+from analyze.head.prediction.head_file import SeveralLabels, StoredHead
 from analyze.head.prediction.tree import likeliest_path, summed_upwards
 from analyze.head.training.network import forward
-from analyze.head.training.probabilities import softmax
+from analyze.head.training.probabilities import sigmoid, softmax
 from analyze.measures.contingency_metrics import NOISE
 from analyze.ties import first_of_greatest
 from extract.backbones.pretrained_classifier import OwnClassifier
@@ -30,14 +30,8 @@ def level_of_head(stored: StoredHead, wanted: str | None) -> int:
     Raises
     ------
     UsageError
-        Listing those there are; or where the head gives several labels a picture, of which a map
-        would be as of one among others.
+        Listing those there are.
     """
-    if stored.several is not None:
-        raise UsageError(
-            "the head gives several labels a picture, and explain asks of one: explain a head that "
-            "was taught one, or take --target pretrained, cluster or neighbor"
-        )
     if wanted is None:
         return len(stored.levels) - 1
     numbers = {str(i): i - 1 for i in range(1, len(stored.levels) + 1)}
@@ -53,7 +47,8 @@ def level_of_head(stored: StoredHead, wanted: str | None) -> int:
 def head_target(stored: StoredHead, level: int, of: str) -> Target:
     """Ask a trained head, in the way that its predictions are made.
 
-    Only the last level of a head has logits that its predictions use. That of a class above is the
+    Of several labels a picture each is asked yes against no: its own logit, its own sigmoid. Of a
+    tree only the last level has logits that its predictions use; that of a class above is the
     logarithm of the sum over the classes below it, so that it rises and falls with what is said.
 
     Raises
@@ -61,21 +56,72 @@ def head_target(stored: StoredHead, level: int, of: str) -> Target:
     UsageError
         When the head reads the vectors of several backbones.
     """
-    import torch
-
     if is_joined(stored.provenance):
         raise UsageError(
             f"the head reads {stored.provenance.model} side by side, and a map is one backbone's: "
             "explain a head that was taught the vectors of one"
         )
+    last_logits = _last_logits(stored)
+    if stored.several is not None:
+        return _several_labels_target(stored, stored.several, last_logits, of)
+    return _level_target(stored, level, last_logits, of)
+
+
+def _last_logits(stored: StoredHead) -> Values:
+    """Give what leads from vectors to the logits of the last level, by a way to derive."""
+    import torch
+
     network = stored.head.network().double().requires_grad_(False)
     mean = torch.from_numpy(stored.head.scaling.mean).double()
+
+    def logits(vectors: torch.Tensor) -> torch.Tensor:
+        return forward(network, (unit(vectors) - mean) * stored.head.scaling.factor)[-1]
+
+    return logits
+
+
+def _several_labels_target(
+    stored: StoredHead, several: SeveralLabels, last_logits: Values, of: str
+) -> Target:
+    """Ask a head whose labels are told one by one, each by its threshold."""
+    temperature, thresholds = stored.temperatures[-1], np.array(several.thresholds)
+
+    def probability(vectors: torch.Tensor) -> torch.Tensor:
+        return (last_logits(vectors) / temperature).sigmoid()
+
+    def scaled(vectors: np.ndarray) -> np.ndarray:
+        found: np.ndarray = stored.head.logits(vectors)[-1] / temperature
+        return found
+
+    def answer(vectors: np.ndarray) -> np.ndarray:
+        logits = scaled(vectors)  # which tell apart what rounds to a probability of 1
+        said = sigmoid(logits) >= thresholds
+        open_to_all = said | ~said.any(axis=1, keepdims=True)
+        found: np.ndarray = np.where(open_to_all, logits, -np.inf).argmax(axis=1)
+        return found
+
+    (names,) = stored.classes
+    return Target(
+        "head",
+        of,
+        names,
+        names,
+        probability if of == "probability" else last_logits,
+        answer,
+        lambda vectors: sigmoid(scaled(vectors)),
+        thresholds=several.thresholds,
+    )
+
+
+def _level_target(stored: StoredHead, level: int, last_logits: Values, of: str) -> Target:
+    """Ask a head of one label a picture, or of levels of a tree."""
+    import torch
+
     temperature = stored.temperatures[-1]
     above = torch.from_numpy(_membership(stored, level))
 
     def values(vectors: torch.Tensor) -> torch.Tensor:
-        rows = (unit(vectors) - mean) * stored.head.scaling.factor
-        logits = forward(network, rows)[-1]
+        logits = last_logits(vectors)
         if of == "probability":
             return (logits / temperature).softmax(dim=1) @ above
         if level == len(stored.levels) - 1:

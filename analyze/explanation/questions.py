@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analyze.explanation.targets import Target, neighbor_target
+from analyze.explanation.truth import Truth, labels_of, rows_of_classes, spelled
 from analyze.neighbors.indexes.exact_search import ExactIndex
 from extract.catalog.catalog import Level
 from extract.storage.embeddings import EmbeddingSet
@@ -30,9 +31,11 @@ class Subject:
     row : int or None
         None for a new picture.
     label : str or None
-        The true class, where it is known.
+        The true class, where it is known; of several labels all of them, as one text.
     picture : Image or None
         A new picture; those of rows are opened when their turn comes.
+    labels : tuple of str or None
+        Where a picture may have several.
     """
 
     id: str
@@ -40,6 +43,7 @@ class Subject:
     row: int | None = None
     label: str | None = None
     picture: Image.Image | None = None
+    labels: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +59,9 @@ class Question:
         The column that is the target's own answer; None for a neighbor.
     probability, answer_probability : float or None
         Of both, where the target gives probabilities.
+    said : tuple of int or None
+        The columns that are said of the picture, where any number may be; without any of them the
+        answer is the likeliest.
     """
 
     subject: Subject
@@ -62,9 +69,14 @@ class Question:
     answer: int | None = None
     probability: float | None = None
     answer_probability: float | None = None
+    said: tuple[int, ...] | None = None
 
     def to_json(self, target: Target) -> dict[str, Any]:
-        """Spell what is asked, and what is known of it, with the keys that programs read."""
+        """Spell what is asked, and what is known of it, with the keys that programs read.
+
+        Of several labels ``predicted`` is the likeliest that is said.
+        """
+        silent = self.answer is None or self.said == ()
         return {
             "id": self.subject.id,
             "target": target.name,
@@ -72,27 +84,37 @@ class Question:
             "asked": target.columns[self.column],
             "class": target.classes[self.column],
             "probability": self.probability,
-            "predicted": None if self.answer is None else target.columns[self.answer],
-            "predicted_probability": self.answer_probability,
+            "predicted": None if silent else target.columns[self.answer or 0],
+            "predicted_probability": None if silent else self.answer_probability,
             "true": self.subject.label,
+            "threshold": target.thresholds[self.column] if target.thresholds else None,
+            "predicted_labels": None
+            if self.said is None
+            else [target.columns[i] for i in self.said],
+            "true_labels": None if self.subject.labels is None else list(self.subject.labels),
         }
 
 
 def subjects_of_rows(
-    embeddings: EmbeddingSet, rows: Sequence[int], level: Level | None
+    embeddings: EmbeddingSet, rows: Sequence[int], truth: Truth | None
 ) -> list[Subject]:
     """Take rows of a file, with their labels where there are any."""
     return [
-        Subject(embeddings.ids[r], embeddings.vectors[r], r, level.value(r) if level else None)
-        for r in rows
+        Subject(
+            embeddings.ids[row],
+            embeddings.vectors[row],
+            row,
+            None if truth is None else spelled(truth, row),
+            labels=labels_of(truth, row),
+        )
+        for row in rows
     ]
 
 
-def sampled_rows(level: Level | None, n_images: int, n: int, seed: int) -> list[int]:
+def sampled_rows(truth: Truth | None, n_images: int, n: int, seed: int) -> list[int]:
     """Draw n pictures of each class by a seed; of all of them where there are no classes."""
     rng = np.random.default_rng(seed)
-    codes = level.codes if level is not None else np.zeros(n_images, int)
-    members = [np.flatnonzero(codes == code) for code in np.unique(codes[codes >= 0])]
+    members = [np.arange(n_images)] if truth is None else rows_of_classes(truth)
     return [int(row) for rows in members for row in np.sort(rng.permutation(rows)[:n])]
 
 
@@ -153,6 +175,10 @@ def ask(target: Target, subjects: Sequence[Subject], wanted: str | None) -> list
         triples = zip(subjects, columns.tolist(), answers.tolist(), strict=True)
         return [Question(*each) for each in triples]
     given = target.probabilities(vectors)
+    said: list[tuple[int, ...] | None] = [None] * len(subjects)
+    if target.thresholds is not None:
+        reached = given >= np.array(target.thresholds)
+        said = [tuple(np.flatnonzero(own).tolist()) for own in reached]
     return [
         Question(
             subject,
@@ -160,6 +186,7 @@ def ask(target: Target, subjects: Sequence[Subject], wanted: str | None) -> list
             int(answers[i]),
             float(given[i, columns[i]]),
             float(given[i, answers[i]]),
+            said[i],
         )
         for i, subject in enumerate(subjects)
     ]

@@ -51,8 +51,9 @@ def pages_needed(n: int) -> int:
 
 def title_of(target: Target) -> str:
     """Say in words what is explained."""
+    of_head = "label" if target.thresholds else "class"
     return {
-        "head": f"what speaks for the class, by the head's {target.of}",
+        "head": f"what speaks for the {of_head}, by the head's {target.of}",
         "pretrained": f"what speaks for the class, by the {target.of} of its own classifier",
         "cluster": "what makes it like the middle of the cluster",
         "neighbor": "what makes two pictures alike",
@@ -97,8 +98,21 @@ def asked_lines(question: Question, value: float, target: Target) -> list[str]:
     answer = _short(target.columns[question.column if question.answer is None else question.answer])
     if target.name == "cluster":
         return [*lines, f"similarity {value:.3f}", *([f"is in {answer}"] if other else [])]
+    if target.thresholds is not None:
+        return [*lines, *_threshold_lines(question, target, target.thresholds[question.column])]
     lines += [f"predicted: {answer}", f"probability {question.answer_probability:.2f}"]
     return [*lines, *([f"{_short(wanted)}: {question.probability:.2f}"] if other else [])]
+
+
+def _threshold_lines(question: Question, target: Target, threshold: float) -> list[str]:
+    """Say how probable a label is, from where on it is said, and what else is."""
+    told = "said" if question.column in (question.said or ()) else "not said"
+    others = [_short(target.columns[i]) for i in question.said or ()]
+    return [
+        f"probability {question.probability:.2f}",
+        f"{told}, threshold {threshold:.2f}",
+        f"predicted: {', '.join(others) or 'no label'}",
+    ]
 
 
 def _short(name: str) -> str:

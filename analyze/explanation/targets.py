@@ -49,6 +49,8 @@ class Target:
         Vectors as they are stored -> ndarray (n, n_columns), where there are any.
     numbers : tuple of int, optional
         What the columns are numbered by; from 0 without.
+    thresholds : tuple of float, optional
+        The probability from which on each column is said, where any number of them may be.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Target:
     answer: Callable[[np.ndarray], np.ndarray]
     probabilities: Callable[[np.ndarray], np.ndarray] | None = None
     numbers: tuple[int, ...] | None = None
+    thresholds: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         if len(self.columns) != len(self.classes):

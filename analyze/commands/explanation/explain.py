@@ -178,15 +178,15 @@ def _explained(
     if more.usual and tap.directions_alone:
         more = replace(more, maps=tuple(name for name in more.maps if name != "hirescam"))
     check_methods(more.maps, tap, backbone.name)
-    level = targets.level_of(wanted, stored, vectors)
-    target = targets.make_target(wanted, stored, backbone, vectors, level, weights)
-    subjects, notes = targets.choose_subjects(wanted, vectors, level, target, stored, backbone)
+    truth = targets.truth_of(wanted, stored, vectors)
+    target = targets.make_target(wanted, stored, backbone, vectors, truth, weights)
+    subjects, notes = targets.choose_subjects(wanted, vectors, truth, target, stored, backbone)
     if not subjects:
         raise SosieError(
             f"nothing is explained: {'; '.join(notes)}; choose pictures with --id ID, --image FILE "
             "or --sample N"
         )
-    target, questions, said = targets.ask_all(wanted, vectors, level, subjects, target)
+    target, questions, said = targets.ask_all(wanted, vectors, truth, subjects, target)
 
     def opened(subject: Subject) -> Any:
         return subject.picture if subject.row is None else pictures.open(subject.row)
@@ -201,7 +201,7 @@ def _explained(
     followed = target
     if target.of == "logit":
         wanted = replace(wanted, of="probability")
-        followed = targets.make_target(wanted, stored, backbone, vectors, level, weights) or target
+        followed = targets.make_target(wanted, stored, backbone, vectors, truth, weights) or target
     context = (backbone, tap, target, followed, vectors, questions, opened, pictures, wanted.seed)
     return Asked(*context), more, found, [*notes, *said]
 
@@ -313,7 +313,10 @@ def _line(item: dict[str, Any]) -> str:
         parts[0] += f" {item['probability']:.2f}"
     else:
         parts[0] += f" {item['value']:.3f}"
-    if item["predicted"] not in (None, item["asked"]):
+    if item["threshold"] is not None:
+        parts[0] += f" (threshold {item['threshold']:.2f})"
+        parts.append(f"predicted {', '.join(item['predicted_labels']) or 'no label'}")
+    elif item["predicted"] not in (None, item["asked"]):
         parts.append(f"predicted {item['predicted']}")
     if item["true"] is not None:
         parts.append(f"true {shown(item['true'])}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from extract.catalog.catalog import Level
+from extract.catalog.multi_label import MultiLabel
 from extract.errors import PictureRefused, UsageError
 from extract.ids import shown
 from extract.storage.embeddings import EmbeddingSet
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from analyze.commands.selection.selection import Selection
     from analyze.explanation.questions import Question, Subject
     from analyze.explanation.targets import Target
+    from analyze.explanation.truth import Truth
     from analyze.head.prediction.head_file import StoredHead
     from extract.backbones.registry import Backbone
 
@@ -100,15 +101,16 @@ def choose_file(workspace: Workspace, stored: StoredHead | None, wanted: Selecti
     return choose_for_head(workspace, stored.provenance, wanted)
 
 
-def level_of(wanted: Wanted, stored: StoredHead | None, vectors: EmbeddingSet) -> Level | None:
-    """Find the labels that are the truth: the head's level, where the catalogue has it."""
+def truth_of(wanted: Wanted, stored: StoredHead | None, vectors: EmbeddingSet) -> Truth | None:
+    """Find the labels that are the truth: those of the head's level, where the catalogue has it."""
     from analyze.explanation.class_targets import level_of_head
+    from analyze.explanation.truth import truth_of_head
     from analyze.measures.levels import choose_level
 
     if stored is None:
         return choose_level(vectors.levels, wanted.level)
-    name = stored.levels[level_of_head(stored, wanted.level)]
-    return next((level for level in vectors.levels if level.name == name), None)
+    number = level_of_head(stored, wanted.level)
+    return truth_of_head(stored, number, vectors.levels, vectors.multi_labels)
 
 
 def make_target(
@@ -116,7 +118,7 @@ def make_target(
     stored: StoredHead | None,
     backbone: Backbone,
     vectors: EmbeddingSet,
-    level: Level | None,
+    truth: Truth | None,
     weights: Path | None,
 ) -> Target | None:
     """Make what is asked; None for neighbors, which pictures ask of each other."""
@@ -130,11 +132,11 @@ def make_target(
 
         return class_targets.pretrained_target(load_own_classifier(backbone, weights), wanted.of)
     if wanted.target == "cluster":
-        return _clusters(wanted, vectors, level)
+        return _clusters(wanted, vectors, truth.name if truth else None)
     return None
 
 
-def _clusters(wanted: Wanted, vectors: EmbeddingSet, level: Level | None) -> Target:
+def _clusters(wanted: Wanted, vectors: EmbeddingSet, level: str | None) -> Target:
     """Cluster as ``python -m analyze`` does by default, and match clusters with classes."""
     from analyze.clustering.analysis import analyze_embeddings
     from analyze.explanation.class_targets import cluster_target
@@ -142,7 +144,7 @@ def _clusters(wanted: Wanted, vectors: EmbeddingSet, level: Level | None) -> Tar
     found = analyze_embeddings(
         vectors,
         n_clusters=wanted.clusters,
-        level=level.name if level else None,
+        level=level,
         seed=wanted.seed,
         without_labels=(),
     )
@@ -153,7 +155,7 @@ def _clusters(wanted: Wanted, vectors: EmbeddingSet, level: Level | None) -> Tar
 def choose_subjects(
     wanted: Wanted,
     vectors: EmbeddingSet,
-    level: Level | None,
+    truth: Truth | None,
     target: Target | None,
     stored: StoredHead | None,
     backbone: Backbone,
@@ -165,14 +167,19 @@ def choose_subjects(
     named = wanted.ids or wanted.images or wanted.worst
     sample = wanted.sample if wanted.sample or named else SAMPLED
     if sample:
-        rows += sampled_rows(level, len(vectors), sample, wanted.seed)
-        of = f"of each class of {level.name}" if level else "of all"
+        rows += sampled_rows(truth, len(vectors), sample, wanted.seed)
+        of = f"of each class of {truth.name}" if truth else "of all"
         none = "" if rows else "; there are none"
         notes.append(f"{sample} pictures {of}, drawn by seed {wanted.seed}{none}")
     if wanted.worst:
-        if level is None or target is None or stored is None:
+        if truth is None or target is None or stored is None:
             raise UsageError("--worst needs labels at the head's level, which the file has not")
-        found, said = worst_rows(vectors, target, level, _taught(stored), wanted.worst)
+        if isinstance(truth, MultiLabel):
+            raise UsageError(
+                "--worst looks for mistakes of one label a picture, and the head gives several: "
+                "name pictures with --id, or draw some with --sample"
+            )
+        found, said = worst_rows(vectors, target, truth, _taught(stored), wanted.worst)
         rows += found
         notes += said
     rows = list(dict.fromkeys(rows))
@@ -181,7 +188,7 @@ def choose_subjects(
     if n_taught:
         notes.append(f"{n_taught} of {len(rows)} pictures were taught, by their ids")
     new = [_new_picture(path, backbone) for path in dict.fromkeys(wanted.images)]
-    return [*subjects_of_rows(vectors, rows, level), *new], notes
+    return [*subjects_of_rows(vectors, rows, truth), *new], notes
 
 
 def _taught(stored: StoredHead) -> set[str]:
@@ -230,7 +237,7 @@ def _new_picture(path: Path, backbone: Backbone) -> Subject:
 def ask_all(
     wanted: Wanted,
     vectors: EmbeddingSet,
-    level: Level | None,
+    truth: Truth | None,
     subjects: Sequence[Subject],
     target: Target | None,
 ) -> tuple[Target, list[Question], list[str]]:
@@ -239,7 +246,11 @@ def ask_all(
     from analyze.pictures.duplicates import groups_of_equal_bytes
 
     if target is not None:
-        return target, ask(target, subjects, wanted.class_name), []
+        questions = ask(target, subjects, wanted.class_name)
+        n_silent = sum(question.said == () for question in questions)
+        silent = f"no label reaches its threshold for {n_silent} of {len(questions)} pictures"
+        likeliest = "" if wanted.class_name else ": each is explained for the likeliest"
+        return target, questions, [silent + likeliest] if n_silent else []
     known = [subject for subject in subjects if subject.vector.any()]
     n_zeros = len(subjects) - len(known)
     notes = [f"{n_zeros} pictures have a vector of zeros: nothing is like them"] if n_zeros else []
@@ -249,7 +260,7 @@ def ask_all(
         copies = groups_of_equal_bytes(vectors.content_sha256, len(vectors))
         rows = nearest_rows(vectors, known, copies) if known else []
     pairs = [
-        (subject, subjects_of_rows(vectors, [row], level)[0])
+        (subject, subjects_of_rows(vectors, [row], truth)[0])
         for subject, row in zip(known, rows, strict=True)
         if row not in (-1, subject.row)
     ]

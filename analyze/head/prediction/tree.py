@@ -60,6 +60,12 @@ class Tree:
         return np.array(new)
 
 
+def fill_level(above: Level, below: Level) -> Level:
+    """Give rows that end at a level the label of the level above, as a tree is learned."""
+    named = zip(below.values(), above.values(), strict=True)
+    return Level.from_values(below.name, [own or end for own, end in named])
+
+
 def grow_tree(levels: Sequence[Level]) -> Tree:
     """Make a tree of levels, of which each but the first divides the one above.
 
@@ -77,8 +83,7 @@ def grow_tree(levels: Sequence[Level]) -> Tree:
                 "together: name one with --level"
             )
         last = grown[-1]
-        named = zip(below.values(), last.values(), strict=True)
-        filled = Level.from_values(below.name, [own or end for own, end in named])
+        filled = fill_level(last, below)
         parent = np.zeros(len(filled.categories), np.int64)
         labelled = filled.codes >= 0
         parent[filled.codes[labelled]] = last.codes[labelled]

@@ -13,7 +13,6 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, f1_score
 
-from analyze.explanation.class_targets import level_of_head
 from analyze.head.assessment import assess_head
 from analyze.head.figures.class_f1_figure import draw_class_f1
 from analyze.head.figures.head_figures import draw_curves, figures_of
@@ -396,14 +395,6 @@ def test_nothing_is_said_of_a_picture_whose_set_is_unsure(
     assert hits[~found.abstained].mean() >= hits.mean()
     with pytest.raises(UsageError, match="--abstain-below"):
         predict(stored, catalog, abstain_below=1.5)
-
-
-def test_who_asks_of_one_label_refuses_a_head_of_several(
-    head_in: Path, catalog: EmbeddingSet
-) -> None:
-    stored = read_head(head_in)
-    with pytest.raises(UsageError, match="several labels a picture, and explain asks of one"):
-        level_of_head(stored, None)
 
 
 @pytest.mark.parametrize(
