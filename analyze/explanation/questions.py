@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +10,8 @@ import numpy as np
 
 from analyze.explanation.targets import Target, neighbor_target
 from analyze.explanation.truth import Truth, labels_of, rows_of_classes, spelled
+from analyze.head.reporting.held_out_mistakes import Mistake
 from analyze.neighbors.indexes.exact_search import ExactIndex
-from extract.catalog.catalog import Level
 from extract.storage.embeddings import EmbeddingSet
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ class Subject:
         A new picture; those of rows are opened when their turn comes.
     labels : tuple of str or None
         Where a picture may have several.
+    mistake : Mistake or None
+        What heads that were not taught the picture say wrongly of it.
     """
 
     id: str
@@ -44,6 +46,7 @@ class Subject:
     label: str | None = None
     picture: Image.Image | None = None
     labels: tuple[str, ...] | None = None
+    mistake: Mistake | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +80,7 @@ class Question:
         Of several labels ``predicted`` is the likeliest that is said.
         """
         silent = self.answer is None or self.said == ()
+        mistake = self.subject.mistake
         return {
             "id": self.subject.id,
             "target": target.name,
@@ -92,6 +96,8 @@ class Question:
             if self.said is None
             else [target.columns[i] for i in self.said],
             "true_labels": None if self.subject.labels is None else list(self.subject.labels),
+            "held_out_predicted": None if mistake is None else list(mistake.predicted),
+            "held_out_probability": None if mistake is None else mistake.probability,
         }
 
 
@@ -118,59 +124,20 @@ def sampled_rows(truth: Truth | None, n_images: int, n: int, seed: int) -> list[
     return [int(row) for rows in members for row in np.sort(rng.permutation(rows)[:n])]
 
 
-def worst_rows(
-    embeddings: EmbeddingSet, target: Target, level: Level, taught: Collection[str], n: int
-) -> tuple[list[int], list[str]]:
-    """Find the mistakes that a target is surest of, among pictures that it was not taught.
-
-    Parameters
-    ----------
-    target : Target
-        One with probabilities.
-    level : Level
-        The truth.
-    taught : collection of str
-        Ids; where all were taught, mistakes are looked for among them, and that is said.
-
-    Returns
-    -------
-    rows : list of int
-        The surest first.
-    notes : list of str
-    """
-    assert target.probabilities is not None
-    labelled = np.flatnonzero(level.codes >= 0)
-    untaught = np.array([row for row in labelled if embeddings.ids[row] not in taught], int)
-    notes = []
-    if not len(labelled):
-        return [], [f"no picture has a label of level {level.name}: mistakes cannot be told"]
-    if taught and not len(untaught):
-        untaught = labelled
-        notes.append("all pictures were taught: these mistakes are of what the head has seen")
-    elif taught:
-        notes.append(f"mistakes are looked for in {len(untaught)} pictures that were not taught")
-    answers = target.answer(embeddings.vectors[untaught])
-    sure = target.probabilities(embeddings.vectors[untaught])[np.arange(len(answers)), answers]
-    wrong = [
-        i
-        for i, row in enumerate(untaught.tolist())
-        if target.columns[answers[i]] != level.value(row)
-    ]
-    order = sorted(wrong, key=lambda i: (-sure[i], untaught[i]))[:n]
-    if not order:
-        notes.append(f"not one mistake in {len(untaught)} pictures")
-    elif len(order) < n:
-        notes.append(f"{len(order)} mistakes, no more, in {len(untaught)} pictures")
-    return untaught[order].tolist(), notes
-
-
 def ask(target: Target, subjects: Sequence[Subject], wanted: str | None) -> list[Question]:
-    """Ask of each picture why it is what the target says, or why a class that was typed."""
+    """Ask of each picture why it is what the target says, or why a class that was typed.
+
+    Of a mistake without a class that was typed: why what is told worst.
+    """
     if not subjects:
         return []
     vectors = np.stack([subject.vector for subject in subjects])
     answers = target.answer(vectors)
     columns = answers if wanted is None else np.full(len(subjects), target.column_of(wanted))
+    if wanted is None:
+        told = [each.mistake.worst_label if each.mistake else None for each in subjects]
+        places = {name: i for i, name in enumerate(target.columns)}
+        columns = np.array([places.get(name or "", answers[i]) for i, name in enumerate(told)])
     if target.probabilities is None:
         triples = zip(subjects, columns.tolist(), answers.tolist(), strict=True)
         return [Question(*each) for each in triples]

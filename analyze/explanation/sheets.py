@@ -64,7 +64,11 @@ def _tiles(number: int, found: Explanation, method: str, target: Target) -> list
     question = found.question
     why = found.why_empty(method)
     true = [] if question.subject.label is None else [f"true: {question.subject.label}"]
-    first = Tile(found.thumbnail, f"{number}", [name_of(question.subject.id), *true])
+    first = Tile(
+        found.thumbnail,
+        f"{number}",
+        [name_of(question.subject.id), *true, *mistake_lines(question)],
+    )
     asked = asked_lines(found.question, found.value, target)
     if why is not None:
         return [
@@ -102,6 +106,16 @@ def asked_lines(question: Question, value: float, target: Target) -> list[str]:
         return [*lines, *_threshold_lines(question, target, target.thresholds[question.column])]
     lines += [f"predicted: {answer}", f"probability {question.answer_probability:.2f}"]
     return [*lines, *([f"{_short(wanted)}: {question.probability:.2f}"] if other else [])]
+
+
+def mistake_lines(question: Question) -> list[str]:
+    """Say what heads that were not taught the picture say of it; nothing of any other."""
+    mistake = question.subject.mistake
+    if mistake is None:
+        return []
+    said = ", ".join(map(_short, mistake.predicted)) or "no label"
+    worst = f"{_short(mistake.worst_label)} {mistake.worst_label_probability:.2f}"
+    return [f"held out: {said}", f"held out, {worst}"]
 
 
 def _threshold_lines(question: Question, target: Target, threshold: float) -> list[str]:

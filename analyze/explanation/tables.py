@@ -14,7 +14,7 @@ from analyze.explanation.targets import Target
 HEADER = (
     *("id", "method", "target", "of", "asked", "class", "probability", "value"),
     *("predicted", "predicted_probability", "true", "peak_x", "peak_y", "empty", "sheet"),
-    "threshold",
+    *("threshold", "held_out_probability"),
 )
 
 

@@ -74,7 +74,8 @@ def explain(
         typer.Option(metavar="N", min=1, help="Of each class; 3 where no picture is named."),
     ] = None,
     worst: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="The mistakes the head is surest of.")
+        int | None,
+        typer.Option(metavar="N", min=1, help="The worst mistakes about held-out pictures."),
     ] = None,
     neighbor: Annotated[
         str | None, typer.Option(metavar="ID", help="Held against it; default the nearest.")
@@ -318,6 +319,8 @@ def _line(item: dict[str, Any]) -> str:
         parts.append(f"predicted {', '.join(item['predicted_labels']) or 'no label'}")
     elif item["predicted"] not in (None, item["asked"]):
         parts.append(f"predicted {item['predicted']}")
+    if item["held_out_predicted"] is not None:
+        parts.append(f"held out {', '.join(item['held_out_predicted']) or 'no label'}")
     if item["true"] is not None:
         parts.append(f"true {shown(item['true'])}")
     where = item["empty"] or "highest at x {}, y {}".format(*item["peak"])

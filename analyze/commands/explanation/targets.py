@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from extract.catalog.multi_label import MultiLabel
 from extract.errors import PictureRefused, UsageError
 from extract.ids import shown
 from extract.storage.embeddings import EmbeddingSet
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from analyze.explanation.targets import Target
     from analyze.explanation.truth import Truth
     from analyze.head.prediction.head_file import StoredHead
+    from analyze.head.reporting.held_out_mistakes import Mistake
     from extract.backbones.registry import Backbone
 
 MOST_COMPARED = 100_000
@@ -161,8 +161,11 @@ def choose_subjects(
     backbone: Backbone,
 ) -> tuple[list[Subject], list[str]]:
     """Choose the pictures, each once, and say what has to be said of the choice."""
-    from analyze.explanation.questions import sampled_rows, subjects_of_rows, worst_rows
+    from analyze.explanation.class_targets import level_of_head
+    from analyze.explanation.questions import sampled_rows, subjects_of_rows
+    from analyze.explanation.worst import worst_mistakes
 
+    mistakes: dict[int, Mistake] = {}
     rows, notes = [row_called(vectors, text, "--id") for text in wanted.ids], []
     named = wanted.ids or wanted.images or wanted.worst
     sample = wanted.sample if wanted.sample or named else SAMPLED
@@ -174,21 +177,25 @@ def choose_subjects(
     if wanted.worst:
         if truth is None or target is None or stored is None:
             raise UsageError("--worst needs labels at the head's level, which the file has not")
-        if isinstance(truth, MultiLabel):
-            raise UsageError(
-                "--worst looks for mistakes of one label a picture, and the head gives several: "
-                "name pictures with --id, or draw some with --sample"
-            )
-        found, said = worst_rows(vectors, target, truth, _taught(stored), wanted.worst)
-        rows += found
+        number = level_of_head(stored, wanted.level)
+        mistakes, said = worst_mistakes(
+            stored, stored.levels[number], target, vectors, truth, wanted.worst
+        )
+        rows += mistakes
         notes += said
     rows = list(dict.fromkeys(rows))
     taught = _taught(stored) if stored is not None else set()
     n_taught = sum(vectors.ids[row] in taught for row in rows)
     if n_taught:
-        notes.append(f"{n_taught} of {len(rows)} pictures were taught, by their ids")
+        now = any(vectors.ids[row] in taught for row in mistakes)
+        since = "; their held-out mistakes are of heads that were not taught them" if now else ""
+        notes.append(f"{n_taught} of {len(rows)} pictures were taught, by their ids{since}")
     new = [_new_picture(path, backbone) for path in dict.fromkeys(wanted.images)]
-    return [*subjects_of_rows(vectors, rows, truth), *new], notes
+    known = [
+        replace(subject, mistake=mistakes.get(row))
+        for row, subject in zip(rows, subjects_of_rows(vectors, rows, truth), strict=True)
+    ]
+    return [*known, *new], notes
 
 
 def _taught(stored: StoredHead) -> set[str]:

@@ -12,7 +12,7 @@ from analyze.explanation.faithfulness import reduced
 from analyze.explanation.placement import spread
 from analyze.explanation.shapley.attributions import ATTRIBUTIONS
 from analyze.explanation.shapley.shap_values import Shares
-from analyze.explanation.sheets import A_PAGE, UNSEEN, asked_lines, name_of, title_of
+from analyze.explanation.sheets import A_PAGE, UNSEEN, asked_lines, mistake_lines, name_of, title_of
 from analyze.explanation.targets import Target
 from analyze.presentation.contact_sheet import Tile, draw_sheet
 
@@ -47,7 +47,11 @@ def _tiles(number: int, found: Shares, target: Target) -> list[Tile]:
     sums = [f"from {made.base:.2f} to {made.value:.2f}"]
     sums += [] if error is None else [f"sum off by {error:.1%}"]
     return [
-        Tile(found.thumbnail, f"{number}", [name_of(question.subject.id), *true]),
+        Tile(
+            found.thumbnail,
+            f"{number}",
+            [name_of(question.subject.id), *true, *mistake_lines(question)],
+        ),
         Tile(colored(drawn), ATTRIBUTIONS[found.method].title, [*asked[:1], *sums]),
         Tile(overlaid(found.thumbnail, drawn), "on the picture", asked[1:]),
     ]

@@ -12,6 +12,7 @@ import numpy as np
 from analyze.head.prediction.tree import parent_places
 from analyze.head.reporting.calibration import Calibration, calibrate
 from analyze.head.reporting.class_scores import ClassScore, count_confusion, score_classes
+from analyze.head.reporting.held_out_mistakes import HeldOutMistakes, class_mistakes
 from analyze.head.reporting.report import HEAD, HeadReport
 from analyze.head.reporting.suspects import Suspect, find_suspects
 from analyze.head.reporting.tree_report import TreeReport
@@ -92,6 +93,15 @@ class ClassReport(HeadReport):
     def suspects(self) -> tuple[Suspect, ...]:
         """Labels that heads which were not taught them do not believe."""
         return find_suspects(self.probabilities, self.labels, self.ids, self.classes)
+
+    @property
+    def held_out(self) -> tuple[HeldOutMistakes, ...]:
+        """Mistakes by the mean probabilities of the heads that were not taught the picture."""
+        if self.tree is not None:
+            return self.tree.held_out(self.ids)
+        own = self.probabilities
+        about = (self.spelled_labels(), self.ids, self.classes)
+        return (class_mistakes(self.level, own, own.argmax(axis=1), *about),)
 
     def spelled_labels(self) -> list[str]:
         """Spell the class of each picture."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from analyze.head.prediction.head_file import StoredHead
 from analyze.head.reporting.calibration import Calibration
+from analyze.head.reporting.held_out_mistakes import HeldOutMistakes
 from analyze.head.reporting.runs import HeadRun
 from analyze.head.splitting.splits import SIDES, Split
 from analyze.head.training.head_training import Trained
@@ -132,6 +133,11 @@ class HeadReport(ABC):
     def calibration(self) -> Calibration:
         """Probabilities of tested pictures held against the truth."""
 
+    @property
+    @abstractmethod
+    def held_out(self) -> tuple[HeldOutMistakes, ...]:
+        """The mistakes of heads about pictures they were not taught, level by level."""
+
     @abstractmethod
     def spelled_labels(self) -> list[str]:
         """Spell the truth about each picture."""
@@ -184,6 +190,7 @@ class HeadReport(ABC):
                 **self.scores_json(),
                 "difference": self.difference.to_json(),
                 "calibration": self.calibration.to_json(),
+                "held_out": [level.to_json() for level in self.held_out],
             },
             **self.labels_of_head(final),
         )

@@ -13,6 +13,7 @@ from analyze.head.prediction.head_file import MULTI_LABEL, SeveralLabels
 from analyze.head.prediction.predictions import sureness
 from analyze.head.prediction.thresholds import thresholds_of
 from analyze.head.reporting.calibration import Calibration, calibrate
+from analyze.head.reporting.held_out_mistakes import HeldOutMistakes, set_mistakes
 from analyze.head.reporting.report import HEAD, HeadReport
 from analyze.head.reporting.set_class_scores import SetClassScore, score_set_classes
 from analyze.head.reporting.set_scores import SetScores, score_sets
@@ -116,6 +117,13 @@ class SetReport(HeadReport):
             sure.append(sureness(own, said[:, taught]))
             right.append((said == has[rows]).all(axis=1))
         return calibrate(warm, cold, yes, temperatures, of_pictures=(sure, right))
+
+    @property
+    def held_out(self) -> tuple[HeldOutMistakes, ...]:
+        """Sets told wrong by most of the heads that were not taught the picture."""
+        head = self.answers[HEAD]
+        about = (self.has, self.ids, self.classes)
+        return (set_mistakes(self.level, head.probabilities, head.said, *about),)
 
     def spelled_labels(self) -> list[str]:
         """Spell the labels of each picture."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from analyze.head.prediction.tree import Tree
+from analyze.head.prediction.tree import Tree, likeliest_path, summed_upwards
 from analyze.head.reporting.class_scores import ClassScore, f1_over_pictures
+from analyze.head.reporting.held_out_mistakes import HeldOutMistakes, class_mistakes
 from analyze.measures.estimates import Estimate
 
 
@@ -89,6 +90,9 @@ class TreeReport:
         Share of answers whose first level's output says another class than the path does.
     answers : mapping of str to tuple of ndarray of shape (n_runs, n_images), int
         ``head``, ``path`` and each baseline: codes a level; -1 where a run did not ask.
+    probabilities : ndarray of shape (n_images, n_classes), float64
+        Of the last level, the mean of the heads that were not taught the picture; NaN where no
+        head was asked.
     """
 
     tree: Tree
@@ -98,6 +102,16 @@ class TreeReport:
     right_parent_wrong_leaf: float
     contradicted: float
     answers: Mapping[str, tuple[np.ndarray, ...]]
+    probabilities: np.ndarray
+
+    def held_out(self, ids: Sequence[str]) -> tuple[HeldOutMistakes, ...]:
+        """Find the mistakes of each level, by the walk down the tree that is the answer."""
+        found = summed_upwards(self.probabilities, self.tree.parents)
+        path = likeliest_path(found, self.tree.parents)
+        return tuple(
+            class_mistakes(level.name, own, said, level.values(), ids, level.categories)
+            for level, own, said in zip(self.tree.levels, found, path, strict=True)
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Spell it with the keys that programs read."""

@@ -21,7 +21,7 @@ from analyze.head.reporting.report import HEAD
 from analyze.head.reporting.tree_report import LevelOutcome, TreeReport, score_tree
 from analyze.head.tasks.label_task import BASELINES, Predictor
 from analyze.head.tasks.pictures import usable_pictures
-from analyze.head.tasks.single_label import LevelAnswers, SingleLabel, labels_to_learn
+from analyze.head.tasks.single_label import LEAVES, LevelAnswers, SingleLabel, labels_to_learn
 from analyze.head.training.head_training import Trained, TrainingSpec, train_head
 from analyze.head.training.network import HeadSpec
 from analyze.head.training.objective import LevelTargets
@@ -88,7 +88,9 @@ class LabelTree(SingleLabel):
         last = softmax(logits[-1] / trained.temperatures[-1])
         path = likeliest_path(summed_upwards(last, places), places)
         codes = [of[own] for own, of in zip(path, known, strict=True)]
-        return {PATH: np.stack(codes)}
+        leaves = np.zeros((len(last), len(self.tree.levels[-1].categories)))
+        leaves[:, known[-1]] = last
+        return {PATH: np.stack(codes), LEAVES: leaves}
 
     def alone(
         self, taught: Taught, head: HeadSpec, training: TrainingSpec, seed: int
@@ -123,6 +125,7 @@ class LabelTree(SingleLabel):
         leaves = {HEAD: said[PATH][-1], **{name: said[name][-1] for name in BASELINES}}
         f1, apart = score_tree(tree, leaves, groups, **words)
         tested = leaves[HEAD] >= 0
+        times = tested.sum(axis=0)[:, None]
         truth, above = self.codes[-1], len(self.codes) - 2
         wrong = (leaves[HEAD] != truth) & tested
         near = tree.climbed(leaves[HEAD], above) == tree.climbed(truth, above)
@@ -135,6 +138,7 @@ class LabelTree(SingleLabel):
             right_parent_wrong_leaf=float((wrong & near).sum() / tested.sum()),
             contradicted=float((first & tested).sum() / tested.sum()),
             answers={name: tuple(own) for name, own in said.items() if name != ALONE},
+            probabilities=np.where(times > 0, answers.leaves / np.maximum(times, 1), np.nan),
         )
 
     def _outcome(

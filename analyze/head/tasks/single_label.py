@@ -29,11 +29,13 @@ from extract.catalog.catalog import MISSING_LABEL, Level
 from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet
 
-LOGITS = "logits"
+LOGITS, LEAVES = "logits", "leaves"
 
 
 class LevelAnswers:
     """Codes at every level; of the head also the first level's logits.
+
+    Of a tree ``leaves`` is the sum over runs of the last level's probabilities.
 
     Parameters
     ----------
@@ -50,6 +52,7 @@ class LevelAnswers:
         shape = (len(codes), n_runs, codes.shape[1])
         self.codes = codes
         self.said = {name: np.full(shape, MISSING_LABEL) for name in names}
+        self.leaves = np.zeros((codes.shape[1], 0))
         self.logits = np.full((*shape[1:], n_classes), np.nan, np.float32)
 
     def record(self, run: int, rows: np.ndarray, said: Mapping[str, Any]) -> None:
@@ -57,6 +60,10 @@ class LevelAnswers:
         for name, own in said.items():
             if name == LOGITS:
                 self.logits[run, rows] = own
+            elif name == LEAVES:
+                if not self.leaves.shape[1]:
+                    self.leaves = np.zeros((len(self.leaves), own.shape[1]))
+                self.leaves[rows] += own
             else:
                 self.said[name][:, run, rows] = own
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from small_catalogs import Run, draw, make_shop, run_fresh, run_in
+
+from analyze.head.prediction.head_file import read_head, write_head
 
 QUICK = ("--width", "16", "--epochs", "30", "--patience", "5", "--resamples", "200")
 PROMISED = {"id", "method", "target", "class", "probability", "peak", "sheet"}
@@ -111,10 +114,17 @@ def test_pictures_that_are_gone_or_changed_are_listed(shop: Path, head: str, run
 
 
 def test_a_head_without_mistakes_is_said(shop: Path, head: str, run: Run) -> None:
+    stored = read_head(shop / head)
+    clean = {"level": stored.levels[0], "n_images": 15, "n_errors": 0, "mistakes": []}
+    about = {**stored.about, "held_out": [clean]}
+    write_head((shop / head).parent, replace(stored, about=about))
     done = run("analyze", "explain", "--head", head, "--worst", "4")
     assert (done.returncode, done.stdout) == (1, "")
     assert "nothing is explained: " in done.stderr
-    assert "not one mistake in 15 pictures; choose pictures with --id ID, --image" in done.stderr
+    assert (
+        "not one mistake in 15 held-out pictures; choose pictures with --id ID, --image"
+        in done.stderr
+    )
 
 
 def test_why_not_another_class_of_a_new_picture(shop: Path, head: str, run: Run) -> None:
@@ -159,12 +169,18 @@ def test_its_own_classifier_needs_neither_a_head_nor_an_extra(shop: Path, run: R
     assert (asked["class"], asked["predicted"]) == ("digital watch", item["predicted"])
 
 
-def test_mistakes_come_by_sureness(head: str, run: Run) -> None:
+def test_mistakes_are_held_out(shop: Path, head: str, run: Run) -> None:
+    """What is shown is wrong in the run's own predictions of pictures that were not taught."""
     said = said_by(run, "--head", head, "--id", "Mugs/0.jpg", "--worst", "2")
     assert said["items"][0]["id"] == "Mugs/0.jpg"
     worst = said["items"][1:]
+    with (shop / head).with_name("predictions.csv").open(newline="") as file:
+        wrong = {row["id"] for row in csv.DictReader(file) if row["head"] != row["class"]}
+    assert len(worst) == min(2, len(wrong))
+    assert all(item["id"] in wrong for item in worst)
     assert all(item["true"] != item["class"] for item in worst)
-    assert any("all pictures were taught" in note for note in said["notes"])
+    assert [item["held_out_predicted"] for item in worst] == [[item["class"]] for item in worst]
+    assert any("in 15 held-out pictures" in note for note in said["notes"])
 
 
 def test_a_file_of_another_identity_is_refused(shop: Path, head: str, run: Run) -> None:

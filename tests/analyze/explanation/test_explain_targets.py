@@ -23,9 +23,8 @@ from analyze.explanation.questions import (
     nearest_rows,
     sampled_rows,
     subjects_of_rows,
-    worst_rows,
 )
-from analyze.explanation.targets import Target, check_of, in_numpy, neighbor_target
+from analyze.explanation.targets import check_of, in_numpy, neighbor_target
 from analyze.head.prediction.head_file import StoredHead
 from analyze.head.prediction.predictions import predict
 from analyze.head.training.inputs import Scaling
@@ -191,35 +190,6 @@ def test_sample_takes_each_class_and_repeats(embeddings_of: Make) -> None:
     assert [level.value(row) for row in rows] == list("aabbcc")
     assert rows == sampled_rows(level, 16, 2, seed=0) != sampled_rows(level, 16, 2, seed=1)
     assert len(sampled_rows(None, 16, 5, seed=0)) == 5
-
-
-def test_worst_are_the_surest_mistakes_of_what_was_not_taught(embeddings_of: Make) -> None:
-    """One-hot vectors say class and sureness: row i is answered by column, truth is 'a'."""
-    columns, sure = [0, 1, 1, 2, 1, 0], [0.9, 0.6, 0.8, 0.7, 0.99, 0.9]
-    vectors = np.zeros((6, 3), np.float32)
-    vectors[np.arange(6), columns] = sure
-
-    def given(asked: np.ndarray) -> np.ndarray:
-        return asked.astype(np.float64)
-
-    def answer(asked: np.ndarray) -> np.ndarray:
-        found: np.ndarray = asked.argmax(axis=1)
-        return found
-
-    names = ("a", "b", "c")
-    target = Target("head", "logit", names, names, lambda v: v, answer, given)
-    embeddings = embeddings_of(vectors, ["a"] * 6)
-    level = embeddings.levels[0]
-    rows, notes = worst_rows(embeddings, target, level, {embeddings.ids[4]}, 2)
-    assert rows == [2, 3]
-    assert notes == ["mistakes are looked for in 5 pictures that were not taught"]
-    rows, notes = worst_rows(embeddings, target, level, set(embeddings.ids), 9)
-    assert rows == [4, 2, 3, 1]
-    assert notes[0].startswith("all pictures were taught")
-    assert notes[1] == "4 mistakes, no more, in 6 pictures"
-    right = embeddings_of(vectors, [names[column] for column in columns])
-    rows, notes = worst_rows(right, target, right.levels[0], set(), 4)
-    assert (rows, notes) == ([], ["not one mistake in 6 pictures"])
 
 
 def test_a_class_asked_for_is_not_the_answer(vectors: np.ndarray, embeddings_of: Make) -> None:
