@@ -119,9 +119,9 @@ def choose_task(
     """
     labels = choose_multi_label(embeddings, level)
     if labels is not None:
-        return MultipleLabels.of(embeddings, views, labels, plan, copies)
+        return MultipleLabels.of(embeddings, views, labels, plan, copies, maps)
     if plan.n_levels > 1:
-        return LabelTree.of_levels(embeddings, views, level, plan.n_levels, copies)
+        return LabelTree.of_levels(embeddings, views, level, plan.n_levels, copies, maps)
     return SingleLabel.of(embeddings, views, level, copies, maps)
 
 

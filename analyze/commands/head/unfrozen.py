@@ -106,6 +106,9 @@ def warn_of_hours(maps: StageMaps, plan: Plan, n_trials: int) -> None:
             seconds = time.perf_counter() - began
     splits = plan.n_folds * plan.n_shuffles + 1 if plan.n_folds else 1
     trainings = splits * (n_trials + 1) if plan.n_folds else n_trials + plan.n_seeds
+    if plan.n_levels > 1:  # a head of each level alone, beside every one that is tested
+        tested = splits - 1 if plan.n_folds else plan.n_seeds
+        trainings += plan.n_levels * tested
     epochs = trainings * plan.training.epochs * (2 if plan.training.refit else 1)
     hours = epochs * seconds * n_images / len(some) / 3600
     if hours > FEW_HOURS:

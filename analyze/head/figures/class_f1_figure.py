@@ -8,6 +8,7 @@ import numpy as np
 
 from analyze.head.reporting.report import HEAD
 from analyze.head.reporting.set_report import SetReport
+from analyze.head.reporting.text import WORDS
 from analyze.presentation.figure_style import FAINT, axis_labels, drawing, entitle, new_figure
 from analyze.presentation.palette import BACKBONE_COLORS
 
@@ -15,9 +16,10 @@ MOST_DRAWN = 60
 """Classes; of more those that most pictures have."""
 
 MARKS = {
-    HEAD: ("head", BACKBONE_COLORS[0], "o", 64),
-    "logistic_regression": ("logistic regression", BACKBONE_COLORS[1], "D", 22),
-    "knn": ("nearest neighbors", FAINT, "s", 9),
+    HEAD: (BACKBONE_COLORS[0], "o", 64),
+    "logistic_regression": (BACKBONE_COLORS[1], "D", 22),
+    "knn": (FAINT, "s", 9),
+    "frozen_head": (BACKBONE_COLORS[2], "^", 22),
 }
 
 
@@ -37,8 +39,8 @@ def draw_class_f1(report: SetReport) -> Any:
     lows, highs = np.fmin.reduce(stacked), np.fmax.reduce(stacked)  # NaN where all are
     axes.hlines(places, lows, highs, color="#CCCCCC", linewidth=1.6, zorder=1)
     for name, f1 in values.items():  # the head's dot is the largest, and lies below
-        label, color, marker, size = MARKS[name]
-        axes.scatter(f1, places, s=size, color=color, marker=marker, label=label, zorder=3)
+        color, marker, size = MARKS[name]
+        axes.scatter(f1, places, s=size, color=color, marker=marker, label=WORDS[name], zorder=3)
     some = [report.classes[i] for i in kept.tolist()]
     named = [f"{n}  {counts[i]}" for n, i in zip(axis_labels(some, 34), kept.tolist(), strict=True)]
     axes.set_yticks(places, named)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from analyze.head.reporting.text import WORDS
 from analyze.head.reporting.tree_report import TreeReport
 from analyze.measures.estimates import Estimate
 from analyze.presentation.figure_style import FAINT, axis_labels, drawing, entitle, new_figure
@@ -11,11 +12,10 @@ from analyze.presentation.interval_axes import draw_dot, name_rows
 from analyze.presentation.palette import BACKBONE_COLORS
 
 ROWS = {
+    **WORDS,
     "head": "together, its own output",
     "path": "together, path down the tree",
     "alone": "a head of this level alone",
-    "logistic_regression": "logistic regression",
-    "knn": "nearest neighbors",
 }
 TOGETHER, OTHERS = BACKBONE_COLORS[0], FAINT
 

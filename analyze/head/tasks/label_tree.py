@@ -19,10 +19,11 @@ from analyze.head.reporting.class_report import ClassReport
 from analyze.head.reporting.class_scores import count_confusion, score_classes
 from analyze.head.reporting.report import HEAD
 from analyze.head.reporting.tree_report import LevelOutcome, TreeReport, score_tree
-from analyze.head.tasks.label_task import BASELINES, Predictor
+from analyze.head.tasks.label_task import Predictor
 from analyze.head.tasks.pictures import usable_pictures
 from analyze.head.tasks.single_label import LEAVES, LevelAnswers, SingleLabel, labels_to_learn
 from analyze.head.training.head_training import Trained, TrainingSpec, train_head
+from analyze.head.training.inputs import StageMaps
 from analyze.head.training.network import HeadSpec
 from analyze.head.training.objective import LevelTargets
 from analyze.head.training.probabilities import softmax
@@ -58,6 +59,7 @@ class LabelTree(SingleLabel):
         level: str | None,
         n_levels: int,
         copies: Copies | None = None,
+        maps: StageMaps | None = None,
     ) -> LabelTree:
         """Keep pictures with a label and a direction; take a level and those below it.
 
@@ -75,7 +77,7 @@ class LabelTree(SingleLabel):
                 f"{', '.join(own.name for own in levels)}"
             )
         labelled = chosen.codes != MISSING_LABEL
-        rows, pictures = usable_pictures(embeddings, views, labelled, copies)
+        rows, pictures = usable_pictures(embeddings, views, labelled, copies, maps)
         some = [own.take(rows) for own in levels]
         tree = grow_tree([Level.from_values(own.name, own.values()) for own in some])
         codes = np.stack([own.codes for own in tree.levels]).astype(np.int64)
@@ -122,7 +124,8 @@ class LabelTree(SingleLabel):
         self, answers: LevelAnswers, groups: np.ndarray, words: dict[str, int]
     ) -> TreeReport:
         said, tree = answers.said, self.tree
-        leaves = {HEAD: said[PATH][-1], **{name: said[name][-1] for name in BASELINES}}
+        baselines = [name for name in said if name not in (HEAD, *self.also_said)]
+        leaves = {HEAD: said[PATH][-1], **{name: said[name][-1] for name in baselines}}
         f1, apart = score_tree(tree, leaves, groups, **words)
         tested = leaves[HEAD] >= 0
         times = tested.sum(axis=0)[:, None]
@@ -146,6 +149,7 @@ class LabelTree(SingleLabel):
     ) -> LevelOutcome:
         level, codes = self.tree.levels[number], self.codes[number]
         right = {name: answers.right(name, number) for name in answers.said}
+        baselines = [name for name in right if name not in (HEAD, *self.also_said)]
         own, n_classes = answers.said[HEAD][number], len(level.categories)
         n_tested = np.bincount(codes[(own >= 0).any(axis=0)], minlength=n_classes)
         counts = count_confusion(codes, own, n_classes)
@@ -156,7 +160,7 @@ class LabelTree(SingleLabel):
         }
         apart = {
             name: mean_over_pictures(right[HEAD] - right[name], groups, **words)
-            for name in (ALONE, *BASELINES)
+            for name in (ALONE, *baselines)
             if name in accuracies
         }
         return LevelOutcome(
@@ -166,7 +170,7 @@ class LabelTree(SingleLabel):
             path=accuracies[PATH],
             alone=accuracies.get(ALONE),
             together_minus_alone=apart.get(ALONE),
-            baselines={name: accuracies[name] for name in BASELINES},
-            baseline_differences={name: apart[name] for name in BASELINES},
+            baselines={name: accuracies[name] for name in baselines},
+            baseline_differences={name: apart[name] for name in baselines},
             scores=score_classes(counts, level.categories, n_tested.tolist()),
         )

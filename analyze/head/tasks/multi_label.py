@@ -23,6 +23,7 @@ from analyze.head.tasks.label_task import BASELINES, Predictor
 from analyze.head.tasks.pictures import Pictures, usable_pictures
 from analyze.head.tasks.set_baselines import fit_one_against_rest, fit_shares
 from analyze.head.training.head_training import Trained, TrainingSpec
+from analyze.head.training.inputs import StageMaps
 from analyze.head.training.network import HeadSpec
 from analyze.head.training.objective import ClassSets
 from analyze.head.training.plan import Plan
@@ -102,6 +103,7 @@ class MultipleLabels:
         labels: MultiLabel,
         plan: Plan,
         copies: Copies | None = None,
+        maps: StageMaps | None = None,
     ) -> MultipleLabels:
         """Keep pictures with a label and a direction, and classes of enough pictures.
 
@@ -113,7 +115,7 @@ class MultipleLabels:
         check_plan(plan, labels)
         has = labels.matrix()
         labelled: np.ndarray = np.asarray(has.any(axis=1))
-        rows, pictures = usable_pictures(embeddings, views, labelled, copies)
+        rows, pictures = usable_pictures(embeddings, views, labelled, copies, maps)
         kept, note = _kept_classes(has[rows], pictures.groups, plan)
         has = has[np.ix_(rows, kept)]
         places = np.flatnonzero(has.any(axis=1))
@@ -245,11 +247,6 @@ def check_plan(plan: Plan, labels: MultiLabel) -> None:
         raise UsageError(
             f"--levels teaches a tree, and column {labels.name} lists several labels a picture: "
             "leave --levels out"
-        )
-    if plan.training.unfreeze != "none":
-        raise UsageError(
-            f"--unfreeze trains for one label a picture, and column {labels.name} lists several: "
-            "leave it out"
         )
 
 

@@ -62,8 +62,6 @@ class Plan:
             raise UsageError("--shuffles and --seeds must be 1 or more")
         if self.n_levels < 1:
             raise UsageError(f"--levels must be 1 or more, not {self.n_levels}")
-        if self.n_levels > 1 and self.training.unfreeze != "none":
-            raise UsageError("--levels and --unfreeze do not go together: leave one of them out")
 
 
 def planned_splits(

@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from analyze.head.assessment import FROZEN, assess_head
+from analyze.head.figures.head_figures import figures_of
 from analyze.head.prediction.head_file import read_head, write_head
+from analyze.head.reporting.tables import tables_of
 from analyze.head.splitting.stratified_splits import StratifiedSplitter
 from analyze.head.training.head_training import TrainingSpec, epoch_batches, train_head
 from analyze.head.training.inputs import Scaling, StageMaps
@@ -24,6 +26,7 @@ from analyze.head.tuning.search import Choices
 from analyze.head.tuning.trial_storage import trials_file
 from extract.backbones.partial_finetuning import find_last_stage, stage_inputs
 from extract.backbones.registry import Backbone, load_backbone
+from extract.catalog.multi_label import MultiLabel
 from extract.errors import HeadFileError, UsageError
 from extract.storage.embeddings import EmbeddingSet
 
@@ -150,6 +153,39 @@ def test_the_stage_is_asked_about_tested_pictures_and_kept(
         read_head(tmp_path / "head.json")
 
 
+@pytest.mark.parametrize("kind", ["levels", "several labels"])
+def test_the_stage_is_trained_by_labels_of_every_kind(
+    kind: str, maps: StageMaps, features: np.ndarray, embeddings_of: Make, tmp_path: Path
+) -> None:
+    quarters = [
+        f"{light} > {half}" for light, half in zip(LABELS, np.arange(N) % 4 // 2, strict=True)
+    ]
+    embeddings = embeddings_of(features[0], LABELS, quarters)
+    if kind == "several labels":
+        rows = [("light",) * int(light) + ("any",) for light in LABELS]
+        tags = MultiLabel.from_values("tags", rows)
+        embeddings = replace(embeddings, levels=(), multi_labels=(tags,))
+    identity = {"weights": {"source": "random"}, "backbone": "tiny"}
+    provenance = replace(embeddings.provenance, identity=identity)
+    embeddings = replace(embeddings, provenance=provenance)
+    n_levels = 2 if kind == "levels" else 1
+    plan = Plan(n_seeds=1, n_levels=n_levels, head=SPEC, training=TRAINING, n_resamples=100)
+    report = assess_head(embeddings, plan=plan, maps=maps)
+    (run,) = report.runs
+    assert run.trained.stage is not None
+    before = maps.stage.state()
+    assert max(float(np.abs(v - before[n]).max()) for n, v in run.trained.stage.items()) > 1e-3
+    said = report.to_json()
+    assert FROZEN in said["baselines"]
+    assert all(FROZEN in level["baselines"] for level in said.get("levels", ()))
+    assert FROZEN in "".join("".join(map(str, row)) for row in tables_of(report)["folds.csv"])
+    assert all(figure.axes for figure in figures_of(report).values())
+    read = read_head(write_head(tmp_path, report.stored(provenance)))
+    own = run.trained.logits(UnseenPictures(features[0], maps))
+    for kept, there in zip(own, read.head.logits(maps.embedded(read.stage)), strict=True):
+        np.testing.assert_array_equal(kept, there)
+
+
 def test_whether_the_stage_stays_frozen_is_searched_where_asked_for(
     maps: StageMaps, features: np.ndarray, tmp_path: Path
 ) -> None:
@@ -174,5 +210,3 @@ def test_what_does_not_go_together_is_said() -> None:
         TrainingSpec(unfreeze="all")
     with pytest.raises(UsageError, match="--stage-rate must be above 0"):
         TrainingSpec(stage_rate=0)
-    with pytest.raises(UsageError, match="--levels and --unfreeze"):
-        Plan(n_levels=2, training=TRAINING)
