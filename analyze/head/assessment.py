@@ -203,7 +203,7 @@ def _known(
     leaks = count_leaks(pictures.copies, naive)
     notes = [*pictures.notes, *leak_note(leaks), *(n for s in splits for n in s.notes)]
     notes += [*task.notes(splits, final), *_unfinished_note(runs, plan)]
-    notes += _sampled_note(final, final_vectors)
+    notes += [*_cold_note(runs), *_sampled_note(final, final_vectors)]
     return {
         "provenance": pictures.embeddings.provenance,
         "plan": plan,
@@ -233,6 +233,18 @@ def _naive(
         return
     for seed in dict.fromkeys(split.seed for split in splits):
         yield from task.splitter.naive(plan.n_folds, seed)
+
+
+def _cold_note(runs: Sequence[HeadRun]) -> tuple[str, ...]:
+    """Say how many outputs' probabilities are as they are, since a temperature made them worse."""
+    chosen = [each for run in runs for each in run.trained.temperatures]
+    n_cold = chosen.count(1.0)
+    if not n_cold:
+        return ()
+    return (
+        f"no temperature for {n_cold} of {len(chosen)} outputs of heads: cross-validation finds "
+        "that it makes the labels of validation pictures less probable",
+    )
 
 
 def _sampled_note(final: Trained | None, vectors: TrainingVectors | None) -> tuple[str, ...]:

@@ -35,12 +35,12 @@ def draw_calibration(
     _reliability(left, calibration, counted)
     left.set(xlabel=probability, ylabel=share)
     _coverage(right, calibration)
-    entitle(
-        left,
-        title,
-        f"expected calibration error {calibration.ece:.3f} with temperature "
-        f"{calibration.temperature:.2f}, {calibration.ece_before:.3f} without",
-    )
+    error = f"expected calibration error {calibration.ece:.3f}"
+    if calibration.temperature == 1:
+        entitle(left, title, f"{error}, without a temperature")
+    else:
+        with_it = f"with temperature {calibration.temperature:.2f}"
+        entitle(left, title, f"{error} {with_it}, {calibration.ece_before:.3f} without")
     return figure
 
 
@@ -64,7 +64,7 @@ def _reliability(axes: Any, calibration: Calibration, counted: str) -> None:
         label=f"{counted}; the largest dot is {most}",
     )
     axes.set(xlim=(0, 1.02), ylim=(0, 1.02))
-    axes.legend(frameon=False, loc="upper left", fontsize=8)
+    axes.legend(frameon=False, loc="best", fontsize=8)
     _plain(axes)
 
 

@@ -150,6 +150,8 @@ def level_lines(report: TreeReport) -> list[str]:
 
 def _believed(report: HeadReport) -> str:
     found = report.calibration
+    if found.temperature == 1:
+        return f"calibration error {found.ece:.3f}, without a temperature"
     return (
         f"calibration error {found.ece:.3f} with temperature {found.temperature:.2f} "
         f"({found.ece_before:.3f} without)"

@@ -152,9 +152,12 @@ class Trained:
 
     @cached_property
     def temperatures(self) -> tuple[float, ...]:
-        """What each output's logits are divided by, of pictures that it had not trained on."""
-        fit = self.activation.fit_temperature
-        return tuple(map(fit, self.validation_logits, self.validation_labels))
+        """What each output's logits are divided by, of pictures that it had not trained on.
+
+        1 where a temperature makes such pictures' labels less probable.
+        """
+        choose = self.activation.choose_temperature
+        return tuple(map(choose, self.validation_logits, self.validation_labels))
 
 
 def train_head(

