@@ -215,13 +215,14 @@ def test_wrong_words_are_one_line(run: Run, words: list[str], why: str) -> None:
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_shares_and_scores_stand_beside_the_maps(shop: Path, head: str, run: Run) -> None:
     pytest.importorskip("shap")
     ids = ["--id", "Mugs/0.jpg", "--id", "Watches/1.jpg"]
     boxes = shop / "boxes.csv"
     boxes.write_text("id,left,top,right,bottom\nMugs/0.jpg,0,0,999,999\n")
     methods = ["--method", "gradcam", "--method", "shap", "--method", "superpixels"]
-    more = ["--samples", "20", "--evaluate", "--boxes", "boxes.csv"]
+    more = ["--samples", "10", "--evaluate", "--boxes", "boxes.csv"]
     said = said_by(run, "--head", head, *ids, *methods, *more)
     assert [item["method"] for item in said["items"]] == [
         name for name in ("gradcam", "shap", "superpixels") for _ in range(2)

@@ -12,6 +12,7 @@ import pytest
 
 from analyze.head.assessment import assess_head
 from analyze.head.reporting import tables
+from analyze.head.reporting.class_report import ClassReport
 from analyze.head.reporting.class_scores import count_confusion, score_classes
 from analyze.head.splitting.stratified_splits import StratifiedSplitter
 from analyze.head.tasks.baselines import elected, fit_nearest
@@ -28,10 +29,18 @@ from extract.storage.embeddings import EmbeddingSet, Provenance
 
 Planted = tuple[np.ndarray, np.ndarray]
 Make = Callable[..., EmbeddingSet]
-QUICK = TrainingSpec(learning_rate=0.01, epochs=40, patience=5)
+QUICK = TrainingSpec(learning_rate=0.02, epochs=15, patience=3)
 SMALL = Plan(
     n_folds=3, n_shuffles=2, head=HeadSpec(width=16), training=QUICK, n_resamples=300, seed=1
 )
+
+
+@pytest.fixture(scope="module")
+def folded(overlapping: Planted, embeddings_of: Make) -> ClassReport:
+    """Heads of classes that overlap, tested by folds."""
+    report = assess_head(embeddings_of(*overlapping), plan=SMALL)
+    assert isinstance(report, ClassReport)
+    return report
 
 
 def test_separable_classes_score_one_everywhere(separated: Planted, embeddings_of: Make) -> None:
@@ -69,11 +78,12 @@ def test_a_planted_leak_is_counted_and_gives_nothing_away(embeddings_of: Make) -
     assert report.baselines["knn"].mean < 0.4
     hashes = np.arange(1, 121, dtype=np.uint8)[:, None].repeat(32, axis=1)
     same = replace(embeddings, content_sha256=np.concatenate([hashes, hashes]))
-    assert assess_head(same, plan=SMALL).leaks["byte_identical"] == report.leaks["near_identical"]
+    quick = replace(SMALL, training=replace(QUICK, epochs=1))
+    assert assess_head(same, plan=quick).leaks["byte_identical"] == report.leaks["near_identical"]
 
 
-def test_folds_test_every_picture_once_a_shuffle(overlapping: Planted, embeddings_of: Make) -> None:
-    report = assess_head(embeddings_of(*overlapping), plan=SMALL)
+def test_folds_test_every_picture_once_a_shuffle(folded: ClassReport) -> None:
+    report = folded
     assert len(report.runs) == 3 * 2
     for predicted in report.predicted.values():
         assert predicted.shape == (2, 200)
@@ -107,7 +117,8 @@ def test_one_split_is_tested_by_several_seeds(overlapping: Planted, embeddings_o
 def test_a_second_run_says_the_same(overlapping: Planted, embeddings_of: Make) -> None:
     vectors, _ = overlapping
     views = np.stack([vectors + 0.1, vectors * 1.1])
-    first, again = (assess_head(embeddings_of(*overlapping), views, plan=SMALL) for _ in range(2))
+    plan = replace(SMALL, n_shuffles=1)
+    first, again = (assess_head(embeddings_of(*overlapping), views, plan=plan) for _ in range(2))
     assert first.logits.tobytes() == again.logits.tobytes()
     one, other = first.to_json(), again.to_json()
     for row in one["folds"] + other["folds"]:
@@ -115,7 +126,7 @@ def test_a_second_run_says_the_same(overlapping: Planted, embeddings_of: Make) -
     assert one == other
     assert one["n_views"] == 2
     json.dumps(one, allow_nan=False)
-    plain = assess_head(embeddings_of(*overlapping), plan=SMALL)
+    plain = assess_head(embeddings_of(*overlapping), plan=plan)
     assert plain.logits.tobytes() != first.logits.tobytes()
     assert (plain.predicted["knn"] == first.predicted["knn"]).all()
 
@@ -130,7 +141,7 @@ def test_what_cannot_be_used_is_left_out_and_counted(
     views[0, 9, 3] = np.nan
     values = [None if i in (0, 1, 2) else str(label) for i, label in enumerate(labels)]
     values[20] = "alone"
-    report = assess_head(embeddings_of(vectors, values), views, plan=SMALL)
+    report = assess_head(embeddings_of(vectors, values), views, plan=replace(SMALL, n_shuffles=1))
     assert report.left_out == {"no label": 3, "not finite in a view": 1, "all zeros": 1}
     assert len(report.ids) == 195
     assert any(note.startswith("1 pictures left out") for note in report.notes)
@@ -267,8 +278,8 @@ def test_scores_of_classes_by_hand() -> None:
     assert two.to_json() == {"class": "c", "precision": None, "recall": None, "f1": None, "n": 0}
 
 
-def test_tables_hold_what_the_report_says(overlapping: Planted, embeddings_of: Make) -> None:
-    report = assess_head(embeddings_of(*overlapping), plan=SMALL)
+def test_tables_hold_what_the_report_says(folded: ClassReport) -> None:
+    report = folded
     header, *rows = tables.predictions(report)
     assert header[:4] == ["id", "run", "class", "head"]
     assert np.mean([row[2] == row[3] for row in rows]) == pytest.approx(report.accuracy.mean)
@@ -341,6 +352,7 @@ def test_no_interval_leaves_what_an_accuracy_can_be() -> None:
 
 
 def test_heads_that_were_cut_off_are_said(overlapping: Planted, embeddings_of: Make) -> None:
-    short = replace(SMALL, training=TrainingSpec(learning_rate=1e-4, epochs=3, patience=3))
+    training = TrainingSpec(learning_rate=1e-4, epochs=3, patience=3)
+    short = replace(SMALL, n_shuffles=1, training=training)
     notes = assess_head(embeddings_of(*overlapping), plan=short).notes
-    assert any("6 of 6 heads were still getting better at their last epoch" in n for n in notes)
+    assert any("3 of 3 heads were still getting better at their last epoch" in n for n in notes)
