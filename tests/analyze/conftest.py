@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -82,6 +83,20 @@ def components() -> Callable[..., np.ndarray]:
         return rounded
 
     return make
+
+
+@pytest.fixture
+def umap_uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run as Python what umap-learn compiles, but for its innermost loop: that takes 20 seconds.
+
+    The same lines with the same arrays; that all of it compiles is proven by test_conformance.
+    """
+    from umap import umap_, utils
+
+    names = "fast_knn_indices smooth_knn_dist compute_membership_strengths submatrix".split()
+    for module, name in itertools.product((umap_, utils), names):
+        if compiled := getattr(module, name, None):
+            monkeypatch.setattr(module, name, compiled.py_func)
 
 
 @pytest.fixture(scope="session")
