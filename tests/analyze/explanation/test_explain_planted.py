@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from analyze.explanation import faithfulness
 from analyze.explanation.class_targets import head_target
 from analyze.explanation.evaluation.evaluation import score_methods
 from analyze.explanation.evaluation.measured_maps import Drawing, Shown, evaluate
@@ -122,6 +123,12 @@ def test_peaks_lie_on_the_square(
     assert min(each.cosine for each in found) > 0.99999
 
 
+@pytest.fixture
+def coarse_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Follow maps in four steps: the areas differ by far more than so few change."""
+    monkeypatch.setattr(faithfulness, "STEPS", 4)
+
+
 def insertion_p(
     backbone: Backbone, tap: Tap, stored: StoredHead, drawn: list[Drawn], vectors: np.ndarray
 ) -> float:
@@ -142,6 +149,8 @@ def insertion_p(
     return p
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("coarse_curves")
 def test_maps_of_the_square_beat_noise(
     planted: tuple[Backbone, EmbeddingSet, list[Drawn], np.ndarray], tap: Tap
 ) -> None:
@@ -150,6 +159,8 @@ def test_maps_of_the_square_beat_noise(
     assert insertion_p(backbone, tap, stored, held_out[:15], vectors[:15]) < 0.01
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("coarse_curves")
 def test_a_head_taught_noise_finds_no_square(
     planted: tuple[Backbone, EmbeddingSet, list[Drawn], np.ndarray], tap: Tap
 ) -> None:
