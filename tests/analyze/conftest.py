@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pytest
 
+from analyze.presentation import figure_style
 from analyze.reduction.reduction import Reduced
 from extract.catalog.catalog import Level
 from extract.storage.embeddings import EmbeddingSet, Provenance
@@ -83,6 +84,14 @@ def components() -> Callable[..., np.ndarray]:
         return rounded
 
     return make
+
+
+@pytest.fixture(scope="module")
+def coarse_figures() -> Iterator[None]:
+    """Save figures at 40 dots an inch: to draw and compress all of their dots takes longest."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figure_style, "PNG_DOTS_PER_INCH", 40)
+        yield
 
 
 @pytest.fixture

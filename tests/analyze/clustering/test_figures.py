@@ -17,6 +17,7 @@ from PIL import Image
 from analyze.clustering.figures import axis_labels, draw_confusion, draw_map, figure_text, save
 from analyze.measures.agreement import Agreement, agree
 from analyze.measures.contingency_metrics import NOISE
+from analyze.presentation import figure_style
 from analyze.presentation.palette import MUTED, UNMATCHED, class_style, style_of
 
 LABELS = np.repeat([0, 1, 2], [6, 5, 4])
@@ -328,13 +329,16 @@ def test_a_large_matrix_is_drawn_without_numbers() -> None:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_no_name_breaks_a_figure(name: str, tmp_path: Path) -> None:
+def test_no_name_breaks_a_figure(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figure_style, "PNG_DOTS_PER_INCH", 40)  # which takes a third of the time
     names = (name, "hats", "rugs")
     confusion = draw_confusion(agreement_of(names), title=name, subtitle=name)
     written = save(confusion, tmp_path, "confusion") + save(mapped(names), tmp_path, "map")
     for png in written:
         with Image.open(png) as picture:
-            assert min(picture.size) > 300
+            assert min(picture.size) * 160 / 40 > 300
 
 
 def test_names_stay_text_in_svg(tmp_path: Path) -> None:

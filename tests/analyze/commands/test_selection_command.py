@@ -40,6 +40,8 @@ from extract.storage.embeddings_file import read_embeddings, read_provenance
 from extract.storage.layout import lay_out
 from extract.workspace import Workspace
 
+pytestmark = pytest.mark.usefixtures("coarse_figures")
+
 NET, VIT, LITE = "timm:test_resnet", "timm:test_vit", "efficientnet_lite0"
 MADE = [
     *(
