@@ -11,10 +11,14 @@ import numpy as np
 from analyze.measures.levels import choose_level, no_labels
 from analyze.pictures.duplicates import groups_of_equal_bytes
 from extract.catalog.alike_labels import alike_labels
-from extract.catalog.catalog import Level
+from extract.catalog.catalog import Level, check_row_counts
+from extract.catalog.multi_label import MultiLabel
 from extract.errors import UsageError
 from extract.ids import bytes_of, shown
 from extract.storage.embeddings import UNKNOWN, EmbeddingSet, Provenance, geometry_words
+
+NO_LABEL = (None, ())
+"""Of one label a picture, and of several."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,16 +53,29 @@ class Alignment(SamePictures):
     ----------
     embedding_sets, names, notes
         As of :class:`SamePictures`.
-    level : Level
+    levels : tuple of Level
         Labels belong to pictures, so all sets are held against the same.
+    multi_labels : tuple of MultiLabel
+        Likewise, of several labels a picture.
     """
 
-    level: Level
+    levels: tuple[Level, ...]
+    multi_labels: tuple[MultiLabel, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if len(self.level.codes) != len(self.embedding_sets[0]):
-            raise ValueError(f"level {self.level.name!r} must hold one code a row")
+        check_row_counts(len(self.embedding_sets[0]), self.levels, {}, self.multi_labels)
+
+    @property
+    def level(self) -> Level:
+        """The first level."""
+        return self.levels[0]
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """Say which rows have a label in the first column; ndarray of shape (n_images,), bool."""
+        columns: tuple[Level | MultiLabel, ...] = (*self.levels, *self.multi_labels)
+        return np.array([value not in NO_LABEL for value in columns[0].values()])
 
 
 def align_pictures(embedding_sets: Sequence[EmbeddingSet]) -> SamePictures:
@@ -94,23 +111,53 @@ def align(embedding_sets: Sequence[EmbeddingSet], level: str | None = None) -> A
     UsageError
         When no picture, or no label, is left to compare by.
     """
-    chosen = _level_name(embedding_sets, level) if embedding_sets else ""
+    columns = [level_meant(embedding_sets, level)] if embedding_sets else []
+    return align_labels(embedding_sets, columns)
+
+
+def align_labels(
+    embedding_sets: Sequence[EmbeddingSet], columns: Sequence[Level | MultiLabel]
+) -> Alignment:
+    """Keep the pictures that all sets hold, in id order, and find their labels in some columns.
+
+    Left out, and said: as by :func:`align`.
+
+    Parameters
+    ----------
+    embedding_sets : sequence of EmbeddingSet
+    columns : sequence of Level or MultiLabel
+        Those meant, as any of the sets knows them.
+
+    Raises
+    ------
+    UsageError
+        When no picture, or no label in the first column, is left to compare by.
+    """
     names, sets, notes = _in_all(embedding_sets)
     other_bytes = _other_bytes(sets)
-    values, disagree = _merged_labels(sets, chosen)
+    found = [[_of_name(s, column) for s in sets] for column in columns]
+    merged = [_merged_labels(own, len(other_bytes)) for own in found]
     notes += _said_of_bytes(other_bytes)
-    disagree &= ~other_bytes
+    disagree = np.logical_or.reduce([rows for _, rows in merged]) & ~other_bytes
     if disagree.any():
         notes.append(f"{int(disagree.sum())} pictures left out: files disagree on their labels")
-    lacking = [n for n, s in zip(names, sets, strict=True) if chosen not in _level_names(s)]
-    if lacking:
-        notes.append(f"no level {chosen!r} in {', '.join(lacking)}: the others' labels are used")
+    for column, own in zip(columns, found, strict=True):
+        lacking = [name for name, labels in zip(names, own, strict=True) if labels is None]
+        if lacking:
+            listed = ", ".join(lacking)
+            notes.append(f"no {_spelled(column)} in {listed}: the others' labels are used")
     kept = ~(other_bytes | disagree)
-    sets = _kept(sets, kept)
-    known = Level.from_values(chosen, [values[i] for i in np.flatnonzero(kept)])
-    if not known.categories:
-        raise UsageError(f"no picture has a label of level {chosen!r}: name another with --level")
-    return Alignment(sets, names, (*notes, *alike_labels([known])), known)
+    sets, rows = _kept(sets, kept), np.flatnonzero(kept)
+    known = [
+        _coded([labels for labels in own if labels is not None], [values[i] for i in rows])
+        for own, (values, _) in zip(found, merged, strict=True)
+    ]
+    if not known[0].categories:
+        meant = _spelled(columns[0])
+        raise UsageError(f"no picture has a label of {meant}: name another with --level")
+    levels = tuple(own for own in known if isinstance(own, Level))
+    several = tuple(own for own in known if isinstance(own, MultiLabel))
+    return Alignment(sets, names, (*notes, *alike_labels(known)), levels, several)
 
 
 def _in_all(
@@ -204,12 +251,14 @@ def words_apart(made: Sequence[Provenance], at_least: int = 0) -> list[tuple[str
     return [tuple(w for w in own[1 : 1 + needed(own)] if w != UNKNOWN) for own in known]
 
 
-def _level_names(embeddings: EmbeddingSet) -> list[str]:
-    return [level.name for level in embeddings.levels]
+def level_meant(embedding_sets: Sequence[EmbeddingSet], wanted: str | None) -> Level:
+    """Find the level that is meant, in the first set that has it; without a wish the first.
 
-
-def _level_name(embedding_sets: Sequence[EmbeddingSet], wanted: str | None) -> str:
-    """Find the level that is meant, in the first set that has it."""
+    Raises
+    ------
+    UsageError
+        When there is none.
+    """
     labelled = [s for s in embedding_sets if s.levels]
     if not labelled:
         none = no_labels(next((s.multi_labels for s in embedding_sets if s.multi_labels), ()))
@@ -218,10 +267,21 @@ def _level_name(embedding_sets: Sequence[EmbeddingSet], wanted: str | None) -> s
             "class, or with --manifest and --label-column; or cluster one file with "
             "python -m analyze --clusters 7"
         )
-    by_name = (s for s in labelled if wanted in _level_names(s))
+    by_name = (s for s in labelled if wanted in [own.name for own in s.levels])
     level = choose_level(next(by_name, labelled[0]).levels, wanted)
     assert level is not None
-    return level.name
+    return level
+
+
+def _of_name(embeddings: EmbeddingSet, column: Level | MultiLabel) -> Level | MultiLabel | None:
+    """Find a column as a set knows it; None where it does not."""
+    kind, name = type(column), column.name
+    alike = (own for own in embeddings.labels if type(own) is kind and own.name == name)
+    return next(alike, None)
+
+
+def _spelled(column: Level | MultiLabel) -> str:
+    return f"{'level' if isinstance(column, Level) else 'column'} {column.name!r}"
 
 
 def _in_order(embeddings: EmbeddingSet, ids: Sequence[str]) -> EmbeddingSet:
@@ -247,18 +307,37 @@ def _other_bytes(embedding_sets: Sequence[EmbeddingSet]) -> np.ndarray:
 
 
 def _merged_labels(
-    embedding_sets: Sequence[EmbeddingSet], level: str
-) -> tuple[list[str | None], np.ndarray]:
+    found: Sequence[Level | MultiLabel | None], n_images: int
+) -> tuple[list[Any], np.ndarray]:
     """Give the label of each row by the sets that know it, and the rows on which they disagree."""
-    merged: list[str | None] = [None] * len(embedding_sets[0])
-    disagree = np.zeros(len(merged), dtype=bool)
-    for embeddings in embedding_sets:
-        for found in embeddings.levels:
-            if found.name != level:
-                continue
-            for i, value in enumerate(found.values()):
-                if merged[i] is None:
-                    merged[i] = value
-                elif value is not None and value != merged[i]:
-                    disagree[i] = True
+    merged: list[Any] = [None] * n_images
+    disagree = np.zeros(n_images, dtype=bool)
+    for labels in found:
+        for i, value in enumerate(() if labels is None else labels.values()):
+            if merged[i] is None and value not in NO_LABEL:
+                merged[i] = value
+            elif value not in (*NO_LABEL, merged[i]):
+                disagree[i] = True
     return merged, disagree
+
+
+def _coded(found: Sequence[Level | MultiLabel], values: Sequence[Any]) -> Level | MultiLabel:
+    """Code merged labels; several of a picture are spelled as the first set does that can.
+
+    Raises
+    ------
+    UsageError
+        When every separator is in a label.
+    """
+    name = found[0].name
+    if isinstance(found[0], Level):
+        return Level.from_values(name, values)
+    rows = [own or () for own in values]
+    labels = {label for own in rows for label in own}
+    for own in found:
+        if isinstance(own, MultiLabel) and not any(own.separator in label for label in labels):
+            return MultiLabel.from_values(name, rows, own.separator)
+    raise UsageError(
+        f"files list the labels of column {name!r} with separators that others have in labels: "
+        "run python -m extract with one --multi-label-separator for all"
+    )

@@ -263,6 +263,11 @@ class EmbeddingSet:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def labels(self) -> tuple[Level | MultiLabel, ...]:
+        """All columns of labels, those of one label a picture first."""
+        return (*self.levels, *self.multi_labels)
+
     @cached_property
     def fingerprint(self) -> str:
         """sha256 over identity, ids and vectors: what a cached result depends on."""

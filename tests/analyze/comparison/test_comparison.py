@@ -16,10 +16,11 @@ from analyze.clustering import runs as clustering_runs
 from analyze.clustering.analysis import analyze_embeddings
 from analyze.comparison.comparison import compare
 from analyze.comparison.figure import draw_comparison
-from analyze.measures.alignment import align, told_apart
+from analyze.measures.alignment import align, align_labels, told_apart
 from analyze.measures.contingency_metrics import METRICS
 from analyze.presentation.palette import BACKBONE_COLORS, MUTED, backbone_style
 from extract.catalog.catalog import Level
+from extract.catalog.multi_label import MultiLabel
 from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet, Provenance
 
@@ -229,6 +230,30 @@ def test_labels_belong_to_pictures(three: list[EmbeddingSet]) -> None:
         "no level 'class' in net4: the others' labels are used",
     )
     assert align(sets, "kind").level.name == align(sets[::-1]).level.name == "kind"
+
+
+def test_sets_of_labels_and_levels_belong_to_pictures_too(three: list[EmbeddingSet]) -> None:
+    rows = [("blue", "tall") if i % 2 else ("blue",) for i in range(200)]
+    other, missing = list(rows), list(rows)
+    other[5], missing[1] = ("tall",), ()
+    listed = [
+        replace(three[0], multi_labels=(MultiLabel.from_values("is", missing),)),
+        replace(three[1], multi_labels=(MultiLabel.from_values("is", other, ";"),)),
+        labelled(three[2], ["b"] * 200, "is"),  # a level of that name is another column
+    ]
+    aligned = align_labels(listed, listed[1].multi_labels)
+    assert aligned.multi_labels[0].values() == tuple(r for i, r in enumerate(rows) if i != 5)
+    assert aligned.multi_labels[0].separator == "|"
+    assert aligned.labelled.all()
+    assert aligned.notes == (
+        "1 pictures left out: files disagree on their labels",
+        "no column 'is' in net4: the others' labels are used",
+    )
+    whole = MultiLabel.from_values("is", [("blue|tall",), *[()] * 199], ";")
+    parted = MultiLabel.from_values("is", [(), *[("a;b",)] * 199])
+    apart = [replace(s, multi_labels=(c,)) for s, c in zip(listed, (whole, parted), strict=False)]
+    with pytest.raises(UsageError, match="one --multi-label-separator for all"):
+        align_labels(apart, (whole,))
 
 
 def test_as_many_clusters_as_classes_among_the_rows_compared(
