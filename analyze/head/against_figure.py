@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 
 from analyze.clustering.figures import confusion_size, draw_matrix, draw_shares
+from analyze.head.figures.class_f1_figure import draw_f1_of_each
 from analyze.head.figures.head_figures import not_drawn, seen_classes
 from analyze.head.reporting.class_report import ClassReport
-from analyze.head.rivals import HeadComparison, Rival
+from analyze.head.reporting.set_report import SetReport
+from analyze.head.rivals import HeadComparison
+from analyze.presentation import wording
 from analyze.presentation.figure_style import (
     axis_labels,
     drawing,
@@ -34,11 +37,15 @@ TITLE_LETTER = 0.095
 
 @drawing()
 def draw_against(comparison: HeadComparison) -> Any:
-    """Draw two confusions and their difference, a row a rival.
+    """Draw two confusions and their difference, a row a rival; of several labels F1 a class.
 
     Of many classes the largest are drawn, the others taken together.
     """
-    rivals, reports = comparison.rivals, list(comparison.named_reports.values())
+    named = comparison.named_reports
+    sets = {name: each for name, each in named.items() if isinstance(each, SetReport)}
+    if sets:
+        return draw_f1_of_each(sets)
+    rivals, reports = comparison.rivals, named.values()
     matrices = [each.confusion for each in reports if isinstance(each, ClassReport)]
     report = comparison.report
     seen = seen_classes(matrices)
@@ -50,7 +57,7 @@ def draw_against(comparison: HeadComparison) -> Any:
     tested = np.maximum(first.sum(axis=1, keepdims=True), 1)
     most = max(LEAST_SCALE, *(float((np.abs(first - o) / tested).max()) for o in others))
     width, height = confusion_size(len(names), len(names), SMALL_CELL)
-    width = max(width, TITLE_LETTER * max(map(len, comparison.named_reports)))
+    width = max(width, TITLE_LETTER * max(map(len, named)))
     figure = new_figure(3 * width + 3.0, len(rivals) * (height + 1.1))
     figure.set_layout_engine("constrained", w_pad=0.06, h_pad=0.08)
     panels = figure.subplots(len(rivals), 3, squeeze=False)
@@ -60,7 +67,8 @@ def draw_against(comparison: HeadComparison) -> Any:
         draw_shares(row[0], first, across, names, bar=False)
         entitle(row[1], rival.name, f"accuracy {rival.report.accuracy.mean:.3f}")
         draw_shares(row[1], counts, across, None, bar=False)
-        entitle(row[2], "the first minus the second", _short(rival))
+        apart = f"accuracy {wording.estimate(rival.difference, signed=True)}"
+        entitle(row[2], "the first minus the second", apart)
         _draw_difference(row[2], first - counts, tested, across, most)
         row[0].set_ylabel("class")
     for axes in panels[-1]:
@@ -94,12 +102,6 @@ def _draw_difference(
         vmin=-most,
         vmax=most,
     )
-
-
-def _short(rival: Rival) -> str:
-    mean, low, high = rival.difference.mean, rival.difference.low, rival.difference.high
-    between = "" if low is None or high is None else f" ({low:+.3f} to {high:+.3f})"
-    return f"accuracy {mean:+.3f}{between}"
 
 
 def _largest(counts: np.ndarray, seen: np.ndarray, most: int) -> np.ndarray:

@@ -12,14 +12,14 @@ from analyze.head.reporting.runs import epochs_of, seconds_of
 from analyze.head.reporting.tables import Table, tables_of
 from analyze.head.rivals import HeadComparison
 
-STACKED = ("classes.csv", "confusion.csv", "folds.csv")
-"""Tables of a report that are given for every backbone."""
+STACKED = "classes confusion folds scores levels level_classes level_predictions".split()
+"""Tables of a report that are given for every backbone, where it has them."""
 
 
 def tables_of_rivals(comparison: HeadComparison) -> dict[str, Table]:
     """Give the tables of a comparison by the names of their files."""
     of_each = {name: tables_of(own) for name, own in comparison.named_reports.items()}
-    there = [file for file in STACKED if file in of_each[comparison.name]]
+    there = [f"{name}.csv" for name in STACKED if f"{name}.csv" in of_each[comparison.name]]
     return {
         "against.csv": summary(comparison),
         **{f"against_{file}": _stacked(of_each, file) for file in there},
@@ -28,13 +28,16 @@ def tables_of_rivals(comparison: HeadComparison) -> dict[str, Table]:
 
 
 def summary(comparison: HeadComparison) -> Table:
-    """A row a backbone, the head compared first: accuracy, and what it lies above the rival."""
-    estimates = ("accuracy", "difference")
+    """A row a backbone, the head compared first: accuracy, and what its scores lie above those."""
+    estimates = ["accuracy", "difference"]
+    estimates += [f"difference_{name}" for name in comparison.rivals[0].differences]
     spelled = [f"{name}{end}" for name in estimates for end in ("", "_low", "_high")]
     tests = ["only_head_right", "only_rival_right", "mcnemar_p", "p_adjusted", "verdict"]
     about = ["name", "model", "identity", "weights"]
-    yield [*about, *spelled, *tests, "seconds", "best_epoch", "stopped_epoch", "resize", "pooling"]
-    yield [*_about(comparison.name, comparison.report), *[None] * 8, *_ends(comparison.report)]
+    ends = ["seconds", "best_epoch", "stopped_epoch", "resize", "pooling"]
+    yield [*about, *spelled[:6], *tests, *ends, *spelled[6:]]
+    own = [*_about(comparison.name, comparison.report), *[None] * 8, *_ends(comparison.report)]
+    yield [*own, *[None] * len(spelled[6:])]
     for rival in comparison.rivals:
         difference, discordant = rival.difference, rival.discordant
         yield [
@@ -42,6 +45,7 @@ def summary(comparison: HeadComparison) -> Table:
             *(difference.mean, difference.low, difference.high),
             *(*discordant, discordant.p_value, rival.p_adjusted, rival.verdict),
             *_ends(rival.report),
+            *(value for own in rival.differences.values() for value in own.to_json().values()),
         ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -13,13 +13,15 @@ from analyze.comparison.result import CANNOT_BE_TOLD_APART
 from analyze.head.assessment import Chooser, assess_head
 from analyze.head.reporting.report import HEAD, HeadReport
 from analyze.head.reporting.runs import epochs_of, seconds_of
+from analyze.head.tasks.multi_label import choose_multi_label
 from analyze.head.tasks.pictures import stacked_views
 from analyze.head.training.plan import Plan, Progress
-from analyze.measures.alignment import align
+from analyze.measures.alignment import align_labels, level_meant
 from analyze.measures.bootstrap import adjusted_by_holm
 from analyze.measures.estimates import Estimate, mean_over_pictures
 from analyze.pictures.near_duplicates import Copies, find_copies, join_copies
-from extract.catalog.catalog import MISSING_LABEL
+from extract.catalog.catalog import Level
+from extract.catalog.multi_label import MultiLabel
 from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet
 
@@ -69,6 +71,8 @@ class Rival:
         Of its own heads.
     difference : Estimate
         Accuracy of the head compared minus that of this one, picture by picture.
+    differences : mapping of str to Estimate
+        Of what else the kind of labels is scored by (:meth:`HeadReport.differences_to`).
     discordant : Discordant
         The head compared first.
     p_adjusted : float
@@ -80,6 +84,7 @@ class Rival:
     name: str
     report: HeadReport
     difference: Estimate
+    differences: Mapping[str, Estimate]
     discordant: Discordant
     p_adjusted: float
     verdict: str
@@ -93,10 +98,11 @@ class Rival:
         """Spell it with the keys that programs read."""
         said = self.report.to_json()
         made = ("model", "identity", "weights", "resize", "pooling")
-        own = ("accuracy", "baselines", "classes", "confusion")
+        own = [*self.report.scores_json(), "baselines", "classes", "confusion", "levels"]
         return {
-            **{name: said[name] for name in (*made, *own) if name in said},
+            **{name: said[name] for name in (*made, *own, "hierarchical_f1") if name in said},
             "difference": self.difference.to_json(),
+            "differences": {name: own.to_json() for name, own in self.differences.items()},
             "only_right": {
                 "head": self.discordant.only_first,
                 "rival": self.discordant.only_second,
@@ -156,7 +162,7 @@ def compare_heads(
     contenders : sequence of Contender
         The head compared first; one rival or more after it.
     level : str, optional
-        Name or number of a level of labels; default the first.
+        Name or number of a level of labels, or of a column of several; default the first.
     plan : Plan, optional
     choosers : sequence of callable, optional
         Of each contender, what chooses settings for a split; default those of the plan.
@@ -171,13 +177,14 @@ def compare_heads(
     if len(contenders) < 2:
         raise UsageError("nothing to compare: name another backbone with --against NAME")
     plan = plan or Plan()
-    names, same, notes = _same_pictures(contenders, level)
+    names, same, notes = _same_pictures(contenders, level, plan.n_levels)
     found = [find_copies(e.vectors, e.content_sha256) for e, _ in same]
     copies = join_copies(found)
     reports = [
         assess_head(
             contender.embeddings,
             contender.views,
+            level=contender.embeddings.labels[0].name,
             plan=plan,
             copies=copies,
             choose=choose,
@@ -221,15 +228,16 @@ def count_discordant(first: np.ndarray, second: np.ndarray, groups: np.ndarray) 
 
 
 def _same_pictures(
-    contenders: Sequence[Contender], level: str | None
+    contenders: Sequence[Contender], level: str | None, n_levels: int
 ) -> tuple[tuple[str, ...], list[Contender], list[str]]:
     """Keep what all can be taught and tested on; what the first loses by that is counted."""
-    aligned = align([each.embeddings for each in contenders], level)
+    files = [each.embeddings for each in contenders]
+    aligned = align_labels(files, _columns_meant(files, level, n_levels))
     sets, columns = aligned.embedding_sets, aligned.embedding_sets[0].columns
     views = [_in_step(c, e.ids) for c, e in zip(contenders, sets, strict=True)]
     stacks = [stacked_views(e, v) for e, v in zip(sets, views, strict=True)]
     usable = [np.isfinite(each).all(axis=(0, 2)) & each.any(axis=2).all(axis=0) for each in stacks]
-    labelled = aligned.level.codes != MISSING_LABEL
+    labelled = aligned.labelled
     of_all = np.logical_and.reduce(usable)
     rows = np.flatnonzero(of_all | ~labelled)
     notes = [
@@ -244,9 +252,30 @@ def _same_pictures(
             "not usable in all files": len(embeddings) - len(rows),
         }
         left_out = {**embeddings.left_out, **{why: n for why, n in lost.items() if n}}
-        kept = replace(embeddings, levels=(aligned.level,), columns=columns, left_out=left_out)
+        kept = replace(
+            embeddings,
+            levels=aligned.levels,
+            multi_labels=aligned.multi_labels,
+            columns=columns,
+            left_out=left_out,
+        )
         same.append(Contender(kept.take(rows), None if own is None else own[:, rows]))
     return aligned.names, same, [*aligned.notes, *notes]
+
+
+def _columns_meant(
+    files: Sequence[EmbeddingSet], wanted: str | None, n_levels: int
+) -> Sequence[Level | MultiLabel]:
+    """Find what is to be learned, as the file does that knows most of it: a column, those below."""
+    named = [s for s in files if wanted in [own.name for own in s.labels]]
+    ranked = [*named, *sorted(files, key=lambda s: (not s.levels, not s.multi_labels))]
+    chosen = choose_multi_label(ranked[0], wanted)
+    name = (chosen or level_meant(files, wanted)).name
+    known: list[Sequence[Level | MultiLabel]] = [
+        s.multi_labels if chosen else s.levels for s in files
+    ]
+    below = [own[i : i + n_levels] for own in known for i, c in enumerate(own) if c.name == name]
+    return max(below, key=len)
 
 
 def _in_step(contender: Contender, ids: Sequence[str]) -> np.ndarray | None:
@@ -297,7 +326,8 @@ def _rivals(names: Sequence[str], reports: Sequence[HeadReport], plan: Plan) -> 
     ):
         difference = mean_over_pictures(rights[0] - right, first.groups, **plan.resampling)
         words = _verdict(names[0], name, difference, discordant, p, n_tested)
-        found.append(Rival(name, report, difference, discordant, p, words))
+        more = first.differences_to(report)
+        found.append(Rival(name, report, difference, more, discordant, p, words))
     return tuple(found)
 
 

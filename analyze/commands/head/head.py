@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from analyze.head.reporting.report import HeadReport
     from analyze.head.rivals import Contender, HeadComparison
-    from analyze.head.training.plan import Plan
     from analyze.head.tuning.tuning_report import Tuner
     from extract.storage.embeddings import EmbeddingSet
 
@@ -124,6 +123,7 @@ def head(
     from analyze.commands.selection.selection import Selection, choose_one
     from analyze.head.assessment import assess_head
     from analyze.head.rivals import compare_heads
+    from analyze.head.tasks.multi_label import check_plan, choose_multi_label
     from analyze.head.training.head_training import TrainingSpec
     from analyze.head.training.network import HeadSpec
     from analyze.head.training.plan import Plan
@@ -156,17 +156,14 @@ def head(
     workspace = Workspace.find(root)
     wanted = Selection.of(embeddings, model, catalog, resize, pooling)
     path = choose_one(workspace, wanted)
-    if levels > 1 and against:
-        raise UsageError(
-            "--levels and --against are two questions: leave one of them out, or compare the "
-            "backbones level by level with --level"
-        )
     rivals = choose_rivals(workspace, path, against or [], wanted)
     beside = choose_rivals(workspace, path, join or [], wanted, option="--join")
     with ended_by_signals(STOPPED if trials else "stopped; nothing is written"):
         contenders, notes = _read(workspace, [path, *rivals], beside, views=views)
         first = contenders[0]
-        _check_labels(first.embeddings, level, plan, against or [])
+        labels = None if rivals else choose_multi_label(first.embeddings, level)
+        if labels is not None:
+            check_plan(plan, labels)  # before pictures are opened
         maps = None
         if unfreeze != "none":
             with cl.progress_bar("pictures", quiet=quiet) as progress:
@@ -192,28 +189,6 @@ def head(
         inputs = [first.embeddings, *(each.embeddings for each in contenders[1:])]
         _write(workspace, report, compared, inputs, result, tuners, svg=svg)
     cl.print_result(as_json, result, _text(report, compared, result))
-
-
-def _check_labels(
-    embeddings: EmbeddingSet, level: str | None, plan: Plan, against: list[str]
-) -> None:
-    """Refuse what does not go with several labels a picture, before pictures are opened.
-
-    Raises
-    ------
-    UsageError
-    """
-    from analyze.head.tasks.multi_label import check_plan, choose_multi_label
-
-    labels = choose_multi_label(embeddings, level)
-    if labels is None:
-        return
-    check_plan(plan, labels)
-    if against:
-        raise UsageError(
-            f"--against compares heads of one label a picture, and column {labels.name} lists "
-            "several: leave it out, and train a head on each backbone"
-        )
 
 
 def _read(

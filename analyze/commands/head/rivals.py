@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from analyze.presentation import wording
 from extract.errors import UsageError
+from extract.ids import shown
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -53,6 +54,11 @@ def rival_lines(comparison: HeadComparison) -> list[str]:
     lines = []
     for rival in comparison.rivals:
         lines += [_of_rival(rival), rival.verdict, _of_test(comparison, rival)]
+        for name, found in rival.differences.items():
+            score, level = name.replace("_f1", " F1").replace("_", " "), name.removeprefix("path_")
+            words = score if level == name else f"path at level {shown(level)}"
+            apart = wording.estimate(found, signed=True)
+            lines.append(f"  {words}, {comparison.name} minus {rival.name} {apart}")
     return lines
 
 
@@ -68,11 +74,12 @@ def _of_model(workspace: Workspace, wanted: Selection, typed: str) -> Path:
 
 def _of_rival(rival: Rival) -> str:
     from analyze.head.reporting.runs import epochs_of, seconds_of
+    from analyze.head.reporting.text import accuracy_lines
 
-    accuracy = wording.estimate(rival.report.accuracy)
+    scores = accuracy_lines(rival.report)[0].removeprefix("head: ")
     epochs = epochs_of(rival.report.runs)
     return (
-        f"{rival.name}: accuracy {accuracy}; {len(rival.report.runs)} heads in "
+        f"{rival.name}: {scores}; {len(rival.report.runs)} heads in "
         f"{seconds_of(rival.report.runs):.1f} s, best epoch {epochs['best']:.0f} in the mean"
     )
 

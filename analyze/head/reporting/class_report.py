@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from analyze.head.reporting.suspects import Suspect, find_suspects
 from analyze.head.reporting.tree_report import TreeReport
 from analyze.head.training.head_training import Trained
 from analyze.head.training.probabilities import softmax
+from analyze.measures.estimates import Estimate
 
 MOST_SUSPECTS = 20
 """Of those that are shown; the table holds all."""
@@ -93,6 +94,12 @@ class ClassReport(HeadReport):
     def suspects(self) -> tuple[Suspect, ...]:
         """Labels that heads which were not taught them do not believe."""
         return find_suspects(self.probabilities, self.labels, self.ids, self.classes)
+
+    def differences_to(self, other: Self) -> dict[str, Estimate]:
+        """Give the differences at the levels of a tree, where several were taught together."""
+        if self.tree is None or other.tree is None:
+            return {}
+        return self.tree.differences_to(other.tree, self.groups, **self.plan.resampling)
 
     @property
     def held_out(self) -> tuple[HeldOutMistakes, ...]:

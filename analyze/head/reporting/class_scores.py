@@ -59,7 +59,7 @@ def f1_over_pictures(
     minus : pair of ndarray, optional
         The same of another's answers, whose F1 is taken off.
     """
-    rows = np.flatnonzero(both)
+    rows = np.flatnonzero(both if minus is None else both + minus[1])
     parts = [(2 * shared[rows], both[rows])]
     parts += [] if minus is None else [(2 * minus[0][rows], minus[1][rows])]
 

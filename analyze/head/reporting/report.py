@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -127,6 +127,13 @@ class HeadReport(ABC):
     def difference(self) -> Estimate:
         """Head minus logistic regression, on the same pictures."""
         return self.baseline_differences[STRONGEST]
+
+    def differences_to(self, other: Self) -> dict[str, Estimate]:
+        """Give its other scores minus those of a head that was asked about the same pictures.
+
+        Paired, by name; nothing of one label a picture, which accuracy tells all of.
+        """
+        return {}
 
     @property
     @abstractmethod

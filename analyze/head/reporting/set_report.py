@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from analyze.head.reporting.calibration import Calibration, calibrate
 from analyze.head.reporting.held_out_mistakes import HeldOutMistakes, set_mistakes
 from analyze.head.reporting.report import HEAD, HeadReport
 from analyze.head.reporting.set_class_scores import SetClassScore, score_set_classes
-from analyze.head.reporting.set_scores import SetScores, score_sets
+from analyze.head.reporting.set_scores import SCORES, SetScores, score_sets
 from analyze.head.training.head_training import Trained
 from analyze.head.training.probabilities import sigmoid
 from analyze.measures.estimates import Estimate
@@ -75,6 +75,15 @@ class SetReport(HeadReport):
             name: score_sets(own.said, own.probabilities, *about, **self.plan.resampling)
             for name, own in self.answers.items()
         }
+
+    def differences_to(self, other: Self) -> dict[str, Estimate]:
+        """Give the F1 of both kinds and the mean average precision minus another's, paired."""
+        own, others = (
+            (each.said, each.probabilities) for each in (self.answers[HEAD], other.answers[HEAD])
+        )
+        about = (self.has, self.tested, self.groups)
+        found = score_sets(*own, *about, minus=others, **self.plan.resampling)
+        return {name: getattr(found, name) for name in SCORES if name != "accuracy"}
 
     @cached_property
     def scores_at_half(self) -> dict[str, SetScores]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -52,11 +53,12 @@ def score_sets(
     tested: np.ndarray,
     groups: np.ndarray,
     *,
+    minus: tuple[np.ndarray, np.ndarray] | None = None,
     by_probability: Estimate | None = None,
     n_resamples: int = 2000,
     seed: int = 0,
 ) -> SetScores:
-    """Score sets of labels and the probabilities behind them.
+    """Score sets of labels and the probabilities behind them, or the difference of two.
 
     Parameters
     ----------
@@ -67,19 +69,25 @@ def score_sets(
     tested : ndarray of shape (n_runs, n_images), bool
     groups : ndarray of shape (n_images,), int
         Copies have one number, and are drawn together.
+    minus : pair of ndarray, optional
+        What another says of the same pictures, and its probabilities: its scores are taken off.
     by_probability : Estimate, optional
         The mean average precision where it is known: other thresholds leave it as it is.
     n_resamples, seed : int
     """
     words: dict[str, Any] = {"n_resamples": n_resamples, "seed": seed}
-    counts = count_sets(said, has, tested)
-    shared, both = (own.sum(axis=1) for own in counts)
+    answers = [(said, probabilities), *([] if minus is None else [minus])]
+    right, *others = (exactly_right(own, has, tested) for own, _ in answers)
+    counts = [count_sets(own, has, tested) for own, _ in answers]
+    pooled, *less = ((shared.sum(axis=1), both.sum(axis=1)) for shared, both in counts)
     if by_probability is None:
-        by_probability = _mean_average_precision(probabilities, has, tested, groups, **words)
+        of_each = [of for _, of in answers]
+        by_probability = _mean_average_precision(of_each, has, tested, groups, **words)
+    right, least = (right - others[0], -1.0) if others else (right, 0.0)
     return SetScores(
-        accuracy=mean_over_pictures(exactly_right(said, has, tested), groups, least=0.0, **words),
-        micro_f1=f1_over_pictures(shared, both, groups, **words),
-        macro_f1=_estimate(lambda w: macro_f1(*counts, w), tested, groups, **words),
+        accuracy=mean_over_pictures(right, groups, least=least, **words),
+        micro_f1=f1_over_pictures(*pooled, groups, minus=less[0] if less else None, **words),
+        macro_f1=_estimate([partial(macro_f1, *own) for own in counts], tested, groups, **words),
         mean_average_precision=by_probability,
     )
 
@@ -178,7 +186,7 @@ def resamples_that_fit(n_runs: int, n_images: int, n_classes: int, wanted: int) 
 
 
 def _mean_average_precision(
-    probabilities: np.ndarray,
+    of_each: Sequence[np.ndarray],
     has: np.ndarray,
     tested: np.ndarray,
     groups: np.ndarray,
@@ -186,14 +194,16 @@ def _mean_average_precision(
     n_resamples: int,
     seed: int,
 ) -> Estimate:
-    kept = _different_runs(probabilities, tested)
-    probabilities, tested = probabilities[kept], tested[kept]
-    size = int(tested.sum(axis=1).max())
+    kept = [_different_runs(probabilities, tested) for probabilities in of_each]
+    size, n_runs = int(tested.sum(axis=1).max()), max(map(len, kept))
     return _estimate(
-        lambda weights: mean_average_precision(probabilities, has, tested, weights),
+        [
+            partial(mean_average_precision, probabilities[runs], has, tested[runs])
+            for probabilities, runs in zip(of_each, kept, strict=True)
+        ],
         tested,
         groups,
-        n_resamples=resamples_that_fit(len(kept), size, has.shape[1], n_resamples),
+        n_resamples=resamples_that_fit(n_runs, size, has.shape[1], n_resamples),
         seed=seed,
     )
 
@@ -209,14 +219,22 @@ def _different_runs(probabilities: np.ndarray, tested: np.ndarray) -> list[int]:
 
 
 def _estimate(
-    reckoned: Callable[[np.ndarray], np.ndarray],
+    scores: Sequence[Callable[[np.ndarray], np.ndarray]],
     tested: np.ndarray,
     groups: np.ndarray,
     *,
     n_resamples: int,
     seed: int,
 ) -> Estimate:
-    """Reckon a score of all tested pictures, and of resamples of them, copies drawn together."""
+    """Reckon a score of all tested pictures, and of resamples of them, copies drawn together.
+
+    Of two scores the difference.
+    """
+
+    def reckoned(weights: np.ndarray) -> np.ndarray:
+        first, *second = (score(weights) for score in scores)
+        return np.asarray(first - second[0] if second else first)
+
     rows = np.flatnonzero(tested.any(axis=0))
     once = np.zeros((len(groups), 1))
     once[rows] = 1
@@ -229,4 +247,4 @@ def _estimate(
         weights[rows] = some
         drawn.append(reckoned(weights))
     low, high = interval(mean, np.concatenate(drawn))
-    return Estimate(mean, max(low, 0.0), min(high, 1.0))
+    return Estimate(mean, max(low, 1.0 - len(scores)), min(high, 1.0))

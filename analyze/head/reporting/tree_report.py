@@ -11,7 +11,7 @@ import numpy as np
 from analyze.head.prediction.tree import Tree, likeliest_path, summed_upwards
 from analyze.head.reporting.class_scores import ClassScore, f1_over_pictures
 from analyze.head.reporting.held_out_mistakes import HeldOutMistakes, class_mistakes
-from analyze.measures.estimates import Estimate
+from analyze.measures.estimates import Estimate, mean_over_pictures
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,22 @@ class TreeReport:
             class_mistakes(level.name, own, said, level.values(), ids, level.categories)
             for level, own, said in zip(self.tree.levels, found, path, strict=True)
         )
+
+    def differences_to(
+        self, other: TreeReport, groups: np.ndarray, **words: int
+    ) -> dict[str, Estimate]:
+        """Give the accuracy of the path at each level, and hierarchical F1, minus another's."""
+        found = {}
+        paths = (each.answers["path"] for each in (self, other))
+        for level, own, others in zip(self.tree.levels, *paths, strict=True):
+            gained = (own == level.codes) - (others == level.codes).astype(np.float64)
+            apart = np.where(own >= 0, gained, np.nan)
+            found[f"path_{level.name}"] = mean_over_pictures(apart, groups, **words)
+        leaves = {
+            name: each.answers["path"][-1] for name, each in (("own", self), ("other", other))
+        }
+        _, f1 = score_tree(self.tree, leaves, groups, **words)
+        return {**found, "hierarchical_f1": f1["other"]}
 
     def to_json(self) -> dict[str, Any]:
         """Spell it with the keys that programs read."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 from small_catalogs import run_in
 
 from extract.catalog.catalog import Catalog, Level
+from extract.catalog.multi_label import MultiLabel
 from extract.storage.embeddings import Provenance, row_crc32
 from extract.storage.embeddings_file import read_table
 from extract.storage.embeddings_table import Rows, blank_fields
@@ -34,12 +36,15 @@ def store(
     labelled: bool = True,
     n_images: int = 60,
     rate: float | None = None,
+    more_levels: Sequence[Level] = (),
+    multi_labels: Sequence[MultiLabel] = (),
 ) -> Path:
     """Write the embeddings file of a backbone whose classes lie so far apart."""
     ids = tuple(f"{i:04}.jpg" for i in range(n_images))
     labels = np.arange(n_images) % 3
     levels = (Level.from_values("class", [KINDS[i] for i in labels]),) if labelled else ()
-    listed = Catalog(catalog, root / catalog, ids, ids, levels)
+    levels, several = (*levels, *more_levels), tuple(multi_labels)
+    listed = Catalog(catalog, root / catalog, ids, ids, levels, multi_labels=several)
     identity = {"backbone": model, "weights": {"source": weights}}
     said = {} if rate is None else {"images_per_second": rate}
     provenance = Provenance(identity, ({"threads": 1},), {"model": model, **said})

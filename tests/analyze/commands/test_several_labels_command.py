@@ -124,7 +124,6 @@ def test_what_is_printed_names_every_score(run: Run) -> None:
     ("words", "said"),
     [
         (("--levels", "2"), "leave --levels out"),
-        (("--against", "efficientnet_lite0"), "--against"),
         (("--level", "color"), "no level 'color': this catalogue has kind"),
         (("--folds", "40"), "40 different pictures"),
     ],

@@ -31,6 +31,7 @@ from analyze.head.training.objective import BinaryCrossEntropy, ClassSets
 from analyze.head.training.plan import Plan
 from analyze.head.training.probabilities import SIGMOID, fit_shared_temperature, sigmoid
 from analyze.head.training.taught import Taught
+from analyze.measures.bootstrap import interval, resampled_weights
 from extract.catalog.multi_label import MultiLabel
 from extract.errors import HeadFileError, UsageError
 from extract.storage.embeddings import EmbeddingSet
@@ -265,6 +266,37 @@ def test_scores_are_those_of_scikit_learn(ties: bool) -> None:
         "mean_average_precision": average_precision_score(has, probabilities[0], average="macro"),
     }
     assert {k: v["mean"] for k, v in found.to_json().items()} == pytest.approx(expected)
+
+
+def test_differences_are_those_of_pictures_repeated() -> None:
+    """Brute force: both are scored anew on every resample, in which copies stay together."""
+    random = np.random.default_rng(4)
+    has = random.random((36, 3)) < 0.4
+    has[:4] = False
+    probabilities = np.clip(0.6 * has + 0.7 * random.random((2, 36, 3)), 0, 1)
+    said, groups = probabilities >= 0.6, np.arange(36) // 2
+    about = (has, np.ones((1, 36), bool), groups)
+    (first, second), words = zip(said, probabilities, strict=True), {"n_resamples": 60, "seed": 2}
+    minus = (second[0][None], second[1][None])
+    found = score_sets(first[0][None], first[1][None], *about, minus=minus, **words)
+    reckoned = {
+        "micro_f1": lambda truth, own, _: f1_score(truth, own, average="micro"),
+        "macro_f1": lambda truth, own, _: f1_score(truth, own, average="macro"),
+        "mean_average_precision": lambda truth, _, p: average_precision_score(truth, p),
+    }
+    (weights,) = resampled_weights(groups, 60, 2)
+    for name, score in reckoned.items():
+
+        def gap(rows: np.ndarray, score: Callable[..., float] = score) -> float:
+            one, other = (score(has[rows], s[rows], p[rows]) for s, p in (first, second))
+            return one - other
+
+        apart = getattr(found, name)
+        assert apart.mean == pytest.approx(gap(np.arange(36)))
+        drawn = np.array([gap(np.repeat(np.arange(36), own)) for own in weights.T])
+        assert (apart.low, apart.high) == pytest.approx(interval(apart.mean, drawn))
+    right = (said == has).all(axis=2).mean(axis=1)
+    assert found.accuracy.mean == pytest.approx(right[0] - right[1])
 
 
 def test_a_weight_counts_as_a_picture_repeated() -> None:
