@@ -47,9 +47,11 @@ def label_levels(
 
 
 def several_labels(
-    column: str, separator: str, cells: Sequence[tuple[str, str]]
+    column: str, separator: str, cells: Sequence[tuple[str, str]], between: str | None = None
 ) -> tuple[MultiLabel, ...]:
     """Read a column whose cells list several labels; nothing where none lists any.
+
+    Labels that are cut into levels give a column a level, named and spelled as levels are.
 
     Parameters
     ----------
@@ -59,6 +61,8 @@ def several_labels(
         strings is a list too, each string cut likewise.
     cells : sequence of (str, str)
         Where a cell stands, for errors, and the cell; one a row, empty without a label.
+    between : str, optional
+        What stands between the levels of a label.
 
     Raises
     ------
@@ -70,7 +74,18 @@ def several_labels(
         texts = _listed(where, column, cell)
         parts = [part.strip() for text in texts for part in text.split(separator)]
         rows.append({part for part in parts if part})
-    return (MultiLabel.from_values(column, rows, separator),) if any(rows) else ()
+    if between is None:
+        return (MultiLabel.from_values(column, rows, separator),) if any(rows) else ()
+    trees = [[_parts(label, between) for label in row] for row in rows]
+    depth = min(MAX_LEVELS, max((len(tree) for row in trees for tree in row), default=0))
+    return tuple(
+        MultiLabel.from_values(
+            f"{column}_{level}",
+            [{between.join(tree[:level]) for tree in row if len(tree) >= level} for row in trees],
+            separator,
+        )
+        for level in range(1, depth + 1)
+    )
 
 
 def _parts(cell: str, separator: str) -> list[str]:

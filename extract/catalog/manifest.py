@@ -58,7 +58,7 @@ def list_manifest(
     Cells are text as they stand: ``NA`` and ``None`` are names like any other. A label column
     with a separator gives up to three levels, each spelled as its full path; a JSON-like list of
     one string (``["a >> b"]``) counts as that string. With a multi-label separator it gives no
-    level, but a column of several labels a picture.
+    level, but a column of several labels a picture; with both one for each of up to three levels.
 
     Raises
     ------
@@ -116,10 +116,11 @@ def check_separator(columns: ManifestColumns) -> None:
             raise UsageError(f"{option} cuts a column: name it with --label-column")
         if separator == "":
             raise UsageError(f"{option} is empty: give what stands between {between}")
-    if columns.label_separator is not None and columns.multi_label_separator is not None:
+    inner, outer = columns.label_separator, columns.multi_label_separator
+    if inner is not None and outer is not None and (inner in outer or outer in inner):
         raise UsageError(
-            "--label-separator cuts one label into its levels, --multi-label-separator tells "
-            "several labels apart: give one of the two"
+            f"--label-separator {inner!r} cuts a label into its levels, --multi-label-separator "
+            f"{outer!r} tells several labels apart: neither may hold the other"
         )
 
 
@@ -266,5 +267,6 @@ def labels_of_column(
         When a cell cannot be read so.
     """
     if columns.multi_label_separator is not None:
-        return (), several_labels(column, columns.multi_label_separator, cells)
+        outer, inner = columns.multi_label_separator, columns.label_separator
+        return (), several_labels(column, outer, cells, inner)
     return label_levels(column, columns.label_separator, cells), ()

@@ -139,7 +139,7 @@ def test_what_does_not_go_with_several_labels_is_one_line(
 
 
 def test_wrong_separators_are_wrong_usage(run: Run) -> None:
-    for words in ((*EXTRACT, *SEVERAL, "--label-separator", ">"), ("extract", *SEVERAL)):
+    for words in ((*EXTRACT, *SEVERAL, "--label-separator", "||"), ("extract", *SEVERAL)):
         done = run(*words)
         assert done.returncode == 2, done.stderr
         assert "--multi-label-separator" in done.stderr

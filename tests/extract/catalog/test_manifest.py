@@ -183,6 +183,25 @@ def test_separator_of_several_labels_is_taken_as_typed(
     assert several(tmp_path, text, separator).multi_labels[0].value(0) == labels
 
 
+def test_several_paths_of_a_tree_give_a_column_a_level(tmp_path: Path) -> None:
+    """What two pictures share above stands once in each; a path that ends early has no more."""
+    cells = ["wear > shoes > boots|home", "", "wear > shoes | wear > hats|home > mugs", "|"]
+    path = write(
+        tmp_path, "\n".join(["image,kind", *(f"{i}.jpg,{c}" for i, c in enumerate(cells))])
+    )
+    columns = ManifestColumns(label="kind", label_separator=" > ", multi_label_separator="|")
+    listed = list_manifest(path, columns)
+    assert listed.levels == ()
+    assert {each.name: each.values() for each in listed.multi_labels} == {
+        "kind_1": (("home", "wear"), (), ("home", "wear"), ()),
+        "kind_2": (("wear > shoes",), (), ("home > mugs", "wear > hats", "wear > shoes"), ()),
+        "kind_3": (("wear > shoes > boots",), (), (), ()),
+    }
+    assert {each.separator for each in listed.multi_labels} == {"|"}
+    none = write(tmp_path, "image,kind\n1.jpg,\n2.jpg,|\n")
+    assert list_manifest(none, columns).multi_labels == ()
+
+
 def test_column_without_any_label_is_no_column_of_labels(tmp_path: Path) -> None:
     assert several(tmp_path, "image,kind\n1.jpg,\n2.jpg,|\n").multi_labels == ()
 
@@ -201,8 +220,8 @@ def test_list_of_several_names_the_option_that_reads_it(tmp_path: Path) -> None:
         (ManifestColumns(multi_label_separator="|"), "name it with --label-column"),
         (ManifestColumns(label="brand", multi_label_separator=""), "is empty"),
         (
-            ManifestColumns(label="brand", label_separator=" >> ", multi_label_separator="|"),
-            "one of the two",
+            ManifestColumns(label="brand", label_separator="||", multi_label_separator="|"),
+            "neither may hold the other",
         ),
     ],
 )
