@@ -47,7 +47,8 @@ def level_of_head(stored: StoredHead, wanted: str | None) -> int:
 def head_target(stored: StoredHead, level: int, of: str) -> Target:
     """Ask a trained head, in the way that its predictions are made.
 
-    Of several labels a picture each is asked yes against no: its own logit, its own sigmoid. Of a
+    Of several labels a picture each is asked yes against no: its own logit, its own sigmoid; above
+    other levels the greatest of its own and of those below it, as it is told. Of a
     tree only the last level has logits that its predictions use; that of a class above is the
     logarithm of the sum over the classes below it, so that it rises and falls with what is said.
 
@@ -63,7 +64,7 @@ def head_target(stored: StoredHead, level: int, of: str) -> Target:
         )
     last_logits = _last_logits(stored)
     if stored.several is not None:
-        return _several_labels_target(stored, stored.several, last_logits, of)
+        return _several_labels_target(stored, level, stored.several, last_logits, of)
     return _level_target(stored, level, last_logits, of)
 
 
@@ -81,35 +82,51 @@ def _last_logits(stored: StoredHead) -> Values:
 
 
 def _several_labels_target(
-    stored: StoredHead, several: SeveralLabels, last_logits: Values, of: str
+    stored: StoredHead, level: int, several: SeveralLabels, last_logits: Values, of: str
 ) -> Target:
-    """Ask a head whose labels are told one by one, each by its threshold."""
+    """Ask a head whose labels are told one by one, each by its threshold, at one of its levels."""
+    import torch
+
     temperature, thresholds = stored.temperatures[-1], np.array(several.thresholds)
+    tree = stored.set_tree
+    part, names = tree.parts[level], stored.classes[level]
+    # each class of the level with itself, and with all that stand below it
+    pairs = np.argwhere(tree.raised(np.eye(len(thresholds), dtype=bool))[:, part])
+    places, columns = torch.from_numpy(pairs).T
+
+    def values(vectors: torch.Tensor) -> torch.Tensor:
+        logits = last_logits(vectors)
+        lowest = logits.new_full((len(logits), len(names)), -np.inf)
+        where = columns.expand(len(logits), -1)
+        return lowest.scatter_reduce(1, where, logits[:, places], "amax")
 
     def probability(vectors: torch.Tensor) -> torch.Tensor:
-        return (last_logits(vectors) / temperature).sigmoid()
+        return (values(vectors) / temperature).sigmoid()
 
     def scaled(vectors: np.ndarray) -> np.ndarray:
         found: np.ndarray = stored.head.logits(vectors)[-1] / temperature
-        return found
+        return tree.raised(found)
+
+    def told(vectors: np.ndarray) -> np.ndarray:
+        return tree.raised(sigmoid(scaled(vectors)) >= thresholds)[:, part]
 
     def answer(vectors: np.ndarray) -> np.ndarray:
-        logits = scaled(vectors)  # which tell apart what rounds to a probability of 1
-        said = sigmoid(logits) >= thresholds
+        logits, said = scaled(vectors)[:, part], told(vectors)
+        # logits tell apart what rounds to a probability of 1
         open_to_all = said | ~said.any(axis=1, keepdims=True)
         found: np.ndarray = np.where(open_to_all, logits, -np.inf).argmax(axis=1)
         return found
 
-    (names,) = stored.classes
     return Target(
         "head",
         of,
         names,
         names,
-        probability if of == "probability" else last_logits,
+        probability if of == "probability" else values,
         answer,
-        lambda vectors: sigmoid(scaled(vectors)),
-        thresholds=several.thresholds,
+        lambda vectors: sigmoid(scaled(vectors))[:, part],
+        thresholds=several.thresholds[part],
+        said=told,
     )
 
 

@@ -143,9 +143,8 @@ def ask(target: Target, subjects: Sequence[Subject], wanted: str | None) -> list
         return [Question(*each) for each in triples]
     given = target.probabilities(vectors)
     said: list[tuple[int, ...] | None] = [None] * len(subjects)
-    if target.thresholds is not None:
-        reached = given >= np.array(target.thresholds)
-        said = [tuple(np.flatnonzero(own).tolist()) for own in reached]
+    if target.said is not None:
+        said = [tuple(np.flatnonzero(own).tolist()) for own in target.said(vectors)]
     return [
         Question(
             subject,

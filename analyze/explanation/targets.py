@@ -51,6 +51,8 @@ class Target:
         What the columns are numbered by; from 0 without.
     thresholds : tuple of float, optional
         The probability from which on each column is said, where any number of them may be.
+    said : callable, optional
+        Vectors as they are stored -> ndarray (n, n_columns), bool; with ``thresholds``.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Target:
     probabilities: Callable[[np.ndarray], np.ndarray] | None = None
     numbers: tuple[int, ...] | None = None
     thresholds: tuple[float, ...] | None = None
+    said: Callable[[np.ndarray], np.ndarray] | None = None
 
     def __post_init__(self) -> None:
         if len(self.columns) != len(self.classes):

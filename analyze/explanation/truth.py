@@ -23,7 +23,7 @@ def truth_of_head(
     taught.
     """
     if stored.several is not None:
-        return next((own for own in several if own.name == stored.levels[0]), None)
+        return next((own for own in several if own.name == stored.levels[number]), None)
     there = {level.name: level for level in levels}
     if stored.levels[number] not in there:
         return None

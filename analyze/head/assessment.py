@@ -117,7 +117,7 @@ def choose_task(
     UsageError
         When there is no such label.
     """
-    labels = choose_multi_label(embeddings, level)
+    labels = choose_multi_label(embeddings, level, plan.n_levels)
     if labels is not None:
         return MultipleLabels.of(embeddings, views, labels, plan, copies, maps)
     if plan.n_levels > 1:

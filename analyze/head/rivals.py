@@ -269,7 +269,7 @@ def _columns_meant(
     """Find what is to be learned, as the file does that knows most of it: a column, those below."""
     named = [s for s in files if wanted in [own.name for own in s.labels]]
     ranked = [*named, *sorted(files, key=lambda s: (not s.levels, not s.multi_labels))]
-    chosen = choose_multi_label(ranked[0], wanted)
+    chosen = choose_multi_label(ranked[0], wanted, n_levels)
     name = (chosen or level_meant(files, wanted)).name
     known: list[Sequence[Level | MultiLabel]] = [
         s.multi_labels if chosen else s.levels for s in files

@@ -123,7 +123,6 @@ def head(
     from analyze.commands.selection.selection import Selection, choose_one
     from analyze.head.assessment import assess_head
     from analyze.head.rivals import compare_heads
-    from analyze.head.tasks.multi_label import check_plan, choose_multi_label
     from analyze.head.training.head_training import TrainingSpec
     from analyze.head.training.network import HeadSpec
     from analyze.head.training.plan import Plan
@@ -161,9 +160,6 @@ def head(
     with ended_by_signals(STOPPED if trials else "stopped; nothing is written"):
         contenders, notes = _read(workspace, [path, *rivals], beside, views=views)
         first = contenders[0]
-        labels = None if rivals else choose_multi_label(first.embeddings, level)
-        if labels is not None:
-            check_plan(plan, labels)  # before pictures are opened
         maps = None
         if unfreeze != "none":
             with cl.progress_bar("pictures", quiet=quiet) as progress:

@@ -24,7 +24,7 @@ def draw_predictions(found: Predictions, pictures: PictureFolder) -> Any | None:
     -------
     Figure, or None where no picture can be opened
     """
-    names, far, unlike = found.stored.classes[-1], [], found.unlike
+    names, far, unlike = found.classes, [], found.unlike
     if found.distances is not None and unlike is not None:
         far = [i for i in np.argsort(-found.distances).tolist() if unlike[i]]
     marked = set(far)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from analyze.head.prediction.set_tree import SetTree
 from analyze.head.training.inputs import Scaling
 from analyze.head.training.network import Head, HeadSpec, build_network
 from analyze.neighbors.novelty import TrainingVectors
@@ -69,10 +70,11 @@ class StoredHead:
     ----------
     head : Head
     classes : tuple of tuple of str
-        Of each level, in the order of its logits.
+        Of each level, in the order of its logits; of several labels those of all levels are one
+        output.
     levels : tuple of str
     temperatures : tuple of float
-        Of each level: its logits are divided by it before they become probabilities.
+        Of each output: its logits are divided by it before they become probabilities.
     provenance : Provenance
         Of the vectors it was taught; other vectors are refused.
     about : mapping
@@ -102,25 +104,40 @@ class StoredHead:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not len(self.classes) == len(self.levels) == len(self.head.classes) >= 1:
+        if not len(self.classes) == len(self.levels) >= 1:
             raise ValueError("a head must have classes for each of its levels")
-        for names, codes in zip(self.classes, self.head.classes, strict=True):
-            if len(names) != len(codes) or len(set(names)) < len(names):
-                raise ValueError("a level must have as many different classes as logits")
-        if len(self.temperatures) != len(self.levels) or not all(
+        outputs = output_sizes(self.classes, self.several)
+        different = all(len(set(names)) == len(names) for names in self.classes)
+        if not different or [len(codes) for codes in self.head.classes] != outputs:
+            raise ValueError("a level must have as many different classes as logits")
+        if len(self.temperatures) != len(outputs) or not all(
             np.isfinite(each) and each > 0 for each in self.temperatures
         ):
             raise ValueError(f"a level must have a temperature above 0: {self.temperatures}")
-        if self.several is not None and not (
-            len(self.levels) == 1 and len(self.several.thresholds) == len(self.classes[0])
-        ):
+        if self.several is not None and [len(self.several.thresholds)] != outputs:
             raise ValueError("a head of several labels must have a threshold for each class")
         if len(self.parents) != len(self.levels) - 1:
             raise ValueError("each level but the first must have its classes' parents")
         for above, below, own in zip(self.classes, self.classes[1:], self.parents, strict=False):
-            # a class above that nothing stands below could never be said
-            if len(own) != len(below) or set(own.tolist()) != set(range(len(above))):
+            # of one label a picture a class above that nothing stands below could never be said
+            places, known = set(own.tolist()), set(range(len(above)))
+            if (
+                len(own) != len(below)
+                or not places <= known
+                or not (self.several or places == known)
+            ):
                 raise ValueError("every class must have a parent, and every parent a class")
+
+    @property
+    def set_tree(self) -> SetTree:
+        """The classes of a head of several labels, level by level."""
+        return SetTree(self.levels, self.classes, self.parents)
+
+
+def output_sizes(classes: Sequence[Sequence[str]], several: object) -> list[int]:
+    """Count the logits of each output: one a level, or one for all where labels are several."""
+    sizes = [len(names) for names in classes]
+    return [sum(sizes)] if several else sizes
 
 
 def write_head(folder: Path, stored: StoredHead, name: str = "head") -> Path:
@@ -258,13 +275,14 @@ def _read(said_in: Path, numbers_in: Path) -> StoredHead:
     n_dims = said["n_dims"]
     if type(n_dims) is not int or not 0 < n_dims <= MOST_WIDTH:
         raise ValueError(f"n_dims is {n_dims!r}")
-    tensors = _tensors(content, n_dims, classes, spec, UNLIKE_ABOVE in said)
+    outputs = output_sizes(classes, several)
+    tensors = _tensors(content, n_dims, outputs, spec, UNLIKE_ABOVE in said)
     vectors = None
     if UNLIKE_ABOVE in said:
         vectors = TrainingVectors(tensors.pop(VECTORS), float(said[UNLIKE_ABOVE]))
     scaling = Scaling(tensors.pop(MEAN), float(tensors.pop(FACTOR)[0]))
     stage = {k.removeprefix(STAGE): tensors.pop(k) for k in list(tensors) if k.startswith(STAGE)}
-    codes = tuple(np.arange(len(names)) for names in classes)
+    codes = tuple(np.arange(n) for n in outputs)
     provenance = Provenance(said["identity"], (), {"model": said["model"]})
     if provenance.identity_sha256 != said["identity_sha256"]:
         raise ValueError("its identity is not the one it was written with")
@@ -278,7 +296,7 @@ def _read(said_in: Path, numbers_in: Path) -> StoredHead:
         tuple(map(float, said.get("temperatures", [said["temperature"]]))),
         provenance,
         about,
-        tuple(np.array([operator.index(p) for p in own]) for own in said.get("parents", [])),
+        tuple(np.array([operator.index(p) for p in own], int) for own in said.get("parents", [])),
         stage,
         several=several,
         vectors=vectors,
@@ -300,7 +318,7 @@ def _spec(said: Mapping[str, Any]) -> HeadSpec:
 def _tensors(
     content: bytes,
     n_dims: int,
-    classes: tuple[tuple[str, ...], ...],
+    outputs: list[int],
     spec: HeadSpec,
     with_vectors: bool,
 ) -> dict[str, np.ndarray]:
@@ -315,7 +333,7 @@ def _tensors(
     import torch
 
     with torch.device("meta"):  # shapes alone: a file may ask for more than there is memory
-        expected = build_network(n_dims, [len(n) for n in classes], spec, seed=0).state_dict()
+        expected = build_network(n_dims, outputs, spec, seed=0).state_dict()
     shapes = {k: tuple(v.shape) for k, v in expected.items()} | {MEAN: (n_dims,), FACTOR: (1,)}
     if with_vectors:  # of any number
         shapes[VECTORS] = (*tensors.get(VECTORS, np.empty(0)).shape[:1], n_dims)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -54,6 +55,11 @@ class Predictions(ABC):
         if self.distances is None or self.stored.vectors is None:
             return None
         return self.distances > self.stored.vectors.unlike_above
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes that may be said; of a tree those of the last level."""
+        return self.stored.classes[-1]
 
     @abstractmethod
     def by_class(self) -> dict[str, list[int]]:
@@ -174,11 +180,16 @@ class SetPredictions(Predictions):
     As of :class:`Predictions`, and:
     probabilities : ndarray of shape (n_images, n_classes), float64
     has : ndarray of shape (n_images, n_classes), bool
-        Which classes reach their threshold.
+        Which classes reach their threshold, or stand above one that does.
     """
 
     probabilities: np.ndarray
     has: np.ndarray
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, of several levels with theirs."""
+        return self.stored.set_tree.spelled
 
     @cached_property
     def sureness(self) -> np.ndarray:
@@ -193,7 +204,7 @@ class SetPredictions(Predictions):
 
     def said(self) -> list[tuple[str, ...] | None]:
         """Give each picture its labels, of which there may be none; None where nothing is said."""
-        (classes,) = self.stored.classes
+        classes = self.classes
         return [
             None if unsure else tuple(classes[c] for c in np.flatnonzero(own).tolist())
             for own, unsure in zip(self.has, self.abstained.tolist(), strict=True)
@@ -203,20 +214,35 @@ class SetPredictions(Predictions):
         """Give the rows that each label is given to, the most probable first."""
         given = self.has & ~self.abstained[:, None]
         orders = np.argsort(-self.probabilities, axis=0, kind="stable").T
-        columns = zip(self.stored.classes[0], orders, given.T, strict=True)
+        columns = zip(self.classes, orders, given.T, strict=True)
         return {name: order[own[order]].tolist() for name, order, own in columns}
 
     def answers(self) -> Iterator[list[Any]]:
-        """A row a picture: its labels, how many, how sure all of them are, and each class."""
+        """A row a picture: its labels, how many, how sure all of them are, and each class.
+
+        Each of several levels has such columns of its own, too.
+        """
+        tree = self.stored.set_tree
+        levels = tree.levels if len(tree.levels) > 1 else ()
         yield [
             *("id", "labels", "n_labels", "probability", "abstained"),
-            *(f"probability_{name}" for name in self.stored.classes[0]),
+            *(f"{name}{end}" for name in levels for end in ("", "_n_labels", "_probability")),
+            *(f"probability_{name}" for name in self.classes),
         ]
-        separator = self.stored.several.separator if self.stored.several else ""
-        for i, (row_id, labels) in enumerate(zip(self.ids, self.said(), strict=True)):
-            given = ["", ""] if labels is None else [separator.join(labels), len(labels)]
-            sure = [float(self.sureness[i]), int(labels is None)]
-            yield [row_id, *given, *sure, *self.probabilities[i].tolist()]
+        whole = self._spelled(self.classes, slice(None))
+        parts = map(self._spelled, tree.classes, tree.parts) if levels else ()
+        each = zip(self.ids, whole, self.abstained, self.probabilities, *parts, strict=True)
+        for row_id, cells, silent, probabilities, *of_levels in each:
+            more = itertools.chain(*of_levels)
+            yield [row_id, *cells, int(silent), *more, *probabilities.tolist()]
+
+    def _spelled(self, classes: tuple[str, ...], part: slice) -> Iterator[list[Any]]:
+        """Spell the labels among some classes, how many they are, and how sure all of them are."""
+        joined = self.stored.several.separator.join if self.stored.several else "".join
+        sure = sureness(self.probabilities[:, part], self.has[:, part]).tolist()
+        for own, silent, probability in zip(self.has[:, part], self.abstained, sure, strict=True):
+            names = [classes[c] for c in np.flatnonzero(own).tolist()]
+            yield [*(["", ""] if silent else [joined(names), len(names)]), probability]
 
 
 def sureness(probabilities: np.ndarray, said: np.ndarray) -> np.ndarray:
@@ -270,7 +296,8 @@ def predict(
     far = None if stored.vectors is None else stored.vectors.distances(embeddings.vectors)
     about = (stored, embeddings.ids, abstain_below, far)
     if stored.several is not None:
-        found = sigmoid(scaled)
-        return SetPredictions(*about, found, found >= np.array(stored.several.thresholds))
+        raised = stored.set_tree.raised
+        found = raised(sigmoid(scaled))
+        return SetPredictions(*about, found, raised(found >= np.array(stored.several.thresholds)))
     probabilities = summed_upwards(softmax(scaled), stored.parents)
     return ClassPredictions(*about, probabilities, likeliest_path(probabilities, stored.parents))

@@ -169,6 +169,19 @@ class HeadReport(ABC):
         """Spell what is known of a baseline beside its accuracy."""
         return {}
 
+    def baselines_json(self) -> dict[str, Any]:
+        """Spell the accuracy of each baseline, what the head has over it, and what is known."""
+        return {
+            name: {
+                "accuracy": estimate.mean,
+                "low": estimate.low,
+                "high": estimate.high,
+                "difference": self.baseline_differences[name].to_json(),
+                **self.baseline_json(name),
+            }
+            for name, estimate in self.baselines.items()
+        }
+
     def stored(self, provenance: Provenance) -> StoredHead:
         """Give the head to keep, with what it must be used with and what is known of it.
 
@@ -221,16 +234,7 @@ class HeadReport(ABC):
             "head": None,
             "notes": list(self.notes),
             **self.scores_json(),
-            "baselines": {
-                name: {
-                    "accuracy": estimate.mean,
-                    "low": estimate.low,
-                    "high": estimate.high,
-                    "difference": self.baseline_differences[name].to_json(),
-                    **self.baseline_json(name),
-                }
-                for name, estimate in self.baselines.items()
-            },
+            "baselines": self.baselines_json(),
             "difference": self.difference.to_json(),
             "calibration": self.calibration.to_json(),
             **self.details_json(),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
@@ -11,12 +12,13 @@ import numpy as np
 
 from analyze.head.prediction.head_file import MULTI_LABEL, SeveralLabels
 from analyze.head.prediction.predictions import sureness
+from analyze.head.prediction.set_tree import SetTree
 from analyze.head.prediction.thresholds import thresholds_of
 from analyze.head.reporting.calibration import Calibration, calibrate
 from analyze.head.reporting.held_out_mistakes import HeldOutMistakes, set_mistakes
 from analyze.head.reporting.report import HEAD, HeadReport
 from analyze.head.reporting.set_class_scores import SetClassScore, score_set_classes
-from analyze.head.reporting.set_scores import SCORES, SetScores, score_sets
+from analyze.head.reporting.set_scores import SCORES, SetScores, exactly_right, score_sets
 from analyze.head.training.head_training import Trained
 from analyze.head.training.probabilities import sigmoid
 from analyze.measures.estimates import Estimate
@@ -36,17 +38,29 @@ class SetAnswers:
         By a half for every class.
     thresholds : list of ndarray of shape (n_classes,)
         Of each training.
+    contradicting : ndarray of shape (n_runs, n_images), bool
+        Where the tree of several levels alters what the thresholds say.
     """
 
     probabilities: np.ndarray
     said: np.ndarray
     at_half: np.ndarray
     thresholds: list[np.ndarray]
+    contradicting: np.ndarray
+
+    def of(self, part: slice) -> SetAnswers:
+        """Keep what is said of some classes."""
+        return SetAnswers(
+            *(self.probabilities[:, :, part], self.said[:, :, part], self.at_half[:, :, part]),
+            *([own[part] for own in self.thresholds], self.contradicting),
+        )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SetReport(HeadReport):
     """How good a head of several labels is on pictures that it was not taught.
+
+    Scores are of all classes together, also where they are of several levels.
 
     Parameters
     ----------
@@ -54,12 +68,15 @@ class SetReport(HeadReport):
     separator : str
         What stands between the labels of a picture.
     has : ndarray of shape (n_images, n_classes), bool
+    tree : SetTree
+        Of the classes.
     answers : mapping of str to SetAnswers
         Of ``head`` and each baseline.
     """
 
     separator: str
     has: np.ndarray
+    tree: SetTree
     answers: Mapping[str, SetAnswers]
 
     @property
@@ -110,6 +127,30 @@ class SetReport(HeadReport):
         }
 
     @cached_property
+    def levels(self) -> tuple[SetReport, ...]:
+        """The report of each level's classes alone; nothing where there is one level."""
+        tree = self.tree
+        each = zip(tree.levels, tree.classes, tree.parts, strict=True)
+        return tuple(itertools.starmap(self._of_level, each)) if len(tree.levels) > 1 else ()
+
+    def _of_level(self, level: str, classes: tuple[str, ...], part: slice) -> SetReport:
+        has, answers = self.has[:, part], {k: own.of(part) for k, own in self.answers.items()}
+        return replace(
+            self,
+            level=level,
+            classes=classes,
+            has=has,
+            tree=SetTree((level,), (classes,)),
+            answers=answers,
+            right={k: exactly_right(own.said, has, self.tested) for k, own in answers.items()},
+        )
+
+    @property
+    def contradicted(self) -> float:
+        """Share of the head's answers that would contradict the tree if nothing altered them."""
+        return float(self.answers[HEAD].contradicting.sum() / self.tested.sum())
+
+    @cached_property
     def calibration(self) -> Calibration:
         """Every answer, a picture and a class, held against the truth; whole sets for coverage."""
         answers, has = self.answers[HEAD], self.has
@@ -130,9 +171,13 @@ class SetReport(HeadReport):
     @property
     def held_out(self) -> tuple[HeldOutMistakes, ...]:
         """Sets told wrong by most of the heads that were not taught the picture."""
-        head = self.answers[HEAD]
-        about = (self.has, self.ids, self.classes)
-        return (set_mistakes(self.level, head.probabilities, head.said, *about),)
+        return tuple(
+            set_mistakes(
+                *(own.level, own.answers[HEAD].probabilities, own.answers[HEAD].said),
+                *(own.has, own.ids, own.classes),
+            )
+            for own in self.levels or (self,)
+        )
 
     def spelled_labels(self) -> list[str]:
         """Spell the labels of each picture."""
@@ -148,10 +193,9 @@ class SetReport(HeadReport):
 
     def labels_of_head(self, final: Trained) -> dict[str, Any]:
         """Give the names of its classes, their thresholds, and how a set is spelled."""
-        (known,) = final.head.classes
+        known = self.tree.take(final.head.classes[0])
         return {
-            "classes": (tuple(self.classes[code] for code in known.tolist()),),
-            "levels": (self.level,),
+            **vars(known),
             "several": SeveralLabels(tuple(thresholds_of(final).tolist()), self.separator),
         }
 
@@ -165,12 +209,23 @@ class SetReport(HeadReport):
         return {**scores, "at_half": self.scores_at_half[name].to_json()}
 
     def details_json(self) -> dict[str, Any]:
-        """Spell the kind, what a half for every class would give, and each class."""
-        return {
+        """Spell the kind, what a half for every class would give, each class and each level."""
+        found: dict[str, Any] = {
             "kind": MULTI_LABEL,
             "at_half": self.scores_at_half[HEAD].to_json(),
             "classes": [score.to_json() for score in self.class_scores[HEAD]],
         }
+        if self.levels:
+            scores = [(own.level, own.class_scores[HEAD]) for own in self.levels]
+            found["classes"] = [{"level": name, **s.to_json()} for name, own in scores for s in own]
+            found["levels"] = [own.level_json() for own in self.levels]
+            found["contradicted"] = self.contradicted
+        return found
+
+    def level_json(self) -> dict[str, Any]:
+        """Spell what a report of all levels says of this one."""
+        about = {"level": self.level, "n_classes": len(self.classes)}
+        return {**about, **self.scores_json(), "baselines": self.baselines_json()}
 
 
 def _logit(probabilities: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import singledispatch
 from typing import Any
 
@@ -50,8 +50,9 @@ def _(report: SetReport) -> dict[str, Table]:
     return {
         **_of_all(report),
         "predictions.csv": set_predictions(report),
-        "classes.csv": set_classes(report),
+        "classes.csv": _by_level(report, set_classes),
         "scores.csv": set_scores(report),
+        **({"levels.csv": _by_level(report, set_scores)} if report.levels else {}),
     }
 
 
@@ -191,6 +192,16 @@ def set_scores(report: SetReport) -> Table:
         for threshold, found in (("own", report.scores), ("0.5", report.scores_at_half)):
             for score in SCORES:
                 yield [name, threshold, score, *_of(getattr(found[name], score))]
+
+
+def _by_level(report: SetReport, rows: Callable[[SetReport], Table]) -> Table:
+    """Rows of each level, its name in front; of one level alone as they are."""
+    if not report.levels:
+        yield from rows(report)
+    for number, level in enumerate(report.levels):
+        header, *own = rows(level)
+        yield from ([["level", *header]] if number == 0 else [])
+        yield from ([level.level, *row] for row in own)
 
 
 def _spelled(rows: list[dict[str, Any]]) -> Table:

@@ -29,8 +29,9 @@ COLUMNS = {"precision": 9, "recall": 6, "F1": 5, "AP": 5, "threshold": 9, "n": 5
 
 def heading(report: HeadReport, file: str) -> list[str]:
     """Say what was taught, on which pictures and how they were parted."""
-    split, of_sets = report.split, isinstance(report, SetReport)
-    labels = f"{'several labels of' if of_sets else 'level'} {report.level}"
+    split, labels = report.split, f"level {report.level}"
+    if isinstance(report, SetReport):
+        labels = f"several labels of {', '.join(report.tree.levels)}"
     about = [f"{len(report.ids)} pictures", labels, split["method"]]
     if "n_seeds" in split:
         about.append(f"{split['n_seeds']} seeds")
@@ -119,7 +120,7 @@ def _(report: SetReport) -> list[str]:
         values = {"precision": score.precision, "recall": score.recall, "F1": score.f1}
         more = {"AP": each.average_precision, "threshold": each.threshold, "n": score.n}
         rows[score.name] = {**values, **more}
-    lines = _table(rows)
+    lines = [*_set_level_lines(report), *_table(rows)]
     if len(report.classes) > len(rows):
         lines.append(f"and {len(report.classes) - len(rows)} more classes: classes.csv")
     return [*lines, f"{_believed(report)}, over all pictures and classes"]
@@ -146,6 +147,21 @@ def level_lines(report: TreeReport) -> list[str]:
         f"{report.right_parent_wrong_leaf:.0%} of the answers are wrong at the last level and "
         "right above it",
     ]
+
+
+def _set_level_lines(report: SetReport) -> list[str]:
+    """Say what the answers at each level of a tree are worth; nothing of one level alone."""
+    lines = []
+    for level in report.levels:
+        apart = wording.estimate(level.difference, signed=True)
+        lines += [
+            f"level {level.level}, {len(level.classes)} classes: all labels right "
+            f"{wording.estimate(level.accuracy)}, macro F1 "
+            f"{wording.estimate(level.scores[HEAD].macro_f1)}",
+            f"  minus logistic regression, all labels right {apart}",
+        ]
+    share = f"{report.contradicted:.0%} of the head's answers would contradict this tree"
+    return [*lines, f"{share} if a class were not said with those below it"] if lines else []
 
 
 def _believed(report: HeadReport) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from analyze.head.prediction.set_tree import SetTree, grow_set_tree
 from analyze.head.prediction.thresholds import EVEN, LEAST_POSITIVES, thresholds_of
 from analyze.head.reporting.report import HEAD
 from analyze.head.reporting.set_report import SetAnswers, SetReport
@@ -45,27 +46,33 @@ class ProbabilityAnswers:
     ----------
     has : ndarray of shape (n_images, n_classes), bool
         The truth.
+    tree : SetTree
+        Of the classes: no answer contradicts it.
     n_runs : int
     names : sequence of str
     """
 
-    def __init__(self, has: np.ndarray, n_runs: int, names: Sequence[str]) -> None:
+    def __init__(self, has: np.ndarray, tree: SetTree, n_runs: int, names: Sequence[str]) -> None:
         shape = (n_runs, *has.shape)
-        self.has = has
+        self.has, self.tree = has, tree
         self.of = {
             name: SetAnswers(
-                np.full(shape, np.nan, np.float32), np.zeros(shape, bool), np.zeros(shape, bool), []
+                np.full(shape, np.nan, np.float32),
+                *(np.zeros(shape, bool), np.zeros(shape, bool), []),
+                contradicting=np.zeros(shape[:2], bool),
             )
             for name in names
         }
 
     def record(self, run: int, rows: np.ndarray, said: Mapping[str, Any]) -> None:
         """Write down what a run says of its tested rows."""
-        for name, (probabilities, thresholds) in said.items():
-            own = self.of[name]
+        raised = self.tree.raised
+        for name, (given, thresholds) in said.items():
+            own, probabilities, alone = self.of[name], raised(given), given >= thresholds
             own.probabilities[run, rows] = probabilities
-            own.said[run, rows] = probabilities >= thresholds
+            own.said[run, rows] = raised(probabilities >= thresholds)
             own.at_half[run, rows] = probabilities >= EVEN
+            own.contradicting[run, rows] = (raised(alone) != alone).any(axis=1)
             own.thresholds.append(thresholds)
 
     def right(self, name: str) -> np.ndarray:
@@ -82,17 +89,18 @@ class MultipleLabels:
     ----------
     pictures : Pictures
     labels : MultiLabel
-        Of all pictures there are.
+        Of all pictures there are; of several levels the first.
     has : ndarray of shape (n_images, n_classes), bool
         Of the pictures, and of the classes that are kept.
-    classes : tuple of str
+    tree : SetTree
+        Of these classes.
     plan : Plan
     """
 
     pictures: Pictures
     labels: MultiLabel
     has: np.ndarray
-    classes: tuple[str, ...]
+    tree: SetTree
     plan: Plan
 
     @classmethod
@@ -110,10 +118,11 @@ class MultipleLabels:
         Raises
         ------
         UsageError
-            When there are fewer than two classes, or the plan does not go with such labels.
+            When there are fewer than two classes, the plan does not go with such labels, or the
+            columns that it teaches together are no tree.
         """
-        check_plan(plan, labels)
-        has = labels.matrix()
+        columns = _columns_from(labels, embeddings.multi_labels, plan.n_levels)
+        has = np.concatenate([own.matrix() for own in columns], axis=1)
         labelled: np.ndarray = np.asarray(has.any(axis=1))
         rows, pictures = usable_pictures(embeddings, views, labelled, copies, maps)
         kept, note = _kept_classes(has[rows], pictures.groups, plan)
@@ -121,13 +130,19 @@ class MultipleLabels:
         places = np.flatnonzero(has.any(axis=1))
         pictures = pictures.take(places, "labels of too few pictures")
         pictures = replace(pictures, notes=(*pictures.notes, *note))
-        names = tuple(labels.categories[i] for i in kept.tolist())
-        return cls(pictures, labels, has[places], names, plan)
+        tree = SetTree(tuple(c.name for c in columns), tuple(c.categories for c in columns))
+        tree = grow_set_tree(tree.take(kept), has[places], pictures.embeddings.ids)
+        return cls(pictures, labels, has[places], tree, plan)
 
     @property
     def level(self) -> str:
-        """Name of the column."""
+        """Name of the column; of several the first."""
         return self.labels.name
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, of several levels with theirs."""
+        return self.tree.spelled
 
     @property
     def targets(self) -> ClassSets:
@@ -141,7 +156,7 @@ class MultipleLabels:
 
     def answers(self, n_runs: int, names: Sequence[str]) -> ProbabilityAnswers:
         """Make room for what the head and the named baselines say."""
-        return ProbabilityAnswers(self.has, n_runs, (HEAD, *names))
+        return ProbabilityAnswers(self.has, self.tree, n_runs, (HEAD, *names))
 
     def baselines(self, taught: Taught, groups: np.ndarray, seed: int) -> list[Predictor]:
         """Fit a regression a class, and nearest neighbors, whose votes are shares."""
@@ -181,7 +196,11 @@ class MultipleLabels:
     def report(self, answers: ProbabilityAnswers, known: Mapping[str, Any]) -> SetReport:
         """Report answers."""
         report = SetReport(
-            **known, separator=self.labels.separator, has=self.has, answers=answers.of
+            **known,
+            separator=self.labels.separator,
+            has=self.has,
+            tree=self.tree,
+            answers=answers.of,
         )
         largest, wanted = int(report.tested.sum(axis=1).max()), self.plan.n_resamples
         fewer = resamples_that_fit(len(report.tested), largest, len(self.classes), wanted)
@@ -204,7 +223,9 @@ class MultipleLabels:
         )
 
 
-def choose_multi_label(embeddings: EmbeddingSet, wanted: str | None) -> MultiLabel | None:
+def choose_multi_label(
+    embeddings: EmbeddingSet, wanted: str | None, n_levels: int = 1
+) -> MultiLabel | None:
     """Find the column of several labels that is meant; None where a level is.
 
     Parameters
@@ -213,6 +234,8 @@ def choose_multi_label(embeddings: EmbeddingSet, wanted: str | None) -> MultiLab
     wanted : str or None
         A name, or a number where there are no levels; without it the only column, if no level is
         there.
+    n_levels : int
+        Of several that are taught together the first is meant.
 
     Raises
     ------
@@ -231,23 +254,23 @@ def choose_multi_label(embeddings: EmbeddingSet, wanted: str | None) -> MultiLab
     have = ", ".join(own.name for own in columns)
     if wanted is not None:
         raise UsageError(f"no level {wanted!r}: this catalogue has {have}; name one with --level")
-    if len(columns) > 1:
+    if len(columns) > 1 and n_levels == 1:
         raise UsageError(f"several columns of labels, say which with --level: {have}")
     return columns[0]
 
 
-def check_plan(plan: Plan, labels: MultiLabel) -> None:
-    """Refuse what heads of several labels a picture cannot do.
-
-    Raises
-    ------
-    UsageError
-    """
-    if plan.n_levels > 1:
+def _columns_from(
+    first: MultiLabel, there: tuple[MultiLabel, ...], n_levels: int
+) -> tuple[MultiLabel, ...]:
+    """Take a column and those below it that are taught together."""
+    found = there[there.index(first) :][:n_levels]
+    if len(found) < n_levels:
         raise UsageError(
-            f"--levels teaches a tree, and column {labels.name} lists several labels a picture: "
-            "leave --levels out"
+            f"--levels {n_levels} teaches a tree of {n_levels} columns: column {first.name} lists "
+            f"several labels a picture, and {len(found) - 1} below it do; give fewer, or leave "
+            "--levels out"
         )
+    return found
 
 
 def _kept_classes(
@@ -268,4 +291,7 @@ def _kept_classes(
     n_lost = int((there & ~enough).sum())
     if not n_lost:
         return kept, ()
-    return kept, (f"{n_lost} classes left out: they have fewer than {n_parts} different pictures",)
+    note = f"{n_lost} classes left out: they have fewer than {n_parts} different pictures"
+    # what stands above a class has at least its pictures
+    levels = ", so do all that stand below them" if plan.n_levels > 1 else ""
+    return kept, (note + levels,)

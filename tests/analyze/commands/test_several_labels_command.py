@@ -120,6 +120,44 @@ def test_what_is_printed_names_every_score(run: Run) -> None:
         assert words in done.stdout
 
 
+def test_columns_that_are_a_tree_are_taught_together(shop: Path, run: Run) -> None:
+    """From a manifest of paths through head and predict to explain."""
+    table = (shop / "products.csv").read_text()
+    for label, path in (("ceramic|kitchen", "home > mugs|ceramic"), ("wear", "wear > watches")):
+        table = table.replace(label, path)
+    (shop / "products.csv").write_text(table.replace("ceramic | home", "home > vases|ceramic"))
+    done = run(*EXTRACT, *SEVERAL, "--label-separator", " > ")
+    assert done.returncode == 0, done.stderr
+    words = ("--levels", "2", "--seeds", "1", "--json")
+    done = run("analyze", "head", *words, *QUICK)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    levels = [(each["level"], each["n_classes"]) for each in said["levels"]]
+    assert levels == [("kind_1", 3), ("kind_2", 3)]
+    stored = json.loads((shop / said["head"]).read_text())
+    assert stored["classes"][1] == ["home > mugs", "home > vases", "wear > watches"]
+    assert stored["parents"] == [[1, 1, 2]]
+    folder = shop / said["results"]
+    assert {row["level"] for row in rows_of(folder / "classes.csv")} == {"kind_1", "kind_2"}
+    done = run("analyze", "predict", "--head", said["head"], "--json")
+    assert done.returncode == 0, done.stderr
+    rows = [
+        row for row in rows_of(shop / json.loads(done.stdout)["file"]) if row["id"] != "gone.jpg"
+    ]
+    for row in rows:
+        above = {label.split(" > ")[0] for label in filter(None, row["kind_2"].split("|"))}
+        assert above <= set(row["kind_1"].split("|"))
+    assert sum(row["kind_2"] == "home > mugs" for row in rows[:14]) > 10
+    ask = ("--head", said["head"], "--id", "Mugs0.jpg", "--level", "1", "--class", "home")
+    done = run("analyze", "explain", *ask, "--json")
+    assert done.returncode == 0, done.stderr
+    (item,) = json.loads(done.stdout)["items"]
+    (mug,) = (row for row in rows if row["id"] == "Mugs0.jpg")
+    assert item["predicted_labels"] == mug["kind_1"].split("|")
+    assert item["true_labels"] == ["ceramic", "home"]
+    assert item["probability"] == pytest.approx(float(mug["probability_kind_1: home"]), abs=1e-4)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

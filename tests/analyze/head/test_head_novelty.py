@@ -97,7 +97,7 @@ def test_sheet_draws_each_class_surest_first_and_what_is_unlike_apart(
     unlike[[90, 91, 97]] = True
     by_class["c1"] = by_class["c1"][:2]
     found = SimpleNamespace(
-        stored=SimpleNamespace(classes=(names,)),
+        classes=names,
         ids=("x",) * len(unlike),
         distances=np.arange(len(unlike)),
         unlike=unlike,
