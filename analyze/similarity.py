@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from analyze.threads import one_thread
-from analyze.ties import ROUNDING, ROUNDING_OF_DOUBLES, best_of, first_equal
+from analyze.ties import ROUNDING, ROUNDING_OF_DOUBLES, best_of, cosines_of, first_equal
 from analyze.unit_vectors import unit_rows
 
 BLOCK_BYTES = 64 << 20
@@ -63,8 +63,7 @@ def nearest_distances(known: np.ndarray, queries: np.ndarray) -> np.ndarray:
     As of :func:`most_similar_rows`; a query of zeros is at 1.
     """
     nearest = known[most_similar_rows(known, queries, 1)[:, 0]]
-    cosines = np.einsum("ij,ij->i", unit_rows(nearest), unit_rows(queries), dtype=np.float64)
-    distances: np.ndarray = np.maximum(0, 1 - cosines)
+    distances: np.ndarray = np.maximum(0, 1 - cosines_of(nearest[:, None], queries)[:, 0])
     return distances
 
 

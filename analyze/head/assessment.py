@@ -11,7 +11,7 @@ import numpy as np
 from analyze.head.reporting.report import HEAD, HeadReport
 from analyze.head.reporting.runs import HeadRun
 from analyze.head.splitting.splits import Split, naive_column_split
-from analyze.head.tasks.label_task import BASELINES, FROZEN, LabelTask, Predictor
+from analyze.head.tasks.label_task import BASELINES, FROZEN, UNLIKE, LabelTask, finding_unlike
 from analyze.head.tasks.label_tree import LabelTree
 from analyze.head.tasks.multi_label import MultipleLabels, choose_multi_label
 from analyze.head.tasks.single_label import SingleLabel
@@ -30,7 +30,6 @@ from analyze.neighbors.novelty import TrainingVectors
 from analyze.pictures.near_duplicates import Copies, count_leaks, leak_note
 from extract.storage.embeddings import EmbeddingSet
 
-UNLIKE = "unlike"
 Chooser = Callable[[Taught, Split, int], tuple[HeadSpec, TrainingSpec]]
 
 
@@ -141,7 +140,7 @@ def _test_split(
         [
             task.predictor(trained, HEAD),
             *task.alone(taught, head, training, seed),
-            _finding_unlike(trained, taught),
+            finding_unlike(trained, taught),
         ]
         for trained, seed in zip(found, seeds, strict=True)
     ]
@@ -165,11 +164,6 @@ def _run(
     accuracies = {name: float(own[place, split.test].mean()) for name, own in right.items()}
     accuracy = accuracies.pop(HEAD)
     return HeadRun(split, place, shuffle, fold, seed, trained, accuracy, accuracies, n_unlike)
-
-
-def _finding_unlike(trained: Trained, taught: Taught) -> Predictor:
-    known = trained.training_vectors(taught)
-    return lambda tested: {UNLIKE: known.unlike(tested.by(trained.stage))}
 
 
 def _final(

@@ -19,8 +19,17 @@ BASELINES = ("logistic_regression", "knn")
 FROZEN = "frozen_head"
 """The same head on the frozen backbone: what a trained last stage is held against."""
 
+UNLIKE = "unlike"
+"""What is said, beside the labels, of pictures that resemble none trained on."""
+
 Predictor = Callable[[UnseenPictures], Mapping[str, Any]]
 """From tested pictures to what is said of them, by the name of who says it."""
+
+
+def finding_unlike(trained: Trained, taught: Taught) -> Predictor:
+    """Give what says which pictures are unlike all that a head was trained on."""
+    known = trained.training_vectors(taught)
+    return lambda tested: {UNLIKE: known.unlike(tested.by(trained.stage))}
 
 
 class Answers(Protocol):
