@@ -206,11 +206,12 @@ def test_of_several_catalogues_one_must_be_said(tmp_path: Path) -> None:
     assert sum(line.startswith(("near, 1 ", "near, 2 ")) for line in done.stdout.splitlines()) == 2
 
 
+@pytest.mark.slow  # it and each of its processes load what they compute with
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_with_all_its_processes(tmp_path: Path, number: signal.Signals) -> None:
-    store(tmp_path, "near", n_images=400, n_dims=40)
+    store(tmp_path, "near", n_images=60)
     kept = Workspace(tmp_path).clusterings
-    words = "compare --seeds 40 --reduce none --reduce tsne".split()
+    words = "compare --seeds 200 --reduce none --reduce tsne".split()  # a minute's work
     process = subprocess.Popen(
         [sys.executable, "-m", "analyze", *words],
         cwd=tmp_path,

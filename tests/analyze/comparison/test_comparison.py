@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from matplotlib.colors import to_hex
 
 from analyze.clustering import runs as clustering_runs
 from analyze.clustering.analysis import analyze_embeddings
-from analyze.comparison.comparison import compare
+from analyze.comparison import uncertainty
+from analyze.comparison.comparison import compare as compare_all
 from analyze.comparison.figure import draw_comparison
 from analyze.measures.alignment import align, align_labels, told_apart
 from analyze.measures.contingency_metrics import METRICS
@@ -25,7 +27,14 @@ from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet, Provenance
 
 Planted = tuple[np.ndarray, np.ndarray]
+compare = partial(compare_all, n_resamples=200)
 Make = Callable[..., EmbeddingSet]
+
+
+@pytest.fixture(autouse=True)
+def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Doubts are looked at in test_sampling."""
+    monkeypatch.setattr(uncertainty, "N_RESAMPLES_OF_PAIRS", 200)
 
 
 @pytest.fixture
@@ -37,6 +46,12 @@ def three(overlapping: Planted, embeddings_of: Make) -> list[EmbeddingSet]:
     ]
 
 
+@pytest.fixture
+def short(three: list[EmbeddingSet]) -> list[EmbeddingSet]:
+    """The first 60 pictures of each."""
+    return [each.take(np.arange(60)) for each in three]
+
+
 def called(embeddings: EmbeddingSet, model: str, weights: str = "pretrained") -> EmbeddingSet:
     identity = {"backbone": model, "weights": {"source": weights}}
     return replace(embeddings, provenance=Provenance(identity, ()))
@@ -46,12 +61,12 @@ def scores_of(comparison: Any) -> list[Any]:
     return [(r.to_json(), r.model.name) for r in comparison.rows]
 
 
-def test_rows_are_what_single_analyses_say(three: list[EmbeddingSet]) -> None:
+def test_rows_are_what_single_analyses_say(short: list[EmbeddingSet]) -> None:
     found = compare(
-        three, reductions=["none", "pca:0.9", "pca:3,tsne:5:random"], seeds=(0, 4), n_jobs=1
+        short, reductions=["none", "pca:0.9", "pca:3,tsne:5:random"], seeds=(0, 4), n_jobs=1
     )
     rows = iter(found.rows)
-    for embeddings in three:
+    for embeddings in short:
         for reduction in found.reductions:
             for seed in (0, 4):
                 row = next(rows)
@@ -101,8 +116,9 @@ def test_one_seed_has_no_deviation(three: list[EmbeddingSet]) -> None:
     json.dumps(found.to_json(), allow_nan=False)
 
 
+@pytest.mark.slow  # other processes load what they compute with
 def test_processes_do_not_change_the_numbers(
-    three: list[EmbeddingSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    short: list[EmbeddingSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clustering_runs, "PROCESSES_PAY_SECONDS", 0)
     told: list[tuple[int, int]] = []
@@ -110,9 +126,9 @@ def test_processes_do_not_change_the_numbers(
         "reductions": ["none", "pca:0.9", "pca:3,tsne:5"],
         "seeds": range(2),
     }
-    here = compare(three, n_jobs=1, **arguments)
+    here = compare(short, n_jobs=1, **arguments)
     others = compare(
-        three,
+        short,
         n_jobs=2,
         reduction_cache=tmp_path / "reductions",
         clustering_cache=tmp_path / "clusterings",
