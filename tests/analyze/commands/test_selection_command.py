@@ -88,7 +88,7 @@ def typed(typist: Typist) -> Callable[..., Said]:
 
 ONE_FILE = {
     "analyze": (),
-    "similar": ("similar", "--query", "cups/0.png"),
+    "similar": ("similar", "--query", "cups/0.png", "--top", "2"),
     "head": ("head", *HEAD),
     "explain": ("explain", "--target", "neighbor", "--id", "cups/0.png", "--method", "layercam"),
 }
@@ -231,6 +231,7 @@ def test_the_page_calls_files_by_words_and_knows_their_old_addresses(
 
 
 @pytest.mark.service
+@pytest.mark.slow
 def test_serve_takes_the_options(root: Path) -> None:
     words = ("--model", NET, "--resize", "crop", "--pooling", "auto")
     with serving(root, *words) as served, served.client() as client:
