@@ -15,6 +15,9 @@ CONFIDENCE = 0.95
 BLOCK_BYTES = 64 << 20
 """Of the weights held at once."""
 
+DRAWS_AT_ONCE = 1 << 16
+"""Few resamples of many units, many of few: each call of NumPy's takes as long as a hundred."""
+
 
 class Interval(NamedTuple):
     """A confidence interval."""
@@ -45,8 +48,13 @@ def resampled_weights(units: np.ndarray, n_resamples: int, seed: int = 0) -> Ite
     for first in range(0, n_resamples, most):
         n_some = min(most, n_resamples - first)
         drawn = np.empty((n_units, n_some), np.int32)
-        for column in range(n_some):
-            drawn[:, column] = np.bincount(random.integers(0, n_units, n_units), minlength=n_units)
+        at_once = max(1, DRAWS_AT_ONCE // n_units)
+        for column in range(0, n_some, at_once):
+            n_columns = min(at_once, n_some - column)
+            draws = random.integers(0, n_units, (n_columns, n_units))
+            draws += n_units * np.arange(n_columns)[:, None]
+            counted = np.bincount(draws.ravel(), minlength=draws.size)
+            drawn[:, column : column + n_columns] = counted.reshape(draws.shape).T
         yield drawn[units]
 
 
