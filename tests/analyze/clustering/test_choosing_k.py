@@ -39,7 +39,7 @@ def test_planted_groups_are_counted(k: int, seed: int) -> None:
 
 
 def test_the_same_again_and_another_order_of_rows_does_not_matter() -> None:
-    points = planted(4, 3)
+    points = planted(4, 3, n=120)
     one, again = (choose_k(reduced(points), ks=range(2, 8), seed=2) for _ in range(2))
     assert one.to_json() == again.to_json()
     other = choose_k(reduced(points[::-1].copy()), ks=range(2, 8), seed=2)
