@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from analyze.presentation.figure_style import FAINT, axis_labels, drawing, entit
 from analyze.presentation.palette import BACKBONE_COLORS, MARKERS
 
 MOST_DRAWN = 60
-"""Classes; of more those that most pictures have."""
+"""Classes of a level; of more those that most pictures have."""
 
 MOST_COMPARED = 40
 """Classes drawn of several backbones."""
@@ -30,11 +30,18 @@ MARKS = {
 
 @drawing()
 def draw_class_f1(report: SetReport) -> Any:
-    """Draw F1 at the thresholds, a row a class, the most frequent above."""
-    dots = [(WORDS[name], *MARKS[name], _f1(own)) for name, own in report.class_scores.items()]
-    kept = np.argsort(-_tested(report), kind="stable")[:MOST_DRAWN]
-    axes = _draw_rows(report, kept, dots)
-    entitle(axes, f"Which labels the head on {report.name} finds", _subtitle(report, len(kept)))
+    """Draw F1 at the thresholds, a row a class, the most frequent above; level below level."""
+    rows = [
+        Rows(
+            level,
+            np.argsort(-_tested(level), kind="stable")[:MOST_DRAWN],
+            [(WORDS[name], *MARKS[name], _f1(own)) for name, own in level.class_scores.items()],
+        )
+        for level in report.levels or (report,)
+    ]
+    axes = _draw(rows, titled=bool(report.levels))
+    n_drawn = sum(len(each.kept) for each in rows)
+    entitle(axes, f"Which labels the head on {report.name} finds", _subtitle(report, n_drawn))
     return axes.figure
 
 
@@ -54,7 +61,7 @@ def draw_f1_of_each(reports: Mapping[str, SetReport]) -> Any:
     gained = np.nan_to_num(f1[0] - np.stack(f1[1:]))
     largest = np.argsort(-np.abs(gained).max(axis=0), kind="stable")[:MOST_COMPARED]
     kept = largest[np.argsort(-gained.mean(axis=0)[largest], kind="stable")]
-    axes, of = _draw_rows(first, kept, dots), len(first.classes)
+    axes, of = _draw([Rows(first, kept, dots)]), len(first.classes)
     some = f": the {len(kept)} of {of} classes that differ most" if len(kept) < of else ""
     about = f"{int(first.tested.any(axis=0).sum())} tested pictures"
     title = f"The head on {name} against others{some}"
@@ -62,30 +69,59 @@ def draw_f1_of_each(reports: Mapping[str, SetReport]) -> Any:
     return axes.figure
 
 
-def _draw_rows(
-    report: SetReport, kept: np.ndarray, dots: Sequence[tuple[str, str, str, float, np.ndarray]]
-) -> Any:
-    """Draw a row a kept class: name, color, marker, size and F1 of each, the largest below."""
-    figure = new_figure(7.2, 1.5 + 0.24 * len(kept))
-    axes = figure.subplots()
-    places, counts = np.arange(len(kept)), _tested(report)
-    stacked = np.stack([f1[kept] for *_, f1 in dots])
-    lows, highs = np.fmin.reduce(stacked), np.fmax.reduce(stacked)  # NaN where all are
-    axes.hlines(places, lows, highs, color="#CCCCCC", linewidth=1.6, zorder=1)
-    for label, color, marker, size, f1 in dots:
-        axes.scatter(f1[kept], places, s=size, color=color, marker=marker, label=label, zorder=3)
-    some = [report.classes[i] for i in kept.tolist()]
-    named = [f"{n}  {counts[i]}" for n, i in zip(axis_labels(some, 34), kept.tolist(), strict=True)]
-    axes.set_yticks(places, named)
-    axes.set_ylim(len(kept) - 0.4, -0.6)
+class Rows(NamedTuple):
+    """Classes below each other.
+
+    Parameters
+    ----------
+    report : SetReport
+    kept : ndarray of int
+        Places of the classes that are drawn.
+    dots : sequence of (name, color, marker, size, ndarray of shape (n_classes,))
+        F1 of each that is compared, the largest dot first: it lies below.
+    """
+
+    report: SetReport
+    kept: np.ndarray
+    dots: Sequence[tuple[str, str, str, float, np.ndarray]]
+
+
+def _draw(parts: Sequence[Rows], titled: bool = False) -> Any:
+    """Draw parts below each other, each below the name of its level where they are titled."""
+    n_rows = sum(titled + len(each.kept) for each in parts)
+    axes = new_figure(7.2, 1.5 + 0.24 * n_rows).subplots()
+    names: list[str] = []
+    for report, kept, dots in parts:
+        names += axis_labels([report.level], 34) if titled else []
+        _draw_rows(axes, np.arange(len(kept)) + len(names), kept, dots)
+        labels = axis_labels([report.classes[i] for i in kept.tolist()], 34)
+        names += [f"{n}  {k}" for n, k in zip(labels, _tested(report)[kept], strict=True)]
+    axes.set_yticks(np.arange(n_rows), names)
+    for place in np.cumsum([0, *(len(each.kept) + 1 for each in parts)])[:-1] if titled else ():
+        axes.get_yticklabels()[place].set_fontweight("bold")
+    axes.set_ylim(n_rows - 0.4, -0.6)
     axes.set_xlim(-0.02, 1.02)
     axes.set_xlabel("F1 at each class's threshold; beside a class its tested pictures")
     axes.grid(axis="x", color="#E5E5E5", linewidth=0.7, zorder=0)
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
-    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    once = [own[: len(parts[0].dots)] for own in axes.get_legend_handles_labels()]
+    axes.legend(*once, frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return axes
+
+
+def _draw_rows(
+    axes: Any,
+    places: np.ndarray,
+    kept: np.ndarray,
+    dots: Sequence[tuple[str, str, str, float, np.ndarray]],
+) -> None:
+    stacked = np.stack([f1[kept] for *_, f1 in dots])
+    lows, highs = np.fmin.reduce(stacked), np.fmax.reduce(stacked)  # NaN where all are
+    axes.hlines(places, lows, highs, color="#CCCCCC", linewidth=1.6, zorder=1)
+    for label, color, marker, size, f1 in dots:
+        axes.scatter(f1[kept], places, s=size, color=color, marker=marker, label=label, zorder=3)
 
 
 def _tested(report: SetReport) -> np.ndarray:

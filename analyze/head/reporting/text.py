@@ -114,16 +114,36 @@ def _(report: ClassReport) -> list[str]:
 
 @class_lines.register
 def _(report: SetReport) -> list[str]:
+    lines = []
+    for level in report.levels:
+        apart = wording.estimate(level.difference, signed=True)
+        lines += [
+            f"level {level.level}, {len(level.classes)} classes: all labels right "
+            f"{wording.estimate(level.accuracy)}, macro F1 "
+            f"{wording.estimate(level.scores[HEAD].macro_f1)}",
+            f"  minus logistic regression, all labels right {apart}",
+            *_set_table(level),
+        ]
+    if report.levels:
+        share = f"{report.contradicted:.1%} of the head's answers would contradict this tree"
+        lines.append(f"{share} if a class were not said with those below it")
+    else:
+        lines = _set_table(report)
+    return [*lines, f"{_believed(report)}, over all pictures and classes"]
+
+
+def _set_table(report: SetReport) -> list[str]:
+    """Spell scores of the first classes, and how many more there are."""
     rows = {}
     for each in report.class_scores[HEAD][:MOST_CLASSES]:
         score = each.score
         values = {"precision": score.precision, "recall": score.recall, "F1": score.f1}
         more = {"AP": each.average_precision, "threshold": each.threshold, "n": score.n}
         rows[score.name] = {**values, **more}
-    lines = [*_set_level_lines(report), *_table(rows)]
+    lines = _table(rows)
     if len(report.classes) > len(rows):
         lines.append(f"and {len(report.classes) - len(rows)} more classes: classes.csv")
-    return [*lines, f"{_believed(report)}, over all pictures and classes"]
+    return lines
 
 
 def level_lines(report: TreeReport) -> list[str]:
@@ -147,21 +167,6 @@ def level_lines(report: TreeReport) -> list[str]:
         f"{report.right_parent_wrong_leaf:.0%} of the answers are wrong at the last level and "
         "right above it",
     ]
-
-
-def _set_level_lines(report: SetReport) -> list[str]:
-    """Say what the answers at each level of a tree are worth; nothing of one level alone."""
-    lines = []
-    for level in report.levels:
-        apart = wording.estimate(level.difference, signed=True)
-        lines += [
-            f"level {level.level}, {len(level.classes)} classes: all labels right "
-            f"{wording.estimate(level.accuracy)}, macro F1 "
-            f"{wording.estimate(level.scores[HEAD].macro_f1)}",
-            f"  minus logistic regression, all labels right {apart}",
-        ]
-    share = f"{report.contradicted:.0%} of the head's answers would contradict this tree"
-    return [*lines, f"{share} if a class were not said with those below it"] if lines else []
 
 
 def _believed(report: HeadReport) -> str:
@@ -190,4 +195,7 @@ def _table(rows: dict[str, dict[str, float | None]]) -> list[str]:
 
 
 def _cut(name: str) -> str:
-    return name if len(name) <= WIDEST_CLASS else f"{name[: WIDEST_CLASS - 1]}…"
+    """Cut a long name in its middle: of a path both ends tell most."""
+    if len(name) <= WIDEST_CLASS:
+        return name
+    return f"{name[: WIDEST_CLASS // 3]}…{name[WIDEST_CLASS // 3 + 1 - WIDEST_CLASS :]}"

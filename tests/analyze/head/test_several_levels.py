@@ -202,17 +202,23 @@ def test_tables_text_and_figures_name_the_level_of_a_class(report: SetReport) ->
     assert row[2] == "|".join(spelled)
     lines = [*heading(report, "x.h5"), *class_lines(report)]
     text = "\n".join(lines)
+    starts = [i for i, line in enumerate(lines) if line.startswith("bag ")]
+    tops = [i for i, line in enumerate(lines) if line.startswith("level ")]
+    assert tops[0] < starts[0] < tops[1] < starts[1]  # each below its level
     for words in (
         "several labels of group, kind",
         "level kind, 5 classes: all labels right",
-        "group: bag ",
-        "kind: bag ",
         "would contradict this tree",
     ):
         assert words in text
     axes = draw_class_f1(report).axes[0]
     names = [label.get_text().rsplit("  ", 1)[0] for label in axes.get_yticklabels()]
-    assert sorted(names) == sorted(report.classes)
+    assert (names[0], names[4]) == ("group", "kind")
+    assert (sorted(names[1:4]), sorted(names[5:])) == ([*GROUPS], [*KINDS])
+    drawn = [axes.collections[i].get_offsets()[:, 0] for i in (1, 5)]  # of the head
+    f1 = [[each.score.f1 for each in level.class_scores["head"]] for level in report.levels]
+    assert [sorted(own) for own in drawn] == [sorted(own) for own in f1]
+    assert len(axes.get_legend().get_texts()) == 3
 
 
 def test_a_stored_head_says_the_same_bit_for_bit_and_level_by_level(
