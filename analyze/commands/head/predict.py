@@ -191,6 +191,7 @@ def _result(
         "embeddings": workspace.relative(path),
         **stored.provenance.to_json(),
         "level": stored.levels[-1],
+        "levels": list(stored.levels),
         "n_images": len(found.ids),
         "abstain_below": found.abstain_below,
         "abstained": int(found.abstained.sum()),
@@ -225,7 +226,8 @@ def _text(result: dict[str, Any]) -> str:
 
     counts = sorted(result["classes"].items(), key=lambda item: (-item[1], item[0]))
     width = max(len(shown(name)) for name, _ in counts)
-    lines = [f"{result['embeddings']}: {result['n_images']} pictures, level {result['level']}"]
+    levels = f"level{'s' * (len(result['levels']) > 1)} {', '.join(result['levels'])}"
+    lines = [f"{result['embeddings']}: {result['n_images']} pictures, {levels}"]
     lines += wording.left_out(result)
     lines += [f"{shown(name):<{width}}  {n:>6}" for name, n in counts[:MOST_CLASSES]]
     if len(counts) > MOST_CLASSES:

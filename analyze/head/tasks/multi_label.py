@@ -255,7 +255,10 @@ def choose_multi_label(
     if wanted is not None:
         raise UsageError(f"no level {wanted!r}: this catalogue has {have}; name one with --level")
     if len(columns) > 1 and n_levels == 1:
-        raise UsageError(f"several columns of labels, say which with --level: {have}")
+        raise UsageError(
+            f"several columns of labels, say which with --level: {have}; or teach them together, "
+            f"where they are a tree, with --levels {len(columns)}"
+        )
     return columns[0]
 
 

@@ -141,6 +141,7 @@ def test_columns_that_are_a_tree_are_taught_together(shop: Path, run: Run) -> No
     assert {row["level"] for row in rows_of(folder / "classes.csv")} == {"kind_1", "kind_2"}
     done = run("analyze", "predict", "--head", said["head"], "--json")
     assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["levels"] == ["kind_1", "kind_2"]
     rows = [
         row for row in rows_of(shop / json.loads(done.stdout)["file"]) if row["id"] != "gone.jpg"
     ]
