@@ -22,7 +22,7 @@ Every message is one line: what was wrong, then what to type next.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 
 class SosieError(Exception):
@@ -46,6 +46,21 @@ class UsageError(SosieError):
     def __init__(self, message: str, listed: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.listed = tuple(listed)
+
+
+def one_of(
+    name: str, there: Collection[str], what: str, how: str = "choose one of", end: str = ""
+) -> str:
+    """Give a name back that is among those there are.
+
+    Raises
+    ------
+    UsageError
+        Listing those there are.
+    """
+    if name not in there:
+        raise UsageError(f"no {what} {name!r}: {how} {', '.join(there)}{end}")
+    return name
 
 
 class CatalogError(SosieError):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from extract.errors import UsageError, in_one_line
+from extract.errors import UsageError, in_one_line, one_of
 
 PACKAGED = Path(__file__).parent / "recipes"
 MOST_BYTES = 1 << 20
@@ -106,11 +106,8 @@ def read_recipe(name: str) -> Recipe:
         Naming the file and the key that is wrong.
     """
     path = Path(name) if name.endswith(".toml") else PACKAGED / f"{name}.toml"
-    if name not in recipe_names() and not name.endswith(".toml"):
-        raise UsageError(
-            f"no recipe {name!r}: choose {', '.join(recipe_names())}, or give a file that ends in "
-            ".toml"
-        )
+    if not name.endswith(".toml"):
+        one_of(name, recipe_names(), "recipe", "choose", ", or give a file that ends in .toml")
     try:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES)

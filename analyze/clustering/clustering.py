@@ -14,7 +14,7 @@ from analyze.measures.contingency_metrics import NOISE
 from analyze.reduction.reduction import Reduced, ordinary_scale
 from analyze.threads import one_thread
 from analyze.ties import first_equal
-from extract.errors import UsageError
+from extract.errors import UsageError, one_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,9 +122,7 @@ def clustering_spec(method: str) -> ClusteringSpec:
     UsageError
         Listing those there are.
     """
-    if method not in CLUSTERINGS:
-        raise UsageError(f"no clustering {method!r}: choose one of {', '.join(CLUSTERINGS)}")
-    return CLUSTERINGS[method]
+    return CLUSTERINGS[one_of(method, CLUSTERINGS, "clustering")]
 
 
 def finds_number(method: str) -> bool:

@@ -13,7 +13,7 @@ from analyze.measures.contingency_metrics import NOISE, JointTables, ari
 from analyze.pictures.duplicates import groups_of_equal_bytes
 from analyze.reduction.reduction import Progress, Reduced, ordinary_scale
 from analyze.threads import one_thread
-from extract.errors import UsageError
+from extract.errors import one_of
 from extract.storage.embeddings import EmbeddingSet
 
 SILHOUETTE_ROWS = 5_000
@@ -272,6 +272,4 @@ def internal_score_spec(name: str) -> InternalScoreSpec:
     UsageError
         Listing those there are.
     """
-    if name not in INTERNAL_SCORES:
-        raise UsageError(f"no score {name!r}: choose one of {', '.join(INTERNAL_SCORES)}")
-    return INTERNAL_SCORES[name]
+    return INTERNAL_SCORES[one_of(name, INTERNAL_SCORES, "score")]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from extract.errors import UsageError
+from extract.errors import UsageError, one_of
 
 if TYPE_CHECKING:
     import torch
@@ -75,9 +75,7 @@ def map_spec(name: str) -> MapSpec:
     UsageError
         Listing those there are.
     """
-    if name not in METHODS:
-        raise UsageError(f"no method {name!r}: choose one of {', '.join(METHODS)}")
-    return METHODS[name]
+    return METHODS[one_of(name, METHODS, "method")]
 
 
 def check_methods(names: Sequence[str], tap: Tap, model: str) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyze.ties import first_of_greatest
-from extract.errors import UsageError
+from extract.errors import UsageError, one_of
 from extract.ids import shown
 
 if TYPE_CHECKING:
@@ -114,9 +114,7 @@ def check_of(name: str, of: str | None) -> str:
     ------
     UsageError
     """
-    if name not in TARGETS:
-        raise UsageError(f"no --target {name!r}: choose one of {', '.join(TARGETS)}")
-    if name in ("cluster", "neighbor"):
+    if one_of(name, TARGETS, "--target") in ("cluster", "neighbor"):
         if of is not None:
             raise UsageError(f"--target {name} explains a similarity: leave --of out")
         return "similarity"

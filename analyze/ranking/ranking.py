@@ -27,7 +27,7 @@ from analyze.ranking.ranked_pictures import choose_pictures
 from analyze.ranking.result import ALPHA, Likeness, RankedModel, Ranking, RankPair, RankRow
 from analyze.reduction.reduction import Progress
 from analyze.threads import one_thread
-from extract.errors import UsageError
+from extract.errors import UsageError, one_of
 from extract.storage.embeddings import EmbeddingSet
 from extract.workspace import AnyPath
 
@@ -156,8 +156,8 @@ def check_metric(metric: str | None) -> None:
     UsageError
         Listing those there are.
     """
-    if metric is not None and metric not in WORDS:
-        raise UsageError(f"no metric {metric!r}: choose one of {', '.join(WORDS)} with --metric")
+    if metric is not None:
+        one_of(metric, WORDS, "metric", end=" with --metric")
 
 
 def _metric(metric: str | None, none: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from extract.errors import UsageError
+from extract.errors import UsageError, one_of
 from extract.images.decoding import PictureFile, decode_picture
 from extract.transforms.preprocessing import Preprocessing
 
@@ -81,10 +81,7 @@ class View:
     index: int
 
     def __post_init__(self) -> None:
-        if self.policy not in POLICIES:
-            raise UsageError(
-                f"no policy of views {self.policy!r}: choose one of {', '.join(POLICIES)}"
-            )
+        one_of(self.policy, POLICIES, "policy of views")
         for name, least in (("seed", 0), ("index", 1)):
             value = getattr(self, name)
             if type(value) is not int or value < least:

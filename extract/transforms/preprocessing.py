@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from extract.errors import UsageError
+from extract.errors import one_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -120,8 +120,7 @@ class Preprocessing:
             return self._whole(any_size=any_size)
         if resize in ("model", self.resize):
             return self
-        if resize not in RESIZES:
-            raise UsageError(f"no --resize {resize!r}: choose {', '.join(CHOICES)}")
+        one_of(resize, CHOICES, "--resize", "choose")
         crop_pct = 1.0 if resize != "crop" else 0.875
         return replace(self, resize=resize, crop_pct=crop_pct, rounding=ROUNDINGS[0])
 

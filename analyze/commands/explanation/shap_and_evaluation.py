@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from extract import command_line as cl
-from extract.errors import UsageError
+from extract.errors import UsageError, one_of
 
 if TYPE_CHECKING:
     import torch
@@ -124,9 +124,7 @@ def settle_methods(
     usual = [*METHODS, *ATTRIBUTIONS] if evaluate else ["gradcam"]
     methods = list(dict.fromkeys(typed or usual))
     for name in methods:
-        if name not in METHODS and name not in ATTRIBUTIONS:
-            there = ", ".join([*METHODS, *ATTRIBUTIONS])
-            raise UsageError(f"no method {name!r}: choose one of {there}")
+        one_of(name, [*METHODS, *ATTRIBUTIONS], "method")
     if any(name in ATTRIBUTIONS for name in methods):
         require_shap()
     return More(

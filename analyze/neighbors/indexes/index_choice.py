@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from analyze.neighbors.indexes.index_types import FLAT, NAMES, find_kind
+from analyze.neighbors.indexes.index_types import FLAT, find_kind
 from extract.errors import UsageError
 from extract.files.private_memory import free_memory
 
@@ -74,8 +74,8 @@ def check_wanted(name: str, recall: float) -> None:
     ------
     UsageError
     """
-    if name not in ("auto", *NAMES):
-        raise UsageError(f"no index {name!r}: give --index auto, or one of {', '.join(NAMES)}")
+    if name not in ("auto", FLAT):
+        find_kind(name)
     if not 0 < recall <= 1:  # NaN is refused too
         raise UsageError(f"--recall {recall:g}: give more than 0, at most 1")
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from analyze.neighbors.indexes.exact_search import load_faiss
 from analyze.unit_vectors import unit_rows
-from extract.errors import UsageError
+from extract.errors import one_of
 
 Knobs = Mapping[str, int]
 """How hard to search: ``refined`` rows are compared in full, beside what the index itself has."""
@@ -202,9 +202,7 @@ def find_kind(name: str) -> IndexKind:
         Listing the names there are.
     """
     by_name = {kind.name: kind for kind in LADDER}
-    if name not in by_name:
-        raise UsageError(f"no index {name!r}: give --index auto, or one of {', '.join(NAMES)}")
-    return by_name[name]
+    return by_name[one_of(name, by_name, "index", f"give --index auto, or one of {FLAT},")]
 
 
 def build(
