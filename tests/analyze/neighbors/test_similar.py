@@ -20,7 +20,7 @@ from analyze.neighbors.indexes.index_cache import OpenedIndex
 from analyze.neighbors.query import Query, query_by_id, query_by_picture
 from analyze.neighbors.similar import Answer, Hit, find_similar, name_column
 from analyze.neighbors.similar_result import similar_json
-from analyze.pictures.duplicates import fingerprint, near_equal
+from analyze.pictures.duplicates import Fingerprint, fingerprint, near_equal
 from analyze.pictures.picture_folder import PictureFolder
 from extract.catalog.catalog import list_folder
 from extract.catalog.demo import draw_picture
@@ -75,9 +75,14 @@ def shop(drawn_shop: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(drawn_shop, tmp_path / "workspace" / "shop"))
 
 
-@pytest.fixture
-def products(shop: Path) -> EmbeddingSet:
-    return embedded(shop)
+@pytest.fixture(scope="module")
+def products(drawn_shop: Path) -> EmbeddingSet:
+    return embedded(drawn_shop)
+
+
+@pytest.fixture(scope="module")
+def prints(products: EmbeddingSet, drawn_shop: Path) -> list[Fingerprint]:
+    return [fingerprint(Image.open(drawn_shop / i).convert("RGB")) for i in products.ids]
 
 
 def by_id(embeddings: EmbeddingSet, row_id: str) -> Query:
@@ -218,14 +223,13 @@ def test_equal_bytes_fold_also_where_only_one_of_them_can_be_opened(
 
 
 def folded_by_loop(
-    embeddings: EmbeddingSet, row: int, folder: Path, top: int
+    embeddings: EmbeddingSet, row: int, prints: list[Fingerprint], top: int
 ) -> list[tuple[int, list[int], list[int]]]:
     """Fold by comparing every pair: rows best first, each with all its copies that are left."""
     vectors = embeddings.vectors.astype(float)
     units = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     cosines = units @ units.T
     hashes = [h.tobytes() for h in embeddings.content_sha256]
-    prints = [fingerprint(Image.open(folder / i).convert("RGB")) for i in embeddings.ids]
     n = range(len(embeddings))
     taken = {i for i in n if hashes[i] == hashes[row]}
     hits = []
@@ -248,13 +252,13 @@ def folded_by_loop(
 
 @pytest.mark.parametrize("top", [3, 99])
 def test_every_row_is_answered_as_by_a_plain_loop(
-    products: EmbeddingSet, shop: Path, top: int
+    products: EmbeddingSet, prints: list[Fingerprint], shop: Path, top: int
 ) -> None:
     queries = [by_id(products, row_id) for row_id in products.ids]
     answers = find_similar(products, queries, PictureFolder(products, shop), top=top)
     for row, answer in enumerate(answers):
         found = [(h.row, list(h.equal_bytes), sorted(h.near_equal)) for h in answer.hits]
-        assert found == folded_by_loop(products, row, shop, top), products.ids[row]
+        assert found == folded_by_loop(products, row, prints, top), products.ids[row]
         similarities = [hit.similarity for hit in answer.hits]
         assert similarities == sorted(similarities, reverse=True)
         assert_no_copy_twice(answer)
