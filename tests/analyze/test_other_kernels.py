@@ -14,7 +14,7 @@ from small_catalogs import PROJECT
 from analyze.clustering.clustering import cluster
 from analyze.reduction.reduction import reduce
 
-pytestmark = pytest.mark.numbers
+pytestmark = [pytest.mark.numbers, pytest.mark.slow]
 
 OLDEST = {"OPENBLAS_CORETYPE": "Prescott"}
 """A processor of 2004, whose kernels every x86-64 can run; elsewhere the name is passed over."""

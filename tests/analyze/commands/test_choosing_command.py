@@ -15,8 +15,8 @@ pytestmark = pytest.mark.usefixtures("coarse_figures")
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("shop")
-    store(root, "near", spread=9, n_images=60)
-    store(root, "nearer", spread=12, n_images=60)
+    store(root, "near", spread=9, n_images=40)
+    store(root, "nearer", spread=12, n_images=40)
     return root
 
 

@@ -15,7 +15,13 @@ from analyze.explanation.saliency_maps import METHODS, check_methods, map_spec, 
 from extract.backbones.registry import Backbone, load_backbone
 from extract.errors import UsageError
 
-FAMILIES = ("convnext_base", "efficientnet_b3", "efficientnet_lite0", "cvt_13", "vgg16")
+LARGE = ("convnext_base", "vgg16")
+"""Their weights take seconds to draw."""
+
+FAMILIES = [
+    *("efficientnet_b3", "efficientnet_lite0", "cvt_13"),
+    *(pytest.param(name, marks=pytest.mark.slow) for name in LARGE),
+]
 SIZE = {"vgg16": 112}
 CELLS = {"convnext_base": 2, "efficientnet_b3": 2, "efficientnet_lite0": 2, "cvt_13": 4, "vgg16": 7}
 """A side of the map; VGG's is cut before its last pooling, where it is twice as fine."""

@@ -1114,6 +1114,7 @@ class TestLook:
         "picture": "",
     }
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("width", ["wide", "phone"])
     def test_nothing_stands_in_the_way(self, enter: Enter, served: Served, width: str) -> None:
         visit = enter(served, expected=("404",), **(PHONE if width == "phone" else WIDE))

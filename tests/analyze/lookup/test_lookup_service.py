@@ -328,6 +328,7 @@ def test_s5_a_hostile_picture_is_refused_with_its_reason(
     assert send(client, jpeg()).status_code == 200
 
 
+@pytest.mark.slow
 def test_s5_the_service_outlives_the_process_that_opens_a_picture(
     served: Served, client: httpx.Client
 ) -> None:
@@ -598,6 +599,7 @@ def test_s10_what_is_not_there_and_what_cannot_be_done(client: httpx.Client) -> 
 # S11, S12, S13, S14: many, slow, and what stays behind
 
 
+@pytest.mark.slow
 def test_s11_too_many_at_once_are_told_to_come_again(served: Served) -> None:
     large = jpeg(size=(4000, 3000))
     answers: list[httpx.Response] = []
@@ -686,6 +688,7 @@ def test_s14_the_description_is_here_and_needs_nothing_from_elsewhere(
         assert not link.startswith(("http:", "https:", "//")), link
 
 
+@pytest.mark.slow
 def test_the_description_holds_against_generated_requests(served: Served, tmp_path: Path) -> None:
     command = [
         str(Path(sys.executable).with_name("st")),
