@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 THREADED = ("scipy.linalg", "sklearn.cluster", "sklearn.decomposition", "sklearn.neighbors")
 
@@ -15,12 +21,21 @@ def one_thread() -> Iterator[None]:
 
     The limit reaches only libraries that are loaded, so those used inside are loaded first.
     """
-    from threadpoolctl import threadpool_limits
-
     for library in THREADED:
         import_module(library)
-    with threadpool_limits(1):
+    with _libraries(len(sys.modules)).limit(limits=1):
         yield
+
+
+@lru_cache(maxsize=1)
+def _libraries(_n_modules: int) -> ThreadpoolController:
+    """Find the numerical libraries that are loaded, which takes longer than some clusterings.
+
+    They come with modules: as long as there are no more of those, it is those found before.
+    """
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 @contextmanager
