@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,10 @@ import numpy as np
 
 from analyze.neighbors.indexes.exact_search import (
     BEYOND,
-    QUERIES_AT_ONCE,
+    Barred,
     ExactIndex,
     Neighbors,
+    in_batches,
     load_faiss,
     not_in,
     threads_for,
@@ -65,38 +66,27 @@ class ApproximateIndex:
         self,
         queries: np.ndarray,
         k: int,
-        left_out: Sequence[np.ndarray] | None = None,
+        left_out: Barred | None = None,
         knobs: Knobs | None = None,
     ) -> Neighbors:
         """Find k rows among the most similar to each query; of fewer rows all are given.
 
         Parameters
         ----------
-        queries : ndarray of shape (n_queries, n_dims), float32
-            Not zero.
-        k : int
-        left_out : sequence of ndarray of int, optional
-            Rows that are not answers, a query each.
+        queries, k, left_out
+            As of :meth:`analyze.neighbors.indexes.exact_search.ExactIndex.find`.
         knobs : Knobs, optional
             The index's own without them.
         """
-        barred = left_out if left_out is not None else [NOTHING] * len(queries)
-        asked = list(zip(queries, barred, strict=True))
-        found = []
-        for first in range(0, len(asked), QUERIES_AT_ONCE):
-            some = asked[first : first + QUERIES_AT_ONCE]
-            wanted = k + max(len(out) for _, out in some) + BEYOND
-            together = np.stack([query for query, _ in some])
-            candidates = []
-            for (query, out), rows in zip(
-                some, self._propose(together, wanted, knobs or self.knobs), strict=True
-            ):
+        hard = knobs or self.knobs
+
+        def candidates(some: np.ndarray, barred: Barred, wanted: int) -> Iterator[np.ndarray]:
+            proposed = self._propose(some, wanted, hard)
+            for query, out, rows in zip(some, barred, proposed, strict=True):
                 kept = rows[not_in(rows, out)]
-                if len(kept) < k:
-                    kept = self._more(query, k, out, wanted, knobs or self.knobs)
-                candidates.append(kept)
-            found += best_of(self._vectors, candidates, together, k)
-        return Neighbors(tuple(rows for rows, _ in found), tuple(cosines for _, cosines in found))
+                yield kept if len(kept) >= k else self._more(query, k, out, wanted, hard)
+
+        return in_batches(self._vectors, queries, k, left_out, candidates)
 
     def _propose(self, queries: np.ndarray, wanted: int, knobs: Knobs) -> list[np.ndarray]:
         wanted = min(max(wanted, knobs["refined"]), len(self.known))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
@@ -28,6 +28,9 @@ FEW_LEFT_OUT = 16
 
 MOST_QUERIES = 20_000
 """Beyond, a sample is asked: all against all grows with the square of the catalogue."""
+
+Barred = Sequence[np.ndarray]
+"""Rows that are not answers, a query each."""
 
 _setting = Lock()
 _found: list[int] = []
@@ -79,9 +82,7 @@ class Index(Protocol):
     def name(self) -> str:
         """What it is called among the indexes."""
 
-    def find(
-        self, queries: np.ndarray, k: int, left_out: Sequence[np.ndarray] | None = None
-    ) -> Neighbors:
+    def find(self, queries: np.ndarray, k: int, left_out: Barred | None = None) -> Neighbors:
         """Find the k rows most similar to each query; of fewer rows all are given."""
 
 
@@ -110,9 +111,7 @@ class ExactIndex:
         self._index = faiss.IndexFlatIP(vectors.shape[1])
         self._index.add(directions if len(there) == len(directions) else directions[there])
 
-    def find(
-        self, queries: np.ndarray, k: int, left_out: Sequence[np.ndarray] | None = None
-    ) -> Neighbors:
+    def find(self, queries: np.ndarray, k: int, left_out: Barred | None = None) -> Neighbors:
         """Find the k rows most similar to each query; of fewer rows all are given.
 
         Parameters
@@ -123,25 +122,14 @@ class ExactIndex:
         left_out : sequence of ndarray of int, optional
             Rows that are not answers, a query each.
         """
-        barred = left_out if left_out is not None else [NOTHING] * len(queries)
-        asked = list(zip(queries, barred, strict=True))
-        found = []
-        for first in range(0, len(asked), QUERIES_AT_ONCE):
-            found += self._find_some(asked[first : first + QUERIES_AT_ONCE], k)
-        return Neighbors(tuple(rows for rows, _ in found), tuple(cosines for _, cosines in found))
 
-    def _find_some(
-        self, asked: Sequence[tuple[np.ndarray, np.ndarray]], k: int
-    ) -> list[tuple[np.ndarray, np.ndarray]]:
-        wanted = k + max(len(out) for _, out in asked) + BEYOND
-        queries = np.stack([query for query, _ in asked])
-        candidates = []
-        for (query, out), *proposed in zip(asked, *self._propose(queries, wanted), strict=True):
-            settled = self._settled(proposed[0], proposed[1], k, out)
-            if settled is None:
-                settled = self._candidates(query, k, out, 2 * wanted)
-            candidates.append(settled)
-        return best_of(self._vectors, candidates, queries, k)
+        def candidates(some: np.ndarray, barred: Barred, wanted: int) -> Iterator[np.ndarray]:
+            proposed = zip(*self._propose(some, wanted), strict=True)
+            for query, out, (scores, rows) in zip(some, barred, proposed, strict=True):
+                settled = self._settled(scores, rows, k, out)
+                yield self._candidates(query, k, out, 2 * wanted) if settled is None else settled
+
+        return in_batches(self._vectors, queries, k, left_out, candidates)
 
     def _propose(self, queries: np.ndarray, wanted: int) -> tuple[np.ndarray, np.ndarray]:
         """Give the rows of the highest products, best first, and these."""
@@ -175,6 +163,25 @@ class ExactIndex:
             if candidates is not None:
                 return candidates
             wanted *= 2
+
+
+def in_batches(
+    vectors: np.ndarray,
+    queries: np.ndarray,
+    k: int,
+    left_out: Barred | None,
+    candidates: Callable[[np.ndarray, Barred, int], Iterable[np.ndarray]],
+) -> Neighbors:
+    """Find the best k of ``candidates(queries, left_out, n_wanted)``, some queries at a time."""
+    barred = left_out if left_out is not None else [NOTHING] * len(queries)
+    asked = list(zip(queries, barred, strict=True))
+    found = []
+    for first in range(0, len(asked), QUERIES_AT_ONCE):
+        some, out = zip(*asked[first : first + QUERIES_AT_ONCE], strict=True)
+        together = np.stack(some)
+        wanted = k + max(map(len, out)) + BEYOND
+        found += best_of(vectors, list(candidates(together, out, wanted)), together, k)
+    return Neighbors(tuple(rows for rows, _ in found), tuple(cosines for _, cosines in found))
 
 
 def load_faiss() -> Any:
