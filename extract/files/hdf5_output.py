@@ -12,7 +12,7 @@ from typing import Any
 import h5py
 
 from extract.errors import cannot_write
-from extract.files.durability import put_in_place
+from extract.files.durability import written_whole
 
 
 @contextlib.contextmanager
@@ -24,20 +24,15 @@ def replaced(path: Path) -> Iterator[h5py.File]:
     EmbeddingsFileError
         When it cannot be written; what had the name before is left alone.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("w+b", buffering=0) as raw:
+        with written_whole(path) as temporary, temporary.open("w+b", buffering=0) as raw:
             disk = _Disk(raw)
             with h5py.File(disk, "w") as file:
                 yield file
             if disk.error is not None:
                 raise disk.error
-        put_in_place(temporary, path)
     except (OSError, RuntimeError) as error:  # h5py raises either
         raise cannot_write(path, error) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
 
 
 class _Disk:

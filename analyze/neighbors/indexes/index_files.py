@@ -18,7 +18,7 @@ from analyze.neighbors.indexes.approximate_index import Effort
 from analyze.neighbors.indexes.exact_search import load_faiss
 from analyze.neighbors.indexes.index_types import IndexKind
 from extract.errors import EmbeddingsFileError, of_later_format
-from extract.files.durability import put_in_place
+from extract.files.durability import written_whole
 from extract.files.private_memory import opened, own_memory, read_into
 from extract.files.strict_json import later_version, read_json, with_check_sum, without_check_sum
 from extract.ids import shown
@@ -194,19 +194,16 @@ def locked_index(file: IndexFile) -> Iterator[bool]:
 
 def write_built(file: IndexFile, built: Any) -> dict[str, Any]:
     """Keep an index; its file appears whole or not at all. Give its hash, and how large it is."""
-    temporary = file.folder / f".{file.stem}.{os.getpid()}.tmp"
     try:
         file.said_path.unlink(missing_ok=True)  # it speaks of the one before
-        load_faiss().write_index(built, str(temporary))
-        with temporary.open("rb") as written:
-            digest = hashlib.file_digest(written, "sha256").hexdigest()
-        n_bytes = temporary.stat().st_size
-        put_in_place(temporary, file.path)
+        with written_whole(file.path) as temporary:
+            load_faiss().write_index(built, str(temporary))
+            with temporary.open("rb") as written:
+                digest = hashlib.file_digest(written, "sha256").hexdigest()
+            n_bytes = temporary.stat().st_size
     except (OSError, RuntimeError) as error:  # FAISS says a full disk by a RuntimeError
         log.warning("index not kept for the next run: %s", str(error).splitlines()[0])
         return {}
-    finally:
-        temporary.unlink(missing_ok=True)
     return {"sha256": digest, "bytes": n_bytes}
 
 
@@ -214,11 +211,8 @@ def write_said(file: IndexFile, said: dict[str, Any]) -> None:
     """Keep what is said of an index that is kept."""
     if "sha256" not in said:
         return
-    temporary = file.folder / f".{file.stem}.json.{os.getpid()}.tmp"
     try:
-        temporary.write_text(canonical_json(with_check_sum(said)) + "\n")
-        put_in_place(temporary, file.said_path)
+        with written_whole(file.said_path) as temporary:
+            temporary.write_text(canonical_json(with_check_sum(said)) + "\n")
     except OSError as error:
         log.warning("index not kept for the next run: %s", error.strerror or error)
-    finally:
-        temporary.unlink(missing_ok=True)
