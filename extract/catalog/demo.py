@@ -19,15 +19,6 @@ from PIL import Image
 
 from extract.catalog.drawing import (
     COLORS,
-    COPPER,
-    DRINKS,
-    FACES,
-    GOLD,
-    INK,
-    IVORY,
-    LEAVES,
-    RED,
-    STEEL,
     Array,
     Drawing,
     Points,
@@ -36,6 +27,7 @@ from extract.catalog.drawing import (
     contrasting,
     covered,
     oval,
+    palette,
     ribbon,
     smooth,
 )
@@ -45,12 +37,13 @@ Progress = Callable[[int, int], None]
 
 JPEG_QUALITY = 90
 
+FACES = palette("fbf9f3 f3ead7 e8eef0 27375e 2e3033 33604a edbfb7")
+DRINKS, LEAVES = palette("5a3420 8d5a34 a8601f 7a8a3c"), palette("4f7a4a 6d8f55 8aa36b")
+INK, RED, GOLD, STEEL, COPPER, IVORY = palette("26262b bf3a3a c9a24f b4b9c0 c98f7a f7f5f0")
+
 
 def vessel(art: Drawing, top: float, base: float, radii: list[float], loops: Points) -> None:
-    """Paint an open turned body with some handles, each of them (side, reach).
-
-    The radii are those of the mouth, the neck, the belly and the foot.
-    """
+    """Paint an open turned body by the radii of its parts, with handles of (side, reach)."""
     mouth, neck, belly, foot = radii
     for side, reach in loops:
         loop = [(neck - 0.05, 0.13), (neck + 0.7 * reach, 0.1), (belly + reach, 0.36)]
@@ -86,8 +79,7 @@ def mug(rng: random.Random) -> Drawing:
         rng, (0.46, 0.68), (0.36, 0.64), (0.5, 0.78), (-0.03, 0.08), (0.15, 0.45)
     )
     middle = (top + foot) / 2 + bulge
-    radii = [top, 0.8 * top + 0.2 * middle, middle, foot]
-    vessel(art, -half, half, radii, [(1, reach)])
+    vessel(art, -half, half, [top, 0.8 * top + 0.2 * middle, middle, foot], [(1, reach)])
     if rng.random() < 0.6:
         surface = oval(0, 0.02 + 0.05 * art.squash - half, 0.84 * top, 0.72 * top * art.squash)
         art.flat(rng.choice(DRINKS), surface)
@@ -124,10 +116,8 @@ def teapot(rng: random.Random) -> Drawing:
     art.flat(0.5 * art.main, oval(x, y, 0.06, 0.025))
     loops = [] if hoop else [(1.0, rng.uniform(0.25, 0.4))]
     vessel(art, -high, high, [neck, 0.5 * neck + 0.5 * wide, wide, foot], loops)
-    lid = [(0.05, -0.2), (0.6 * neck, -0.13), (0.98 * neck, 0.0)]
-    knob = [(0.03, -0.34), (0.09, -0.27), (0.05, -0.18)]
-    for knots in (lid, knob):
-        art.lathe([(r, y - high) for r, y in knots], art.trim)
+    art.lathe([(0.05, -0.2 - high), (0.6 * neck, -0.13 - high), (0.98 * neck, -high)], art.trim)
+    art.lathe([(0.03, -0.34 - high), (0.09, -0.27 - high), (0.05, -0.18 - high)], art.trim)
     return art
 
 

@@ -36,10 +36,6 @@ BACKDROPS = palette(
     "f4efe6 e9e1d3 dfe7ea d5e3dc f2dcd3 e6dcec d7dfee f6e7c4 c9d6cf b8c7d3 cbb9a6 a8b5a0 5d6b78 "
     "47524d 7b6f83 d99f85"
 )
-FACES = palette("fbf9f3 f3ead7 e8eef0 27375e 2e3033 33604a edbfb7")
-DRINKS = palette("5a3420 8d5a34 a8601f 7a8a3c")
-LEAVES = palette("4f7a4a 6d8f55 8aa36b")
-INK, RED, GOLD, STEEL, COPPER, IVORY = palette("26262b bf3a3a c9a24f b4b9c0 c98f7a f7f5f0")
 
 
 def contrasting(rng: random.Random, colors: list[Array], color: Array, gap: float) -> Array:
@@ -54,8 +50,7 @@ def between(rng: random.Random, *ranges: Point) -> list[float]:
 
 def covered(inside: Array) -> Array:
     """How much of a pixel is covered, 0 to 1, that lies so far inside an edge."""
-    cover: Array = np.clip(0.5 + 110 * inside, 0, 1)
-    return cover
+    return np.asarray(np.clip(0.5 + 110 * inside, 0, 1))
 
 
 def figure(rng: random.Random, coarse: float = 1.0) -> Callable[[Array, Array], Array]:
@@ -64,8 +59,7 @@ def figure(rng: random.Random, coarse: float = 1.0) -> Callable[[Array, Array], 
     style = rng.choice(("plain", "plain", "along", "across", "zigzag", "checks", "dots", "dip"))
 
     def wave(a: Array) -> Array:
-        ripple: Array = np.abs(a % step - step / 2)
-        return ripple
+        return np.asarray(np.abs(a % step - step / 2))
 
     def shown(a: Array, b: Array) -> Array:
         if style == "dip":
@@ -103,8 +97,7 @@ def oval(x: float, y: float, rx: float, ry: float, sides: int = 72, power: float
     """An ellipse about (x, y), clockwise from twelve; a `power` above 2 squares it off."""
     turn = np.arange(sides) * 2 * np.pi / sides
     unit = np.stack([np.sin(turn), -np.cos(turn)], 1)
-    outline: Array = (x, y) + np.sign(unit) * np.abs(unit) ** (2 / power) * (rx, ry)
-    return outline
+    return np.asarray((x, y) + np.sign(unit) * np.abs(unit) ** (2 / power) * (rx, ry))
 
 
 class Drawing:
