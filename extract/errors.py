@@ -59,7 +59,7 @@ def one_of(
         Listing those there are.
     """
     if name not in there:
-        raise UsageError(f"no {what} {name!r}: {how} {', '.join(there)}{end}")
+        raise UsageError(f"no {what} {name!r}: {how} {', '.join(there) or 'none'}{end}")
     return name
 
 

@@ -15,7 +15,7 @@ from analyze.neighbors.indexes.exact_search import ExactIndex, Index
 from analyze.neighbors.query import Query
 from analyze.pictures.duplicates import Relation
 from analyze.pictures.picture_folder import PictureFolder
-from extract.errors import UsageError
+from extract.errors import UsageError, one_of
 from extract.storage.embeddings import EmbeddingSet
 
 LEAST_POOL, POOL_A_HIT = 50, 5
@@ -120,10 +120,8 @@ def name_column(embeddings: EmbeddingSet, wanted: str | None = None) -> str | No
         When the one wanted is not there.
     """
     if wanted is not None:
-        if wanted not in embeddings.columns:
-            have = ", ".join(embeddings.columns) or "none"
-            raise UsageError(f"no column {wanted!r}: there are {have}; name one with --name-column")
-        return wanted
+        have = embeddings.columns
+        return one_of(wanted, have, "column", "there are", "; name one with --name-column")
     lower = {column.lower(): column for column in reversed(tuple(embeddings.columns))}
     return next((lower[name] for name in NAME_COLUMNS if name in lower), None)
 

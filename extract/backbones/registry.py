@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from extract.backbones.timm_models import TimmModel, find_timm_model
 from extract.backbones.transformers_models import TransformersModel
 from extract.backbones.weights import Checkpoint, PackagedWeights, read_tensors
-from extract.errors import UsageError, WeightsDiffer, WeightsError
+from extract.errors import UsageError, WeightsDiffer, WeightsError, one_of
 from extract.images import decoding
 from extract.images.augmentation import View, view_of
 from extract.machine.processor import sleep_while_gpu_works
@@ -374,14 +374,11 @@ def find_model(name: str) -> tuple[TimmModel | TransformersModel, PackagedWeight
     UsageError
         Listing the names there are, or those that are nearest.
     """
-    if name in BACKBONES:
-        return BACKBONES[name].model, BACKBONES[name].packaged
     library, _, rest = name.partition(":")
-    if library not in ("timm", "hf") or not rest:
-        raise UsageError(
-            f"no backbone {name!r}: choose one of {', '.join(BACKBONES)}, or timm:NAME, or hf:REPO"
-        )
-    return (find_timm_model(rest) if library == "timm" else TransformersModel(rest)), None
+    if library in ("timm", "hf") and rest:
+        return (find_timm_model(rest) if library == "timm" else TransformersModel(rest)), None
+    spec = BACKBONES[one_of(name, BACKBONES, "backbone", end=", or timm:NAME, or hf:REPO")]
+    return spec.model, spec.packaged
 
 
 def weights_are_here(spec: BackboneSpec) -> bool:
