@@ -46,7 +46,7 @@ def brought_along(requirements: list[Requirement]) -> dict[str, Distribution]:
     return found
 
 
-def licenses_said(metadata: Message) -> list[str]:
+def declared_licenses(metadata: Message) -> list[str]:
     """Read licenses: of the SPDX expression, else the classifiers, else the first line of text."""
     classifiers = [
         line.rpartition(" :: ")[2]
@@ -61,16 +61,16 @@ def licenses_said(metadata: Message) -> list[str]:
 
 
 def objection(name: str, metadata: Message) -> str | None:
-    """Say what is wrong with a distribution's license, in a line; None where nothing is."""
-    said = licenses_said(metadata)
+    """Name the license that is not allowed, in one line; None where all are."""
+    declared = declared_licenses(metadata)
     for pattern, exception in LISTED["exceptions"].items():
-        if fnmatchcase(name, pattern) and set(said) <= set(exception["says"]):
+        if fnmatchcase(name, pattern) and set(declared) <= set(exception["declared"]):
             return None
-    if set(said) <= ALLOWED:
+    if set(declared) <= ALLOWED:
         return None
     return (
-        f"{name} says of its license: {', '.join(said)}. That is not in tests/licenses.toml: leave "
-        "the distribution out, or list it there with a reason"
+        f"{name} declares as its license: {', '.join(declared)}. tests/licenses.toml does not "
+        "allow that: leave the distribution out, or list it there with a reason"
     )
 
 
@@ -83,7 +83,7 @@ def test_licenses_of_all_that_is_installed_are_listed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "fields", "said"),
+    ("name", "fields", "named"),
     [
         ("new", {"License-Expression": "MIT AND (Apache-2.0 OR BSD-3-Clause)"}, None),
         ("new", {"License-Expression": "MIT OR GPL-3.0-only"}, "MIT, GPL-3.0-only"),
@@ -93,22 +93,22 @@ def test_licenses_of_all_that_is_installed_are_listed() -> None:
         ("new", {"License": "Do no harm\nMIT"}, "Do no harm"),
         ("new", {}, "nothing"),
         ("tqdm", {"License": "MPL-2.0 AND MIT"}, None),
-        ("tqdm", {"License": "GPL-3.0-only"}, "tqdm says of its license: GPL-3.0-only"),
+        ("tqdm", {"License": "GPL-3.0-only"}, "tqdm declares as its license: GPL-3.0-only"),
         ("new", {"License-Expression": "MPL-2.0"}, "MPL-2.0"),
     ],
 )
 def test_a_license_that_is_not_listed_is_one_line(
-    name: str, fields: dict[str, str], said: str | None
+    name: str, fields: dict[str, str], named: str | None
 ) -> None:
     metadata = Message()
     for key, value in fields.items():
         metadata[key] = value
     line = objection(name, metadata)
-    assert (line is None) == (said is None)
-    assert said is None or (said in str(line) and "\n" not in str(line))
+    assert (line is None) == (named is None)
+    assert named is None or (named in str(line) and "\n" not in str(line))
 
 
 def test_every_exception_has_a_reason() -> None:
     for name, exception in LISTED["exceptions"].items():
-        assert exception.keys() == {"says", "reason"}, name
+        assert exception.keys() == {"declared", "reason"}, name
         assert len(exception["reason"].split()) > 3, name
