@@ -1,6 +1,6 @@
-# What one types to work on this: each is one line, and runs in the active environment.
+# What one types to work on this; all of it runs in the active environment.
 
-.PHONY: install fix test test-all coverage
+.PHONY: install fix test test-all docs coverage
 
 install:
 	python -m pip install -e ".[dev]"
@@ -15,8 +15,12 @@ test:
 test-all:
 	python -m pytest
 
+# No page is built: links, file names and commands of those that are read as they are get tried.
+docs:
+	python -m pytest tests/test_pages.py tests/test_readme.py
+
 # Lines of extract and analyze that tests reach, in workers and commands started apart too (not in
-# those that are killed): the figure is the last line. Of some tests alone: make coverage TESTS=...
+# those that are killed): the figure is TOTAL. Of some tests alone: make coverage TESTS=...
 TESTS = tests
 coverage: export COVERED = $(CURDIR)
 coverage: export COVERAGE_FILE = $(CURDIR)/.coverage
