@@ -8,8 +8,9 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +18,9 @@ import typer
 from typer.core import TyperGroup
 
 from extract.errors import SosieError, UsageError
+from extract.option_groups import spread
 from extract.stopping import StopRequest, interrupted_when_told
+from extract.workspace import Workspace
 
 log = logging.getLogger("sosie")
 
@@ -51,6 +54,47 @@ RecipeOption = Annotated[
         help="Fixes all of it, from the resize to the seeds: openclassrooms, or a file.toml.",
     ),
 ]
+
+
+@dataclass(frozen=True)
+class Common:
+    """Options of all commands."""
+
+    root: RootOption = None
+    as_json: JsonOption = False
+    verbose: VerboseOption = 0
+    quiet: QuietOption = False
+
+    def workspace(self) -> Workspace:
+        """Return the workspace."""
+        return Workspace.find(self.root)
+
+    def print_result(self, result: Mapping[str, Any], text: str) -> None:
+        """Print a command's result on stdout: one JSON object, or text for people."""
+        print_result(self.as_json, result, text)
+
+    def progress_bar(self, what: str) -> AbstractContextManager[Callable[[int, int], None]]:
+        """Show iterations done on stderr, as :func:`progress_bar` does."""
+        return progress_bar(what, quiet=self.quiet)
+
+
+def command(
+    before: Mapping[str, Sequence[str]] | None = None,
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return a decorator for a command that takes groups of options, among them :class:`Common`.
+
+    How much is said is set before groups are made: with -vv what they refuse has a traceback.
+
+    Parameters
+    ----------
+    before : mapping of str to sequence of str, optional
+        As in :func:`~extract.option_groups.spread`.
+    """
+
+    def begin(typed: Mapping[str, Any]) -> None:
+        set_up(typed["verbose"], typed["quiet"])
+
+    return lambda function: spread(function, before or {}, begin)
 
 
 class _Group(TyperGroup):

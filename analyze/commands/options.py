@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+from extract import command_line as cl
+
+if TYPE_CHECKING:
+    from analyze.commands.selection.selection import Selection
 
 STEPS_HELP = (
     "none, or steps joined by commas: l2, pca:50, pca:0.99, tsne, tsne:30:random, umap, umap:15."
@@ -73,3 +79,27 @@ SeenOption = Annotated[
     bool, typer.Option("--seen", help="Show pictures as the model saw them, not whole.")
 ]
 SvgOption = Annotated[bool, typer.Option("--svg", help="Figures as SVG too.")]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Which stored file is meant."""
+
+    embeddings: EmbeddingsOption = None
+    model: ModelOption = None
+    catalog: cl.CatalogOption = None
+    resize: ResizeOption = None
+    pooling: PoolingOption = None
+
+    def selection(self) -> Selection:
+        """Return what was typed, with nothing in the place of what was not."""
+        from analyze.commands.selection.selection import Selection
+
+        return Selection.of(self.embeddings, self.model, self.catalog, self.resize, self.pooling)
+
+
+@dataclass(frozen=True)
+class Output(cl.Common):
+    """What is drawn, said and printed, and where files lie."""
+
+    svg: SvgOption = False

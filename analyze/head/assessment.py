@@ -15,16 +15,15 @@ from analyze.head.tasks.label_task import BASELINES, FROZEN, UNLIKE, LabelTask, 
 from analyze.head.tasks.label_tree import LabelTree
 from analyze.head.tasks.multi_label import MultipleLabels, choose_multi_label
 from analyze.head.tasks.single_label import SingleLabel
-from analyze.head.training.head_training import Trained, TrainingSpec, train_head
+from analyze.head.training.head_training import Trained, train_head
 from analyze.head.training.inputs import StageMaps
-from analyze.head.training.network import HeadSpec
 from analyze.head.training.plan import (
-    Plan,
     Progress,
     described,
     planned_splits,
     training_seeds,
 )
+from analyze.head.training.spec import HeadSpec, Plan, TrainingSpec
 from analyze.head.training.taught import Taught, hold_out
 from analyze.neighbors.novelty import TrainingVectors
 from analyze.pictures.near_duplicates import Copies, count_leaks, leak_note

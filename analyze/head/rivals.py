@@ -15,7 +15,8 @@ from analyze.head.reporting.report import HEAD, HeadReport
 from analyze.head.reporting.runs import epochs_of, seconds_of
 from analyze.head.tasks.multi_label import choose_multi_label
 from analyze.head.tasks.pictures import stacked_views
-from analyze.head.training.plan import Plan, Progress
+from analyze.head.training.plan import Progress
+from analyze.head.training.spec import Plan
 from analyze.measures.alignment import align_labels, level_meant
 from analyze.measures.bootstrap import adjusted_by_holm
 from analyze.measures.estimates import Estimate, mean_over_pictures

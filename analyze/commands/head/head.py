@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,6 +18,7 @@ from analyze.commands.head.tuning import (
 )
 from analyze.commands.head.unfrozen import check_unfrozen, picture, warn_of_hours
 from analyze.commands.run_folder import run_folder
+from analyze.head.training.spec import Plan
 from analyze.presentation import wording
 from extract import command_line as cl
 from extract.errors import UsageError
@@ -32,141 +34,66 @@ if TYPE_CHECKING:
     from extract.storage.embeddings import EmbeddingSet
 
 
-def head(
-    embeddings: options.EmbeddingsOption = None,
-    model: options.ModelOption = None,
-    catalog: cl.CatalogOption = None,
-    resize: options.ResizeOption = None,
-    pooling: options.PoolingOption = None,
-    against: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME|FILE", help="Another backbone to compare; may be repeated."),
-    ] = None,
-    level: options.LevelOption = None,
-    levels: Annotated[
-        int,
-        typer.Option(metavar="N", min=1, help="Levels taught together, from --level downwards."),
-    ] = 1,
-    folds: Annotated[
-        int | None,
-        typer.Option(metavar="K", min=2, help="Test every picture once; default one 60/20/20."),
-    ] = None,
-    shuffles: Annotated[
-        int, typer.Option(metavar="N", min=1, help="How often pictures are parted into folds.")
-    ] = 3,
-    seeds: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Trainings on the one split, without folds.")
-    ] = 10,
-    split_column: Annotated[
-        str | None,
-        typer.Option(metavar="COLUMN", help="Of the manifest: train, validation, test."),
-    ] = None,
+@dataclass(frozen=True)
+class Features:
+    """What a head is trained on beside the vectors of its file."""
+
     join: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME", help="Another backbone whose vectors stand beside; may be repeated."
         ),
-    ] = None,
+    ] = None
     views: Annotated[
         bool, typer.Option("--views/--no-views", help="Train on the stored views too.")
-    ] = False,
-    plain_share: Annotated[
-        float, typer.Option(metavar="SHARE", help="Of rows seen plain, with --views.")
-    ] = 0.5,
-    width: Annotated[int, typer.Option(metavar="N", help="Of the hidden layers.")] = 256,
-    dropout: Annotated[float, typer.Option(metavar="SHARE", help="In the hidden layers.")] = 0.5,
-    depth: Annotated[int, typer.Option(metavar="N", help="Hidden layers; 0 is linear.")] = 1,
-    optimizer: Annotated[str, typer.Option(metavar="NAME", help="adamw or adam.")] = "adamw",
-    learning_rate: Annotated[float, typer.Option(metavar="RATE", help="Of the optimizer.")] = 3e-4,
-    weight_decay: Annotated[float, typer.Option(metavar="RATE", help="Of the optimizer.")] = 0.01,
-    epochs: Annotated[int, typer.Option(metavar="N", help="At most.")] = 200,
-    patience: Annotated[
-        int, typer.Option(metavar="N", help="Epochs without a lower validation loss.")
-    ] = 20,
-    batch_size: Annotated[int, typer.Option(metavar="N", help="Rows a training step.")] = 64,
-    label_smoothing: Annotated[
-        float, typer.Option(metavar="SHARE", help="Of the target given to all classes.")
-    ] = 0.0,
-    class_weights: Annotated[
-        bool, typer.Option("--class-weights", help="Every class counts as much.")
-    ] = False,
-    refit: Annotated[
-        bool,
-        typer.Option("--refit/--no-refit", help="Train again on train and validation together."),
-    ] = True,
-    unfreeze: Annotated[
-        str, typer.Option(metavar="none|last", help="Train the backbone's last stage too.")
-    ] = "none",
-    stage_rate: Annotated[
-        float, typer.Option(metavar="SHARE", help="Its learning rate, of the head's.")
-    ] = 0.1,
-    images: options.ImagesOption = None,
+    ] = False
+    images: options.ImagesOption = None
     device: Annotated[
         str, typer.Option(metavar="NAME", help="With --unfreeze: auto, cpu, cuda or mps.")
-    ] = "auto",
+    ] = "auto"
+
+
+@cl.command(
+    {"width": ("join", "views", "plain_share"), "n_resamples": ("images", "device", "trials")}
+)
+def head(
+    *,
+    inputs: options.Inputs,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME|FILE", help="Another backbone to compare; may be repeated."),
+    ] = None,
+    level: options.LevelOption = None,
+    plan: Plan,
+    features: Features,
     trials: Annotated[
         int | None,
         typer.Option(metavar="N", min=1, help="Settings tried on what each split teaches."),
     ] = None,
-    resamples: Annotated[
-        int, typer.Option(metavar="N", min=100, help="Of the pictures, for the intervals.")
-    ] = 2000,
-    seed: cl.SeedOption = 0,
-    svg: options.SvgOption = False,
-    root: cl.RootOption = None,
-    as_json: cl.JsonOption = False,
-    verbose: cl.VerboseOption = 0,
-    quiet: cl.QuietOption = False,
+    output: options.Output,
 ) -> None:
     """Train the supervised head on stored features, and hold it against honest baselines."""
-    cl.set_up(verbose, quiet)
-    from analyze.commands.selection.selection import Selection, choose_one
+    from analyze.commands.selection.selection import choose_one
     from analyze.head.assessment import assess_head
     from analyze.head.rivals import compare_heads
-    from analyze.head.training.head_training import TrainingSpec
-    from analyze.head.training.network import HeadSpec
-    from analyze.head.training.plan import Plan
 
-    plan = Plan(  # a wrong word is said before anything is read
-        n_folds=folds,
-        n_shuffles=shuffles,
-        n_seeds=seeds,
-        split_column=split_column,
-        n_levels=levels,
-        head=HeadSpec(width, dropout, depth),
-        training=TrainingSpec(
-            optimizer=optimizer,
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            epochs=epochs,
-            patience=patience,
-            batch_size=batch_size,
-            label_smoothing=label_smoothing,
-            class_weights=class_weights,
-            refit=refit,
-            plain_share=plain_share,
-            unfreeze=unfreeze,
-            stage_rate=stage_rate,
-        ),
-        n_resamples=resamples,
-        seed=seed,
-    )
-    check_unfrozen(plan, against or [], join or [])
-    workspace = Workspace.find(root)
-    wanted = Selection.of(embeddings, model, catalog, resize, pooling)
+    check_unfrozen(plan, against or [], features.join or [])
+    workspace, wanted = output.workspace(), inputs.selection()
     path = choose_one(workspace, wanted)
     rivals = choose_rivals(workspace, path, against or [], wanted)
-    beside = choose_rivals(workspace, path, join or [], wanted, option="--join")
+    beside = choose_rivals(workspace, path, features.join or [], wanted, option="--join")
     with ended_by_signals(STOPPED if trials else "stopped; nothing is written"):
-        contenders, notes = _read(workspace, [path, *rivals], beside, views=views)
+        contenders, notes = _read(workspace, [path, *rivals], beside, views=features.views)
         first = contenders[0]
         maps = None
-        if unfreeze != "none":
-            with cl.progress_bar("pictures", quiet=quiet) as progress:
-                first, maps, said = picture(workspace, path, first, images, device, progress)
+        if plan.training.unfreeze != "none":
+            with output.progress_bar("pictures") as progress:
+                first, maps, said = picture(
+                    workspace, path, first, features.images, features.device, progress
+                )
             notes += said
             warn_of_hours(maps, plan, trials or 0)
-        with cl.progress_bar("trials" if trials else "heads", quiet=quiet) as progress:
+        with output.progress_bar("trials" if trials else "heads") as progress:
             tuners = make_tuners(workspace, plan, trials, len(contenders), progress)
             told = None if tuners else progress  # a tuner tells of its trials itself
             if rivals:
@@ -182,9 +109,9 @@ def head(
         result = {"file": workspace.relative(path), **(compared or report).to_json()}
         result["notes"] = list(dict.fromkeys([*notes, *result["notes"]]))
         say_tuning(workspace, tuners, result)
-        inputs = [first.embeddings, *(each.embeddings for each in contenders[1:])]
-        _write(workspace, report, compared, inputs, result, tuners, svg=svg)
-    cl.print_result(as_json, result, _text(report, compared, result))
+        read = [first.embeddings, *(each.embeddings for each in contenders[1:])]
+        _write(workspace, report, compared, read, result, tuners, svg=output.svg)
+    output.print_result(result, _text(report, compared, result))
 
 
 def _read(

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
-    from analyze.head.training.plan import Plan, Progress
+    from analyze.head.training.plan import Progress
+    from analyze.head.training.spec import Plan
     from analyze.head.tuning.tuning_report import Tuner
 
 STOPPED = "stopped; the trials that were finished are kept: the same command goes on from them"

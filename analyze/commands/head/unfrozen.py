@@ -15,7 +15,8 @@ from extract.workspace import Workspace
 if TYPE_CHECKING:
     from analyze.head.rivals import Contender
     from analyze.head.training.inputs import StageMaps
-    from analyze.head.training.plan import Plan, Progress
+    from analyze.head.training.plan import Progress
+    from analyze.head.training.spec import Plan
 
 log = logging.getLogger("sosie")
 

@@ -14,7 +14,8 @@ import numpy as np
 
 from analyze.head.prediction.set_tree import SetTree
 from analyze.head.training.inputs import Scaling
-from analyze.head.training.network import Head, HeadSpec, build_network
+from analyze.head.training.network import Head, build_network
+from analyze.head.training.spec import HeadSpec
 from analyze.neighbors.novelty import TrainingVectors
 from extract.errors import HeadFileError, UsageError, of_later_format
 from extract.files.strict_json import CHECK_SUM, read_json, with_check_sum, without_check_sum

@@ -16,7 +16,7 @@ from analyze.head.reporting.held_out_mistakes import HeldOutMistakes
 from analyze.head.reporting.runs import HeadRun
 from analyze.head.splitting.splits import SIDES, Split
 from analyze.head.training.head_training import Trained
-from analyze.head.training.plan import Plan
+from analyze.head.training.spec import Plan
 from analyze.measures.estimates import Estimate, mean_over_pictures
 from analyze.neighbors.novelty import TrainingVectors
 from extract.storage.embeddings import Provenance, name_of

@@ -10,9 +10,9 @@ import numpy as np
 from analyze.head.reporting.report import HeadReport
 from analyze.head.splitting.splits import Split, Splitter
 from analyze.head.tasks.pictures import Pictures
-from analyze.head.training.head_training import Trained, TrainingSpec
-from analyze.head.training.network import HeadSpec
+from analyze.head.training.head_training import Trained
 from analyze.head.training.objective import Targets
+from analyze.head.training.spec import HeadSpec, TrainingSpec
 from analyze.head.training.taught import Taught, UnseenPictures
 
 BASELINES = ("logistic_regression", "knn")

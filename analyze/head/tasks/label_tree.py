@@ -22,11 +22,11 @@ from analyze.head.reporting.tree_report import LevelOutcome, TreeReport, score_t
 from analyze.head.tasks.label_task import Predictor
 from analyze.head.tasks.pictures import usable_pictures
 from analyze.head.tasks.single_label import LEAVES, LevelAnswers, SingleLabel, labels_to_learn
-from analyze.head.training.head_training import Trained, TrainingSpec, train_head
+from analyze.head.training.head_training import Trained, train_head
 from analyze.head.training.inputs import StageMaps
-from analyze.head.training.network import HeadSpec
 from analyze.head.training.objective import LevelTargets
 from analyze.head.training.probabilities import softmax
+from analyze.head.training.spec import HeadSpec, TrainingSpec
 from analyze.head.training.taught import Taught, UnseenPictures
 from analyze.measures.estimates import mean_over_pictures
 from analyze.pictures.near_duplicates import Copies

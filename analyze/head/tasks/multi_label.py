@@ -23,12 +23,11 @@ from analyze.head.splitting.splits import N_PARTS, Split
 from analyze.head.tasks.label_task import BASELINES, Predictor
 from analyze.head.tasks.pictures import Pictures, usable_pictures
 from analyze.head.tasks.set_baselines import fit_one_against_rest, fit_shares
-from analyze.head.training.head_training import Trained, TrainingSpec
+from analyze.head.training.head_training import Trained
 from analyze.head.training.inputs import StageMaps
-from analyze.head.training.network import HeadSpec
 from analyze.head.training.objective import ClassSets
-from analyze.head.training.plan import Plan
 from analyze.head.training.probabilities import sigmoid
+from analyze.head.training.spec import HeadSpec, Plan, TrainingSpec
 from analyze.head.training.taught import Taught, UnseenPictures
 from analyze.pictures.near_duplicates import Copies
 from extract.catalog.multi_label import MultiLabel

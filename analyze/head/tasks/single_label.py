@@ -16,10 +16,10 @@ from analyze.head.splitting.stratified_splits import StratifiedSplitter
 from analyze.head.tasks.baselines import fit_nearest
 from analyze.head.tasks.label_task import BASELINES, Predictor
 from analyze.head.tasks.pictures import Pictures, usable_pictures
-from analyze.head.training.head_training import Trained, TrainingSpec
+from analyze.head.training.head_training import Trained
 from analyze.head.training.inputs import StageMaps
-from analyze.head.training.network import HeadSpec
 from analyze.head.training.objective import LevelTargets
+from analyze.head.training.spec import HeadSpec, TrainingSpec
 from analyze.head.training.taught import Taught, UnseenPictures
 from analyze.measures.levels import choose_level, no_labels
 from analyze.measures.probes import fit_linear_probe

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analyze.head.training.inputs import PLAIN, Inputs, StageVectors, StoredVectors
-from analyze.head.training.network import Head, HeadSpec, build_network, forward
+from analyze.head.training.network import Head, build_network, forward
 from analyze.head.training.objective import Objective
 from analyze.head.training.probabilities import Activation
+from analyze.head.training.spec import PLAIN_SHARE, HeadSpec, TrainingSpec
 from analyze.head.training.taught import Taught, UnseenPictures
 from analyze.neighbors.novelty import TrainingVectors, kept_directions, threshold_of
 from analyze.similarity import nearest_distances
@@ -22,74 +23,6 @@ from extract.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
-
-OPTIMIZERS = ("adamw", "adam")
-UNFREEZE = ("none", "last")
-STAGE_RATE = 0.1
-PLAIN_SHARE = 0.5
-"""What is tested is plain: of 525 photographs two backbones got 0.4 points more of eight views so
-than where the plain picture was one of nine."""
-
-
-@dataclass(frozen=True)
-class TrainingSpec:
-    """How a head is trained.
-
-    Parameters
-    ----------
-    optimizer : str
-        ``adamw`` or ``adam``.
-    learning_rate, weight_decay : float
-    epochs : int
-        At most.
-    patience : int
-        Epochs without a lower validation loss before training stops.
-    batch_size : int
-    label_smoothing : float
-    class_weights : bool
-        Whether every class counts as much, however many pictures it has.
-    refit : bool
-        Whether, once the best number of epochs is known, a head is trained for as many on train
-        and validation rows together.
-    plain_share : float
-        Share of an epoch's rows that are seen as they are, where there are views.
-    unfreeze : str
-        ``none``, or ``last``: the backbone's last stage is trained too.
-    stage_rate : float
-        Its learning rate, as a share of the head's.
-    """
-
-    optimizer: str = "adamw"
-    learning_rate: float = 3e-4
-    weight_decay: float = 0.01
-    epochs: int = 200
-    patience: int = 20
-    batch_size: int = 64
-    label_smoothing: float = 0.0
-    class_weights: bool = False
-    refit: bool = True
-    plain_share: float = PLAIN_SHARE
-    unfreeze: str = "none"
-    stage_rate: float = STAGE_RATE
-
-    def __post_init__(self) -> None:
-        if self.optimizer not in OPTIMIZERS:
-            raise UsageError(f"no --optimizer {self.optimizer!r}: give {' or '.join(OPTIMIZERS)}")
-        for name in ("epochs", "patience", "batch_size"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"--{name.replace('_', '-')} must be 1 or more")
-        if not 0 < self.learning_rate < float("inf"):
-            raise UsageError(f"--learning-rate must be above 0, not {self.learning_rate:g}")
-        if not 0 <= self.weight_decay < float("inf"):
-            raise UsageError(f"--weight-decay must be 0 or more, not {self.weight_decay:g}")
-        if not 0 <= self.label_smoothing < 1:
-            raise UsageError("--label-smoothing must be from 0 to below 1")
-        if not 0 <= self.plain_share <= 1:
-            raise UsageError(f"--plain-share must be from 0 to 1, not {self.plain_share:g}")
-        if self.unfreeze not in UNFREEZE:
-            raise UsageError(f"no --unfreeze {self.unfreeze!r}: give {' or '.join(UNFREEZE)}")
-        if not 0 < self.stage_rate <= 1:
-            raise UsageError(f"--stage-rate must be above 0, at most 1, not {self.stage_rate:g}")
 
 
 @dataclass(frozen=True)

@@ -9,41 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analyze.head.training.inputs import Scaling
+from analyze.head.training.spec import HeadSpec
 from analyze.ties import first_equal
-from extract.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
 
 TRUNK, OUTPUTS = "trunk", "outputs"
 BLOCK_ROWS = 8192
-
-
-@dataclass(frozen=True)
-class HeadSpec:
-    """How a head is built: ``depth`` times linear, ReLU, dropout; then a linear output a level.
-
-    Parameters
-    ----------
-    width : int
-        Of the hidden layers.
-    dropout : float
-        Share of hidden numbers left out at each training step.
-    depth : int
-        Hidden layers; 0 is a linear classifier.
-    """
-
-    width: int = 256
-    dropout: float = 0.5
-    depth: int = 1
-
-    def __post_init__(self) -> None:
-        if self.width < 1:
-            raise UsageError(f"--width must be 1 or more, not {self.width}")
-        if not 0 <= self.dropout < 1:
-            raise UsageError(f"--dropout must be from 0 to below 1, not {self.dropout:g}")
-        if self.depth < 0:
-            raise UsageError(f"--depth must be 0 or more, not {self.depth}")
 
 
 @dataclass(frozen=True, eq=False)

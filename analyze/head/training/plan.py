@@ -1,67 +1,17 @@
-"""What is planned: which splits, which head, how it is trained; and the splits that follow."""
+"""What follows from a plan: its splits, the seeds of their trainings, its description."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from analyze.head.splitting.splits import Split, Splitter
-from analyze.head.training.head_training import TrainingSpec
-from analyze.head.training.network import HeadSpec
+from analyze.head.training.spec import Plan
 from extract.errors import UsageError
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Which splits, which head, how it is trained.
-
-    Parameters
-    ----------
-    n_folds : int, optional
-        Without it there is one split: 60/20/20, or that of a column.
-    n_shuffles : int
-        How often the pictures are parted into folds.
-    n_seeds : int
-        Of the training, where there is one split.
-    split_column : str, optional
-    n_levels : int
-        Levels taught together, from the one chosen downwards.
-    head : HeadSpec
-    training : TrainingSpec
-    n_resamples : int
-    seed : int
-        Of splits, trainings and resamples.
-    """
-
-    n_folds: int | None = None
-    n_shuffles: int = 3
-    n_seeds: int = 10
-    split_column: str | None = None
-    n_levels: int = 1
-    head: HeadSpec = field(default_factory=HeadSpec)
-    training: TrainingSpec = field(default_factory=TrainingSpec)
-    n_resamples: int = 2000
-    seed: int = 0
-
-    @property
-    def resampling(self) -> dict[str, Any]:
-        """How intervals are reckoned, as keyword arguments."""
-        return {"n_resamples": self.n_resamples, "seed": self.seed}
-
-    def __post_init__(self) -> None:
-        if self.n_folds is not None and self.n_folds < 2:
-            raise UsageError(f"--folds must be 2 or more, not {self.n_folds}")
-        if self.n_folds is not None and self.split_column is not None:
-            raise UsageError("--folds and --split-column are two splits: leave one of them out")
-        if self.n_shuffles < 1 or self.n_seeds < 1:
-            raise UsageError("--shuffles and --seeds must be 1 or more")
-        if self.n_levels < 1:
-            raise UsageError(f"--levels must be 1 or more, not {self.n_levels}")
 
 
 def planned_splits(

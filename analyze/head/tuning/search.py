@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from analyze.head.training.head_training import UNFREEZE, TrainingSpec
-from analyze.head.training.network import HeadSpec
+from analyze.head.training.spec import UNFREEZE, HeadSpec, TrainingSpec
 
 OF_THE_HEAD = ("width", "dropout", "depth")
 OF_THE_TRAINING = ("learning_rate", "weight_decay", "unfreeze", "stage_rate")

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analyze.head.training.head_training import TrainingSpec
-from analyze.head.training.network import HeadSpec
+from analyze.head.training.spec import HeadSpec, TrainingSpec
 from analyze.head.training.taught import Taught
 from analyze.head.tuning.search import Space
 from extract.errors import EmbeddingsFileError, FileLocked, in_one_line, of_later_format

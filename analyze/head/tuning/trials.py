@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analyze.head.training.head_training import Epoch, TrainingSpec, train_head
-from analyze.head.training.network import HeadSpec
+from analyze.head.training.head_training import Epoch, train_head
+from analyze.head.training.spec import HeadSpec, TrainingSpec
 from analyze.head.training.taught import Taught
 from analyze.head.tuning.search import (
     Choices,

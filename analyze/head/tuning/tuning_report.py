@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from analyze.head.splitting.splits import Split
-from analyze.head.training.head_training import TrainingSpec
-from analyze.head.training.network import HeadSpec
+from analyze.head.training.spec import HeadSpec, TrainingSpec
 from analyze.head.training.taught import Taught
 from analyze.head.tuning.search import best_so_far
 from analyze.head.tuning.trials import Tuned, tune_head

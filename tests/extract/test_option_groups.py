@@ -1,0 +1,158 @@
+"""Groups of options: what a user types and reads is what flat parameters would give."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import pytest
+import typer
+from typed_commands import signals_as_they_were
+
+from extract import command_line as cl
+from extract.errors import UsageError
+from extract.option_groups import spread
+
+
+@dataclass(frozen=True)
+class Inner:
+    """A group within a group."""
+
+    rate: Annotated[float, typer.Option(metavar="RATE", help="Of steps.")] = 0.5
+
+    def __post_init__(self) -> None:
+        if self.rate <= 0:
+            raise UsageError(f"--rate must be above 0, not {self.rate:g}")
+
+
+@dataclass(frozen=True)
+class Outer:
+    """Some options, one of them without a default, and one by another name."""
+
+    name: Annotated[str, typer.Option(help="Of it.")]
+    n_folds: Annotated[int | None, typer.Option("--folds", min=2, help="Parts.")] = None
+    inner: Inner = field(default_factory=Inner)
+    several: Annotated[list[str] | None, typer.Option(help="May be repeated.")] = None
+
+
+@dataclass(frozen=True)
+class Output(cl.Common):
+    """A group that inherits."""
+
+    svg: Annotated[bool, typer.Option("--svg", help="Vectors.")] = False
+
+
+FOUND: list[Any] = []
+
+
+@cl.command({"name": ("last",), "several": ("quiet",)})
+def grouped(
+    context: typer.Context,
+    *,
+    first: Annotated[int, typer.Option(help="One.")] = 1,
+    outer: Outer,
+    output: Output,
+    last: Annotated[bool, typer.Option("--last/--no-last", help="Or not.")] = False,
+) -> None:
+    """Do something."""
+    FOUND[:] = [context, first, outer, output, last]
+
+
+def flat(
+    context: typer.Context,
+    name: Annotated[str, typer.Option(help="Of it.")],
+    first: Annotated[int, typer.Option(help="One.")] = 1,
+    last: Annotated[bool, typer.Option("--last/--no-last", help="Or not.")] = False,
+    n_folds: Annotated[int | None, typer.Option("--folds", min=2, help="Parts.")] = None,
+    rate: Annotated[float, typer.Option(metavar="RATE", help="Of steps.")] = 0.5,
+    quiet: cl.QuietOption = False,
+    several: Annotated[list[str] | None, typer.Option(help="May be repeated.")] = None,
+    svg: Annotated[bool, typer.Option("--svg", help="Vectors.")] = False,
+    root: cl.RootOption = None,
+    as_json: cl.JsonOption = False,
+    verbose: cl.VerboseOption = 0,
+) -> None:
+    """Do something."""
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    def type_it(command: Any, *words: str) -> tuple[object, str, str]:
+        app = cl.new_app()
+        app.callback()(command)
+        monkeypatch.setattr(sys, "argv", ["command", *words])
+        with pytest.raises(SystemExit) as ended, signals_as_they_were():
+            cl.run(app, "command")
+        return ended.value.code, *capsys.readouterr()
+
+    return type_it
+
+
+def test_a_help_of_groups_is_that_of_flat_parameters_in_the_order_that_was_given(
+    typed: Any,
+) -> None:
+    code, said, _ = typed(grouped, "--help")
+    _, wanted, _ = typed(flat, "--help")
+    lines, others = (sorted(text.splitlines()) for text in (said, wanted))
+    assert code == 0
+    assert lines == others
+    options = [line.split()[0] for line in said.splitlines() if line.startswith("  -")]
+    order = "--first --last --name --folds --rate -q, --several --svg --root --json -v, -h,"
+    assert options == order.split()
+
+
+def test_groups_hold_what_was_typed_and_the_context_tells_it_from_defaults(typed: Any) -> None:
+    words = "--name it --folds 3 --rate 0.25 --several a --several b --svg --root there --last"
+    assert typed(grouped, *words.split())[0] == 0
+    context, first, outer, output, last = FOUND
+    assert (first, last) == (1, True)
+    assert outer == Outer("it", 3, Inner(0.25), ["a", "b"])
+    assert (output.svg, str(output.root), output.quiet) == (True, "there", False)
+    assert cl.was_typed(context, "rate")
+    assert cl.was_typed(context, "n_folds")
+    assert not cl.was_typed(context, "first")
+    assert not cl.was_typed(context, "quiet")
+    assert typed(grouped, "--name", "other")[0] == 0
+    assert FOUND[2] == Outer("other")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--name", "it", "--rate", "0"], "error: --rate must be above 0, not 0\n"),
+        (["--name", "it", "--folds", "1"], None),
+        (["--name", "it", "--folds", "two"], None),
+        (["--fold", "2"], None),
+        ([], None),
+    ],
+)
+def test_a_wrong_value_ends_as_a_usage_error(
+    typed: Any, words: list[str], said: str | None
+) -> None:
+    FOUND.clear()
+    found = typed(grouped, *words)
+    assert found == (2, "", said) if said else typed(flat, *words)
+    assert found[0] == 2
+    assert found[2].startswith("error: ")
+    assert not FOUND
+
+
+def test_with_two_v_a_refused_group_shows_its_traceback(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in (None, cl.log.name):
+        caplog.set_level(logging.WARNING, name)  # and as before once it is done
+    app = cl.new_app()
+    app.callback()(grouped)
+    monkeypatch.setattr(sys, "argv", ["command", "--name", "it", "--rate", "0", "-vv"])
+    with pytest.raises(UsageError, match="--rate"), signals_as_they_were():
+        cl.run(app, "command")
+
+
+def test_one_name_in_two_groups_is_refused_where_the_command_is_written() -> None:
+    def twice(*, one: Inner, other: Inner) -> None: ...
+
+    with pytest.raises(ValueError, match="duplicate parameter name: 'rate'"):
+        spread(twice, {}, print)
