@@ -23,7 +23,8 @@ def spread(
         A parameter that is annotated with a dataclass is a group. Its fields are options, or
         groups again; those that it inherits stand after its own.
     before : mapping of str to sequence of str
-        Names of options that the help shows before another one, and not in their group's place.
+        Options, and whole groups by their parameters' names, that the help shows before an option
+        and not in their own place.
     begin : callable
         Called with the options' values before groups are made of them, which may be refused.
 
@@ -36,7 +37,9 @@ def spread(
     taken = list(signature.parameters.values())
     options = [option for each in taken for option in _options(each)]
     names = [option.name for option in options]
-    for name, moved in before.items():
+    of_group = {each.name: [option.name for option in _options(each)] for each in taken}
+    for name, groups in before.items():
+        moved = [option for each in groups for option in of_group.get(each, [each])]
         names = [other for other in names if other not in moved]
         place = names.index(name)
         names[place:place] = moved

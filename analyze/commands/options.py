@@ -99,6 +99,18 @@ class Inputs:
 
 
 @dataclass(frozen=True)
+class Execution:
+    """With which weights, and where, a backbone is run again."""
+
+    weights: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where the backbone's came from a file.")
+    ] = None
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")] = (
+        "auto"
+    )
+
+
+@dataclass(frozen=True)
 class Output(cl.Common):
     """What is drawn, said and printed, and where files lie."""
 

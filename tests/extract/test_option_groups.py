@@ -44,20 +44,29 @@ class Output(cl.Common):
     svg: Annotated[bool, typer.Option("--svg", help="Vectors.")] = False
 
 
+@dataclass(frozen=True)
+class Place:
+    """Two options that a help shows together."""
+
+    left: Annotated[int, typer.Option(help="Where it begins.")] = 0
+    right: Annotated[int, typer.Option(help="Where it ends.")] = 1
+
+
 FOUND: list[Any] = []
 
 
-@cl.command({"name": ("last",), "several": ("quiet",)})
+@cl.command({"name": ("last", "place"), "several": ("quiet",)})
 def grouped(
     context: typer.Context,
     *,
     first: Annotated[int, typer.Option(help="One.")] = 1,
     outer: Outer,
     output: Output,
+    place: Place,
     last: Annotated[bool, typer.Option("--last/--no-last", help="Or not.")] = False,
 ) -> None:
     """Do something."""
-    FOUND[:] = [context, first, outer, output, last]
+    FOUND[:] = [context, first, outer, output, place, last]
 
 
 def flat(
@@ -65,6 +74,8 @@ def flat(
     name: Annotated[str, typer.Option(help="Of it.")],
     first: Annotated[int, typer.Option(help="One.")] = 1,
     last: Annotated[bool, typer.Option("--last/--no-last", help="Or not.")] = False,
+    left: Annotated[int, typer.Option(help="Where it begins.")] = 0,
+    right: Annotated[int, typer.Option(help="Where it ends.")] = 1,
     n_folds: Annotated[int | None, typer.Option("--folds", min=2, help="Parts.")] = None,
     rate: Annotated[float, typer.Option(metavar="RATE", help="Of steps.")] = 0.5,
     quiet: cl.QuietOption = False,
@@ -99,15 +110,15 @@ def test_a_help_of_groups_is_that_of_flat_parameters_in_the_order_that_was_given
     assert code == 0
     assert lines == others
     options = [line.split()[0] for line in said.splitlines() if line.startswith("  -")]
-    order = "--first --last --name --folds --rate -q, --several --svg --root --json -v, -h,"
-    assert options == order.split()
+    order = "--first --last --left --right --name --folds --rate -q, --several --svg --root --json"
+    assert options == [*order.split(), "-v,", "-h,"]
 
 
 def test_groups_hold_what_was_typed_and_the_context_tells_it_from_defaults(typed: Any) -> None:
-    words = "--name it --folds 3 --rate 0.25 --several a --several b --svg --root there --last"
-    assert typed(grouped, *words.split())[0] == 0
-    context, first, outer, output, last = FOUND
-    assert (first, last) == (1, True)
+    words = "--folds 3 --rate 0.25 --several a --several b --svg --root there --last --right 5"
+    assert typed(grouped, "--name", "it", *words.split())[0] == 0
+    context, first, outer, output, place, last = FOUND
+    assert (first, last, place) == (1, True, Place(0, 5))
     assert outer == Outer("it", 3, Inner(0.25), ["a", "b"])
     assert (output.svg, str(output.root), output.quiet) == (True, "there", False)
     assert cl.was_typed(context, "rate")

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from analyze.commands import options
+from analyze.commands.explanation.wanted import Methods, Wanted
 from analyze.commands.run_folder import run_folder
 from analyze.presentation import wording
 from extract import command_line as cl
@@ -19,7 +18,6 @@ from extract.workspace import Workspace
 
 if TYPE_CHECKING:
     from analyze.commands.explanation.shap_and_evaluation import Asked, Gathered, More
-    from analyze.commands.explanation.targets import Wanted
     from analyze.explanation.explanation import Explanation
     from analyze.explanation.questions import Question, Subject
     from analyze.explanation.targets import Target
@@ -31,120 +29,53 @@ MOST_LINES = 24
 LOW_COSINE = 0.999
 
 
+@cl.command(
+    {"ids": ("methods",), "level": ("inputs",), "seed": ("images", "execution")},
+)
 def explain(
-    target: Annotated[
-        str,
-        typer.Option(metavar="NAME", help="head, pretrained, cluster or neighbor."),
-    ] = "head",
-    head: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The head.json of analyze head.")
-    ] = None,
-    class_name: Annotated[
-        str | None,
-        typer.Option("--class", metavar="NAME|N", help="Why this one? Default: the answer."),
-    ] = None,
-    of: Annotated[
-        str | None, typer.Option(metavar="NAME", help="logit (default) or probability.")
-    ] = None,
-    method: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="gradcam, hirescam, layercam, shap or superpixels; may be repeated.",
-        ),
-    ] = None,
-    evaluate: Annotated[
-        bool, typer.Option("--evaluate", help="Score the methods: are the maps to be believed?")
-    ] = False,
-    boxes: Annotated[
-        Path | None,
-        typer.Option(metavar="CSV", help="id, left, top, right, bottom: where things are."),
-    ] = None,
-    samples: Annotated[
-        int, typer.Option(metavar="N", min=10, help="Of each picture's shares (shap).")
-    ] = 200,
-    ids: Annotated[
-        list[str] | None, typer.Option("--id", metavar="ID", help="A picture; may be repeated.")
-    ] = None,
-    image: Annotated[
-        list[Path] | None, typer.Option(metavar="FILE", help="A new picture; may be repeated.")
-    ] = None,
-    sample: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, help="Of each class; 3 where no picture is named."),
-    ] = None,
-    worst: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, help="The worst mistakes about held-out pictures."),
-    ] = None,
-    neighbor: Annotated[
-        str | None, typer.Option(metavar="ID", help="Held against it; default the nearest.")
-    ] = None,
-    clusters: options.ClustersOption = None,
-    embeddings: options.EmbeddingsOption = None,
-    model: options.ModelOption = None,
-    catalog: cl.CatalogOption = None,
-    resize: options.ResizeOption = None,
-    pooling: options.PoolingOption = None,
-    level: options.LevelOption = None,
+    *,
+    wanted: Wanted,
+    methods: Methods,
+    inputs: options.Inputs,
     images: options.ImagesOption = None,
-    weights: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Where the backbone's came from a file.")
-    ] = None,
-    device: Annotated[
-        str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")
-    ] = "auto",
-    seed: cl.SeedOption = 0,
-    svg: options.SvgOption = False,
-    root: cl.RootOption = None,
-    as_json: cl.JsonOption = False,
-    verbose: cl.VerboseOption = 0,
-    quiet: cl.QuietOption = False,
+    execution: options.Execution,
+    output: options.Output,
 ) -> None:
     """Show which places of a picture speak for its class, its cluster, or its neighbor."""
-    cl.set_up(verbose, quiet)
     from analyze.commands.explanation import targets
     from analyze.commands.explanation.shap_and_evaluation import gather, read_boxes, settle_methods
-    from analyze.commands.selection.selection import Selection
-    from analyze.explanation.targets import check_of
     from analyze.pictures.picture_folder import PictureFolder
     from extract.storage.embeddings_file import read_embeddings
 
-    more = settle_methods(method or [], evaluate=evaluate, n_samples=samples, boxes=boxes)
-    placed = read_boxes(boxes)
-    wanted = targets.Wanted(
-        target,
-        check_of(target, of),
-        class_name,
-        tuple(ids or ()),
-        tuple(image or ()),
-        sample,
-        worst,
-        neighbor,
-        level,
-        clusters,
-        seed,
+    more = settle_methods(
+        methods.method or [],
+        evaluate=methods.evaluate,
+        n_samples=methods.samples,
+        boxes=methods.boxes,
     )
-    workspace = Workspace.find(root)
-    stored = targets.choose_head(workspace, wanted, head)
-    chosen = Selection.of(embeddings, model, catalog, resize, pooling)
-    path = targets.choose_file(workspace, stored, chosen)
+    placed = read_boxes(methods.boxes)
+    workspace = output.workspace()
+    stored = targets.choose_head(workspace, wanted)
+    path = targets.choose_file(workspace, stored, inputs.selection())
     vectors = read_embeddings(path)
-    for text, option in (*((each, "--id") for each in ids or ()), (neighbor, "--neighbor")):
+    for text, option in (
+        *((each, "--id") for each in wanted.ids or ()),
+        (wanted.neighbor, "--neighbor"),
+    ):
         if text is not None:  # said before a backbone is loaded
             targets.row_called(vectors, text, option)
     pictures = PictureFolder.of(vectors, workspace, images)
     with ended_by_signals("stopped; nothing is written"):
         asked, more, found, notes = _explained(
-            wanted, stored, vectors, pictures, more, weights, device, quiet
+            wanted, stored, vectors, pictures, more, execution, output
         )
-        gathered = gather(asked, more, placed, quiet=quiet)
-        result = _result(workspace, path, vectors, asked.target, head, seed)
+        gathered = gather(asked, more, placed, quiet=output.quiet)
+        result = _result(workspace, path, vectors, asked.target, wanted)
         result["missing"] = _missing(asked.questions, pictures)
         of_head = stored.notes if stored else ()
         result["notes"] = [*of_head, *notes, *gathered.notes, *pictures.notes(), *_notes(found)]
-        _write(workspace, found, more.maps, asked, gathered, result, svg=svg, quiet=quiet)
-    cl.print_result(as_json, result, _text(asked.target, gathered, result))
+        _write(workspace, found, more.maps, asked, gathered, result, output)
+    output.print_result(result, _text(asked.target, gathered, result))
 
 
 def _explained(
@@ -153,9 +84,8 @@ def _explained(
     vectors: EmbeddingSet,
     pictures: PictureFolder,
     more: More,
-    weights: Path | None,
-    device: str,
-    quiet: bool,
+    execution: options.Execution,
+    output: options.Output,
 ) -> tuple[Asked, More, list[Explanation], list[str]]:
     """Load the backbone, choose pictures, and draw their maps."""
     from analyze.commands.explanation import targets
@@ -170,7 +100,10 @@ def _explained(
     if stored is not None:
         check_identity(stored, vectors.provenance)
     keep_freed_memory()
-    backbone = load_again(vectors.provenance, weights_file=weights, device=choose_device(device))
+    weights = execution.weights
+    backbone = load_again(
+        vectors.provenance, weights_file=weights, device=choose_device(execution.device)
+    )
     if backbone.view is not None:
         raise UsageError(
             "the file holds augmented views, not pictures as they are: ask the file one folder up"
@@ -192,7 +125,7 @@ def _explained(
     def opened(subject: Subject) -> Any:
         return subject.picture if subject.row is None else pictures.open(subject.row)
 
-    with cl.progress_bar("maps", quiet=quiet) as progress:
+    with output.progress_bar("maps") as progress:
         found = draw_maps(
             backbone, tap, target, questions, opened, methods=more.maps, progress=progress
         )
@@ -229,8 +162,7 @@ def _result(
     path: Path,
     vectors: EmbeddingSet,
     target: Target,
-    head: Path | None,
-    seed: int,
+    wanted: Wanted,
 ) -> dict[str, Any]:
     provenance = vectors.provenance
     return {
@@ -239,8 +171,8 @@ def _result(
         "n_images": len(vectors),
         "target": target.name,
         "of": target.of,
-        "head": workspace.relative(workspace.find_file(head)) if head else None,
-        "seed": seed,
+        "head": workspace.relative(workspace.find_file(wanted.head)) if wanted.head else None,
+        "seed": wanted.seed,
         "items": [],
         "evaluation": [],
     }
@@ -253,9 +185,7 @@ def _write(
     asked: Asked,
     gathered: Gathered,
     result: dict[str, Any],
-    *,
-    svg: bool,
-    quiet: bool,
+    output: options.Output,
 ) -> None:
     """Write sheets, table and arrays into a folder of their own."""
     from analyze.commands.explanation.output import write_more
@@ -268,12 +198,12 @@ def _write(
     unseen = "each map on its own scale · gray: not seen by the model"
     subtitle = f"{model} · bright: speaks for it, {unseen}"
     with run_folder(workspace, "explain", result, asked.vectors) as folder:
-        with cl.progress_bar("sheets", quiet=quiet) as progress:
+        with output.progress_bar("sheets") as progress:
             names, n_pages = [], sheets.pages_needed(len(found))
             for method in methods:
                 for page, sheet in enumerate(sheets.pages_of(found, method, target, subtitle)):
                     names.append(method if n_pages == 1 else f"{method}-{page + 1}")
-                    figure_style.save(sheet, folder, names[-1], svg=svg)
+                    figure_style.save(sheet, folder, names[-1], svg=output.svg)
                     progress(len(names), n_pages * len(methods))
                 own = [f"{result['results']}/{name}.png" for name in names[-n_pages:]]
                 where = [own[i // sheets.A_PAGE] for i in range(len(found))]
@@ -281,7 +211,7 @@ def _write(
         if methods:
             tables.write_arrays(folder / "maps.npz", found, methods)
         of_shares = f"{model} · orange adds, purple takes away, {unseen}"
-        write_more(folder, asked, gathered, of_shares, result, svg=svg)
+        write_more(folder, asked, gathered, of_shares, result, svg=output.svg)
         results.write_csv(folder / "explanations.csv", tables.HEADER, tables.rows(result["items"]))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from extract.storage.embeddings import EmbeddingSet
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
+    from analyze.commands.explanation.wanted import Wanted
     from analyze.commands.selection.selection import Selection
     from analyze.explanation.questions import Question, Subject
     from analyze.explanation.targets import Target
@@ -28,47 +29,7 @@ SAMPLED = 3
 """Pictures a class where none is named."""
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """What was typed, as far as it says what is explained.
-
-    Parameters
-    ----------
-    target, of : str
-    class_name : str or None
-    ids, images : tuple of str
-    sample, worst : int or None
-    neighbor : str or None
-    level : str or None
-    clusters : int or None
-    seed : int
-    """
-
-    target: str
-    of: str
-    class_name: str | None
-    ids: tuple[str, ...]
-    images: tuple[Path, ...]
-    sample: int | None
-    worst: int | None
-    neighbor: str | None
-    level: str | None
-    clusters: int | None
-    seed: int
-
-    def __post_init__(self) -> None:
-        pair = self.target == "neighbor"
-        for typed, name, fits in (
-            (self.neighbor, "--neighbor", pair),
-            (self.class_name, "--class", not pair),
-            (self.worst, "--worst", self.target == "head"),
-            (self.clusters, "--clusters", self.target == "cluster"),
-        ):
-            if typed is not None and not fits:
-                raise UsageError(f"{name} does not go with --target {self.target}: leave it out")
-
-
-def choose_head(workspace: Workspace, wanted: Wanted, head: Path | None) -> StoredHead | None:
+def choose_head(workspace: Workspace, wanted: Wanted) -> StoredHead | None:
     """Read the head that is explained; never choose among those there are.
 
     Raises
@@ -79,17 +40,17 @@ def choose_head(workspace: Workspace, wanted: Wanted, head: Path | None) -> Stor
     from analyze.head.prediction.head_file import read_head
 
     if wanted.target != "head":
-        if head is not None:
+        if wanted.head is not None:
             raise UsageError(f"--head does not go with --target {wanted.target}: leave it out")
         return None
-    if head is None:
+    if wanted.head is None:
         there = sorted(workspace.results.glob("[!.]*-head*/head.json"))
         found = workspace.relative(there[-1]) if there else "results/.../head.json"
         raise UsageError(
             f"which head? Give it with --head {found}, or take --target pretrained, cluster or "
             "neighbor, which need none"
         )
-    return read_head(workspace.find_file(head))
+    return read_head(workspace.find_file(wanted.head))
 
 
 def choose_file(workspace: Workspace, stored: StoredHead | None, wanted: Selection) -> Path:
@@ -126,11 +87,13 @@ def make_target(
 
     if stored is not None:
         number = class_targets.level_of_head(stored, wanted.level)
-        return class_targets.head_target(stored, number, wanted.of)
+        return class_targets.head_target(stored, number, wanted.explained)
     if wanted.target == "pretrained":
         from extract.backbones.pretrained_classifier import load_own_classifier
 
-        return class_targets.pretrained_target(load_own_classifier(backbone, weights), wanted.of)
+        return class_targets.pretrained_target(
+            load_own_classifier(backbone, weights), wanted.explained
+        )
     if wanted.target == "cluster":
         return _clusters(wanted, vectors, truth.name if truth else None)
     return None
@@ -166,8 +129,8 @@ def choose_subjects(
     from analyze.explanation.worst import worst_mistakes
 
     mistakes: dict[int, Mistake] = {}
-    rows, notes = [row_called(vectors, text, "--id") for text in wanted.ids], []
-    named = wanted.ids or wanted.images or wanted.worst
+    rows, notes = [row_called(vectors, text, "--id") for text in wanted.ids or ()], []
+    named = wanted.ids or wanted.image or wanted.worst
     sample = wanted.sample if wanted.sample or named else SAMPLED
     if sample:
         rows += sampled_rows(truth, len(vectors), sample, wanted.seed)
@@ -190,7 +153,7 @@ def choose_subjects(
         now = any(vectors.ids[row] in taught for row in mistakes)
         since = "; their held-out mistakes are of heads that were not taught them" if now else ""
         notes.append(f"{n_taught} of {len(rows)} pictures were taught, by their ids{since}")
-    new = [_new_picture(path, backbone) for path in dict.fromkeys(wanted.images)]
+    new = [_new_picture(path, backbone) for path in dict.fromkeys(wanted.image or ())]
     known = [
         replace(subject, mistake=mistakes.get(row))
         for row, subject in zip(rows, subjects_of_rows(vectors, rows, truth), strict=True)
