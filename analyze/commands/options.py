@@ -99,6 +99,61 @@ class Inputs:
 
 
 @dataclass(frozen=True)
+class SeveralInputs:
+    """Which stored files are meant."""
+
+    embeddings: SeveralEmbeddingsOption = None
+    model: SeveralModelsOption = None
+    catalog: cl.CatalogOption = None
+    resize: ResizeOption = None
+    pooling: PoolingOption = None
+
+    def selection(self) -> Selection:
+        """Return what was typed, with nothing in the place of what was not."""
+        from analyze.commands.selection.selection import Selection
+
+        return Selection.of(self.embeddings, self.model, self.catalog, self.resize, self.pooling)
+
+
+@dataclass(frozen=True)
+class Index:
+    """Which index is searched."""
+
+    index: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="auto, flat, sqfp16, sq8, hnsw, ivf or ivfpq."),
+    ] = "auto"
+    index_dims: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Turn rows onto N principal axes first."),
+    ] = None
+    recall: Annotated[
+        float, typer.Option(metavar="R", help="Wanted of an index that is not exact.")
+    ] = 0.98
+
+
+@dataclass(frozen=True)
+class Products:
+    """Which column names products, and which weights embed new pictures."""
+
+    name_column: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Of the products' names.")
+    ] = None
+    weights: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Where the file's weights came from a file."),
+    ] = None
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Where pictures are, and how they are shown."""
+
+    images: ImagesOption = None
+    seen: SeenOption = False
+
+
+@dataclass(frozen=True)
 class Execution:
     """With which weights, and where, a backbone is run again."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,7 +12,6 @@ import typer
 from analyze.commands import options
 from extract import command_line as cl
 from extract.errors import Stopped, UsageError
-from extract.workspace import Workspace
 
 if TYPE_CHECKING:
     from analyze.lookup.service.service import Service
@@ -21,57 +20,42 @@ if TYPE_CHECKING:
 PORT = 8000
 
 
-def serve(
-    embeddings: options.SeveralEmbeddingsOption = None,
-    model: options.SeveralModelsOption = None,
-    catalog: cl.CatalogOption = None,
-    resize: options.ResizeOption = None,
-    pooling: options.PoolingOption = None,
+@dataclass(frozen=True)
+class Address:
+    """Where the service listens, and whom it answers."""
+
     port: Annotated[
         int, typer.Option(metavar="N", min=0, max=65535, help="0 takes any that is free.")
-    ] = PORT,
+    ] = PORT
     host: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="To listen on; default 127.0.0.1.")
-    ] = None,
+    ] = None
     allow_remote: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Let others in, who call this machine NAME."),
-    ] = None,
+    ] = None
+
+
+@cl.command()
+def serve(
+    *,
+    inputs: options.SeveralInputs,
+    address: Address,
     images: options.ImagesOption = None,
     level: options.LevelOption = None,
     level_title: Annotated[
         list[str] | None,
         typer.Option(metavar="LEVEL=WORDS", help="What the page calls a level; repeatable."),
     ] = None,
-    name_column: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Of the products' names.")
-    ] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Where the file's weights came from a file."),
-    ] = None,
-    index: Annotated[
-        str,
-        typer.Option(metavar="NAME", help="auto, flat, sqfp16, sq8, hnsw, ivf or ivfpq."),
-    ] = "auto",
-    index_dims: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, help="Turn rows onto N principal axes first."),
-    ] = None,
-    recall: Annotated[
-        float, typer.Option(metavar="R", help="Wanted of an index that is not exact.")
-    ] = 0.98,
-    root: cl.RootOption = None,
-    as_json: cl.JsonOption = False,
-    verbose: cl.VerboseOption = 0,
-    quiet: cl.QuietOption = False,
+    products: options.Products,
+    index: options.Index,
+    common: cl.Common,
 ) -> None:
     """Serve a page and REST that show which products look alike."""
-    cl.set_up(verbose, quiet)
     _check_extra()
     import secrets
 
-    from analyze.commands.selection.selection import Selection, choose_several
+    from analyze.commands.selection.selection import choose_several
     from analyze.lookup.app import build_app
     from analyze.lookup.http import server
     from analyze.lookup.http.request_guard import LOOPBACK, Rules
@@ -79,19 +63,20 @@ def serve(
     from analyze.lookup.service.service import Service
     from analyze.neighbors.indexes.index_choice import check_wanted
 
-    host = host or ("0.0.0.0" if allow_remote else "127.0.0.1")
+    allow_remote = address.allow_remote
+    host = address.host or ("0.0.0.0" if allow_remote else "127.0.0.1")
     if not server.is_loopback(host) and not allow_remote:
         raise UsageError(
             f"--host {host} lets others in: say by which name they call this machine, with "
             "--allow-remote NAME"
         )
-    check_wanted(index, recall)
-    workspace = Workspace.find(root)
-    wanted = Selection.of(embeddings, model, catalog, resize, pooling)
+    check_wanted(index.index, index.recall)
+    workspace = common.workspace()
+    wanted = inputs.selection()
     paths = choose_several(workspace, wanted)
-    wish = Wish(images, level, name_column, index, index_dims, recall, weights)
-    listening = server.listen(host, port)
-    with cl.progress_bar("index", quiet=quiet) as progress:
+    wish = Wish(images, level, products.name_column, **vars(index), weights=products.weights)
+    listening = server.listen(host, address.port)
+    with common.progress_bar("index") as progress:
         service = Service(workspace, paths, wish, progress)
     titles = _titles(service, level_title or [])
     token = secrets.token_urlsafe(24) if allow_remote else None
@@ -102,10 +87,10 @@ def serve(
         "token": token,
         "files": [shelf.about() for shelf in service.shelves.values()],
     }
-    cl.print_result(as_json, said, _text(said))
+    common.print_result(said, _text(said))
     sys.stdout.flush()  # whoever started it may wait for the address
     try:
-        number = server.serve(app, listening, traced=verbose > 1)
+        number = server.serve(app, listening, traced=common.verbose > 1)
     finally:
         service.close()
     raise Stopped("stopped; what was asked before is answered", number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,86 +26,84 @@ MOST_COMPARED = 100_000
 """Ids that are held against a wrong one."""
 
 
-def similar(
+@dataclass(frozen=True)
+class Request:
+    """What is looked for, and which hits are wanted."""
+
     query: Annotated[
         list[str] | None,
         typer.Option(metavar="ID|IMAGE", help="Tried as an id first, then as a file; repeatable."),
-    ] = None,
-    top: Annotated[int, typer.Option(metavar="N", help="Hits; copies do not count.")] = 10,
+    ] = None
+    top: Annotated[int, typer.Option(metavar="N", help="Hits; copies do not count.")] = 10
     where: Annotated[
         list[str] | None,
         typer.Option(metavar="LEVEL=VALUE", help="Search only inside this; repeatable."),
-    ] = None,
+    ] = None
     diverse: Annotated[
         bool, typer.Option("--diverse", help="Hits unlike each other (marginal relevance).")
-    ] = False,
+    ] = False
     diverse_weight: Annotated[
         float | None,
         typer.Option(metavar="W", help="Of similarity beside novelty, 0 to 1; default 0.7."),
-    ] = None,
-    index: Annotated[
-        str,
-        typer.Option(metavar="NAME", help="auto, flat, sqfp16, sq8, hnsw, ivf or ivfpq."),
-    ] = "auto",
-    index_dims: Annotated[
-        int | None,
-        typer.Option(metavar="N", min=1, help="Turn rows onto N principal axes first."),
-    ] = None,
-    recall: Annotated[
-        float, typer.Option(metavar="R", help="Wanted of an index that is not exact.")
-    ] = 0.98,
-    embeddings: options.EmbeddingsOption = None,
-    model: options.ModelOption = None,
-    catalog: cl.CatalogOption = None,
-    resize: options.ResizeOption = None,
-    pooling: options.PoolingOption = None,
+    ] = None
+
+    @property
+    def diversity(self) -> float | None:
+        """The weight of similarity beside novelty; None where hits are the most similar ones."""
+        from analyze.neighbors.diversity import WEIGHT
+
+        if self.diverse_weight is not None:
+            return self.diverse_weight
+        return WEIGHT if self.diverse else None
+
+
+@cl.command()
+def similar(
+    *,
+    request: Request,
+    index: options.Index,
+    inputs: options.Inputs,
     level: options.LevelOption = None,
-    images: options.ImagesOption = None,
-    seen: options.SeenOption = False,
-    name_column: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Of the products' names.")
-    ] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Where the file's weights came from a file."),
-    ] = None,
-    svg: options.SvgOption = False,
-    root: cl.RootOption = None,
-    as_json: cl.JsonOption = False,
-    verbose: cl.VerboseOption = 0,
-    quiet: cl.QuietOption = False,
+    folder: options.Pictures,
+    products: options.Products,
+    output: options.Output,
 ) -> None:
     """Show the products most similar to one of the catalogue, or to a new picture."""
-    cl.set_up(verbose, quiet)
-    from analyze.commands.selection.selection import Selection, choose_one
+    from analyze.commands.selection.selection import choose_one
     from analyze.commands.similar_output import how, text, write
     from analyze.measures.levels import choose_level, no_labels
     from analyze.neighbors import similar as search
     from analyze.neighbors.category_filter import rows_inside
-    from analyze.neighbors.diversity import WEIGHT, check_weight
+    from analyze.neighbors.diversity import check_weight
     from analyze.neighbors.indexes.index_choice import check_wanted
     from analyze.neighbors.similar_result import similar_json
     from analyze.neighbors.similar_sheet import draw_answer
     from analyze.pictures.picture_folder import PictureFolder
     from extract.storage.embeddings_file import read_embeddings
 
-    if not query:
+    if not request.query:
         raise UsageError("nothing is asked: give an id or a picture with --query ID|IMAGE")
-    weight = diverse_weight if diverse_weight is not None else WEIGHT if diverse else None
+    weight = request.diversity
     if weight is not None:
         check_weight(weight)
-    check_wanted(index, recall)
-    workspace = Workspace.find(root)
-    path = choose_one(workspace, Selection.of(embeddings, model, catalog, resize, pooling))
+    check_wanted(index.index, index.recall)
+    workspace = output.workspace()
+    path = choose_one(workspace, inputs.selection())
     vectors = read_embeddings(path)
-    pictures = PictureFolder.of(vectors, workspace, images, seen=seen)
+    pictures = PictureFolder.of(vectors, workspace, folder.images, seen=folder.seen)
     chosen = choose_level(vectors.levels, level, vectors.multi_labels)
-    names = search.name_column(vectors, name_column)
-    inside = rows_inside(vectors, where or [])
-    queries, notes = _queries(vectors, query, pictures, weights)
-    opened = _opened(workspace, path, vectors, inside, index, index_dims, recall, quiet=quiet)
+    names = search.name_column(vectors, products.name_column)
+    inside = rows_inside(vectors, request.where or [])
+    queries, notes = _queries(vectors, request.query, pictures, products.weights)
+    opened = _opened(workspace, path, vectors, inside, index, output)
     answers = search.find_similar(
-        vectors, queries, pictures, top=top, index=opened.index, inside=inside, diverse=weight
+        vectors,
+        queries,
+        pictures,
+        top=request.top,
+        index=opened.index,
+        inside=inside,
+        diverse=weight,
     )
     notes += opened.notes
     result = similar_json(
@@ -113,7 +112,7 @@ def similar(
         names,
         opened,
         answers,
-        top=top,
+        top=request.top,
         inside=inside,
         diverse=weight,
         notes=notes,
@@ -127,8 +126,8 @@ def similar(
         result["notes"].append(
             "of pictures that are not opened only equal bytes fold, and variants are not told"
         )
-    write(workspace, vectors, result, sheets, svg=svg)
-    cl.print_result(as_json, result, text(result))
+    write(workspace, vectors, result, sheets, svg=output.svg)
+    output.print_result(result, text(result))
 
 
 def _opened(
@@ -136,11 +135,8 @@ def _opened(
     path: Path,
     vectors: EmbeddingSet,
     inside: Inside | None,
-    name: str,
-    dims: int | None,
-    recall: float,
-    *,
-    quiet: bool,
+    wanted: options.Index,
+    output: options.Output,
 ) -> OpenedIndex:
     """Open the index that is wanted; inside a category all rows are compared without one."""
     from analyze.neighbors.indexes.index_cache import OpenedIndex, open_index
@@ -148,11 +144,14 @@ def _opened(
 
     if inside is not None:
         why = f"{len(inside.rows)} of {len(vectors)} pictures are inside: all are compared"
-        notes = () if name in (AUTO, FLAT) else (f"inside a category --index {name} is not used",)
+        unused = f"inside a category --index {wanted.index} is not used"
+        notes = () if wanted.index in (AUTO, FLAT) else (unused,)
         return OpenedIndex(None, why, notes=notes)
-    choice = wanted_index(name, dims, *vectors.vectors.shape, recall=recall)
-    with cl.progress_bar("index", quiet=quiet) as progress:
-        return open_index(vectors, path, workspace.indexes, choice, recall, progress)
+    choice = wanted_index(
+        wanted.index, wanted.index_dims, *vectors.vectors.shape, recall=wanted.recall
+    )
+    with output.progress_bar("index") as progress:
+        return open_index(vectors, path, workspace.indexes, choice, wanted.recall, progress)
 
 
 def _queries(
