@@ -15,9 +15,10 @@ test:
 test-all:
 	python -m pytest
 
-# No page is built: links, file names and commands of those that are read as they are get tried.
+# No page is built, all are read as they are: their links and file names are checked, and the README's
+# commands run, once in one process.
 docs:
-	python -m pytest tests/test_pages.py tests/test_readme.py
+	python -m pytest -n 0 tests/test_pages.py tests/test_readme.py
 
 # Lines of extract and analyze that tests reach, in workers and commands started apart too (not in
 # those that are killed): the figure is TOTAL. Of some tests alone: make coverage TESTS=...
