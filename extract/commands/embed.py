@@ -87,8 +87,11 @@ def embed(
         typer.Option(help="auto: fp32 on a CPU, on a GPU the half precision that suits the model."),
     ] = "auto",
     runtime: Annotated[
-        Literal["auto", "eager", "torch", "openvino"],
-        typer.Option(help="What computes; eager is the reference, torch is it made fast."),
+        Literal["auto", "eager", "torch", "fused", "openvino"],
+        typer.Option(
+            help="What computes; eager is the reference, torch is it made fast, fused is ConvNeXt "
+            "in kernels of its own on a GPU."
+        ),
     ] = "auto",
     compiled: Annotated[
         bool | None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 from extract.backbones.registry import Backbone, choose_device
 from extract.errors import UsageError
 from extract.images.decoding import READING, READINGS
+from extract.inference.fused_check import can_be_fused, why_not_fused
 from extract.inference.runtimes import DTYPES, can_run, choose_dtype, choose_runtime
 from extract.storage.embeddings_file import read_table
 from extract.storage.embeddings_table import EmbeddingsTable
@@ -53,7 +54,7 @@ class Wanted:
     dtype : str
         ``auto``, ``fp32``, ``bf16`` or ``fp16``.
     runtime : str
-        ``auto``, ``eager``, ``torch`` or ``openvino``.
+        ``auto``, ``eager``, ``torch``, ``fused`` or ``openvino``.
     compiled : bool, optional
         Whether torch compiles the model first.
     """
@@ -77,6 +78,7 @@ def choose_realisation(
     table: EmbeddingsTable | None,
     wanted: Wanted = Wanted(),
     file_bytes: np.ndarray | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Say how this run computes; what is not told is as most rows of the file have it.
 
@@ -90,6 +92,8 @@ def choose_realisation(
     wanted : Wanted
     file_bytes : ndarray of shape (n_images,), optional
         Of the catalogue's pictures: compiling pays for many only, decoding on a GPU for large ones.
+    warn : callable, optional
+        Told in a line where the fused kernels are not near enough to the reference path here.
 
     Raises
     ------
@@ -100,21 +104,14 @@ def choose_realisation(
 
     stored: Mapping[str, Any] = table.usual_realisation() if table else {}
     device = backbone.device.split(":")[0]
-    dtype, runtime = wanted.dtype, wanted.runtime
+    dtype = wanted.dtype
     keeps = bool(stored) and stored.get("device") == device
-    if dtype == "auto" and keeps and runtime != "eager":  # which is of fp32
+    if dtype == "auto" and keeps and wanted.runtime != "eager":  # which is of fp32
         dtype = stored.get("dtype", "fp32")
-    dtype = choose_dtype(dtype, backbone.name, device, runtime)
-    fits = can_run(stored.get("runtime")) and (dtype == "fp32" or stored["runtime"] != "eager")
-    if keeps and runtime == "auto" and wanted.compiled is None and fits:
-        runtime = stored["runtime"]
-    else:
-        n_images = 0 if file_bytes is None else len(file_bytes)
-        few = wanted.compiled is None and n_images < COMPILES_FROM
-        compiled = False if few else wanted.compiled
-        if runtime == "auto" and n_images < CONVERTS_FROM:
-            runtime = "torch"
-        runtime = choose_runtime(runtime, backbone.name, device, dtype, compiled)
+    dtype = choose_dtype(dtype, backbone.name, device, wanted.runtime)
+    runtime = _choose_runtime(wanted, backbone, dtype, stored if keeps else {}, file_bytes)
+    if runtime == "fused":
+        runtime = _fused_where_near(wanted, backbone, dtype, warn)
     kept = _stored_policy(table) if stored else None
     shares = dtype != "fp32" and _cores_are_too_few(file_bytes)
     decoder = _choose_decoder(wanted.decoder, backbone, kept, shares)
@@ -129,6 +126,46 @@ def choose_realisation(
         or usual_batch_size(backbone, device),
         "threads": wanted.threads or stored.get("threads") or torch.get_num_threads(),
     }
+
+
+def _choose_runtime(
+    wanted: Wanted,
+    backbone: Backbone,
+    dtype: str,
+    stored: Mapping[str, Any],
+    file_bytes: np.ndarray | None,
+) -> str:
+    """Take the runtime wanted; ``auto`` is the file's, else what pays for so many pictures."""
+    runtime = wanted.runtime
+    of_other_numbers = "fused" if dtype == "fp32" else "eager"
+    fits = can_run(stored.get("runtime")) and stored["runtime"] != of_other_numbers
+    if runtime == "auto" and wanted.compiled is None and fits:
+        return str(stored["runtime"])
+    n_images = 0 if file_bytes is None else len(file_bytes)
+    few = wanted.compiled is None and n_images < COMPILES_FROM
+    compiled = False if few else wanted.compiled
+    if runtime == "auto" and n_images < CONVERTS_FROM:
+        runtime = "torch"
+    chosen = choose_runtime(runtime, backbone.name, backbone.device, dtype, compiled)
+    free = wanted.runtime == "auto" and compiled is None and dtype != "fp32"
+    return "fused" if free and chosen == "compiled" and can_be_fused(backbone) else chosen
+
+
+def _fused_where_near(
+    wanted: Wanted, backbone: Backbone, dtype: str, warn: Callable[[str], None] | None
+) -> str:
+    """Fuse what agrees with the reference path on drawn pictures; compile the rest, and say so."""
+    if can_be_fused(backbone):
+        why = why_not_fused(backbone, dtype)
+        if why is None:
+            return "fused"
+        if warn:
+            warn(f"{why}: compiled by torch instead")
+    elif wanted.runtime == "fused":
+        raise UsageError(
+            f"{backbone.name} is no ConvNeXt of plain blocks on a GPU: use --runtime torch"
+        )
+    return "compiled"
 
 
 def policy(realisation: Mapping[str, Any]) -> str:
@@ -156,7 +193,8 @@ def realisation_here(backbone: Backbone, stored: Sequence[Mapping[str, Any]]) ->
         if policy(each) not in WAYS_OF_DECODING or each.get("dtype", "fp32") not in DTYPES:
             continue  # a later version's
         here = {**reference, **each, "decoder": policy(each), "threads": reference["threads"]}
-        here["runtime"] = "folded" if here["runtime"] == "compiled" else here["runtime"]
+        prepared_longer = here["runtime"] in ("compiled", "fused")
+        here["runtime"] = "folded" if prepared_longer else here["runtime"]
         if here["device"] == reference["device"] and can_run(here["runtime"]):
             return here
     return reference

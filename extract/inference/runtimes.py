@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Forward = Callable[["torch.Tensor"], "torch.Tensor"]
 """uint8 (B, size, size, 3) on the backbone's device -> float32 (B, n_dims) there."""
 
-CHOICES = ("auto", "eager", "torch", "openvino")
+CHOICES = ("auto", "eager", "torch", "fused", "openvino")
 DTYPES = ("fp32", "bf16", "fp16")
 
 
@@ -84,15 +84,26 @@ def _eager(backbone: Backbone, realisation: Mapping[str, Any]) -> Forward:
 
 
 def _folded(backbone: Backbone, realisation: Mapping[str, Any]) -> Forward:
+    """Compute a folded model; on a GPU one picture's many short kernels are launched at once."""
+    from extract.inference.cuda_graph import recorded
+
+    forward = _folded_model(backbone, realisation)
+    if realisation["batch_size"] > 1:  # which take longer than it takes to launch them
+        return forward
+    try:
+        return recorded(forward, _no_pictures(backbone, 1))
+    except RuntimeError:  # what waits for the device, or asks it for a number, is not recorded
+        return forward
+
+
+def _folded_model(backbone: Backbone, realisation: Mapping[str, Any]) -> Forward:
     """Fold the batch norms, let the channels lie side by side, compute in the dtype's numbers."""
     import torch
 
     from extract.inference.normalizing import FromPixels
     from extract.inference.weight_folding import fold
 
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[
-        realisation["dtype"]
-    ]
+    dtype = torch_dtype(realisation["dtype"])
     device, size = backbone.device, backbone.preprocessing.size
     layout = torch.contiguous_format if device.startswith("mps") else torch.channels_last
     drawn = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0))
@@ -113,7 +124,7 @@ def _compiled(backbone: Backbone, realisation: Mapping[str, Any]) -> Forward:
 
     # float32 is to be float32: torch need not say that it could be less
     warnings.filterwarnings("ignore", "TensorFloat32 tensor cores")
-    forward: Forward = torch.compile(_folded(backbone, realisation), dynamic=False)
+    forward: Forward = torch.compile(_folded_model(backbone, realisation), dynamic=False)
     wrong = f"torch cannot compile {backbone.name} here", "--no-compile"
     _try(forward, backbone, realisation["batch_size"], wrong)
     return forward
@@ -123,14 +134,37 @@ def _try(forward: Forward, backbone: Backbone, n: int, wrong: tuple[str, str]) -
     """Refuse what does not go, before the first picture: what is wrong, and the way out."""
     import torch
 
-    size = backbone.preprocessing.size
     # made outside: an inference tensor is another kind of input, to be compiled for again
-    pixels = torch.zeros(n, size, size, 3, dtype=torch.uint8, device=backbone.device)
+    pixels = _no_pictures(backbone, n)
     try:
         with torch.inference_mode():
             forward(pixels)
     except (RuntimeError, TypeError, ValueError) as error:
         raise UsageError(f"{wrong[0]} ({in_one_line(error)}): use {wrong[1]}") from error
+
+
+def _fused(backbone: Backbone, realisation: Mapping[str, Any]) -> Forward:
+    """Fuse the blocks of a ConvNeXt in kernels of our own, and launch all of them at once."""
+    from extract.inference.cuda_graph import recorded
+    from extract.inference.fused_convnext import fuse
+
+    forward = fuse(backbone.model, backbone.preprocessing, torch_dtype(realisation["dtype"]))
+    return recorded(forward, _no_pictures(backbone, realisation["batch_size"]))
+
+
+def torch_dtype(name: str) -> torch.dtype:
+    """Give torch's own name for one of :data:`DTYPES`."""
+    import torch
+
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
+
+
+def _no_pictures(backbone: Backbone, n: int) -> torch.Tensor:
+    """Make pixels of the shape that is to come; uint8 (n, size, size, 3) on its device."""
+    import torch
+
+    size = backbone.preprocessing.size
+    return torch.zeros(n, size, size, 3, dtype=torch.uint8, device=backbone.device)
 
 
 def _openvino(backbone: Backbone, realisation: Mapping[str, Any]) -> Forward:
@@ -156,13 +190,15 @@ RUNTIMES: dict[str, Callable[[Backbone, Mapping[str, Any]], Forward]] = {
     "eager": _eager,
     "folded": _folded,
     "compiled": _compiled,
+    "fused": _fused,
     "openvino": _openvino,
 }
 
 
 def can_run(runtime: str | None) -> bool:
     """Say whether a runtime of a file's rows is one of ours, and can be had here."""
-    return runtime in RUNTIMES and (runtime != "openvino" or _installed("openvino"))
+    needs = {"openvino": "openvino", "fused": "triton"}
+    return runtime in RUNTIMES and (runtime not in needs or _installed(needs[runtime]))
 
 
 def choose_dtype(wanted: str, name: str, device: str, runtime: str = "auto") -> str:
@@ -202,7 +238,7 @@ def choose_runtime(
     Parameters
     ----------
     wanted : str
-        ``auto``, ``eager``, ``torch`` or ``openvino``.
+        ``auto``, ``eager``, ``torch``, ``fused`` or ``openvino``.
     name : str
         Of the backbone.
     device, dtype : str
@@ -222,7 +258,7 @@ def choose_runtime(
     kind = device.split(":")[0]
     if wanted not in CHOICES:
         raise UsageError(f"no --runtime {wanted!r}: choose {', '.join(CHOICES)}")
-    if compiled and (wanted in ("eager", "openvino") or kind != "cuda"):
+    if compiled and (wanted in ("eager", "fused", "openvino") or kind != "cuda"):
         raise UsageError(
             "--compile is for --runtime torch on a CUDA device: leave it out, or use --device cuda"
         )
@@ -232,6 +268,8 @@ def choose_runtime(
         )
     if wanted == "openvino":
         return _openvino_or_why_not(kind, dtype)
+    if wanted == "fused":
+        return _fused_or_why_not(kind, dtype)
     if wanted == "auto" and kind == "cpu":
         spec = BACKBONES.get(name)
         if spec and spec.openvino and _installed("openvino"):
@@ -245,6 +283,16 @@ def choose_runtime(
     if compiled is None:
         compiled = kind == "cuda" and _installed("triton")
     return "compiled" if compiled else "folded"
+
+
+def _fused_or_why_not(kind: str, dtype: str) -> str:
+    if kind != "cuda" or dtype == "fp32":
+        raise UsageError(
+            "--runtime fused is of half precision on a CUDA device: use --device cuda --dtype bf16"
+        )
+    if not _installed("triton"):
+        raise UsageError("the fused kernels need triton, which is not here: use --runtime torch")
+    return "fused"
 
 
 def _openvino_or_why_not(kind: str, dtype: str) -> str:

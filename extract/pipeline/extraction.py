@@ -264,7 +264,9 @@ def _prepare_all(
             catalog,
             stats,
             table,
-            variants(choose_realisation(target.backbone, table, options, stats[:, 0])),
+            variants(
+                choose_realisation(target.backbone, table, options, stats[:, 0], monitor.warned)
+            ),
             read_contents,
             restart=options.restart,
             retry_failed=options.retry_failed or options.stop_at_refusal,

@@ -16,6 +16,7 @@ from tests.benchmarks import (
     door,
     extraction_speed,
     fate,
+    fused,
     geometry,
     gpu,
     gpu_decoding,
@@ -102,6 +103,14 @@ if __name__ == "__main__":
     fast.add_argument("--no-compile", action="store_false", dest="compiled")
     fast.add_argument("--out", type=Path, help="JSON")
     fast.set_defaults(measure=gpu.measure)
+    kernels = commands.add_parser("fused", help="ConvNeXt compiled by torch, and fused, on a GPU")
+    kernels.add_argument("--model", action="append", dest="models")
+    kernels.add_argument("--batch-size", type=int, default=256)
+    kernels.add_argument("--dtype", default="bf16", choices=("bf16", "fp16"))
+    kernels.add_argument("--resize", default="crop")
+    kernels.add_argument("--only", nargs="+", choices=("kernel", "batches", "one"))
+    kernels.add_argument("--out", type=Path, help="JSON")
+    kernels.set_defaults(measure=fused.measure)
     table = commands.add_parser("compare", help="how long a comparison takes, and the same again")
     table.add_argument("--pictures", type=int, default=1050, dest="n_images")
     table.add_argument("--models", type=int, default=4, dest="n_models")

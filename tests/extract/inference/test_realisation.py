@@ -226,6 +226,20 @@ def test_compiling_is_for_many_pictures_on_a_gpu_where_it_can_be_had(
         runtime(backbone, 10**6, compiled=True)
 
 
+def test_a_file_of_fused_rows_goes_on_fused_in_half_precision_alone(
+    tmp_path: Path, backbone: Backbone, elsewhere: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("extract.inference.runtimes._installed", lambda name: name == "triton")
+    monkeypatch.setattr("extract.inference.execution_config.can_be_fused", lambda _: True)
+    monkeypatch.setattr("extract.inference.execution_config.why_not_fused", lambda *_: None)
+    half = {**FAST, "device": "cuda", "dtype": "bf16", "runtime": "fused"}
+    table = file_of(tmp_path, (half, 4))
+    assert choose_realisation(elsewhere, table) == half
+    assert choose_realisation(elsewhere, table, Wanted(dtype="fp32"))["runtime"] == "folded"
+    assert choose_realisation(elsewhere, table, Wanted(runtime="torch"))["runtime"] == "folded"
+    assert choose_realisation(backbone, table)["runtime"] == "folded"
+
+
 # what a row's realisation says of the run's
 
 

@@ -160,7 +160,9 @@ def test_bf16_is_near_and_is_not_fp32(
         assert near.max() < 0.99999
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize(
+    "runtime", sorted({*RUNTIMES} - {"fused"})
+)  # test_fused, as no GPU is here
 def test_the_backbone_is_left_as_it_is(runtime: str) -> None:
     backbone = tiny_backbone()
     before = {k: v.clone() for k, v in backbone.model.state_dict().items()}
@@ -199,6 +201,26 @@ def test_compiled_is_compiled_once_for_all_buffers(monkeypatch: pytest.MonkeyPat
     assert len(made_graphs) == 1
     uses = {node.target for node in made_graphs[0].graph.nodes}
     assert "permute" in uses, "the normalisation is part of what is compiled"
+
+
+def test_one_picture_alone_is_recorded_and_what_cannot_be_is_computed_as_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[int, ...]] = []
+
+    def refuse(_: Any, pixels: torch.Tensor) -> Any:
+        asked.append(tuple(pixels.shape))
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    monkeypatch.setattr("extract.inference.cuda_graph.recorded", refuse)
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    backbone, pixels = tiny_backbone(), torch.full((1, 32, 32, 3), 9, dtype=torch.uint8)
+    many, compiled = made(backbone, "folded"), made(backbone, "compiled", batch_size=1)
+    assert asked == []
+    one = made(backbone, "folded", batch_size=1)
+    assert asked == [(1, 32, 32, 3)]
+    assert torch.equal(one(pixels), many(pixels))
+    torch.testing.assert_close(compiled(pixels), one(pixels))
 
 
 def test_what_cannot_be_compiled_is_said_before_the_first_picture(
@@ -362,11 +384,12 @@ def test_without_the_packages_torch_computes_alone(here) -> None:
 @pytest.mark.parametrize(
     ("wanted", "device", "dtype", "compiled", "said"),
     [
-        ("fast", "cpu", "fp32", None, "choose auto, eager, torch, openvino"),
+        ("fast", "cpu", "fp32", None, "choose auto, eager, torch, fused, openvino"),
         ("openvino", "cuda", "fp32", None, "use --device cpu"),
         ("openvino", "cpu", "fp16", None, "use --dtype bf16"),
         ("eager", "cuda", "bf16", None, "use --runtime torch for bf16"),
         ("eager", "cuda", "fp32", True, "--compile is for --runtime torch"),
+        ("fused", "cuda", "bf16", True, "--compile is for --runtime torch"),
         ("openvino", "cpu", "fp32", True, "--compile is for --runtime torch"),
         ("auto", "cpu", "fp32", True, "on a CUDA device"),
         ("torch", "mps", "fp32", True, "on a CUDA device"),
