@@ -100,6 +100,7 @@ if __name__ == "__main__":
     fast.add_argument("--dtype", default="auto")
     fast.add_argument("--weights", default="random", help="pretrained or random")
     fast.add_argument("--resize", action="append", dest="resizes", help=ALTERNATED)
+    fast.add_argument("--runtime", default="auto", choices=("auto", "torch", "fused"))
     fast.add_argument("--no-compile", action="store_false", dest="compiled")
     fast.add_argument("--out", type=Path, help="JSON")
     fast.set_defaults(measure=gpu.measure)

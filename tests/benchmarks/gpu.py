@@ -99,15 +99,16 @@ def measure(
     out: Path | None,
     weights: str = "random",
     resizes: list[str] | None = None,
+    runtime: str = "auto",
 ) -> None:
     """Run specs of MODEL/KIND/COUNT/DECODERS/CORES/ROUNDS[/LOADER[/FIDELITY]], and print."""
     import torch
 
     on_gpu = device.startswith("cuda")
-    compiled = compiled and on_gpu
     print(f"{torch.cuda.get_device_name() if on_gpu else device}, torch {torch.__version__}")
     everything = os.sched_getaffinity(0)
-    options = {"dtype": dtype, "compiled": compiled}
+    asked = None if runtime == "fused" else compiled and on_gpu
+    options = {"dtype": dtype, "runtime": runtime, "compiled": asked}
     measured: list[Spec] = []
     of_model, loaded = "", []
     for spec in map(_spec, specs):
@@ -115,7 +116,7 @@ def measure(
         if spec.model != of_model:
             of_model, loaded = spec.model, []  # the models before give their memory back
             loaded = _load(spec.model, weights, device, resizes or ["auto"])
-            forward = _forward_alone(loaded[0], dtype, compiled, spec)
+            forward = _forward_alone(loaded[0], options, spec)
         wanted = [
             (replace(spec, resize=b.preprocessing.resize, found={"forward": forward}), b)
             for b in loaded
@@ -153,12 +154,11 @@ def _spec(text: str) -> Spec:
     return Spec(model, kind, int(count), decoders.split(","), int(cores), int(rounds), *more)
 
 
-def _forward_alone(backbone: Backbone, dtype: str, compiled: bool, spec: Spec) -> float:
+def _forward_alone(backbone: Backbone, options: dict[str, Any], spec: Spec) -> float:
     """Pictures a second of the forward pass, from pixels on the device."""
     import torch
 
-    options = Options(dtype=dtype, compiled=compiled)
-    realisation = choose_realisation(backbone, None, options)
+    realisation = choose_realisation(backbone, None, Options(**options))
     began = time.monotonic()
     forward = prepared(backbone, realisation)
     size, batch_size = backbone.preprocessing.size, realisation["batch_size"]
