@@ -146,9 +146,7 @@ def _choose_runtime(
     compiled = False if few else wanted.compiled
     if runtime == "auto" and n_images < CONVERTS_FROM:
         runtime = "torch"
-    chosen = choose_runtime(runtime, backbone.name, backbone.device, dtype, compiled)
-    free = wanted.runtime == "auto" and compiled is None and dtype != "fp32"
-    return "fused" if free and chosen == "compiled" and can_be_fused(backbone) else chosen
+    return choose_runtime(runtime, backbone.name, backbone.device, dtype, compiled)
 
 
 def _fused_where_near(
