@@ -10,7 +10,6 @@ from analyze.commands import options
 from analyze.commands.run_folder import run_folder
 from analyze.presentation import wording
 from extract import command_line as cl
-from extract.workspace import Workspace
 
 if TYPE_CHECKING:
     from extract.storage.embeddings import EmbeddingSet
@@ -18,28 +17,20 @@ if TYPE_CHECKING:
 MOST_LISTED = 80
 
 
+@cl.command()
 def catalog(
-    embeddings: options.EmbeddingsOption = None,
-    model: options.ModelOption = None,
-    name: cl.CatalogOption = None,
-    resize: options.ResizeOption = None,
-    pooling: options.PoolingOption = None,
+    *,
+    inputs: options.Inputs,
     level: options.LevelOption = None,
     examples: Annotated[
         int, typer.Option(metavar="N", min=1, max=12, help="Pictures a class.")
     ] = 6,
-    images: options.ImagesOption = None,
-    seen: options.SeenOption = False,
+    folder: options.Pictures,
     seed: cl.SeedOption = 0,
-    svg: options.SvgOption = False,
-    root: cl.RootOption = None,
-    as_json: cl.JsonOption = False,
-    verbose: cl.VerboseOption = 0,
-    quiet: cl.QuietOption = False,
+    output: options.Output,
 ) -> None:
     """Show a catalogue at a glance: classes, how many pictures each, some of them, and copies."""
-    cl.set_up(verbose, quiet)
-    from analyze.commands.selection.selection import Selection, choose_any, choose_one
+    from analyze.commands.selection.selection import choose_any, choose_one
     from analyze.measures.levels import choose_level
     from analyze.pictures.catalog_sheet import draw_glance, glance_at
     from analyze.pictures.picture_folder import PictureFolder
@@ -47,12 +38,12 @@ def catalog(
     from extract.catalog.alike_labels import alike_labels
     from extract.storage.embeddings_file import read_embeddings
 
-    workspace = Workspace.find(root)
-    selection = Selection.of(embeddings, model, name, resize, pooling)
+    workspace = output.workspace()
+    selection = inputs.selection()
     # which backbone saw them is no matter here, unless that is asked
-    path = (choose_one if seen else choose_any)(workspace, selection)
+    path = (choose_one if folder.seen else choose_any)(workspace, selection)
     vectors = read_embeddings(path)
-    pictures = PictureFolder.of(vectors, workspace, images, seen=seen)
+    pictures = PictureFolder.of(vectors, workspace, folder.images, seen=folder.seen)
     chosen = choose_level(vectors.levels, level, vectors.multi_labels)
     glance = glance_at(vectors, chosen)
     drawn = draw_glance(glance, pictures, n_examples=examples, seed=seed)
@@ -67,9 +58,9 @@ def catalog(
             *pictures.notes(),
         ],
     }
-    with run_folder(workspace, "catalog", result, vectors) as folder:
-        figure_style.save(drawn, folder, "catalog", svg=svg)
-    cl.print_result(as_json, result, _text(result))
+    with run_folder(workspace, "catalog", result, vectors) as at:
+        figure_style.save(drawn, at, "catalog", svg=output.svg)
+    output.print_result(result, _text(result))
 
 
 def _labels_note(vectors: EmbeddingSet) -> list[str]:

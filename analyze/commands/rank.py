@@ -19,12 +19,10 @@ if TYPE_CHECKING:
     from extract.storage.embeddings import EmbeddingSet
 
 
+@cl.command()
 def rank(
-    embeddings: options.SeveralEmbeddingsOption = None,
-    model: options.SeveralModelsOption = None,
-    catalog: cl.CatalogOption = None,
-    resize: options.ResizeOption = None,
-    pooling: options.PoolingOption = None,
+    *,
+    inputs: options.SeveralInputs,
     metric: Annotated[
         str | None,
         typer.Option(
@@ -42,25 +40,20 @@ def rank(
         int, typer.Option(metavar="N", min=100, help="Of the pictures, for the intervals.")
     ] = 2000,
     seed: cl.SeedOption = 0,
-    svg: options.SvgOption = False,
-    root: cl.RootOption = None,
-    as_json: cl.JsonOption = False,
-    verbose: cl.VerboseOption = 0,
-    quiet: cl.QuietOption = False,
+    output: options.Output,
 ) -> None:
     """Which backbone for my catalogue? Ranked, with intervals, and how alike they are."""
-    cl.set_up(verbose, quiet)
-    from analyze.commands.selection.selection import Selection, choose_several
+    from analyze.commands.selection.selection import choose_several
     from analyze.ranking.ranking import check_metric, rank
     from extract.storage.embeddings_file import read_embeddings
 
     check_metric(metric)  # a wrong word is said before anything is read
-    workspace = Workspace.find(root)
-    wanted = Selection.of(embeddings, model, catalog, resize, pooling)
+    workspace = output.workspace()
+    wanted = inputs.selection()
     paths = choose_several(workspace, wanted)
     with ended_by_signals("stopped; clusterings finished so far are kept"):
         vectors = [read_embeddings(path) for path in paths]
-        with cl.progress_bar("backbones", quiet=quiet) as progress:
+        with output.progress_bar("backbones") as progress:
             ranking = rank(
                 vectors,
                 metric=metric,
@@ -74,8 +67,8 @@ def rank(
             )
         files = [workspace.relative(path) for path in paths]
         result = {"files": files, **ranking.to_json()}
-        _write(workspace, ranking, vectors, result, svg=svg)
-    cl.print_result(as_json, result, _text(ranking, result))
+        _write(workspace, ranking, vectors, result, svg=output.svg)
+    output.print_result(result, _text(ranking, result))
 
 
 def _write(

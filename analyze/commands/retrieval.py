@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,8 +15,6 @@ from extract import command_line as cl
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from analyze.neighbors.retrieval_result import Retrieved
     from extract.storage.embeddings import EmbeddingSet
 
@@ -24,53 +23,52 @@ MOST_LISTED = 12
 WIDEST_CLASS = 48
 
 
-def retrieval(
-    embeddings: options.SeveralEmbeddingsOption = None,
-    model: options.SeveralModelsOption = None,
-    catalog: cl.CatalogOption = None,
-    resize: options.ResizeOption = None,
-    pooling: options.PoolingOption = None,
-    level: options.LevelOption = None,
+@dataclass(frozen=True)
+class Queries:
+    """How many queries are asked, judged and shown."""
+
     k: Annotated[
         list[int] | None,
         typer.Option("--k", metavar="N", min=1, help="Of precision and recall; default 5 and 10."),
-    ] = None,
+    ] = None
     queries: Annotated[
         int, typer.Option(metavar="N", min=2, help="Of more pictures a sample is asked about.")
-    ] = 5000,
+    ] = 5000
     worst: Annotated[
         int, typer.Option(metavar="N", min=0, max=100, help="Worst queries on a contact sheet.")
-    ] = 10,
+    ] = 10
     resamples: Annotated[
         int, typer.Option(metavar="N", min=100, help="Of the pictures, for the intervals.")
-    ] = 2000,
-    images: options.ImagesOption = None,
-    seen: options.SeenOption = False,
+    ] = 2000
+
+
+@cl.command()
+def retrieval(
+    *,
+    inputs: options.SeveralInputs,
+    level: options.LevelOption = None,
+    queries: Queries,
+    folder: options.Pictures,
     seed: cl.SeedOption = 0,
-    svg: options.SvgOption = False,
-    root: cl.RootOption = None,
-    as_json: cl.JsonOption = False,
-    verbose: cl.VerboseOption = 0,
-    quiet: cl.QuietOption = False,
+    output: options.Output,
 ) -> None:
     """How good are look-ups? Precision, recall, mAP, MRR and 1-NN accuracy, copies left out."""
-    cl.set_up(verbose, quiet)
-    from analyze.commands.selection.selection import Selection, choose_several
+    from analyze.commands.selection.selection import choose_several
     from analyze.neighbors.retrieval_result import retrieve
     from extract.storage.embeddings_file import read_embeddings
 
-    workspace = Workspace.find(root)
-    wanted = Selection.of(embeddings, model, catalog, resize, pooling)
+    workspace = output.workspace()
+    wanted = inputs.selection()
     paths = choose_several(workspace, wanted)
     vectors = [read_embeddings(path) for path in paths]
-    with cl.progress_bar("queries", quiet=quiet) as progress:
+    with output.progress_bar("queries") as progress:
         found, notes = retrieve(
             vectors,
             level=level,
-            ks=k or (5, 10),
+            ks=queries.k or (5, 10),
             n_shown=N_SHOWN,
-            most_queries=queries,
-            n_resamples=resamples,
+            most_queries=queries.queries,
+            n_resamples=queries.resamples,
             seed=seed,
             progress=progress,
         )
@@ -78,15 +76,15 @@ def retrieval(
         "files": [workspace.relative(path) for path in paths],
         "n_images": len(found[0].embeddings),
         "levels": list(dict.fromkeys(each.level.name for each in found)),
-        "n_resamples": resamples,
+        "n_resamples": queries.resamples,
         "seed": seed,
         "rows": [row for each in found for row in each.rows()],
         "classes": [row for each in found for row in each.class_rows()],
-        "worst": [query for each in _of_first_level(found) for query in each.worst(worst)],
+        "worst": [query for each in _of_first_level(found) for query in each.worst(queries.worst)],
         "notes": list(notes),
     }
-    _write(workspace, found, vectors, result, images, worst, seen=seen, svg=svg)
-    cl.print_result(as_json, result, _text(found, result))
+    _write(workspace, found, vectors, result, folder, queries.worst, svg=output.svg)
+    output.print_result(result, _text(found, result))
 
 
 def _of_first_level(found: Sequence[Retrieved]) -> list[Retrieved]:
@@ -98,10 +96,9 @@ def _write(
     found: Sequence[Retrieved],
     vectors: Sequence[EmbeddingSet],
     result: dict[str, Any],
-    images: Path | None,
+    shown_from: options.Pictures,
     worst: int,
     *,
-    seen: bool,
     svg: bool,
 ) -> None:
     """Write the tables, the figures, and the worst queries of each embedding as a sheet."""
@@ -123,7 +120,7 @@ def _write(
     if worst:
         for number, each in enumerate(first, start=1):
             name = "worst" if len(first) == 1 else f"worst-{number}"
-            drawn[name] = _sheet(workspace, each, worst, images, result, seen=seen)
+            drawn[name] = _sheet(workspace, each, worst, shown_from, result)
     with run_folder(workspace, "retrieval", result, vectors) as folder:
         for name in ("rows", "classes"):
             header = list(result[name][0])
@@ -154,10 +151,8 @@ def _sheet(
     workspace: Workspace,
     found: Retrieved,
     worst: int,
-    images: Path | None,
+    folder: options.Pictures,
     result: dict[str, Any],
-    *,
-    seen: bool,
 ) -> Any:
     """Draw a row a query: itself, then its first answers, framed in the colors of the classes."""
     from analyze.neighbors.similar import name_column
@@ -165,7 +160,7 @@ def _sheet(
     from analyze.presentation.contact_sheet import Tile, draw_sheet
     from analyze.presentation.palette import style_of
 
-    pictures = PictureFolder.of(found.embeddings, workspace, images, seen=seen)
+    pictures = PictureFolder.of(found.embeddings, workspace, folder.images, seen=folder.seen)
     names = name_column(found.embeddings)
     called = found.embeddings.columns[names] if names else found.embeddings.ids
     queries = found.worst(worst)

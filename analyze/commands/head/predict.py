@@ -24,37 +24,25 @@ MOST_CLASSES = 12
 EARLIER = "head of an earlier version: unlike pictures are not marked; train it again"
 
 
+@cl.command()
 def predict(
+    *,
     head: Annotated[Path, typer.Option(metavar="FILE", help="The head.json of analyze head.")],
     images: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Pictures; they are embedded as the head was taught."),
     ] = None,
-    embeddings: options.EmbeddingsOption = None,
-    model: options.ModelOption = None,
-    catalog: cl.CatalogOption = None,
-    resize: options.ResizeOption = None,
-    pooling: options.PoolingOption = None,
+    inputs: options.Inputs,
     abstain_below: Annotated[
         float, typer.Option(metavar="P", help="Say nothing of pictures less probable.")
     ] = 0.0,
-    weights: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Where the backbone's came from a file.")
-    ] = None,
-    device: Annotated[
-        str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")
-    ] = "auto",
-    svg: options.SvgOption = False,
-    root: cl.RootOption = None,
-    as_json: cl.JsonOption = False,
-    verbose: cl.VerboseOption = 0,
-    quiet: cl.QuietOption = False,
+    execution: options.Execution,
+    output: options.Output,
 ) -> None:
     """Give every picture its class, or its labels, with probabilities, as a CSV.
 
     Without --images the stored file of --embeddings, --model or --catalog is asked.
     """
-    cl.set_up(verbose, quiet)
     from analyze.commands.selection.selection import Selection, choose_for_head
     from analyze.head.figures.predictions_sheet import draw_predictions
     from analyze.head.joined import is_joined
@@ -65,31 +53,31 @@ def predict(
     from analyze.reduction.concatenation import join_embeddings
     from extract.storage.embeddings_file import read_embeddings
 
-    workspace = Workspace.find(root)
-    wanted = Selection.of(embeddings, model, catalog, resize, pooling)
-    if images is not None and wanted != Selection(catalog=catalog):
+    workspace = output.workspace()
+    wanted = inputs.selection()
+    if images is not None and wanted != Selection(catalog=inputs.catalog):
         raise UsageError(
             "--images are embedded anew, as the head was taught: leave --embeddings and --model, "
             "--resize and --pooling out"
         )
     stored = read_head(workspace.find_file(head))
     if images is not None:
-        paths = _embed(workspace, stored, images, catalog, weights, device, quiet)
+        paths = _embed(workspace, stored, images, inputs.catalog, execution, quiet=output.quiet)
     elif is_joined(stored.provenance):
         paths = _stored(workspace, stored, wanted)
     else:
         paths = [choose_for_head(workspace, stored.provenance, wanted)]
-    inputs = [read_embeddings(path) for path in paths]
-    vectors = join_embeddings(inputs)[0] if len(inputs) > 1 else inputs[0]
+    read = [read_embeddings(path) for path in paths]
+    vectors = join_embeddings(read)[0] if len(read) > 1 else read[0]
     found = predict_one(stored, vectors, abstain_below=abstain_below)
     path = paths[0]
     result = _result(workspace, path, stored, found, vectors.left_out)
     # of joined backbones the first one's file knows the folder
-    shown = replace(vectors, provenance=inputs[0].provenance)
+    shown = replace(vectors, provenance=read[0].provenance)
     pictures = PictureFolder.of(shown, workspace, images)
     sheet = draw_predictions(found, pictures)
     result["notes"] += pictures.notes()
-    with run_folder(workspace, "predict", result, inputs) as folder:
+    with run_folder(workspace, "predict", result, read) as folder:
         from extract.results import write_csv
 
         header, *rows = found.table()
@@ -98,8 +86,8 @@ def predict(
         )
         result["file"] = f"{result['results']}/predictions.csv"
         if sheet is not None:
-            save(sheet, folder, "predictions", svg=svg)
-    cl.print_result(as_json, result, _text(result))
+            save(sheet, folder, "predictions", svg=output.svg)
+    output.print_result(result, _text(result))
 
 
 def _embed(
@@ -107,8 +95,8 @@ def _embed(
     stored: StoredHead,
     images: Path,
     name: str | None,
-    weights: Path | None,
-    device: str,
+    execution: options.Execution,
+    *,
     quiet: bool,
 ) -> list[Path]:
     """Embed a folder with the backbones that the head was taught, into the cache."""
@@ -127,12 +115,14 @@ def _embed(
     targets = []
     for part in parts_of(stored.provenance):
         plain = replace(part, identity=untuned_identity(part.identity))
-        backbone = load_again(plain, weights_file=weights if part.weights == "file" else None)
+        backbone = load_again(
+            plain, weights_file=execution.weights if part.weights == "file" else None
+        )
         if stored.stage:
             backbone = tuned(backbone, stored.stage)
         identity = backbone.provenance.short_identity
         path = workspace.embeddings_file(listed.name, backbone.name, identity)
-        targets.append(Target(backbone.on(device_for(path, device)), path))
+        targets.append(Target(backbone.on(device_for(path, execution.device)), path))
     for report in embed_targets(workspace, listed, targets, Options(), quiet):
         if report.holds_nothing:
             raise nothing_embedded(workspace, report)
