@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
     from extract.storage.embeddings import EmbeddingSet
 
 
-def cluster(
-    context: typer.Context,
+@dataclass(frozen=True)
+class Settings:
+    """How vectors are reduced and clustered, and against which labels."""
+
     reduce: Annotated[
         str,
         typer.Option(
@@ -34,92 +37,104 @@ def cluster(
             metavar="STEPS",
             help=f"{options.STEPS_HELP} auto: what its seeds agree on most, joined.",
         ),
-    ] = "none",
-    embeddings: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE", help="An embeddings file; several with --join."),
-    ] = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="The stored file of a backbone; several with --join."),
-    ] = None,
-    join: Annotated[
-        bool, typer.Option("--join", help="Lay the vectors of several files side by side.")
-    ] = False,
-    views: Annotated[
-        bool, typer.Option("--views", help="Average each picture with its stored views.")
-    ] = False,
-    recipe: cl.RecipeOption = None,
-    catalog: cl.CatalogOption = None,
-    resize: options.ResizeOption = None,
-    pooling: options.PoolingOption = None,
-    level: options.LevelOption = None,
-    clusters: options.ClustersOrAutoOption = None,
-    method: options.ClusterOption = "kmeans",
+    ] = "none"
+    level: options.LevelOption = None
+    clusters: options.ClustersOrAutoOption = None
+    method: options.ClusterOption = "kmeans"
     score: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME", help="Also without labels: umap_silhouette, stability; may be repeated."
         ),
-    ] = None,
-    seed: cl.SeedOption = 0,
-    svg: options.SvgOption = False,
-    root: cl.RootOption = None,
-    as_json: cl.JsonOption = False,
-    verbose: cl.VerboseOption = 0,
-    quiet: cl.QuietOption = False,
+    ] = None
+    seed: cl.SeedOption = 0
+
+
+@dataclass(frozen=True)
+class JoinedInputs(options.StoredFiles):
+    """Which stored files are meant, and what is made of their vectors."""
+
+    embeddings: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="An embeddings file; several with --join."),
+    ] = None
+    model: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="The stored file of a backbone; several with --join."),
+    ] = None
+    join: Annotated[
+        bool, typer.Option("--join", help="Lay the vectors of several files side by side.")
+    ] = False
+    views: Annotated[
+        bool, typer.Option("--views", help="Average each picture with its stored views.")
+    ] = False
+    recipe: cl.RecipeOption = None
+
+
+@cl.command({"level": ("inputs",)})
+def cluster(
+    context: typer.Context,
+    *,
+    settings: Settings,
+    inputs: JoinedInputs,
+    output: options.Output,
 ) -> None:
     """Do the pictures fall into their classes without being told? Clusters, ARI, two figures."""
     if context.invoked_subcommand:
         return
-    cl.set_up(verbose, quiet)
     from analyze.clustering.analysis import analyze_embeddings, check_reduction
     from analyze.clustering.clustering import clustering_spec
     from analyze.clustering.internal_scores import DEFAULT_SCORES, internal_score_spec
     from analyze.clustering.runs import Keeping
-    from analyze.commands.selection.selection import Selection, choose_one_by_recipe
+    from analyze.commands.selection.selection import choose_one_by_recipe
     from analyze.reduction.cache import ReductionCache
 
-    fixed = _fixed_by(context, recipe) if recipe is not None else None
+    fixed = _fixed_by(context, inputs.recipe) if inputs.recipe is not None else None
     if fixed is not None:
-        reduce, method, seed = fixed.analyze.reduce, fixed.analyze.cluster, fixed.analyze.seeds[0]
-        level = fixed.analyze.level or level
-        clusters = str(fixed.analyze.clusters) if fixed.analyze.clusters else clusters
-    for name in score or []:
+        n_clusters = fixed.analyze.clusters
+        settings = replace(
+            settings,
+            reduce=fixed.analyze.reduce,
+            method=fixed.analyze.cluster,
+            seed=fixed.analyze.seeds[0],
+            level=fixed.analyze.level or settings.level,
+            clusters=str(n_clusters) if n_clusters else settings.clusters,
+        )
+    for name in settings.score or []:
         internal_score_spec(name)
-    clustering_spec(method)  # a wrong word is said before anything is read
-    check_reduction(reduce, method)
-    wanted = _number(clusters)
-    workspace = Workspace.find(root)
-    chosen = Selection.of(embeddings, model, catalog, resize, pooling)
+    clustering_spec(settings.method)  # a wrong word is said before anything is read
+    check_reduction(settings.reduce, settings.method)
+    wanted = _number(settings.clusters)
+    workspace = output.workspace()
+    chosen = inputs.selection()
     if fixed is not None:
         paths: tuple[Path, ...] = (choose_one_by_recipe(workspace, fixed, chosen),)
     else:
-        paths = _files(workspace, chosen, join=join)
-    vectors, inputs, said = _read(workspace, paths, join=join, views=views)
+        paths = _files(workspace, chosen, join=inputs.join)
+    vectors, read, said = _read(workspace, paths, join=inputs.join, views=inputs.views)
     with (
         ended_by_signals("stopped; clusterings finished so far are kept"),
-        cl.progress_bar("reducing and clustering", quiet=quiet) as progress,
+        output.progress_bar("reducing and clustering") as progress,
     ):
         analysis = analyze_embeddings(
             vectors,
-            reduction=reduce,
+            reduction=settings.reduce,
             n_clusters=wanted,
-            level=level,
-            seed=seed,
+            level=settings.level,
+            seed=settings.seed,
             progress=progress,
             reducer=ReductionCache(workspace.reductions),
-            method=method,
+            method=settings.method,
             keeping=Keeping(workspace.reductions, workspace.clusterings),
-            without_labels=tuple(dict.fromkeys([*DEFAULT_SCORES, *(score or [])])),
+            without_labels=tuple(dict.fromkeys([*DEFAULT_SCORES, *(settings.score or [])])),
         )
     files = [workspace.relative(path) for path in paths]
     result = {"file": files[0], "files": files, **analysis.to_json()}
     result["notes"] = [*said, *result["notes"]]
     if fixed is not None:
         result["recipe"] = fixed.name
-    _write(workspace, analysis, inputs, result, svg=svg)
-    cl.print_result(as_json, result, _text(analysis, result, score or []))
+    _write(workspace, analysis, read, result, svg=output.svg)
+    output.print_result(result, _text(analysis, result, settings.score or []))
 
 
 def _fixed_by(context: typer.Context, recipe: str) -> Recipe:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,13 +24,10 @@ if TYPE_CHECKING:
 MOST_ANSWERS = 30
 
 
-def compare(
-    context: typer.Context,
-    embeddings: options.SeveralEmbeddingsOption = None,
-    model: options.SeveralModelsOption = None,
-    catalog: cl.CatalogOption = None,
-    resize: options.ResizeOption = None,
-    pooling: options.PoolingOption = None,
+@dataclass(frozen=True)
+class Settings:
+    """Which reductions and clusterings are compared, and against which labels."""
+
     reduce: Annotated[
         list[str] | None,
         typer.Option(
@@ -37,40 +35,55 @@ def compare(
             metavar="STEPS",
             help=f"{options.STEPS_HELP} May be repeated. Default: none; pca:0.99; pca:0.99,tsne.",
         ),
-    ] = None,
-    recipe: cl.RecipeOption = None,
-    level: options.LevelOption = None,
-    clusters: options.ClustersOption = None,
+    ] = None
+    recipe: cl.RecipeOption = None
+    level: options.LevelOption = None
+    clusters: options.ClustersOption = None
     clustering: Annotated[
         list[str] | None,
         typer.Option(
             "--cluster", metavar="NAME", help="A clustering; may be repeated. Default: kmeans."
         ),
-    ] = None,
+    ] = None
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """How often clusterings are repeated and pictures drawn again."""
+
     resamples: Annotated[
         int, typer.Option(metavar="N", min=200, help="Of pictures, for the intervals.")
-    ] = 2000,
-    seeds: Annotated[int, typer.Option(metavar="N", min=1, help="How many seeds.")] = 20,
+    ] = 2000
+    seeds: Annotated[int, typer.Option(metavar="N", min=1, help="How many seeds.")] = 20
     seed: Annotated[
         int,
         typer.Option("--seed", metavar="N", min=0, max=2**32 - 1, help="The first of the seeds."),
-    ] = 0,
-    svg: options.SvgOption = False,
-    root: cl.RootOption = None,
-    as_json: cl.JsonOption = False,
-    verbose: cl.VerboseOption = 0,
-    quiet: cl.QuietOption = False,
+    ] = 0
+
+    def __post_init__(self) -> None:
+        if self.seed + self.seeds > 2**32:
+            raise UsageError(f"seeds end at {2**32 - 1}: give a lower --seed or fewer --seeds")
+
+
+@cl.command()
+def compare(
+    context: typer.Context,
+    *,
+    inputs: options.SeveralInputs,
+    settings: Settings,
+    repeats: Repeats,
+    output: options.Output,
 ) -> None:
     """Which backbone, which reduction, and is the difference real? Scores with intervals."""
-    cl.set_up(verbose, quiet)
-    from analyze.commands.selection.selection import Selection, choose_by_recipe, choose_several
+    from analyze.commands.selection.selection import choose_by_recipe, choose_several
     from analyze.comparison.comparison import REDUCTIONS_COMPARED, compare
     from analyze.reduction.reduction import parse_steps
     from extract.storage.embeddings_file import read_embeddings
 
-    reductions = reduce or list(REDUCTIONS_COMPARED)
-    seeds_of: Sequence[int] = range(seed, seed + seeds)
-    clusterings = clustering or ["kmeans"]
+    reductions = settings.reduce or list(REDUCTIONS_COMPARED)
+    seeds_of: Sequence[int] = range(repeats.seed, repeats.seed + repeats.seeds)
+    clusterings = settings.clustering or ["kmeans"]
+    clusters, level, recipe = settings.clusters, settings.level, settings.recipe
     fixed = _fixed_by(context, recipe) if recipe is not None else None
     if fixed is not None:
         reductions, clusterings = [fixed.analyze.reduce], [fixed.analyze.cluster]
@@ -78,10 +91,8 @@ def compare(
         level = fixed.analyze.level or level
     for steps in reductions:
         parse_steps(steps)  # a wrong word is said before anything is read
-    if seed + seeds > 2**32:
-        raise UsageError(f"seeds end at {2**32 - 1}: give a lower --seed or fewer --seeds")
-    workspace = Workspace.find(root)
-    wanted = Selection.of(embeddings, model, catalog, resize, pooling)
+    workspace = output.workspace()
+    wanted = inputs.selection()
     if fixed is not None:
         paths = choose_by_recipe(workspace, fixed, wanted)
     else:
@@ -89,14 +100,14 @@ def compare(
     with ended_by_signals("stopped; clusterings finished so far are kept"):
         vectors = [read_embeddings(path) for path in paths]
         with (
-            cl.progress_bar("clusterings", quiet=quiet) as progress,
-            cl.progress_bar("resamples", quiet=quiet) as resampling,
+            output.progress_bar("clusterings") as progress,
+            output.progress_bar("resamples") as resampling,
         ):
             comparison = compare(
                 vectors,
                 reductions=reductions,
                 clusterings=clusterings,
-                n_resamples=resamples,
+                n_resamples=repeats.resamples,
                 seeds=seeds_of,
                 n_clusters=clusters,
                 level=level,
@@ -110,8 +121,8 @@ def compare(
         if fixed is not None:
             components = _components(workspace, vectors, fixed.analyze.reduce, seeds_of[0])
             result["recipe"] = _beside_published(fixed, comparison, components)
-        _write(workspace, comparison, vectors, result, svg=svg)
-    cl.print_result(as_json, result, _text(comparison, result))
+        _write(workspace, comparison, vectors, result, svg=output.svg)
+    output.print_result(result, _text(comparison, result))
 
 
 def _write(

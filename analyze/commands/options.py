@@ -82,37 +82,36 @@ SvgOption = Annotated[bool, typer.Option("--svg", help="Figures as SVG too.")]
 
 
 @dataclass(frozen=True)
-class Inputs:
+class StoredFiles:
+    """Which stored files are meant; groups that inherit it have ``embeddings`` and ``model``."""
+
+    catalog: cl.CatalogOption = None
+    resize: ResizeOption = None
+    pooling: PoolingOption = None
+
+    def selection(self) -> Selection:
+        """Return what was typed, with nothing in the place of what was not."""
+        from analyze.commands.selection.selection import Selection
+
+        typed = vars(self)
+        named = typed["embeddings"], typed["model"]
+        return Selection.of(*named, self.catalog, self.resize, self.pooling)
+
+
+@dataclass(frozen=True)
+class Inputs(StoredFiles):
     """Which stored file is meant."""
 
     embeddings: EmbeddingsOption = None
     model: ModelOption = None
-    catalog: cl.CatalogOption = None
-    resize: ResizeOption = None
-    pooling: PoolingOption = None
-
-    def selection(self) -> Selection:
-        """Return what was typed, with nothing in the place of what was not."""
-        from analyze.commands.selection.selection import Selection
-
-        return Selection.of(self.embeddings, self.model, self.catalog, self.resize, self.pooling)
 
 
 @dataclass(frozen=True)
-class SeveralInputs:
+class SeveralInputs(StoredFiles):
     """Which stored files are meant."""
 
     embeddings: SeveralEmbeddingsOption = None
     model: SeveralModelsOption = None
-    catalog: cl.CatalogOption = None
-    resize: ResizeOption = None
-    pooling: PoolingOption = None
-
-    def selection(self) -> Selection:
-        """Return what was typed, with nothing in the place of what was not."""
-        from analyze.commands.selection.selection import Selection
-
-        return Selection.of(self.embeddings, self.model, self.catalog, self.resize, self.pooling)
 
 
 @dataclass(frozen=True)
