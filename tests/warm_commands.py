@@ -11,7 +11,6 @@ import importlib
 import io
 import logging
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -23,8 +22,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
-
-from extract.stopping import NUMBERS
+from typed_commands import signals_as_they_were
 
 
 def run_here(
@@ -34,7 +32,13 @@ def run_here(
     assert threading.current_thread() is threading.main_thread(), "a process has one folder"
     main = importlib.import_module(f"{words[0]}.__main__").main
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, ExitStack() as kept:
-        for each in (_place(cwd, env), _streams(out, err), _logging(), _signals(), _warnings()):
+        for each in (
+            _place(cwd, env),
+            _streams(out, err),
+            _logging(),
+            signals_as_they_were(),
+            _warnings(),
+        ):
             kept.enter_context(each)
         threads = torch.get_num_threads()
         sys.argv = ["python -m", *words[1:]]
@@ -105,16 +109,6 @@ def _logging() -> Iterator[None]:
         for logger, level, handlers in before:
             logger.setLevel(level)
             logger.handlers[:] = handlers
-
-
-@contextmanager
-def _signals() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in NUMBERS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

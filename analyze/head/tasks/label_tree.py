@@ -120,12 +120,14 @@ class LabelTree(SingleLabel):
         report = super().report(answers, known)
         return replace(report, tree=self._in_tree(answers, report.groups, report.plan.resampling))
 
+    def _baselines(self, answers: LevelAnswers) -> list[str]:
+        return [name for name in answers.said if name not in (HEAD, *self.also_said)]
+
     def _in_tree(
         self, answers: LevelAnswers, groups: np.ndarray, words: dict[str, int]
     ) -> TreeReport:
         said, tree = answers.said, self.tree
-        baselines = [name for name in said if name not in (HEAD, *self.also_said)]
-        leaves = {HEAD: said[PATH][-1], **{name: said[name][-1] for name in baselines}}
+        leaves = {HEAD: said[PATH][-1], **{n: said[n][-1] for n in self._baselines(answers)}}
         f1, apart = score_tree(tree, leaves, groups, **words)
         tested = leaves[HEAD] >= 0
         times = tested.sum(axis=0)[:, None]
@@ -149,7 +151,7 @@ class LabelTree(SingleLabel):
     ) -> LevelOutcome:
         level, codes = self.tree.levels[number], self.codes[number]
         right = {name: answers.right(name, number) for name in answers.said}
-        baselines = [name for name in right if name not in (HEAD, *self.also_said)]
+        baselines = self._baselines(answers)
         own, n_classes = answers.said[HEAD][number], len(level.categories)
         n_tested = np.bincount(codes[(own >= 0).any(axis=0)], minlength=n_classes)
         counts = count_confusion(codes, own, n_classes)

@@ -52,8 +52,9 @@ class Trained:
         temperature, thresholds.
     validation_labels : tuple of ndarray
         What each output should say of them, as in :class:`Goal`.
-    validation_distances : ndarray of shape (n_validation,), float64
-        Of each to the nearest train row, before any was trained on them.
+    validation_distances : ndarray of shape (n_validation,), float64, or None
+        Of each to the nearest train row by the stage that was not trained on them; None where none
+        was trained, and the distances are those of the stored vectors.
     activation : Activation
     rows : ndarray of int
         Of what was taught: those that the head was trained on.
@@ -68,7 +69,7 @@ class Trained:
     stopped_epoch: int
     validation_logits: tuple[np.ndarray, ...]
     validation_labels: tuple[np.ndarray, ...]
-    validation_distances: np.ndarray
+    validation_distances: np.ndarray | None
     activation: Activation
     rows: np.ndarray
     seconds: float
@@ -80,8 +81,9 @@ class Trained:
 
     def training_vectors(self, taught: Taught) -> TrainingVectors:
         """Give what it was trained on, to tell what is unlike that; ``taught`` was its teacher."""
-        directions = kept_directions(taught.plain.by(self.stage)[self.rows])
-        return TrainingVectors(directions, threshold_of(self.validation_distances))
+        near = self.validation_distances
+        above = threshold_of(taught.validation_distances if near is None else near)
+        return TrainingVectors(kept_directions(taught.plain.by(self.stage)[self.rows]), above)
 
     @cached_property
     def temperatures(self) -> tuple[float, ...]:
@@ -133,8 +135,10 @@ def train_head(
         run = started(taught.train)
         curves, best, logits = _until_validation_stops(run, taught.validation, on_epoch)
         head, stage = Head(spec, run.inputs.scaling, goal.classes, best.weights), best.stage
-        before, rows = taught.plain.by(stage), taught.train
-        near = nearest_distances(kept_directions(before[rows]), before[taught.validation])
+        near, rows = None, taught.train
+        if stage is not None:
+            before = taught.plain.by(stage)
+            near = nearest_distances(kept_directions(before[rows]), before[taught.validation])
         if training.refit:
             rows = np.arange(taught.n_rows)
             again = started(rows)

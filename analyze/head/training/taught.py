@@ -12,6 +12,8 @@ import numpy as np
 from analyze.head.splitting.splits import Split
 from analyze.head.training.inputs import PLAIN, StageMaps
 from analyze.head.training.objective import Goal, Targets
+from analyze.neighbors.novelty import kept_directions
+from analyze.similarity import nearest_distances
 from analyze.unit_vectors import unit_rows
 
 Answer = TypeVar("Answer")
@@ -69,6 +71,12 @@ class Taught:
         """The features as rows of length 1, once for all trainings; ndarray of the same shape."""
         n_dims = self.features.shape[2]
         return unit_rows(self.features.reshape(-1, n_dims)).reshape(self.features.shape)
+
+    @cached_property
+    def validation_distances(self) -> np.ndarray:
+        """Of each validation picture to the nearest train picture, once for all trainings."""
+        plain = self.features[PLAIN]
+        return nearest_distances(kept_directions(plain[self.train]), plain[self.validation])
 
 
 class UnseenPictures(NamedTuple):
