@@ -32,7 +32,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def own_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read files without a copy of this process first: it costs, and tests wrote them here."""
     for module in ("embeddings_file", "labels_file"):
-        monkeypatch.setattr(f"extract.storage.{module}.why_unsafe", lambda *_: None)
+        monkeypatch.setattr(f"extract.storage.{module}.crash_on_open", lambda *_: None)
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""One writer at a time: a lock file beside the embeddings file."""
+"""One writer at a time: a lock file next to the embeddings file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def locked(path: Path) -> Iterator[None]:
     Raises
     ------
     FileLocked
-        When another run holds it; the message says which.
+        When another run holds it; the message names it.
     EmbeddingsFileError
         When the folder cannot be written.
     """
@@ -46,7 +46,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def is_locked(path: Path) -> bool:
-    """Say whether a run is writing an embeddings file, or its labels, now."""
+    """Whether a run is writing an embeddings file, or its labels, now."""
     try:
         handle = os.open(_lock_path(path), os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -80,7 +80,7 @@ def _held(path: Path) -> int:
                     return handle
         except BlockingIOError as error:
             looks += 1
-            if looks < LOOKS:  # a reader that asks whether it is held holds it for a moment
+            if looks < LOOKS:  # a reader that checks whether it is held holds it for a moment
                 os.close(handle)
                 time.sleep(LOOK_SECONDS)
                 continue

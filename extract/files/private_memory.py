@@ -22,15 +22,15 @@ SHARE_OF_FREE = 0.5
 """Of the free memory: an exact search holds the rows a second time."""
 
 Inode = tuple[int, int]
-"""What tells a file from one that takes its name: its device and its number there."""
+"""What distinguishes a file from one that takes its name: its device and its number there."""
 
 
 def free_memory() -> int | None:
-    """Read how many bytes Linux would give; None where it does not say."""
+    """Read how many bytes Linux would give; None where it is not known."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        said = dict(line.split(":") for line in lines)
-        return 1024 * int(said["MemAvailable"].split()[0])
+        fields = dict(line.split(":") for line in lines)
+        return 1024 * int(fields["MemAvailable"].split()[0])
     except (OSError, ValueError, KeyError):
         return None
 
@@ -88,13 +88,13 @@ def opened(path: Path, inode: Inode | None = None) -> Iterator[BinaryIO]:
 
 
 def inode_of(file: int | Path) -> Inode:
-    """Say which file a name, or a file that is open, stands for now."""
+    """Identify the file that a name, or a file that is open, stands for now."""
     found = os.stat(file)  # noqa: PTH116 - of a file that is open, too
     return found.st_dev, found.st_ino
 
 
 def state_of(path: Path) -> tuple[int, ...] | None:
-    """Say what tells a file from what it may become; None where it is not there.
+    """Describe a file so that a later change shows; None where it is not there.
 
     The time of its last change is part of it, which nobody can put back.
     """

@@ -16,7 +16,7 @@ from pathlib import Path
 
 CPU_SECONDS = 30
 WALL_SECONDS = 120
-"""A copy that waits so long without working waits for a lock, which says nothing of the file."""
+"""A copy that waits this long without working waits for a lock; that proves nothing of the file."""
 
 SETTLED_NANOSECONDS = 1_000_000_000
 """A file changed less long ago may change again without another date."""
@@ -28,11 +28,11 @@ MEMORY_BYTES = 1 << 30
 _lived: set[tuple[int, ...]] = set()
 
 
-def why_unsafe(path: Path, read: Callable[[], object]) -> str | None:
-    """Try to read in a forked process; say what became of it if it did not live to the end.
+def crash_on_open(path: Path, read: Callable[[], object]) -> str | None:
+    """Try to read in a forked process; describe how it ended if it did not live to the end.
 
-    An exception there says nothing: it comes again here, where it is told. Where no process can
-    be forked nothing is tried, and a file that has not changed is not tried again.
+    An exception there proves nothing: it comes again here, where it is reported. Where no process
+    can be forked nothing is tried, and a file that has not changed is not tried again.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def why_unsafe(path: Path, read: Callable[[], object]) -> str | None:
     except (AttributeError, OSError):
         return None
     if child == 0:
-        _rehearse(read)
+        _read_and_exit(read)
     _, status = os.waitpid(child, 0)
     number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
     if number is None:
@@ -69,17 +69,17 @@ def why_unsafe(path: Path, read: Callable[[], object]) -> str | None:
     return f"the HDF5 library crashes on it, signal {number}"
 
 
-def _rehearse(read: Callable[[], object]) -> None:
+def _read_and_exit(read: Callable[[], object]) -> None:
     """Read under limits, silently, and end this process whatever comes."""
     try:
         faulthandler.disable()
-        for asked in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(asked, signal.SIG_IGN)  # they are the parent's to answer
+        for stopping in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(stopping, signal.SIG_IGN)  # they are the parent's to answer
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(WALL_SECONDS)
         _limit()
         read()
-    except BaseException:  # noqa: BLE001 - told where it is read in earnest
+    except BaseException:  # noqa: BLE001 - reported by the parent's own read
         pass
     finally:
         os._exit(0)

@@ -35,32 +35,32 @@ def read_json(text: str | bytes) -> Any:
     return value
 
 
-def with_check_sum(said: Mapping[str, Any]) -> dict[str, Any]:
+def with_check_sum(content: Mapping[str, Any]) -> dict[str, Any]:
     """Add the check sum of a JSON object as its last key: what changes a value changes it.
 
     Order of the keys, blanks and spellings of a number (``1.0``, ``1``, ``1e0``) do not, so that a
-    file that another program has written anew with the same values still fits.
+    file that another program has written again with the same values still fits.
     """
-    rest = json.loads(json.dumps({k: v for k, v in said.items() if k != CHECK_SUM}))
+    rest = json.loads(json.dumps({k: v for k, v in content.items() if k != CHECK_SUM}))
     return {**rest, CHECK_SUM: _check_sum(rest)}
 
 
-def without_check_sum(said: Any) -> tuple[dict[str, Any], bool]:
-    """Take the check sum off a JSON object, and say whether there was one.
+def without_check_sum(content: Any) -> tuple[dict[str, Any], bool]:
+    """Take the check sum off a JSON object, and whether there was one.
 
     Raises
     ------
     ValueError
         When it does not fit, its name alone was damaged, or there is no object.
     """
-    if not isinstance(said, Mapping):
+    if not isinstance(content, Mapping):
         raise ValueError("JSON that is no object")
-    rest = {k: v for k, v in said.items() if k != CHECK_SUM}
-    if CHECK_SUM in said and said[CHECK_SUM] != _check_sum(rest):
-        raise ValueError(f"what it says does not fit its check sum ({CHECK_SUM})")
-    if CHECK_SUM not in said and any(_sums_up(said, name) for name in said):
+    rest = {k: v for k, v in content.items() if k != CHECK_SUM}
+    if CHECK_SUM in content and content[CHECK_SUM] != _check_sum(rest):
+        raise ValueError(f"its content does not fit its check sum ({CHECK_SUM})")
+    if CHECK_SUM not in content and any(_sums_up(content, name) for name in content):
         raise ValueError(f"the name of its check sum ({CHECK_SUM}) is damaged")
-    return rest, CHECK_SUM in said
+    return rest, CHECK_SUM in content
 
 
 def later_version(path: Path, known: int) -> int | None:
@@ -79,16 +79,16 @@ def later_version(path: Path, known: int) -> int | None:
     return version if type(version) is int and version > known else None
 
 
-def _sums_up(said: Mapping[str, Any], name: str) -> bool:
-    """Say whether one value is the check sum of all others: it is one under another name."""
-    value = said[name]
+def _sums_up(content: Mapping[str, Any], name: str) -> bool:
+    """Whether one value is the check sum of all others: it is one under another name."""
+    value = content[name]
     if not isinstance(value, str) or len(value) != HEX_DIGITS:
         return False
-    return value == _check_sum({k: v for k, v in said.items() if k != name})
+    return value == _check_sum({k: v for k, v in content.items() if k != name})
 
 
-def _check_sum(said: Mapping[str, Any]) -> str:
-    spelled = json.dumps(_by_value(said), sort_keys=True, separators=(",", ":"), allow_nan=False)
+def _check_sum(content: Mapping[str, Any]) -> str:
+    spelled = json.dumps(_by_value(content), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(spelled.encode()).hexdigest()
 
 

@@ -101,7 +101,7 @@ def plain_dataset(file: h5py.File, name: str, dtype: Any, n_axes: int) -> h5py.D
 
 
 def is_there(file: h5py.File, name: str) -> bool:
-    """Say whether there is something of a name, a link to elsewhere too, which is not followed."""
+    """Whether there is something of a name; a link to elsewhere counts, and is not followed."""
     return _reach(file, name)[1] != NOT_THERE
 
 
@@ -181,7 +181,7 @@ def _not_read(file: h5py.File, what: str) -> EmbeddingsFileError:
 
 
 def _reach(file: h5py.File, name: str) -> tuple[Any, str | None]:
-    """Open what a path of hard links leads to; no other link is so much as asked whether it holds.
+    """Open what a path of hard links leads to; no other link is followed, not even to check it.
 
     h5py's own ``in`` and ``get`` would open the file that an external link names.
     """
@@ -209,7 +209,7 @@ def _why_not_plain(file: h5py.File, stored: Any, dtype: np.dtype[Any], n_axes: i
     space, kind = stored.get_space(), stored.get_type()
     if space.get_simple_extent_type() != h5py.h5s.SIMPLE or stored.rank != n_axes:
         return f"has another shape than {n_axes} axes"
-    # of one layout to the last bit: numpy would be told of the nearest type it has
+    # of one layout to the last bit: numpy would get the nearest type it has
     if not kind.equal(h5py.h5t.py_create(dtype, logical=True)):
         return f"is of another type than {dtype}"
     start, size = stored.get_offset(), math.prod(stored.shape) * dtype.itemsize

@@ -30,7 +30,7 @@ def check_root(workspace: Workspace, catalog: Catalog, output: Path | None = Non
         try:
             root = read_provenance(path).record.get("images_root")
         except EmbeddingsFileError:
-            continue  # not there, or said when that file is used
+            continue  # not there, or reported when that file is used
         if root is not None and root != wanted:
             what, way_out = (
                 (f"the name {catalog.name!r}", "--catalog NAME")
@@ -62,7 +62,7 @@ def pictures_root(
     """
     if given is not None:
         if not given.is_dir():
-            raise UsageError(f"no folder {given}: say where the pictures are with --images DIR")
+            raise UsageError(f"no folder {given}: give the pictures' folder with --images DIR")
         return given.resolve()
     recorded = provenance.record.get("images_root")
     if not isinstance(recorded, str):

@@ -15,7 +15,7 @@ TABLE, FOLDER = "table", "folder"
 COLUMNS = ("image_column", "id_column", "label_column")
 SEPARATORS = ("label_separator", "multi_label_separator")
 OPTIONS = (*COLUMNS, *SEPARATORS)
-"""What shapes a catalogue beside the place of its pictures, by the names of the parameters."""
+"""What shapes a catalogue in addition to its pictures' folder, by the names of the parameters."""
 
 
 def described(kind: str, given: Mapping[str, str | None]) -> dict[str, Any]:
@@ -39,12 +39,12 @@ def last_record(workspace: Workspace, catalog: str, output: Path | None) -> Mapp
         try:
             records.append(read_provenance(path).record)
         except EmbeddingsFileError:
-            continue  # not there, or said when that file is used
+            continue  # not there, or reported when that file is used
     return max(records, key=lambda record: str(record.get("updated") or ""), default={})
 
 
 def last_listing(workspace: Workspace, last: Mapping[str, Any], kind: str) -> dict[str, str]:
-    """Say how a catalogue was listed when its file was last filled.
+    """Find how a catalogue was listed when its file was last filled.
 
     Parameters
     ----------
@@ -59,8 +59,8 @@ def last_listing(workspace: Workspace, last: Mapping[str, Any], kind: str) -> di
     dict of str to str
         Options by their names, and for a table ``images_dir``; empty where nothing is known.
     """
-    said = last.get("listing")
-    known = said if isinstance(said, Mapping) else _typed(str(last.get("command") or ""))
+    recorded = last.get("listing")
+    known = recorded if isinstance(recorded, Mapping) else _typed(str(last.get("command") or ""))
     if known.get("from") != kind:
         return {}
     found = {name: known[name] for name in OPTIONS if isinstance(known.get(name), str)}
@@ -99,14 +99,14 @@ def settled(
         kept = {name: value for name, value in kept.items() if name not in SEPARATORS}
     if cut:
         kept.pop("label_column", None)
-    said = [f"--{name.replace('_', '-')} {shlex.quote(value)}" for name, value in kept.items()]
-    return {**kept, **given}, said
+    options = [f"--{name.replace('_', '-')} {shlex.quote(value)}" for name, value in kept.items()]
+    return {**kept, **given}, options
 
 
 def _typed(command: str) -> dict[str, str]:
     """Read the options out of a command; earlier versions kept no more than that."""
     try:
-        words = [part for word in shlex.split(command) for part in _parted(word)]
+        words = [part for word in shlex.split(command) for part in _split(word)]
     except ValueError:
         return {}
     found = {"from": TABLE if "--manifest" in words else FOLDER}
@@ -117,6 +117,6 @@ def _typed(command: str) -> dict[str, str]:
     return found
 
 
-def _parted(word: str) -> list[str]:
+def _split(word: str) -> list[str]:
     option, equal, value = word.partition("=")
     return [option, value] if equal and option.startswith("--") else [word]

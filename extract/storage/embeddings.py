@@ -19,12 +19,14 @@ from extract.ids import bytes_of, shown
 BLOCK_NUMBERS = 1 << 22
 """How many numbers of a large file are looked at together: 16 MiB of float32."""
 
-PROFILED = "converted to RGB; by ICC profile to sRGB in the rows whose realisation names a reading"
-"""The identity's rule of color in files that tell which rows those are: its own words are hashed,
-they name the file, and say that profiles are not applied."""
+PROFILED = (
+    "converted to RGB; by ICC profile to sRGB in rows with an execution config that names a reading"
+)
+"""The identity's rule of color in files that record which rows those are: its own words are hashed,
+they name the file, and state that profiles are not applied."""
 
 UNKNOWN = "unknown"
-"""What is said of vectors from elsewhere, which do not say it themselves."""
+"""Stands for what vectors from elsewhere do not record."""
 
 
 def canonical_json(value: Any) -> str:
@@ -78,7 +80,7 @@ class Provenance:
 
     @property
     def names_readings(self) -> bool:
-        """Whether its rows tell how pictures were read that their mode alone does not tell."""
+        """Whether its rows record readings of pictures that their mode alone does not imply."""
         return any("reading" in way for way in self.realisations)
 
     @property
@@ -116,13 +118,13 @@ class Provenance:
 
     @property
     def words(self) -> str:
-        """What tells vectors of one backbone apart, as in ``pretrained, crop, mean``."""
+        """What distinguishes vectors of one backbone, as in ``pretrained, crop, mean``."""
         return self.worded(self.resize)
 
     def worded(self, geometry: str) -> str:
-        """Give those words with another one for the geometry, as in ``pretrained, pad 256``."""
-        said = (self.weights, geometry, self.pooling)
-        return ", ".join(word for word in said if word != UNKNOWN)
+        """Give those words with another geometry, as in ``pretrained, pad 256``."""
+        words = (self.weights, geometry, self.pooling)
+        return ", ".join(word for word in words if word != UNKNOWN)
 
     @property
     def name(self) -> str:
@@ -131,11 +133,11 @@ class Provenance:
 
     @property
     def title(self) -> str:
-        """The name, and that weights are random where they are."""
+        """The name, with a note where weights are random."""
         return titled(self.to_json())
 
     def to_json(self) -> dict[str, str]:
-        """Say whose vectors these are, with the keys that programs read."""
+        """Give what identifies the vectors, with the keys that programs read."""
         return {
             "model": self.model,
             "weights": self.weights,
@@ -144,43 +146,43 @@ class Provenance:
             "pooling": self.pooling,
         }
 
-    def _of_each(self, said: Callable[[Mapping[str, Any]], Any]) -> str:
-        """Spell what the identity says; of backbones side by side once if all say the same."""
+    def _of_each(self, value_of: Callable[[Mapping[str, Any]], Any]) -> str:
+        """Spell a value of the identity; of concatenated backbones once if it is equal in all."""
         joined = self.identity.get("joined")
         parts = joined if isinstance(joined, list) and joined else [self.identity]
-        words = [str((said(p) if isinstance(p, Mapping) else None) or UNKNOWN) for p in parts]
+        words = [str((value_of(p) if isinstance(p, Mapping) else None) or UNKNOWN) for p in parts]
         return shown(" + ".join(words if len(set(words)) > 1 else words[:1]))
 
 
-def name_of(said: Mapping[str, Any]) -> str:
-    """Name vectors for people by what :meth:`Provenance.to_json` says: backbone and geometry."""
-    models, resizes = said["model"].split(" + "), said["resize"].split(" + ")
+def name_of(summary: Mapping[str, Any]) -> str:
+    """Name vectors for people by what :meth:`Provenance.to_json` gives: backbone and geometry."""
+    models, resizes = summary["model"].split(" + "), summary["resize"].split(" + ")
     if resizes == [UNKNOWN]:
-        return str(said["model"])
+        return str(summary["model"])
     if len(resizes) > 1 and len(resizes) == len(models):
         return " + ".join(f"{m} {r}" for m, r in zip(models, resizes, strict=True))
-    return f"{said['model']} {said['resize']}"
+    return f"{summary['model']} {summary['resize']}"
 
 
-def titled(said: Mapping[str, Any]) -> str:
-    """Name vectors as :func:`name_of` does, and say that weights are random where they are."""
-    return name_of(said) + (", random weights" if said["weights"] == "random" else "")
+def titled(summary: Mapping[str, Any]) -> str:
+    """Name vectors as :func:`name_of` does, with a note where weights are random."""
+    return name_of(summary) + (", random weights" if summary["weights"] == "random" else "")
 
 
 def geometry_words(made: Sequence[Provenance]) -> list[str]:
-    """Say crop, squash or pad of each, and how many pixels where the word is that of two sizes.
+    """Give crop, squash or pad of each, with the size in pixels where two sizes share the word.
 
     Parameters
     ----------
     made : sequence of Provenance
-        Vectors of one backbone are told apart.
+        Vectors of one backbone are distinguished.
     """
     sizes: dict[tuple[str, str], set[str]] = {}
     for each in made:
         sizes.setdefault((each.model, each.resize), set()).add(each.size)
-    several = {key for key, found in sizes.items() if len(found - {UNKNOWN}) > 1}
+    ambiguous = {key for key, found in sizes.items() if len(found - {UNKNOWN}) > 1}
     return [
-        f"{each.resize} {each.size}" if (each.model, each.resize) in several else each.resize
+        f"{each.resize} {each.size}" if (each.model, each.resize) in ambiguous else each.resize
         for each in made
     ]
 
@@ -215,7 +217,7 @@ class EmbeddingSet:
     paths : tuple of str, or None
         Of the pictures, relative to their folder; None where they are the ids.
     multi_labels : tuple of MultiLabel
-        Columns that list several labels a picture; no levels, which say one.
+        Multi-label columns; levels hold one label a picture.
     """
 
     ids: tuple[str, ...]
@@ -236,7 +238,7 @@ class EmbeddingSet:
         if self.vectors.dtype != np.float32:
             raise ValueError(f"vectors must be float32, got {self.vectors.dtype}")
         if not finite_rows(self.vectors).all():
-            raise ValueError("vectors must be finite; leave other rows out and say so")
+            raise ValueError("vectors must be finite; leave other rows out and report them")
         paths = {} if self.paths is None else {"paths": self.paths}
         columns = {**paths, **self.columns}
         check_row_counts(len(self.ids), self.levels, columns, self.multi_labels)
@@ -257,7 +259,7 @@ class EmbeddingSet:
             columns={name: tuple(v[i] for i in kept) for name, v in self.columns.items()},
             content_sha256=None if self.content_sha256 is None else self.content_sha256[rows],
             paths=None if self.paths is None else tuple(self.paths[i] for i in kept),
-            multi_labels=tuple(several.take(rows) for several in self.multi_labels),
+            multi_labels=tuple(column.take(rows) for column in self.multi_labels),
         )
 
     def __len__(self) -> int:
@@ -279,7 +281,7 @@ class EmbeddingSet:
 
 
 def finite_rows(vectors: np.ndarray) -> np.ndarray:
-    """Say which rows hold only finite numbers; ndarray of shape (n,), bool.
+    """Find the rows that hold only finite numbers; ndarray of shape (n,), bool.
 
     Block by block: a flag for each number of a large file would take a gigabyte.
     """

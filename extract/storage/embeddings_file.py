@@ -2,7 +2,7 @@
 
 A finished row is never lost, an unfinished row is never shown as finished, a row is never another
 picture's. While it is filled no HDF5 handle is open for writing: rows go to their place with
-``pwrite``, then ``fdatasync``, and only then their status says that they are sound.
+``pwrite``, then ``fdatasync``, and only then their status marks them as sound.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from extract.catalog.catalog import ids_fingerprint
 from extract.errors import EmbeddingsFileError, LaterFormat, of_later_format
 from extract.files.private_memory import changed, inode_of, state_of
-from extract.files.sandboxed_open import why_unsafe
+from extract.files.sandboxed_open import crash_on_open
 from extract.files.strict_json import read_json, with_check_sum, without_check_sum
 from extract.files.strings_dataset import (
     is_there,
@@ -44,7 +44,7 @@ from extract.storage.embeddings_table import (
 from extract.storage.labels_file import labels_path, read_labels
 from extract.storage.provenance_check import (
     refuse_odd_ids,
-    refuse_unknown_realisations,
+    refuse_unknown_execution_configs,
     refuse_unusable,
 )
 from extract.workspace import AnyPath
@@ -77,7 +77,7 @@ def read_provenance(path: Path) -> Provenance:
     """
     with _opened(path) as file:
         provenance = _read_provenance(file)
-    _tell_of_record(path, provenance)
+    _report_damaged_record(path, provenance)
     return provenance
 
 
@@ -109,7 +109,7 @@ def read_table(path: Path, *, trusted: bool = False) -> EmbeddingsTable:
     """
     with _opened(path, trusted=trusted) as file:
         table = _read_open_table(path, file)
-    _tell_of_record(path, table.provenance)
+    _report_damaged_record(path, table.provenance)
     return table
 
 
@@ -121,7 +121,7 @@ def _opened(path: Path, *, trusted: bool = False) -> Iterator[h5py.File]:
         raise EmbeddingsFileError(
             f"no embeddings file: {path} {what}; make one with python -m extract"
         )
-    crashed = None if trusted else why_unsafe(path, lambda: _look_over(path))
+    crashed = None if trusted else crash_on_open(path, lambda: _look_over(path))
     if crashed:
         raise _unreadable(path, crashed)
     try:
@@ -172,12 +172,12 @@ def _read_provenance(file: h5py.File) -> Provenance:
     if checked and sha256_of(list(provenance.realisations)) != text_attribute(
         file, "realisations_sha256"
     ):
-        raise ValueError("its realisations do not fit their hash")
+        raise ValueError("its execution configs do not fit their hash")
     return provenance
 
 
 def _is_checked(file: h5py.File) -> bool:
-    """Say whether all of the file has check sums; those of earlier versions lack some."""
+    """Whether all of the file has check sums; those of earlier versions lack some."""
     return "realisations_sha256" in file.attrs or is_there(file, "fields_crc32")
 
 
@@ -216,7 +216,7 @@ def _read_open_table(path: Path, file: h5py.File) -> EmbeddingsTable:
     ):
         raise ValueError("its paths do not fit their hash")
     fields = blank_fields(n_rows) | {name: found[name][()] for name in stored}
-    refuse_unknown_realisations(provenance, fields["status"], fields["realisation"])
+    refuse_unknown_execution_configs(provenance, fields["status"], fields["realisation"])
     offsets = {name: found[name].id.get_offset() for name in ("embeddings", *stored)}
     return EmbeddingsTable(
         path=path,
@@ -240,8 +240,8 @@ def _read_record(text: str) -> dict[str, Any]:
         return {}
 
 
-def _tell_of_record(path: Path, provenance: Provenance) -> None:
-    """Say that a file has no record, which every run writes: it is damaged."""
+def _report_damaged_record(path: Path, provenance: Provenance) -> None:
+    """Warn that a file has no record, which every run writes: it is damaged."""
     if not provenance.record:
         _warn_of_record(path, path.stat().st_mtime_ns)
 
@@ -251,7 +251,7 @@ def _warn_of_record(path: Path, _mtime_ns: int) -> None:
     """Warn once of each state of a file."""
     log.warning(
         "%s: its record is damaged and counts as empty: where its pictures lie is not known; "
-        "python -m extract writes it anew",
+        "python -m extract writes it again",
         shown(str(path)),
     )
 
@@ -296,5 +296,5 @@ def read_embeddings(path: AnyPath) -> EmbeddingSet:
         left_out={reason: int(count) for reason, count in left_out.items() if count},
         content_sha256=table.rows.content_sha256[rows],
         paths=None if table.paths == table.ids else tuple(table.paths[i] for i in rows),
-        multi_labels=tuple(several.take(rows) for several in labels.multi_labels),
+        multi_labels=tuple(column.take(rows) for column in labels.multi_labels),
     )

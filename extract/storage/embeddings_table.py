@@ -25,7 +25,7 @@ ROW_FIELDS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "dimensions": (np.dtype("<u4"), (2,)),
     "fields_crc32": (np.dtype("<u4"), ()),
 }
-"""What is stored a row beside its vector: dtype and the shape of one entry."""
+"""What is stored a row in addition to its vector: dtype and the shape of one entry."""
 
 LATER_FIELDS = frozenset({"dimensions", "fields_crc32"})
 """Not in the files of earlier versions, which are read and filled without."""
@@ -49,7 +49,7 @@ class Rows:
     size, mtime_ns : ndarray of shape (n,), int64
         As seen when the picture was read; -1 where there was none.
     realisation : ndarray of shape (n,), uint8
-        Index into the file's realisations.
+        Index into the file's execution configs; named as the file's dataset is.
     dimensions : ndarray of shape (n, 2), uint32
         Height and width of the picture upright, in pixels; 0 where they are not known.
     fields_crc32 : ndarray of shape (n,), uint32
@@ -66,12 +66,17 @@ class Rows:
     dimensions: np.ndarray
     fields_crc32: np.ndarray
 
+    @property
+    def execution_config(self) -> np.ndarray:
+        """Of each row, the index into the file's execution configs."""
+        return self.realisation
+
     def __len__(self) -> int:
         return len(self.status)
 
 
 def blank_fields(n_images: int) -> dict[str, np.ndarray]:
-    """Make what is stored beside the vectors for rows that are all still to do."""
+    """Make the stored fields, all but the vectors, of rows that are all still to do."""
     fields = {
         name: np.zeros((n_images, *shape), dtype) for name, (dtype, shape) in ROW_FIELDS.items()
     }
@@ -81,7 +86,7 @@ def blank_fields(n_images: int) -> dict[str, np.ndarray]:
 
 
 def sum_fields(ids: Sequence[str], fields: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Sum up what stands beside the vectors: CRC-32 over id and :data:`SUMMED_FIELDS`.
+    """Sum up the fields of rows: CRC-32 over id and :data:`SUMMED_FIELDS`.
 
     Parameters
     ----------
@@ -91,7 +96,7 @@ def sum_fields(ids: Sequence[str], fields: Mapping[str, np.ndarray]) -> np.ndarr
     Returns
     -------
     ndarray of shape (n,), uint32
-        Never 0, which says that a sum is not known.
+        Never 0, which stands for a sum that is not known.
     """
     if not ids:
         return np.zeros(0, np.uint32)
@@ -165,7 +170,7 @@ class EmbeddingsTable:
         return vectors
 
     def now(self, name: str) -> np.ndarray:
-        """Read what stands beside the vectors as it is on disk now: an entry of ROW_FIELDS."""
+        """Read one of ROW_FIELDS of all rows as it is on disk now."""
         dtype, shape = ROW_FIELDS[name]
         found = np.zeros((len(self), *shape), dtype)
         if name in self.offsets:
@@ -174,11 +179,11 @@ class EmbeddingsTable:
         return found
 
     def fields_now(self) -> dict[str, np.ndarray]:
-        """Read what the check sum over a row's fields is of, and that sum, as on disk now."""
+        """Read the fields that a row's check sum covers, and that sum, as on disk now."""
         return {name: self.now(name) for name in ("fields_crc32", *SUMMED_FIELDS)}
 
     def sound(self) -> np.ndarray:
-        """Say which rows are proven: status 1 and check sums that fit.
+        """Find the rows that are proven: status 1 and check sums that fit.
 
         Returns
         -------
@@ -229,7 +234,7 @@ class EmbeddingsTable:
         return self.offsets["embeddings"] + row * 4 * self.n_dims
 
     def _proven(self, first: int, vectors: np.ndarray) -> np.ndarray:
-        """Say which of some neighboring rows, with these vectors, are proven; ndarray of bool."""
+        """Find which of some neighboring rows, with these vectors, are proven; ndarray of bool."""
         here = slice(first, first + len(vectors))
         proven: np.ndarray = self.rows.status[here] == SOUND
         marked = np.flatnonzero(proven)
@@ -248,7 +253,7 @@ class EmbeddingsTable:
         return proven
 
     def refused(self, fields: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
-        """Say which rows hold why their picture was refused, as their check sum proves.
+        """Find the rows that hold why their picture was refused, as their check sum proves.
 
         Parameters
         ----------
@@ -266,7 +271,7 @@ class EmbeddingsTable:
         return refused
 
     def _fields_fit(self, fields: Mapping[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
-        """Say of which of some rows the fields fit their sum; those without one may be right."""
+        """Find which of some rows have fields that fit their sum; those without a sum pass."""
         stored = fields["fields_crc32"][rows]
         fits: np.ndarray = stored == 0
         summed = rows[~fits]
@@ -275,7 +280,7 @@ class EmbeddingsTable:
         return fits
 
     def rows_by_realisation(self) -> dict[int, np.ndarray]:
-        """Give the finished rows of each realisation, as they stand in the file now."""
+        """Give the finished rows of each execution config, as they stand in the file now."""
         fields = self.fields_now()
         finished = np.flatnonzero(fields["status"] == SOUND)
         finished = finished[self._fields_fit(fields, finished)]
@@ -283,7 +288,7 @@ class EmbeddingsTable:
         return {int(i): finished[of_row == i] for i in np.unique(of_row)}
 
     def usual_realisation(self) -> Mapping[str, Any]:
-        """Say how most of the finished rows were computed; the last way where none is."""
+        """Give the execution config of most finished rows; the last one where none is."""
         ways, rows = self.provenance.realisations, self.rows_by_realisation()
         usual = max(rows, key=lambda i: len(rows[i]), default=len(ways) - 1)
         return ways[usual] if 0 <= usual < len(ways) else {}
@@ -294,7 +299,7 @@ class EmbeddingsTable:
         Parameters
         ----------
         proven : ndarray of shape (n_images,), bool, optional
-            What :meth:`sound` said, where it was asked already.
+            What :meth:`sound` gave, where it was called already.
         """
         n_proven = int((self.sound() if proven is None else proven).sum())
         refused = self.refused()

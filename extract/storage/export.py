@@ -25,16 +25,16 @@ FORMATS: tuple[Format, ...] = ("npz", "csv", "parquet")
 Progress = Callable[[int, int], None]
 
 ROWS_A_STEP = 256
-"""How many rows of a CSV are written between two words of progress."""
+"""How many rows of a CSV are written between two reports of progress."""
 
 
 def choose_format(wanted: Format | None, output: Path | None) -> Format:
-    """Take the format that was asked for, else what the file's name ends in, else npz.
+    """Take the requested format, else what the file's name ends in, else npz.
 
     Raises
     ------
     UsageError
-        When the name says nothing, or another format.
+        When the name ends in no format, or in another one.
     """
     by_name = {f".{known}": known for known in FORMATS}
     named = by_name.get(output.suffix.lower()) if output is not None else None
@@ -45,8 +45,8 @@ def choose_format(wanted: Format | None, output: Path | None) -> Format:
         )
     if output is not None and not (wanted or named):
         raise UsageError(
-            f"--output {output} does not say what to write: end it in "
-            f"{', '.join(by_name)}, or say --format {'|'.join(FORMATS)}"
+            f"--output {output} does not name a format: end it in "
+            f"{', '.join(by_name)}, or give --format {'|'.join(FORMATS)}"
         )
     return wanted or named or "npz"
 
@@ -86,7 +86,7 @@ def export_embeddings(
     overwrite : bool
         Whether a file of that name may be replaced.
     progress : callable, optional
-        Takes rows written and all rows; only CSV takes long enough to tell.
+        Takes rows written and all rows; only CSV takes long enough to report.
 
     Returns
     -------
@@ -120,7 +120,7 @@ def export_embeddings(
 def provenance_json(vectors: EmbeddingSet) -> str:
     """Spell where the vectors come from, and what was left out, as one JSON object."""
     provenance = vectors.provenance
-    said = {
+    described = {
         "identity": dict(provenance.identity),
         "identity_sha256": provenance.identity_sha256,
         "rules": provenance.rules,
@@ -128,7 +128,7 @@ def provenance_json(vectors: EmbeddingSet) -> str:
         "record": dict(provenance.record),
         "left_out": dict(vectors.left_out),
     }
-    return json.dumps(said, sort_keys=True)
+    return json.dumps(described, sort_keys=True)
 
 
 @contextmanager
@@ -208,7 +208,7 @@ def _columns(
 ) -> tuple[tuple[str, ...], list[Sequence[str | None]]]:
     """Give labels and other columns side by side, under names that no other column has."""
     labels = [(level.name, level.values()) for level in vectors.levels]
-    labels += [(several.name, several.texts()) for several in vectors.multi_labels]
+    labels += [(column.name, column.texts()) for column in vectors.multi_labels]
     names = column_names(taken, [name for name, _ in labels], vectors.columns)
     return names, [*(values for _, values in labels), *vectors.columns.values()]
 

@@ -46,23 +46,23 @@ def append_refusals(path: Path, refusals: Sequence[dict[str, Any]]) -> None:
 def read_refusals(table: EmbeddingsTable) -> list[dict[str, Any]]:
     """List the pictures that are refused now, in the order of their rows.
 
-    The status in the file is the truth; the last line about a picture tells its message.
+    The status in the file is the truth; the last line about a picture has its message.
     """
-    said: dict[str, dict[str, Any]] = {}
+    last_lines: dict[str, dict[str, Any]] = {}
     path = failures_path(table.path)
     if path.is_file():
         for line in path.read_text(encoding="ascii", errors="replace").splitlines():
             try:
                 refusal, _ = without_check_sum(read_json(line))
-                said[refusal["id"]] = refusal
+                last_lines[refusal["id"]] = refusal
             except (ValueError, KeyError, TypeError):
-                continue  # a line torn by a kill, whose status was never written, or damaged
+                continue  # a line torn by a kill, before its status was written, or damaged
     now = table.fields_now()
     listed = []
     for row in np.flatnonzero(table.refused(now)):
         row_id, status = table.ids[row], int(now["status"][row])
         code = reason_code(status)
-        known = said.get(row_id, {})
+        known = last_lines.get(row_id, {})
         message = known.get("message") if known.get("code") == code else None
         message = message if isinstance(message, str) else ""
         listed.append({"id": row_id, "code": code, "status": status, "message": message})

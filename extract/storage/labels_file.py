@@ -1,4 +1,4 @@
-"""Labels by level and the manifest's other columns, in a file beside the embeddings.
+"""Labels by level and the manifest's other columns, in a file next to the embeddings.
 
 It is rewritten whole and renamed, so that a change of labels never touches an embedding.
 """
@@ -19,7 +19,7 @@ from extract.catalog.multi_label import SEPARATOR, MultiLabel
 from extract.errors import EmbeddingsFileError, LaterFormat, of_later_format
 from extract.files.hdf5_output import replaced
 from extract.files.private_memory import changed, state_of
-from extract.files.sandboxed_open import why_unsafe
+from extract.files.sandboxed_open import crash_on_open
 from extract.files.strings_dataset import (
     is_there,
     open_strings,
@@ -57,7 +57,7 @@ class StoredLabels:
 class _Part:
     """A level or a column in the file; its datasets are open, and nothing of them is read.
 
-    ``separator`` is that of a level whose rows list several labels.
+    ``separator`` is that of a multi-label column.
     """
 
     name: str
@@ -90,15 +90,15 @@ def write_labels(path: Path, catalog: Catalog) -> None:
             codes = group.create_dataset("codes", data=level.codes)
             categories = write_strings(group.create_group("categories"), level.categories)
             parts[f"levels/{i}"] = _Part(level.name, (codes, *categories))
-        for i, several in enumerate(catalog.multi_labels, start=len(catalog.levels)):
+        for i, column in enumerate(catalog.multi_labels, start=len(catalog.levels)):
             group = file.create_group(f"levels/{i}")
-            group.attrs["name"] = several.name
-            group.attrs["separator"] = several.separator
-            codes = group.create_dataset("codes", data=several.codes)
-            offsets = group.create_dataset("offsets", data=several.offsets)
-            categories = write_strings(group.create_group("categories"), several.categories)
+            group.attrs["name"] = column.name
+            group.attrs["separator"] = column.separator
+            codes = group.create_dataset("codes", data=column.codes)
+            offsets = group.create_dataset("offsets", data=column.offsets)
+            categories = write_strings(group.create_group("categories"), column.categories)
             datasets = (codes, *categories, offsets)
-            parts[f"levels/{i}"] = _Part(several.name, datasets, several.separator)
+            parts[f"levels/{i}"] = _Part(column.name, datasets, column.separator)
         for i, (name, values) in enumerate(catalog.columns.items()):
             group = file.create_group(f"columns/{i}")
             group.attrs["name"] = name
@@ -107,7 +107,7 @@ def write_labels(path: Path, catalog: Catalog) -> None:
 
 
 def store_labels(path: Path, catalog: Catalog) -> str | None:
-    """Write the labels of a catalogue unless the file there already says the same.
+    """Write the labels of a catalogue unless the file there already holds the same.
 
     Returns
     -------
@@ -129,14 +129,14 @@ def store_labels(path: Path, catalog: Catalog) -> str | None:
     except LaterFormat:
         raise
     except EmbeddingsFileError:
-        pass  # another list of pictures, or damaged: written anew
+        pass  # another list of pictures, or damaged: written again
     write_labels(path, catalog)
     if before is None:
         return None
     gone = [shown(name) for name in before.columns if name not in catalog.columns]
     lost = f"; no longer there: {', '.join(gone)}" if gone else ""
     return (
-        f"labels and columns are written anew (levels {_named(catalog)}; before: {_named(before)}"
+        f"labels and columns are written again (levels {_named(catalog)}; before: {_named(before)}"
         f"{lost})"
     )
 
@@ -158,13 +158,13 @@ def refuse_later(path: Path) -> None:
 
 def _spelled(labels: StoredLabels | Catalog) -> list[tuple[Any, ...]]:
     """Spell the labels of all rows, for comparing."""
-    several = [(v.name, v.values(), v.separator) for v in labels.multi_labels]
-    return [*((v.name, v.values()) for v in labels.levels), *several]
+    multi_labels = [(v.name, v.values(), v.separator) for v in labels.multi_labels]
+    return [*((v.name, v.values()) for v in labels.levels), *multi_labels]
 
 
 def _named(labels: StoredLabels | Catalog) -> str:
     names = [level.name for level in labels.levels]
-    names += [f"{several.name}, several a picture" for several in labels.multi_labels]
+    names += [f"{column.name}, multi-label" for column in labels.multi_labels]
     return ", ".join(names) or "none"
 
 
@@ -181,7 +181,7 @@ def read_labels(path: Path, catalog_fingerprint: str, n_images: int) -> StoredLa
     if not path.is_file():  # a pipe would be waited for
         raise _unreadable(path, "is not a file")
     before = state_of(path)
-    crashed = why_unsafe(path, lambda: _look_over(path))
+    crashed = crash_on_open(path, lambda: _look_over(path))
     if crashed:
         raise _unreadable(path, crashed)
     try:
@@ -223,23 +223,23 @@ def _read_open(file: h5py.File, catalog_fingerprint: str, n_images: int) -> Stor
     if text_attribute(file, "catalog_fingerprint") != catalog_fingerprint:
         raise EmbeddingsFileError(
             f"{shown(file.filename)} belongs to another list of pictures; "
-            "run the extract command again to write it anew"
+            "run the extract command again to write it"
         )
     parts = _parts(file)
     if _stored_crc32(file) not in (None, _crc32(parts)):
         raise _unreadable(Path(file.filename), "its check sum does not fit")
-    levels, several, columns = [], [], {}
+    levels, multi_labels, columns = [], [], {}
     for place, part in parts.items():
         if part.separator is not None:
-            several.append(_read_several(part, part.separator, n_images))
+            multi_labels.append(_read_multi_label(part, part.separator, n_images))
         elif place.startswith("levels/"):
             levels.append(_read_level(part, n_images))
         else:
             pooled, bounds = part.datasets
             columns[part.name] = strings_of(pooled, bounds, n_images)
-    if len(levels) + len(several) + len(columns) < len(parts):
+    if len(levels) + len(multi_labels) + len(columns) < len(parts):
         raise ValueError("two columns of one name")
-    return StoredLabels(tuple(levels), columns, tuple(several))
+    return StoredLabels(tuple(levels), columns, tuple(multi_labels))
 
 
 def _parts(file: h5py.File) -> Parts:
@@ -258,8 +258,8 @@ def _parts(file: h5py.File) -> Parts:
                 datasets = (plain_dataset(file, f"{place}/codes", np.int32, 1), *datasets)
             if kind == "levels" and is_there(file, f"{place}/offsets"):
                 datasets = (*datasets, plain_dataset(file, f"{place}/offsets", np.int64, 1))
-                said = "separator" in group.attrs
-                separator = text_attribute(group, "separator") if said else SEPARATOR
+                has_separator = "separator" in group.attrs
+                separator = text_attribute(group, "separator") if has_separator else SEPARATOR
             found[place] = _Part(name, datasets, separator)
     return found
 
@@ -287,7 +287,7 @@ def _read_level(part: _Part, n_images: int) -> Level:
     return Level(part.name, _read_categories(strings), codes[()])
 
 
-def _read_several(part: _Part, separator: str, n_images: int) -> MultiLabel:
+def _read_multi_label(part: _Part, separator: str, n_images: int) -> MultiLabel:
     codes, *strings, offsets = part.datasets
     if len(offsets) != n_images + 1:
         raise ValueError(f"{len(offsets)} offsets for {n_images} pictures")

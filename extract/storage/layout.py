@@ -134,7 +134,7 @@ def _carry(
 ) -> None:
     """Copy rows of the older file; one under another id gets the check sum of its new one.
 
-    Rows of earlier versions get a sum over what stands beside their vectors, as it is.
+    Rows of earlier versions get a sum over their fields, as they are.
     """
     table, old, new = carried.table, carried.old, carried.new
     for name, values in fields.items():
@@ -166,7 +166,7 @@ def _blocks(carried: CarriedRows) -> Iterator[tuple[int, int]]:
 def _create_contiguous(
     file: h5py.File, name: str, dtype: Any, shape: tuple[int, ...], fill: float
 ) -> h5py.Dataset:
-    """Create a dataset whose bytes are on disk from the start, to be filled in place."""
+    """Create a dataset with its bytes on disk from the start, to be filled in place."""
     stored = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     stored.set_layout(h5py.h5d.CONTIGUOUS)
     stored.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)

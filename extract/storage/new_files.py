@@ -1,4 +1,4 @@
-"""Files that a run begins, taken back where not one row of them was computed."""
+"""Files that a run begins, removed where not one row of them was computed."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def _holds(path: Path, kinds: set[int]) -> bool:
 
 
 def _take_back(path: Path, folders: Iterable[Path]) -> None:
-    """Remove a file, what stands beside it, and the folders, the innermost first."""
+    """Remove a file, the files that go with it, and the folders, the innermost first."""
     with locked(path):
-        beside = (labels_path(path), failures_path(path), path.with_name(f"{path.stem}.lock"))
-        for each in (path, *beside):
+        companions = (labels_path(path), failures_path(path), path.with_name(f"{path.stem}.lock"))
+        for each in (path, *companions):
             each.unlink(missing_ok=True)
     for folder in folders:
         with suppress(OSError):  # another file lies there

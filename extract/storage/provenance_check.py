@@ -1,4 +1,4 @@
-"""What a file says of its rows, checked where a wrong word would do harm far from the file."""
+"""What a file states of its rows, checked where a wrong value would do harm far from the file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_SEED = 2**32 - 1
 
 
 def refuse_unusable(provenance: Provenance) -> None:
-    """Refuse an identity or realisations that a resume or a query could not compute by.
+    """Refuse an identity or execution configs that a resume or a query could not compute by.
 
     Raises
     ------
@@ -30,7 +30,9 @@ def refuse_unusable(provenance: Provenance) -> None:
         raise ValueError("its identity's geometry is no mapping")
     _refuse_beyond("seed", identity.get("weights", {}).get("seed"), 0, MOST_SEED)
     if not 1 <= len(realisations) <= MOST_REALISATIONS:
-        raise ValueError(f"it has {len(realisations)} realisations, not 1 to {MOST_REALISATIONS}")
+        raise ValueError(
+            f"it has {len(realisations)} execution configs, not 1 to {MOST_REALISATIONS}"
+        )
     for realisation in realisations:
         _refuse_beyond("batch_size", realisation.get("batch_size"), 1, MOST_BATCH_SIZE)
         _refuse_beyond("threads", realisation.get("threads"), 1, MOST_THREADS)
@@ -55,10 +57,10 @@ def refuse_odd_ids(ids: Sequence[str]) -> None:
         raise ValueError("one of its ids holds a NUL byte")
 
 
-def refuse_unknown_realisations(
+def refuse_unknown_execution_configs(
     provenance: Provenance, status: np.ndarray, realisation: np.ndarray
 ) -> None:
-    """Refuse sound rows that were computed in a way that the file does not tell.
+    """Refuse sound rows with an execution config that the file does not list.
 
     Raises
     ------
@@ -66,4 +68,4 @@ def refuse_unknown_realisations(
     """
     count = len(provenance.realisations)
     if (realisation[status == SOUND] >= count).any():
-        raise ValueError(f"a row's realisation is not one of the {count} that it lists")
+        raise ValueError(f"a row's execution config is not one of the {count} that it lists")

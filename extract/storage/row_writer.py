@@ -49,7 +49,7 @@ class RowWriter:
         rows : Rows
             Check sums are made here.
         sources : ndarray of shape (n,), int, optional
-            The row of the file whose vector each takes; -1 for one that brings its own.
+            The row of the file that gives each its vector; -1 for one that brings its own.
         """
         if sources is not None:
             for i in np.flatnonzero(sources >= 0).tolist():
@@ -66,7 +66,7 @@ class RowWriter:
             self._pending.append((int(places[begin]), rows.status[begin:end].copy()))
 
     def sync(self) -> int:
-        """Make all written rows durable, then their status; say how many rows that were."""
+        """Make all written rows durable, then their status; return how many rows that were."""
         if not self._pending:
             return 0
         _fdatasync(self._file)
@@ -102,7 +102,7 @@ class RowWriter:
         _pwrite(self._file, values.tobytes(), self._offsets[dataset] + row * row_bytes)
 
     def _find_record(self, path: Path) -> int:
-        """Find the record's bytes: HDF5 does not tell where an attribute's text lies."""
+        """Find the record's bytes: HDF5 does not expose where an attribute's text lies."""
         head = os.pread(self._file, HEADER_BYTES, 0)
         with h5py.File(path, "r", locking=False) as file:
             stored = bytes_of(text_attribute(file, "record"))  # torn text is still found

@@ -1,9 +1,9 @@
-"""Proving an embeddings file right, or saying which rows are not.
+"""Proving an embeddings file right, or listing the rows that are not.
 
-Each check gives one verdict; what cannot be asked here (no pictures, no weights) is not checked
-and says so. Rows that are to do or refused are no defect: they claim nothing. That the file's parts
-fit each other (every dataset a row for each id, identity and list their hashes) is proven by
-reading it at all; a file that cannot be read has failed.
+Each check gives one verdict, also that it cannot be made here (no pictures, no weights). Rows that
+are to do or refused are no defect: they claim nothing. That the file's parts fit each other (every
+dataset a row for each id, identity and list their hashes) is proven by reading it at all; a file
+that cannot be read has failed.
 """
 
 from __future__ import annotations
@@ -29,10 +29,8 @@ from extract.verification.recomputation import (
 )
 
 KNOWN_STATUS = (TO_DO, SOUND, *Reason)
-NO_FOLDER = (
-    "no folder of pictures is known inside the workspace: say where they are with --images DIR"
-)
-NO_PICTURE = "none of the pictures is there: say where they are with --images DIR"
+NO_FOLDER = "no folder of pictures is known inside the workspace: give it with --images DIR"
+NO_PICTURE = "none of the pictures is there: give their folder with --images DIR"
 
 
 @dataclass(frozen=True)
@@ -66,12 +64,12 @@ class Check:
 
 
 def verify(evidence: Evidence) -> tuple[Check, ...]:
-    """Ask every check, in the order of :data:`CHECKS`."""
+    """Run every check, in the order of :data:`CHECKS`."""
     return tuple(check(evidence) for check in CHECKS)
 
 
 def is_sound(checks: Iterable[Check]) -> bool:
-    """Say whether no check failed."""
+    """Whether no check failed."""
     return all(check.passed is not False for check in checks)
 
 
@@ -90,14 +88,14 @@ def check_ids(evidence: Evidence) -> Check:
     """Ids are unique, in the order of their bytes, and hold no NUL."""
     raw = [bytes_of(row_id) for row_id in evidence.table.ids]
     wrong = [i for i, row_id in enumerate(raw) if b"\0" in row_id or (i and raw[i - 1] >= row_id)]
-    said = f"{len(raw)} ids, unique, in the order of their bytes"
+    detail = f"{len(raw)} ids, unique, in the order of their bytes"
     if wrong:
-        said = f"{len(wrong)} of {len(raw)} ids are doubled, out of order or hold NUL"
-    return Check("ids", not wrong, said, evidence.ids(wrong))
+        detail = f"{len(wrong)} of {len(raw)} ids are doubled, out of order or hold NUL"
+    return Check("ids", not wrong, detail, evidence.ids(wrong))
 
 
 def check_counts(evidence: Evidence) -> Check:
-    """Every status is a known number, every realisation one of the file's."""
+    """Every status is a known number, every execution config one of the file's."""
     table = evidence.table
     unknown = ~np.isin(table.rows.status, KNOWN_STATUS)
     ways = len(table.provenance.realisations)
@@ -109,57 +107,57 @@ def check_counts(evidence: Evidence) -> Check:
         parts.append(f"{counts['damaged']} damaged")
     by_reason = ", ".join(f"{count} {reason}" for reason, count in refused.items())
     parts.append(f"{sum(refused.values())} refused" + (f": {by_reason}" if refused else ""))
-    said = ", ".join(parts)
+    detail = ", ".join(parts)
     if unknown.any():
-        said += f"; {unknown.sum()} have a status that no version up to this one writes"
+        detail += f"; {unknown.sum()} have a status that no version up to this one writes"
     if stray.any():
-        said += f"; {stray.sum()} name a realisation that is none of the file's {ways}"
+        detail += f"; {stray.sum()} name an execution config that is none of the file's {ways}"
     wrong = np.flatnonzero(unknown | stray)
-    return Check("counts", not len(wrong), said, evidence.ids(wrong))
+    return Check("counts", not len(wrong), detail, evidence.ids(wrong))
 
 
 def check_check_sums(evidence: Evidence) -> Check:
     """Every finished row fits its check sums, and the record its own.
 
-    One is over id, picture's hash and vector, the other over all that stands beside the vector;
-    that of the realisations is proven by reading the file at all.
+    One is over id, picture's hash and vector, the other over all other fields;
+    that of the execution configs is proven by reading the file at all.
     """
     table = evidence.table
     summed = table.rows.fields_crc32 != 0
     claiming = (table.rows.status == SOUND) | ((table.rows.status != TO_DO) & summed)
     wrong = np.flatnonzero(claiming & ~evidence.proven & ~table.refused())
     n_claiming = int(claiming.sum())
-    said = f"{n_claiming} rows fit their check sums"
+    detail = f"{n_claiming} rows fit their check sums"
     if len(wrong):
-        said = f"{len(wrong)} of {n_claiming} rows do not fit their check sums"
+        detail = f"{len(wrong)} of {n_claiming} rows do not fit their check sums"
     torn = not table.provenance.record
     if torn:
-        said += "; the record is damaged"
+        detail += "; the record is damaged"
     n_unsummed = int(((table.rows.status != TO_DO) & ~summed).sum())
     if n_unsummed:
-        said += (
+        detail += (
             f"; {n_unsummed} are of an earlier version: nothing proves their status, size, date, "
-            "realisation and dimensions"
+            "execution config and dimensions"
         )
-    return Check("check_sums", not (len(wrong) or torn), said, evidence.ids(wrong))
+    return Check("check_sums", not (len(wrong) or torn), detail, evidence.ids(wrong))
 
 
 def check_finite(evidence: Evidence) -> Check:
     """Sound rows hold no NaN and no infinity."""
     wrong = np.flatnonzero(evidence.proven & ~evidence.vectors.finite)
-    said = "sound rows are finite"
+    detail = "sound rows are finite"
     if len(wrong):
-        said = f"{len(wrong)} sound rows hold NaN or infinity"
-    return Check("finite", not len(wrong), said, evidence.ids(wrong))
+        detail = f"{len(wrong)} sound rows hold NaN or infinity"
+    return Check("finite", not len(wrong), detail, evidence.ids(wrong))
 
 
 def check_not_constant(evidence: Evidence) -> Check:
     """No sound row is all zeros, or one number throughout."""
     wrong = np.flatnonzero(evidence.proven & evidence.vectors.constant)
-    said = "no sound row is zero or constant"
+    detail = "no sound row is zero or constant"
     if len(wrong):
-        said = f"{len(wrong)} sound rows are all zeros, or one number throughout"
-    return Check("not_constant", not len(wrong), said, evidence.ids(wrong))
+        detail = f"{len(wrong)} sound rows are all zeros, or one number throughout"
+    return Check("not_constant", not len(wrong), detail, evidence.ids(wrong))
 
 
 def check_contents(evidence: Evidence) -> Check:
@@ -181,14 +179,16 @@ def check_contents(evidence: Evidence) -> Check:
 
 
 def check_doubled(evidence: Evidence) -> Check:
-    """Rows with one vector show the model one picture: copies, also ones saved anew."""
+    """Rows with one vector show the model one picture: copies, also ones saved again."""
     hashes = evidence.table.rows.content_sha256
     equal = evidence.vectors.equal_groups()
     groups = [group for group in equal if (hashes[group] != hashes[group[0]]).any()]
     if not groups:
         copies = sum(map(len, equal))
-        said = f"{copies} rows share a vector, of equal files" if copies else "no vector is doubled"
-        return Check("doubled", True, said)
+        detail = (
+            f"{copies} rows share a vector, of equal files" if copies else "no vector is doubled"
+        )
+        return Check("doubled", True, detail)
     n_rows = sum(map(len, groups))
     shared = f"{n_rows} rows share a vector with another file's"
     if evidence.pictures.root is None:
@@ -200,12 +200,12 @@ def check_doubled(evidence: Evidence) -> Check:
     wrong = [group for group, one in zip(groups, same, strict=True) if one is False]
     if wrong:
         rows = np.sort(np.concatenate(wrong))
-        said = f"{len(rows)} rows share a vector though the model sees different pictures"
-        return Check("doubled", False, said, evidence.ids(rows))
+        detail = f"{len(rows)} rows share a vector though the model sees different pictures"
+        return Check("doubled", False, detail, evidence.ids(rows))
     if None in same:
         unknown = sum(one is None for one in same)
-        said = f"{shared}; of {unknown} groups not every picture is there and unchanged"
-        return Check("doubled", None, said)
+        detail = f"{shared}; of {unknown} groups not every picture is there and unchanged"
+        return Check("doubled", None, detail)
     return Check("doubled", True, f"{shared}, and the model sees one picture in each case")
 
 
@@ -215,11 +215,11 @@ def check_weights(evidence: Evidence) -> Check:
     if here.backbone is None:
         return Check("weights", False if here.differs else None, here.why)
     if here.backbone.n_dims != n_dims:
-        said = f"its vectors have {n_dims} numbers, those of its backbone {here.backbone.n_dims}"
-        return Check("weights", False, said)
+        detail = f"its vectors have {n_dims} numbers, those of its backbone {here.backbone.n_dims}"
+        return Check("weights", False, detail)
     weights = here.backbone.weights
-    said = f"{here.backbone.name}, {weights['source']} weights, sha256 {weights['sha256'][:16]}"
-    return Check("weights", True, said)
+    detail = f"{here.backbone.name}, {weights['source']} weights, sha256 {weights['sha256'][:16]}"
+    return Check("weights", True, detail)
 
 
 def check_golden(evidence: Evidence) -> Check:
@@ -243,7 +243,7 @@ def check_golden(evidence: Evidence) -> Check:
 
 
 def check_recomputed(evidence: Evidence) -> Check:
-    """Rows drawn by chance, computed again from their pictures, give what is stored."""
+    """Rows drawn at random, computed again from their pictures, give what is stored."""
     backbone = evidence.here.backbone
     if backbone is None or backbone.n_dims != evidence.table.n_dims:
         return Check("recomputed", None, "the file's backbone is not to be had here")
@@ -255,12 +255,14 @@ def check_recomputed(evidence: Evidence) -> Check:
     limits = " and ".join(f"{limit:g}" for limit in sorted(set(found.lowest.tolist())))
     worst = f"worst cosine {found.cosine.min():.7f}, limit {limits}"
     n_wrong, n_rows = int(found.wrong.sum()), len(found.rows)
-    said = f"{n_rows} rows computed again agree ({worst})"
+    detail = f"{n_rows} rows computed again agree ({worst})"
     if n_wrong:
-        said = f"{n_wrong} of {n_rows} rows computed again differ in direction or length ({worst})"
+        detail = (
+            f"{n_wrong} of {n_rows} rows computed again differ in direction or length ({worst})"
+        )
     if found.undecodable:
-        said += f"; {found.undecodable} drawn cannot be decoded here"
-    return Check("recomputed", not n_wrong, said, evidence.ids(found.rows[found.wrong]))
+        detail += f"; {found.undecodable} drawn cannot be decoded here"
+    return Check("recomputed", not n_wrong, detail, evidence.ids(found.rows[found.wrong]))
 
 
 CHECKS: tuple[Callable[[Evidence], Check], ...] = (
@@ -276,4 +278,4 @@ CHECKS: tuple[Callable[[Evidence], Check], ...] = (
     check_golden,
     check_recomputed,
 )
-"""What a file is asked: first what it alone can answer, then with pictures, then with weights."""
+"""All checks: first those of the file alone, then with pictures, then with weights."""

@@ -28,12 +28,12 @@ Progress = Callable[[int, int], None]
 
 
 def _silent(_done: int, _total: int) -> None:
-    """Tell nobody."""
+    """Report nothing."""
 
 
 @dataclass(frozen=True, eq=False)
 class VectorScan:
-    """What the vectors tell of each row; rows that are not marked sound are False.
+    """What the vectors show of each row; rows that are not marked sound are False.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def scan_vectors(table: EmbeddingsTable) -> VectorScan:
 
 @dataclass(frozen=True, eq=False)
 class PictureScan:
-    """What the pictures say of the proven rows.
+    """What the pictures show of the proven rows.
 
     Parameters
     ----------
@@ -154,12 +154,12 @@ class BackboneHere:
 
 
 def find_backbone(provenance: Provenance, weights_file: Path | None = None) -> BackboneHere:
-    """Build the backbone of a file on the CPU, or say why that cannot be.
+    """Build the backbone of a file on the CPU, or give why that cannot be.
 
     Raises
     ------
     UsageError
-        When a weights file is given that is not there, or that the file does not ask for.
+        When a weights file is given that is not there, or that the file does not need.
     """
     if weights_file is not None and not weights_file.is_file():
         raise UsageError(f"no weights file {weights_file}: give the one that was embedded with")
@@ -200,7 +200,7 @@ class Evidence:
 
     @property
     def proven(self) -> np.ndarray:
-        """Rows marked sound whose check sum fits; ndarray of shape (n_images,), bool."""
+        """Rows marked sound with a check sum that fits; ndarray of shape (n_images,), bool."""
         return self.vectors.proven
 
     def ids(self, rows: Sequence[int] | np.ndarray) -> tuple[str, ...]:
@@ -229,7 +229,7 @@ def gather(
     workers : int
         Threads that read pictures.
     progress : callable
-        Told how many pictures of how many are read.
+        Takes how many pictures are read and how many there are.
     """
     vectors = scan_vectors(table)
     rows = np.flatnonzero(vectors.proven)

@@ -29,10 +29,10 @@ LARGEST_SIDE = 8192
 
 
 def lowest_cosine(realisation: Mapping[str, Any]) -> float:
-    """Say how far a row computed so may be from the reference path on this machine's CPU.
+    """Give how far a row computed so may be from the reference path on this machine's CPU.
 
     Batches of another size and other processors move the last bits of fp32 on a CPU; a GPU sums in
-    another order; half precision was seen at 0.9931 on photographs, and is allowed when asked for.
+    another order; half precision was seen at 0.9931 on photographs, and is allowed when requested.
     """
     if realisation.get("dtype", "fp32") != "fp32" or realisation.get("decoder") == "scaled":
         return ROUGH_COSINE
@@ -42,7 +42,7 @@ def lowest_cosine(realisation: Mapping[str, Any]) -> float:
 
 
 def agrees(stored: np.ndarray, again: np.ndarray, lowest: np.ndarray | float) -> np.ndarray:
-    """Say which rows agree in direction and, as closely, in length.
+    """Find the rows that agree in direction and, as closely, in length.
 
     The length may differ by as much as a vector of that cosine may be off sideways.
     """
@@ -77,7 +77,7 @@ class Recomputed:
 
 
 def recompute(evidence: Evidence, backbone: Backbone) -> Recomputed | None:
-    """Compute some rows again, drawn among those whose pictures are there and unchanged.
+    """Compute some rows again, drawn among those with pictures that are there and unchanged.
 
     Returns
     -------
@@ -132,7 +132,7 @@ def seen_by_model(identity: Mapping[str, Any]) -> Preprocessing | None:
 
 
 def see_one_picture(evidence: Evidence, rows: np.ndarray, seen: Preprocessing) -> bool | None:
-    """Say whether the pictures of some rows look the same to the model; None where one is not had.
+    """Whether the pictures of some rows look the same to the model; None where one is not had.
 
     The first two that differ decide; copies of the same bytes are decoded once.
     """
@@ -173,7 +173,7 @@ def golden_vectors(weights_sha256: str) -> tuple[tuple[str, ...], np.ndarray] | 
 
 
 def embed_golden(backbone: Backbone, names: tuple[str, ...]) -> np.ndarray:
-    """Embed the golden pictures as they come with the weights, whatever geometry was asked for."""
+    """Embed the golden pictures as they come with the weights, whatever geometry is requested."""
     model, _ = find_model(backbone.name)
     pictures = [decode_picture((GOLDEN / name).read_bytes()) for name in names]
     return replace(backbone, preprocessing=model.preprocessing("model")).embed_pictures(pictures)

@@ -188,7 +188,7 @@ def test_wrong_separators_are_wrong_usage(run: Run) -> None:
 def test_labels_read_otherwise_are_written_anew_without_embedding(run: Run) -> None:
     done = run(*EXTRACT, "--multi-label-separator", "")
     assert done.returncode == 0, done.stderr
-    assert "levels kind; before: kind, several a picture" in done.stdout
+    assert "levels kind; before: kind, multi-label" in done.stdout
     assert "0 embedded, 42 reused" in done.stdout
 
 

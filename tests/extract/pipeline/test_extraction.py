@@ -409,7 +409,7 @@ def test_rows_that_are_dropped_and_labels_that_change_are_said(
     assert extract(pictures, backbone, path).notes == ()
     bare = Catalog(catalog.name, catalog.images_root, catalog.ids, catalog.paths)
     notes = extract_embeddings(bare, backbone, path, options=FOUR).notes
-    assert notes == ("labels and columns are written anew (levels none; before: class)",)
+    assert notes == ("labels and columns are written again (levels none; before: class)",)
     shutil.rmtree(pictures / "cups")
     notes = extract(pictures, backbone, path).notes
     assert notes == ("7 rows of pictures that are not listed any more are dropped",)

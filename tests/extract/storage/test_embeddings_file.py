@@ -139,7 +139,7 @@ def test_a_changed_realisation_is_refused(path: Path) -> None:
     assert content.count(b'"batch_size":2') == 1
     path.write_bytes(content.replace(b'"batch_size":2', b'"batch_size":3'))
     for read in (read_table, read_provenance):
-        with pytest.raises(EmbeddingsFileError, match="realisations do not fit their hash"):
+        with pytest.raises(EmbeddingsFileError, match="execution configs do not fit their hash"):
             read(path)
 
 

@@ -16,7 +16,7 @@ from small_catalogs import fill
 from extract.catalog.catalog import Catalog, Level
 from extract.errors import EmbeddingsFileError
 from extract.files import sandboxed_open as rehearsal
-from extract.files.sandboxed_open import why_unsafe
+from extract.files.sandboxed_open import crash_on_open
 from extract.files.strict_json import read_json
 from extract.storage.embeddings import Provenance, canonical_json, sha256_of
 from extract.storage.embeddings_file import read_embeddings, read_table
@@ -123,8 +123,8 @@ def _identity(identity: object) -> Callable[[Path], None]:
         (_enumeration, "another type"),
         (_big_endian, "another type"),
         (_odd_float, "another type"),
-        (_unknown_realisation, "realisation"),
-        (_attribute("realisations", "[]"), "0 realisations"),
+        (_unknown_realisation, "execution config"),
+        (_attribute("realisations", "[]"), "0 execution configs"),
         (_attribute("realisations", '[{"batch_size":-1}]'), "batch_size"),
         (_attribute("realisations", '[{"threads":true}]'), "threads"),
         (_attribute("realisations", '[{"x":1e999}]'), "beyond all floats"),
@@ -248,11 +248,11 @@ def test_what_crashes_or_never_ends_does_so_in_a_copy(
         while True:
             pass
 
-    assert "crashes" in (why_unsafe(path, lambda: os.kill(os.getpid(), signal.SIGSEGV)) or "")
-    assert "did not finish" in (why_unsafe(path, for_ever) or "")
-    assert why_unsafe(path, lambda: seen.append(1)) is None
-    assert why_unsafe(path, lambda: [][0]) is None  # comes again where it is told
-    assert why_unsafe(path, lambda: bytearray(8 << 30)) is None
+    assert "crashes" in (crash_on_open(path, lambda: os.kill(os.getpid(), signal.SIGSEGV)) or "")
+    assert "did not finish" in (crash_on_open(path, for_ever) or "")
+    assert crash_on_open(path, lambda: seen.append(1)) is None
+    assert crash_on_open(path, lambda: [][0]) is None  # comes again where it is reported
+    assert crash_on_open(path, lambda: bytearray(8 << 30)) is None
     assert seen == []
 
 
@@ -271,10 +271,10 @@ def test_a_file_that_has_not_changed_is_tried_once(
         monkeypatch.setattr(rehearsal, "SETTLED_NANOSECONDS", settled)
         tried.clear()
         for _ in range(2):
-            assert why_unsafe(path, lambda: None) is None
+            assert crash_on_open(path, lambda: None) is None
         assert len(tried) == forks
     path.write_bytes(path.read_bytes() + b"\0")
-    why_unsafe(path, lambda: None)
+    crash_on_open(path, lambda: None)
     assert len(tried) == 2
 
 

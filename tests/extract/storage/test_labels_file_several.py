@@ -154,7 +154,7 @@ def test_changed_labels_are_said_and_equal_ones_are_not(path: Path, tmp_path: Pa
     assert store_labels(labels, shop(tmp_path, multi_labels=(moved,))) is not None
     said = store_labels(labels, shop(tmp_path, multi_labels=()))
     assert said is not None
-    assert "levels none; before: kind, several a picture" in said
+    assert "levels none; before: kind, multi-label" in said
 
 
 def test_export_joins_the_labels_of_a_picture(path: Path, tmp_path: Path) -> None:

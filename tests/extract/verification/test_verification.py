@@ -373,7 +373,7 @@ def test_number_of_no_realisation_and_unknown_status_are_named(path: Path, shop:
     check = check_counts(evidence)
     assert check.passed is False
     assert check.rows == tuple(evidence.table.ids[i] for i in (6, 9))
-    stray = f"1 name a realisation that is none of the file's {ways}"
+    stray = f"1 name an execution config that is none of the file's {ways}"
     for words in ("13 sound", "1 refused: 1 reason_200", "1 have a status", stray):
         assert words in check.detail
 
