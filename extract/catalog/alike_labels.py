@@ -29,17 +29,17 @@ def alike_labels(levels: Iterable[Level | MultiLabel]) -> tuple[str, ...]:
         groups = _alike(dict(zip(level.categories, counts, strict=True)))
         if not groups:
             continue
-        said = [" and ".join(_spelled(group)) for group in groups[:MOST_PAIRS]]
+        same = [" and ".join(_spelled(group)) for group in groups[:MOST_PAIRS]]
         more = f", and {len(groups) - MOST_PAIRS} more" if len(groups) > MOST_PAIRS else ""
         notes.append(
-            f"level {shown(level.name)}: {'; '.join(said)}{more} differ in case, blanks or unicode "
+            f"level {shown(level.name)}: {'; '.join(same)}{more} differ in case, blanks or unicode "
             "form alone and are classes of their own: spell them alike if they are one"
         )
     return tuple(notes)
 
 
 def _alike(counts: Mapping[str, int]) -> list[dict[str, int]]:
-    """Group the labels of one reading, those with pictures, where they are several."""
+    """Group the labels that read the same and have pictures; groups of one are left out."""
     groups: dict[str, dict[str, int]] = {}
     for label, count in counts.items():
         if count:

@@ -91,7 +91,7 @@ class Catalog:
     notes : tuple of str
         What was passed over in listing, for people.
     multi_labels : tuple of MultiLabel
-        Columns that list several labels a picture; no levels, which say one.
+        Multi-label columns; levels hold one label a picture.
     """
 
     name: str
@@ -138,7 +138,7 @@ def check_row_counts(
         Naming the one that does not.
     """
     lengths = {f"level {level.name}": len(level.codes) for level in levels}
-    lengths |= {f"labels {several.name}": len(several) for several in multi_labels}
+    lengths |= {f"labels {column.name}": len(column) for column in multi_labels}
     lengths |= {f"column {name}": len(values) for name, values in columns.items()}
     for what, length in lengths.items():
         if length != n_images:
@@ -243,7 +243,7 @@ def scan_folder(
     leave_out : sequence of Path
         Folders inside that are not looked into.
     table : str, optional
-        A file's name to look for beside the pictures.
+        A file's name to look for among the pictures.
 
     Raises
     ------
@@ -292,7 +292,7 @@ def _scan(root: bytes, leave_out: set[bytes], table: bytes | None) -> Iterator[t
 def _is_folder(entry: os.DirEntry[bytes]) -> bool:
     try:
         return entry.is_dir(follow_symlinks=False)
-    except OSError:  # gone or closed to us: reading it will say
+    except OSError:  # gone or closed to us: reading it will report that
         return False
 
 

@@ -1,7 +1,7 @@
 """Draw the demo catalogue: seven kinds of product, in pictures that anyone may share.
 
 These are drawings, not photographs: shaded shapes, posed and colored by a seeded generator. All
-kinds share colors, patterns and backdrops, so these tell nothing, and some kinds are alike on
+kinds share colors, patterns and backdrops, so these reveal nothing, and some kinds are alike on
 purpose: watches and wall clocks show one dial, and jugs, mugs, teapots and vases are turned on one
 lathe, most with a handle. A clustering of the demo is thus neither trivial nor hopeless.
 """

@@ -1,4 +1,4 @@
-"""A folder of pictures with ``metadata.csv`` beside them, as Hugging Face's imagefolder has it."""
+"""A folder of pictures with ``metadata.csv`` among them, as Hugging Face's imagefolder has it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class _Row:
 
 @dataclass(frozen=True)
 class _Metadata:
-    """What all metadata files of a folder say: columns in order, rows by the picture's path."""
+    """All metadata files of a folder: columns in order, rows by the picture's path."""
 
     columns: tuple[str, ...]
     rows: Mapping[str, _Row]
@@ -49,7 +49,7 @@ def list_imagefolder(
     name: str | None = None,
     leave_out: Sequence[AnyPath] = (),
 ) -> Catalog:
-    """List a folder of pictures with what its ``metadata.csv`` files say of them.
+    """List a folder of pictures with the rows of its ``metadata.csv`` files.
 
     Rows are the pictures found and those named; a path is relative to the metadata file's own
     folder. Without such a file this is :func:`extract.catalog.catalog.list_folder`.
@@ -59,7 +59,7 @@ def list_imagefolder(
     folder : path
     columns : ManifestColumns, optional
         Ids and labels: without a label column the folders are the labels, without an id column
-        a picture's path is its id. ``image`` is not asked: the column is ``file_name``.
+        a picture's path is its id. ``image`` is not used: the column is ``file_name``.
     name : str, optional
         The catalogue's name; the folder's own without it.
     leave_out : sequence of paths
@@ -157,7 +157,7 @@ def _read_metadata(scan: FolderScan) -> _Metadata:
 
 
 def _names_pictures(path: Path) -> bool:
-    """Say whether a table that cannot be read means pictures; another program's may lie here."""
+    """Whether a table that cannot be read names pictures; another program's may lie here."""
     try:
         return FILE_NAME.encode() in path.read_bytes().replace(b"\0", b"")  # UTF-16 has NULs
     except OSError:

@@ -1,4 +1,4 @@
-"""A column of labels: one a picture, a tree of them, or several."""
+"""A column of labels: one a picture, a tree of them, or multi-label."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def label_levels(
     Raises
     ------
     CatalogError
-        When a cell is a list of several labels.
+        When a cell lists more than one label.
     """
     labels = [_one_label(where, column, cell) for where, cell in cells]
     if not any(label.strip() for label in labels):
@@ -46,10 +46,10 @@ def label_levels(
     )
 
 
-def several_labels(
+def multi_label_columns(
     column: str, separator: str, cells: Sequence[tuple[str, str]], between: str | None = None
 ) -> tuple[MultiLabel, ...]:
-    """Read a column whose cells list several labels; nothing where none lists any.
+    """Read a multi-label column; nothing where no cell lists a label.
 
     Labels that are cut into levels give a column a level, named and spelled as levels are.
 
@@ -100,7 +100,7 @@ def _one_label(where: str, column: str, cell: str) -> str:
     if len(labels) > 1:
         raise CatalogError(
             f"{where}: column {column!r} lists {len(labels)} values; one label a picture is read, "
-            "or several with --multi-label-separator '|'"
+            "or more with --multi-label-separator '|'"
         )
     return labels[0] if labels else ""
 

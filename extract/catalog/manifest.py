@@ -1,4 +1,4 @@
-"""A CSV manifest as a catalogue: one row a picture, labels and other columns beside it."""
+"""A CSV manifest as a catalogue: one row a picture, labels and other columns with it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from extract.catalog.catalog import Catalog, Level
-from extract.catalog.label_column import label_levels, several_labels
+from extract.catalog.label_column import label_levels, multi_label_columns
 from extract.catalog.multi_label import MultiLabel
 from extract.errors import CatalogError, UsageError
 from extract.ids import bytes_of, shown
@@ -36,7 +36,7 @@ class ManifestColumns:
     label_separator : str, optional
         What stands between the levels of a label, such as ``' >> '``.
     multi_label_separator : str, optional
-        What stands between the labels of a picture that has several, such as ``'|'``.
+        What stands between the labels of a multi-label cell, such as ``'|'``.
     """
 
     image: str = "image"
@@ -58,7 +58,7 @@ def list_manifest(
     Cells are text as they stand: ``NA`` and ``None`` are names like any other. A label column
     with a separator gives up to three levels, each spelled as its full path; a JSON-like list of
     one string (``["a >> b"]``) counts as that string. With a multi-label separator it gives no
-    level, but a column of several labels a picture; with both one for each of up to three levels.
+    level, but a multi-label column; with both one for each of up to three levels.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def list_manifest(
     root = Path(images_dir or manifest.parent)
     check_separator(columns)
     if not root.is_dir():
-        raise UsageError(f"no folder {root}: say where the pictures are with --images-dir DIR")
+        raise UsageError(f"no folder {root}: give the pictures' folder with --images-dir DIR")
     header, rows = read_table(manifest)
     _check_named(manifest, header, columns)
     position = {column: i for i, column in enumerate(header)}
@@ -120,7 +120,7 @@ def check_separator(columns: ManifestColumns) -> None:
     if inner is not None and outer is not None and (inner in outer or outer in inner):
         raise UsageError(
             f"--label-separator {inner!r} cuts a label into its levels, --multi-label-separator "
-            f"{outer!r} tells several labels apart: neither may hold the other"
+            f"{outer!r} separates the labels of a picture: neither may hold the other"
         )
 
 
@@ -252,7 +252,7 @@ def _labels(
 def labels_of_column(
     column: str, columns: ManifestColumns, cells: Sequence[tuple[str, str]]
 ) -> Labels:
-    """Read a column as levels, or as several labels a picture where a separator says so.
+    """Read a column as levels, or as a multi-label column where its separator is given.
 
     Parameters
     ----------
@@ -268,5 +268,5 @@ def labels_of_column(
     """
     if columns.multi_label_separator is not None:
         outer, inner = columns.multi_label_separator, columns.label_separator
-        return (), several_labels(column, outer, cells, inner)
+        return (), multi_label_columns(column, outer, cells, inner)
     return label_levels(column, columns.label_separator, cells), ()

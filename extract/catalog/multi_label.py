@@ -1,4 +1,4 @@
-"""Labels of which a picture may have several, as a column lists them: ``red|striped``."""
+"""Multi-label columns: any number of labels a picture, listed as in ``red|striped``."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class MultiLabel:
         return tuple(self.separator.join(labels) or None for labels in self.values())
 
     def matrix(self) -> np.ndarray:
-        """Say of each row which categories it has; bool, a row a picture, a column a category."""
+        """Give the indicator matrix of the labels: bool, a row a picture, a column a category."""
         has = np.zeros((len(self), len(self.categories)), bool)
         has[np.repeat(np.arange(len(self)), np.diff(self.offsets)), self.codes] = True
         return has

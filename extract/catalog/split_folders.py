@@ -22,7 +22,7 @@ COLUMN = "split"
 
 @dataclass(frozen=True)
 class SplitFolders:
-    """The split that folders say, apart from the folders that say classes.
+    """The split that folders name, separate from the folders that name classes.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class SplitFolders:
     paths : tuple of str
         Of each picture, without the folder that is its side.
     notes : tuple of str
-        What has to be said or asked.
+        What is taken for what, or is ambiguous, for people.
     """
 
     sides: tuple[str, ...] | None
@@ -43,8 +43,8 @@ class SplitFolders:
 def part_split(paths: Sequence[str]) -> SplitFolders:
     """Take outermost folders for a split where all of them are called so.
 
-    There have to be two sides, or one with folders below. Where others lie beside them, or a split
-    lies below classes, nothing is taken, and that is asked.
+    There have to be two sides, or one with folders below. Where other folders lie next to them, or
+    a split lies below classes, nothing is taken, and a note reports that.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def part_split(paths: Sequence[str]) -> SplitFolders:
     notes = []
     if len(sides) > 1:
         notes.append(
-            f"folders {named} stand beside others and are taken for classes: are they a split, "
+            f"folders {named} stand next to others and are taken for classes: are they a split, "
             "move the others into them"
         )
     for depth in range(1, max(map(len, there), default=0)):

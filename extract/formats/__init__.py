@@ -1,1 +1,1 @@
-"""What the files of picture formats say before they are decoded: headers, colors, kinds."""
+"""What picture files tell before they are decoded: headers, colors, kinds."""

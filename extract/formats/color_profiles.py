@@ -22,7 +22,7 @@ MOST_KEPT = 16
 """Profiles at once; a catalogue's photographs carry few."""
 
 ONE_LEVEL = 1
-"""So near to sRGB, a profile says nothing that eight bits could show."""
+"""So near to sRGB, a profile changes nothing that eight bits could show."""
 
 MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 """Color spaces of profiles, and the mode of the pictures that they belong to."""
@@ -61,7 +61,7 @@ class Profile:
 
 
 def find_profile(icc: object, mode: str) -> Profile | None:
-    """Read the profile of a picture; None where it says nothing, or nothing that can be believed.
+    """Read the profile of a picture; None where it changes nothing, or cannot be believed.
 
     A profile that is broken, or of another color space than the picture, is passed over, and so is
     one that is equal to sRGB within one level of 255.

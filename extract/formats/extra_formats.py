@@ -29,7 +29,7 @@ READERS = TORCHCODEC, PI_HEIF, PYLIBJXL, OPENJPEG = (
 HEIC_BYTES = 20
 JPEG_XL_BYTES, USUAL_CHANNELS = 12, 4
 DEEP_BYTES = 16
-"""A pixel, and of a JPEG XL or JPEG 2000 a channel, beside the picture that is made."""
+"""A pixel, and of a JPEG XL or JPEG 2000 a channel, in addition to the picture that is made."""
 
 MOST_BITS = 16
 DEEP_COLORS = frozenset({None, 16, 17})
@@ -50,7 +50,7 @@ class DecodedLater(Image.Image):
     mode : str
         With alpha where it may have one.
     working_bytes : int
-        That decoding takes beside the picture.
+        That decoding takes in addition to the picture.
     decode : callable
         Gives its picture.
     """
@@ -96,7 +96,7 @@ def open_extra(content: bytes) -> Image.Image | None:
 
 
 def _open_heic(content: bytes) -> Image.Image:
-    """Leave to torchcodec what it is told enough of: one picture, its alpha beside its colors."""
+    """Open a HEIC, with torchcodec where its interface suffices: one picture, plain alpha."""
     header = read_heif(content)
     simple = header.alone and header.width * header.height and not header.premultiplied
     decode_heic = getattr(_installed("torchcodec.decoders"), "decode_heic", None)
@@ -126,9 +126,9 @@ def _by_pi_heif(content: bytes, header: HeifHeader, error: Exception | None = No
     """Open a HEIC with pi-heif; without it raise what went before."""
     library = _installed("pi_heif")
     if library is None:
-        said = str(error).partition(". If this is")[0]
-        if isinstance(error, RuntimeError) and "nsupported" not in said:
-            raise ValueError(said) from error
+        message = str(error).partition(". If this is")[0]
+        if isinstance(error, RuntimeError) and "nsupported" not in message:
+            raise ValueError(message) from error
         raise Refused(Reason.UNSUPPORTED, f"HEIC is not read here: {EXTRA}") from error
     opened: Any = library.HeifImageFile(io.BytesIO(content))
     opened.working_bytes = max(_bytes_of(header), HEIC_BYTES * opened.width * opened.height)
@@ -147,17 +147,17 @@ def _open_jpeg_xl(content: bytes) -> Image.Image:
     library = _installed("pylibjxl")
     if library is None:
         raise Refused(Reason.UNSUPPORTED, f"JPEG XL is not read here: {EXTRA}")
-    stream = codestream(content)  # what stands beside it would be unpacked, too
+    stream = codestream(content)  # other boxes would be unpacked, too
     header = read_jpeg_xl(stream)
     _refuse_unread(header)
     by_numbers = header.colors.icc() if header.colors else None
 
     def decode() -> Image.Image:
-        pixels, beside = library.decode(stream, metadata=True)
+        pixels, metadata = library.decode(stream, metadata=True)
         picture = _picture(pixels)
         if header.premultiplied and picture.mode == "RGBA":
             picture = Image.frombuffer("RGBa", picture.size, pixels).convert("RGBA")
-        picture = _in_srgb(picture, by_numbers or beside.get("icc"))
+        picture = _in_srgb(picture, by_numbers or metadata.get("icc"))
         picture.info[READER] = PYLIBJXL
         return picture
 
@@ -168,7 +168,7 @@ def _open_jpeg_xl(content: bytes) -> Image.Image:
 
 
 def _open_deep(content: bytes) -> Image.Image | None:
-    """Open a JPEG 2000 whose white Pillow would make black; None where Pillow reads it."""
+    """Open a JPEG 2000 of which Pillow would make white black; None where Pillow reads it."""
     header = read_jpeg2000(content)
     if not header.is_deep:
         return None

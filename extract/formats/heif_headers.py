@@ -1,4 +1,4 @@
-"""What a HEIC says before it is decoded: whether it is one, which picture is shown, and how."""
+"""A HEIC's header, read before decoding: whether it is one, which picture is shown, and how."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ AVIF_BRANDS = frozenset({b"avif", b"avis"})
 MOST_BRANDS = 64
 PICTURE_ITEMS = frozenset({b"hvc1", b"grid", b"iden", b"iovl", b"av01", b"jpeg", b"j2k1", b"vvc1"})
 CANVASES = {b"grid": 4, b"iovl": 10}
-"""Items that say a size of their own, and the byte of theirs where it begins."""
+"""Items that have a size of their own, and the byte of theirs where it begins."""
 
 _HIDDEN, _LONG = 1, 1
 _PROFILES = (b"prof", b"rICC")
 
 
 def is_heic(content: bytes) -> bool:
-    """Tell a HEIC by its brands: its own comes first, or HEIF's, and then AVIF's is none of all."""
+    """Whether a file is a HEIC: its own brand comes first, or HEIF's without any of AVIF's."""
     if content[4:8] != b"ftyp":
         return False
     length = min(int.from_bytes(content[:4], "big"), 16 + 4 * MOST_BRANDS)
@@ -37,7 +37,7 @@ Box = tuple[bytes, int, int]
 
 @dataclass(frozen=True)
 class HeifHeader:
-    """The part of a HEIF's header that says which picture is shown, and bounds what it takes.
+    """The part of a HEIF's header that names the picture to show, and bounds what it takes.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class HeifHeader:
 
 
 def read_heif(content: bytes) -> HeifHeader:
-    """Read the header of a HEIF; what is not there, or broken, is as if nothing were said."""
+    """Read the header of a HEIF; what is not there, or broken, counts as left out."""
     meta = next((box for box in boxes(content) if box[0] == b"meta"), None)
     if meta is None:
         return HeifHeader()
@@ -76,7 +76,7 @@ def read_heif(content: bytes) -> HeifHeader:
     properties, used = _properties(content, *parts.get(b"iprp", (0, 0)))
     own = [properties[i - 1] for i in used.get(primary, ()) if 0 < i <= len(properties)]
     width, height = next((_size(content, box) for box in own if box[0] == b"ispe"), (0, 0))
-    beside = {item for kind, item in references if kind in (b"thmb", b"auxl")}
+    auxiliary = {item for kind, item in references if kind in (b"thmb", b"auxl")}
     shown = {i for i, (kind, hidden) in items.items() if kind in PICTURE_ITEMS and not hidden}
     coded = [_coded(content, box) for box in properties if box[0] == b"hvcC"]
     sizes = [_size(content, box) for box in properties if box[0] == b"ispe"]
@@ -86,7 +86,7 @@ def read_heif(content: bytes) -> HeifHeader:
         width,
         height,
         max((one * other for one, other in sizes), default=0),
-        alone=shown - beside == {primary},
+        alone=shown - auxiliary == {primary},
         gray=bool(coded) and all(each is not None and each.gray for each in coded),
         premultiplied=(b"prem", primary) in references,
         icc=next((icc for box in own if (icc := _icc(content, box)) is not None), None),
@@ -185,7 +185,7 @@ def _canvases(
 
 
 def _places(content: bytes, start: int, end: int) -> dict[int, tuple[bool, int]]:
-    """Say where each item begins, and whether that counts from the data within the header."""
+    """Find where each item begins, and whether that counts from the data within the header."""
     version, sizes = _number(content, start, 1), _number(content, start + 4, 2)
     offset, length, base, index = (sizes >> shift & 15 for shift in (12, 8, 4, 0))
     id_bytes = 4 if version == 2 else 2

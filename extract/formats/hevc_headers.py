@@ -1,4 +1,4 @@
-"""What an HEVC decoder's configuration says of the pictures that it makes."""
+"""What an HEVC decoder's configuration states of the pictures that it makes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _SEQUENCE, _GRAY, _SEPARATE = 33, 0, 3
 
 @dataclass(frozen=True)
 class CodedPicture:
-    """The size that a decoder makes of a picture, whatever the file around it says.
+    """The size that a decoder makes of a picture, whatever the file around it states.
 
     Parameters
     ----------

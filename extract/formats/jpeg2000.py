@@ -1,4 +1,4 @@
-"""What a JPEG 2000 says of its numbers and colors, beside what Pillow tells of it."""
+"""A JPEG 2000's header: its numbers and colors, as far as Pillow does not expose them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ENUMERATED, _ICC = 1, (2, 3)
 
 @dataclass(frozen=True)
 class Jpeg2000:
-    """The part of a header that says what the numbers mean.
+    """The part of a header that defines what the numbers mean.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class Jpeg2000:
         Width and height.
     plain : bool
         Whether all components have as many bits, no sign and every pixel's number, and no palette
-        says what these mean.
+        defines what these mean.
     """
 
     bits: tuple[int, ...]
@@ -37,12 +37,12 @@ class Jpeg2000:
 
     @property
     def is_deep(self) -> bool:
-        """Whether it has more bits than Pillow reads right: over 8 in several components."""
+        """Whether it has more bits than Pillow reads right: over 8 in two or more components."""
         return len(self.bits) > 1 and max(self.bits) > 8
 
 
 def is_jpeg2000(content: bytes) -> bool:
-    """Tell one by its first bytes."""
+    """Whether a file is one by its first bytes."""
     return content.startswith((_CODESTREAM, _SIGNATURE))
 
 

@@ -1,4 +1,4 @@
-"""Which JPEGs a hardware decoder reads exactly as the reference does, told by their headers."""
+"""Which JPEGs a hardware decoder reads exactly as the reference does, by their headers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _SAMPLINGS = {
 
 @dataclass(frozen=True)
 class PlainJpeg:
-    """What the header of a plain JPEG says.
+    """The header of a plain JPEG.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def _frame(segment: bytes) -> PlainJpeg | None:
 
 
 def _harmless(marker: int, segment: bytes) -> bool:
-    """Whether a segment says nothing of colors, of a turn or of further pictures."""
+    """Whether a segment has no bearing on colors, orientation or further pictures."""
     if marker == _ADOBE and segment[:5] == b"Adobe":
         return len(segment) >= 12 and segment[11] == 1
     if marker == _APP1:
@@ -127,7 +127,7 @@ def _is_srgb(parts: list[bytes]) -> bool:
         return True
     count = len(parts)
     if any(part[:2] != bytes([i + 1, count]) for i, part in enumerate(parts)):
-        return False  # out of order or incomplete: Pillow is asked what it makes of it
+        return False  # out of order or incomplete: Pillow decides what to make of it
     try:
         return find_profile(b"".join(part[2:] for part in parts), "RGB") is None
     except Refused:

@@ -1,4 +1,4 @@
-"""What a JPEG XL says before it is decoded: size, channels, and what its numbers mean."""
+"""A JPEG XL's header, read before it is decoded: size, channels, and what its numbers mean."""
 
 from __future__ import annotations
 
@@ -41,25 +41,25 @@ _PREVIEW = ((1, 6), (65, 8), (321, 10), (1345, 12))
 
 @dataclass(frozen=True)
 class JpegXl:
-    """The part of a header that bounds what decoding takes and says what the numbers mean.
+    """The part of a header that bounds what decoding takes and defines what the numbers mean.
 
     Parameters
     ----------
     width, height : int
         Upright.
     n_channels : int
-        With all beside the colors: alpha, depth and others.
+        With the extra channels: alpha, depth and others.
     gray, animated : bool
     premultiplied : bool
         Whether colors are multiplied by their alpha.
     has_ink : bool
         Whether it is CMYK.
     has_icc : bool
-        Whether a profile says what its colors are.
+        Whether a profile defines its colors.
     mixed : bool
         Whether it is stored in the format's own colors, XYB, as lossy encoders do.
     colors : ColorNumbers, optional
-        None where a profile says it, or where numbers say what is not known here.
+        None where a profile defines them, or the numbers are not known here.
     """
 
     width: int
@@ -134,7 +134,7 @@ def _size(bits: _Bits) -> tuple[int, int]:
 
 
 def _more(bits: _Bits) -> tuple[bool, bool]:
-    """Say whether its sides are exchanged when it is turned upright, and whether it is animated."""
+    """Whether its sides are exchanged when it is turned upright, and whether it is animated."""
     turned = bits.take(3) >= 4
     if bits.take(1):  # the size to show it in
         _size(bits)
@@ -177,7 +177,7 @@ def _extra(bits: _Bits) -> tuple[int, bool]:
 
 
 def _colors(bits: _Bits) -> tuple[bool, bool, ColorNumbers | None]:
-    """Say whether a profile says what colors are, whether there are none, and what numbers say."""
+    """Whether a profile defines the colors, whether there are none, and the colors by numbers."""
     if bits.take(1):
         return False, False, SRGB
     has_icc, space = bool(bits.take(1)), bits.choose(*_ENUM)
@@ -203,7 +203,7 @@ def _primaries(bits: _Bits) -> tuple[Point, ...] | None:
 
 
 def _point(bits: _Bits) -> Point:
-    """Read millionths, whose sign is the last bit."""
+    """Read millionths, with the sign in the last bit."""
     x, y = (bits.choose((0, 19), (0x80000, 19), (0x100000, 20), (0x200000, 21)) for _ in range(2))
     return (x >> 1 ^ -(x & 1)) / 1e6, (y >> 1 ^ -(y & 1)) / 1e6
 

@@ -15,7 +15,7 @@ MOST_EXIF = 2 << 20
 """Bytes of EXIF: the numbers of a longer one would take gigabytes as objects."""
 
 MOST_CHUNKS = 1_000_000
-MOST_BESIDE_PIXELS = 64 << 20
+MOST_METADATA = 64 << 20
 """Bytes of a PNG's chunks that are no pixels: a text is copied five times as it is read."""
 
 MOST_NUMBERS = 16 << 20
@@ -53,7 +53,7 @@ def check_header(content: bytes) -> None:
 
 
 def has_many_scans(content: bytes) -> bool:
-    """Whether a JPEG comes in several scans, progressive or not: it is then kept whole."""
+    """Whether a JPEG comes in more than one scan, progressive or not: it is then kept whole."""
     n_components = 0
     for marker, start, _end in _segments(content):
         if marker in _SOF:
@@ -114,14 +114,16 @@ def _segments(content: bytes) -> Iterator[tuple[int, int, int]]:
 
 def _check_chunks(content: bytes) -> None:
     """Refuse a PNG of endless chunks, or of more text than picture."""
-    place, n_chunks, beside = 8, 0, 0
+    place, n_chunks, metadata = 8, 0, 0
     while place + 8 <= len(content):
         length = int.from_bytes(content[place : place + 4], "big")
         n_chunks += 1
         if content[place + 4 : place + 8] not in (b"IDAT", b"fdAT"):
-            beside += length
-        if n_chunks > MOST_CHUNKS or MOST_BESIDE_PIXELS < beside <= len(content):
-            raise Refused(Reason.TOO_LARGE, f"{beside:,} bytes in {n_chunks:,} chunks of no pixels")
+            metadata += length
+        if n_chunks > MOST_CHUNKS or MOST_METADATA < metadata <= len(content):
+            raise Refused(
+                Reason.TOO_LARGE, f"{metadata:,} bytes in {n_chunks:,} chunks of no pixels"
+            )
         place += 12 + length
 
 

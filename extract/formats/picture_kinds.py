@@ -1,4 +1,4 @@
-"""What a file is that is no picture of a format that is read, told by its first bytes."""
+"""What a file is that is no picture of a format that is read, by its first bytes."""
 
 from __future__ import annotations
 
@@ -63,9 +63,9 @@ BRANDS = {
 
 
 def kind_of(content: bytes) -> str:
-    """Say what a file is that was refused, in words for people."""
+    """Name what a refused file is, in words for people."""
     head = content[:LOOKED_AT]
-    known = next((said for first, said in _PATTERNS if first.match(head)), None)
+    known = next((kind for first, kind in _PATTERNS if first.match(head)), None)
     kind = _kind_of_jpeg(content) or _kind_of_box(head) or known or _kind_of_text(head)
     return f"{kind}: {UNKNOWN}" if kind else UNKNOWN
 

@@ -19,7 +19,7 @@ _WHITE_IS_ZERO, _BLACK_IS_ZERO = 0, 1
 
 
 class Entry(NamedTuple):
-    """One entry of a directory: what it says stands at ``place``, or where that says."""
+    """One entry of a directory: its value stands at ``place``, or where that points."""
 
     tag: int
     kind: int
@@ -28,7 +28,7 @@ class Entry(NamedTuple):
 
 
 def is_tiff(content: bytes) -> bool:
-    """Tell a TIFF or BigTIFF by its first bytes."""
+    """Whether a file is a TIFF or BigTIFF by its first bytes."""
     return content[:2] in (b"II", b"MM") and set(content[2:4]) in ({0, 42}, {0, 43})
 
 
@@ -68,13 +68,13 @@ class TiffPages:
     def shown(self) -> int:
         """Give the number of the first page that does not call itself a thumbnail, else 0."""
         for page, start in enumerate(self.starts()):
-            said = {entry.tag: self._value(entry) for entry in self.entries(start)}
-            if not said.get(_NEW_SUBFILE, 0) & 1 and said.get(_SUBFILE) != 2:
+            tags = {entry.tag: self._value(entry) for entry in self.entries(start)}
+            if not tags.get(_NEW_SUBFILE, 0) & 1 and tags.get(_SUBFILE) != 2:
                 return page
         return 0
 
     def positive(self, page: int) -> bytes | None:
-        """Give the file with a page's deep gray said to be a positive; None where it is none.
+        """Give the file with a page's deep gray marked as a positive; None where it is none.
 
         Pillow turns negatives of up to eight bits into positives, takes some deeper ones as they
         are stored, and refuses the others.
@@ -82,11 +82,11 @@ class TiffPages:
         starts = self.starts()
         if page >= len(starts):
             return None
-        said = {entry.tag: entry for entry in self.entries(starts[page])}
-        photometric, bits = said.get(_PHOTOMETRIC), said.get(_BITS)
+        tags = {entry.tag: entry for entry in self.entries(starts[page])}
+        photometric, bits = tags.get(_PHOTOMETRIC), tags.get(_BITS)
         if photometric is None or bits is None or self._value(photometric) != _WHITE_IS_ZERO:
             return None
-        is_signed = _FORMAT in said and self._value(said[_FORMAT]) != _UNSIGNED
+        is_signed = _FORMAT in tags and self._value(tags[_FORMAT]) != _UNSIGNED
         if is_signed or bits.n_values != 1 or self._value(bits) not in DEEP:
             return None
         changed = bytearray(self._content)

@@ -30,7 +30,7 @@ class Policy:
     flip : float
         How often left and right change places, from 0 to 1.
     zoom : float
-        At most so many times larger, or smaller.
+        At most this many times larger, or smaller.
     brightness, contrast, saturation : float
         Share by which each is raised or lowered at most.
     tint : float
@@ -100,13 +100,13 @@ def view_of(identity: Mapping[str, Any]) -> View | None:
     UsageError
         When it names a policy that is not known here, or is no view at all.
     """
-    said = identity.get("view")
-    if said is None:
+    named = identity.get("view")
+    if named is None:
         return None
-    if not isinstance(said, Mapping) or set(said) != {"policy", "seed", "index"}:
+    if not isinstance(named, Mapping) or set(named) != {"policy", "seed", "index"}:
         raise UsageError("the file's identity names no view: policy, seed and index belong to one")
     try:
-        return View(said["policy"], said["seed"], said["index"])
+        return View(named["policy"], named["seed"], named["index"])
     except (TypeError, ValueError) as error:
         raise UsageError(f"the file's identity names no view: {error}") from error
 
@@ -133,7 +133,7 @@ def augment(pixels: np.ndarray, view: View, content_sha256: bytes) -> np.ndarray
     policy, drawn = POLICIES[view.policy], _drawn(view, content_sha256)
     picture = Image.fromarray(pixels)
     if (policy.rotation, policy.flip, policy.zoom) != (0.0, 0.0, 1.0):
-        picture = _placed_anew(picture, policy, drawn)
+        picture = _transformed(picture, policy, drawn)
     picture = picture.convert("RGB", _colors(policy, drawn, picture))
     radius = next(drawn) * policy.blur_radius * len(pixels)
     if next(drawn) < policy.blur:
@@ -159,8 +159,8 @@ def reference_pixels(file: PictureFile, seen: Preprocessing, view: View | None =
 
 def _drawn(view: View, content_sha256: bytes) -> Iterator[float]:
     """Draw sixteen numbers from 0 to 1 that no library's generator has a part in."""
-    said = f"{view.policy}\0{view.seed}\0{view.index}\0".encode() + content_sha256
-    words = np.frombuffer(hashlib.sha512(said).digest(), "<u4")
+    key = f"{view.policy}\0{view.seed}\0{view.index}\0".encode() + content_sha256
+    words = np.frombuffer(hashlib.sha512(key).digest(), "<u4")
     return iter((words / 2**32).tolist())
 
 
@@ -168,7 +168,7 @@ def _between(share: float, most: float) -> float:
     return 1 + most * (2 * share - 1)
 
 
-def _placed_anew(picture: Any, policy: Policy, drawn: Iterator[float]) -> Any:
+def _transformed(picture: Any, policy: Policy, drawn: Iterator[float]) -> Any:
     """Turn, flip and zoom about the center; what comes in from outside repeats the edge."""
     from PIL import Image
 
@@ -183,7 +183,7 @@ def _placed_anew(picture: Any, policy: Policy, drawn: Iterator[float]) -> Any:
     wide = Image.fromarray(np.asarray(picture)[inside][:, inside])
     mirror = -1.0 if flipped else 1.0
     turn = np.array([[cosine * mirror, -sine], [sine * mirror, cosine]])
-    # Pillow asks where the middle of each new pixel comes from, counted from the corner
+    # Pillow needs the place that the middle of each new pixel comes from, counted from the corner
     offset = (size / 2 + margin) - turn @ np.full(2, size / 2)
     affine = (*turn[0], offset[0], *turn[1], offset[1])
     return wide.transform((size, size), Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR)

@@ -1,4 +1,4 @@
-"""A sheet of pictures beside their views."""
+"""A sheet of pictures next to their views."""
 
 from __future__ import annotations
 

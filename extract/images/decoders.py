@@ -55,7 +55,7 @@ class PreparedPicture:
     dimensions : tuple of int
         Height and width of the picture upright, as it is stored.
     reading : str, optional
-        How its header had it read, where its mode does not tell all.
+        How its header had it read, where its mode alone does not suffice.
     """
 
     pixels: Mapping[Preprocessing, np.ndarray[Any, Any]]
@@ -184,7 +184,7 @@ def _reading(picture: Image.Image) -> str | None:
 
 
 def _usual_jpeg(content: bytes) -> PlainJpeg | None:
-    """Tell a JPEG that is plain from its first bytes, where simplejpeg is here.
+    """Recognize a plain JPEG by its first bytes, where simplejpeg is installed.
 
     Opening it with Pillow, only to find that out, takes an eighth of the time of decoding it.
     """
@@ -231,7 +231,7 @@ def _any_decoded(opened: OpenedPicture) -> Iterator[DecodedPicture | Image.Image
             yield opened.upright()
         return
     with opened.memory(copy):
-        # the picture beside its copy, as reckoned
+        # the picture and its copy, as reckoned
         yield _decoded_by_pillow(opened.upright(), "torchvision")
 
 

@@ -38,7 +38,7 @@ from extract.images.sample_formats import USUAL, Stored, stored_numbers
 from extract.refusals import Reason, Refused
 
 FORMATS = frozenset("JPEG PNG WEBP GIF BMP DIB TIFF AVIF JPEG2000 PPM".split())
-"""Formats that are read, as far as this build of Pillow has them; beside those of an extra."""
+"""Formats that are read, as far as this build of Pillow has them; an extra adds others."""
 
 ORIENTATION = 0x0112
 RULES = {
@@ -49,7 +49,7 @@ RULES = {
     "frame": "first",
 }
 """What every path does to a picture; part of the identity, so that its words stay as they are.
-A profile that is applied to a row all the same stands in its realisation."""
+A profile that is applied to a row all the same stands in its execution config."""
 
 HOW_READ = "how_read"
 """Key of a decoded picture's ``info``: its reading, or None."""
@@ -57,8 +57,8 @@ HOW_READ = "how_read"
 READING = (
     "colors to sRGB by ICC profile, perceptual; depth, alpha and canvas as the header has them"
 )
-"""In the realisation of rows whose picture is not read by its mode alone: its profile is of other
-colors than sRGB, or its header says something of its numbers that earlier versions passed over."""
+"""In the execution config of rows with a picture that is not read by its mode alone: its profile is
+of other colors than sRGB, or its header states of its numbers what earlier versions ignored."""
 
 READINGS = {None: READING} | {reader: f"{READING}; {reader}" for reader in READERS}
 """By what read it where that is no part of Pillow: two libraries may differ by a level."""
@@ -155,7 +155,7 @@ def read_picture(images_root: Path, path: str) -> PictureFile:
             raise Refused(Reason.TOO_LARGE, f"{found.st_size:,} bytes, over {MAX_FILE_BYTES:,}")
         hold_file(found.st_size)
         with os.fdopen(handle, "rb", closefd=False) as file:
-            content = file.read(found.st_size + 1)  # room for all that is asked for is made first
+            content = file.read(found.st_size + 1)  # memory is taken for this many bytes first
             if len(content) > found.st_size:  # it grows as it is read
                 content += file.read(MAX_FILE_BYTES + 1 - len(content))
     except OSError as error:
@@ -185,7 +185,7 @@ def decode_picture(content: bytes) -> Image.Image:
     Raises
     ------
     Refused
-        For whatever Pillow says of it, and for pictures over the aspect and memory limits, which
+        For whatever Pillow reports of it, and for pictures over the aspect and memory limits, which
         are reckoned from the header before a pixel is decoded.
     """
     with opened_picture(content) as opened, opened.memory():
@@ -214,17 +214,17 @@ class OpenedPicture:
 
     @property
     def orientation(self) -> int:
-        """EXIF's number, 1 where it says nothing that turns a picture."""
+        """EXIF's number, 1 where nothing in it turns the picture."""
         found = _orientation(self.picture)
         return found if found in UPRIGHT else 1
 
-    def memory(self, beside: int = 0) -> AbstractContextManager[None]:
-        """Wait until it may be decoded, and as many bytes beside it be taken."""
-        return decoding_memory(self.needed + beside)
+    def memory(self, extra: int = 0) -> AbstractContextManager[None]:
+        """Wait until it may be decoded, and this many extra bytes be taken."""
+        return decoding_memory(self.needed + extra)
 
     @property
     def reading(self) -> str | None:
-        """How it is read where its mode does not tell all; of some only once decoded."""
+        """How it is read where its mode alone does not suffice; of some only once decoded."""
         reader = self.picture.info.get(READER)
         return READINGS[reader] if reader or self.stored != USUAL else None
 
@@ -252,7 +252,7 @@ def opened_picture(content: bytes) -> Iterator[OpenedPicture]:
         with opening_memory(len(content)):
             opened, inverted = _open(content)
         with opened as picture:
-            # a PNG may keep its EXIF behind its pixels: asking for it would decode them
+            # a PNG may keep its EXIF behind its pixels: reading that would decode them
             turned = picture.format != "PNG" and _orientation(picture) in UPRIGHT
             needed = _reckon(picture, content, turned)
             if picture.format == "PNG":
@@ -262,7 +262,7 @@ def opened_picture(content: bytes) -> Iterator[OpenedPicture]:
 
 
 def _open(content: bytes) -> tuple[Image.Image, bool]:
-    """Open a picture at the page that is shown; say whether as the positive of a negative."""
+    """Open a picture at the page that is shown; also, whether as the positive of a negative."""
     extra = open_extra(content)
     if extra is not None:
         return extra, False
@@ -296,8 +296,8 @@ def refusing(content: bytes = b"") -> Iterator[None]:
     except UnidentifiedImageError as error:
         raise Refused(Reason.UNIDENTIFIED, kind_of(content)) from error
     except Exception as error:
-        said = " ".join(str(error).split())
-        raise Refused(_reason_of(error), f"{type(error).__name__}: {said}") from error
+        message = " ".join(str(error).split())
+        raise Refused(_reason_of(error), f"{type(error).__name__}: {message}") from error
 
 
 def _reckon(picture: Image.Image, content: bytes, turned: bool) -> int:

@@ -20,12 +20,12 @@ _YCC = 1
 
 
 def can_decode_plain() -> bool:
-    """Say whether simplejpeg is here."""
+    """Whether simplejpeg is installed."""
     return _simplejpeg() is not None
 
 
 def is_plain(picture: Image.Image, content: bytes) -> bool:
-    """Tell whether a picture is a JPEG of the usual kind, from its header, and simplejpeg is here.
+    """Whether a picture is by its header a JPEG of the usual kind, and simplejpeg is installed.
 
     Both libraries rest on libjpeg-turbo, so they agree on 8 bits of gray or YCbCr, in one frame
     that is baseline or progressive. Whatever else there is, Pillow has habits of its own about.
@@ -56,7 +56,7 @@ def decode_plain(
 ) -> np.ndarray[Any, Any] | None:
     """Decode a plain JPEG as it is stored, or give None for one that is damaged in any way.
 
-    Pillow takes some damage without a word, and refuses other: it has to be asked.
+    Pillow takes some damage without a word, and refuses other: it has to decide.
 
     Parameters
     ----------

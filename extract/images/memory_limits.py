@@ -42,11 +42,11 @@ BYTES_A_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2}
 
 RGB_BYTES = 4
 WORKING_BYTES = {"WEBP": 14, "AVIF": 14}
-"""Bytes a pixel that a decoder takes beside the picture: canvases, planes, a copy as bytes."""
+"""Bytes a pixel that a decoder takes on top of the picture: canvases, planes, a copy as bytes."""
 
 JPEG2000_BYTES_A_BAND = 6
 SLOW_DECODERS = {"ppm", "ppm_plain", "bmp_rle"}
-"""Decoders that Pillow writes in Python: two copies as bytes beside the picture."""
+"""Decoders that Pillow writes in Python: two more copies of the picture, as bytes."""
 
 TRANSFORM_BYTES = 3_000_000
 """What a transform makes of a square picture; times the aspect, as it keeps the shorter side."""
@@ -55,7 +55,7 @@ _ROWS_PER_STRIP, _TILE_WIDTH, _TILE_LENGTH = 278, 322, 323
 
 
 class Budget:
-    """Bytes that threads share: who asks for more than is left waits for the others.
+    """Bytes that threads share: a request for more than is left waits for the others.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ class Budget:
 
     @contextmanager
     def holding(self, n_bytes: int) -> Iterator[None]:
-        """Hold so many bytes; first come, first served, so that the largest is not passed over."""
+        """Hold some bytes; first come, first served, so that the largest is not passed over."""
         n_bytes = max(n_bytes, self.limit) if n_bytes > ALONE_BYTES else n_bytes
         with self._turn, self._changed:
             self._changed.wait_for(lambda: not self.held or self.held + n_bytes <= self.limit)
@@ -102,7 +102,7 @@ _files = Budget(FILES_AT_WORK)
 _pictures = Budget(MAX_BYTES_AT_WORK)
 _thread = threading.local()
 _share: int | None = None
-"""Most bytes that one picture may take in this process, where it is one of several."""
+"""Most bytes that one picture may take in this process, where processes share a limit."""
 
 
 def share_memory(n_processes: int) -> None:
@@ -125,8 +125,8 @@ def _check_share(n_bytes: int) -> None:
 def picture_memory() -> Iterator[None]:
     """Hold what this thread reads and decodes in the block until it ends, not for one call only.
 
-    As a decorator it ends when the function's own names are gone. A file is always asked for
-    before a picture, so that no two threads wait for each other.
+    As a decorator it ends when the function's own names are gone. Memory for a file
+    is always requested before that for a picture, so that no two threads wait for each other.
     """
     with ExitStack() as held:
         _thread.held, _thread.alone = held, False
@@ -151,7 +151,7 @@ def hold_file(n_bytes: int) -> None:
 
 @contextmanager
 def opening_memory(n_bytes: int) -> Iterator[None]:
-    """Wait until a file of this size may be opened, which copies what stands beside its pixels."""
+    """Wait until a file of this size may be opened, which copies all that is not pixels."""
     _check_share(COPIES_IN_OPENING * n_bytes)
     with ExitStack() as held:
         if n_bytes >= OPENING_BYTES and not getattr(_thread, "alone", False):
@@ -215,7 +215,7 @@ def _check(n_bytes: int, limit: int, picture: Image.Image) -> None:
 
 
 def _working_bytes(picture: Image.Image, content: bytes) -> int:
-    """Reckon what the decoder takes beside the picture it fills."""
+    """Reckon what the decoder takes in addition to the picture it fills."""
     own: int | None = getattr(picture, "working_bytes", None)
     if own is not None:
         return own

@@ -1,4 +1,4 @@
-"""Why there is no picture where a catalogue says: what the cell holds, or what lies near by."""
+"""Why there is no picture where a catalogue names one: what the cell holds, or lies near by."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_SHOWN = 200
 
 
 def why_missing(images_root: Path, path: str, message: str) -> Refused:
-    """Say why a path leads to no picture: the reason, the place looked at, and what to do.
+    """Explain why a path leads to no picture: the reason, the place looked at, and what to do.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def why_missing(images_root: Path, path: str, message: str) -> Refused:
     path : str
         As the catalogue has it; nothing is there.
     message : str
-        What the system says of it.
+        The system's error.
     """
     number = _number_listed(images_root, path)
     if number == 0:
@@ -45,9 +45,9 @@ def why_missing(images_root: Path, path: str, message: str) -> Refused:
             Reason.MISSING,
             f"an address, not a file: {_cut(path)}; download it and write the file's path",
         )
-    said = f"{message}: {_cut(os.path.join(text_of(os.fsencode(images_root)), path))}"
+    missing = f"{message}: {_cut(os.path.join(text_of(os.fsencode(images_root)), path))}"
     near = _near(images_root, path)
-    return Refused(Reason.MISSING, f"{said}; {near}" if near else said)
+    return Refused(Reason.MISSING, f"{missing}; {near}" if near else missing)
 
 
 def _cut(text: str) -> str:
@@ -79,7 +79,7 @@ def _names_a_picture(images_root: Path, name: str) -> bool:
 
 
 def _near(images_root: Path, path: str) -> str | None:
-    """Say what is there that may have been meant."""
+    """Name what is there that may have been meant."""
     for meant, why in (
         (path.strip(), "without the blanks around it"),
         (path.replace("\\", "/"), "with / for \\"),
@@ -90,7 +90,7 @@ def _near(images_root: Path, path: str) -> str | None:
     if found:
         return f"there is {_cut(found)}: write that"
     parts = path.replace("\\", "/").strip().split("/")
-    for first in range(1, len(parts)):  # a folder said twice, or a path of another machine
+    for first in range(1, len(parts)):  # a folder given twice, or a path of another machine
         found = _alike(images_root, "/".join(parts[first:]))
         if found:
             return f"there is {_cut(found)}: paths are relative to {_cut(str(images_root))}"
@@ -98,7 +98,7 @@ def _near(images_root: Path, path: str) -> str | None:
 
 
 def _alike(images_root: Path, path: str) -> str | None:
-    """Find a file whose path is the same but for case, unicode form or a missing ending."""
+    """Find a file with the same path but for case, unicode form or a missing ending."""
     folder, found = os.fsencode(images_root), []
     *above, last = [part for part in path.split("/") if part not in ("", ".")] or [""]
     if ".." in above or not last:

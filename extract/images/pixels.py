@@ -31,7 +31,7 @@ def upright_rgb(picture: Image.Image, orientation: int, stored: Stored = USUAL) 
         picture.putalpha(255)
     rgb = _to_rgb(picture, stored)
     if stored.filled is not None:
-        _clear_beside(rgb, stored.filled)
+        _clear_outside(rgb, stored.filled)
     if rgb is not picture:
         picture.close()
     if orientation not in UPRIGHT:
@@ -86,10 +86,10 @@ def _eight_bits(picture: Image.Image, transparent: object, stored: Stored) -> Im
     return Image.fromarray(np.dstack([gray, alpha]))
 
 
-def _clear_beside(rgb: Image.Image, filled: tuple[int, int, int, int]) -> None:
+def _clear_outside(rgb: Image.Image, filled: tuple[int, int, int, int]) -> None:
     """Make white what of a canvas its first frame does not reach: nothing was drawn there."""
     left, top, right, bottom = filled
     width, height = rgb.size
-    beside = ((0, 0, width, top), (0, bottom, width, height), (0, 0, left, height))
-    for box in (*beside, (right, 0, width, height)):
+    borders = ((0, 0, width, top), (0, bottom, width, height), (0, 0, left, height))
+    for box in (*borders, (right, 0, width, height)):
         rgb.paste("white", box)

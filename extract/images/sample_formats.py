@@ -1,4 +1,4 @@
-"""What a picture's header says of its numbers that the mode of Pillow does not."""
+"""What a picture's header states of its numbers that the mode of Pillow does not."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ class Stored:
 
 
 USUAL = Stored()
-"""The mode and the numbers tell all."""
+"""Nothing but the mode is needed to read the numbers."""
 
 
 def stored_numbers(picture: Image.Image, content: bytes, *, inverted: bool = False) -> Stored:
-    """Read what the header says of the numbers.
+    """Read what the header states of the numbers.
 
     Parameters
     ----------
@@ -70,19 +70,19 @@ def stored_numbers(picture: Image.Image, content: bytes, *, inverted: bool = Fal
         Where Pillow would take the numbers for others than they are.
     """
     icc = picture.info.get("icc_profile")
-    said: dict[str, Any] = {"inverted": inverted}
+    stored: dict[str, Any] = {"inverted": inverted}
     if picture.format == "JPEG2000":
         header = read_jpeg2000(content)
         _refuse_misread(header, picture.mode)
         icc = header.icc
-        said |= _scaled(header.bits, picture.mode)
+        stored |= _scaled(header.bits, picture.mode)
     elif picture.format == "TIFF":
-        said |= {"page": picture.tell(), "white": _white_of_tiff(picture)}
+        stored |= {"page": picture.tell(), "white": _white_of_tiff(picture)}
     elif picture.format == "GIF":
-        said["filled"] = _filled(picture)
+        stored["filled"] = _filled(picture)
     elif picture.format in ("BMP", "DIB"):
-        said["alpha_may_be_unset"] = picture.mode == "RGBA"
-    return Stored(profile=find_profile(icc, picture.mode), **said)
+        stored["alpha_may_be_unset"] = picture.mode == "RGBA"
+    return Stored(profile=find_profile(icc, picture.mode), **stored)
 
 
 def _refuse_misread(header: Jpeg2000, mode: str) -> None:
@@ -100,7 +100,7 @@ def _refuse_misread(header: Jpeg2000, mode: str) -> None:
 
 
 def _scaled(bits: tuple[int, ...], mode: str) -> dict[str, Any]:
-    """Say what is white: Pillow shifts numbers up to 8 or 16 bits, which leaves white gray."""
+    """Give what is white: Pillow shifts numbers up to 8 or 16 bits, which leaves white gray."""
     if mode.startswith("I;16"):
         return {"white": SIXTEEN_BITS - (1 << 16 - bits[0]) + 1} if bits else {}
     if mode in ("P", "PA") or all(n == 8 for n in bits):
@@ -111,14 +111,14 @@ def _scaled(bits: tuple[int, ...], mode: str) -> dict[str, Any]:
 
 
 def _white_of_tiff(picture: Image.Image) -> int:
-    """Say what is white: Pillow spreads 12 bits over two bytes as they are."""
+    """Give what is white: Pillow spreads 12 bits over two bytes as they are."""
     tags: Any = picture.tag_v2  # type: ignore[attr-defined]
     bits = tags.get(_BITS_TAG, (16,))[0]
     return (1 << bits) - 1 if bits in DEEP and picture.mode == "I;16" else SIXTEEN_BITS
 
 
 def _filled(picture: Image.Image) -> tuple[int, int, int, int] | None:
-    """Say which part of its canvas a GIF's first frame fills; None where it is all of it."""
+    """Find the part of its canvas that a GIF's first frame fills; None where it is all of it."""
     tiles: Any = getattr(picture, "tile", ())
     box = tuple(tiles[0][1]) if tiles else (0, 0, *picture.size)
     return None if box == (0, 0, *picture.size) else box  # type: ignore[return-value]

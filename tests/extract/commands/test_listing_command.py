@@ -198,7 +198,7 @@ def test_folders_of_a_split_are_a_column_and_no_classes(
         ("train/a train/b", True, ""),
         ("test", False, ""),  # one class of that name
         ("Training Shoes", False, ""),
-        ("train test cups", False, "stand beside others"),
+        ("train test cups", False, "stand next to others"),
         ("a/train a/test b/train", False, "below others"),
         ("data/train/a data/val/a", False, "below others"),
         ("a/x a/y b/x", False, ""),
