@@ -36,7 +36,7 @@ class BatchRing:
         self._pinned = False
 
     def has_room(self, batch: int) -> bool:
-        """Say whether the batch of this number, counted from 0 in the run, may be written now."""
+        """Whether the batch of this number, counted from 0 in the run, may be written now."""
         return batch < self._released + self.n_batches
 
     def place(self, batch: int) -> np.ndarray:
@@ -55,7 +55,7 @@ class BatchRing:
         return torch.from_numpy(self.place(batch))
 
     def pin(self) -> None:
-        """Tell the GPU's driver where the ring is, so that it copies from there by itself."""
+        """Register the ring with the GPU's driver, so that it copies from there by itself."""
         import torch
 
         runtime = torch.cuda.cudart()  # type: ignore[no-untyped-call]

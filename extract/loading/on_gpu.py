@@ -1,4 +1,4 @@
-"""Pictures loaded on a GPU, some tasks at once, beside the processes that load the others."""
+"""Pictures loaded on a GPU, some tasks at once, while processes load the others."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class GpuLoader:
     def _on_device(
         self, contents: list[bytes], destination: Destination, places: Sequence[Place]
     ) -> list[int]:
-        """Decode into places; say which of the pictures could not be."""
+        """Decode into places; return which of the pictures could not be."""
         import torch
 
         try:
@@ -105,7 +105,7 @@ class GpuLoader:
 
     @contextmanager
     def _own_stream(self) -> Iterator[None]:
-        """Work beside the model, and end when all is done; a CPU has no streams."""
+        """Work while the model does, and end when all is done; a CPU has no streams."""
         import torch
 
         if not self.device.startswith("cuda"):

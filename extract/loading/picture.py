@@ -30,7 +30,7 @@ class LoadedPicture(NamedTuple):
     size, mtime_ns : int
         As seen when it was read; -1 where there was none.
     ways : tuple of (str, tuple of str)
-        The decoder asked for, and what really decoded and resized it; empty where nobody needed its
+        The requested decoder, and what really decoded and resized it; empty where nobody needed its
         pixels, or it is refused.
     refused : Refused, optional
     dimensions : tuple of int

@@ -28,13 +28,13 @@ TASKS_EACH = 2
 """One at work and one at hand, so that a worker never waits for the parent's answer."""
 
 TASKS_ON_GPU = 8
-"""Of the thread beside it, which decodes all that it finds at once."""
+"""Of the thread of a GPU, which decodes all that it finds at once."""
 
 NICENESS = 5
 """Of processes: what feeds the device in the parent comes first where cores are short."""
 
 SWITCH_SECONDS = 0.00005
-"""Between threads of the parent beside a GPU: each of its many short calls waits for its turn."""
+"""Between threads of the parent with a GPU: each of its many short calls waits for its turn."""
 
 MOST_DEATHS_A_PICTURE = 2
 MOST_DEATHS = 20
@@ -55,11 +55,11 @@ class _Worker:
 
 
 class LoadingProcesses:
-    """Loads tasks in processes and gives their pictures in the order they were asked for.
+    """Loads tasks in processes and gives their pictures in the order of the requests.
 
     Pixels go straight into memory that the processes share; only what is known of a picture comes
-    through a pipe. A process that dies is said and replaced, and its pictures are loaded again. A
-    picture that takes more than a process's share of memory is loaded here. A GPU that decodes
+    through a pipe. A process that dies is reported and replaced, and its pictures are loaded again.
+    A picture that takes more than a process's share of memory is loaded here. A GPU that decodes
     takes the tasks that no process has room for: as the model needs it too, cores come first.
 
     Parameters
@@ -68,7 +68,7 @@ class LoadingProcesses:
         Its places lie in shared memory.
     workers : int
     say : callable
-        Told in words when a process dies.
+        Takes a message when a process dies.
     gpu : GpuLoader, optional
     """
 
@@ -99,7 +99,7 @@ class LoadingProcesses:
             self._workers.append(_thread_of(gpu))
 
     def submit(self, task: Task) -> None:
-        """Ask for some pictures."""
+        """Request some pictures."""
         self._tasks[self._submitted] = task
         self._waiting.append(self._submitted)
         self._submitted += 1
@@ -220,7 +220,7 @@ def _work(
     n_workers: int,
     parent: int,
 ) -> None:
-    """Load what is asked for until the parent hangs up; what a worker process does."""
+    """Load what is requested until the parent hangs up; what a worker process does."""
     _end_with(parent)
     for other in others:
         other.close()
@@ -257,7 +257,7 @@ def _thread_of(gpu: GpuLoader) -> _Worker:
 
 
 def _load_on_gpu(gpu: GpuLoader, connection: Connection) -> None:
-    """Load what is asked for until the other end hangs up; what the thread of a GPU does."""
+    """Load what is requested until the other end hangs up; what the thread of a GPU does."""
     while True:
         try:
             tasks: list[Task] = [connection.recv()]
@@ -269,7 +269,7 @@ def _load_on_gpu(gpu: GpuLoader, connection: Connection) -> None:
         try:
             answers: list[Any] = [(loaded, 0.0) for loaded in gpu.load(tasks)]
             answers[0] = (answers[0][0], time.monotonic() - began)
-        except Exception as error:  # noqa: BLE001 - raised again by whoever asked
+        except Exception as error:  # noqa: BLE001 - raised again by the parent's thread
             answers = [error]
         try:
             for answer in answers:

@@ -10,7 +10,7 @@ from extract.loading.picture import LoadedPicture, PictureLoader, Task
 
 
 class LoadingThreads:
-    """Loads tasks in threads and gives their pictures in the order they were asked for.
+    """Loads tasks in threads and gives their pictures in the order of the requests.
 
     Parameters
     ----------
@@ -23,21 +23,21 @@ class LoadingThreads:
     def __init__(self, loader: PictureLoader, workers: int) -> None:
         self._loader = loader
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
-        self._asked: deque[Future[list[LoadedPicture]]] = deque()
+        self._submitted: deque[Future[list[LoadedPicture]]] = deque()
         self._busy: list[float] = []
 
     @property
     def busy_seconds(self) -> float:
-        """What all threads worked, together."""
+        """Seconds that all threads worked, together."""
         return sum(self._busy)
 
     def submit(self, task: Task) -> None:
-        """Ask for some pictures."""
-        self._asked.append(self._pool.submit(self._load, task))
+        """Request some pictures."""
+        self._submitted.append(self._pool.submit(self._load, task))
 
     def next(self) -> list[LoadedPicture]:
         """Wait for the pictures of the oldest task."""
-        return self._asked.popleft().result()
+        return self._submitted.popleft().result()
 
     def close(self) -> None:
         """End, leaving what nobody has begun."""

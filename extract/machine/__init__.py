@@ -1,1 +1,1 @@
-"""What the libraries need to be told about this machine: processor, memory allocation."""
+"""Settings that libraries need on this machine: processor, memory allocation."""

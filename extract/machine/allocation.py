@@ -12,7 +12,7 @@ M_ARENA_MAX = -8
 
 @cache
 def keep_freed_memory() -> bool:
-    """Let glibc keep what a forward pass frees, for the next one; say whether it will.
+    """Let glibc keep what a forward pass frees, for the next one; return whether it will.
 
     It gives large blocks back to the system when they are freed, and gets them back a page fault
     at a time: half of the time of a forward pass on a CPU. Another allocator has no such option,

@@ -17,14 +17,14 @@ CU_CTX_SCHED_BLOCKING_SYNC = 4
 
 @dataclass(frozen=True)
 class Processor:
-    """What the system says of a processor.
+    """A processor as the system describes it.
 
     Parameters
     ----------
     vendor : str
-        As it calls itself; empty where nothing is said.
+        As it calls itself; empty where it is not known.
     flags : frozenset of str
-        As Linux spells them; empty where nothing is said.
+        As Linux spells them; empty where it is not known.
     """
 
     vendor: str = ""
@@ -43,10 +43,10 @@ class Processor:
 
 def read_processor(text: str) -> Processor:
     """Read the first processor of a ``/proc/cpuinfo``."""
-    said = dict(
+    fields = dict(
         re.findall(r"^(vendor_id|flags)[ \t]*:[ \t]*(.*)$", text.partition("\n\n")[0], re.M)
     )
-    return Processor(said.get("vendor_id", ""), frozenset(said.get("flags", "").split()))
+    return Processor(fields.get("vendor_id", ""), frozenset(fields.get("flags", "").split()))
 
 
 @cache
@@ -62,8 +62,8 @@ def this_processor() -> Processor:
 def fast_float32_products() -> Iterator[None]:
     """Let torch multiply float32 matrices on the CPU with oneDNN, where MKL is slow.
 
-    MKL takes a slow path on a processor that is not Intel's. ``medium`` is torch's only word for
-    the other, and elsewhere it means real bf16: with AMX, on ARM, on a GPU. So it is said only on
+    MKL takes a slow path on a processor that is not Intel's. ``medium`` is torch's only setting
+    for oneDNN, and elsewhere it means real bf16: with AMX, on ARM, on a GPU. So it is set only on
     AMD's AVX512 without AMX, and products are exact again after it, as a run wants them.
     """
     import torch
@@ -99,8 +99,8 @@ def kernels_of_openblas() -> Iterator[None]:
 def sleep_while_gpu_works(device: str) -> None:
     """Let threads that wait for a GPU sleep; CUDA has them spin, on cores that decoders need.
 
-    It is the device's own setting, so libraries that wait by themselves keep to it too. Said before
-    the device is first used; where it cannot be said, waiting only costs a core.
+    It is the device's own setting, so libraries that wait by themselves keep to it too. Set before
+    the device is first used; where it cannot be set, waiting only costs a core.
     """
     import ctypes
 

@@ -23,7 +23,7 @@ NOT_FINITE = "the backbone gave numbers that are not finite"
 class _Flight:
     """A batch that was launched.
 
-    ``forwarded`` are the indices in it whose vector is computed, the first of each new content.
+    ``forwarded`` are the indices in it of vectors to compute, the first of each new content.
     """
 
     rows: np.ndarray
@@ -113,7 +113,7 @@ class Forwarding:
             refused = picture.refused
             if refused is None and source >= 0:
                 computed.status[i] = SOUND
-                computed.realisation[i] = run.realisation_of[source]
+                computed.realisation[i] = run.execution_config_of[source]
                 computed.dimensions[i] = run.dimensions_of[source]
                 continue
             sources[i] = -1
@@ -121,7 +121,7 @@ class Forwarding:
             computed.vectors[i] = np.nan
             computed.status[i] = refused.reason
             refusals.append(run.line_of(int(flight.rows[i]), picture, refused))
-        run.realisation_of[flight.rows] = computed.realisation
+        run.execution_config_of[flight.rows] = computed.realisation
         run.dimensions_of[flight.rows] = computed.dimensions
         for i in flight.forwarded:
             sha256 = flight.loaded[i].sha256
@@ -149,14 +149,14 @@ class Forwarding:
         hashes = b"".join(picture.sha256 for picture in loaded)
         computed.content_sha256[:] = np.frombuffer(hashes, np.uint8).reshape(-1, 32)
         computed.realisation[:] = [
-            run.realisation_by(loaded[i].ways) if i >= 0 else run.plan.realisation
+            run.execution_config_by(loaded[i].ways) if i >= 0 else run.plan.realisation
             for i in originals
         ]
         computed.status[np.isfinite(vectors).all(axis=1)] = SOUND
         return computed
 
     def _sources(self, flight: _Flight) -> np.ndarray:
-        """Find the finished rows that give their vector to rows whose bytes are not new."""
+        """Find the finished rows that give their vector to rows with bytes that are not new."""
         new = {flight.loaded[i].sha256 for i in flight.forwarded}
         sources = [
             -1

@@ -42,7 +42,7 @@ from extract.workspace import AnyPath
 
 @dataclass(frozen=True)
 class Options(Wanted):
-    """How a run goes about its work, beside how its rows are computed.
+    """How a run goes about its work, in addition to how its rows are computed.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class Options(Wanted):
         Threads, or from five on processes, that read and decode; as many as this process may use
         cores without it.
     limit : int, optional
-        At most so many new pictures in this run, rounded up to whole batches.
+        At most this many new pictures in this run, rounded up to whole batches.
     restart, retry_failed, rehash, stop_at_refusal : bool
     """
 
@@ -80,7 +80,7 @@ class Seen:
     whole : bool
         Whether nothing is cut off any picture.
     n_known : int
-        Sound rows whose picture's height and width are known; files of earlier versions hold none.
+        Sound rows with known dimensions of their picture; files of earlier versions hold none.
     n_mostly_cut_off : int
         Of those, pictures that lose more than half of their area.
     """
@@ -121,7 +121,7 @@ class Report:
     seconds : float
         Of the loop, without loading the model.
     stopped : bool
-        Whether the run was asked to stop before its end.
+        Whether the run was stopped before its end.
     realisation : mapping
     fidelity : Fidelity or None
         How near this run's rows, and those of earlier runs, are to the reference path; None where
@@ -193,7 +193,7 @@ def extract_together(
 
     Every row of every file that still holds is reused. Batch k of a new file is the slice
     [kB, (k+1)B) of the catalogue, and a row keeps its place in its slice whatever its companions,
-    so that a resumed file equals an uninterrupted one bit for bit, embedded alone or beside others.
+    so that a resumed file equals an uninterrupted one bit for bit, embedded alone or with others.
     A file that takes over rows of an older one has its new pictures forwarded in full batches.
     Equal bytes are embedded once.
 
@@ -209,7 +209,7 @@ def extract_together(
     PictureRefused
         At the first refused picture, with ``stop_at_refusal``.
     SurveyStopped
-        When the monitor asks to stop before the first picture.
+        When the monitor requests a stop before the first picture.
     """
     options, monitor = options or Options(), monitor or Monitor()
     workers = options.workers or usable_cores()
@@ -241,7 +241,7 @@ def _table_there(target: Target, *, restart: bool) -> EmbeddingsTable | None:
     if table.n_dims != target.backbone.n_dims and not restart:
         raise EmbeddingsFileError(
             f"{table.path} holds rows of {table.n_dims} numbers, and {target.backbone.name} gives "
-            f"{target.backbone.n_dims}: begin it anew with --restart, or write this one elsewhere "
+            f"{target.backbone.n_dims}: begin it again with --restart, or write this one elsewhere "
             "with --output FILE"
         )
     return table
@@ -288,7 +288,7 @@ def _read_otherwise(
     monitor: Monitor,
     workers: int,
 ) -> Among | None:
-    """Tell the pictures that the version that made a file read otherwise; None where it did not.
+    """Find the pictures that the version that made a file read otherwise; None where it did not.
 
     Files of this version name a way to read a picture by its header, whether one was read so.
     """
@@ -331,8 +331,8 @@ def _report(
         notes.append(f"{plan.damaged} rows did not fit their check sum and were to be done again")
     if plan.found_again:
         notes.append(
-            f"{plan.found_again} pictures were renamed, moved or written anew with the same bytes; "
-            "their rows are kept"
+            f"{plan.found_again} pictures were renamed, moved or written again with the same "
+            "bytes; their rows are kept"
         )
     if plan.read_anew:
         notes.append(

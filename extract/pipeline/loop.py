@@ -1,4 +1,4 @@
-"""The only loop: load, forward and write, each beside the others; every row in its place."""
+"""The only loop: load, forward and write, all at the same time; every row in its place."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Tally:
 
 @dataclass
 class Pass:
-    """What a pass did: a tally a file, whether it was asked to stop, and its loop's seconds."""
+    """What a pass did: a tally a file, whether it was stopped, and its loop's seconds."""
 
     tallies: list[Tally]
     stopped: bool = False
@@ -90,7 +90,7 @@ def embed_in_one_pass(
         n_done=sum(int((~run.plan.to_do).sum()) for run, _ in due),
         n_rows=sum(len(run.catalog) for run, _ in due),
         realisations=[run.realisation for run, _ in due],
-        decoding=_whose_work([run for run, _ in due], workers),
+        decoding=_decoded_by([run for run, _ in due], workers),
     )
     files = [_OpenFile(run, tally, RowWriter(run.table)) for run, tally in due]
     try:
@@ -126,10 +126,10 @@ def _compute(
     *,
     stop_at_refusal: bool,
 ) -> None:
-    """Run the loop until its end, or until it is asked to stop."""
+    """Run the loop until its end, or until a stop is requested."""
     runs = [file.run for file in files]
     for run in runs:
-        _ = run.finished  # made before threads and processes that load pictures ask it
+        _ = run.finished  # made before threads and processes that load pictures need it
     apply_realisation(runs[0].realisation)
     with ExitStack() as stages:
         rings = [stages.enter_context(closing(_ring(run, workers))) for run in runs]
@@ -201,7 +201,7 @@ def _ring(run: FileRun, workers: int) -> BatchRing:
 def _crew(
     runs: Sequence[FileRun], rings: Sequence[BatchRing], workers: int, monitor: Monitor
 ) -> Crew:
-    """Take threads where they are few; processes where they are many, or beside a GPU."""
+    """Take threads where they are few; processes where they are many, or with a GPU."""
     destinations = [
         Destination(
             run.backbone.preprocessing,
@@ -216,8 +216,8 @@ def _crew(
     gpu = next((run.backbone.device for run in runs if policy(run.realisation) == "gpu"), None)
     if not _in_processes(runs, workers):
         return LoadingThreads(loader, workers)
-    beside = GpuLoader(loader, gpu) if gpu else None
-    return LoadingProcesses(loader, workers, monitor.warned, beside)
+    gpu_loader = GpuLoader(loader, gpu) if gpu else None
+    return LoadingProcesses(loader, workers, monitor.warned, gpu_loader)
 
 
 def _in_processes(runs: Sequence[FileRun], workers: int) -> bool:
@@ -226,8 +226,8 @@ def _in_processes(runs: Sequence[FileRun], workers: int) -> bool:
     return forks and (workers > FEW_WORKERS or on_gpu)
 
 
-def _whose_work(runs: Sequence[FileRun], workers: int) -> str:
-    """Say who decodes, as in ``in 2 threads``."""
+def _decoded_by(runs: Sequence[FileRun], workers: int) -> str:
+    """Describe what decodes, as in ``in 2 threads``."""
     each = "process" if _in_processes(runs, workers) else "thread"
     plural = ("es" if each == "process" else "s") if workers > 1 else ""
     return f"in {workers} {each}{plural}"

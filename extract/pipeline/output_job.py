@@ -32,7 +32,7 @@ class FileRun:
     record : mapping
         Of this run, as it is written when it ends.
     limit : int, optional
-        At most so many new pictures, rounded up to whole batches.
+        At most this many new pictures, rounded up to whole batches.
     relabelled : str, optional
         What changed in the labels, for people.
     """
@@ -77,20 +77,20 @@ class FileRun:
         return ContentIndex(self.table.rows.content_sha256, rows)
 
     def needs(self, row: int, sha256: bytes) -> bool:
-        """Say whether a row needs the pixels of its picture, or only its bytes."""
+        """Whether a row needs the pixels of its picture, or only its bytes."""
         return bool(self.due[row]) and self.finished.find(sha256) < 0
 
     def places_of(self, rows: np.ndarray) -> np.ndarray:
-        """Say where in its batch each of some due rows is forwarded; ndarray of int."""
+        """Give the place in its batch where each of some due rows is forwarded; ndarray of int."""
         places: np.ndarray = self.batches.places[np.searchsorted(self.batches.rows, rows)]
         return places
 
-    def realisation_by(self, ways: tuple[tuple[str, Way], ...]) -> int:
-        """Say how a row of this run was computed, by what made its picture ready."""
+    def execution_config_by(self, ways: tuple[tuple[str, Way], ...]) -> int:
+        """Give a row's execution config in this run, by what made its picture ready."""
         found = self._known_ways.get(ways)
         if found is None:
             way = dict(ways).get(policy(self.realisation))
-            found = self._realisations[way] if way else self.plan.realisation
+            found = self._execution_configs[way] if way else self.plan.realisation
             self._known_ways[ways] = found
         return found
 
@@ -99,8 +99,8 @@ class FileRun:
         return {}
 
     @cached_property
-    def _realisations(self) -> dict[Way, int]:
-        """The realisations that differ from this run's in what makes pictures ready alone."""
+    def _execution_configs(self) -> dict[Way, int]:
+        """The execution configs that differ from this run's only in what makes pictures ready."""
         same = [{**r, "decoder": "", "resize": "", "reading": ""} for r in self.plan.realisations]
         mine = same[self.plan.realisation]
         return {
@@ -110,8 +110,8 @@ class FileRun:
         }
 
     @cached_property
-    def realisation_of(self) -> np.ndarray:
-        """How each finished row was computed, this run's as they come; (n_images,), uint8."""
+    def execution_config_of(self) -> np.ndarray:
+        """Each finished row's execution config, this run's as they come; (n_images,), uint8."""
         return np.array(self.table.rows.realisation)
 
     @cached_property

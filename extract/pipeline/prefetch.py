@@ -14,16 +14,16 @@ from extract.pipeline.output_job import FileRun
 
 
 class Crew(Protocol):
-    """Whoever loads pictures: threads or processes."""
+    """What loads pictures: threads or processes."""
 
     task_size: int
 
     @property
     def busy_seconds(self) -> float:
-        """What all of them worked, together."""
+        """Seconds that all of them worked, together."""
 
     def submit(self, task: Task) -> None:
-        """Ask for some pictures."""
+        """Request some pictures."""
 
     def next(self) -> list[LoadedPicture]:
         """Wait for the pictures of the oldest task."""
@@ -46,14 +46,14 @@ def loaded_pictures(
     """
     smallest = min(run.plan.batch_size for run in runs)
     tasks = _tasks(runs, min(crew.task_size, smallest))
-    asked: deque[Task] = deque()
+    submitted: deque[Task] = deque()
     task = next(tasks, None)
-    while task is not None or asked:
+    while task is not None or submitted:
         while task is not None and _has_room(task, rings):
             crew.submit(task)
-            asked.append(task)
+            submitted.append(task)
             task = next(tasks, None)
-        yield from zip(asked.popleft().rows, crew.next(), strict=True)
+        yield from zip(submitted.popleft().rows, crew.next(), strict=True)
 
 
 def _has_room(task: Task, rings: Sequence[BatchRing]) -> bool:

@@ -1,4 +1,4 @@
-"""The record of a run: what a file holds beside its numbers, and what invalidates nothing."""
+"""The record of a run: what a file holds in addition to its numbers; it invalidates nothing."""
 
 from __future__ import annotations
 

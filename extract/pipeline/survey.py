@@ -18,7 +18,7 @@ from extract.pipeline.monitor import Monitor
 from extract.refusals import Refused
 
 ROWS_AT_ONCE = 1024
-"""So many are looked at between two questions whether to stop."""
+"""How many are looked at between two checks whether to stop."""
 
 
 def stat_pictures(catalog: Catalog, monitor: Monitor) -> np.ndarray:
@@ -31,7 +31,7 @@ def stat_pictures(catalog: Catalog, monitor: Monitor) -> np.ndarray:
     Raises
     ------
     SurveyStopped
-        When the monitor asks for it.
+        When the monitor requests it.
     """
     stats = np.empty((len(catalog), 2), np.int64)
     everything = np.arange(len(catalog))
@@ -42,7 +42,7 @@ def stat_pictures(catalog: Catalog, monitor: Monitor) -> np.ndarray:
 
 
 class ContentReader:
-    """Reads pictures whole when asked for their hash, each once, whatever the number of files.
+    """Reads pictures whole for their hash, each once, whatever the number of files.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ class ContentReader:
         Raises
         ------
         SurveyStopped
-            When the monitor asks for it.
+            When the monitor requests it.
         """
         new = np.array([row for row in rows.tolist() if row not in self._read], int)
         with ThreadPoolExecutor(self._workers, thread_name_prefix="hash") as pool:
@@ -79,7 +79,7 @@ def read_by_header(catalog: Catalog, rows: np.ndarray, monitor: Monitor, workers
     Raises
     ------
     SurveyStopped
-        When the monitor asks for it.
+        When the monitor requests it.
     """
     found: list[int] = []
     with ThreadPoolExecutor(workers, thread_name_prefix="header") as pool:
@@ -108,7 +108,7 @@ def _hash(catalog: Catalog, row: int) -> bytes | None:
 
 
 def _portions(rows: np.ndarray, what: str, monitor: Monitor) -> Iterator[list[int]]:
-    """Hand out rows, telling how far the look has come and asking whether to go on."""
+    """Hand out rows; report progress, and check whether to go on."""
     for first in range(0, len(rows), ROWS_AT_ONCE):
         if first and monitor.should_stop():
             raise SurveyStopped(

@@ -31,7 +31,7 @@ class ComputedSlice:
         Row numbers, ascending.
     rows : Rows
     sources : ndarray of shape (n,), int
-        The finished row whose picture has the same bytes and whose vector is taken; else -1.
+        The finished row with the same picture bytes, which gives its vector; else -1.
     copied : ndarray of shape (n,), bool
         Which rows take the vector of another, of this slice or finished before.
     refusals : list of mapping
@@ -46,7 +46,7 @@ class ComputedSlice:
 
 
 class WritingThread:
-    """Writes rows beside the forward pass and makes them durable every second or 16 batches.
+    """Writes rows during the forward pass and makes them durable every second or 16 batches.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ class WritingThread:
     failures : Path
         Refused pictures are appended there, a JSON line each, before their status is durable.
     finished : callable
-        Told how many rows are durable, each time some are.
+        Takes how many rows are durable, each time some are.
     """
 
     def __init__(self, writer: RowWriter, failures: Path, finished: Callable[[int], None]) -> None:

@@ -2,7 +2,7 @@
 
 Most JPEGs keep one chroma value for two or four pixels. libjpeg interpolates between them (3/4 of
 the nearer, 1/4 of the farther), nvJPEG's engine repeats them; at the edge of an object on white
-that is tens of levels, and enough for a small network to see. What it repeated can be told from
+that is tens of levels, and enough for a small network to see. What it repeated shows in
 its pixels, but where they are clipped at black or white.
 """
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 RED, GREEN, BLUE = 0.299, 0.587, 0.114
 """Of luma, as JPEG has it (ITU-R BT.601)."""
 
-DOUBT = 1e-3
-"""Weight of a clipped value, beside 1 for one that says what was stored."""
+CLIPPED_WEIGHT = 1e-3
+"""Weight of a clipped value, where 1 is that of a value as it was stored."""
 
 
 def interpolate_chroma(
@@ -46,7 +46,7 @@ def interpolate_chroma(
     n, _, height, width = pixels.shape
     down, across = sampling
     values = pixels.float()
-    sure = (((values > 0) & (values < 255)).float() + DOUBT) / (1 + DOUBT)
+    sure = (((values > 0) & (values < 255)).float() + CLIPPED_WEIGHT) / (1 + CLIPPED_WEIGHT)
     luma = RED * values[:, 0] + GREEN * values[:, 1] + BLUE * values[:, 2]
     here = (torch.arange(height, device=pixels.device) < heights[:, None])[:, :, None]
     here = here & (torch.arange(width, device=pixels.device) < widths[:, None])[:, None, :]
@@ -61,7 +61,7 @@ def interpolate_chroma(
     repeated = _rgb(
         *(plane.repeat_interleave(down, 1).repeat_interleave(across, 2) for plane in (red, blue))
     )
-    # each channel that is not clipped tells the luma
+    # each channel that is not clipped gives the luma
     luma = ((values - repeated) * sure).sum(1, keepdim=True) / sure.sum(1, keepdim=True)
     smooth = []
     for plane in (red, blue):

@@ -18,12 +18,12 @@ _CHOOSES_ORDER = int(PIL.__version__.split(".")[0]) >= 13
 
 
 def has_fast_geometry(wanted: Preprocessing) -> bool:
-    """Tell whether torchvision has an equal of what Pillow does for it."""
+    """Whether torchvision has an equal of what Pillow does for it."""
     return wanted.interpolation in INTERPOLATIONS
 
 
 def center(n: int, wanted: Preprocessing) -> tuple[slice, int]:
-    """Say what is cut out of n pixels, and where it begins in what the model sees."""
+    """Give what is cut out of n pixels, and where it begins in what the model sees."""
     size, left_over = wanted.size, max(n - wanted.size, 0)
     first = round(left_over / 2.0) if wanted.rounding == "timm" else left_over // 2
     return slice(first, first + size), max(size - n, 0) // 2
@@ -75,7 +75,7 @@ def upright(pixels: np.ndarray[Any, Any], orientation: int) -> np.ndarray[Any, A
 
 
 def rows_first(size: tuple[int, int], target: tuple[int, int], wanted: Preprocessing) -> bool:
-    """Tell in which order Pillow resizes; between its passes it rounds and cuts off overshoots."""
+    """Whether Pillow resizes rows first; between its passes it rounds and cuts off overshoots."""
     fewer_rows, fewer_columns = size[0] - target[0], size[1] - target[1]
     chooses = _CHOOSES_ORDER and not wanted.columns_first
     return chooses and fewer_rows > max(0, 2 * fewer_columns)

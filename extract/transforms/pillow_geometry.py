@@ -41,7 +41,7 @@ def placed_by_pillow(picture: Image.Image, wanted: Preprocessing) -> Image.Image
 
 
 def share_seen(picture: Image.Image, wanted: Preprocessing) -> float:
-    """Say how much of a picture's area is left when it is placed; 1 where all of it is."""
+    """Give the share of a picture's area that is left when it is placed; 1 where all of it is."""
     sides = resized_size(wanted, picture.height, picture.width)
     height, width = (min(1.0, wanted.size / side) for side in sides)
     return height * width

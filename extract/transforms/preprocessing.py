@@ -60,7 +60,7 @@ class Preprocessing:
 
     @property
     def geometry(self) -> dict[str, Any]:
-        """Everything but the scale of the channels; timm's rounding goes without saying."""
+        """Everything but the scale of the channels; timm's rounding is left out."""
         left_out = {"mean", "std"} | ({"rounding"} if self.rounding == ROUNDINGS[0] else set())
         return {k: v for k, v in asdict(self).items() if k not in left_out}
 
@@ -75,7 +75,7 @@ class Preprocessing:
         return self.resize != "crop" and math.floor(self.size / self.crop_pct) <= self.size
 
     def seen_share(self, dimensions: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """Say how much of each picture the model sees, as a share of its area.
+        """Give the share of each picture's area that the model sees.
 
         Parameters
         ----------
@@ -165,7 +165,7 @@ class Preprocessing:
 
 @cache
 def _steps_of(wanted: Preprocessing) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """Part the transform into its geometry and its last two steps: to a tensor, and its scale."""
+    """Split the transform into its geometry and its last two steps: to a tensor, and its scale."""
     *geometry, to_tensor, normalise = wanted.transform().transforms
     return tuple(geometry), (to_tensor, normalise)
 

@@ -64,7 +64,7 @@ def resizes_raggedly(preprocessing: Preprocessing) -> bool:
 
 @lru_cache(maxsize=4096)
 def plan_axes(preprocessing: Preprocessing, height: int, width: int) -> tuple[Axis, Axis]:
-    """Say what becomes of the rows and the columns of a picture of this size."""
+    """Plan the rows and the columns of a picture of this size."""
     resized = resized_size(preprocessing, height, width)
     support = SUPPORTS[preprocessing.interpolation]
     return (
@@ -206,7 +206,7 @@ def _leave_ground(axes: Iterable[tuple[Axis, Axis]], size: int) -> bool:
 def _where_ground(
     axes: Sequence[tuple[Axis, Axis]], size: int, device: torch.device
 ) -> torch.Tensor:
-    """Tell what each picture does not reach; tensor of bool, (n, size, size, 1)."""
+    """Mark what each picture does not reach; tensor of bool, (n, size, size, 1)."""
     import torch
 
     table = torch.tensor([[(a.first, a.resized) for a in both] for both in axes]).to(device)
