@@ -27,7 +27,7 @@ def build_app() -> typer.Typer:
 
 def main() -> None:
     """Run ``python -m extract``."""
-    end_at_once_when_told()  # what the commands need takes a moment to load
+    end_at_once_when_told()  # loading what the commands need takes a moment
     from extract.command_line import run
 
     run(build_app(), "python -m extract")

@@ -19,7 +19,7 @@ from typer.core import TyperGroup
 
 from extract.errors import SosieError, UsageError
 from extract.option_groups import spread
-from extract.stopping import StopRequest, interrupted_when_told
+from extract.stopping import StopRequest, interrupted_by_signals
 from extract.workspace import Workspace
 
 log = logging.getLogger("sosie")
@@ -36,7 +36,7 @@ RootOption = Annotated[
     typer.Option("--root", metavar="DIR", help="Workspace; else SOSIE_ROOT, else here."),
 ]
 SeedOption = Annotated[
-    int, typer.Option("--seed", metavar="N", min=0, max=2**32 - 1, help="Where chance plays.")
+    int, typer.Option("--seed", metavar="N", min=0, max=2**32 - 1, help="Random seed.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 VerboseOption = Annotated[
@@ -83,7 +83,7 @@ def command(
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Return a decorator for a command that takes groups of options, among them :class:`Common`.
 
-    How much is said is set before groups are made: with -vv what they refuse has a traceback.
+    Verbosity is set before groups are made: with -vv what they refuse has a traceback.
 
     Parameters
     ----------
@@ -98,10 +98,10 @@ def command(
 
 
 class _Group(TyperGroup):
-    """Commands beside a default action: what a command takes stands behind its name."""
+    """Commands next to a default action: what a command takes stands behind its name."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Refuse an option that the default action does not have; say whose it is."""
+        """Refuse an option that the default action does not have; name the command that has it."""
         try:
             return super().parse_args(ctx, args)
         except ClickException as error:
@@ -120,7 +120,7 @@ class _Group(TyperGroup):
             ) from error
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """Find the command that is named; an option before it would ask nothing of anyone."""
+        """Find the command that is named; an option before it would have no effect."""
         found = super().resolve_command(ctx, args)
         typed = [each.opts[0] for each in self.params if was_typed(ctx, each.name or "")]
         if typed:
@@ -151,9 +151,9 @@ def run(app: typer.Typer, name: str) -> None:
     logging.basicConfig(format="%(message)s", stream=sys.stderr, level=logging.WARNING)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    told = StopRequest()
+    stop = StopRequest()
     try:
-        with interrupted_when_told(told):
+        with interrupted_by_signals(stop):
             code = app(standalone_mode=False, prog_name=name)
             sys.stdout.flush()
         if code == INTERRUPTED:  # what typer makes of Ctrl-C, without a word
@@ -163,7 +163,7 @@ def run(app: typer.Typer, name: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has enough
         sys.exit(0)
     except (SosieError, ClickException, KeyboardInterrupt, Exception) as error:
-        message, code = _describe(told.instead_of(error), name)
+        message, code = _describe(stop.instead_of(error), name)
         listed = [f"  {line}" for line in getattr(error, "listed", ())]
         print("\n".join([f"error: {message}", *listed]), file=sys.stderr)  # noqa: T201
         if log.isEnabledFor(logging.DEBUG) and logging.getLogger().isEnabledFor(logging.INFO):
@@ -183,12 +183,12 @@ def _describe(error: BaseException, name: str) -> tuple[str, int]:
         return "stopped", INTERRUPTED
     text = str(error).splitlines()[0] if str(error) else "no further word"
     if isinstance(error, OSError):
-        return _what_the_system_says(error) or text, 1
+        return _system_refusal(error) or text, 1
     return f"unexpected {type(error).__name__}: {text}; run again with -vv for the traceback", 1
 
 
-def _what_the_system_says(error: OSError) -> str | None:
-    """Say which place the system refused, and what to do about it; None where it names none."""
+def _system_refusal(error: OSError) -> str | None:
+    """Name the place that the system refused, and what to do about it; None where it names none."""
     from extract.ids import shown
 
     if error.strerror is None or error.filename is None:
@@ -200,7 +200,7 @@ def _what_the_system_says(error: OSError) -> str | None:
 
 
 def set_up(verbose: int, quiet: bool) -> None:
-    """Set how much is said on stderr: notes by default, details with -v, all with -vv."""
+    """Set the verbosity of stderr: notes by default, details with -v, all with -vv."""
     log.setLevel(logging.ERROR if quiet else (logging.INFO, logging.DEBUG)[min(verbose, 1)])
     logging.getLogger().setLevel(logging.INFO if verbose > 1 else logging.WARNING)
 
@@ -226,13 +226,13 @@ def count_or_auto(text: str, option: str) -> int | None:
 
 
 def was_typed(context: typer.Context, name: str) -> bool:
-    """Tell whether a parameter was given on the command line, and not left at its default."""
+    """Whether a parameter was given on the command line, and not left at its default."""
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
 
 
 def refuse_beside(context: typer.Context, recipe: str, fixed: Collection[str]) -> None:
-    """Refuse options that a recipe fixes, where they were typed beside it.
+    """Refuse options that a recipe fixes, where they were typed together with it.
 
     Parameters
     ----------
@@ -264,7 +264,7 @@ def typed_command(name: str) -> str:
 
 @contextmanager
 def progress_bar(what: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """Show iterations done on stderr; a bar opens when a stage of work first tells of itself."""
+    """Show iterations done on stderr; a bar opens when a stage of work first reports progress."""
     from tqdm import tqdm
 
     bar: Any = None

@@ -8,13 +8,13 @@
     │   └── WeightsDiffer      what is to be had here gives other vectors than a file's
     ├── EmbeddingsFileError    an embeddings file cannot be laid out, read or trusted
     │   ├── FileLocked         another run is writing it
-    │   └── LaterFormat        a later version wrote it, or what lies beside it
-    ├── HeadFileError          a trained head's files cannot be read, or are not what they say
+    │   └── LaterFormat        a later version wrote it, or a file next to it
+    ├── HeadFileError          a trained head's files cannot be read, or are not what they claim
     ├── DecodingError          a picture ends every process that opens it
     ├── NotSound               a file was verified, and a check failed
     ├── NothingEmbedded        a run ended without a single sound row
     ├── PictureRefused         --on-bad-image stop met a picture that cannot be read
-    ├── SurveyStopped          a run was asked to stop before its first picture
+    ├── SurveyStopped          a run was stopped before its first picture
     └── Stopped                a signal ended the run; what was finished is kept
 
 Every message is one line: what was wrong, then what to type next.
@@ -72,7 +72,7 @@ class NoPictures(CatalogError):
 
 
 class WeightsError(SosieError):
-    """The weights asked for are not here, or do not fit the backbone."""
+    """The requested weights are not here, or do not fit the backbone."""
 
 
 class WeightsDiffer(WeightsError):
@@ -80,7 +80,7 @@ class WeightsDiffer(WeightsError):
 
 
 class HeadFileError(SosieError):
-    """A trained head's files cannot be read, or are not what they say."""
+    """A trained head's files cannot be read, or are not what they claim."""
 
 
 class EmbeddingsFileError(SosieError):
@@ -96,7 +96,7 @@ class LaterFormat(EmbeddingsFileError):
 
 
 def of_later_format(place: object, version: int, known: int) -> str:
-    """Say that a later version wrote a stored file, and what to do."""
+    """Explain that a later version wrote a stored file, and what to do."""
     return (
         f"{place} is of format {version}, and this version reads up to {known}: upgrade sosie; the "
         "file is left as it is"
@@ -120,9 +120,9 @@ class NotSound(SosieError):
 
 
 def in_one_line(error: Exception, most: int = 200) -> str:
-    """Say what another library's error says in its first paragraph, or what kind it is."""
-    said = " ".join(str(error).strip().partition("\n\n")[0].split())
-    return said[:most] or type(error).__name__
+    """Give the first paragraph of another library's error, or its class."""
+    text = " ".join(str(error).strip().partition("\n\n")[0].split())
+    return text[:most] or type(error).__name__
 
 
 class NothingEmbedded(SosieError):
@@ -130,11 +130,11 @@ class NothingEmbedded(SosieError):
 
 
 class PictureRefused(SosieError):
-    """A picture was refused and the run was told to stop at the first."""
+    """A picture was refused, in a run that stops at the first."""
 
 
 class SurveyStopped(SosieError):
-    """A run was asked to stop while it looked at the pictures; nothing was touched."""
+    """A run was stopped while it looked at the pictures; nothing was touched."""
 
 
 class Stopped(SosieError):

@@ -53,7 +53,7 @@ class Analyzing:
 
 @dataclass(frozen=True)
 class Published:
-    """What others found by it, to be shown beside what is found here.
+    """What others found by it, to be shown next to what is found here.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class Recipe:
     ----------
     name : str
     typed : str
-        What it was asked for by.
+        The name or path as typed.
     about : str
     extract : Extracting
     analyze : Analyzing
@@ -111,13 +111,13 @@ def read_recipe(name: str) -> Recipe:
     try:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES)
-        said = tomllib.loads(content.decode())
+        given = tomllib.loads(content.decode())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"cannot read the recipe {name}: {in_one_line(error)}") from error
     parts = {"extract": Extracting, "analyze": Analyzing, "published": Published}
-    _refuse_unknown(name, said, {"about", *parts})
-    built = {part: _built(name, part, kind, said.get(part, {})) for part, kind in parts.items()}
-    return Recipe(path.stem, name, str(said.get("about", "")), **built)
+    _refuse_unknown(name, given, {"about", *parts})
+    built = {part: _built(name, part, kind, given.get(part, {})) for part, kind in parts.items()}
+    return Recipe(path.stem, name, str(given.get("about", "")), **built)
 
 
 _KINDS: Mapping[str, tuple[type, ...]] = {
@@ -127,13 +127,13 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
 }
 
 
-def _built(name: str, part: str, kind: type[Any], said: Any) -> Any:
+def _built(name: str, part: str, kind: type[Any], given: Any) -> Any:
     """Build one part, each value of the kind that its field has."""
-    if not isinstance(said, dict):
+    if not isinstance(given, dict):
         raise UsageError(f"recipe {name}: [{part}] must be a table of keys")
     known = {field.name: str(field.type) for field in fields(kind)}
-    _refuse_unknown(name, said, set(known), part)
-    values = {key: _value(name, f"{part}.{key}", value, known[key]) for key, value in said.items()}
+    _refuse_unknown(name, given, set(known), part)
+    values = {key: _value(name, f"{part}.{key}", value, known[key]) for key, value in given.items()}
     try:
         return kind(**values)
     except TypeError as error:
@@ -151,8 +151,8 @@ def _value(name: str, key: str, value: Any, kind: str) -> Any:
     return tuple(values) if listed else value
 
 
-def _refuse_unknown(name: str, said: Mapping[str, Any], known: set[str], part: str = "") -> None:
-    unknown = sorted(set(said) - known)
+def _refuse_unknown(name: str, given: Mapping[str, Any], known: set[str], part: str = "") -> None:
+    unknown = sorted(set(given) - known)
     if unknown:
         where = f"[{part}] " if part else ""
         raise UsageError(

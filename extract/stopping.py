@@ -1,4 +1,4 @@
-"""How a command ends that is told to stop, by SIGINT or SIGTERM: at any moment, with one line."""
+"""How a command ends at SIGINT or SIGTERM: at any moment, with one line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Handler = Callable[[int, FrameType | None], None]
 
 
 class StopRequest:
-    """Becomes true when SIGINT or SIGTERM asks the run to end."""
+    """Becomes true when SIGINT or SIGTERM requests the run to end."""
 
     signal_number: int | None = None
 
@@ -43,13 +43,13 @@ def end_at_once(number: int, _frame: FrameType | None = None) -> NoReturn:
 def end_at_once_when_told() -> None:
     """Let signals end the process at once, while it holds nothing that is to be put in order.
 
-    A command is loading by then, or has printed all that it had to say.
+    A command is loading by then, or has printed all of its output.
     """
     _answer(end_at_once)
 
 
 @contextmanager
-def interrupted_when_told(request: StopRequest) -> Iterator[None]:
+def interrupted_by_signals(request: StopRequest) -> Iterator[None]:
     """Let either signal interrupt the block, so that it puts in order what it holds.
 
     Parameters
@@ -94,7 +94,7 @@ def stop_on_signals(say: Callable[[str], None]) -> Iterator[StopRequest]:
     Parameters
     ----------
     say : callable
-        Told what happens at the first.
+        Takes a message at the first.
     """
     request = StopRequest()
 
@@ -139,7 +139,7 @@ def _ended_by_the_second() -> Iterator[None]:
     """End the process at the second signal, also in a forward pass that takes long.
 
     Python hears of signals between its own instructions: two that come during one call of a
-    library are one. A thread is told of each as it comes.
+    library are one. A thread receives each as it comes.
     """
     reading, writing = os.pipe()
     os.set_blocking(writing, False)

@@ -57,7 +57,7 @@ def column_names(
     Parameters
     ----------
     taken : iterable of str
-        Names of the columns that the table has beside these.
+        Names of the table's other columns.
     levels, columns : iterable of str
 
     Returns

@@ -14,7 +14,7 @@ AnyPath = str | os.PathLike[str]
 """What public functions take for a path."""
 
 VIEWS = "views"
-"""The folder of augmented copies, beside the plain files of a catalogue."""
+"""The folder of augmented copies, next to the plain files of a catalogue."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Workspace:
     Parameters
     ----------
     root : Path
-        Absolute and without links, so that a file inside it can be told from one outside.
+        Absolute and without links, so that files inside and outside it can be distinguished.
     """
 
     root: Path
@@ -87,11 +87,11 @@ class Workspace:
         return self.cache / "heads"
 
     def embeddings_file(self, catalog: str, model: str, identity: str) -> Path:
-        """Say where the file of one catalogue, model and identity (eight hex digits) lies."""
+        """Return the path of the file of one catalogue, model and identity (eight hex digits)."""
         return self.cache / "embeddings" / file_name(catalog) / f"{file_name(model)}-{identity}.h5"
 
     def views_file(self, catalog: str, model: str, identity: str) -> Path:
-        """Say where a file of augmented pictures lies: in a folder beside the plain files."""
+        """Return the path of a file of augmented pictures, in a folder next to the plain files."""
         plain = self.embeddings_file(catalog, model, identity)
         return plain.parent / VIEWS / plain.name
 

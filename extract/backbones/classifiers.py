@@ -53,7 +53,7 @@ def take_classifier_off(model: Any) -> dict[str, torch.nn.Module]:
     """Take a timm model's classifier off; give the modules that were it, by their paths.
 
     What timm itself puts an identity for, or nothing: a linear layer, a norm before it too, or
-    several heads.
+    two heads.
     """
     import torch
 
@@ -70,7 +70,7 @@ def take_classifier_off(model: Any) -> dict[str, torch.nn.Module]:
 
 
 def no_classifier(name: str) -> UsageError:
-    """Make the error of a backbone whose own classifier does not read the vectors."""
+    """Make the error of a backbone with a classifier that does not read the vectors."""
     return UsageError(
         f"{name} has no classifier of its own that reads these vectors: explain a head, a cluster "
         "or a neighbor, with --target"

@@ -105,7 +105,7 @@ def download_to_torch_home(url: str, model: str) -> Path:
 
 
 def _why_hub_is_out_of_reach() -> str | None:
-    """Ask once, briefly: the hub's own client would retry for most of a minute."""
+    """Try once, briefly: the hub's own client would retry for most of a minute."""
     from huggingface_hub.constants import ENDPOINT
     from huggingface_hub.utils import get_session
 

@@ -33,7 +33,7 @@ OF_CALLS = frozenset(
     "image_processor_type processor_class auto_map data_format input_data_format return_tensors "
     "device disable_grouping return_metadata image_seq_length model_input_names".split()
 )
-"""What says nothing about pixels."""
+"""What has no bearing on pixels."""
 
 
 class _Unbuilt(Exception):
@@ -43,8 +43,8 @@ class _Unbuilt(Exception):
 def read_preprocessing(processor: Any, repo: str) -> Preprocessing:
     """Spell what an image processor of transformers does as one of our transforms.
 
-    It is then asked for a few drawn pictures itself: whatever step it has beside those read here,
-    known or not, shows in its pixels.
+    It then prepares a few drawn pictures itself: any step that is not read here, known or not,
+    shows in its pixels.
 
     Raises
     ------
@@ -67,27 +67,27 @@ def read_preprocessing(processor: Any, repo: str) -> Preprocessing:
 def _spelled(processor: Any) -> Preprocessing:
     """Read the steps that there are names for."""
 
-    def said(name: str) -> Any:
+    def setting(name: str) -> Any:
         return getattr(processor, name, None)
 
-    if not said("do_resize"):
+    if not setting("do_resize"):
         raise _Unbuilt("do_resize is off")
-    if not (said("do_rescale") and math.isclose(said("rescale_factor"), 1 / 255)):
+    if not (setting("do_rescale") and math.isclose(setting("rescale_factor"), 1 / 255)):
         raise _Unbuilt("do_rescale is not by 1/255")
-    if said("resample") not in INTERPOLATIONS:
-        raise _Unbuilt(f"resample {said('resample')}")
+    if setting("resample") not in INTERPOLATIONS:
+        raise _Unbuilt(f"resample {setting('resample')}")
     resize, resized, size = _geometry(processor)
     if not 1 <= size <= MOST_PIXELS or not 1 <= resized <= MOST_PIXELS:
         raise _Unbuilt(f"{size} of {resized} pixels a side")
-    normalised = bool(said("do_normalize"))
+    normalised = bool(setting("do_normalize"))
     return Preprocessing(
-        rounding="torchvision" if said("backend") == "torchvision" else "pillow",
+        rounding="torchvision" if setting("backend") == "torchvision" else "pillow",
         size=size,
         resize=resize,
         crop_pct=_share(size, resized),
-        interpolation=INTERPOLATIONS[int(said("resample"))],
-        mean=_of_channels(said("image_mean")) if normalised else (0.0, 0.0, 0.0),
-        std=_of_channels(said("image_std")) if normalised else (1.0, 1.0, 1.0),
+        interpolation=INTERPOLATIONS[int(setting("resample"))],
+        mean=_of_channels(setting("image_mean")) if normalised else (0.0, 0.0, 0.0),
+        std=_of_channels(setting("image_std")) if normalised else (1.0, 1.0, 1.0),
     )
 
 
@@ -127,31 +127,31 @@ def _share(size: int, resized: int) -> float:
 
 
 def _refuse_other_pixels(processor: Any, spelled: Preprocessing) -> None:
-    """Hold a processor's own pixels against those of the transform."""
+    """Compare a processor's own pixels with those of the transform."""
     transform = spelled.transform()
     for picture in _probes(spelled):
         ours = transform(picture).numpy()
         given: Mapping[str, Any] = processor(images=[picture], return_tensors="np")
         theirs = np.asarray(given["pixel_values"][0])
         if theirs.shape != ours.shape:
-            raise _Unbuilt(f"{_beside(processor)}, {theirs.shape} for {ours.shape}")
+            raise _Unbuilt(f"{_other_steps(processor)}, {theirs.shape} for {ours.shape}")
         apart = np.abs(theirs - ours)
         if not (
             apart.mean() <= MEAN_APART
             and (apart * np.reshape(spelled.std, (3, 1, 1))).max() <= LEVELS_APART / 255
         ):
-            raise _Unbuilt(f"{_beside(processor)}, pixels differ by {apart.mean():.3g}")
+            raise _Unbuilt(f"{_other_steps(processor)}, pixels differ by {apart.mean():.3g}")
 
 
-def _beside(processor: Any) -> str:
-    """Name what a processor has beside what is read here."""
-    said = {k: v for k, v in processor.to_dict().items() if k not in READ | OF_CALLS and v}
-    flags = [name for name in said if name.startswith("do_")]
-    return ", ".join(flags or said) or "a step without a name"
+def _other_steps(processor: Any) -> str:
+    """Name what a processor has in addition to what is read here."""
+    others = {k: v for k, v in processor.to_dict().items() if k not in READ | OF_CALLS and v}
+    flags = [name for name in others if name.startswith("do_")]
+    return ", ".join(flags or others) or "a step without a name"
 
 
 def _probes(spelled: Preprocessing) -> Iterator[Any]:
-    """Draw pictures that no step leaves alone: of several aspects, larger and smaller.
+    """Draw pictures that no step leaves alone: of different aspects, larger and smaller.
 
     Smooth colors, so that two ways of resizing agree; one in a wide margin, one nearly black, for
     steps that look at what is seen. Of the first an odd number of columns is cut off, half of

@@ -1,4 +1,4 @@
-"""A backbone parted before its last stage: what that reads is computed once, then it is trained."""
+"""A backbone split before its last stage: its inputs are computed once, then it is trained."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class LastStage:
         return found
 
     def fresh(self) -> LastStage:
-        """Give a copy whose weights can be trained, and no others."""
+        """Give a copy in which these weights can be trained, and no others."""
         own = replace(self, model=deepcopy(self.model))
         for name, parameter in own.model.named_parameters():
             parameter.requires_grad_(name in self.weights)
@@ -83,12 +83,12 @@ class LastStage:
 
 
 def find_last_stage(backbone: Backbone) -> LastStage:
-    """Part a backbone before its last stage, and prove that the parts give the same vectors.
+    """Split a backbone before its last stage, and prove that both parts together give its vectors.
 
     Raises
     ------
     UsageError
-        When it cannot be parted.
+        When it cannot be split.
     """
     name, size = _name_of(backbone), backbone.preprocessing.size
     whole = LastStage(backbone.model, name, size, ())
@@ -103,9 +103,9 @@ def find_last_stage(backbone: Backbone) -> LastStage:
         apart = float((vectors.detach() - expected).norm()) / float(expected.norm())
         vectors.sum().backward()  # type: ignore[no-untyped-call]
     except (RuntimeError, TypeError, ValueError, AttributeError) as error:
-        raise _unparted(backbone) from error
+        raise _cannot_split(backbone) from error
     if not apart <= SAME:
-        raise _unparted(backbone)
+        raise _cannot_split(backbone)
     reached = [n for n, p in tried.model.named_parameters() if p.grad is not None]
     return replace(whole, weights=tuple(reached))
 
@@ -134,7 +134,7 @@ def stage_inputs(backbone: Backbone, name: str, pixels: torch.Tensor) -> torch.T
             backbone.model(pixels.to(backbone.device))
         except _Reached as reached:
             return reached.inputs
-    raise _unparted(backbone)
+    raise _cannot_split(backbone)
 
 
 def tuned(backbone: Backbone, state: Mapping[str, np.ndarray]) -> Backbone:
@@ -208,10 +208,10 @@ def _name_of(backbone: Backbone) -> str:
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.ModuleList) and len(module) > 1:
             return f"{prefix}{name}.{len(module) - 1}"
-    raise _unparted(backbone)
+    raise _cannot_split(backbone)
 
 
-def _unparted(backbone: Backbone) -> UsageError:
+def _cannot_split(backbone: Backbone) -> UsageError:
     return UsageError(
         f"the last stage of {backbone.name} cannot be trained apart from the rest: leave "
         "--unfreeze out, or take a backbone of the table"

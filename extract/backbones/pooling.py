@@ -11,7 +11,7 @@ from extract.errors import UsageError
 
 
 class Pooled(torch.nn.Module):
-    """A model whose features are pooled in another way than its own.
+    """A model with its features pooled in another way than its own.
 
     Parameters
     ----------

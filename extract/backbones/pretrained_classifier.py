@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class OwnClassifier:
-    """What the backbone itself was taught to say.
+    """The classifier that the backbone itself was trained with.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def load_own_classifier(backbone: Backbone, weights_file: Path | None = None) ->
 
 
 def imagenet_names(n_classes: int) -> tuple[str, ...]:
-    """Name the classes of an ImageNet classifier of so many; others are called by their numbers."""
+    """Name the classes of an ImageNet classifier by their count; others are called by numbers."""
     from timm.data import ImageNetInfo, infer_imagenet_subset
 
     subset = infer_imagenet_subset({"num_classes": n_classes})

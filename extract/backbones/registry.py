@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 TUNED = "tuned"
-"""What an identity's weights say of a last stage that was trained with a head: its hash."""
+"""Key in an identity's weights for a last stage that was trained with a head: its hash."""
 
 POOLINGS = ("auto", "cls", "mean")
 
@@ -153,7 +153,7 @@ class Backbone:
 
     @property
     def provenance(self) -> Provenance:
-        """The identity with its hashes; how rows are computed is a run's to say."""
+        """The identity with its hashes; how rows are computed is up to a run."""
         return Provenance(self.identity, ())
 
     def viewed(self, view: View | None) -> Backbone:
@@ -261,7 +261,7 @@ def load_backbone(
 def _refusing_other_sizes(
     name: str, size: int, model: TimmModel | TransformersModel
 ) -> Iterator[None]:
-    """Say what to type where a model ends at a size that ``auto`` gave it."""
+    """Suggest what to type where a model ends at a size that ``auto`` gave it."""
     try:
         yield
     except (AssertionError, RuntimeError, ValueError) as error:
@@ -275,7 +275,7 @@ def _refusing_other_sizes(
 
 
 def find_checkpoint(name: str, weights: str) -> Checkpoint | None:
-    """Read the weights asked for; None where they are drawn.
+    """Read the requested weights; None where they are drawn.
 
     Parameters
     ----------
@@ -326,9 +326,9 @@ def load_again(
         When what is to be had gives other vectors.
     """
     identity, name = provenance.identity, provenance.model
-    said = identity.get("weights", {})
-    source = said.get("source", "pretrained")
-    if TUNED in said:
+    stored = identity.get("weights", {})
+    source = stored.get("source", "pretrained")
+    if TUNED in stored:
         raise WeightsError(
             f"the last stage of {name} was trained with a head: python -m analyze predict --head "
             "FILE --images DIR embeds pictures so"
@@ -339,7 +339,7 @@ def load_again(
     backbone = load_backbone(
         name,
         weights=str(weights_file or source),
-        seed=int(said.get("seed", 0)),
+        seed=int(stored.get("seed", 0)),
         device=device,
         pooling=str(identity.get("pooling", "auto")),
         resize=_resize_of(name, identity),
@@ -356,13 +356,13 @@ def load_again(
 
 
 def _resize_of(name: str, identity: Mapping[str, Any]) -> str:
-    """Find what was asked for, by its name, where vectors have the geometry that they have."""
+    """Find the choice of ``--resize`` that gives the geometry of an identity."""
     geometry = identity.get("geometry", {})
     model, _ = find_model(name)
-    for asked in CHOICES:
+    for choice in CHOICES:
         with suppress(UsageError):
-            if model.preprocessing(asked).geometry == geometry:
-                return asked
+            if model.preprocessing(choice).geometry == geometry:
+                return choice
     return str(geometry.get("resize", "auto"))
 
 
@@ -382,7 +382,7 @@ def find_model(name: str) -> tuple[TimmModel | TransformersModel, PackagedWeight
 
 
 def weights_are_here(spec: BackboneSpec) -> bool:
-    """Say whether a backbone's pretrained weights can be had without a network."""
+    """Whether a backbone's pretrained weights can be had without a network."""
     try:
         return bool(spec.packaged.path()) if spec.packaged else spec.model.weights_are_cached()
     except WeightsError:

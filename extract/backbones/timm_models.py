@@ -58,7 +58,7 @@ class TimmModel:
         Raises
         ------
         UsageError
-            When the model sees no square, or its own geometry is asked for and none of ours.
+            When the model sees no square, or its own geometry is requested and is none of ours.
         """
         settings = self._settings()
         _, height, width = settings.input_size
@@ -80,7 +80,7 @@ class TimmModel:
         ).resized(resize, any_size=not settings.fixed_input_size)
 
     def is_described_here(self) -> bool:
-        """Say whether its transform is known without a network: timm carries it along."""
+        """Whether its transform is known without a network: timm carries it along."""
         return True
 
     def headless(self, seed: int, checkpoint: Checkpoint | None, pooling: str) -> Headless:
@@ -121,7 +121,7 @@ class TimmModel:
         import timm
         import torch
 
-        # only the tag knows how many classes its checkpoint tells apart
+        # only the tag knows how many classes its checkpoint has
         name = self.tagged if checkpoint else self.architecture
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -150,7 +150,7 @@ class TimmModel:
         )
 
     def weights_are_cached(self) -> bool:
-        """Say whether the hub's cache holds the tag's checkpoint, without loading timm."""
+        """Whether the hub's cache holds the tag's checkpoint, without loading timm."""
         return cached_on_hub(f"timm/{self.tagged}") is not None
 
     def _settings(self) -> Any:
@@ -189,7 +189,7 @@ def _named(model: Any, checkpoint: Checkpoint) -> Mapping[str, Any]:
 
 
 def _only_classifier(model: Any, input_size: tuple[int, ...], name: str) -> tuple[str, Any]:
-    """Take a model's classifier off, where its logits are what that says of the vectors alone.
+    """Take a model's classifier off, where its logits depend on the vectors alone.
 
     Several heads are averaged, read tokens of their own, or each place of a map.
     """

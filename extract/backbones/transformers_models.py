@@ -71,7 +71,7 @@ class TransformersModel:
         Raises
         ------
         WeightsError
-            When it is not to be had, or asks for what is not built here.
+            When it is not to be had, or needs what is not built here.
         """
         seen = self.seen or self._published()
         # CvT has no positions to embed; what others can be shown is not known here
@@ -79,7 +79,7 @@ class TransformersModel:
         return seen.resized(resize, any_size=any_size)
 
     def is_described_here(self) -> bool:
-        """Say whether its transform is known without a network."""
+        """Whether its transform is known without a network."""
         return self.seen is not None or bool(cached_on_hub(self.repo, PROCESSOR))
 
     def headless(self, seed: int, checkpoint: Checkpoint | None, pooling: str) -> Headless:
@@ -150,7 +150,7 @@ class TransformersModel:
         return find_on_hub(self.repo, name)
 
     def weights_are_cached(self) -> bool:
-        """Say whether the checkpoint can be had without a network."""
+        """Whether the checkpoint can be had without a network."""
         return cached_on_hub(self.repo) is not None
 
     def _config(self) -> Any:

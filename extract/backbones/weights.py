@@ -1,4 +1,4 @@
-"""Weights: inside a package or in a file, read without pickle, fitted to a model; never chance.
+"""Weights: inside a package or in a file, read without pickle, fitted to a model; never random.
 
 Whatever the source, the tensors are read without pickle, fitted key by key, and checked. A model
 is never left with random weights because a file did not fit.
@@ -135,7 +135,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
 
 
 class _Unsound(Exception):
-    """What a checkpoint's container says of itself cannot be."""
+    """A checkpoint's container contradicts itself."""
 
 
 def _load_safetensors(path: Path) -> Mapping[str, torch.Tensor]:
@@ -171,7 +171,7 @@ def _load_pth(path: Path) -> Any:
 
 
 def _most_bytes(path: Path) -> int:
-    """Say how much memory a file's tensors may take: numbers hardly pack."""
+    """Bound the memory that a file's tensors may take: numbers hardly compress."""
     return 4 * path.stat().st_size + (1 << 20)
 
 
@@ -235,7 +235,7 @@ def fit(
     Parameters
     ----------
     taken_off : iterable of str
-        Paths of the modules that were the model's classifier, beside those that timm names.
+        Paths of the modules that were the model's classifier, in addition to those that timm names.
 
     Raises
     ------
@@ -279,7 +279,7 @@ def unlike_in_kind(
 def refuse_misfit(
     source: str, *, missing: Sequence[str], surplus: Sequence[str], unlike: Sequence[str]
 ) -> None:
-    """Refuse a checkpoint whose keys or shapes are not the model's.
+    """Refuse a checkpoint with other keys or shapes than the model's.
 
     Raises
     ------
@@ -327,7 +327,7 @@ def translated(
 
 
 def classifier_prefixes(model: torch.nn.Module) -> tuple[str, ...]:
-    """Say what the names of the tensors of a timm model's classifier begin with."""
+    """List what the names of the tensors of a timm model's classifier begin with."""
     classifier = (getattr(model, "pretrained_cfg", None) or {}).get("classifier") or ()
     names = (classifier,) if isinstance(classifier, str) else tuple(classifier)
     return tuple(f"{name}." for name in names)
