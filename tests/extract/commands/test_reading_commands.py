@@ -15,7 +15,7 @@ from analyze.__main__ import main as analyze
 from extract.__main__ import main as extract
 from extract.images import decoding
 from extract.images.sample_formats import USUAL
-from extract.inference import execution_config as realisation
+from extract.inference import execution_config
 from extract.pipeline import extraction
 
 SMALL = ("--model", "timm:test_resnet", "--weights", "random", "--runtime", "eager")
@@ -35,7 +35,7 @@ def test_old_and_new_readings_are_told_apart_by_every_command_until_one_run_ends
 ) -> None:
     with monkeypatch.context() as earlier:
         earlier.setattr(decoding, "stored_numbers", lambda *_, **__: USUAL)
-        own = realisation.variants
+        own = execution_config.variants
         without = lambda how: tuple(way for way in own(how) if "reading" not in way)  # noqa: E731
         earlier.setattr(extraction, "variants", without)
         file = typist(extract, "--images", "img", *SMALL, "--json").json["file"]

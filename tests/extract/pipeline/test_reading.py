@@ -22,7 +22,7 @@ from extract.formats import extra_formats
 from extract.images import decoding
 from extract.images.decoding import READING
 from extract.images.sample_formats import USUAL
-from extract.inference import execution_config as realisation
+from extract.inference import execution_config
 from extract.inference.execution_config import described
 from extract.pipeline import extraction
 from extract.pipeline.extraction import Options, Report, extract_embeddings
@@ -73,7 +73,7 @@ def test_a_file_of_an_earlier_version_has_its_few_pictures_read_anew(
         return report, report.embedded
 
     def without(how: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
-        return tuple(way for way in realisation.variants(how) if "reading" not in way)
+        return tuple(way for way in execution_config.variants(how) if "reading" not in way)
 
     with monkeypatch.context() as earlier:
         earlier.setattr(decoding, "stored_numbers", lambda *_, **__: USUAL)
