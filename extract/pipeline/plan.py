@@ -306,9 +306,9 @@ def _with(
     found = (*realisations, *(way for way in ways if way not in realisations))
     if len(found) > MOST_REALISATIONS:
         raise EmbeddingsFileError(
-            f"its rows were computed in ways of which it lists {len(realisations)}, and it has "
-            "no room for more: compute them all in one way with --restart, or type no other batch "
-            "size, threads, dtype, runtime and decoder than it has"
+            f"its rows were computed in ways of which it lists {len(realisations)}, and it "
+            "has no room for more: compute them all in one way with --restart, or type no "
+            "other batch size, threads, dtype, runtime and decoder than it has"
         )
     return found
 
