@@ -92,7 +92,7 @@ class FileLocked(EmbeddingsFileError):
 
 
 class LaterFormat(EmbeddingsFileError):
-    """A later version wrote a file, which is neither read, replaced nor thrown away."""
+    """A later version wrote a file, which is neither read, replaced nor removed."""
 
 
 def of_later_format(place: object, version: int, known: int) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from extract.catalog.multi_label import MultiLabel
-from extract.catalog.split_folders import COLUMN, part_split
+from extract.catalog.split_folders import COLUMN, split_of_folders
 from extract.errors import CatalogError, NoPictures, UsageError
 from extract.ids import bytes_of, shown, text_of
 from extract.workspace import AnyPath
@@ -220,7 +220,7 @@ def catalog_of_scan(
             f"no picture in {scan.folder}: looked for names ending in .jpg, .png, .webp, .gif, "
             ".tif and the like; give another folder with --images DIR"
         )
-    split = part_split(ids)
+    split = split_of_folders(ids)
     return Catalog(
         name or scan.root.name or "root",
         scan.root,
@@ -301,7 +301,7 @@ def _entries(folder: bytes) -> list[os.DirEntry[bytes]]:
         return list(os.scandir(folder))
     except OSError as error:
         raise CatalogError(
-            f"cannot list {shown(text_of(folder))}: {error.strerror}; mend that, or give another "
+            f"cannot list {shown(text_of(folder))}: {error.strerror}; fix that, or give another "
             "folder with --images DIR"
         ) from error
 

@@ -16,7 +16,7 @@ from extract.catalog.manifest import (
     no_column,
     read_table,
 )
-from extract.catalog.split_folders import COLUMN, part_split
+from extract.catalog.split_folders import COLUMN, split_of_folders
 from extract.errors import CatalogError, UsageError
 from extract.ids import bytes_of, shown
 from extract.workspace import AnyPath
@@ -88,7 +88,7 @@ def list_imagefolder(
         id_of = _ids(columns.id, paths, metadata)
         paths.sort(key=lambda path: bytes_of(id_of[path]))
     used = {FILE_NAME, columns.id, columns.label}
-    split = part_split(["" if _leaves(path) else path for path in paths])
+    split = split_of_folders(["" if _leaves(path) else path for path in paths])
     levels, multi_labels = _labels(paths, metadata, columns, split.paths)
     sides = {} if split.sides is None else {COLUMN: split.sides}
     return Catalog(

@@ -136,7 +136,7 @@ def read_table(manifest: Path) -> tuple[list[str], list[NumberedRow]]:
         raw = manifest.read_bytes()
     except OSError as error:
         raise CatalogError(
-            f"cannot read {manifest}: {error.strerror}; mend that, or move the file away"
+            f"cannot read {manifest}: {error.strerror}; fix that, or move the file away"
         ) from error
     if b"\0" in raw:
         line = raw[: raw.index(b"\0")].count(b"\n") + 1

@@ -40,7 +40,7 @@ class SplitFolders:
     notes: tuple[str, ...] = ()
 
 
-def part_split(paths: Sequence[str]) -> SplitFolders:
+def split_of_folders(paths: Sequence[str]) -> SplitFolders:
     """Take outermost folders for a split where all of them are called so.
 
     There have to be two sides, or one with folders below. Where other folders lie next to them, or

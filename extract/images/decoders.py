@@ -23,7 +23,7 @@ from extract.images.memory_limits import (
     MAX_BYTES_AT_WORK,
     OPENING_BYTES,
     decoding_memory,
-    reckon_plain_memory,
+    estimate_plain_memory,
 )
 from extract.images.pixels import BAND_PIXELS
 from extract.images.sample_formats import USUAL
@@ -31,7 +31,7 @@ from extract.transforms.fast_geometry import has_fast_geometry, place, upright
 from extract.transforms.preprocessing import Preprocessing, resized_size
 
 DECODERS = ("reference", "fast", "scaled")
-"""What ``prepare_picture`` knows; each decodes with its forerunner what it cannot."""
+"""What ``prepare_picture`` knows; each leaves what it cannot decode to the one before."""
 
 SCALED_MARGIN = 3
 """How many times larger than its target a picture decoded at a smaller scale still is."""
@@ -199,7 +199,7 @@ def _usual_decoded(
 ) -> Iterator[DecodedPicture | Image.Image]:
     size = header.width, header.height
     scale = _scale(size, wanted) if allow_scale else 1
-    with refusing(), decoding_memory(reckon_plain_memory(size, len(content))):
+    with refusing(), decoding_memory(estimate_plain_memory(size, len(content))):
         stored = decode_plain(content, size, scale)
         if stored is not None:
             name = "scaled" if scale > 1 else "fast"
@@ -231,7 +231,7 @@ def _any_decoded(opened: OpenedPicture) -> Iterator[DecodedPicture | Image.Image
             yield opened.upright()
         return
     with opened.memory(copy):
-        # the picture and its copy, as reckoned
+        # the picture and its copy, as estimated
         yield _decoded_by_pillow(opened.upright(), "torchvision")
 
 

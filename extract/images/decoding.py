@@ -28,9 +28,9 @@ from extract.images.memory_limits import (
     MAX_FILE_BYTES,
     RGB_BYTES,
     decoding_memory,
+    estimate_memory,
     hold_file,
     opening_memory,
-    reckon_memory,
 )
 from extract.images.missing_pictures import why_missing
 from extract.images.pixels import UPRIGHT, upright_rgb
@@ -186,7 +186,7 @@ def decode_picture(content: bytes) -> Image.Image:
     ------
     Refused
         For whatever Pillow reports of it, and for pictures over the aspect and memory limits, which
-        are reckoned from the header before a pixel is decoded.
+        are estimated from the header before a pixel is decoded.
     """
     with opened_picture(content) as opened, opened.memory():
         return opened.upright()
@@ -232,7 +232,7 @@ class OpenedPicture:
         """Decode it with Pillow and turn it upright."""
         self.picture.load()
         orientation = self.orientation
-        _reckon(self.picture, self.content, orientation in UPRIGHT)
+        _estimate_memory(self.picture, self.content, orientation in UPRIGHT)
         reading = self.reading
         upright = upright_rgb(self.picture, orientation, self.stored)
         upright.info[HOW_READ] = reading
@@ -254,7 +254,7 @@ def opened_picture(content: bytes) -> Iterator[OpenedPicture]:
         with opened as picture:
             # a PNG may keep its EXIF behind its pixels: reading that would decode them
             turned = picture.format != "PNG" and _orientation(picture) in UPRIGHT
-            needed = _reckon(picture, content, turned)
+            needed = _estimate_memory(picture, content, turned)
             if picture.format == "PNG":
                 needed += picture.width * picture.height * RGB_BYTES
             stored = stored_numbers(picture, content, inverted=inverted)
@@ -300,8 +300,8 @@ def refusing(content: bytes = b"") -> Iterator[None]:
         raise Refused(_reason_of(error), f"{type(error).__name__}: {message}") from error
 
 
-def _reckon(picture: Image.Image, content: bytes, turned: bool) -> int:
-    return reckon_memory(picture, content, turned=turned, clear=picture.has_transparency_data)
+def _estimate_memory(picture: Image.Image, content: bytes, turned: bool) -> int:
+    return estimate_memory(picture, content, turned=turned, clear=picture.has_transparency_data)
 
 
 def _orientation(picture: Image.Image) -> int:

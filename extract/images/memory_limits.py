@@ -21,7 +21,7 @@ MAX_BYTES_AT_WORK = 950_000_000
 """Of one picture, and of all that are decoded at once: decoders' working memory included."""
 
 ALONE_BYTES = 250_000_000
-"""A picture that takes more is decoded alone: libraries take more than can be reckoned."""
+"""A picture that takes more is decoded alone: libraries take more than can be estimated."""
 
 MAX_FILE_BYTES = 256 << 20
 FILES_AT_WORK = 128 << 20
@@ -170,8 +170,8 @@ def decoding_memory(n_bytes: int) -> Iterator[None]:
         yield
 
 
-def reckon_memory(picture: Image.Image, content: bytes, *, turned: bool, clear: bool) -> int:
-    """Reckon the bytes that a picture takes at once, from its header.
+def estimate_memory(picture: Image.Image, content: bytes, *, turned: bool, clear: bool) -> int:
+    """Estimate the bytes of memory that a picture takes at once, from its header.
 
     Parameters
     ----------
@@ -200,8 +200,8 @@ def reckon_memory(picture: Image.Image, content: bytes, *, turned: bool, clear: 
     return needed + TRANSFORM_BYTES * -(-max(width, height) // min(width, height))
 
 
-def reckon_plain_memory(size: tuple[int, int], n_file_bytes: int) -> int:
-    """Reckon the bytes that a baseline RGB JPEG takes at once, of a size known to be sane."""
+def estimate_plain_memory(size: tuple[int, int], n_file_bytes: int) -> int:
+    """Estimate the bytes that a baseline RGB JPEG takes at once, of a size known to be sane."""
     transform = TRANSFORM_BYTES * -(-max(size) // min(size))
     return size[0] * size[1] * RGB_BYTES + n_file_bytes + transform
 
@@ -215,7 +215,7 @@ def _check(n_bytes: int, limit: int, picture: Image.Image) -> None:
 
 
 def _working_bytes(picture: Image.Image, content: bytes) -> int:
-    """Reckon what the decoder takes in addition to the picture it fills."""
+    """Estimate what the decoder takes in addition to the picture it fills."""
     own: int | None = getattr(picture, "working_bytes", None)
     if own is not None:
         return own
@@ -237,7 +237,7 @@ def _working_bytes(picture: Image.Image, content: bytes) -> int:
 
 
 def _strip_bytes(picture: Image.Image) -> int:
-    """Reckon the strip or tile of a TIFF that libtiff unpacks at once."""
+    """Estimate the strip or tile of a TIFF that libtiff unpacks at once."""
     tags: Any = picture.tag_v2  # type: ignore[attr-defined]
     width, height = picture.size
     bits = tags.get(258, (1,))

@@ -33,7 +33,7 @@ from extract.storage.embeddings import Provenance
 from extract.storage.embeddings_file import read_table
 from extract.storage.embeddings_table import EmbeddingsTable
 from extract.storage.failures import read_refusals
-from extract.storage.labels_file import labels_path, refuse_later, store_labels
+from extract.storage.labels_file import labels_path, refuse_later_labels, store_labels
 from extract.storage.layout import lay_out
 from extract.storage.row_writer import RowWriter
 from extract.transforms.preprocessing import Preprocessing
@@ -229,7 +229,7 @@ def extract_together(
 
 def _table_there(target: Target, *, restart: bool) -> EmbeddingsTable | None:
     """Read a target's file, if there is one; another identity's or a later version's is refused."""
-    refuse_later(labels_path(target.path))
+    refuse_later_labels(labels_path(target.path))
     if not target.path.exists():
         return None
     table = read_table(target.path)

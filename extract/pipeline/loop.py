@@ -235,6 +235,6 @@ def _decoded_by(runs: Sequence[FileRun], workers: int) -> str:
 
 def _refused(refusal: Mapping[str, Any]) -> PictureRefused:
     return PictureRefused(
-        f"refused {shown(refusal['id'])}: {refusal['code']} ({shown(refusal['message'])}); mend or "
+        f"refused {shown(refusal['id'])}: {refusal['code']} ({shown(refusal['message'])}); fix or "
         "remove it, or let the run go on with --on-bad-image skip"
     )

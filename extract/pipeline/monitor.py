@@ -30,7 +30,7 @@ class Monitor:
         """Receive how many more rows are durable now."""
 
     def warned(self, what: str) -> None:
-        """Receive what went wrong and was mended."""
+        """Receive what went wrong and was recovered from."""
 
     def waited(self, seconds: float, stages: Mapping[str, float]) -> None:
         """Receive at the end how long each stage had nothing to do, of all seconds."""

@@ -141,7 +141,7 @@ def store_labels(path: Path, catalog: Catalog) -> str | None:
     )
 
 
-def refuse_later(path: Path) -> None:
+def refuse_later_labels(path: Path) -> None:
     """Refuse to go on where a later version keeps the labels, before anything is written.
 
     Raises

@@ -23,8 +23,8 @@ from extract.verification.recomputation import (
     agrees,
     embed_golden,
     golden_vectors,
+    look_the_same,
     recompute,
-    see_one_picture,
     seen_by_model,
 )
 
@@ -196,7 +196,7 @@ def check_doubled(evidence: Evidence) -> Check:
     seen = seen_by_model(evidence.table.provenance.identity)
     if seen is None:
         return Check("doubled", None, f"{shared}; how the model sees them cannot be made here")
-    same = [see_one_picture(evidence, group, seen) for group in groups]
+    same = [look_the_same(evidence, group, seen) for group in groups]
     wrong = [group for group, one in zip(groups, same, strict=True) if one is False]
     if wrong:
         rows = np.sort(np.concatenate(wrong))

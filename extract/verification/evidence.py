@@ -136,7 +136,7 @@ def _hash_of(root: Path, path: str) -> bytes | Reason:
 
 
 @dataclass(frozen=True, eq=False)
-class BackboneHere:
+class AvailableBackbone:
     """The backbone that a file's vectors came from, or why it is not to be had.
 
     Parameters
@@ -153,7 +153,7 @@ class BackboneHere:
     differs: bool = False
 
 
-def find_backbone(provenance: Provenance, weights_file: Path | None = None) -> BackboneHere:
+def find_backbone(provenance: Provenance, weights_file: Path | None = None) -> AvailableBackbone:
     """Build the backbone of a file on the CPU, or give why that cannot be.
 
     Raises
@@ -168,14 +168,14 @@ def find_backbone(provenance: Provenance, weights_file: Path | None = None) -> B
             f"the file's weights are {provenance.weights} ones: leave --weights {weights_file} out"
         )
     try:
-        return BackboneHere(load_again(provenance, weights_file=weights_file))
+        return AvailableBackbone(load_again(provenance, weights_file=weights_file))
     except WeightsDiffer as error:
-        return BackboneHere(None, str(error), differs=True)
+        return AvailableBackbone(None, str(error), differs=True)
     except WeightsError as error:  # a file that is given and does not fit is not the right one
-        return BackboneHere(None, str(error), differs=weights_file is not None)
+        return AvailableBackbone(None, str(error), differs=weights_file is not None)
     except (UsageError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
-        return BackboneHere(None, f"{provenance.model} cannot be built here: {text}")
+        return AvailableBackbone(None, f"{provenance.model} cannot be built here: {text}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,7 +187,7 @@ class Evidence:
     table : EmbeddingsTable
     vectors : VectorScan
     pictures : PictureScan
-    here : BackboneHere
+    here : AvailableBackbone
     seed : int
         Draws the rows that are computed again.
     """
@@ -195,7 +195,7 @@ class Evidence:
     table: EmbeddingsTable
     vectors: VectorScan
     pictures: PictureScan
-    here: BackboneHere
+    here: AvailableBackbone
     seed: int = 0
 
     @property
@@ -210,7 +210,7 @@ class Evidence:
 
 def gather(
     table: EmbeddingsTable,
-    here: BackboneHere,
+    here: AvailableBackbone,
     *,
     root: Path | None = None,
     seed: int = 0,
@@ -222,7 +222,7 @@ def gather(
     Parameters
     ----------
     table : EmbeddingsTable
-    here : BackboneHere
+    here : AvailableBackbone
     root : Path, optional
         Where the pictures are.
     seed : int

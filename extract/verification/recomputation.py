@@ -131,7 +131,7 @@ def seen_by_model(identity: Mapping[str, Any]) -> Preprocessing | None:
     return seen
 
 
-def see_one_picture(evidence: Evidence, rows: np.ndarray, seen: Preprocessing) -> bool | None:
+def look_the_same(evidence: Evidence, rows: np.ndarray, seen: Preprocessing) -> bool | None:
     """Whether the pictures of some rows look the same to the model; None where one is not had.
 
     The first two that differ decide; copies of the same bytes are decoded once.

@@ -14,7 +14,7 @@ from typed_commands import Said, Typist
 
 from analyze.__main__ import main as analyze
 from extract.__main__ import main as extract
-from extract.catalog.split_folders import part_split
+from extract.catalog.split_folders import split_of_folders
 from extract.storage.embeddings import Provenance
 from extract.storage.embeddings_file import read_embeddings, read_provenance
 
@@ -205,7 +205,7 @@ def test_folders_of_a_split_are_a_column_and_no_classes(
     ],
 )
 def test_a_split_is_told_from_classes_or_asked_for(folders: str, split: bool, asked: str) -> None:
-    found = part_split([f"{folder}/1.png" for folder in folders.split()])
+    found = split_of_folders([f"{folder}/1.png" for folder in folders.split()])
     assert (found.sides is not None) == split
     assert bool(found.notes) == (split or bool(asked))
     assert all(asked in note for note in found.notes)

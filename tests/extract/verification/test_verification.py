@@ -38,7 +38,7 @@ from extract.verification.checks import (
     verify,
 )
 from extract.verification.evidence import (
-    BackboneHere,
+    AvailableBackbone,
     Evidence,
     VectorScan,
     find_backbone,
@@ -76,7 +76,7 @@ def embed(folder: Path, backbone: Backbone, path: Path, options: Options = FOUR)
 def evidence_of(
     path: Path, folder: Path | None, backbone: Backbone | None = None, seed: int = 0
 ) -> Evidence:
-    here = BackboneHere(backbone or tiny_backbone())
+    here = AvailableBackbone(backbone or tiny_backbone())
     root = folder.resolve() if folder else None
     return gather(read_table(path), here, root=root, seed=seed, workers=2)
 
@@ -383,16 +383,19 @@ def test_weights_that_differ_fail_and_weights_that_are_not_here_do_not(
 ) -> None:
     table = read_table(path)
 
-    def check(here: BackboneHere) -> Check:
+    def check(here: AvailableBackbone) -> Check:
         return check_weights(replace(evidence_of(path, None), table=table, here=here))
 
-    assert check(BackboneHere(None, "differs by far", differs=True)).passed is False
-    assert check(BackboneHere(None, "no network")) == Check("weights", None, "no network")
-    assert check(BackboneHere(tiny_backbone())).passed is True
-    wider = check(BackboneHere(replace(tiny_backbone(), n_dims=9)))
+    assert check(AvailableBackbone(None, "differs by far", differs=True)).passed is False
+    assert check(AvailableBackbone(None, "no network")) == Check("weights", None, "no network")
+    assert check(AvailableBackbone(tiny_backbone())).passed is True
+    wider = check(AvailableBackbone(replace(tiny_backbone(), n_dims=9)))
     assert wider.passed is False
     assert "8 numbers, those of its backbone 9" in wider.detail
-    for here in (BackboneHere(None, "no"), BackboneHere(replace(tiny_backbone(), n_dims=9))):
+    for here in (
+        AvailableBackbone(None, "no"),
+        AvailableBackbone(replace(tiny_backbone(), n_dims=9)),
+    ):
         evidence = replace(evidence_of(path, shop), here=here)
         assert verify(evidence)[-1].passed is None
 
@@ -455,13 +458,13 @@ def test_golden_vectors_are_those_of_this_installation(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = load_backbone("efficientnet_lite0")
-    here = replace(evidence_of(path, None), here=BackboneHere(own))
+    here = replace(evidence_of(path, None), here=AvailableBackbone(own))
     good = check_golden(here)
     assert good.passed is True
     assert "worst cosine 1.0000000" in good.detail
     padded = load_backbone("efficientnet_lite0", resize="pad")
-    assert check_golden(replace(here, here=BackboneHere(padded))).passed is True
-    assert check_golden(replace(here, here=BackboneHere(None, "none"))).passed is None
+    assert check_golden(replace(here, here=AvailableBackbone(padded))).passed is True
+    assert check_golden(replace(here, here=AvailableBackbone(None, "none"))).passed is None
 
     def golden(change: Callable[[Path], None]) -> Check:
         folder = tmp_path / "golden"
@@ -651,7 +654,7 @@ def test_progress_tells_of_every_picture(path: Path, shop: Path) -> None:
     told: list[tuple[int, int]] = []
     gather(
         read_table(path),
-        BackboneHere(None, "none"),
+        AvailableBackbone(None, "none"),
         root=shop.resolve(),
         progress=lambda done, total: told.append((done, total)),
     )
