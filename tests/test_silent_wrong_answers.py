@@ -153,7 +153,7 @@ def test_stale_cache_another_model_number_of_clusters_or_seed_is_another_answer(
             got, clustering, kept = one_folder(
                 tmp_path / "cache", embeddings, reduction, n_clusters, seed
             )
-            fresh = reduce(embeddings.ids, embeddings.vectors, reduction, seed)
+            fresh = reduce(embeddings, reduction, seed)
             assert got.tobytes() == fresh.coordinates.tobytes()
             expected = cluster(fresh, n_clusters, seed)
             np.testing.assert_array_equal(clustering.assignments, expected.assignments)
@@ -179,9 +179,7 @@ def test_stale_cache_a_changed_picture_is_another_answer(
     embeddings = embedded(pictures, backbone, path)
     after, _, kept = one_folder(folder, embeddings, "pca:3", 3, 0)
     assert not kept
-    assert (
-        after.tobytes() == reduce(embeddings.ids, embeddings.vectors, "pca:3").coordinates.tobytes()
-    )
+    assert after.tobytes() == reduce(embeddings, "pca:3").coordinates.tobytes()
     assert before.tobytes() != after.tobytes()
 
 

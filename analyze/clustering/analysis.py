@@ -178,9 +178,7 @@ def analyze_embeddings(
     notes += dict.fromkeys([*reduced.notes, *clustering.notes, *said])
     agreement, accuracy = None, None
     if chosen and present:
-        agreement = agree(
-            chosen.codes, chosen.categories, clustering.assignments, clustering.n_clusters
-        )
+        agreement = agree(chosen, clustering)
         notes += agreement.notes
         informative = None not in agreement.scores.values()
         accuracy, said = _one_nn(embeddings, chosen, seed, informative=informative)
@@ -234,7 +232,7 @@ def _one_nn(
     embeddings: EmbeddingSet, level: Level, seed: int, *, informative: bool
 ) -> tuple[float | None, tuple[str, ...]]:
     """Give the 1-NN accuracy, None where scores against the level are not informative."""
-    nearest = one_nn_accuracy(embeddings.vectors, level.codes, seed=seed)
+    nearest = one_nn_accuracy(embeddings, level, seed=seed)
     notes = []
     if nearest.n_left_out:
         notes.append(f"1-NN accuracy leaves out {nearest.n_left_out} rows of zeros")
@@ -248,4 +246,4 @@ def _one_nn(
 def _reduce(
     embeddings: EmbeddingSet, reduction: str, seed: int, progress: Progress | None
 ) -> Reduced:
-    return reduce(embeddings.ids, embeddings.vectors, reduction, seed, progress)
+    return reduce(embeddings, reduction, seed, progress)

@@ -5,16 +5,22 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from analyze.clustering import methods as clustering_methods
 from analyze.clustering.methods import Assigned, distinct_rows
 from analyze.measures.contingency_metrics import NOISE
-from analyze.reduction.reduction import Reduced, ordinary_scale
+from analyze.reduction.reduction import Reduced, as_reduced, ordinary_scale
 from analyze.threads import one_thread
 from analyze.ties import first_equal
 from extract.errors import UsageError, one_of
+from extract.storage.arrays import Vectors
+from extract.storage.embeddings import EmbeddingSet
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +45,17 @@ class Clustering:
     method: str
     seed: int
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """How many clusters of how many rows, by what."""
+        words = f"{self.n_found} clusters of {len(self.ids)} rows, {self.method}, seed {self.seed}"
+        return f"{type(self).__name__}({words})"
+
+    def to_frame(self) -> pd.DataFrame:
+        """A pandas frame with the cluster of each row, by id."""
+        import pandas as pd
+
+        return pd.DataFrame({"cluster": self.assignments}, index=pd.Index(self.ids, name="id"))
 
     @property
     def n_found(self) -> int:
@@ -151,13 +168,19 @@ def check_n_clusters(n_clusters: int, n_rows: int) -> None:
         )
 
 
-def cluster(reduced: Reduced, n_clusters: int, seed: int = 0, method: str = "kmeans") -> Clustering:
-    """Cluster reduced rows, on one thread so that a seed gives one result.
+def cluster(
+    vectors: Reduced | EmbeddingSet | Vectors,
+    n_clusters: int,
+    seed: int = 0,
+    method: str = "kmeans",
+) -> Clustering:
+    """Clusters of rows, reduced or not; one seed gives one result.
 
-    Equal rows are in one cluster.
+    Equal rows are in one cluster. It runs on one thread.
 
     Parameters
     ----------
+    vectors : Reduced, EmbeddingSet, array_like or DataFrame of shape (n, n_dims)
     n_clusters : int
         Where there are fewer different rows, the clusters beyond them stay empty; that is noted.
         Passed over by a clustering that finds their number.
@@ -168,7 +191,14 @@ def cluster(reduced: Reduced, n_clusters: int, seed: int = 0, method: str = "kme
     ------
     UsageError
         When the clustering is unknown or the number is not between 1 and the number of rows.
+
+    Examples
+    --------
+    >>> from analyze import cluster
+    >>> cluster([[0, 0], [0, 1], [9, 9]], 2)
+    Clustering(2 clusters of 3 rows, kmeans, seed 0)
     """
+    reduced = as_reduced(vectors)
     spec = clustering_spec(method)
     notes = []
     if spec.takes_k:

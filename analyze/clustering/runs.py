@@ -107,8 +107,7 @@ class Keeping:
     def reduce(self, run: Run) -> Reduced:
         """Reduce, or read; without what places new vectors, which nobody needs here."""
         if self.reductions is None:
-            vectors = run.embeddings
-            reduced = reduce(vectors.ids, vectors.vectors, run.reduction, run.seed)
+            reduced = reduce(run.embeddings, run.reduction, run.seed)
         else:
             reduced = ReductionCache(self.reductions)(run.embeddings, run.reduction, run.seed, None)
         return replace(reduced, place=None)

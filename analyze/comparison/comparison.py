@@ -154,7 +154,7 @@ def _models(
     """Describe what is compared, with the accuracy of the nearest neighbor, and what to say."""
     models, notes = [], []
     for name, embeddings in zip(aligned.names, aligned.embedding_sets, strict=True):
-        found = one_nn_accuracy(embeddings.vectors, aligned.level.codes, seed=seed)
+        found = one_nn_accuracy(embeddings, aligned.level, seed=seed)
         made, n_dims = embeddings.provenance, embeddings.vectors.shape[1]
         accuracy = found.accuracy if informative else None
         models.append(

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from analyze.measures.contingency_metrics import METRICS, NOISE, JointTables, match
-from extract.catalog.catalog import MISSING_LABEL
+from extract.catalog.catalog import MISSING_LABEL, Level
+from extract.errors import UsageError
+from extract.storage.arrays import Labels
+from extract.storage.embeddings import EmbeddingSet, first_level
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,21 @@ class Agreement:
         if len(set(self.cluster_to_class.values())) != len(self.cluster_to_class):
             raise ValueError("two clusters are matched to one class")
 
+    def __repr__(self) -> str:
+        """How many classes and clusters, and their adjusted Rand index."""
+        ari = self.scores.get("ari")
+        score = "no score" if ari is None else f"ARI {ari:.3f}"
+        words = f"{len(self.classes)} classes, {len(self.clusters)} clusters"
+        return f"{type(self).__name__}({words}, {self.n_labelled} rows with a label, {score})"
+
+    def to_frame(self) -> pd.DataFrame:
+        """The confusion matrix as a pandas frame: a row a class, a column a cluster, counts."""
+        import pandas as pd
+
+        rows = pd.Index(self.classes, name="class")
+        columns = pd.Index(self.clusters, name="cluster")
+        return pd.DataFrame(self.confusion, index=rows, columns=columns)
+
     @property
     def unmatched(self) -> tuple[int, ...]:
         """Clusters that are matched to no class; noise is no cluster."""
@@ -128,28 +150,75 @@ def score_clusters(
     return scores, tuple(notes)
 
 
+class Clustered(Protocol):
+    """What a clustering tells of its rows."""
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Ids of the rows."""
+
+    @property
+    def assignments(self) -> np.ndarray:
+        """Cluster of each row; -1 is noise."""
+
+    @property
+    def n_clusters(self) -> int:
+        """How many clusters there are, empty ones too."""
+
+
 def agree(
-    labels: np.ndarray, categories: Sequence[str], assignments: np.ndarray, n_clusters: int
+    labels: EmbeddingSet | Level | Labels,
+    clusters: Clustered | Sequence[int] | np.ndarray,
+    n_clusters: int | None = None,
 ) -> Agreement:
-    """Compare clusters with classes on the rows that have a label.
+    """Scores and the confusion matrix of clusters and classes, on the rows that have a label.
 
     Parameters
     ----------
-    labels : ndarray of shape (n_images,), int
-        Index into ``categories``, -1 where a row has no label.
-    categories : sequence of str
-    assignments : ndarray of shape (n_images,), int
-        From 0 on; -1 is noise, which is matched to no class.
-    n_clusters : int
+    labels : EmbeddingSet, Level, or labels as of :meth:`EmbeddingSet.from_arrays`
+        One level of labels; the first of a set. Those by id are joined to a clustering's ids.
+    clusters : Clustering or sequence of int
+        A cluster a row, from 0 on; -1 is noise, which is matched to no class.
+    n_clusters : int, optional
+        Of a sequence, where some may be empty; without it, as many as its highest number says.
 
     Raises
     ------
-    ValueError
-        When no row has a label.
+    UsageError
+        When no row has a label, or labels and clusters are not of the same rows.
+
+    Examples
+    --------
+    >>> from analyze import agree
+    >>> found = agree(["cup", "cup", "hat", "hat"], [1, 1, 0, 0])
+    >>> found
+    Agreement(2 classes, 2 clusters, 4 rows with a label, ARI 1.000)
+    >>> found.to_frame()
+    cluster  1  0
+    class
+    cup      2  0
+    hat      0  2
     """
+    if isinstance(clusters, Sequence | np.ndarray):
+        assignments = np.asarray(clusters)
+        if assignments.dtype.kind not in "iu" or assignments.ndim != 1 or not assignments.size:
+            raise UsageError("clusters: give one whole number a row, -1 where a row is noise")
+        if assignments.min() < NOISE:
+            raise UsageError(f"clusters: {assignments.min()} is below -1, which is noise")
+        ids = tuple(map(str, range(len(assignments))))
+        number = int(assignments.max()) + 1 if n_clusters is None else n_clusters
+    else:
+        assignments, ids, number = clusters.assignments, clusters.ids, clusters.n_clusters
+    level = first_level(labels, ids)
+    return _agreement(level.codes, level.categories, assignments, number)
+
+
+def _agreement(
+    labels: np.ndarray, categories: Sequence[str], assignments: np.ndarray, n_clusters: int
+) -> Agreement:
     labelled = labels != MISSING_LABEL
     if not labelled.any():
-        raise ValueError("no row has a label")
+        raise UsageError("labels: no row has one; clusters are compared with classes")
     present, codes = np.unique(labels[labelled], return_inverse=True)
     classes = tuple(categories[i] for i in present)
     has_noise = bool((assignments == NOISE).any())

@@ -48,7 +48,7 @@ class ReductionCache:
         What is read cannot place new vectors: its ``place`` is None.
         """
         if not parse_steps(reduction):
-            return reduce(embeddings.ids, embeddings.vectors, reduction, seed, progress)
+            return reduce(embeddings, reduction, seed, progress)
         store = ArrayCache(self.folder, "the reduction is")
         key = reduction_key(embeddings, reduction, seed)
 
@@ -61,7 +61,7 @@ class ReductionCache:
         kept = store.read(key, build)
         if kept is not None:
             return kept
-        reduced = reduce(embeddings.ids, embeddings.vectors, reduction, seed, progress)
+        reduced = reduce(embeddings, reduction, seed, progress)
         store.write(
             key,
             reduced.coordinates,

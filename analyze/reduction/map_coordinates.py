@@ -38,5 +38,5 @@ def plane(reduced: Reduced) -> Plane | None:
     if coordinates.shape[1] == 2:
         name = AXIS_NAMES.get(steps[-1].method if steps else "", "axis")
         return Plane(coordinates, (f"{name} 1", f"{name} 2"))
-    flat = reduce(reduced.ids, coordinates, "pca:2", reduced.seed)
+    flat = reduce(reduced, "pca:2", reduced.seed)
     return Plane(flat.coordinates, ("first principal component", "second principal component"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,11 @@ from analyze.reduction.steps import Place, Progress, StepResult, ordinary_scale
 from analyze.threads import one_thread
 from analyze.ties import first_equal
 from extract.errors import UsageError
+from extract.storage.arrays import Vectors
+from extract.storage.embeddings import EmbeddingSet, as_embeddings
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "REDUCTIONS",
@@ -81,6 +86,19 @@ class Reduced:
             )
         if not np.isfinite(self.coordinates).all():
             raise ValueError(f"coordinates of {self.reduction!r} must be finite")
+
+    def __repr__(self) -> str:
+        """How many rows of how many dimensions, by which steps."""
+        rows, n_dims = self.coordinates.shape
+        return f"{type(self).__name__}({rows} x {n_dims}, {self.reduction}, seed {self.seed})"
+
+    def to_frame(self) -> pd.DataFrame:
+        """A pandas frame of the coordinates ``x0``, ``x1``, ... of each row, by id."""
+        import pandas as pd
+
+        names = [f"x{i}" for i in range(self.coordinates.shape[1])]
+        index = pd.Index(self.ids, name="id")
+        return pd.DataFrame(self.coordinates, index=index, columns=names)
 
 
 @dataclass(frozen=True)
@@ -162,31 +180,49 @@ def uses_chance(steps: Sequence[Step]) -> bool:
     return any(REDUCTIONS[step.method].seeded(step.parameters) for step in steps)
 
 
+def as_reduced(vectors: Reduced | EmbeddingSet | Vectors) -> Reduced:
+    """Coordinates as they are; of vectors that are not reduced, the vectors themselves."""
+    if isinstance(vectors, Reduced):
+        return vectors
+    embeddings = as_embeddings(vectors)
+    return Reduced(embeddings.ids, embeddings.vectors, "none", (), 0)
+
+
 def reduce(
-    ids: tuple[str, ...],
-    vectors: np.ndarray,
+    vectors: EmbeddingSet | Vectors | Reduced,
     reduction: str,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Reduced:
-    """Reduce vectors in steps, left to right, on one thread so that a seed gives one result.
+    """Coordinates of vectors after steps, left to right; one seed gives one result.
 
-    Equal rows lie in one place.
+    Equal rows lie in one place. It runs on one thread.
 
     Parameters
     ----------
-    vectors : ndarray of shape (n_images, n_dims), float32
-        Finite; at least two different rows unless the reduction is ``none`` or ``l2``.
+    vectors : EmbeddingSet, array_like or DataFrame of shape (n, n_dims), or Reduced
+        At least two different rows unless the reduction is ``none`` or ``l2``.
     reduction : str
-        ``none``, or steps joined by commas.
+        ``none``, or steps joined by commas, such as ``pca:0.99,tsne``.
 
     Raises
     ------
     UsageError
         When the steps cannot be read, or the rows are all equal and so span no space.
+
+    Examples
+    --------
+    >>> from analyze import reduce
+    >>> reduce([[3, 0], [0, 2], [1, 1]], "l2").to_frame().round(2)
+          x0    x1
+    id
+    0   1.00  0.00
+    1   0.00  1.00
+    2   0.71  0.71
     """
     steps = parse_steps(reduction)
-    coordinates = vectors
+    before = as_reduced(vectors)
+    coordinates = before.coordinates
     used: list[Mapping[str, Any]] = []
     notes: list[str] = []
     places: list[Place] = []
@@ -204,8 +240,8 @@ def reduce(
             notes += result.notes
             if result.place:
                 places.append(result.place)
-    place = partial(_place_through, tuple(places), vectors.shape[1])
-    return Reduced(ids, coordinates, reduction, tuple(used), seed, tuple(notes), place)
+    place = partial(_place_through, tuple(places), before.coordinates.shape[1])
+    return Reduced(before.ids, coordinates, reduction, tuple(used), seed, tuple(notes), place)
 
 
 def _place_through(places: tuple[Place, ...], n_dims: int, vectors: np.ndarray) -> np.ndarray:

@@ -8,16 +8,18 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from extract.catalog.catalog import Level, check_row_counts
 from extract.catalog.multi_label import MultiLabel
+from extract.errors import UsageError
 from extract.ids import bytes_of, shown
+from extract.storage.arrays import Labels, Vectors, finite_rows, read_arrays, read_levels
 
-BLOCK_NUMBERS = 1 << 22
-"""How many numbers of a large file are looked at together: 16 MiB of float32."""
+if TYPE_CHECKING:
+    import pandas as pd
 
 PROFILED = (
     "converted to RGB; by ICC profile to sRGB in rows with an execution config that names a reading"
@@ -248,6 +250,55 @@ class EmbeddingSet:
                 f"content_sha256 must have shape {shape}, got {self.content_sha256.shape}"
             )
 
+    @classmethod
+    def from_arrays(
+        cls,
+        vectors: Vectors,
+        ids: Sequence[Any] | None = None,
+        labels: Labels | None = None,
+        *,
+        name: str = "vectors",
+    ) -> EmbeddingSet:
+        """Vectors that one has already, with their ids and labels, in the order given.
+
+        Parameters
+        ----------
+        vectors : array_like of shape (n, n_dims), or DataFrame
+            Finite numbers, kept as float32. The index of a frame gives the ids, unless it only
+            counts.
+        ids : sequence, optional
+            All different; kept as text. Without them rows are called ``0`` to ``n - 1``.
+        labels : sequence, mapping, Series or DataFrame, optional
+            A label a row; or a mapping or a frame of such columns, each a level; or labels by id:
+            a mapping of ids to labels, or a Series or frame with ids as index. None and NaN are
+            rows without a label.
+        name : str
+            Stands for the backbone, where results name it.
+
+        Raises
+        ------
+        UsageError
+            Naming the first row, id or label that cannot be taken.
+
+        Examples
+        --------
+        >>> from extract import EmbeddingSet
+        >>> e = EmbeddingSet.from_arrays([[1, 0], [0, 1], [2, 0]], labels=["cup", "hat", "cup"])
+        >>> e
+        EmbeddingSet(3 x 2, vectors, label of 2)
+        >>> e.to_frame()
+           label   d0   d1
+        id
+        0    cup  1.0  0.0
+        1    hat  0.0  1.0
+        2    cup  2.0  0.0
+        """
+        own_ids, numbers, levels = read_arrays(vectors, ids, labels)
+        digest = hashlib.sha256(repr(numbers.shape).encode())
+        digest.update(np.ascontiguousarray(numbers).data)
+        identity = {"imported": name, "sha256": digest.hexdigest()}
+        return cls(own_ids, numbers, Provenance(identity, (), {"model": name}), levels)
+
     def take(self, rows: np.ndarray) -> EmbeddingSet:
         """Keep some rows, in the order given; what was left out before stays counted."""
         kept = rows.tolist()
@@ -265,6 +316,65 @@ class EmbeddingSet:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def __getitem__(
+        self, rows: str | slice | Sequence[str] | Sequence[int] | np.ndarray
+    ) -> EmbeddingSet:
+        """Some rows as a set of their own, in the order given.
+
+        Parameters
+        ----------
+        rows : slice, ndarray of bool or int, id, or sequence of ids
+            A mask holds one value a row.
+
+        Raises
+        ------
+        KeyError
+            When no row has an id.
+        IndexError
+            When a mask has another length, or there is no row of a number.
+
+        Examples
+        --------
+        >>> from extract import EmbeddingSet
+        >>> e = EmbeddingSet.from_arrays([[1, 0], [0, 1], [2, 0]], ids=["a", "b", "c"])
+        >>> e[["c", "a"]].ids, e[e.vectors[:, 0] > 0].ids, e[1:].ids
+        (('c', 'a'), ('a', 'c'), ('b', 'c'))
+        """
+        if isinstance(rows, slice):
+            return self.take(np.arange(len(self))[rows])
+        chosen = np.asarray([rows] if isinstance(rows, str) else rows)
+        if chosen.dtype.kind == "U":
+            row_of = {row_id: row for row, row_id in enumerate(self.ids)}
+            chosen = np.array([row_of[row_id] for row_id in chosen.tolist()])
+        elif not len(chosen):
+            chosen = chosen.astype(int)
+        return self.take(np.arange(len(self))[chosen])
+
+    def __repr__(self) -> str:
+        """How many vectors of how many dimensions, of which backbone, with labels of how many."""
+        n, n_dims = self.vectors.shape
+        labels = [f"{shown(own.name)} of {len(own.categories)}" for own in self.labels]
+        words = [f"{n} x {n_dims}", self.provenance.title, *labels]
+        return f"{type(self).__name__}({', '.join(words)})"
+
+    def to_frame(self, *, vectors: bool = True) -> pd.DataFrame:
+        """A pandas frame of labels, other columns and vectors, a row a picture, by id.
+
+        Parameters
+        ----------
+        vectors : bool
+            Whether the dimensions follow, as ``d0``, ``d1``, ...; they are copied.
+        """
+        import pandas as pd
+
+        columns: dict[str, Any] = {own.name: own.values() for own in self.labels}
+        columns |= {name: values for name, values in self.columns.items() if name not in columns}
+        frame = pd.DataFrame(columns, index=pd.Index(self.ids, name="id"))
+        if not vectors:
+            return frame
+        names = [f"d{i}" for i in range(self.vectors.shape[1])]
+        return frame.join(pd.DataFrame(self.vectors, index=frame.index, columns=names))
+
     @property
     def labels(self) -> tuple[Level | MultiLabel, ...]:
         """All columns of labels, those of one label a picture first."""
@@ -280,18 +390,6 @@ class EmbeddingSet:
         return digest.hexdigest()
 
 
-def finite_rows(vectors: np.ndarray) -> np.ndarray:
-    """Find the rows that hold only finite numbers; ndarray of shape (n,), bool.
-
-    Block by block: a flag for each number of a large file would take a gigabyte.
-    """
-    finite = np.empty(len(vectors), bool)
-    step = max(1, BLOCK_NUMBERS // max(1, vectors.shape[1]))
-    for first in range(0, len(vectors), step):
-        finite[first : first + step] = np.isfinite(vectors[first : first + step]).all(axis=1)
-    return finite
-
-
 def row_crc32(row_id: str, content_sha256: bytes, vector: memoryview) -> int:
     """Check sum of one row: CRC-32 over id, picture hash and the vector's bytes.
 
@@ -299,3 +397,37 @@ def row_crc32(row_id: str, content_sha256: bytes, vector: memoryview) -> int:
     its float32 numbers.
     """
     return zlib.crc32(vector, zlib.crc32(content_sha256, zlib.crc32(bytes_of(row_id))))
+
+
+def as_embeddings(vectors: EmbeddingSet | Vectors, labels: Labels | None = None) -> EmbeddingSet:
+    """An embedding set as it is, or one of plain vectors.
+
+    Parameters
+    ----------
+    labels : optional
+        As of :meth:`EmbeddingSet.from_arrays`; in place of those that a set has.
+    """
+    if not isinstance(vectors, EmbeddingSet):
+        return EmbeddingSet.from_arrays(vectors, labels=labels)
+    if labels is None:
+        return vectors
+    return replace(vectors, levels=read_levels(labels, vectors.ids), multi_labels=())
+
+
+def first_level(labels: EmbeddingSet | Level | Labels, ids: tuple[str, ...]) -> Level:
+    """The one level of labels, or the first, of rows of these ids.
+
+    Raises
+    ------
+    UsageError
+        When there is none, or it is of another number of rows.
+    """
+    level: Level | None = labels if isinstance(labels, Level) else None
+    if level is None:
+        levels = labels.levels if isinstance(labels, EmbeddingSet) else read_levels(labels, ids)
+        level = next(iter(levels), None)
+    if level is None:
+        raise UsageError("labels: there is no column of them")
+    if len(level.codes) != len(ids):
+        raise UsageError(f"labels: {len(level.codes)} of {level.name!r} for {len(ids)} rows")
+    return level

@@ -13,7 +13,8 @@ import numpy as np
 from extract.files.private_memory import Inode, opened, own_memory, read_into
 from extract.ids import bytes_of
 from extract.refusals import SOUND, TO_DO, reason_code
-from extract.storage.embeddings import BLOCK_NUMBERS, Provenance, finite_rows, row_crc32
+from extract.storage.arrays import BLOCK_NUMBERS, finite_rows
+from extract.storage.embeddings import Provenance, row_crc32
 
 ROW_FIELDS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "status": (np.dtype("u1"), ()),

@@ -21,8 +21,8 @@ from extract.files.hdf5_output import replaced
 from extract.files.strings_dataset import write_strings
 from extract.ids import bytes_of
 from extract.refusals import SOUND, TO_DO
+from extract.storage.arrays import BLOCK_NUMBERS
 from extract.storage.embeddings import (
-    BLOCK_NUMBERS,
     Provenance,
     canonical_json,
     row_crc32,

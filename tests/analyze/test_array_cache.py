@@ -176,7 +176,7 @@ def embeddings(embeddings_of: Callable[..., EmbeddingSet]) -> EmbeddingSet:
 
 
 def clustered(embeddings: EmbeddingSet, reduction: str, n_clusters: int, seed: int) -> Clustering:
-    reduced = reduce(embeddings.ids, embeddings.vectors, reduction, seed)
+    reduced = reduce(embeddings, reduction, seed)
     clustering = cluster(reduced, n_clusters, seed)
     return replace(clustering, notes=(*reduced.notes, *clustering.notes))
 

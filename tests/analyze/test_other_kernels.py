@@ -25,9 +25,8 @@ STEPS = ("pca:0.9", "l2,pca:5,tsne:10")
 def computed(vectors: np.ndarray) -> dict[str, np.ndarray]:
     """Reduce, place and cluster."""
     found = {}
-    ids = tuple(map(str, range(len(vectors))))
     for steps in STEPS:
-        reduced = reduce(ids, vectors, steps, 1)
+        reduced = reduce(vectors, steps, 1)
         assert reduced.place is not None
         found[steps] = reduced.coordinates
         found[f"{steps}, placed"] = reduced.place(vectors[:20] + np.float32(0.1))

@@ -182,7 +182,7 @@ def test_an_empty_cluster_gets_all_rows_of_a_kind() -> None:
 @pytest.mark.parametrize("steps", ["l2", "l2,pca:5", "pca:0.9", "pca:5,tsne:5"])
 def test_equal_rows_lie_in_one_place(steps: str) -> None:
     vectors, kind = doubled(0, 60)
-    reduced = reduce(tuple(map(str, range(60))), vectors, steps)
+    reduced = reduce(vectors, steps)
     assert of_one_kind(first_equal(reduced.coordinates), kind)
     assert reduced.place is not None
     placed = reduced.place(vectors[:30])

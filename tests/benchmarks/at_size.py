@@ -57,7 +57,7 @@ def _said(name: str, ours: float, theirs: float, quality: str) -> None:
 def _pca(ids: tuple[str, ...], vectors: np.ndarray) -> None:
     from sklearn.decomposition import PCA
 
-    ours, seconds = _timed(lambda: reduce(ids, vectors, "pca:50", 0))
+    ours, seconds = _timed(lambda: reduce(vectors, "pca:50", 0))
     theirs, other = _timed(lambda: PCA(50, random_state=0).fit_transform(vectors))
     kept, their = (float(x.var(axis=0, dtype=np.float64).sum()) for x in (ours.coordinates, theirs))
     _said("pca:50", seconds, other, f"variance {kept / their - 1:+.4%} of theirs")
@@ -94,9 +94,9 @@ def _tsne(ids: tuple[str, ...], vectors: np.ndarray) -> None:
     """Compare after PCA; both run at once, each in a process of its own."""
     from sklearn.manifold import trustworthiness
 
-    points = reduce(ids, vectors, "pca:50", 0).coordinates
+    points = reduce(vectors, "pca:50", 0).coordinates
     with ProcessPoolExecutor(2, get_context("spawn")) as both:
-        own, their = both.submit(_our_map, ids, points), both.submit(_their_map, points)
+        own, their = both.submit(_our_map, points), both.submit(_their_map, points)
         (ours, seconds), (theirs, other) = own.result(), their.result()
     some = np.random.default_rng(0).choice(len(ids), min(len(ids), 2000), replace=False)
     trusted = [trustworthiness(points[some], each[some]) for each in (ours, theirs)]
@@ -105,9 +105,9 @@ def _tsne(ids: tuple[str, ...], vectors: np.ndarray) -> None:
     _said("tsne of pca:50", seconds, other, quality.format(*divergences, *trusted))
 
 
-def _our_map(ids: tuple[str, ...], points: np.ndarray) -> tuple[np.ndarray, float]:
+def _our_map(points: np.ndarray) -> tuple[np.ndarray, float]:
     with one_thread():
-        found, seconds = _timed(partial(reduce, ids, points, "tsne", 0))
+        found, seconds = _timed(partial(reduce, points, "tsne", 0))
     return found.coordinates, seconds
 
 

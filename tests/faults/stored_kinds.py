@@ -225,7 +225,7 @@ def _read_reduction(folder: Path, _said: list[str]) -> dict[str, Any]:
 
 def _make_clustering(folder: Path) -> list[Path]:
     embeddings = some_embeddings()
-    reduced = reduce(embeddings.ids, embeddings.vectors, "pca:99", 0)
+    reduced = reduce(embeddings, "pca:99", 0)
     found = cluster(reduced, 3, 0)
     noted = type(found)(**{**vars(found), "notes": (*reduced.notes, *found.notes)})
     ClusteringCache(folder).write(embeddings, "pca:99", noted)

@@ -13,8 +13,10 @@ import numpy as np
 from analyze.similarity import most_similar_rows
 from analyze.ties import NOTHING, ROUNDING, best_of
 from analyze.unit_vectors import rows_with_direction, unit_rows
-from extract.catalog.catalog import MISSING_LABEL
+from extract.catalog.catalog import MISSING_LABEL, Level
 from extract.machine.processor import kernels_of_openblas
+from extract.storage.arrays import Labels, Vectors
+from extract.storage.embeddings import EmbeddingSet, as_embeddings, first_level
 
 BEYOND = 16
 """Proposals past the k-th, the last of which is mostly far enough to be settled at once."""
@@ -235,34 +237,52 @@ def not_in(rows: np.ndarray, out: np.ndarray) -> np.ndarray:
 
 
 def one_nn_accuracy(
-    vectors: np.ndarray, labels: np.ndarray, *, most_queries: int = MOST_QUERIES, seed: int = 0
+    vectors: EmbeddingSet | Vectors,
+    labels: Level | Labels | None = None,
+    *,
+    most_queries: int = MOST_QUERIES,
+    seed: int = 0,
 ) -> OneNearest:
-    """Find each labelled row's most similar other labelled row, and compare their labels.
+    """Share of labelled rows whose most similar other labelled row has the same label.
 
     Rows are compared by cosine, ties go to the lower row, a row is never its own neighbor. Rows
     of zeros have no direction and are left out.
 
     Parameters
     ----------
-    vectors : ndarray of shape (n_images, n_dims), float32
-    labels : ndarray of shape (n_images,), int
-        -1 where a row has no label.
+    vectors : EmbeddingSet, array_like or DataFrame of shape (n, n_dims)
+    labels : Level, or as of :meth:`EmbeddingSet.from_arrays`, optional
+        The set's first level without.
     most_queries : int
         Of more rows a sample without replacement, drawn from ``seed``, is asked.
+
+    Raises
+    ------
+    UsageError
+        When there are no labels, or of another number of rows.
+
+    Examples
+    --------
+    >>> from analyze import one_nn_accuracy
+    >>> one_nn_accuracy([[1, 0], [2, 0.1], [0, 1], [0.1, 3]], ["cup", "cup", "hat", "hat"]).accuracy
+    1.0
     """
-    scale = np.abs(vectors).max(axis=1) if len(vectors) else np.zeros(0, np.float32)
-    labelled = labels != MISSING_LABEL
+    embeddings = as_embeddings(vectors)
+    level = first_level(embeddings if labels is None else labels, embeddings.ids)
+    rows_of_all, codes = embeddings.vectors, level.codes
+    scale = np.abs(rows_of_all).max(axis=1)
+    labelled = codes != MISSING_LABEL
     rows = np.flatnonzero(labelled & (scale > 0))
     left_out = int((labelled & (scale == 0)).sum())
     if len(rows) < 2:
         return OneNearest(None, 0, len(rows), left_out)
-    known = labels[rows]
+    known = codes[rows]
     queries = np.arange(len(rows))
     if len(rows) > most_queries:
         queries = np.random.default_rng(seed).choice(len(rows), most_queries, replace=False)
         queries.sort()
     found = most_similar_rows(
-        vectors[rows], vectors[rows[queries]], 1, (np.arange(len(rows)), queries)
+        rows_of_all[rows], rows_of_all[rows[queries]], 1, (np.arange(len(rows)), queries)
     )
     hits = int((known[found[:, 0]] == known[queries]).sum())
     return OneNearest(hits / len(queries), len(queries), len(rows), left_out)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -146,7 +147,7 @@ def test_a_reducer_is_used_in_place_of_ours(overlapping: Planted, embeddings_of:
         embeddings: EmbeddingSet, reduction: str, seed: int, _progress: Progress | None
     ) -> Reduced:
         asked.append((reduction, seed))
-        return reduce(embeddings.ids, embeddings.vectors[:, :2], "none", seed)
+        return reduce(replace(embeddings, vectors=embeddings.vectors[:, :2]), "none", seed)
 
     analysis = analyze_embeddings(
         embeddings_of(vectors, labels), reduction="pca:9", seed=3, reducer=reducer

@@ -40,7 +40,7 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
 def test_a_run_is_what_its_clustering_alone_says(embeddings: EmbeddingSet, method: str) -> None:
     runs = [Run(embeddings, "pca:3", 4, seed, method) for seed in (5, 6)]
     for run, found in zip(runs, cluster_all(runs, Keeping(), n_jobs=1), strict=True):
-        reduced = reduce(embeddings.ids, embeddings.vectors, "pca:3", run.seed)
+        reduced = reduce(embeddings, "pca:3", run.seed)
         alone = cluster(reduced, 4, run.seed, method)
         np.testing.assert_array_equal(found.assignments, alone.assignments)
         assert (found.method, found.seed, found.n_clusters, found.notes) == (
@@ -112,7 +112,7 @@ def test_chance_in_the_reduction_alone_keeps_seeds_apart(
 ) -> None:
     cache = ClusteringCache(tmp_path)
     for reduction, shared in (("none", True), ("pca:3", False)):
-        reduced = reduce(embeddings.ids, embeddings.vectors, reduction, 1)
+        reduced = reduce(embeddings, reduction, 1)
         cache.write(embeddings, reduction, cluster(reduced, 4, 1, "agglomerative"))
         kept = cache.read(embeddings, reduction, 4, 2, "agglomerative")
         assert (kept is not None) == shared

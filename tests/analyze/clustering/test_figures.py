@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -19,6 +19,7 @@ from analyze.measures.agreement import Agreement, agree
 from analyze.measures.contingency_metrics import NOISE
 from analyze.presentation import figure_style
 from analyze.presentation.palette import MUTED, UNMATCHED, class_style, style_of
+from extract.catalog.catalog import Level
 
 LABELS = np.repeat([0, 1, 2], [6, 5, 4])
 ASSIGNMENTS = np.array([3, 3, 3, 3, 0, 1, 2, 2, 2, 2, 4, 0, 0, 0, 1])
@@ -48,8 +49,14 @@ def _closed() -> Iterator[None]:
     plt.close("all")
 
 
+def compared(labels: Any, names: Sequence[str], assignments: Any, n_clusters: int) -> Agreement:
+    """Compare clusters with classes that are given as codes, -1 where a row has none."""
+    level = Level("kind", tuple(names), np.asarray(labels, np.int32))
+    return agree(level, np.asarray(assignments), n_clusters)
+
+
 def agreement_of(names: tuple[str, ...] = NAMES) -> Agreement:
-    return agree(LABELS, names, ASSIGNMENTS, 5)
+    return compared(LABELS, names, ASSIGNMENTS, 5)
 
 
 def mapped(names: tuple[str, ...] = NAMES, labelled: bool = True, **changes: Any) -> Any:
@@ -219,7 +226,7 @@ def test_noise_is_gray_and_called_noise() -> None:
         mapped(assignments=noisy, cluster_to_class=dict.fromkeys(range(1, 5), "cups")).axes[1].texts
     )
     assert said.get_text() == "gray: noise"
-    agreement = agree(np.array(LABELS), NAMES, noisy, 5)
+    agreement = compared(np.array(LABELS), NAMES, noisy, 5)
     last = confusion_axes(agreement).get_xticklabels()[-1]
     assert last.get_text() == "noise"
 
@@ -319,7 +326,7 @@ def test_clusters_are_labelled_with_their_class() -> None:
 
 def test_a_large_matrix_is_drawn_without_numbers() -> None:
     labels = np.arange(60) % 30
-    agreement = agree(labels, [f"class {i}" for i in range(30)], labels[::-1], 30)
+    agreement = compared(labels, [f"class {i}" for i in range(30)], labels[::-1], 30)
     axes = confusion_axes(agreement)
     assert [text for text in axes.texts if not isinstance(text, Annotation)] == []
     assert len(axes.get_yticklabels()) == 30

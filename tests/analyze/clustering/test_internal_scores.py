@@ -35,7 +35,7 @@ REFERENCES = {
 def reduced_by(
     embeddings: EmbeddingSet, reduction: str, seed: int, _progress: Progress | None
 ) -> Reduced:
-    return reduce(embeddings.ids, embeddings.vectors, reduction, seed)
+    return reduce(embeddings, reduction, seed)
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +51,7 @@ def clustered(embeddings_of: Make) -> Callable[..., Clustered]:
         **others: object,
     ) -> Clustered:
         embeddings = embeddings_of(rows, **others)
-        reduced = reduce(embeddings.ids, embeddings.vectors, "none")
+        reduced = reduce(embeddings, "none")
         if assignments is None:
             found = cluster(reduced, n_clusters, 0, method)
         else:
@@ -198,7 +198,7 @@ def test_stability_is_the_mean_ari_of_subsamples_on_shared_rows(
     made = clustered(overlapping[0], n_clusters=5)
     found = []
     for number, rows in enumerate(subsamples(np.arange(200), 0)):
-        part = reduce(tuple(map(str, rows)), overlapping[0][rows], "none")
+        part = reduce(overlapping[0][rows], "none")
         assignments = cluster(part, 5, number).assignments.tolist()
         found.append(dict(zip(rows.tolist(), assignments, strict=True)))
     agreed = []

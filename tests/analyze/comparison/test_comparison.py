@@ -174,9 +174,9 @@ def test_what_no_seed_changes_is_reduced_once(
 ) -> None:
     done: list[str] = []
 
-    def counted(ids: Any, vectors: Any, reduction: str, seed: int) -> Any:
+    def counted(vectors: Any, reduction: str, seed: int) -> Any:
         done.append(reduction)
-        return reduce(ids, vectors, reduction, seed)
+        return reduce(vectors, reduction, seed)
 
     reduce = clustering_runs.reduce
     monkeypatch.setattr(clustering_runs, "reduce", counted)

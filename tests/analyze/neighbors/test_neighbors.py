@@ -13,12 +13,15 @@ from analyze.neighbors.indexes.exact_search import (
     products_from,
 )
 from analyze.unit_vectors import unit_rows
+from extract.catalog.catalog import Level
 
 pytestmark = pytest.mark.numbers
 
 
 def nearest(vectors: np.ndarray, labels: np.ndarray) -> tuple[float | None, int]:
-    found = one_nn_accuracy(vectors, labels)
+    found = one_nn_accuracy(
+        vectors, Level("kind", tuple(map(str, range(30))), labels.astype(np.int32))
+    )
     return found.accuracy, found.n_left_out
 
 
@@ -102,7 +105,7 @@ def test_rows_without_a_label_are_no_neighbors() -> None:
 
 
 @pytest.mark.parametrize(
-    ("labels", "left_out"), [([-1, -1, -1], 0), ([0, -1, -1], 0), ([0, 0, -1], 1), ([], 0)]
+    ("labels", "left_out"), [([-1, -1, -1], 0), ([0, -1, -1], 0), ([0, 0, -1], 1), ([-1], 0)]
 )
 def test_fewer_than_two_rows_have_no_accuracy(labels: list[int], left_out: int) -> None:
     vectors = np.ones((len(labels), 3), dtype=np.float32)

@@ -114,7 +114,7 @@ def test_ari_is_the_mean_of_single_clusterings(planted: dict[str, EmbeddingSet])
     found = rank([fair], metric="ari", seed=7, n_resamples=100)
     alone = []
     for seed in range(7, 12):
-        assigned = cluster(reduce(fair.ids, fair.vectors, "l2", seed), 4, seed).assignments
+        assigned = cluster(reduce(fair, "l2", seed), 4, seed).assignments
         alone.append(score_clusters(LABELS, assigned)[0]["ari"])
     assert found.rows[0].value == pytest.approx(np.mean(alone))
     assert (found.pairs, found.likeness) == ((), ())

@@ -26,7 +26,7 @@ def quick_umap(request: pytest.FixtureRequest) -> None:
 
 
 def reduced(vectors: np.ndarray, reduction: str, seed: int = 0) -> Reduced:
-    return reduce(tuple(str(i) for i in range(len(vectors))), vectors, reduction, seed)
+    return reduce(vectors, reduction, seed)
 
 
 def tsne_step(perplexity: float = 30.0, initialization: str = "pca") -> Step:
@@ -161,8 +161,8 @@ def test_pca_of_many_rows_is_exact_where_scikit_learn_draws() -> None:
     rng = np.random.default_rng(0)
     shares = 1.0 / np.arange(1, 1102)
     vectors = (rng.normal(size=(2202, 1101)) * shares).astype(np.float32)
-    ids = tuple(map(str, range(len(vectors))))
-    found = reduce(ids, vectors, "pca:8", 0)
+    tuple(map(str, range(len(vectors))))
+    found = reduce(vectors, "pca:8", 0)
     centered = vectors.astype(np.float64) - vectors.mean(axis=0, dtype=np.float64)
     variances = np.sort(np.linalg.eigvalsh(centered.T @ centered / len(vectors)))[::-1]
     np.testing.assert_allclose(
@@ -243,10 +243,10 @@ def test_steps_compose_left_to_right(
 
 def test_components_beyond_float32_are_refused_with_the_way_out() -> None:
     vectors = np.random.default_rng(0).uniform(-3e38, 3e38, (12, 40)).astype(np.float32)
-    ids = tuple(f"{i:02}" for i in range(len(vectors)))
+    tuple(f"{i:02}" for i in range(len(vectors)))
     with pytest.raises(UsageError, match=r"beyond what float32 holds: .*--reduce l2,pca"):
-        reduce(ids, vectors, "pca:2")
-    assert np.isfinite(reduce(ids, vectors, "l2,pca:2").coordinates).all()
+        reduce(vectors, "pca:2")
+    assert np.isfinite(reduce(vectors, "l2,pca:2").coordinates).all()
 
 
 @pytest.mark.parametrize("reduction", ["tsne", "tsne:30:random"])
@@ -378,8 +378,8 @@ def test_what_cannot_be_placed_is_refused(shape: tuple[int, ...]) -> None:
 def test_a_row_held_out_is_placed_among_its_class(separated: Planted, reduction: str) -> None:
     vectors, labels = separated
     told: list[int] = []
-    ids = tuple(map(str, range(100)))
-    result = reduce(ids, vectors[:100], reduction, progress=lambda done, _: told.append(done))
+    tuple(map(str, range(100)))
+    result = reduce(vectors[:100], reduction, progress=lambda done, _: told.append(done))
     at_the_end = list(told)
     assert result.place is not None
     placed = result.place(vectors[100:])
@@ -462,12 +462,7 @@ def test_umap_of_repeated_rows_is_finite_and_silent() -> None:
 def test_progress_is_told_to_the_end(separated: Planted) -> None:
     vectors, _ = separated
     told: list[tuple[int, int]] = []
-    reduce(
-        tuple(str(i) for i in range(60)),
-        vectors[:60],
-        "tsne:5",
-        progress=lambda *now: told.append(now),
-    )
+    reduce(vectors[:60], "tsne:5", progress=lambda *now: told.append(now))
     done = [now for now, _ in told]
     assert done == sorted(set(done))
     assert told[-1] == (750, 750)

@@ -1,0 +1,23 @@
+"""Examples in docstrings of what is public run, and give what they say."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+
+import pytest
+
+MODULES = [
+    "extract.storage.embeddings",
+    "analyze.clustering.clustering",
+    "analyze.measures.agreement",
+    "analyze.neighbors.indexes.exact_search",
+    "analyze.reduction.reduction",
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_give_what_they_say(name: str) -> None:
+    found = doctest.testmod(importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert found.attempted
+    assert not found.failed
