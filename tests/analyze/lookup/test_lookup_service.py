@@ -16,12 +16,10 @@ import re
 import shutil
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import threading
 import time
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +32,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from served import Served, read_all, serving
-from small_catalogs import PROJECT, draw, offline_environment, run_in
+from small_catalogs import PROJECT, draw, offline_environment, png_of_zeros, run_in
 
 from extract.catalog.demo import draw_picture
 from extract.files.file_lock import locked
@@ -54,21 +52,6 @@ def jpeg(seed: int = 0, size: tuple[int, int] = (320, 240)) -> bytes:
     file = io.BytesIO()
     draw_picture("Mugs", random.Random(seed)).resize(size).save(file, "JPEG")
     return file.getvalue()
-
-
-def png_of_zeros(width: int, height: int) -> bytes:
-    """Make a small file that says, and holds, that many pixels."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        checked = kind + data
-        return struct.pack(">I", len(data)) + checked + struct.pack(">I", zlib.crc32(checked))
-
-    packer = zlib.compressobj(9)
-    row = bytes(1 + width)
-    data = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    parts = chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + parts
 
 
 @pytest.fixture(scope="module")

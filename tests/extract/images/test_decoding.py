@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from small_catalogs import png_of_zeros
 
 from extract.images.decoding import (
     ORIENTATION,
@@ -123,7 +124,7 @@ JPEG = encoded(Image.fromarray(NOISE), "JPEG")
         (PNG[: len(PNG) // 2], Reason.TRUNCATED),
         (encoded(Image.new("1", (1, 30_000))), Reason.ASPECT),
         (encoded(Image.new("1", (101, 1))), Reason.ASPECT),
-        (encoded(Image.new("1", (20_000, 20_000))), Reason.TOO_LARGE),
+        (png_of_zeros(20_000, 20_000), Reason.TOO_LARGE),
         (encoded(Image.fromarray(np.full((4, 4), 3e9, np.float32)), "TIFF"), Reason.UNSUPPORTED),
     ],
 )
