@@ -71,11 +71,11 @@ class Plan:
     damaged : int
         How many rows of the file did not fit their check sum.
     gone : int
-        Sound rows whose picture is not there any more; they are kept.
+        Sound rows of pictures that are not there any more; they are kept.
     dropped : int
-        Rows of the file whose picture is not listed any more.
+        Rows of the file of pictures that are not listed any more.
     found_again : int
-        Rows kept because their picture's bytes are those of a row: renamed, moved, written anew.
+        Rows kept because their picture's bytes are those of a row: renamed, moved, written again.
     read_anew : int
         Sound rows to be done again because their picture is read otherwise than it was.
     """
@@ -104,7 +104,7 @@ class Plan:
         Parameters
         ----------
         limit : int, optional
-            At most so many pictures, rounded up to whole batches.
+            At most this many pictures, rounded up to whole batches.
         """
         rows = np.flatnonzero(self.to_do)
         numbers, places = np.divmod(np.arange(len(rows)) if self.dense else rows, self.batch_size)
@@ -139,9 +139,9 @@ def plan_run(
     table : EmbeddingsTable or None
         The file of the same identity, if there is one.
     ways : sequence of mapping
-        How this run would compute; first as asked for, then what may become of single rows.
+        How this run would compute; first as requested, then what may become of single rows.
     read_contents : callable
-        Asked for the hash of pictures, only where that decides.
+        Gives the hashes of pictures, called only where they decide.
     restart : bool
         Compute every row again.
     retry_failed : bool
@@ -149,8 +149,8 @@ def plan_run(
     rehash : bool
         Read every picture, and trust only its bytes.
     read_otherwise : callable, optional
-        Asked which pictures this version reads otherwise than the one that made the file, of those
-        that could keep a row, under whatever name; None where it was made by this one.
+        Gives the pictures that this version reads otherwise than the one that made the file, of
+        those that could keep a row, under whatever name; None where it was made by this one.
     """
     n_images = len(catalog)
     everything, none = np.ones(n_images, dtype=bool), np.array([], int)
@@ -162,14 +162,14 @@ def plan_run(
     refused = rows.refused & (rows.status != Reason.PERMISSION) & (not retry_failed)
     kept = (rows.sound & (rows.unchanged | rows.gone)) | (refused & rows.unchanged)
     otherwise = read_otherwise or (lambda _: ())
-    anew = set(otherwise(known[kept & (rows.status == SOUND) & ~rows.gone]))
-    kept &= ~np.isin(known, list(anew))
+    reread = set(otherwise(known[kept & (rows.status == SOUND) & ~rows.gone]))
+    kept &= ~np.isin(known, list(reread))
     source = np.full(n_images, -1)  # the row of the file that each picture takes
     source[known[kept]] = row[kept]
-    contents = read_contents(_doubted(rows, stats, source, rehash=rehash))
+    contents = read_contents(_uncertain(rows, stats, source, rehash=rehash))
     found = _found_again(rows, source, contents)
-    anew |= set(otherwise(np.array([new for new, old in found.items() if old >= 0], int)))
-    found = {picture: row for picture, row in found.items() if picture not in anew}
+    reread |= set(otherwise(np.array([new for new, old in found.items() if old >= 0], int)))
+    found = {picture: row for picture, row in found.items() if picture not in reread}
     source[list(found)] = list(found.values())
     moved = [new for new, old in found.items() if old >= 0]
     to_do = source < 0
@@ -190,7 +190,7 @@ def plan_run(
         gone=int(rows.gone.sum()),
         dropped=len(table) - len(np.union1d(row, source[moved])),
         found_again=len(moved),
-        read_anew=len(anew),
+        read_anew=len(reread),
     )
     if same_list and not (new_way or moved or replaced.any()):
         return replace(decided, to_reset=known[(rows.status != TO_DO) & to_do[known]])
@@ -203,7 +203,7 @@ def plan_run(
 
 @dataclass(frozen=True, eq=False)
 class _Rows:
-    """What the file there says of the pictures that it knows by id.
+    """What the file there holds of the pictures that it knows by id.
 
     ``known`` are their numbers in the list, ``row`` those in the file, all else in step with them.
     """
@@ -239,8 +239,8 @@ class _Rows:
         )
 
 
-def _doubted(rows: _Rows, stats: np.ndarray, source: np.ndarray, *, rehash: bool) -> np.ndarray:
-    """List the pictures whose bytes decide."""
+def _uncertain(rows: _Rows, stats: np.ndarray, source: np.ndarray, *, rehash: bool) -> np.ndarray:
+    """List the pictures of which the bytes decide."""
     there = stats[:, 0] >= 0
     if rehash:
         return np.flatnonzero(there)
@@ -249,7 +249,7 @@ def _doubted(rows: _Rows, stats: np.ndarray, source: np.ndarray, *, rehash: bool
 
 
 def _lost(rows: _Rows, source: np.ndarray) -> np.ndarray:
-    """Say which proven rows no picture takes."""
+    """Find the proven rows that no picture takes."""
     lost = rows.proven.copy()
     lost[source[source >= 0]] = False
     return lost
@@ -293,7 +293,7 @@ def _rows_of(catalog: Catalog, table: EmbeddingsTable) -> np.ndarray:
 def _same_paths(
     catalog: Catalog, table: EmbeddingsTable, known: np.ndarray, row: np.ndarray
 ) -> np.ndarray:
-    """Say which rows still name the same file: an id may have been given another picture."""
+    """Find the rows that still name the same file: an id may have been given another picture."""
     if catalog.paths == table.paths:
         return np.ones(len(known), dtype=bool)
     pairs = zip(known.tolist(), row.tolist(), strict=True)
