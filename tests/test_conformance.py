@@ -19,7 +19,7 @@ from analyze.reduction.reduction import REDUCTIONS, Reduced, reduce
 from extract.backbones.registry import BACKBONES, Backbone, load_backbone
 from extract.backbones.timm_models import TimmModel
 
-README = (PROJECT / "README.md").read_text()
+PAGES = "\n".join(page.read_text() for page in sorted((PROJECT / "docs").glob("*.md")))
 SIDE = 96
 EXAMPLES = {"l2": "l2", "pca": "pca:3", "tsne": "tsne:5", "umap": "umap:5"}
 
@@ -125,8 +125,8 @@ def test_metric_is_one_for_equal_partitions_whatever_their_numbers(name: str) ->
 
 
 @pytest.mark.parametrize("name", [*BACKBONES, *REDUCTIONS, *CLUSTERINGS, *INDEXES])
-def test_entry_is_named_in_the_readme(name: str) -> None:
-    assert re.search(rf"[`]{name}[`:]", README)
+def test_entry_is_named_in_the_pages(name: str) -> None:
+    assert re.search(rf"[`]{name}[`:]", PAGES)
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])

@@ -1,4 +1,4 @@
-"""Every command of the README, in its order, in one workspace."""
+"""Every command of the README, then of the pages in docs, in their order, in one workspace."""
 
 from __future__ import annotations
 
@@ -7,24 +7,27 @@ import runpy
 import shlex
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import joblib
 import pytest
 from small_catalogs import PROJECT, make_shop, run_fresh, run_in
+from typer.main import get_command
 
 from extract.catalog.demo import KINDS
 
 pytestmark = pytest.mark.slow
 README = (PROJECT / "README.md").read_text()
-CODE_BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+INDEX = (PROJECT / "docs" / "index.md").read_text()
+PAGES = [PROJECT / "docs" / name for name in re.findall(r"\]\(([\w-]+\.md)\)", INDEX)]
+TEXT = "\n".join([README, *(page.read_text() for page in PAGES)])
+CODE_BLOCKS = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
+PYTHON_BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 LINES = [line for block in CODE_BLOCKS for line in block.splitlines() if line.strip()]
-COMMANDS = [
-    part.strip()
-    for line in LINES
-    for part in line.split("&&")
-    if part.strip().startswith(("python -m extract", "python -m analyze"))
-]
+TYPED = [part.strip() for line in LINES for part in line.split("&&")]
+COMMANDS = [*dict.fromkeys(w for w in TYPED if re.match("python -m (extract|analyze)", w))]
 
 
 @pytest.fixture(scope="module")
@@ -61,17 +64,36 @@ def test_readme_command_does_what_it_says(
     assert "Traceback" not in done.stderr
 
 
-def test_readme_python_runs(
+@pytest.mark.parametrize("code", PYTHON_BLOCKS)
+def test_python_on_the_pages_runs(
+    code: str,
     shop: Path,
     followed: dict[str, subprocess.CompletedProcess[str]],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     assert followed
     monkeypatch.chdir(shop)
     exec(code, {"__name__": "__main__"})
-    assert "'ari': " in capsys.readouterr().out
+    assert capsys.readouterr().out
+
+
+def test_every_page_is_listed_in_the_index() -> None:
+    there = set((PROJECT / "docs").glob("*.md")) - {PROJECT / "docs" / "index.md"}
+    assert there == set(PAGES)
+
+
+def test_options_in_the_readmes_table_are_there() -> None:
+    rows = [line for line in README.splitlines() if line.startswith("| ")]
+    typed = [words for row in rows for words in re.findall(r"`((?:extract|analyze) .*?)`", row)]
+    assert len(typed) >= 10
+    for words in typed:
+        command, *rest = words.split()
+        group: Any = get_command(import_module(f"{command}.__main__").build_app())
+        default = rest[0].startswith("--")
+        chosen = group if default else group.commands[rest[0]]
+        known = {name for parameter in chosen.params for name in parameter.opts}
+        assert {word for word in rest if word.startswith("--")} <= known, words
 
 
 def test_first_line_of_the_readme_ends_in_a_true_result(
