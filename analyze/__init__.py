@@ -14,6 +14,7 @@ _PARTS = {
     "cluster": "analyze.clustering.clustering",
     "agree": "analyze.measures.agreement",
     "one_nn_accuracy": "analyze.neighbors.indexes.exact_search",
+    "NeighborIndex": "analyze.neighbors.neighbor_index",
     "compare": "analyze.comparison.comparison",
     "rank": "analyze.ranking.ranking",
     "retrieve": "analyze.neighbors.retrieval_result",
@@ -30,6 +31,7 @@ if TYPE_CHECKING:  # what type checkers and editors see of the parts
     from analyze.head.assessment import assess_head as assess_head
     from analyze.measures.agreement import agree as agree
     from analyze.neighbors.indexes.exact_search import one_nn_accuracy as one_nn_accuracy
+    from analyze.neighbors.neighbor_index import NeighborIndex as NeighborIndex
     from analyze.neighbors.retrieval_result import retrieve as retrieve
     from analyze.ranking.ranking import rank as rank
     from analyze.reduction.reduction import parse_steps as parse_steps

@@ -12,6 +12,7 @@ MODULES = [
     "analyze.clustering.clustering",
     "analyze.measures.agreement",
     "analyze.neighbors.indexes.exact_search",
+    "analyze.neighbors.neighbor_index",
     "analyze.reduction.reduction",
 ]
 
