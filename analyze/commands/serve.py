@@ -59,7 +59,7 @@ def serve(
     from analyze.lookup.app import build_app
     from analyze.lookup.http import server
     from analyze.lookup.http.request_guard import LOOPBACK, Rules
-    from analyze.lookup.service.served_catalog import Wish
+    from analyze.lookup.service.served_catalog import ServeOptions
     from analyze.lookup.service.service import Service
     from analyze.neighbors.indexes.index_choice import check_wanted
 
@@ -74,10 +74,12 @@ def serve(
     workspace = common.workspace()
     wanted = inputs.selection()
     paths = choose_several(workspace, wanted)
-    wish = Wish(images, level, products.name_column, **vars(index), weights=products.weights)
+    serve_options = ServeOptions(
+        images, level, products.name_column, **vars(index), weights=products.weights
+    )
     listening = server.listen(host, address.port)
     with common.progress_bar("index") as progress:
-        service = Service(workspace, paths, wish, progress)
+        service = Service(workspace, paths, serve_options, progress)
     titles = _titles(service, level_title or [])
     token = secrets.token_urlsafe(24) if allow_remote else None
     names = LOOPBACK | ({allow_remote.lower()} if allow_remote else set())
@@ -85,7 +87,7 @@ def serve(
     said = {
         "url": _url(allow_remote or host, listening.getsockname()[1], token),
         "token": token,
-        "files": [shelf.about() for shelf in service.shelves.values()],
+        "files": [catalog.about() for catalog in service.catalogs.values()],
     }
     common.print_result(said, _text(said))
     sys.stdout.flush()  # whoever started it may wait for the address
@@ -100,7 +102,7 @@ def _titles(service: Service, given: Sequence[str]) -> Titles:
     """Read what the page calls the levels of the files that are served."""
     from analyze.lookup.web.titles import Titles
 
-    served = [shelf.embeddings.levels for shelf in service.shelves.values()]
+    served = [catalog.embeddings.levels for catalog in service.catalogs.values()]
     names = list(dict.fromkeys(level.name for levels in served for level in levels))
     try:
         return Titles.read(given, names)

@@ -1,4 +1,4 @@
-"""The service as an ASGI application: gate, REST, pages, and errors in one voice."""
+"""The service as an ASGI application: request guard, REST, pages, and one form of errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from analyze.lookup.http.errors import Declined
-from analyze.lookup.http.request_guard import App, Gate, Rules, Scope
+from analyze.lookup.http.request_guard import App, RequestGuard, Rules, Scope
 from analyze.lookup.service.service import Service
 from analyze.lookup.web import pages, rest, static_files
 from analyze.lookup.web.rest import as_json
@@ -28,15 +28,15 @@ log = logging.getLogger("sosie")
 
 
 def build_app(service: Service, rules: Rules, titles: Titles | None = None) -> App:
-    """Put the service together.
+    """Build the ASGI application of a service.
 
     Parameters
     ----------
     service : Service
     rules : Rules
-        Whom it answers, and within which bounds.
+        Which requests it answers, and within which bounds.
     titles : Titles, optional
-        What pages call the levels.
+        Titles of the levels on pages.
     """
 
     @asynccontextmanager
@@ -56,46 +56,48 @@ def build_app(service: Service, rules: Rules, titles: Titles | None = None) -> A
         lifespan=lifespan,
     )
     shown_pages = pages.Pages(service, titles)
-    # side by side, so that a path can be asked for all of its methods
+    # in one list, so that all methods of a path can be found
     routers = rest.routes(service), pages.routes(shown_pages), static_files.routes()
     app.router.routes.extend(route for router in routers for route in router.routes)
 
-    def say(scope: Scope, declined: Declined) -> Response:
+    def respond(scope: Scope, declined: Declined) -> Response:
         if _wants_page(scope):
             return shown_pages.error(declined)
         return as_json(declined.body(), declined.status, declined.headers())
 
-    async def say_declined(request: Request, error: Exception) -> Response:
+    async def on_declined(request: Request, error: Exception) -> Response:
         assert isinstance(error, Declined)
-        return say(request.scope, error)
+        return respond(request.scope, error)
 
-    async def say_http(request: Request, error: Exception) -> Response:
+    async def on_http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         allowed = _methods(app, request.scope) if error.status_code == 405 else None
-        return say(request.scope, Declined(error.status_code, _http_words(error), allowed=allowed))
+        return respond(
+            request.scope, Declined(error.status_code, _http_words(error), allowed=allowed)
+        )
 
-    async def say_invalid(request: Request, error: Exception) -> Response:
+    async def on_invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        return say(request.scope, Declined(422, _what_is_wrong(error)))
+        return respond(request.scope, Declined(422, _what_is_wrong(error)))
 
-    async def say_unreadable(request: Request, _error: Exception) -> Response:
-        return await say_http(request, HTTPException(400))
+    async def on_unreadable(request: Request, _error: Exception) -> Response:
+        return await on_http_error(request, HTTPException(400))
 
-    async def say_gone(request: Request, _error: Exception) -> Response:
-        return say(request.scope, Declined(400, "the request ended before it was whole"))
+    async def on_disconnect(request: Request, _error: Exception) -> Response:
+        return respond(request.scope, Declined(400, "the request ended before it was complete"))
 
-    async def say_failed(request: Request, error: Exception) -> Response:
+    async def on_failure(request: Request, error: Exception) -> Response:
         what = f"unexpected {type(error).__name__}: {shown(str(error))[:300]}"
         log.error("%s: %s; serve with -vv for the traceback", shown(request.url.path)[:200], what)
-        return say(request.scope, Declined(500, "something went wrong here: the log says what"))
+        return respond(request.scope, Declined(500, "something went wrong here: see the log"))
 
-    app.add_exception_handler(Declined, say_declined)
-    app.add_exception_handler(HTTPException, say_http)
-    app.add_exception_handler(RequestValidationError, say_invalid)
-    app.add_exception_handler(FormParserError, say_unreadable)  # passed on by Starlette before 1.9
-    app.add_exception_handler(ClientDisconnect, say_gone)
-    app.add_exception_handler(Exception, say_failed)
-    return Gate(app, rules, say)
+    app.add_exception_handler(Declined, on_declined)
+    app.add_exception_handler(HTTPException, on_http_error)
+    app.add_exception_handler(RequestValidationError, on_invalid)
+    app.add_exception_handler(FormParserError, on_unreadable)  # passed on by Starlette before 1.9
+    app.add_exception_handler(ClientDisconnect, on_disconnect)
+    app.add_exception_handler(Exception, on_failure)
+    return RequestGuard(app, rules, respond)
 
 
 def _methods(app: FastAPI, scope: Scope) -> str:
@@ -107,7 +109,7 @@ def _methods(app: FastAPI, scope: Scope) -> str:
 
 
 def _wants_page(scope: Scope) -> bool:
-    """Say whether a person's browser asks for a page, and not a program, or a picture of one."""
+    """Return whether a browser requests a page: not a program, and not a picture of a page."""
     if scope["path"].startswith(("/api/", "/static/", "/picture")):
         return False
     accepted = [value for name, value in scope["headers"] if name == b"accept"]

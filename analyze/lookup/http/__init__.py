@@ -1,1 +1,1 @@
-"""HTTP: the socket, connections, who may come in and how many, parameters, errors."""
+"""HTTP: the socket, connections, the guard and limits of requests, parameters, errors."""

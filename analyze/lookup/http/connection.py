@@ -1,4 +1,4 @@
-"""One client's connection: how long it may be silent, who makes room, and what is no request."""
+"""Connections of clients: their time-outs, their number, and requests that are no HTTP."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Parser(h11.Connection):
         self.refused_with = 400
 
     def next_event(self) -> Any:
-        """Give what came next.
+        """Return the next event.
 
         Raises
         ------
@@ -78,27 +78,27 @@ def _check_request(request: h11.Request) -> None:
         raise h11.RemoteProtocolError("two sizes")
 
 
-class Crowd:
+class Connections:
     """All connections of a server, those first that have been idle for longest."""
 
     def __init__(self) -> None:
-        self._all: dict[Patience, None] = {}
-        self._of_address: dict[str, dict[Patience, None]] = {}
+        self._all: dict[ClientConnection, None] = {}
+        self._of_address: dict[str, dict[ClientConnection, None]] = {}
 
     def find_room(self, address: str) -> bool:
-        """Drop one that has sent no request where there are too many; False where all have."""
+        """Drop an idle connection where there are too many; False where none is idle."""
         same = self._of_address.get(address, {})
         if len(same) >= MOST_OF_AN_ADDRESS:
             return _drop_one(same)
         return len(self._all) < MOST_CONNECTIONS or _drop_one(self._all)
 
-    def add(self, each: Patience) -> None:
+    def add(self, each: ClientConnection) -> None:
         """Put a connection behind all others: it has been idle for the shortest time."""
         self.remove(each)
         self._all[each] = None
         self._of_address.setdefault(each.address, {})[each] = None
 
-    def remove(self, each: Patience) -> None:
+    def remove(self, each: ClientConnection) -> None:
         """Forget a connection."""
         self._all.pop(each, None)
         same = self._of_address.get(each.address, {})
@@ -107,7 +107,7 @@ class Crowd:
             self._of_address.pop(each.address, None)
 
 
-def _drop_one(some: dict[Patience, None]) -> bool:
+def _drop_one(some: dict[ClientConnection, None]) -> bool:
     idle = next((each for each in some if each.idle), None)
     # a body that is still to come is not work yet, but more than nothing
     found = idle or next((each for each in some if each.cycle.more_body), None)
@@ -116,14 +116,14 @@ def _drop_one(some: dict[Patience, None]) -> bool:
     return found is not None
 
 
-class Patience(H11Protocol):
-    """HTTP/1.1 that hangs up on whoever sends no request, or takes no answer, for too long.
+class ClientConnection(H11Protocol):
+    """HTTP/1.1 that hangs up on a client that sends or receives nothing for too long.
 
     Of too many connections, the one that has sent no request for longest makes room.
 
     Parameters
     ----------
-    crowd : Crowd
+    connections : Connections
         Of the server.
     words, named
         As uvicorn gives them to its own.
@@ -135,9 +135,9 @@ class Patience(H11Protocol):
     _stuck = _over = False
     _look_again: asyncio.TimerHandle | None = None
 
-    def __init__(self, crowd: Crowd, *words: Any, **named: Any) -> None:
+    def __init__(self, connections: Connections, *words: Any, **named: Any) -> None:
         super().__init__(*words, **named)
-        self._crowd = crowd
+        self._connections = connections
         self.conn = Parser(MOST_HEAD_BYTES)
 
     @property
@@ -147,24 +147,24 @@ class Patience(H11Protocol):
 
     def drop(self) -> None:
         """Hang up."""
-        self._crowd.remove(self)  # at once: more may come before it is gone
+        self._connections.remove(self)  # at once: more may come before it is gone
         self.transport.abort()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a client, in the place of an idle one where there are too many."""
         super().connection_made(transport)
         self.address = _network(self.client[0] if self.client else "")
-        if not self._crowd.find_room(self.address):
+        if not self._connections.find_room(self.address):
             transport.abort()
             return
-        self._crowd.add(self)
+        self._connections.add(self)
         self._look_again = self.loop.call_later(self.idle_seconds, self._look)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget a client."""
         if self._look_again is not None:
             self._look_again.cancel()
-        self._crowd.remove(self)
+        self._connections.remove(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -176,11 +176,11 @@ class Patience(H11Protocol):
         """Count what was answered."""
         self._answered += 1
         if not self.transport.is_closing():
-            self._crowd.add(self)
+            self._connections.add(self)
         super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Say as every error is said that this was no request; then hang up."""
+        """Answer, in the form of every error, that this was no request; then hang up."""
         self._over = True
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             self.transport.abort()  # in the middle of an answer
@@ -206,7 +206,7 @@ class Patience(H11Protocol):
         self.loop.call_later(LINGERING_SECONDS, self.transport.abort)
 
     def _look(self) -> None:
-        """See whether anything moved since the last look."""
+        """Hang up if nothing moved since the last check."""
         stuck = self.flow.write_paused
         if (self.idle and self._answered == self._answered_before) or (stuck and self._stuck):
             self.transport.abort()
@@ -216,7 +216,7 @@ class Patience(H11Protocol):
 
 
 def _network(address: str) -> str:
-    """Give what all addresses share that a client may call from."""
+    """Return the part that all addresses of one client share."""
     try:
         found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

@@ -1,4 +1,4 @@
-"""What the service says when it does not answer: a status, a code and one line."""
+"""Errors of the service: a status, a code and one line."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CODES = {
 
 @dataclass(eq=False)  # not frozen: Python writes the traceback into it
 class Declined(Exception):
-    """A request that is not answered.
+    """A request that is declined, with the reason.
 
     Parameters
     ----------
@@ -49,10 +49,10 @@ class Declined(Exception):
     allowed: str | None = None
 
     def body(self) -> dict[str, str]:
-        """Spell it as the JSON that every error is."""
+        """Return the JSON body of the error."""
         return {"error": self.message, "code": self.code or CODES.get(self.status, "declined")}
 
     def headers(self) -> dict[str, str]:
-        """Give the headers that go with it."""
+        """Return the headers of the error."""
         found = {"Retry-After": str(self.retry_after)} if self.retry_after is not None else {}
         return found | ({"Allow": self.allowed} if self.allowed else {})

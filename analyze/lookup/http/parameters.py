@@ -1,4 +1,4 @@
-"""What a request asks: its parameters read and checked, by one rule for page and REST."""
+"""Parameters of a request, read and checked by one rule for page and REST."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_PARAMETERS = 64
 
 @dataclass(frozen=True)
 class Limits:
-    """What a parameter of REST may be: both what is checked, and what the OpenAPI document says.
+    """Bounds of a parameter of REST, both as they are checked and for the OpenAPI document.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class Limits:
     times : int
         How often it may be given; what may be given more than once is an array.
     required : bool
-    says : str
+    description : str
     """
 
     kind: str = "string"
@@ -40,10 +40,10 @@ class Limits:
     most: int | None = None
     times: int = 1
     required: bool = False
-    says: str = ""
+    description: str = ""
 
     def schema(self) -> dict[str, Any]:
-        """Spell it as JSON Schema."""
+        """Return its JSON Schema."""
         bounds = {"maxLength": LONGEST if self.kind == "string" else None}
         bounds |= {"minimum": self.least, "maximum": self.most}
         each = {"type": self.kind, **{k: v for k, v in bounds.items() if v is not None}}
@@ -53,18 +53,20 @@ class Limits:
         return {"type": "array", "items": each, **least, "maxItems": self.times}
 
     def takes(self, number: float) -> bool:
-        """Say whether a number is within its bounds."""
+        """Return whether a number is within its bounds."""
         return (self.least is None or number >= self.least) and (
             self.most is None or number <= self.most
         )
 
 
 LIMITS = {
-    "id": Limits(times=16, required=True, says="Of products that are asked about."),
-    "model": Limits(says="Which backbone's file."),
-    "top": Limits("integer", 1, MOST_TOP, says=f"Hits a query; {TOP} unless said."),
-    "where": Limits(times=32, says="LEVEL=VALUE to search inside."),
-    "diverse": Limits("number", 0, 1, says="Of similarity beside novelty; none without it."),
+    "id": Limits(times=16, required=True, description="Ids of the products to search by."),
+    "model": Limits(description="Key of the backbone's file."),
+    "top": Limits("integer", 1, MOST_TOP, description=f"Hits a query; {TOP} by default."),
+    "where": Limits(times=32, description="LEVEL=VALUE to search inside."),
+    "diverse": Limits(
+        "number", 0, 1, description="Weight of similarity against novelty; none by default."
+    ),
 }
 ONCE = (
     *(name for name, limits in LIMITS.items() if limits.times == 1),
@@ -75,21 +77,21 @@ Pairs = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What is asked for.
+class SearchRequest:
+    """A search, as its parameters request it.
 
     Parameters
     ----------
     model : str or None
         Which file; None for the first.
     ids : tuple of str
-        Products that are asked about.
+        Products to search by.
     top : int
         Hits a query, 1 to 100.
     where : tuple of str
         ``LEVEL=VALUE`` each.
     diverse : float or None
-        Of similarity beside novelty, 0 to 1; None for similarity alone.
+        Weight of similarity against novelty, 0 to 1; None for similarity alone.
     seen : bool
         Whether pictures are shown as the model saw them.
     """
@@ -103,7 +105,7 @@ class Asked:
 
 
 def pairs_of(query_string: bytes) -> Pairs:
-    """Part a query string; an id may be bytes that are no UTF-8.
+    """Parse a query string; an id may be bytes that are no UTF-8.
 
     Raises
     ------
@@ -121,8 +123,8 @@ def pairs_of(query_string: bytes) -> Pairs:
         raise Declined(422, f"give at most {MOST_PARAMETERS} parameters") from None
 
 
-def read_asked(pairs: Pairs, allowed: Collection[str], *, top: int = TOP) -> Asked:
-    """Read what is asked from parameters; empty ones, as forms send them, are none.
+def read_search(pairs: Pairs, allowed: Collection[str], *, top: int = TOP) -> SearchRequest:
+    """Read a search from its parameters; empty ones, as forms send them, count as not given.
 
     Parameters
     ----------
@@ -130,7 +132,7 @@ def read_asked(pairs: Pairs, allowed: Collection[str], *, top: int = TOP) -> Ask
     allowed : collection of str
         Their names.
     top : int
-        Without a word.
+        Where none is given.
 
     Raises
     ------
@@ -145,7 +147,7 @@ def read_asked(pairs: Pairs, allowed: Collection[str], *, top: int = TOP) -> Ask
         if len(values) > LIMITS[name].times:
             raise Declined(422, f"{name} is given more than {LIMITS[name].times} times")
     once = {name: value for name, value in given if name in ONCE}
-    return Asked(
+    return SearchRequest(
         once.get("model"),
         ids,
         whole_number(once.get("top"), "top", top, MOST_TOP),
@@ -189,7 +191,7 @@ def whole_number(text: str | None, name: str, default: int, most: int) -> int:
 
 
 def _weight(text: str | None) -> float | None:
-    """Read how much similarity counts beside novelty; ``on``, as a form says it, is the default."""
+    """Read the weight of similarity against novelty; ``on``, as a form sends it, is the default."""
     if text is None:
         return None
     if text == "on":
@@ -204,7 +206,7 @@ def _weight(text: str | None) -> float | None:
 
 
 def _yes(text: str | None, name: str) -> bool:
-    """Read what is asked for by 1, and else left out."""
+    """Read a parameter that is 1 or left out."""
     if text not in (None, "1"):
         raise Declined(422, f"{name} is {shown(text)[:40]!r}: give 1, or leave it out")
     return text is not None

@@ -1,4 +1,4 @@
-"""Who may come in, with how much, and how fast: what every request passes before it is read."""
+"""Checks and bounds of every request before it is read: host, token, origin, size, time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
-Say = Callable[[Scope, Declined], App]
+Respond = Callable[[Scope, Declined], App]
 
 log = logging.getLogger("sosie")
 
@@ -59,7 +59,7 @@ PORT = re.compile(r":\d{0,5}\Z")
 
 @dataclass(frozen=True)
 class Rules:
-    """Whom the service answers.
+    """Which requests the service answers.
 
     Parameters
     ----------
@@ -83,8 +83,8 @@ class Rules:
         """Refuse a request meant for another host."""
         hosts = _values(scope, b"host")
         if len(hosts) != 1 or PORT.sub("", hosts[0]).lower() not in self.names:
-            said = " and ".join(map(shown, hosts)) or "no host"
-            raise Declined(421, f"this is not {said[:100]}: it answers to {_listed(self.names)}")
+            named = " and ".join(map(shown, hosts)) or "no host"
+            raise Declined(421, f"this is not {named[:100]}: it answers to {_listed(self.names)}")
 
     def check_origin(self, scope: Scope) -> None:
         """Refuse what another site's page sends: only our own, or no page at all, may."""
@@ -98,7 +98,7 @@ class Rules:
             raise Declined(403, "another site's page sent this: send it from this service's own")
 
     def check_size(self, scope: Scope) -> None:
-        """Refuse a body that says it is too large, before any of it is read."""
+        """Refuse a body with too large a content-length, before any of it is read."""
         for value in _values(scope, b"content-length"):
             if not value.isascii() or not value.isdigit():
                 raise Declined(400, "its content-length is no number")
@@ -109,10 +109,10 @@ class Rules:
         """Make the refusal of a body over the limit."""
         return Declined(413, f"send at most {self.most_body // 10**6} MB")
 
-    def knows(self, said: str | None) -> bool:
-        """Say whether a client has the token; in a time that says nothing of it."""
+    def knows(self, token: str | None) -> bool:
+        """Return whether this is the token; the time it takes reveals nothing of it."""
         return self.token is None or (
-            said is not None and hmac.compare_digest(said.encode("utf-8", "replace"), self._bytes)
+            token is not None and hmac.compare_digest(token.encode("utf-8", "replace"), self._bytes)
         )
 
     @property
@@ -128,20 +128,20 @@ def _listed(names: frozenset[str]) -> str:
     return ", ".join(sorted(names))
 
 
-class Gate:
-    """Stands before the service: checks each request, bounds it, and closes what goes out.
+class RequestGuard:
+    """ASGI middleware that checks and bounds each request and adds the security headers.
 
     Parameters
     ----------
     app : callable
         ASGI.
     rules : Rules
-    say : callable
-        (scope, what is declined) -> the ASGI response that says so.
+    respond : callable
+        (scope, what is declined) -> the ASGI response that reports it.
     """
 
-    def __init__(self, app: App, rules: Rules, say: Say) -> None:
-        self._app, self._rules, self._say = app, rules, say
+    def __init__(self, app: App, rules: Rules, respond: Respond) -> None:
+        self._app, self._rules, self._respond = app, rules, respond
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or pass it on."""
@@ -168,19 +168,19 @@ class Gate:
             rules.check_origin(scope)
             rules.check_size(scope)
         except Declined as declined:
-            return self._say(scope, declined)
+            return self._respond(scope, declined)
         return entered or self._app
 
     def _entered(self, scope: Scope) -> App | None:
-        """Refuse who has no token; keep that of a link in a cookie, and take it out of the URL."""
+        """Refuse a client without the token; move that of a link from the URL into a cookie."""
         if self._rules.token is None:
             return None
         bearer = next(iter(_values(scope, b"authorization")), "").partition("Bearer ")[2]
         if self._rules.knows(bearer or _cookie(scope)):
             return None
-        asked = parse_qsl(scope["query_string"].decode("latin-1"))
-        if scope["method"] == "GET" and self._rules.knows(dict(asked).get("token")):
-            rest = urlencode([(name, value) for name, value in asked if name != "token"])
+        given = parse_qsl(scope["query_string"].decode("latin-1"))
+        if scope["method"] == "GET" and self._rules.knows(dict(given).get("token")):
+            rest = urlencode([(name, value) for name, value in given if name != "token"])
             return _redirect(f"{scope['path']}?{rest}".rstrip("?"), self._rules.token)
         raise Declined(401, "open the link with its token, as the service printed it")
 
@@ -290,10 +290,10 @@ class _Exchange:
 
 
 def _line(scope: Scope, exchange: _Exchange) -> str:
-    """Say what was asked and what came of it, on one line whatever was sent."""
+    """Format the log line of a request and its response; one line, whatever was sent."""
     query = scope["query_string"].decode("latin-1")
     if "token=" in query:
         query = "..."
-    asked = shown(f"{scope['path']}?{query}".rstrip("?"))[:200]
+    requested = shown(f"{scope['path']}?{query}".rstrip("?"))[:200]
     spent = (time.monotonic() - exchange.began) * 1000
-    return f"{scope['method']} {asked} {exchange.status or '-'} {spent:.0f} ms"
+    return f"{scope['method']} {requested} {exchange.status or '-'} {spent:.0f} ms"

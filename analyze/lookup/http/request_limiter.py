@@ -1,4 +1,4 @@
-"""How many requests are worked on at once, how many wait, and who is told to come again."""
+"""Limit of the requests that are worked on and that wait; more are answered 503."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from analyze.lookup.http.errors import Declined
 
 
-class Admission:
-    """A door: so many at work, so many waiting; whoever comes then is told to come again.
+class RequestLimiter:
+    """Lets a number of requests work and a number wait; any more are declined with 503.
 
     Parameters
     ----------

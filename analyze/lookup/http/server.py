@@ -1,4 +1,4 @@
-"""The server: a socket, clients that are not waited for without end, and an end that drains."""
+"""The server: its socket, and a shutdown that drains within a bounded time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import uvicorn
 
-from analyze.lookup.http.connection import IDLE_SECONDS, Crowd, Patience
+from analyze.lookup.http.connection import IDLE_SECONDS, ClientConnection, Connections
 from analyze.lookup.http.request_guard import App
 from extract.errors import UsageError
 
@@ -26,12 +26,12 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Server(uvicorn.Server):
-    """Serves until a signal, then answers what it has taken, and says which signal it was."""
+    """Serves until a signal, then answers what it has taken; ``ended_by`` is the signal."""
 
     ended_by: int = signal.SIGTERM
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin, with as long a line before the door as there was."""
+        """Begin to serve, with the backlog of the socket as it was."""
         await super().startup(sockets)
         for each in sockets or ():
             each.listen(BACKLOG)
@@ -39,14 +39,14 @@ class Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Take the signals; the second ends the server without waiting for who is slow."""
-        before = {number: signal.signal(number, self._asked_to_end) for number in SIGNALS}
+        before = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _asked_to_end(self, number: int, frame: Any) -> None:
+    def _on_signal(self, number: int, frame: Any) -> None:
         self.ended_by = number
         self.force_exit = self.should_exit
         self.should_exit = True
@@ -77,7 +77,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether an address can be reached from this machine alone."""
+    """Return whether an address can be reached from this machine alone."""
     if host == "localhost":
         return True
     try:
@@ -106,7 +106,7 @@ def serve(app: App, listening: socket.socket, *, traced: bool = False) -> int:
         logging.getLogger(others).setLevel(logging.ERROR if traced else logging.CRITICAL)
     config = uvicorn.Config(
         app,
-        http=partial(Patience, Crowd()),  # type: ignore[arg-type]
+        http=partial(ClientConnection, Connections()),  # type: ignore[arg-type]
         ws="none",
         lifespan="on",
         log_config=None,

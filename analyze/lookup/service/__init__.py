@@ -1,1 +1,1 @@
-"""The served catalogue: files, their indexes and maps, reloads, and what is asked of them."""
+"""The served catalogue: files, their indexes and maps, reloads, and searches."""

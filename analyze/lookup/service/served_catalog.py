@@ -1,4 +1,4 @@
-"""One embeddings file made ready to be asked, and proof that it is still the one on disk."""
+"""One embeddings file made ready for searches, and proof that it is still the one on disk."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ from typing import Any
 import numpy as np
 
 from analyze.lookup.http.errors import Declined
-from analyze.lookup.http.parameters import Asked
+from analyze.lookup.http.parameters import SearchRequest
 from analyze.lookup.service.stored_map import StoredMap, stored_maps
 from analyze.lookup.workers.embedding_tasks import BackboneSource
 from analyze.lookup.workers.picture_tasks import Stored, TakeFingerprint
 from analyze.lookup.workers.processes import Processes, TaskFailed
 from analyze.measures.levels import choose_level
-from analyze.neighbors import similar as search
 from analyze.neighbors.category_filter import Inside, rows_inside
 from analyze.neighbors.indexes.index_cache import OpenedIndex, Progress, open_index
 from analyze.neighbors.indexes.index_choice import wanted_index
 from analyze.neighbors.indexes.index_types import FLAT
 from analyze.neighbors.query import Query
-from analyze.neighbors.similar import Answer, LookUp
+from analyze.neighbors.similar import Answer, LookUp, name_column
 from analyze.neighbors.similar_result import similar_json
 from analyze.pictures.duplicates import Fingerprint
 from analyze.pictures.model_input import as_seen
@@ -41,12 +40,12 @@ from extract.workspace import Workspace
 
 MOST_LOOK_UPS = 8
 KEPT_BYTES = 256 << 20
-"""Of copies of the rows inside categories, which are kept for the next who asks there."""
+"""Of copies of the rows inside categories, which are kept for the next search there."""
 
 
 @dataclass(frozen=True)
-class Wish:
-    """How every file is to be made ready.
+class ServeOptions:
+    """Options by which every file is made ready.
 
     Parameters
     ----------
@@ -69,13 +68,13 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class PicturesApart(PictureFolder):
-    """Pictures whose fingerprints are taken in another process, as nobody knows what they are."""
+class IsolatedPictures(PictureFolder):
+    """Pictures with their fingerprints taken in another process: they may be harmful files."""
 
     openers: Processes | None = None
 
     def stored(self, row: int) -> Stored | None:
-        """Say where a row's picture is; None where no folder may be opened."""
+        """Return where a row's picture is; None where no folder may be opened."""
         if self.root is None:
             return None
         known = self.embeddings.content_sha256
@@ -94,58 +93,58 @@ class PicturesApart(PictureFolder):
         return found
 
 
-class Shelf:
-    """One embeddings file made ready to be asked.
+class ServedCatalog:
+    """One embeddings file made ready for searches.
 
     Parameters
     ----------
     workspace : Workspace
     path : Path
         Of the embeddings file.
-    wish : Wish
+    options : ServeOptions
     openers : Processes
-        Who opens the catalogue's pictures.
+        Processes that open the pictures of the catalogue.
     progress : callable, optional
         (rows added, rows) while an index is built.
 
     Raises
     ------
     SosieError
-        When the file cannot be read, or has not what is wished for.
+        When the file cannot be read, or lacks what the options name.
     """
 
     def __init__(
         self,
         workspace: Workspace,
         path: Path,
-        wish: Wish,
+        options: ServeOptions,
         openers: Processes,
         progress: Progress | None = None,
     ) -> None:
         self.path, self._workspace = path, workspace
         self.stamp = stamp_of(path)
         self.embeddings: EmbeddingSet = read_embeddings(path)
-        folder = PictureFolder.of(self.embeddings, workspace, wish.images)
-        self.pictures = PicturesApart(self.embeddings, folder.root, openers=openers)
+        folder = PictureFolder.of(self.embeddings, workspace, options.images)
+        self.pictures = IsolatedPictures(self.embeddings, folder.root, openers=openers)
         self.as_seen = as_seen(self.embeddings.provenance.identity)
-        self.names = search.name_column(self.embeddings, wish.name_column)
+        self.names = name_column(self.embeddings, options.name_column)
         self.level: Level | None = choose_level(
-            self.embeddings.levels, wish.level, self.embeddings.multi_labels
+            self.embeddings.levels, options.level, self.embeddings.multi_labels
         )
         choice = wanted_index(
-            wish.index, wish.index_dims, *self.embeddings.vectors.shape, recall=wish.recall
+            options.index, options.index_dims, *self.embeddings.vectors.shape, recall=options.recall
         )
         self.opened: OpenedIndex = open_index(
-            self.embeddings, path, workspace.indexes, choice, wish.recall, progress
+            self.embeddings, path, workspace.indexes, choice, options.recall, progress
         )
-        self.source = BackboneSource(self.embeddings.provenance, wish.weights)
+        self.source = BackboneSource(self.embeddings.provenance, options.weights)
         self._all = LookUp(self.embeddings, self.pictures, index=self.opened.index)
         self._inside: OrderedDict[tuple[str, ...], LookUp] = OrderedDict()
         self._turn = threading.Lock()
         self._maps: tuple[tuple[int, ...] | None, tuple[StoredMap, ...]] | None = None
         self._counts = {level.name: level_counts(level) for level in self.embeddings.levels}
         self.version = self.embeddings.fingerprint[:16]
-        """What tells these very rows from others that the file may come to hold."""
+        """Distinguishes these very rows from others that the file may come to hold."""
         self.rows_by_id = {row_id: row for row, row_id in enumerate(self.embeddings.ids)}
         if stamp_of(path) != self.stamp:
             raise EmbeddingsFileError(f"{path} changed while it was read: try again")
@@ -187,7 +186,7 @@ class Shelf:
         return self._counts[level.name]
 
     def query(self, row_id: str) -> Query:
-        """Ask about a product of the catalogue.
+        """Return the query by a product of the catalogue.
 
         Raises
         ------
@@ -202,7 +201,7 @@ class Shelf:
         return Query(row_id, vector, row)
 
     def inside(self, where: Sequence[str]) -> Inside | None:
-        """Find the rows that a search is confined to; it takes its time over many rows.
+        """Find the rows that a search is confined to; slow over many rows.
 
         Raises
         ------
@@ -215,14 +214,14 @@ class Shelf:
             raise Declined(422, str(error).replace("--where", "where")[:300]) from None
 
     def ask(
-        self, queries: Sequence[Query], asked: Asked, inside: Inside | None
+        self, queries: Sequence[Query], search: SearchRequest, inside: Inside | None
     ) -> tuple[Answer, ...]:
         """Find the products most similar to each query."""
         look_up = self._all if inside is None else self._look_up_inside(inside)
-        return tuple(look_up.ask(each, top=asked.top, diverse=asked.diverse) for each in queries)
+        return tuple(look_up.ask(each, top=search.top, diverse=search.diverse) for each in queries)
 
     def json(
-        self, answers: Sequence[Answer], asked: Asked, inside: Inside | None
+        self, answers: Sequence[Answer], search: SearchRequest, inside: Inside | None
     ) -> dict[str, Any]:
         """Spell answers as the command does."""
         opened = self.opened
@@ -235,13 +234,13 @@ class Shelf:
             self.names,
             opened,
             answers,
-            top=asked.top,
+            top=search.top,
             inside=inside,
-            diverse=asked.diverse,
+            diverse=search.diverse,
         )
 
     def about(self) -> dict[str, Any]:
-        """Say what is served, for whoever watches over it."""
+        """Describe what is served, as the health route reports it."""
         provenance = self.embeddings.provenance
         return {
             "file": self._workspace.relative(self.path),
@@ -256,7 +255,7 @@ class Shelf:
         }
 
     def _look_up_inside(self, inside: Inside) -> LookUp:
-        """Make ready to search inside, or take it as it was made for the one before."""
+        """Return the search of the rows inside; kept for the next search there."""
         key = tuple(f"{level}={value}" for level, each in inside.where.items() for value in each)
         with self._turn:
             found = self._inside.get(key)
@@ -274,13 +273,13 @@ class Shelf:
 
 
 @dataclass(frozen=True, eq=False)
-class Looked:
-    """What was looked up, all of it in one file as it was read once.
+class SearchResult:
+    """Result of a search, all of it of one file as it was read once.
 
     Parameters
     ----------
-    shelf : Shelf
-    asked : Asked
+    catalog : ServedCatalog
+    search : SearchRequest
     inside : Inside or None
         The rows that the search was confined to.
     answers : tuple of Answer
@@ -289,15 +288,15 @@ class Looked:
         One that was sent, small, as JPEG; empty without one.
     """
 
-    shelf: Shelf
-    asked: Asked
+    catalog: ServedCatalog
+    search: SearchRequest
     inside: Inside | None
     answers: tuple[Answer, ...] = ()
     picture: bytes = b""
 
     def json(self) -> dict[str, Any]:
         """Spell it as the command does."""
-        return self.shelf.json(self.answers, self.asked, self.inside)
+        return self.catalog.json(self.answers, self.search, self.inside)
 
 
 def level_counts(level: Level, inside: np.ndarray | None = None) -> np.ndarray:
@@ -307,16 +306,16 @@ def level_counts(level: Level, inside: np.ndarray | None = None) -> np.ndarray:
 
 
 def stamp_of(path: Path) -> tuple[tuple[int, ...] | None, ...]:
-    """Say what tells a file, and its labels, from what they may become."""
+    """Return what distinguishes a file and its labels from what they may become."""
     return state_of(path), state_of(labels_path(path))
 
 
-def rows_named(shelf: Shelf, text: str, inside: Inside | None) -> np.ndarray:
-    """Find the rows whose id or name holds a text, in either case; ndarray of int, in order."""
+def rows_named(catalog: ServedCatalog, text: str, inside: Inside | None) -> np.ndarray:
+    """Find the rows with a text in their id or name, in either case; ndarray of int, in order."""
     wanted = text.casefold()
-    names = shelf.embeddings.columns[shelf.names] if shelf.names else None
-    rows = range(len(shelf.embeddings)) if inside is None else inside.rows.tolist()
-    ids = shelf.embeddings.ids
+    names = catalog.embeddings.columns[catalog.names] if catalog.names else None
+    rows = range(len(catalog.embeddings)) if inside is None else inside.rows.tolist()
+    ids = catalog.embeddings.ids
     found = [
         row
         for row in rows

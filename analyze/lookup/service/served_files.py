@@ -1,4 +1,4 @@
-"""The files that are served: asked as they were read, and read again once they have changed."""
+"""The embeddings files that are served; each is read again once it has changed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from analyze.lookup.http.errors import Declined
-from analyze.lookup.service.served_catalog import Shelf, Wish, stamp_of
+from analyze.lookup.service.served_catalog import ServedCatalog, ServeOptions, stamp_of
 from analyze.lookup.workers.processes import Processes
 from analyze.measures.alignment import words_apart
 from analyze.neighbors.indexes.index_cache import Progress
@@ -30,14 +30,14 @@ END_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Change:
-    """What has become of a file since the rows in hand were read.
+    """A change of a file since the rows in memory were read.
 
     Parameters
     ----------
     stamp : tuple
         As it was seen last.
     why : str
-        Why the rows in hand are still served; empty while that is about to be found out.
+        Why the rows in memory are still served; empty until that is known.
     refused : bool
         Whether it was read, and cannot be served as it is.
     """
@@ -54,68 +54,70 @@ class _Ending(Exception):
 class ServedFiles:
     """Embeddings files by their keys; each is served as it was read until it is read again.
 
-    A file may grow, be relabelled, damaged or taken away meanwhile: its rows are in memory, and
-    they are asked until what has become of it is whole, read and indexed.
+    A file may grow, be relabeled, damaged or removed meanwhile: its rows are in memory, and
+    they are served until the changed file is complete, read and indexed.
 
     Parameters
     ----------
     workspace : Workspace
     paths : sequence of Path
-    wish : Wish
+    options : ServeOptions
     openers : Processes
-        Who opens the catalogue's pictures.
+        Processes that open the pictures of the catalogue.
     progress : callable, optional
         (rows added, rows) while an index is built.
 
     Raises
     ------
     SosieError
-        When a file cannot be read, or has not what is wished for.
+        When a file cannot be read, or lacks what the options name.
     """
 
     def __init__(
         self,
         workspace: Workspace,
         paths: Sequence[Path],
-        wish: Wish,
+        options: ServeOptions,
         openers: Processes,
         progress: Progress | None = None,
     ) -> None:
-        self._workspace, self._wish, self._openers = workspace, wish, openers
-        self._shelves = _by_key([Shelf(workspace, p, wish, openers, progress) for p in paths])
+        self._workspace, self._options, self._openers = workspace, options, openers
+        self._catalogs = _by_key(
+            [ServedCatalog(workspace, p, options, openers, progress) for p in paths]
+        )
         self._changes: dict[Path, Change] = {}
         self._ending = threading.Event()
         self._following: threading.Thread | None = None
 
     @property
-    def by_key(self) -> dict[str, Shelf]:
+    def by_key(self) -> dict[str, ServedCatalog]:
         """The files by their keys, as they were read last; never changed, only replaced."""
-        return self._shelves
+        return self._catalogs
 
-    def key(self, asked: str | None) -> str:
-        """Give the key of the file that is asked; the first without a wish.
-
-        Raises
-        ------
-        Declined
-            404 where there is none of that name.
-        """
-        return _key_in(self._shelves, asked)
-
-    def shelf(self, asked: str | None) -> Shelf:
-        """Give the file that is asked, as it was read last.
+    def key(self, name: str | None) -> str:
+        """Return the key of the file of this name; the first for None.
 
         Raises
         ------
         Declined
             404 where there is none of that name.
         """
-        shelves = self._shelves
-        return shelves[_key_in(shelves, asked)]
+        return _key_in(self._catalogs, name)
 
-    def changed(self, shelf: Shelf) -> str | None:
-        """Say why rows are served that are not those of the file any more; None while they are."""
-        change = self._changes.get(shelf.path)
+    def catalog(self, name: str | None) -> ServedCatalog:
+        """Return the file of this name, as it was read last.
+
+        Raises
+        ------
+        Declined
+            404 where there is none of that name.
+        """
+        catalogs = self._catalogs
+        return catalogs[_key_in(catalogs, name)]
+
+    def changed(self, catalog: ServedCatalog) -> str | None:
+        """Return why rows are served that the file no longer holds; None while it holds them."""
+        change = self._changes.get(catalog.path)
         return None if change is None else change.why or "it has changed and is read again"
 
     def follow(self) -> None:
@@ -131,14 +133,14 @@ class ServedFiles:
 
     def _follow(self) -> None:
         while not self._ending.wait(LOOK_SECONDS):
-            for shelf in self._shelves.values():
+            for catalog in self._catalogs.values():
                 try:
-                    self._look_at(shelf)
+                    self._look_at(catalog)
                 except _Ending:
                     return
 
-    def _look_at(self, old: Shelf) -> None:
-        """Take a file anew if it has changed, is settled, and is not what was refused already."""
+    def _look_at(self, old: ServedCatalog) -> None:
+        """Read a file again if it has changed, is settled, and was not refused as it is."""
         stamp, before = stamp_of(old.path), self._changes.get(old.path)
         if stamp == old.stamp:
             self._changes.pop(old.path, None)
@@ -149,13 +151,13 @@ class ServedFiles:
         elif not before.refused:
             self._read_again(old, stamp)
 
-    def _read_again(self, old: Shelf, stamp: tuple[Any, ...]) -> None:
+    def _read_again(self, old: ServedCatalog, stamp: tuple[Any, ...]) -> None:
         name = self._workspace.relative(old.path)
         try:
             new = self._read(old.path)
         except _Ending:
             raise
-        except Exception as error:  # noqa: BLE001 - the rows in hand are sound, whatever it is
+        except Exception as error:  # noqa: BLE001 - the rows in memory are sound, whatever it is
             if stamp_of(old.path) == stamp:
                 known = isinstance(error, SosieError | OSError)
                 why = str(error) if known else f"unexpected {type(error).__name__}: {error}"
@@ -163,14 +165,16 @@ class ServedFiles:
                 self._changes[old.path] = Change(stamp, why, refused=True)
                 log.warning("%s changed, and its rows from before are served: %s", name, why)
             return
-        kept = [new if shelf is old else shelf for shelf in self._shelves.values()]
-        self._shelves = _by_key(kept)
+        kept = [new if catalog is old else catalog for catalog in self._catalogs.values()]
+        self._catalogs = _by_key(kept)
         self._changes.pop(old.path, None)
         log.warning("%s changed and was read again: %s pictures", name, len(new.embeddings))
         give_back_freed_memory()
 
-    def _read(self, path: Path) -> Shelf:
-        new = Shelf(self._workspace, path, self._wish, self._openers, self._unless_ending)
+    def _read(self, path: Path) -> ServedCatalog:
+        new = ServedCatalog(
+            self._workspace, path, self._options, self._openers, self._unless_ending
+        )
         damaged = new.embeddings.left_out.get("damaged")
         if damaged:
             raise EmbeddingsFileError(
@@ -183,20 +187,20 @@ class ServedFiles:
             raise _Ending
 
 
-def _key_in(shelves: Mapping[str, Shelf], asked: str | None) -> str:
-    if asked is None or asked in shelves:
-        return asked or next(iter(shelves))
-    for key, shelf in shelves.items():  # what addresses said that were kept from before
-        made = shelf.embeddings.provenance
-        if asked == f"{made.model}-{made.short_identity}":
+def _key_in(catalogs: Mapping[str, ServedCatalog], name: str | None) -> str:
+    if name is None or name in catalogs:
+        return name or next(iter(catalogs))
+    for key, catalog in catalogs.items():  # keys in links of earlier versions
+        made = catalog.embeddings.provenance
+        if name == f"{made.model}-{made.short_identity}":
             return key
-    have = ", ".join(shelves)
-    raise Declined(404, f"no backbone {shown(asked)[:100]!r} is served: there are {have}")
+    have = ", ".join(catalogs)
+    raise Declined(404, f"no backbone {shown(name)[:100]!r} is served: there are {have}")
 
 
-def _by_key(shelves: Sequence[Shelf]) -> dict[str, Shelf]:
-    """Name each file by its backbone, and by what tells it from others of that."""
-    made = [shelf.embeddings.provenance for shelf in shelves]
+def _by_key(catalogs: Sequence[ServedCatalog]) -> dict[str, ServedCatalog]:
+    """Name each file by its backbone, and by what distinguishes it from others of that."""
+    made = [catalog.embeddings.provenance for catalog in catalogs]
     models = [each.model for each in made]
     keys = []
     for each, words in zip(made, words_apart(made), strict=True):
@@ -204,6 +208,6 @@ def _by_key(shelves: Sequence[Shelf]) -> dict[str, Shelf]:
         plain = [word.replace(" ", "-") for word in words]  # a key stands in addresses
         keys.append("-".join([each.model, *["random"] * random, *plain]))
     return {
-        key if keys.count(key) == 1 else f"{key}-{each.short_identity}": shelf
-        for key, each, shelf in zip(keys, made, shelves, strict=True)
+        key if keys.count(key) == 1 else f"{key}-{each.short_identity}": catalog
+        for key, each, catalog in zip(keys, made, catalogs, strict=True)
     }

@@ -1,4 +1,4 @@
-"""The service behind page and REST: files that are asked, pictures that are opened, who waits."""
+"""The service behind page and REST: files searched, pictures opened, requests that wait."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from typing import TypeVar
 import numpy as np
 
 from analyze.lookup.http.errors import Declined
-from analyze.lookup.http.parameters import Asked
-from analyze.lookup.http.request_limiter import Admission
-from analyze.lookup.service.served_catalog import Looked, Shelf, Wish
+from analyze.lookup.http.parameters import SearchRequest
+from analyze.lookup.http.request_limiter import RequestLimiter
+from analyze.lookup.service.served_catalog import SearchResult, ServedCatalog, ServeOptions
 from analyze.lookup.service.served_files import ServedFiles
-from analyze.lookup.workers.backbones import READY, Backbone, Standing
+from analyze.lookup.workers.backbones import READY, Backbone, BackboneStatus
 from analyze.lookup.workers.deadline import Deadline, TryAgain
-from analyze.lookup.workers.picture_tasks import LookAt, Open, Opened, Thumbnail
+from analyze.lookup.workers.picture_tasks import CheckDecodes, Open, Opened, Thumbnail
 from analyze.lookup.workers.processes import Processes, TaskFailed
 from analyze.neighbors.category_filter import Inside
 from analyze.neighbors.indexes.index_cache import Progress
@@ -43,120 +43,120 @@ Found = TypeVar("Found")
 
 
 class Service:
-    """Answers what looks alike, over one or several embeddings files of one catalogue.
+    """Finds similar products in one or more embeddings files of one catalogue.
 
     Parameters
     ----------
     workspace : Workspace
     paths : sequence of Path
-        Embeddings files; the first is asked where none is named.
-    wish : Wish
+        Embeddings files; the first is searched where none is named.
+    options : ServeOptions
     progress : callable, optional
         (rows added, rows) while an index is built.
 
     Raises
     ------
     SosieError
-        When a file cannot be read, or has not what is wished for.
+        When a file cannot be read, or lacks what the options name.
     """
 
     def __init__(
         self,
         workspace: Workspace,
         paths: Sequence[Path],
-        wish: Wish,
+        options: ServeOptions,
         progress: Progress | None = None,
     ) -> None:
         self._cataloged = Processes(1, "pictures")
         self._sent = Processes(AT_WORK, "uploads")
         self._embedders = Processes(1, "backbones")
         try:
-            self._files = ServedFiles(workspace, paths, wish, self._cataloged, progress)
+            self._files = ServedFiles(workspace, paths, options, self._cataloged, progress)
         except BaseException:
             self._end_processes()
             raise
         self._backbones: dict[str, Backbone] = {}
         """By a backbone's identity."""
-        self._looking = _Room(AT_WORK, WAITING, "look-up")
-        self._embedding = _Room(AT_WORK, WAITING, "upload")
-        self._drawing = _Room(AT_WORK, MOST_LIGHT_WAITING, "page")
-        self._showing = _Room(1, MOST_LIGHT_WAITING, "thumbnail")
+        self._looking = _WorkQueue(AT_WORK, WAITING, "look-up")
+        self._embedding = _WorkQueue(AT_WORK, WAITING, "upload")
+        self._drawing = _WorkQueue(AT_WORK, MOST_LIGHT_WAITING, "page")
+        self._showing = _WorkQueue(1, MOST_LIGHT_WAITING, "thumbnail")
         self._thumbnails: OrderedDict[tuple[str, int, int, bool], bytes] = OrderedDict()
         self._thumbnail_bytes = 0
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """What files are asked by: the backbone's name, and words where several share it."""
+        """Keys of the files: the backbone's name, and more words where files share it."""
         return tuple(self._files.by_key)
 
     @property
-    def shelves(self) -> dict[str, Shelf]:
+    def catalogs(self) -> dict[str, ServedCatalog]:
         """The files by their keys, as they were read last."""
         return self._files.by_key
 
     def load_backbones(self) -> None:
-        """Load the backbones before the first picture comes, in the background."""
-        for shelf in self.shelves.values():
-            self.standing(shelf)
+        """Load the backbones before the first picture is sent, in the background."""
+        for catalog in self.catalogs.values():
+            self.status(catalog)
 
     def follow_files(self) -> None:
         """Read files again that change, in the background."""
         self._files.follow()
 
-    def key(self, asked: str | None) -> str:
-        """Give the key of the file that is asked; the first without a wish.
+    def key(self, name: str | None) -> str:
+        """Return the key of the file of this name; the first for None.
 
         Raises
         ------
         Declined
             404 where there is none of that name.
         """
-        return self._files.key(asked)
+        return self._files.key(name)
 
-    def changed(self, shelf: Shelf) -> str | None:
-        """Say why rows are served that are not those of the file any more; None while they are."""
-        return self._files.changed(shelf)
+    def changed(self, catalog: ServedCatalog) -> str | None:
+        """Return why rows are served that the file no longer holds; None while it holds them."""
+        return self._files.changed(catalog)
 
-    def standing(self, shelf: Shelf) -> Standing:
-        """Say whether pictures can be sent at this moment, and if not, why."""
-        return self._backbone(shelf).standing
+    def status(self, catalog: ServedCatalog) -> BackboneStatus:
+        """Return whether pictures can be sent at this moment, and if not, why."""
+        return self._backbone(catalog).status
 
-    def standing_on_page(self, shelf: Shelf) -> Standing:
-        """Say the same to a person; a load that failed a while ago is tried again."""
-        backbone = self._backbone(shelf)
+    def status_on_page(self, catalog: ServedCatalog) -> BackboneStatus:
+        """Return the same for a page; a load that failed a while ago is tried again."""
+        backbone = self._backbone(catalog)
         backbone.try_again()
-        return backbone.standing
+        return backbone.status
 
-    def shelf(self, key: str | None) -> Shelf:
-        """Give the file that is asked, as it was read last: a request keeps it to its end.
+    def catalog(self, key: str | None) -> ServedCatalog:
+        """Return the file of a key, as it was read last: a request keeps it to its end.
 
         Raises
         ------
         Declined
             404 where there is none of that name.
         """
-        return self._files.shelf(key)
+        return self._files.catalog(key)
 
-    async def look_up(self, asked: Asked, made: Callable[[Looked], Found]) -> Found:
-        """Find what looks like products of the catalogue, and make something of it there.
+    async def look_up(self, search: SearchRequest, made: Callable[[SearchResult], Found]) -> Found:
+        """Search by products of the catalogue; returns what ``made`` makes of the result.
 
         Raises
         ------
         Declined
         """
-        shelf = self.shelf(asked.model)
-        queries = [shelf.query(each) for each in asked.ids]
+        catalog = self.catalog(search.model)
+        queries = [catalog.query(each) for each in search.ids]
 
         def ask() -> Found:
-            inside = shelf.inside(asked.where)
-            return made(Looked(shelf, asked, inside, shelf.ask(queries, asked, inside)))
+            inside = catalog.inside(search.where)
+            return made(SearchResult(catalog, search, inside, catalog.ask(queries, search, inside)))
 
         return await self._looking.do(ask)
 
     async def look_up_picture(
-        self, content: bytes, asked: Asked, made: Callable[[Looked], Found]
+        self, content: bytes, search: SearchRequest, made: Callable[[SearchResult], Found]
     ) -> Found:
-        """Find what looks like a picture that was sent, and make something of it there.
+        """Search by a picture that was sent; returns what ``made`` makes of the result.
 
         Raises
         ------
@@ -164,35 +164,35 @@ class Service:
             422 for a picture that is refused, with the reason's code; 503 where it may go better in
             a moment, or its backbone cannot be loaded.
         """
-        shelf = self.shelf(asked.model)
+        catalog = self.catalog(search.model)
         inside: Inside | None = None
-        if asked.where:  # before the picture is opened
-            inside = await self._looking.do(lambda: shelf.inside(asked.where))
+        if search.where:  # before the picture is opened
+            inside = await self._looking.do(lambda: catalog.inside(search.where))
         try:
-            seen = asked.seen and shelf.as_seen is not None
+            seen = search.seen and catalog.as_seen is not None
             deadline = Deadline()
             opened, vector = await self._embedding.do(
-                lambda: self._embedded(shelf, content, seen, deadline), deadline
+                lambda: self._embedded(catalog, content, seen, deadline), deadline
             )
         except Refused as refused:
             message = f"the picture is refused: {refused.reason.code} ({shown(refused.message)})"
             raise Declined(422, message[:300], refused.reason.code) from None
         except TaskFailed as failed:
             log.error("%s", shown(str(failed)))
-            raise Declined(500, "the picture could not be embedded: the log says why") from None
+            raise Declined(500, "the picture could not be embedded: see the log") from None
         if not vector.any():
             message = "the picture's vector is all zeros: nothing is similar to it"
             raise Declined(422, message, "no_direction")
         query = Query("picture", vector, None, None, opened.sha256, opened.fingerprint)
 
         def ask() -> Found:
-            answers = shelf.ask([query], asked, inside)
-            return made(Looked(shelf, asked, inside, answers, opened.thumbnail))
+            answers = catalog.ask([query], search, inside)
+            return made(SearchResult(catalog, search, inside, answers, opened.thumbnail))
 
         return await self._looking.do(ask)
 
-    async def apart(self, work: Callable[[], Found]) -> Found:
-        """Do what takes its time over many rows beside the look-ups, not in the way of all.
+    async def run_heavy(self, work: Callable[[], Found]) -> Found:
+        """Run work over many rows among the searches, in a thread; returns its result.
 
         Raises
         ------
@@ -201,8 +201,8 @@ class Service:
         """
         return await self._looking.do(work)
 
-    async def drawn(self, work: Callable[[], Found]) -> Found:
-        """Draw a page that takes next to no time, beside the look-ups and not behind them.
+    async def run_light(self, work: Callable[[], Found]) -> Found:
+        """Run short work in threads of its own, not behind the searches; returns its result.
 
         Raises
         ------
@@ -211,38 +211,40 @@ class Service:
         """
         return await self._drawing.do(work)
 
-    async def thumbnail(self, shelf: Shelf, row: int, pixels: int, *, seen: bool = False) -> bytes:
-        """Make a row's picture small, whole or as the model saw it, and encode it again; JPEG.
+    async def thumbnail(
+        self, catalog: ServedCatalog, row: int, pixels: int, *, seen: bool = False
+    ) -> bytes:
+        """Return a row's picture made small, whole or as the model saw it; JPEG.
 
         Raises
         ------
         Declined
             404 where it cannot be shown.
         """
-        if seen and shelf.as_seen is None:
-            message = "the file does not say how its model saw the pictures: leave seen out"
+        if seen and catalog.as_seen is None:
+            message = "the file does not record how its model saw the pictures: leave seen out"
             raise Declined(404, message, "no_picture")
-        key = shelf.version, row, pixels, seen
+        key = catalog.version, row, pixels, seen
         if key in self._thumbnails:
             self._thumbnails.move_to_end(key)
             return self._thumbnails[key]
-        stored = shelf.pictures.stored(row)
+        stored = catalog.pictures.stored(row)
         if stored is None:
             raise Declined(404, "the pictures are not here: start with --images DIR", "no_picture")
         try:
-            task = Thumbnail(stored, pixels, shelf.as_seen if seen else None)
+            task = Thumbnail(stored, pixels, catalog.as_seen if seen else None)
             found: bytes = await self._showing.do(lambda: self._cataloged.ask(task))
         except Refused as refused:
             message = f"the picture cannot be shown: {refused.reason.code}"
             raise Declined(404, message, "no_picture") from None
         except TaskFailed as failed:
             log.error("%s", shown(str(failed)))
-            raise Declined(500, "the picture could not be opened: the log says why") from None
+            raise Declined(500, "the picture could not be opened: see the log") from None
         self._keep(key, found)
         return found
 
     def close(self) -> None:
-        """End the processes, and with them whoever waits for one; then the threads."""
+        """End the processes, the tasks that wait for one, and then the threads."""
         self._files.close()
         self._end_processes()
         for room in (self._looking, self._embedding, self._drawing, self._showing):
@@ -252,16 +254,16 @@ class Service:
         for processes in (self._sent, self._cataloged, self._embedders):
             processes.close()
 
-    def _backbone(self, shelf: Shelf) -> Backbone:
-        source = shelf.source
+    def _backbone(self, catalog: ServedCatalog) -> Backbone:
+        source = catalog.source
         return self._backbones.setdefault(source.key, Backbone(source, self._embedders))
 
     def _embedded(
-        self, shelf: Shelf, content: bytes, seen: bool, deadline: Deadline
+        self, catalog: ServedCatalog, content: bytes, seen: bool, deadline: Deadline
     ) -> tuple[Opened, np.ndarray]:
-        backbone = self._backbone(shelf)
-        if backbone.standing.uploads != READY:  # what is no picture need not wait for it
-            self._sent.ask(LookAt(content), deadline=deadline)
+        backbone = self._backbone(catalog)
+        if backbone.status.uploads != READY:  # what is no picture need not wait for it
+            self._sent.ask(CheckDecodes(content), deadline=deadline)
         seeing = backbone.seeing(deadline)
 
         def embedded(opened: Opened) -> tuple[Opened, np.ndarray]:
@@ -280,15 +282,15 @@ class Service:
             self._thumbnail_bytes -= len(oldest)
 
 
-class _Room:
-    """Threads that do one kind of work, and the door to them."""
+class _WorkQueue:
+    """Threads for one kind of work, with a limit of the requests that wait for them."""
 
     def __init__(self, at_work: int, waiting: int, name: str) -> None:
-        self._door = Admission(at_work, waiting)
+        self._limiter = RequestLimiter(at_work, waiting)
         self._threads = ThreadPoolExecutor(at_work, thread_name_prefix=name)
 
     async def do(self, work: Callable[[], Found], deadline: Deadline | None = None) -> Found:
-        """Do it when its turn has come; not if whoever asked has gone by then.
+        """Run work when its turn has come, unless its client has hung up; returns its result.
 
         Raises
         ------
@@ -296,7 +298,7 @@ class _Room:
             503 when too many wait, or it took too long.
         """
         deadline = deadline or Deadline()
-        async with self._door.entered(deadline.left()):
+        async with self._limiter.entered(deadline.left()):
             try:
                 return await asyncio.get_running_loop().run_in_executor(self._threads, work)
             except TryAgain as late:

@@ -16,7 +16,7 @@ from extract.storage.embeddings import EmbeddingSet
 
 METHODS = ("tsne", "umap")
 MOST_POINTS = 5_000
-"""That are drawn; of more rows a sample is, and all that are lit."""
+"""That are drawn; of more rows a sample is, with all that are highlighted."""
 
 FLATTEST = 0.5
 
@@ -39,11 +39,11 @@ class StoredMap:
 
     @property
     def method(self) -> str:
-        """What it is called in the field."""
+        """The usual name of the last step, such as t-SNE."""
         return AXIS_NAMES[self.name.rpartition(",")[2].partition(":")[0]]
 
     def rows_drawn(self, lit: np.ndarray) -> np.ndarray:
-        """Choose the rows that are drawn: all, or a sample of many and all that are lit."""
+        """Choose the rows to draw: all, or a sample of many with all that are highlighted."""
         n = len(self.points)
         if n <= MOST_POINTS:
             return np.arange(n)
@@ -91,7 +91,7 @@ def stored_maps(folder: Path, embeddings: EmbeddingSet) -> tuple[StoredMap, ...]
     for key in sorted(fitting, key=lambda key: (key["seed"] is not None, key["seed"] or 0)):
         name = _spelled(key["steps"])
         if name not in found:
-            points = store.read(key, lambda array, _said: array)
+            points = store.read(key, lambda array, _record: array)
             if points is not None and _fits(points, len(embeddings)):
                 found[name] = StoredMap(name, key["seed"], points)
     order = {method: place for place, method in enumerate(METHODS)}
@@ -115,11 +115,11 @@ def _fits(points: np.ndarray, n_images: int) -> bool:
 
 
 def _spelled(steps: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
-    """Spell steps as they are typed; what a step does of itself is not said."""
+    """Spell steps as they are typed, without the values that are defaults."""
     words = []
-    for method, said in steps:
+    for method, parameters in steps:
         usual = parse_steps(method)[0].parameters if method in METHODS else {}
-        given = sorted(said.items(), key=lambda each: [*usual, each[0]].index(each[0]))
+        given = sorted(parameters.items(), key=lambda each: [*usual, each[0]].index(each[0]))
         while given and given[-1] in usual.items():
             given.pop()
         values = (f"{v:g}" if isinstance(v, float) else str(v) for _, v in given)

@@ -1,4 +1,4 @@
-"""What is said to a person whose request cannot be answered: what it was, and what to do."""
+"""Texts of the error page: what went wrong, and what to do next."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ ADVICE = {
 
 
 def heading(declined: Declined) -> str:
-    """Give the head line of an error's page."""
+    """Return the heading of an error page."""
     return HEADINGS.get(declined.status, "This cannot be shown")
 
 
 def advice(declined: Declined) -> str:
-    """Say what to do next; empty where there is nothing to say."""
+    """Return what to do next; empty where there is no advice."""
     return ADVICE.get(declined.code) or ADVICE_BY_STATUS.get(declined.status, "")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyze.lookup.http.parameters import Asked
-from analyze.lookup.service.served_catalog import Shelf, level_counts
+from analyze.lookup.http.parameters import SearchRequest
+from analyze.lookup.service.served_catalog import ServedCatalog, level_counts
 from analyze.lookup.web.view_models import LONGEST_NAME
 from extract.ids import shown
 
@@ -33,14 +33,14 @@ class Filter:
     n_more: int
 
 
-def filters(shelf: Shelf, asked: Asked) -> list[Filter]:
+def filters(catalog: ServedCatalog, search: SearchRequest) -> list[Filter]:
     """List the categories of each level, inside of what is chosen of the levels above."""
     found = []
     inside: np.ndarray | None = None
-    for level in shelf.embeddings.levels:
+    for level in catalog.embeddings.levels:
         parameters = [f"{level.name}={category}" for category in level.categories]
-        chosen = [code for code, each in enumerate(parameters) if each in asked.where]
-        counts = shelf.counts(level) if inside is None else level_counts(level, inside)
+        chosen = [code for code, each in enumerate(parameters) if each in search.where]
+        counts = catalog.counts(level) if inside is None else level_counts(level, inside)
         there = [code for code, n in enumerate(counts.tolist()) if n or code in chosen]
         values = tuple(
             (

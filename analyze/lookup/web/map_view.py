@@ -1,4 +1,4 @@
-"""A stored map as it is drawn: where each row lies, in which color, what is lit."""
+"""A stored map as it is drawn: where each row lies, its color, what is highlighted."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyze.lookup.service.served_catalog import Shelf
+from analyze.lookup.service.served_catalog import ServedCatalog
 from analyze.lookup.service.stored_map import StoredMap
 from analyze.lookup.web.view_models import color_name, name_shown
 from analyze.neighbors.category_filter import Inside
@@ -48,7 +48,7 @@ class Point:
 
 @dataclass(frozen=True)
 class LegendEntry:
-    """One class in the legend: its number, its word, and how many pictures are of it."""
+    """One class in the legend: its number, its name and its number of pictures."""
 
     code: int
     word: str
@@ -62,17 +62,17 @@ class LegendEntry:
 
 @dataclass(frozen=True)
 class DrawnMap:
-    """A map with what is lit on it.
+    """A map with its highlighted rows.
 
     Parameters
     ----------
     stored : StoredMap
     points : tuple of Point
-        Rows that are not lit.
+        Rows that are not highlighted.
     lit : tuple of Point
         Hits, the most similar first.
     query : Point or None
-        What was asked about.
+        The row of the query.
     names : dict of str by int
         The name of each row that is drawn.
     legend : tuple of LegendEntry
@@ -102,7 +102,7 @@ class DrawnMap:
 
 
 def draw_map(
-    shelf: Shelf,
+    catalog: ServedCatalog,
     stored: StoredMap,
     *,
     query: int | None = None,
@@ -113,43 +113,43 @@ def draw_map(
 
     Parameters
     ----------
-    shelf : Shelf
+    catalog : ServedCatalog
     stored : StoredMap
-        Of the very rows of the shelf.
+        Of the very rows of the catalogue.
     query : int, optional
-        The row that was asked about.
+        The row of the query.
     hits : sequence of int
-        Rows to be lit, the most similar first.
+        Rows to highlight, the most similar first.
     inside : Inside, optional
         What the other rows are confined to.
     """
     lit = [row for row in dict.fromkeys(hits) if row != query]
-    asked_about = [] if query is None else [query]
-    special = {*lit, *asked_about}
-    rows = stored.rows_drawn(np.array([*lit, *asked_about], int))
+    query_rows = [] if query is None else [query]
+    special = {*lit, *query_rows}
+    rows = stored.rows_drawn(np.array([*lit, *query_rows], int))
     if inside is not None:
         rows = np.intersect1d(rows, inside.rows)
     others = [row for row in rows.tolist() if row not in special]
-    drawn = [*others, *lit, *asked_about]
+    drawn = [*others, *lit, *query_rows]
     places, height = stored.within(WIDTH, MARGIN)
-    level = shelf.level
+    level = catalog.level
 
     def at(row: int) -> Point:
         code = -1 if level is None else int(level.codes[row])
         return Point(row, f"{places[row, 0]:.1f}", f"{places[row, 1]:.1f}", code)
 
-    there = [] if level is None else np.flatnonzero(shelf.counts(level)).tolist()
+    there = [] if level is None else np.flatnonzero(catalog.counts(level)).tolist()
     return DrawnMap(
         stored,
         tuple(map(at, others)),
         tuple(map(at, lit)),
         None if query is None else at(query),
-        {row: name_shown(shelf, row)[:LONGEST_WORD] for row in drawn},
+        {row: name_shown(catalog, row)[:LONGEST_WORD] for row in drawn},
         tuple(
             LegendEntry(
                 code,
                 shown(level.categories[code])[:LONGEST_WORD],
-                int(shelf.counts(level)[code]),
+                int(catalog.counts(level)[code]),
             )
             for code in there[:MOST_CLASSES]
             if level is not None
@@ -157,5 +157,5 @@ def draw_map(
         "" if level is None else level.name,
         round(height),
         max(0, len(there) - MOST_CLASSES),
-        len(shelf.embeddings) - len(rows) if inside is None else 0,
+        len(catalog.embeddings) - len(rows) if inside is None else 0,
     )

@@ -14,15 +14,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from analyze.lookup.http.errors import Declined
 from analyze.lookup.http.parameters import (
-    Asked,
     Pairs,
+    SearchRequest,
     address,
     check_names,
     pairs_of,
-    read_asked,
+    read_search,
     whole_number,
 )
-from analyze.lookup.service.served_catalog import Looked, Shelf, rows_named
+from analyze.lookup.service.served_catalog import SearchResult, ServedCatalog, rows_named
 from analyze.lookup.service.service import SIZES, Service
 from analyze.lookup.service.stored_map import StoredMap
 from analyze.lookup.web.error_words import advice, heading
@@ -59,7 +59,7 @@ class Pages:
     ----------
     service : Service
     titles : Titles, optional
-        What levels are called.
+        Titles of the levels.
     """
 
     def __init__(self, service: Service, titles: Titles | None = None) -> None:
@@ -76,29 +76,33 @@ class Pages:
         self._templates.globals["titled"] = self._titles.of
 
     async def catalogue(self, pairs: Pairs) -> Response:
-        """Show the catalogue, or what of it is searched for."""
+        """Show the catalogue, or the part that is searched for."""
         # a form that could have sent a picture leaves its name behind
-        asked = read_asked(pairs, ("model", "where", "q", "page", "diverse", "seen", "image"))
+        search = read_search(pairs, ("model", "where", "q", "page", "diverse", "seen", "image"))
         given = dict(pairs)
         text = given.get("q", "").strip()
-        shelf = self.service.shelf(asked.model)
+        catalog = self.service.catalog(search.model)
 
         def draw() -> Response:
-            inside = shelf.inside(asked.where)
-            rows: Sequence[int] | np.ndarray = range(len(shelf.embeddings))
+            inside = catalog.inside(search.where)
+            rows: Sequence[int] | np.ndarray = range(len(catalog.embeddings))
             if text:
-                rows = rows_named(shelf, text, inside)
+                rows = rows_named(catalog, text, inside)
             elif inside is not None:
                 rows = inside.rows
-            return self._catalogue(given, text, Looked(shelf, asked, inside), rows)
+            return self._catalogue(given, text, SearchResult(catalog, search, inside), rows)
 
-        heavy = text or asked.where
-        return await (self.service.apart(draw) if heavy else self.service.drawn(draw))
+        heavy = text or search.where
+        return await (self.service.run_heavy(draw) if heavy else self.service.run_light(draw))
 
     def _catalogue(
-        self, given: Mapping[str, str], text: str, looked: Looked, rows: Sequence[int] | np.ndarray
+        self,
+        given: Mapping[str, str],
+        text: str,
+        result: SearchResult,
+        rows: Sequence[int] | np.ndarray,
     ) -> Response:
-        shelf, asked = looked.shelf, looked.asked
+        catalog, search = result.catalog, result.search
         n_pages = max(1, -(-len(rows) // PER_PAGE))
         page = whole_number(given.get("page") or None, "page", 1, n_pages)
         some = list(map(int, rows[(page - 1) * PER_PAGE : page * PER_PAGE]))
@@ -106,19 +110,19 @@ class Pages:
         def turned(to: int) -> str | None:
             parameters = [
                 ("q", text or None),
-                *kept_choices(asked),
+                *kept_choices(search),
                 ("page", to if to > 1 else None),
             ]
             return address("/", parameters) if 1 <= to <= n_pages else None
 
         return self._page(
             "catalogue.html",
-            asked,
-            shelf,
+            search,
+            catalog,
             text=shown(text),
-            inside=self._titles.inside(looked.inside),
-            pictures_here=shelf.pictures.root is not None,
-            products=[product_shown(shelf, row, asked) for row in some],
+            inside=self._titles.inside(result.inside),
+            pictures_here=catalog.pictures.root is not None,
+            products=[product_shown(catalog, row, search) for row in some],
             n_found=len(rows),
             page=page,
             n_pages=n_pages,
@@ -128,103 +132,103 @@ class Pages:
 
     async def product(self, pairs: Pairs) -> Response:
         """Show a product and what looks like it."""
-        asked = _one_id(read_asked(pairs, ("id", *SHOWN), top=TOP_ON_PAGE))
-        return await self.service.look_up(asked, self._product)
+        search = _one_id(read_search(pairs, ("id", *SHOWN), top=TOP_ON_PAGE))
+        return await self.service.look_up(search, self._product)
 
-    def _product(self, looked: Looked) -> Response:
-        shelf, asked, (answer,) = looked.shelf, looked.asked, looked.answers
-        row = shelf.row(asked.ids[0])
+    def _product(self, result: SearchResult) -> Response:
+        catalog, search, (answer,) = result.catalog, result.search, result.answers
+        row = catalog.row(search.ids[0])
         columns = {
             shown(name)[:LONGEST_NAME]: shown(values[row])[:1000]
-            for name, values in shelf.embeddings.columns.items()
-            if values[row] and name != shelf.names
+            for name, values in catalog.embeddings.columns.items()
+            if values[row] and name != catalog.names
         }
         labels = [
             (level.name, shown(level.value(row) or "")[:LONGEST_NAME])
-            for level in shelf.embeddings.levels
+            for level in catalog.embeddings.levels
             if level.value(row)
         ]
         return self._page(
             "product.html",
-            asked,
-            shelf,
-            product=product_shown(shelf, row, asked),
+            search,
+            catalog,
+            product=product_shown(catalog, row, search),
             labels=labels,
             columns=columns,
-            own_copies=[product_shown(shelf, each, asked) for each in answer.left_out],
-            hits=hits_shown(shelf, answer, asked),
-            how=how_searched(shelf, asked),
-            inside=self._titles.inside(looked.inside),
-            link_id=asked.ids[0],
-            map_link=address("/map", [("id", asked.ids[0]), *kept_choices(asked)]),
+            own_copies=[product_shown(catalog, each, search) for each in answer.left_out],
+            hits=hits_shown(catalog, answer, search),
+            how=how_searched(catalog, search),
+            inside=self._titles.inside(result.inside),
+            link_id=search.ids[0],
+            map_link=address("/map", [("id", search.ids[0]), *kept_choices(search)]),
             table=address(
-                "/similar.csv", [("id", asked.ids[0]), ("top", asked.top), *kept_choices(asked)]
+                "/similar.csv", [("id", search.ids[0]), ("top", search.top), *kept_choices(search)]
             ),
         )
 
     async def table(self, pairs: Pairs) -> Response:
         """Answer with the table of hits that a product's page shows."""
-        asked = _one_id(read_asked(pairs, ("id", *SHOWN), top=TOP_ON_PAGE))
+        search = _one_id(read_search(pairs, ("id", *SHOWN), top=TOP_ON_PAGE))
 
-        def spell(looked: Looked) -> Response:
+        def spell(result: SearchResult) -> Response:
             headers = {"content-disposition": f'attachment; filename="{TABLE}"'}
-            return Response(_table(looked), media_type="text/csv", headers=headers)
+            return Response(_table(result), media_type="text/csv", headers=headers)
 
-        return await self.service.look_up(asked, spell)
+        return await self.service.look_up(search, spell)
 
     async def picture(self, request: Request) -> Response:
         """Show what looks like a picture that was sent."""
         content, pairs = await read_form(request)
-        asked = read_asked(pairs, (*SHOWN, "q"), top=TOP_ON_PAGE)
-        return await self.service.look_up_picture(content, asked, self._picture)
+        search = read_search(pairs, (*SHOWN, "q"), top=TOP_ON_PAGE)
+        return await self.service.look_up_picture(content, search, self._picture)
 
-    def _picture(self, looked: Looked) -> Response:
-        shelf, asked, (answer,) = looked.shelf, looked.asked, looked.answers
-        lit = [("hit", shelf.embeddings.ids[hit.row]) for hit in answer.hits]
+    def _picture(self, result: SearchResult) -> Response:
+        catalog, search, (answer,) = result.catalog, result.search, result.answers
+        lit = [("hit", catalog.embeddings.ids[hit.row]) for hit in answer.hits]
         return self._page(
             "picture.html",
-            asked,
-            shelf,
-            sent=_in_page("image/jpeg", looked.picture),
-            hits=hits_shown(shelf, answer, asked),
-            how=how_searched(shelf, asked),
-            inside=self._titles.inside(looked.inside),
-            map_link=address("/map", [*lit, ("model", asked.model), *sight(asked)]),
-            table=_in_page("text/csv", _table(looked)),
+            search,
+            catalog,
+            sent=_in_page("image/jpeg", result.picture),
+            hits=hits_shown(catalog, answer, search),
+            how=how_searched(catalog, search),
+            inside=self._titles.inside(result.inside),
+            map_link=address("/map", [*lit, ("model", search.model), *sight(search)]),
+            table=_in_page("text/csv", _table(result)),
         )
 
     async def map(self, pairs: Pairs) -> Response:
-        """Show the stored map, in which a query and its hits light up."""
+        """Show the stored map, with a query and its hits highlighted."""
         check_names(pairs, ("id", "hit", "map", *SHOWN))
         named = [value for name, value in pairs if name == "hit"]
         rest = [(name, value) for name, value in pairs if name not in ("hit", "map")]
-        asked = read_asked(rest, ("id", *SHOWN), top=TOP_ON_PAGE)
-        shelf = self.service.shelf(asked.model)
-        lit = [shelf.row(each) for each in named if each]
+        search = read_search(rest, ("id", *SHOWN), top=TOP_ON_PAGE)
+        catalog = self.service.catalog(search.model)
+        lit = [catalog.row(each) for each in named if each]
 
-        def draw(looked: Looked) -> Response:
-            shelf, query, hits, drawn = looked.shelf, None, lit, None
-            for answer in looked.answers:
-                query, hits = shelf.row(asked.ids[0]), [hit.row for hit in answer.hits]
-            maps = shelf.maps
+        def draw(result: SearchResult) -> Response:
+            catalog, query, hits, drawn = result.catalog, None, lit, None
+            for answer in result.answers:
+                query, hits = catalog.row(search.ids[0]), [hit.row for hit in answer.hits]
+            maps = catalog.maps
             stored = _map_named(maps, dict(pairs).get("map"))
             if stored is not None:
-                drawn = draw_map(shelf, stored, query=query, hits=hits, inside=looked.inside)
+                drawn = draw_map(catalog, stored, query=query, hits=hits, inside=result.inside)
             return self._page(
                 "map.html",
-                asked,
-                shelf,
+                search,
+                catalog,
                 drawn=drawn,
                 maps=[(each.name, f"{each.method} · {each.name}") for each in maps],
-                products=_lit_products(shelf, drawn, asked),
-                link_id=asked.ids[0] if asked.ids else None,
+                products=_lit_products(catalog, drawn, search),
+                link_id=search.ids[0] if search.ids else None,
                 link_hits=named,
             )
 
-        if asked.ids:
-            return await self.service.look_up(_one_id(asked), draw)
-        return await self.service.apart(
-            lambda: draw(Looked(shelf, asked, shelf.inside(asked.where)))
+        if search.ids:
+            return await self.service.look_up(_one_id(search), draw)
+        return await self.service.run_heavy(
+            lambda: draw(SearchResult(catalog, search, catalog.inside(search.where)))
         )
 
     def error(self, declined: Declined) -> Response:
@@ -234,19 +238,21 @@ class Pages:
         )
         return _html(text, declined.status, declined.headers())
 
-    def _page(self, template: str, asked: Asked, shelf: Shelf, **shows: Any) -> Response:
-        key = self.service.key(asked.model)
+    def _page(
+        self, template: str, search: SearchRequest, catalog: ServedCatalog, **shows: Any
+    ) -> Response:
+        key = self.service.key(search.model)
         text = self._templates.get_template(template).render(
-            asked=asked,
-            shelf=shelf,
+            search=search,
+            catalog=catalog,
             keys=self.service.keys,
             key=key,
-            n_images=len(shelf.embeddings),
-            standing=self.service.standing_on_page(shelf),
-            filters=filters(shelf, asked),
-            random=shelf.embeddings.provenance.weights == "random",
+            n_images=len(catalog.embeddings),
+            status=self.service.status_on_page(catalog),
+            filters=filters(catalog, search),
+            random=catalog.embeddings.provenance.weights == "random",
             **shows,
-            **_links(asked),
+            **_links(search),
         )
         return _html(text)
 
@@ -256,35 +262,35 @@ def _html(text: str, status: int = 200, headers: Mapping[str, str] | None = None
     return HTMLResponse(text.encode("utf-8", "surrogateescape"), status, headers)
 
 
-def _links(asked: Asked | None) -> dict[str, Any]:
+def _links(search: SearchRequest | None) -> dict[str, Any]:
     """Give the links that stand on every page."""
-    kept = [("model", asked.model), *sight(asked)] if asked else []
+    kept = [("model", search.model), *sight(search)] if search else []
     return {
         "home": address("/", kept),
         "map_tab": address("/map", kept),
-        "seen": bool(asked and asked.seen),
+        "seen": bool(search and search.seen),
         "kept": [(name, value) for name, value in kept if value is not None],
     }
 
 
 def _in_page(kind: str, content: bytes) -> str:
-    """Spell content as an address of its own: nobody asks the service for it again."""
+    """Return content as a data URL: the service is not requested again."""
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def _table(looked: Looked) -> bytes:
+def _table(result: SearchResult) -> bytes:
     """Spell the hits as the CSV that ``python -m analyze similar`` writes."""
-    return csv_bytes(similar_table(looked.json(), looked.shelf.embeddings))
+    return csv_bytes(similar_table(result.json(), result.catalog.embeddings))
 
 
-def _one_id(asked: Asked) -> Asked:
-    if len(asked.ids) != 1:
+def _one_id(search: SearchRequest) -> SearchRequest:
+    if len(search.ids) != 1:
         raise Declined(422, "name one product, by its id")
-    return asked
+    return search
 
 
 def _map_named(maps: Sequence[StoredMap], name: str | None) -> StoredMap | None:
-    """Find the map that is asked for; None where none is stored.
+    """Return the map of this name; None where none is stored.
 
     Raises
     ------
@@ -299,24 +305,28 @@ def _map_named(maps: Sequence[StoredMap], name: str | None) -> StoredMap | None:
     return found
 
 
-def _lit_products(shelf: Shelf, drawn: DrawnMap | None, asked: Asked) -> dict[int, Product]:
-    """Show what is lit on a map, by row."""
+def _lit_products(
+    catalog: ServedCatalog, drawn: DrawnMap | None, search: SearchRequest
+) -> dict[int, Product]:
+    """Return the highlighted products of a map, by row."""
     if drawn is None:
         return {}
     lit = [*drawn.lit, *([drawn.query] if drawn.query else [])]
-    return {point.row: product_shown(shelf, point.row, asked) for point in lit}
+    return {point.row: product_shown(catalog, point.row, search) for point in lit}
 
 
-def _row_of(shelf: Shelf, version: str, row: str) -> int:
+def _row_of(catalog: ServedCatalog, version: str, row: str) -> int:
     """Read a row's number, of the very rows that a page showed.
 
     Raises
     ------
     Declined
     """
-    if version != shelf.version:
+    if version != catalog.version:
         raise Declined(409, "the embeddings changed: load the page again")
-    if not (row.isascii() and row.isdigit() and len(row) < 12 and int(row) < len(shelf.embeddings)):
+    if not (
+        row.isascii() and row.isdigit() and len(row) < 12 and int(row) < len(catalog.embeddings)
+    ):
         raise Declined(404, "there is no such row")
     return int(row)
 
@@ -349,22 +359,22 @@ def routes(pages: Pages) -> APIRouter:
     @router.api_route("/picture/{version}/{row}", methods=reading)
     async def picture(request: Request, version: str, row: str) -> Response:
         pairs = pairs_of(request.scope["query_string"])
-        asked = read_asked(pairs, ("model", "size", "seen"))
-        shelf = pages.service.shelf(asked.model)
-        found = _row_of(shelf, version, row)
+        search = read_search(pairs, ("model", "size", "seen"))
+        catalog = pages.service.catalog(search.model)
+        found = _row_of(catalog, version, row)
         size = dict(pairs).get("size", str(SIZES[0]))
         if size not in map(str, SIZES):
             raise Declined(422, f"size is one of {', '.join(map(str, SIZES))}")
-        content = await pages.service.thumbnail(shelf, found, int(size), seen=asked.seen)
+        content = await pages.service.thumbnail(catalog, found, int(size), seen=search.seen)
         return Response(content, media_type="image/jpeg", headers={"cache-control": FOREVER})
 
     @router.api_route("/row/{version}/{row}", methods=reading)
     async def row_of(request: Request, version: str, row: str) -> Response:
-        asked = read_asked(pairs_of(request.scope["query_string"]), ("model", "seen"))
-        shelf = pages.service.shelf(asked.model)
-        found = _row_of(shelf, version, row)
-        kept = [("model", asked.model), *sight(asked)]
-        link = address("/product", [("id", shelf.embeddings.ids[found]), *kept])
+        search = read_search(pairs_of(request.scope["query_string"]), ("model", "seen"))
+        catalog = pages.service.catalog(search.model)
+        found = _row_of(catalog, version, row)
+        kept = [("model", search.model), *sight(search)]
+        link = address("/product", [("id", catalog.embeddings.ids[found]), *kept])
         return RedirectResponse(link, 303)
 
     return router

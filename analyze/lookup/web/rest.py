@@ -18,9 +18,9 @@ from analyze.lookup.http.parameters import (
     Pairs,
     check_names,
     pairs_of,
-    read_asked,
+    read_search,
 )
-from analyze.lookup.service.served_catalog import Looked
+from analyze.lookup.service.served_catalog import SearchResult
 from analyze.lookup.service.service import Service
 
 PARAMETERS = ("model", "top", "where", "diverse")
@@ -76,7 +76,7 @@ class Health(BaseModel):
 
 
 def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    said = {
+    descriptions = {
         400: "Not HTTP, or no form, as it should be",
         401: "Without the token",
         403: "From another site's page",
@@ -87,11 +87,12 @@ def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
         421: "For another host",
         431: "More than 16 KB before the body, the address included",
         422: "A parameter that cannot be, or a picture that is refused",
-        503: "Too many ask at once, or pictures cannot be sent for the moment",
+        503: "Too many requests at once, or pictures cannot be sent for the moment",
     }
     always = (400, 401, 421, 431)
     return {
-        status: {"model": Error, "description": said[status]} for status in (*always, *statuses)
+        status: {"model": Error, "description": descriptions[status]}
+        for status in (*always, *statuses)
     }
 
 
@@ -119,7 +120,7 @@ BY_ID = {
             "name": name,
             "in": "query",
             "required": LIMITS[name].required,
-            "description": LIMITS[name].says,
+            "description": LIMITS[name].description,
             "schema": LIMITS[name].schema(),
         }
         for name in ("id", *PARAMETERS)
@@ -140,10 +141,10 @@ def routes(service: Service) -> APIRouter:
     )
     async def similar_to_products(request: Request) -> Response:
         """Find the products most similar to some of the catalogue."""
-        asked = read_asked(pairs_of(request.scope["query_string"]), ("id", *PARAMETERS))
-        if not asked.ids:
+        search = read_search(pairs_of(request.scope["query_string"]), ("id", *PARAMETERS))
+        if not search.ids:
             raise Declined(422, "name a product, by its id")
-        return await service.look_up(asked, _spelled)
+        return await service.look_up(search, _spelled)
 
     @router.post(
         "/similar",
@@ -155,29 +156,31 @@ def routes(service: Service) -> APIRouter:
     async def similar_to_picture(request: Request) -> Response:
         """Find the products most similar to a picture that is sent."""
         content, pairs = await read_form(request)
-        asked = read_asked(pairs, PARAMETERS)
-        return await service.look_up_picture(content, asked, _spelled)
+        search = read_search(pairs, PARAMETERS)
+        return await service.look_up_picture(content, search, _spelled)
 
     @router.get("/health", response_model=Health, responses=_errors(422))
     async def health(request: Request) -> Response:
-        """Say that the service lives, and what it serves."""
+        """Report that the service runs, and what it serves."""
         check_names(pairs_of(request.scope["query_string"]), ())
         files = []
-        for key, shelf in service.shelves.items():
-            standing = service.standing(shelf)
-            how = {"uploads": standing.uploads, "uploads_reason": standing.reason}
-            files.append({"key": key, **shelf.about(), **how, "changed": service.changed(shelf)})
+        for key, catalog in service.catalogs.items():
+            status = service.status(catalog)
+            how = {"uploads": status.uploads, "uploads_reason": status.reason}
+            files.append(
+                {"key": key, **catalog.about(), **how, "changed": service.changed(catalog)}
+            )
         return as_json({"status": "ok", "files": files})
 
     return router
 
 
-def _spelled(looked: Looked) -> Response:
-    return as_json(looked.json())
+def _spelled(result: SearchResult) -> Response:
+    return as_json(result.json())
 
 
 async def read_form(request: Request) -> tuple[bytes, Pairs]:
-    """Read a picture that is sent, and the parameters beside it, in the form or in the URL.
+    """Read a picture that is sent, and its parameters, in the form or in the URL.
 
     Raises
     ------

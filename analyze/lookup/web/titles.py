@@ -1,4 +1,4 @@
-"""What pages call the levels of labels: words that were given for them, else their own names."""
+"""Titles of label levels on pages: those that were given, else the names of the levels."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ class Titles:
         """Spell what a search is confined to; empty where it is not."""
         if inside is None:
             return ""
-        said = (
+        parts = (
             f"{self.of(level)}: {' or '.join(map(shown, values))}"
             for level, values in inside.where.items()
         )
-        return ", ".join(said)[:LONGEST_TITLE]
+        return ", ".join(parts)[:LONGEST_TITLE]

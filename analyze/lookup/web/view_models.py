@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from analyze.lookup.http.parameters import Asked, address
-from analyze.lookup.service.served_catalog import Shelf
+from analyze.lookup.http.parameters import SearchRequest, address
+from analyze.lookup.service.served_catalog import ServedCatalog
 from analyze.lookup.service.service import SIZES
 from analyze.neighbors.similar import Answer, Hit
 from analyze.presentation.palette import MUTED
@@ -59,7 +59,7 @@ class Similar:
 
     @property
     def folds(self) -> bool:
-        """Whether it speaks of copies or variants."""
+        """Whether it has copies or variants, or is one."""
         found = self.copies or self.variants
         return bool(found or self.copy_of_query or self.variant_of_query)
 
@@ -74,69 +74,71 @@ def color_name(code: int) -> str:
     return "c-none" if code < 0 else f"c{code % len(MUTED)}"
 
 
-def how_searched(shelf: Shelf, asked: Asked) -> str:
-    """Say how was searched."""
-    exact = asked.where or shelf.opened.index is None
-    n = f"{len(shelf.embeddings):,}"
-    search = f"All {n} products compared"
-    if asked.where:
-        search = "All products there compared"
+def how_searched(catalog: ServedCatalog, search: SearchRequest) -> str:
+    """Describe the search in one line."""
+    exact = search.where or catalog.opened.index is None
+    n = f"{len(catalog.embeddings):,}"
+    text = f"All {n} products compared"
+    if search.where:
+        text = "All products there compared"
     elif not exact:
-        search = f"A fast search of {n} products, which finds {shelf.opened.recall:.1%} of the ten"
-        search += " most similar"
-    return f"{search}; varied results" if asked.diverse is not None else search
+        text = f"A fast search of {n} products, which finds {catalog.opened.recall:.1%} of the ten"
+        text += " most similar"
+    return f"{text}; varied results" if search.diverse is not None else text
 
 
-def kept_choices(asked: Asked) -> list[tuple[str, object]]:
+def kept_choices(search: SearchRequest) -> list[tuple[str, object]]:
     """Give what is kept from page to page."""
-    where = [("where", each) for each in asked.where]
-    return [("model", asked.model), *where, ("diverse", asked.diverse), *sight(asked)]
+    where = [("where", each) for each in search.where]
+    return [("model", search.model), *where, ("diverse", search.diverse), *sight(search)]
 
 
-def sight(asked: Asked) -> list[tuple[str, object]]:
+def sight(search: SearchRequest) -> list[tuple[str, object]]:
     """Give the parameter by which pictures are shown as the model saw them, if they are."""
-    return [("seen", 1)] if asked.seen else []
+    return [("seen", 1)] if search.seen else []
 
 
-def product_shown(shelf: Shelf, row: int, asked: Asked) -> Product:
+def product_shown(catalog: ServedCatalog, row: int, search: SearchRequest) -> Product:
     """Show a row, with links that keep what is chosen."""
-    embeddings = shelf.embeddings
+    embeddings = catalog.embeddings
     row_id = embeddings.ids[row]
-    label = shelf.level.value(row) if shelf.level else None
-    seen = sight(asked) if shelf.as_seen else []
+    label = catalog.level.value(row) if catalog.level else None
+    seen = sight(search) if catalog.as_seen else []
     small, large = (
-        address(f"/picture/{shelf.version}/{row}", [("model", asked.model), ("size", size), *seen])
+        address(
+            f"/picture/{catalog.version}/{row}", [("model", search.model), ("size", size), *seen]
+        )
         for size in (SIZES[-1:] * 2 if seen else SIZES)  # the model's own size is small enough
     )
-    there = shelf.pictures.root is not None
+    there = catalog.pictures.root is not None
     return Product(
         row,
         shown(row_id)[:LONGEST_NAME],
-        name_shown(shelf, row),
+        name_shown(catalog, row),
         None if label is None else shown(label)[:LONGEST_NAME],
-        color_name(int(shelf.level.codes[row]) if shelf.level else -1),
-        address("/product", [("id", row_id), *kept_choices(asked)]),
+        color_name(int(catalog.level.codes[row]) if catalog.level else -1),
+        address("/product", [("id", row_id), *kept_choices(search)]),
         small if there else None,
         large if there else None,
-        shelf.level.name if shelf.level else "",
+        catalog.level.name if catalog.level else "",
     )
 
 
-def name_shown(shelf: Shelf, row: int) -> str:
+def name_shown(catalog: ServedCatalog, row: int) -> str:
     """Give a product's name, or its id where it has none, as a page may show it."""
-    name = shelf.embeddings.columns[shelf.names][row] if shelf.names else ""
-    return shown(name or shelf.embeddings.ids[row])[:LONGEST_NAME]
+    name = catalog.embeddings.columns[catalog.names][row] if catalog.names else ""
+    return shown(name or catalog.embeddings.ids[row])[:LONGEST_NAME]
 
 
-def hits_shown(shelf: Shelf, answer: Answer, asked: Asked) -> list[Similar]:
+def hits_shown(catalog: ServedCatalog, answer: Answer, search: SearchRequest) -> list[Similar]:
     """Show the hits of a look-up, the most similar first, with their copies."""
 
     def spelled(rank: int, hit: Hit) -> Similar:
         def products(rows: tuple[int, ...]) -> tuple[Product, ...]:
-            return tuple(product_shown(shelf, row, asked) for row in rows)
+            return tuple(product_shown(catalog, row, search) for row in rows)
 
         return Similar(
-            product_shown(shelf, hit.row, asked),
+            product_shown(catalog, hit.row, search),
             rank,
             hit.similarity,
             products((*hit.equal_bytes, *hit.near_equal)),

@@ -1,4 +1,4 @@
-"""Backbones as they stand: loaded in a process apart, and again whenever that is called for."""
+"""Backbones in a process of their own: loaded there, and loaded again when that is needed."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ STILL_LOADING_SECONDS = 5
 
 ENDED = "its process was ended: it is loaded again"
 REASONS = {
-    "WeightsError": "its weights are not here: the log says which",
-    "WeightsDiffer": "what is here gives other vectors than those of the file: the log says why",
+    "WeightsError": "its weights are not here: see the log",
+    "WeightsDiffer": "what is here gives other vectors than those of the file: see the log",
 }
 """By the error's name, as its own words may hold a path."""
 
 
 @dataclass(frozen=True)
-class Standing:
+class BackboneStatus:
     """Whether pictures can be sent to a backbone.
 
     Parameters
@@ -54,7 +54,7 @@ class Standing:
 
 
 class Backbone:
-    """A backbone in a process apart; who asks while it is loading waits for the one load.
+    """A backbone in a process of its own; requests during its load wait for that one load.
 
     Parameters
     ----------
@@ -77,15 +77,15 @@ class Backbone:
         self._due = self._failed_at = -math.inf
 
     @property
-    def standing(self) -> Standing:
-        """How it stands at this moment; a process that was ended is noticed, and loads again."""
+    def status(self) -> BackboneStatus:
+        """Its status at this moment; a process that was ended is noticed, and loads again."""
         with self._changed:
             if self._is_there():
-                return Standing(READY)
+                return BackboneStatus(READY)
             if self._has_failed and not self._is_loading:
-                return Standing(UNAVAILABLE, self._reason)
+                return BackboneStatus(UNAVAILABLE, self._reason)
             self._load_when_due()
-            return Standing(LOADING, self._reason)
+            return BackboneStatus(LOADING, self._reason)
 
     def try_again(self) -> None:
         """Load it again if the last load failed a while ago."""
@@ -94,7 +94,7 @@ class Backbone:
                 self._load_when_due()
 
     def seeing(self, deadline: Deadline) -> Loaded:
-        """Say how it wants its pictures, once it is loaded.
+        """Return how it wants its pictures, once it is loaded.
 
         Raises
         ------
@@ -158,13 +158,13 @@ class Backbone:
             # other backbones may be loaded before it: only its own load is bounded
             loaded = self._processes.ask(self._load, deadline=Deadline(math.inf))
         except TaskFailed as failed:
-            reason = REASONS.get(failed.kind, "it could not be loaded: the log says why")
+            reason = REASONS.get(failed.kind, "it could not be loaded: see the log")
             self._log(reason, str(failed))
         except TryAgain as late:
             reason = f"its loading {late}"
             self._log(reason, reason)
-        except Exception as error:  # noqa: BLE001 - whoever waits must be told
-            reason = "it could not be loaded: the log says why"
+        except Exception as error:  # noqa: BLE001 - requests that wait must be answered
+            reason = "it could not be loaded: see the log"
             self._log(reason, f"unexpected {type(error).__name__}: {error}")
         with self._changed:
             now = time.monotonic()

@@ -1,4 +1,4 @@
-"""How long is waited for an answer, and what is said when that is over."""
+"""The deadline of a request, and the error once it has passed."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Callable
 from typing import TypeVar
 
 WAITING_SECONDS = 30.0
-"""After which nothing more is begun for who asked: they are told to come again."""
+"""After which nothing more is begun for a request: it is answered 503."""
 
 MOMENT = 0.2
-"""For which is waited before it is asked whether anybody still waits."""
+"""Seconds between two checks whether the client still waits."""
 
 Found = TypeVar("Found")
 
 
 class TryAgain(Exception):
-    """Nothing came of it, by no fault of what was asked: it may go better in a moment."""
+    """A task gave nothing, by no fault of the request: it may succeed in a moment."""
 
 
 class Deadline:
-    """When whoever asks is no longer kept waiting; at once when they hang up.
+    """The time until which a request may wait; over at once when its client hangs up.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class Deadline:
         self._ended = False
 
     def left(self) -> float:
-        """Give the seconds that are left."""
+        """Return the seconds that are left."""
         return max(0.0, self._at - time.monotonic())
 
     def end(self) -> None:

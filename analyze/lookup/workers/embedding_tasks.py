@@ -27,7 +27,7 @@ class BackboneSource:
     Parameters
     ----------
     provenance : Provenance
-        Of the file that is asked.
+        Of the file that is searched.
     weights : Path, optional
         Where its weights came from a file.
     """
@@ -37,7 +37,7 @@ class BackboneSource:
 
     @property
     def key(self) -> str:
-        """What tells it apart from others."""
+        """Distinguishes it from other backbones."""
         return self.provenance.identity_sha256
 
     def load(self) -> Any:

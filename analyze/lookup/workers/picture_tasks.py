@@ -1,4 +1,4 @@
-"""Tasks that open a picture, of nobody knows what: done in processes apart, within bounds."""
+"""Tasks that open a picture, which may be harmful: in other processes, within bounds."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MOST_PIXELS = 50_000_000
 """Of a picture that is sent."""
 
 ROOM_BYTES = 1_000_000_000
-"""Address space that a task may take beside what its process has."""
+"""Address space that a task may take in addition to what its process has."""
 
 QUALITY = 82
 SEEN_QUALITY = 95
@@ -96,7 +96,7 @@ class Open:
 
 
 @dataclass(frozen=True)
-class LookAt:
+class CheckDecodes:
     """Decode a picture that was sent, only to refuse one that is none while its backbone loads."""
 
     content: bytes = field(repr=False)
@@ -104,7 +104,7 @@ class LookAt:
     processor_seconds: float = PROCESSOR_SECONDS
 
     def do(self, _kept: dict[str, Any]) -> bool:
-        """Decode it; what comes back says that it can be."""
+        """Decode it; True when that succeeds."""
         with _bounded():
             _refuse_large(self.content)
             decode_picture(self.content)

@@ -1,4 +1,4 @@
-"""Work done in processes apart, one task at a time each: what ends one never ends the service."""
+"""Worker processes, each with one task at a time: one that ends never ends the service."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Processes:
     """
 
     _alone = threading.Lock()
-    """Held while a heavy picture is at hand, whoever opens it."""
+    """Held while a heavy picture is open, in whichever process."""
 
     def __init__(self, n_processes: int, name: str) -> None:
         self._context = multiprocessing.get_context("forkserver")
@@ -109,14 +109,14 @@ class Processes:
             Processes._alone.release()
 
     def live(self, pid: int) -> bool:
-        """Say whether one of the processes has this number and has not ended."""
+        """Return whether one of the processes has this number and has not ended."""
         return any(
             worker.process.pid == pid and worker.process.is_alive()
             for worker in tuple(self._workers)
         )
 
     def close(self) -> None:
-        """End every process, and whoever waits for one."""
+        """End every process, and every task that waits for one."""
         self.closed = True
         for worker in tuple(self._workers):
             worker.process.kill()
@@ -168,7 +168,7 @@ class Processes:
         return worker
 
     def _replace_soon(self, worker: Worker) -> None:
-        """End a process; who waits for its answer need not wait for the one in its place."""
+        """End a process, and start the one in its place in the background."""
         self._workers.discard(worker)
         worker.process.kill()
         worker.connection.close()
@@ -200,7 +200,7 @@ def _taken(lock: threading.Lock) -> Callable[[float], bool | None]:
 
 
 def _judge(ends: Sequence[bool], task: Task) -> None:
-    """Say whose fault it is that processes ended, once that is known or it was tried enough.
+    """Raise for the cause that ended the processes, once known or after enough tries.
 
     Parameters
     ----------

@@ -30,11 +30,11 @@ SHORTEST_WAIT = 0.1
 
 
 class Task(Protocol):
-    """What a process is asked to do."""
+    """Work for a process."""
 
     @property
     def seconds(self) -> float:
-        """That it may take; after them its process is replaced, and whoever asked comes again."""
+        """That it may take; after them its process is replaced, and the request is answered 503."""
 
     @property
     def processor_seconds(self) -> float | None:
@@ -69,7 +69,7 @@ class Unusable(Exception):
     Parameters
     ----------
     verdict : Exception, optional
-        What is said of the task; another process may try it where that is None.
+        Error of the task; None where another process may try it.
     by_the_task : bool
         Whether it ended while it did the task.
     """
@@ -88,7 +88,7 @@ class Worker:
     process : Process
     connection : Connection
     begun : bool
-        Whether it has said that it is ready.
+        Whether it has sent that it is ready.
     """
 
     process: Any
@@ -116,7 +116,7 @@ class Worker:
             raise Unusable(by_the_task=True) from None
 
     def was_killed(self) -> bool:
-        """Say whether someone else ended it, or the system for want of memory."""
+        """Return whether someone else ended it, or the system for want of memory."""
         self.process.join(timeout=1)
         return bool(self.process.exitcode == -signal.SIGKILL)
 
@@ -184,7 +184,7 @@ def _done(task: Task, kept: dict[str, Any]) -> Any:
         return refused.bare()
     except SosieError as error:
         return Failure(str(error), type(error).__name__)
-    except Exception as error:  # noqa: BLE001 - said by the service
+    except Exception as error:  # noqa: BLE001 - reported by the service
         kind = type(error).__name__
         return Failure(f"unexpected {kind}: {error}", kind)
 
@@ -192,8 +192,8 @@ def _done(task: Task, kept: dict[str, Any]) -> Any:
 def _send(connection: Connection, value: Any) -> None:
     """Send a value, its arrays as they lie in memory: a picture is not copied first."""
     buffers: list[pickle.PickleBuffer] = []
-    said = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
-    parts = [memoryview(said), *(buffer.raw() for buffer in buffers)]
+    pickled = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
+    parts = [memoryview(pickled), *(buffer.raw() for buffer in buffers)]
     connection.send([part.nbytes for part in parts])
     for part in parts:
         while part:

@@ -24,7 +24,7 @@ from analyze.commands.selection.selection import (
     choose_several,
 )
 from analyze.commands.selection.stored_file import StoredFile
-from analyze.lookup.service.served_catalog import Wish
+from analyze.lookup.service.served_catalog import ServeOptions
 from analyze.lookup.service.served_files import _by_key
 from analyze.lookup.service.service import Service
 from analyze.measures.alignment import told_apart
@@ -214,7 +214,7 @@ def test_the_page_calls_files_by_words_and_knows_their_old_addresses(
 ) -> None:
     workspace = Workspace.find(root)
     paths = [files[NET, "crop", "auto"], files[NET, "pad", "auto"], files[NET, "pad", "mean"]]
-    service = Service(workspace, [*paths, files[VIT, "pad", "cls"]], Wish())
+    service = Service(workspace, [*paths, files[VIT, "pad", "cls"]], ServeOptions())
     try:
         assert service.keys == (
             f"{NET}-random-crop",
@@ -224,7 +224,7 @@ def test_the_page_calls_files_by_words_and_knows_their_old_addresses(
         )
         old = f"{NET}-{read_provenance(paths[2]).short_identity}"
         assert service.key(old) == f"{NET}-random-pad-mean"
-        about = service.shelves[f"{NET}-random-pad-mean"].about()
+        about = service.catalogs[f"{NET}-random-pad-mean"].about()
         assert (about["resize"], about["pooling"]) == ("pad", "mean")
     finally:
         service.close()
@@ -341,8 +341,8 @@ def test_two_sizes_of_one_geometry_are_told_apart_in_pixels_and_each_can_be_take
     assert set(several) == {larger, own}
     names = told_apart([read_embeddings(path) for path in (larger, own)])
     assert names == (f"{LITE} pad 256", f"{LITE} pad 224")
-    shelves = [SimpleNamespace(embeddings=read_embeddings(path)) for path in (larger, own)]
-    assert list(_by_key(shelves)) == [f"{LITE}-pad-256", f"{LITE}-pad-224"]  # type: ignore[arg-type]
+    catalogs = [SimpleNamespace(embeddings=read_embeddings(path)) for path in (larger, own)]
+    assert list(_by_key(catalogs)) == [f"{LITE}-pad-256", f"{LITE}-pad-224"]  # type: ignore[arg-type]
     crop = stored(tmp_path, "model")
     with pytest.raises(UsageError) as error:
         choose_one(workspace, Selection(resize="squash"))

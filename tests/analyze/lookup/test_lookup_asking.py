@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 
 from analyze.lookup.http.errors import Declined
-from analyze.lookup.http.parameters import LIMITS, MOST_PARAMETERS, Pairs, read_asked
+from analyze.lookup.http.parameters import LIMITS, MOST_PARAMETERS, Pairs, read_search
 from analyze.lookup.service.service import Service
 from analyze.lookup.web.rest import IMAGE, PARAMETERS, routes
 
@@ -53,9 +53,9 @@ def test_every_bound_of_the_document_is_where_the_checks_have_theirs(
     n_bounds = 0
     for name, schema in described[method].items():
         for at, beyond in bounds(name, schema):
-            read_asked(at, allowed)
+            read_search(at, allowed)
             with pytest.raises(Declined) as declined:
-                read_asked(beyond, allowed)
+                read_search(beyond, allowed)
             assert (declined.value.status, name in declined.value.message) == (422, True)
             n_bounds += 1
     assert n_bounds >= 10 - 2 * (method == "post")
@@ -64,5 +64,5 @@ def test_every_bound_of_the_document_is_where_the_checks_have_theirs(
 def test_all_that_the_document_allows_at_once_is_taken() -> None:
     most = [(name, "1") for name, limits in LIMITS.items() for _ in range(limits.times)]
     assert len(most) < MOST_PARAMETERS
-    asked = read_asked(most, tuple(LIMITS))
+    asked = read_search(most, tuple(LIMITS))
     assert (len(asked.ids), len(asked.where)) == (16, 32)

@@ -323,7 +323,7 @@ def test_a_picture_that_is_chosen_finds_itself(visit: Visit) -> None:
     expect(visit.hits.first.locator(".name")).to_have_text(f"{KINDS[2]} number 3")
     expect(visit.hits.first.locator(".same")).to_have_text("copy")
     assert visit.hits.count() == 12
-    expect(visit.page.locator("#said")).to_have_text("12 similar products found")
+    expect(visit.page.locator("#announcement")).to_have_text("12 similar products found")
     expect(visit.page.locator("#main")).to_be_focused()
     expect(visit.page.locator(".query img")).to_have_js_property("complete", True)
 
@@ -745,7 +745,7 @@ def test_a_query_and_its_hits_light_up(visit: Visit) -> None:
     names = visit.names()
     visit.page.get_by_role("link", name="Show on the map").click()
     expect(visit.page.locator("h1")).to_contain_text(f"{KINDS[2]} number 1")
-    expect(visit.page.locator("#map .asked")).to_have_count(1)
+    expect(visit.page.locator("#map .query")).to_have_count(1)
     listed = visit.page.locator(".lit-list .word").all_inner_texts()
     assert listed == [f"{KINDS[2]} number 1", *names]
     fifth = visit.page.locator(".lit-list a").nth(5)

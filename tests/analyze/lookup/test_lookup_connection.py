@@ -12,8 +12,8 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from analyze.lookup.http import connection
-from analyze.lookup.http.connection import MOST_HEAD_BYTES, Crowd, Patience
-from analyze.lookup.http.request_guard import HEADERS, Gate, Rules
+from analyze.lookup.http.connection import MOST_HEAD_BYTES, ClientConnection, Connections
+from analyze.lookup.http.request_guard import HEADERS, RequestGuard, Rules
 from analyze.lookup.web.rest import as_json
 
 Client = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -41,12 +41,12 @@ def at_the_door(talk: Callable[[Connect, asyncio.Event], Awaitable[None]]) -> No
             return as_json(declined.body(), declined.status, declined.headers())
 
         config = uvicorn.Config(
-            Gate(app, Rules(), say), ws="none", log_config=None, server_header=False
+            RequestGuard(app, Rules(), say), ws="none", log_config=None, server_header=False
         )
         config.load()
-        state, crowd = ServerState(), Crowd()
+        state, crowd = ServerState(), Connections()
         server = await asyncio.get_running_loop().create_server(
-            lambda: Patience(crowd, config, state, {}), "127.0.0.1", 0
+            lambda: ClientConnection(crowd, config, state, {}), "127.0.0.1", 0
         )
 
         async def connect(sent: bytes) -> Client:
@@ -118,7 +118,7 @@ def test_a_body_that_does_not_come_makes_room_and_work_never_does(
 def test_a_head_that_comes_byte_by_byte_has_a_time_for_all_of_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(Patience, "idle_seconds", 0.3)
+    monkeypatch.setattr(ClientConnection, "idle_seconds", 0.3)
 
     async def talk(connect: Connect, _go: asyncio.Event) -> None:
         reader, writer = await connect(b"GET / HTTP/1.1\r\nA: ")

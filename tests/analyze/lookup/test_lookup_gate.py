@@ -12,9 +12,9 @@ import pytest
 
 from analyze.lookup.app import build_app
 from analyze.lookup.http.errors import Declined
-from analyze.lookup.http.parameters import Asked, address, pairs_of, read_asked
-from analyze.lookup.http.request_guard import Gate, Rules
-from analyze.lookup.http.request_limiter import Admission
+from analyze.lookup.http.parameters import SearchRequest, address, pairs_of, read_search
+from analyze.lookup.http.request_guard import RequestGuard, Rules
+from analyze.lookup.http.request_limiter import RequestLimiter
 from analyze.lookup.http.server import is_loopback, listen
 from analyze.lookup.web.rest import as_json
 
@@ -70,7 +70,7 @@ def through(
         "query_string": b"",
         "headers": [(b"host", b"localhost"), *headers],
     }
-    asyncio.run(Gate(app or echo, rules, say)(scope, receive, send))
+    asyncio.run(RequestGuard(app or echo, rules, say)(scope, receive, send))
     answer = b"".join(message.get("body", b"") for message in sent)
     return sent[0]["status"], answer, read
 
@@ -113,7 +113,7 @@ def test_the_token_is_compared_whole() -> None:
 
 def test_so_many_work_so_many_wait_and_the_rest_is_told() -> None:
     async def all_at_once() -> list[str]:
-        door, go = Admission(2, 3, retry_after=7), asyncio.Event()
+        door, go = RequestLimiter(2, 3, retry_after=7), asyncio.Event()
         at_work = most = 0
 
         async def one() -> str:
@@ -145,8 +145,8 @@ def test_so_many_work_so_many_wait_and_the_rest_is_told() -> None:
 
 def test_parameters_are_read_as_they_were_meant() -> None:
     query = b"id=a%2Fb.png&id=%ff&where=l%3Dx&where=&model=&top=3&diverse=on"
-    asked = read_asked(pairs_of(query), ("id", "where", "model", "top", "diverse"))
-    assert asked == Asked(None, ("a/b.png", "\udcff"), 3, ("l=x",), 0.7)
+    asked = read_search(pairs_of(query), ("id", "where", "model", "top", "diverse"))
+    assert asked == SearchRequest(None, ("a/b.png", "\udcff"), 3, ("l=x",), 0.7)
 
 
 def test_a_link_keeps_an_ids_bytes() -> None:
@@ -192,7 +192,7 @@ def test_a_fault_of_our_own_is_in_the_log_and_not_in_the_answer(
 ) -> None:
     class Broken:
         @property
-        def shelves(self) -> None:
+        def catalogs(self) -> None:
             raise ZeroDivisionError("in a/secret/place\nerror: forged")
 
     async def broken(scope: Any, receive: Any, send: Any) -> None:
@@ -211,7 +211,7 @@ def test_a_fault_of_our_own_is_in_the_log_and_not_in_the_answer(
 
 def test_a_client_that_hangs_up_while_it_waits_gives_its_place_back() -> None:
     async def all_of_it() -> None:
-        door, told = Admission(1, 1), asyncio.Event()
+        door, told = RequestLimiter(1, 1), asyncio.Event()
         sent: list[Message] = []
 
         async def app(_scope: Any, receive: Any, _send: Any) -> None:
@@ -232,7 +232,7 @@ def test_a_client_that_hangs_up_while_it_waits_gives_its_place_back() -> None:
         scope = {"type": "http", "method": "POST", "path": "/", "query_string": b""}
         headers = [(b"host", b"localhost"), (b"content-length", b"1")]
         async with asyncio.timeout(5):
-            await Gate(app, Rules(), say)({**scope, "headers": headers}, receive, send)
+            await RequestGuard(app, Rules(), say)({**scope, "headers": headers}, receive, send)
             async with door.entered():
                 assert (door.waiting, sent) == (0, [])
 
@@ -241,7 +241,7 @@ def test_a_client_that_hangs_up_while_it_waits_gives_its_place_back() -> None:
 
 def test_a_place_is_waited_for_in_bounded_time() -> None:
     async def all_of_it() -> None:
-        door = Admission(1, 5, retry_after=7)
+        door = RequestLimiter(1, 5, retry_after=7)
         async with door.entered():
             with pytest.raises(Declined) as declined:
                 async with door.entered(0.05):

@@ -12,7 +12,7 @@ import pytest
 from scipy.spatial.distance import pdist
 
 from analyze.array_cache import ArrayCache
-from analyze.lookup.service.served_catalog import Shelf, level_counts
+from analyze.lookup.service.served_catalog import ServedCatalog, level_counts
 from analyze.lookup.service.stored_map import FLATTEST, MOST_POINTS, StoredMap, stored_maps
 from analyze.lookup.web.map_view import draw_map
 from analyze.neighbors.category_filter import rows_inside
@@ -22,11 +22,11 @@ from extract.storage.embeddings import EmbeddingSet
 Make = Callable[..., EmbeddingSet]
 
 
-def on_a_shelf(embeddings: EmbeddingSet) -> Shelf:
+def served(embeddings: EmbeddingSet) -> ServedCatalog:
     """Stand for a shelf that is asked for no more than its rows."""
     level = embeddings.levels[0] if embeddings.levels else None
-    shelf = SimpleNamespace(embeddings=embeddings, level=level, names=None, counts=level_counts)
-    return cast(Shelf, shelf)
+    catalog = SimpleNamespace(embeddings=embeddings, level=level, names=None, counts=level_counts)
+    return cast(ServedCatalog, catalog)
 
 
 def test_the_map_of_the_lowest_seed_of_these_very_vectors_is_taken(
@@ -88,7 +88,7 @@ def test_what_is_lit_is_lit_once_in_order_and_all_else_is_drawn(
     vectors, labels = separated
     embeddings = embeddings_of(vectors, labels)
     stored = StoredMap("tsne", 0, vectors[:, :2].astype(np.float32))
-    drawn = draw_map(on_a_shelf(embeddings), stored, query=4, hits=[9, 4, 2, 9])
+    drawn = draw_map(served(embeddings), stored, query=4, hits=[9, 4, 2, 9])
     assert [point.row for point in drawn.lit] == [9, 2]
     assert drawn.query is not None
     assert drawn.query.row == 4
@@ -114,6 +114,6 @@ def test_inside_a_category_only_it_and_what_is_lit_are_drawn(
     assert inside is not None
     outside = int(np.flatnonzero(level.codes != 0)[0])
     stored = StoredMap("tsne", 0, vectors[:, :2].astype(np.float32))
-    drawn = draw_map(on_a_shelf(embeddings), stored, hits=[outside], inside=inside)
+    drawn = draw_map(served(embeddings), stored, hits=[outside], inside=inside)
     assert {point.row for point in drawn.points} == set(inside.rows.tolist())
     assert [point.row for point in drawn.lit] == [outside]

@@ -20,7 +20,7 @@ from PIL import Image
 from small_catalogs import draw_noise, tiny_backbone
 
 from analyze.lookup.http.errors import Declined
-from analyze.lookup.workers.backbones import Backbone, Standing
+from analyze.lookup.workers.backbones import Backbone, BackboneStatus
 from analyze.lookup.workers.deadline import Deadline, TryAgain
 from analyze.lookup.workers.picture_tasks import Open, Stored, TakeFingerprint, Thumbnail
 from analyze.lookup.workers.processes import Processes, TaskFailed
@@ -278,13 +278,13 @@ def test_a_load_that_fails_is_tried_again_at_the_next_picture(
         embed(backbone)
     assert (declined.value.status, declined.value.body()["code"]) == (503, "no_backbone")
     assert declined.value.retry_after == 1
-    standing = backbone.standing
-    assert standing.uploads == "unavailable"
-    assert str(standing.reason).startswith(reason)
-    assert "secret" not in f"{standing.reason} {declined.value.message}"
+    status = backbone.status
+    assert status.uploads == "unavailable"
+    assert str(status.reason).startswith(reason)
+    assert "secret" not in f"{status.reason} {declined.value.message}"
     time.sleep(0.25)
     assert embed(backbone).tolist() == [1, 1, 1]
-    assert backbone.standing == Standing("ready")
+    assert backbone.status == BackboneStatus("ready")
     assert loads_of(tmp_path) == f"{how} well"
 
 
@@ -295,7 +295,7 @@ def test_pictures_that_come_while_a_backbone_loads_share_the_load(
     with ThreadPoolExecutor(4) as threads:
         late = threads.submit(embed, backbone, None, 0.1)
         found = [threads.submit(embed, backbone) for _ in range(3)]
-        assert backbone.standing == Standing("loading")
+        assert backbone.status == BackboneStatus("loading")
         declined = late.exception(timeout=20)
         assert isinstance(declined, Declined)
         assert (declined.status, declined.code, declined.retry_after) == (503, "loading", 5)
@@ -338,12 +338,12 @@ def test_a_process_that_is_killed_loads_again_in_a_time_of_its_own(
     else:
         os.kill(pid, signal.SIGKILL)
         until = time.monotonic() + 10
-        while backbone.standing.uploads == "ready":
+        while backbone.status.uploads == "ready":
             assert time.monotonic() < until
-        said = Standing("loading", "its process was ended: it is loaded again")
-        assert backbone.standing == said
+        said = BackboneStatus("loading", "its process was ended: it is loaded again")
+        assert backbone.status == said
         assert embed(backbone).tolist() == [1, 1, 1]
-    assert backbone.standing == Standing("ready")
+    assert backbone.status == BackboneStatus("ready")
     assert loads_of(tmp_path) == "well slow"
 
 

@@ -4,7 +4,7 @@
 
 document.documentElement.classList.add("js");
 const byId = (id) => document.getElementById(id);
-const say = (text) => { byId("said").textContent = text; };
+const say = (text) => { byId("announcement").textContent = text; };
 
 // choices apply at once
 
@@ -26,7 +26,7 @@ document.addEventListener("change", (event) => {
   if (picture) lookUp(picture);
   else form.requestSubmit();
 });
-document.addEventListener("submit", (event) => { // short addresses: what is not chosen is not said
+document.addEventListener("submit", (event) => { // short addresses: what is not chosen is left out
   const form = event.target;
   if (form.getAttribute("method") !== "get") return;
   for (const control of form.elements) {

@@ -8,9 +8,9 @@ const FIRST_BYTES = new RegExp([ // of the formats that are read, some of which 
   "(II|MM)[*+\0]", "....ftyp", "\0\0\0\x0c(jP|JXL) ", "\xff\x4f\xff\x51", "\xff\x0a", "P[1-7fFy]\\s",
 ].map((each) => `^${each}`).join("|"), "s");
 
-let inHand = null; // the picture last sent, to be asked about again with other choices
+let inHand = null; // the picture last sent, to be searched again with other choices
 let waiting = null; // a picture that is looked up once the backbone has loaded
-let asked = 0; // only what was asked last is shown
+let lastTurn = 0; // only the answer to the last request is shown
 
 const controls = () => document.querySelector(".controls");
 
@@ -68,7 +68,7 @@ async function lookUp(file) {
       if (["where", "model", "diverse", "seen"].includes(name) && value) sent.append(name, value);
     }
   }
-  const turn = ++asked;
+  const turn = ++lastTurn;
   document.body.classList.add("busy");
   say("Searching for similar products …");
   try {
@@ -76,16 +76,16 @@ async function lookUp(file) {
       method: "POST", body: sent, headers: { Accept: "text/html" },
     });
     const text = await answer.text();
-    if (turn !== asked) return;
+    if (turn !== lastTurn) return;
     if (!answer.ok) { refused(text); return; }
     inHand = file;
     history.pushState({ picture: Date.now() }, "", "/#your-picture");
     show(text);
     keep(history.state.picture, text, file);
   } catch {
-    if (turn === asked) problem("The service cannot be reached. Is it still running?");
+    if (turn === lastTurn) problem("The service cannot be reached. Is it still running?");
   } finally {
-    if (turn === asked) document.body.classList.remove("busy");
+    if (turn === lastTurn) document.body.classList.remove("busy");
   }
 }
 
@@ -125,7 +125,7 @@ function tellBelow(kind, text) {
   controls().append(shown);
 }
 
-// while the backbone loads, and where it cannot be had: asked until it is there
+// while the backbone loads, and where it is not available: requested until it is there
 
 async function watchLoading() {
   const watched = controls();
