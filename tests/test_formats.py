@@ -124,7 +124,7 @@ def test_an_index_is_opened_or_built_again_with_a_word(version: str, tmp_path: P
         stored = FORMATS / f"{version}-index{suffix}"
         shutil.copy(stored, tmp_path / f"shop-tiny-sq8{suffix}")
     embeddings = some_embeddings(400)
-    choice = Choice("sq8", None, "as asked")
+    choice = Choice("sq8", None, "as requested")
     opened = open_index(embeddings, Path("shop/tiny.h5"), tmp_path, choice, 0.9)
     assert opened.notes == (
         ("the stored index is of an earlier version, without a check sum: built again",)

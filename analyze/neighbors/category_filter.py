@@ -1,4 +1,4 @@
-"""Searching inside a category: which rows carry the labels that are asked for."""
+"""Search inside a category: the rows with the labels that are requested."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Inside:
     where: dict[str, tuple[str, ...]]
 
     @property
-    def said(self) -> str:
+    def text(self) -> str:
         """Spell it for people."""
         return ", ".join(
             f"{shown(level)} = {' or '.join(map(shown, values))}"
@@ -41,7 +41,7 @@ class Inside:
 
 
 def rows_inside(embeddings: EmbeddingSet, wanted: Sequence[str]) -> Inside | None:
-    """Find the rows that carry labels; None where nothing is asked for.
+    """Return the rows with the requested labels; None where none are requested.
 
     Values of one level widen the search, those of another narrow it.
 
@@ -59,7 +59,7 @@ def rows_inside(embeddings: EmbeddingSet, wanted: Sequence[str]) -> Inside | Non
         return None
     where: dict[str, tuple[str, ...]] = {}
     for text in wanted:
-        level, value = _parted(embeddings, text)
+        level, value = _level_and_value(embeddings, text)
         where[level] = tuple(dict.fromkeys([*where.get(level, ()), value]))
     there = np.ones(len(embeddings), bool)
     for each in embeddings.levels:
@@ -68,12 +68,12 @@ def rows_inside(embeddings: EmbeddingSet, wanted: Sequence[str]) -> Inside | Non
             there &= np.isin(each.codes, codes)
     inside = Inside(np.flatnonzero(there), where)
     if not len(inside.rows):
-        raise UsageError(f"no picture is inside {inside.said}: leave a --where out")
+        raise UsageError(f"no picture is inside {inside.text}: leave a --where out")
     return inside
 
 
-def _parted(embeddings: EmbeddingSet, text: str) -> tuple[str, str]:
-    """Part a wish into level and value; either may hold a ``=``."""
+def _level_and_value(embeddings: EmbeddingSet, text: str) -> tuple[str, str]:
+    """Split ``LEVEL=VALUE``; either may hold a ``=``."""
     levels = embeddings.levels
     if not levels:
         raise UsageError(

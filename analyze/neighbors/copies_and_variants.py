@@ -34,7 +34,7 @@ MOST_COMPARED = 20_000
 
 LEAST_OF_NEIGHBORS = 0.7
 """Cosine from which on neighbors of a hit are opened: each hit has many. Hits themselves are held
-against what is asked about from a lower one on."""
+against the query from a lower one on."""
 
 Near = Mapping[int, tuple[list[int], list[float]]]
 """Rows most similar to a row, none of its very bytes among them, and their cosines."""
@@ -140,7 +140,7 @@ class Relatives:
         return found.rows[0].tolist(), found.similarities[0].tolist()
 
     def to_query(self, query: Query, row: int, similarity: float) -> Relation | None:
-        """Say whether a hit is a copy or a variant of what was asked about."""
+        """Return whether a hit is a copy or a variant of the query."""
         if query.row is not None:
             pair = min(query.row, row), max(query.row, row)
             return None if similarity < LEAST_SIMILARITY else self._compared(*pair)

@@ -8,7 +8,7 @@ from analyze.unit_vectors import unit_rows
 from extract.errors import UsageError
 
 WEIGHT = 0.7
-"""Of relevance, beside novelty, where nothing else is said: the first rows stay much the same."""
+"""Of relevance against novelty, by default: the first rows stay much the same."""
 
 
 def check_weight(weight: float) -> None:

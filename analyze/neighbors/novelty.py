@@ -10,8 +10,8 @@ from analyze.similarity import nearest_distances
 from analyze.unit_vectors import unit_rows
 
 ALIKE_PERCENT = 95
-"""Of pictures like those of training so many pass: the threshold that detectors of what is out of
-distribution are compared at."""
+"""Of pictures like those of training this share passes: the threshold at which detectors of
+pictures out of distribution are compared."""
 
 MOST_BYTES = 32 << 20
 """Of the directions that are kept: more would make a head larger than its catalogue's file."""

@@ -1,4 +1,4 @@
-"""What is asked about: a row of the catalogue, or a new picture embedded as the rows were."""
+"""Queries: a row of the catalogue, or a new picture embedded as the rows were."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from extract.inference.forward_pass import PictureEmbedder
 
 WAYS = ("decoder", "dtype", "runtime", "device")
-"""Parts of a realisation in which a query may differ from the rows."""
+"""Parts of an execution config in which a query may differ from the rows."""
 
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """What is asked about: a row of the catalogue, or a new picture.
+    """A query of a search: a row of the catalogue, or a new picture.
 
     Parameters
     ----------
@@ -125,13 +125,13 @@ def embedder_for(
 
     if backbone.view is not None:
         raise UsageError(
-            "the file holds augmented views, not pictures as they are: ask the file one folder up"
+            "the file holds augmented views, not pictures as they are: use the file one folder up"
         )
     return PictureEmbedder(backbone, realisation_here(backbone, realisations))
 
 
 def other_reading(picture: Image.Image, embeddings: EmbeddingSet) -> str | None:
-    """Say of a query's picture that it is read otherwise than the file's pictures were.
+    """Return a note where a query's picture is read otherwise than the file's pictures were.
 
     Parameters
     ----------
@@ -151,16 +151,16 @@ def other_reading(picture: Image.Image, embeddings: EmbeddingSet) -> str | None:
         return None
     return (
         "the query's color profile (or depth) was applied, those of the file's pictures were not, "
-        "as an earlier version made it; python -m extract with its options computes such rows anew"
+        "as an earlier version made it; python -m extract with its options computes such rows again"
     )
 
 
 def other_realisation(
     embeddings: EmbeddingSet, backbone: Backbone, pictures: PictureFolder
 ) -> str | None:
-    """Say how the file's rows were computed otherwise than a query here, and how far that goes.
+    """Return a note where the file's rows were computed otherwise than a query here.
 
-    Up to 16 rows are computed again from their pictures, and the worst cosine is said.
+    Up to 16 rows are computed again from their pictures, and the note has the worst cosine.
 
     Returns
     -------
@@ -173,26 +173,28 @@ def other_realisation(
     stored = embeddings.provenance.realisations
     here = realisation_here(backbone, stored)
     left = WAYS_OF_DECODING[here["decoder"]]  # what its decoder leaves, a query leaves it too
-    said_by = [
+    comparable = [
         {**r, "decoder": here["decoder"] if way in left else policy(r)}
         for r in stored
         for way in [(r.get("decoder", "reference"), r.get("resize", "pillow"))]
     ]
-    ways = {tuple((way, r.get(way)) for way in WAYS if r.get(way) != here[way]) for r in said_by}
+    ways = {tuple((way, r.get(way)) for way in WAYS if r.get(way) != here[way]) for r in comparable}
     if not any(ways):
         return None
     other = dict(next(way for way in sorted(ways, key=str) if way))
-    said = ", ".join(f"{way} {value} (here {here[way]})" for way, value in other.items())
+    differences = ", ".join(f"{way} {value} (here {here[way]})" for way, value in other.items())
     known = np.flatnonzero(embeddings.vectors.any(axis=1))  # zeros have no cosine
     drawn = np.random.default_rng(0).permutation(known)[:MOST_RECOMPUTED]
     opened = {int(row): pictures.open(int(row)) for row in drawn}
     again = {row: picture for row, picture in opened.items() if picture is not None}
     if not again:
-        return f"the file's rows were computed otherwise: {said}; none could be computed again"
+        return (
+            f"the file's rows were computed otherwise: {differences}; none could be computed again"
+        )
     worst = cosines(
         embeddings.vectors[list(again)], backbone.embed_pictures(list(again.values()))
     ).min()
     return (
-        f"the file's rows were computed otherwise: {said}; {len(again)} computed again agree to "
-        f"cosine {worst:.6f} or better"
+        f"the file's rows were computed otherwise: {differences}; {len(again)} computed again "
+        f"agree to cosine {worst:.6f} or better"
     )

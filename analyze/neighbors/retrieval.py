@@ -1,7 +1,7 @@
 """How good look-ups are: of each picture's ranked others, how many are of its class, how early.
 
-Every labelled picture is asked about; the answers are all other labelled pictures by cosine, the
-exact order of ``similar``, without copies of the one asked about: they would answer for it.
+Every labelled picture is a query; the answers are all other labelled pictures by cosine, the
+exact order of ``similar``, without copies of the query: they would answer for it.
 Definitions are those of Manning, Raghavan and Schütze (Introduction to Information Retrieval, 2008,
 chapter 8): precision and recall at k, average precision, mean reciprocal rank.
 """
@@ -25,12 +25,12 @@ DIGITS = 9
 
 @dataclass(frozen=True, eq=False)
 class Ranked:
-    """What each picture asked about finds, a value a query.
+    """Results of all queries, a value a query.
 
     Parameters
     ----------
     rows : ndarray of shape (n_queries,), int
-        The pictures asked about, ascending.
+        The queries, ascending.
     precision, recall : mapping of int to ndarray of shape (n_queries,)
         By k: :func:`precision_at`, :func:`recall_at`.
     average_precision, reciprocal_rank : ndarray of shape (n_queries,)
@@ -39,10 +39,10 @@ class Ranked:
     cosines : ndarray of shape (n_queries, n_shown), float64
     n_relevant : ndarray of shape (n_queries,), int
     without_relevant : ndarray of int
-        Labelled rows that are not asked about, since no other of their class is an answer.
+        Labelled rows that are no queries, since no other of their class is an answer.
     n_unlabelled, n_without_direction : int
-        Rows that are neither asked about nor answers.
-    n_not_asked : int
+        Rows that are neither queries nor answers.
+    n_not_drawn : int
         Rows that a sample of the queries left out.
     """
 
@@ -57,7 +57,7 @@ class Ranked:
     without_relevant: np.ndarray
     n_unlabelled: int
     n_without_direction: int
-    n_not_asked: int
+    n_not_drawn: int
 
     def values(self) -> dict[tuple[str, int | None], np.ndarray]:
         """Give each metric's value a query, by name and k.
@@ -134,7 +134,7 @@ def rank_all(
     n_shown : int
         First answers that are kept.
     most_queries : int, optional
-        Of more, a sample is asked about, drawn from ``seed``; answers are all the same.
+        Of more, a sample is queried, drawn from ``seed``; answers are all the same.
     progress : callable, optional
         (queries done, queries)
     """
@@ -162,7 +162,7 @@ def rank_all(
         without_relevant=answers[n_relevant == 0],
         n_unlabelled=int((~labelled).sum()),
         n_without_direction=int((labelled & ~there).sum()),
-        n_not_asked=n_all - len(queries),
+        n_not_drawn=n_all - len(queries),
     )
 
 
@@ -193,8 +193,8 @@ def _rank(
     block = max(1, BLOCK_BYTES // (8 * max(1, len(vectors))))
     for first in range(0, len(queries), block):
         some = queries[first : first + block]
-        asked, of_query = np.unique(of_row[some], return_inverse=True)
-        similarities = _similarities(different, asked)[of_query][:, of_row]
+        query_rows, of_query = np.unique(of_row[some], return_inverse=True)
+        similarities = _similarities(different, query_rows)[of_query][:, of_row]
         for query, own in zip(some, similarities, strict=True):
             order = np.argsort(-own, kind="stable")
             order = order[groups[order] != groups[query]]
@@ -209,13 +209,13 @@ def _rank(
 
 def _similarities(vectors: np.ndarray, queries: np.ndarray) -> np.ndarray:
     """Compare some rows with all by cosine in float64, to nine digits."""
-    asked = _directions(vectors[queries])
+    directions = _directions(vectors[queries])
     similarities = np.empty((len(queries), len(vectors)))
     block = max(1, BLOCK_BYTES // (8 * vectors.shape[1]))
     with one_thread():
         for first in range(0, len(vectors), block):
             some = _directions(vectors[first : first + block])
-            similarities[:, first : first + block] = asked @ some.T
+            similarities[:, first : first + block] = directions @ some.T
     return similarities.round(DIGITS)
 
 

@@ -59,7 +59,7 @@ def draw_retrieval(found: Sequence[Retrieved], *, subtitle: str) -> Any:
             [each.number for each in here],
         )
         axes.set_xlabel(figure_text(f"level {level}", LONGEST_CLASS))
-    entitle(panels[0], "How many of the pictures found are of the class asked about?", subtitle)
+    entitle(panels[0], "How many of the pictures found are of the query's class?", subtitle)
     _name_dots(panels[0], found)
     return figure
 
@@ -132,7 +132,7 @@ def _draw_dots(
 
 
 def _name_dots(axes: Any, found: Sequence[Retrieved]) -> None:
-    """Say below the axes whose dots are whose, where they are of several."""
+    """Draw below the axes which dots are of which embedding, where there are several."""
     from matplotlib.lines import Line2D
 
     named = {each.number: each.name for each in found}

@@ -1,4 +1,4 @@
-"""What is said of look-ups by class: estimates, the worst queries, the keys that programs read."""
+"""Retrieval results by class: estimates, the worst queries, the keys that programs read."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MOST_QUERIES = 5000
 
 @dataclass(frozen=True, eq=False)
 class Retrieved:
-    """One embedding's look-ups, judged by one level of labels.
+    """One embedding's retrieval, judged by one level of labels.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class Retrieved:
     number : int
         Its place among the embeddings, from 0.
     embeddings : EmbeddingSet
-        On which it was asked: the pictures that all of them hold.
+        The pictures that all of them hold.
     level : Level
     groups : ndarray of shape (n_images,), int
         Copies have one number.
@@ -52,7 +52,7 @@ class Retrieved:
 
     @property
     def key(self) -> dict[str, Any]:
-        """What tells it apart, with the keys that programs read."""
+        """What identifies it, with the keys that programs read."""
         made = self.embeddings.provenance
         return {"model": made.model, "identity": made.short_identity, "weights": made.weights}
 
@@ -139,9 +139,9 @@ def retrieve(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[tuple[Retrieved, ...], tuple[str, ...]]:
-    """Judge look-ups of several embeddings, on the same pictures, by each level of labels.
+    """Judge retrieval by several embeddings, on the same pictures, by each level of labels.
 
-    Intervals are over the pictures asked about, copies drawn together; what is searched is as it
+    Intervals are over the queries, copies drawn together; what is searched is as it
     is. Copies of a picture, byte-identical or near-identical by any of the embeddings, are none of
     its answers.
 
@@ -153,7 +153,7 @@ def retrieve(
     ks : sequence of int
         Of precision and recall.
     most_queries : int
-        Of more pictures a sample is asked about, and said.
+        Of more pictures a sample is queried, and a note reports it.
 
     Returns
     -------
@@ -175,10 +175,10 @@ def retrieve(
         aligned = align(embedding_sets, name)
         sets, known = aligned.embedding_sets, aligned.level
         copies = join_copies([find_copies(each.vectors, _hashes(sets)) for each in sets])
-        notes += _said_of_copies(copies)
+        notes += _copies_notes(copies)
         there = np.logical_and.reduce([each.vectors.any(axis=1) for each in sets])
         codes = np.where(there, known.codes, -1)
-        for number, (each, said) in enumerate(zip(sets, aligned.names, strict=True)):
+        for number, (each, words) in enumerate(zip(sets, aligned.names, strict=True)):
             ranked = rank_all(
                 each.vectors,
                 codes,
@@ -195,7 +195,7 @@ def retrieve(
                     "name another with --level"
                 )
             found.append(
-                _judged(said, number, each, known, copies.groups, ranked, n_resamples, seed)
+                _judged(words, number, each, known, copies.groups, ranked, n_resamples, seed)
             )
         notes += [*aligned.notes, *_left_out(found[-1], known, there, len(wanted) > 1)]
     return tuple(found), tuple(dict.fromkeys(notes))
@@ -238,7 +238,7 @@ def _level_names(embedding_sets: Sequence[EmbeddingSet]) -> list[str]:
             return [level.name for level in each.levels]
     none = no_labels(next((s.multi_labels for s in embedding_sets if s.multi_labels), ()))
     raise UsageError(
-        f"{none}, so nothing says which answers are right: embed pictures in a folder a class, or "
+        f"{none}, so it is unknown which answers are right: embed pictures in a folder a class, or "
         "with --manifest and --label-column"
     )
 
@@ -253,39 +253,39 @@ def _hashes(sets: Sequence[EmbeddingSet]) -> np.ndarray | None:
     return hashes
 
 
-def _said_of_copies(copies: Copies) -> list[str]:
+def _copies_notes(copies: Copies) -> list[str]:
     sizes = np.bincount(copies.groups)
     n = int(sizes[sizes > 1].sum())
-    said = (
-        f"{n} pictures have copies, or variants too near to be told from copies by their vectors "
-        f"(cosine of {NEAR_COSINE}): these are none of a query's answers"
+    note = (
+        f"{n} pictures have copies, or variants too near to distinguish from copies by their "
+        f"vectors (cosine of {NEAR_COSINE}): these are none of a query's answers"
     )
-    return [*([said] if n else []), *copies.notes]
+    return [*([note] if n else []), *copies.notes]
 
 
-def _left_out(found: Retrieved, level: Level, there: np.ndarray, several: bool) -> list[str]:
-    """Say which pictures were not asked about, and why."""
+def _left_out(found: Retrieved, level: Level, there: np.ndarray, many_levels: bool) -> list[str]:
+    """Return notes on the pictures that were no queries, and why."""
     ranked = found.ranked
-    at = f" at level {level.name}" if several else ""
+    at = f" at level {level.name}" if many_levels else ""
     alone = len(ranked.without_relevant)
     n_unlabelled = int((level.codes < 0).sum())
     n_zeros = int(((level.codes >= 0) & ~there).sum())
-    said = []
+    notes = []
     if alone:
-        said.append(
+        notes.append(
             f"{alone} {_pictures(alone)} left out as a query{at}: no other of the class, copies "
             "aside"
         )
     if n_unlabelled:
-        said.append(f"{n_unlabelled} {_pictures(n_unlabelled)} left out{at}: no label")
+        notes.append(f"{n_unlabelled} {_pictures(n_unlabelled)} left out{at}: no label")
     if n_zeros:
-        said.append(f"{n_zeros} {_pictures(n_zeros)} left out{at}: all zeros, no direction")
-    if ranked.n_not_asked:
-        said.append(
-            f"{len(ranked.rows)} of {len(ranked.rows) + ranked.n_not_asked} pictures asked "
-            f"about{at}, drawn by the seed; answers are all"
+        notes.append(f"{n_zeros} {_pictures(n_zeros)} left out{at}: all zeros, no direction")
+    if ranked.n_not_drawn:
+        notes.append(
+            f"{len(ranked.rows)} of {len(ranked.rows) + ranked.n_not_drawn} pictures are "
+            f"queries{at}, drawn by the seed; answers are all"
         )
-    return said
+    return notes
 
 
 def _pictures(n: int) -> str:

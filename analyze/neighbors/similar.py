@@ -117,7 +117,7 @@ def name_column(embeddings: EmbeddingSet, wanted: str | None = None) -> str | No
     Raises
     ------
     UsageError
-        When the one wanted is not there.
+        When the one requested is not there.
     """
     if wanted is not None:
         have = embeddings.columns
@@ -160,7 +160,7 @@ def find_similar(
 
 
 class LookUp:
-    """A catalogue made ready to be asked many times which products look alike.
+    """A catalogue made ready for many searches of similar products.
 
     Parameters
     ----------
@@ -195,7 +195,7 @@ class LookUp:
         top : int
             Hits; copies do not count.
         diverse : float, optional
-            What similarity to the query counts beside being unlike the hits before, 0 to 1; hits
+            Weight of similarity to the query against novelty among the hits, 0 to 1; hits
             are ordered by similarity alone without it.
 
         Raises
@@ -225,7 +225,7 @@ class LookUp:
     def _most_similar(self, query: Query, own: np.ndarray, top: int) -> list[Hit]:
         """Walk down the most similar rows; each that is no copy of a hit before it is a hit.
 
-        Begun anew where more rows are needed: a wider search may find some that go between.
+        Begun again where more rows are needed: a wider search may find some that go between.
         """
         wanted = top
         while True:
@@ -279,5 +279,5 @@ class LookUp:
 
 
 def pool_size(top: int) -> int:
-    """Say among how many of the most similar rows diverse hits are chosen."""
+    """Return the number of most similar rows that diverse hits are chosen from."""
     return max(LEAST_POOL, POOL_A_HIT * top)

@@ -25,7 +25,7 @@ def similar_json(
     diverse: float | None = None,
     notes: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Spell what was asked, how it was searched, and the hits of each query.
+    """Return the JSON of the queries, how they were searched, and the hits of each.
 
     ``recall_at_10`` is that of products of the catalogue where all queries are, else that of new
     pictures, which is lower.
@@ -44,7 +44,7 @@ def similar_json(
     inside, diverse
         As of :class:`analyze.neighbors.similar.LookUp`.
     notes : sequence of str
-        What has to be said beside it.
+        Notes on the search.
     """
     provenance = embeddings.provenance
     by_rows = bool(answers) and all(answer.query.row is not None for answer in answers)
@@ -78,7 +78,7 @@ def similar_table(result: Mapping[str, Any], embeddings: EmbeddingSet) -> Iterat
     result : mapping
         Of :func:`similar_json`.
     embeddings : EmbeddingSet
-        Whose levels and columns stand in it.
+        With the levels and columns of the table.
     """
     header = ["query", "rank", "id", "similarity", "copy_of_query", "copies"]
     levels = [level.name for level in embeddings.levels]
@@ -86,10 +86,10 @@ def similar_table(result: Mapping[str, Any], embeddings: EmbeddingSet) -> Iterat
     # behind the catalogue's own columns, which keep their names
     names += column_names([*header, *names], (), ("variant_of_query", "variants"))
     yield [*header, *names]
-    for said in result["queries"]:
-        for hit in said["hits"]:
+    for query in result["queries"]:
+        for hit in query["hits"]:
             yield [
-                said["query"],
+                query["query"],
                 hit["rank"],
                 hit["id"],
                 hit["similarity"],

@@ -20,7 +20,7 @@ from analyze.measures.probes import fit_linear_probe, linear_probe, nearest_vote
 from analyze.neighbors.diversity import MarginalRelevance
 from analyze.neighbors.indexes.approximate_index import ApproximateIndex
 from analyze.neighbors.indexes.exact_search import ExactIndex, nearest_others, one_nn_accuracy
-from analyze.neighbors.indexes.index_types import LADDER, IndexKind, build
+from analyze.neighbors.indexes.index_types import INDEX_KINDS, IndexKind, build
 from analyze.neighbors.retrieval import rank_all
 from analyze.pictures.near_duplicates import NEAR_COSINE, find_copies
 from analyze.reduction.reduction import Reduced, reduce
@@ -136,7 +136,7 @@ def test_pairs_at_the_limit_are_copies_or_not_whatever_their_place() -> None:
         assert len(np.unique(groups)) == (1 if near[number] else 2)
 
 
-@pytest.mark.parametrize("kind_of_index", LADDER, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind_of_index", INDEX_KINDS, ids=lambda kind: kind.name)
 def test_an_index_answers_equal_rows_alike_and_with_the_lowest(kind_of_index: IndexKind) -> None:
     vectors, kind = doubled(4, 480, 40)  # copies that all are proposed
     known = np.arange(480)

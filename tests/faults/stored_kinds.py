@@ -250,7 +250,7 @@ def _make_index(folder: Path) -> list[Path]:
 
 
 def _opened(folder: Path) -> Any:
-    choice = Choice("sq8", None, "as asked")
+    choice = Choice("sq8", None, "as requested")
     return open_index(some_embeddings(400), Path("shop/tiny.h5"), folder, choice, 0.9)
 
 

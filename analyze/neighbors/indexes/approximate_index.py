@@ -23,11 +23,11 @@ from analyze.ties import NOTHING, best_of
 from analyze.unit_vectors import unit_rows
 
 RECALL_AT = 10
-MOST_ASKED = 1000
+MOST_QUERIES = 1000
 """Held-out rows that recall is measured on, and as many others that the search is set by."""
 
 HELD_OUT_OF = 5
-"""At most one row of so many is held out."""
+"""At most one row of this many is held out."""
 
 WIDER = 4
 
@@ -59,7 +59,7 @@ class ApproximateIndex:
 
     @property
     def name(self) -> str:
-        """The rung's name."""
+        """Name of the type of index."""
         return self.kind.name
 
     def find(
@@ -136,14 +136,14 @@ class Effort:
     recall: float
 
     def reaches(self, wanted: float) -> bool:
-        """Say whether both halves of the held-out rows find as much."""
+        """Return whether both halves of the held-out rows reach this recall."""
         return min(self.choosing, self.recall) >= wanted
 
 
 def hold_out(known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Part rows into those that teach an index, and those that it is asked about.
+    """Split rows into those that train an index, and those held out as queries.
 
-    What an index was taught on, or what a graph links, is an easier question than a new picture.
+    What an index was trained on, or what a graph links, is an easier query than a new picture.
 
     Returns
     -------
@@ -151,7 +151,7 @@ def hold_out(known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         Both ascending.
     """
     drawn = np.random.default_rng(1).permutation(len(known))
-    n_held = min(2 * MOST_ASKED, len(known) // HELD_OUT_OF)
+    n_held = min(2 * MOST_QUERIES, len(known) // HELD_OUT_OF)
     return np.sort(known[drawn[n_held:]]), np.sort(known[drawn[:n_held]])
 
 
@@ -192,25 +192,25 @@ def choose_effort(efforts: Sequence[Effort], wanted: float) -> Effort:
 
 def recall_of_rows(index: ApproximateIndex, vectors: np.ndarray) -> float:
     """Measure what an index finds of the true answers to its own rows, themselves left out."""
-    drawn = np.random.default_rng(2).permutation(len(index.known))[:MOST_ASKED]
+    drawn = np.random.default_rng(2).permutation(len(index.known))[:MOST_QUERIES]
     rows = index.known[drawn]
     exact = exact_answers(vectors, np.sort(index.known), rows, RECALL_AT)
     return recall_of(index, vectors, rows, exact, index.knobs)
 
 
 def recall_of(
-    index: ApproximateIndex, vectors: np.ndarray, asked: np.ndarray, exact: Neighbors, knobs: Knobs
+    index: ApproximateIndex, vectors: np.ndarray, rows: np.ndarray, exact: Neighbors, knobs: Knobs
 ) -> float:
-    """Say which share of the true most similar rows is found; one as similar as the last is right.
+    """Return the share of the true most similar rows found; one as similar as the last is right.
 
     Parameters
     ----------
-    asked : ndarray of int
+    rows : ndarray of int
         Rows, each left out of its own answers.
     exact : Neighbors
         The true answers.
     """
-    found = index.find(vectors[asked], RECALL_AT, list(asked[:, None]), knobs)
+    found = index.find(vectors[rows], RECALL_AT, list(rows[:, None]), knobs)
     right = sum(
         int((own[: len(true)] >= true[-1]).sum()) if len(true) else 0
         for own, true in zip(found.similarities, exact.similarities, strict=True)
@@ -219,7 +219,9 @@ def recall_of(
     return right / total if total else 1.0
 
 
-def exact_answers(vectors: np.ndarray, known: np.ndarray, asked: np.ndarray, k: int) -> Neighbors:
+def exact_answers(
+    vectors: np.ndarray, known: np.ndarray, query_rows: np.ndarray, k: int
+) -> Neighbors:
     """Find the true most similar rows of some rows, themselves left out, by blocks of the rest.
 
     The catalogue is not copied, as a flat index would: it may be larger than the memory.
@@ -228,13 +230,13 @@ def exact_answers(vectors: np.ndarray, known: np.ndarray, asked: np.ndarray, k: 
     ----------
     known : ndarray of int
         Rows that have a direction, ascending.
-    asked : ndarray of int
+    query_rows : ndarray of int
     """
     faiss = load_faiss()
-    queries = vectors[asked]
+    queries = vectors[query_rows]
     directions = unit_rows(queries)
-    rows = np.zeros((len(asked), 0), int)
-    scores = np.zeros((len(asked), 0), np.float32)
+    rows = np.zeros((len(query_rows), 0), int)
+    scores = np.zeros((len(query_rows), 0), np.float32)
     wanted = k + 1 + BEYOND
     for first in range(0, len(known), ADDED_AT_ONCE):
         some = known[first : first + ADDED_AT_ONCE]
@@ -249,6 +251,6 @@ def exact_answers(vectors: np.ndarray, known: np.ndarray, asked: np.ndarray, k: 
         best = np.argsort(-scores, axis=1, kind="stable")[:, :wanted]
         rows = np.take_along_axis(rows, best, axis=1)
         scores = np.take_along_axis(scores, best, axis=1)
-    others = [near[near != row] for near, row in zip(rows, asked, strict=True)]
+    others = [near[near != row] for near, row in zip(rows, query_rows, strict=True)]
     each = best_of(vectors, others, queries, k)
     return Neighbors(tuple(rows for rows, _ in each), tuple(cosines for _, cosines in each))

@@ -29,7 +29,7 @@ PRODUCTS_FROM = 4
 FEW_LEFT_OUT = 16
 
 MOST_QUERIES = 20_000
-"""Beyond, a sample is asked: all against all grows with the square of the catalogue."""
+"""Beyond, a sample is queried: all against all grows with the square of the catalogue."""
 
 Barred = Sequence[np.ndarray]
 """Rows that are not answers, a query each."""
@@ -48,7 +48,7 @@ class OneNearest:
     accuracy : float or None
         None with fewer than two rows to compare.
     n_queries : int
-        Rows that were asked.
+        Rows that were the queries.
     n_rows : int
         Labelled rows with a direction, among which neighbors are found.
     n_left_out : int
@@ -78,7 +78,7 @@ class Neighbors:
 
 
 class Index(Protocol):
-    """Whatever can be asked which rows of a catalogue are most similar to a query by cosine."""
+    """Anything that finds the rows of a catalogue most similar to a query by cosine."""
 
     @property
     def name(self) -> str:
@@ -89,7 +89,7 @@ class Index(Protocol):
 
 
 class ExactIndex:
-    """All rows of a catalogue, to be asked which are most similar to a query by cosine.
+    """Exact search of the rows of a catalogue most similar to a query by cosine.
 
     FAISS proposes by products of float32; those within their rounding are compared in float64, so
     that equal similarities are ordered by row on every machine, by any number of threads.
@@ -176,10 +176,10 @@ def in_batches(
 ) -> Neighbors:
     """Find the best k of ``candidates(queries, left_out, n_wanted)``, some queries at a time."""
     barred = left_out if left_out is not None else [NOTHING] * len(queries)
-    asked = list(zip(queries, barred, strict=True))
+    pairs = list(zip(queries, barred, strict=True))
     found = []
-    for first in range(0, len(asked), QUERIES_AT_ONCE):
-        some, out = zip(*asked[first : first + QUERIES_AT_ONCE], strict=True)
+    for first in range(0, len(pairs), QUERIES_AT_ONCE):
+        some, out = zip(*pairs[first : first + QUERIES_AT_ONCE], strict=True)
         together = np.stack(some)
         wanted = k + max(map(len, out)) + BEYOND
         found += best_of(vectors, list(candidates(together, out, wanted)), together, k)
@@ -208,7 +208,7 @@ def threads_for(n_queries: int) -> Iterator[None]:
 
 @contextmanager
 def products_from(n_numbers: int) -> Iterator[None]:
-    """Let FAISS multiply matrices where queries hold so many numbers, queries times dimensions.
+    """Let FAISS multiply matrices from a number of values on, queries times dimensions.
 
     It is one setting for the whole process: the last of the searches that go on side by side puts
     back what the first one found.
@@ -254,7 +254,7 @@ def one_nn_accuracy(
     labels : Level, or as of :meth:`EmbeddingSet.from_arrays`, optional
         The set's first level without.
     most_queries : int
-        Of more rows a sample without replacement, drawn from ``seed``, is asked.
+        Of more rows a sample without replacement, drawn from ``seed``, is queried.
 
     Raises
     ------

@@ -29,7 +29,7 @@ from analyze.neighbors.indexes.index_files import (
     of_later_version,
     read_stored,
     write_built,
-    write_said,
+    write_record,
 )
 from analyze.neighbors.indexes.index_types import FLAT, add_rows, build, find_kind
 from analyze.unit_vectors import rows_with_direction
@@ -37,17 +37,17 @@ from extract.storage.embeddings import EmbeddingSet
 
 log = logging.getLogger("sosie")
 
-SAID = ("reduced_dims", "n_indexed", "taught_on", "knobs", "seconds", "bytes")
+REPORTED = ("reduced_dims", "n_indexed", "taught_on", "knobs", "seconds", "bytes")
 ENOUGH = 0.995
-"""Recall beyond which no harder search is measured, unless it is wanted."""
+"""Recall beyond which no harder search is measured, unless it is requested."""
 
 MOST_GROWTH = 2
-"""Times the rows that cells and codes were taught on; beyond they are taught anew."""
+"""Times the rows that cells and codes were trained on; beyond they are trained again."""
 
 
 @dataclass(frozen=True, eq=False)
 class OpenedIndex:
-    """An index that can be asked, and what is known of it.
+    """An index ready for searches, and what is known of it.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def open_index(
         Where indexes are kept.
     choice : Choice
     wanted : float
-        Recall at 10, 0 to 1.
+        Target recall at 10, 0 to 1.
     progress : callable, optional
         (rows added, rows) while it is built.
     """
@@ -105,7 +105,7 @@ def open_index(
     kind = find_kind(choice.name)
     known = rows_with_direction(embeddings.vectors)
     if len(known) < kind.least_rows:
-        why = f"{len(known)} rows are too few to teach {kind.name}: all are compared"
+        why = f"{len(known)} rows are too few to train {kind.name}: all are compared"
         return OpenedIndex(None, why)
     reduced = choice.reduced_dims
     if reduced and reduced >= min(embeddings.vectors.shape[1], len(known)):
@@ -135,42 +135,42 @@ class _Opening:
             note = f"{self.later}, and another index is built for this run alone"
             return replace(self._set(why, *self._built(None, None, progress)), notes=(note,))
         stored, why_not = read_stored(self.file)
-        if stored is not None and stored.said["fingerprint"] == self.embeddings.fingerprint:
-            built = stored.to_ask()
+        if stored is not None and stored.record["fingerprint"] == self.embeddings.fingerprint:
+            built = stored.to_search()
             if built.ntotal != len(self.known):
                 why_not = "the stored index is damaged (it holds other rows)"
-            elif not _is_measured(stored.said, self.wanted):
+            elif not _is_measured(stored.record, self.wanted):
                 why_not = f"a recall of {self.wanted:g} was not measured when it was built"
             else:
-                return self._set(why, stored.said, built)
+                return self._set(why, stored.record, built)
         elif stored is not None:
             why_not = "the embeddings have changed since the index was built"
-        taught = taught_on = None
-        if stored is not None and self._still_fits(stored.said):
-            taught, taught_on = stored.to_fill(), stored.said["taught_on"]
+        trained = n_trained_on = None
+        if stored is not None and self._still_fits(stored.record):
+            trained, n_trained_on = stored.to_fill(), stored.record["taught_on"]
             why_not = (
-                f"the catalogue grew from {stored.said['n_indexed']} to {len(self.known)} rows: "
-                "all were added to the index again, and what it was taught is kept"
+                f"the catalogue grew from {stored.record['n_indexed']} to {len(self.known)} rows: "
+                "all were added to the index again, and its training is kept"
             )
         elif why_not:
             why_not = f"{why_not}: built again"
-        opened = self._set(why, *self._built(taught, taught_on, progress))
+        opened = self._set(why, *self._built(trained, n_trained_on, progress))
         return replace(opened, notes=(why_not,) if why_not else ())
 
-    def _still_fits(self, said: dict[str, Any]) -> bool:
-        """Say whether rows became more since an index was built, and what it was taught fits."""
-        same = said["identity"] == self.embeddings.provenance.identity_sha256
-        grew = said["n_indexed"] < len(self.known) <= MOST_GROWTH * said["taught_on"]
+    def _still_fits(self, record: dict[str, Any]) -> bool:
+        """Return whether an index with fewer rows was trained on rows that still fit."""
+        same = record["identity"] == self.embeddings.provenance.identity_sha256
+        grew = record["n_indexed"] < len(self.known) <= MOST_GROWTH * record["taught_on"]
         return bool(same and grew)
 
     def _built(
-        self, taught: Any, taught_on: int | None, progress: Progress | None
+        self, trained: Any, n_trained_on: int | None, progress: Progress | None
     ) -> tuple[dict[str, Any], Any]:
-        """Build and keep; give what there is to say of it, and the index."""
+        """Build and keep an index; returns its record, and the index."""
         file, vectors = self.file, self.embeddings.vectors
         began = time.monotonic()
         indexed, held = hold_out(self.known)
-        built = build(file.kind, vectors, indexed, file.reduced_dims, taught, progress)
+        built = build(file.kind, vectors, indexed, file.reduced_dims, trained, progress)
         if not file.kind.is_graph:
             add_rows(built, vectors, held)
             indexed = np.concatenate([indexed, held])
@@ -178,7 +178,7 @@ class _Opening:
         efforts = measure_efforts(index, vectors, held, max(self.wanted, ENOUGH))
         if file.kind.is_graph:
             add_rows(built, vectors, held)  # not before: the walk would find them, and their links
-        said = {
+        record = {
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
             "index": file.kind.name,
@@ -187,7 +187,7 @@ class _Opening:
             "n_dims": int(vectors.shape[1]),
             "identity": self.embeddings.provenance.identity_sha256,
             "fingerprint": self.embeddings.fingerprint,
-            "taught_on": taught_on or len(self.known),
+            "taught_on": n_trained_on or len(self.known),
             "efforts": [[dict(e.knobs), e.choosing, e.recall] for e in efforts],
             "all_measured": len(efforts) == len(file.kind.steps(len(indexed))),
             "n_queries": len(held) // 2,
@@ -195,31 +195,31 @@ class _Opening:
             "faiss": load_faiss().__version__,
         }
         if self.later is not None:
-            return said, built
+            return record, built
         if self.may_write:
-            said |= write_built(file, built)
+            record |= write_built(file, built)
         else:
             log.warning("index not kept for the next run: %s cannot be written", file.folder)
-        return said, built
+        return record, built
 
-    def _set(self, why: str, said: dict[str, Any], built: Any) -> OpenedIndex:
-        """Set how hard it searches, and measure what it finds so for its own rows, too."""
+    def _set(self, why: str, record: dict[str, Any], built: Any) -> OpenedIndex:
+        """Set the search effort, and measure the recall of it for the index's own rows, too."""
         kind, vectors = self.file.kind, self.embeddings.vectors
-        effort = choose_effort(efforts_of(said), self.wanted)
+        effort = choose_effort(efforts_of(record), self.wanted)
         index = ApproximateIndex(
             vectors, np.concatenate(hold_out(self.known)), built, kind, effort.knobs
         )
-        if said.get("knobs") != dict(effort.knobs):
+        if record.get("knobs") != dict(effort.knobs):
             recall = recall_of_rows(index, vectors)
-            said = {**said, "knobs": dict(effort.knobs), "recall_of_rows": recall}
+            record = {**record, "knobs": dict(effort.knobs), "recall_of_rows": recall}
             if self.may_write and self.later is None:
-                write_said(self.file, said)
-        about = {name: said[name] for name in SAID if name in said}
+                write_record(self.file, record)
+        about = {name: record[name] for name in REPORTED if name in record}
         return OpenedIndex(
-            index, why, effort.recall, said["recall_of_rows"], said["n_queries"], about
+            index, why, effort.recall, record["recall_of_rows"], record["n_queries"], about
         )
 
 
-def _is_measured(said: dict[str, Any], wanted: float) -> bool:
-    """Say whether a step that reaches a recall was measured, or all steps were."""
-    return said["all_measured"] or any(effort.reaches(wanted) for effort in efforts_of(said))
+def _is_measured(record: dict[str, Any], wanted: float) -> bool:
+    """Return whether a step that reaches a recall was measured, or all steps were."""
+    return record["all_measured"] or any(effort.reaches(wanted) for effort in efforts_of(record))

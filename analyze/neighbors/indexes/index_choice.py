@@ -1,4 +1,4 @@
-"""Which index: by rows, numbers a row, memory and the recall that is wanted, with the reason."""
+"""Choice of the index by rows, dimensions, memory and target recall, with the reason."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FEW_ROWS = 100_000
 """Below, all rows are compared within milliseconds, and building anything takes longer."""
 
 MANY_ROWS = 500_000
-"""Beyond, linking rows to a graph takes longer than teaching cells and codes."""
+"""Beyond, linking rows to a graph takes longer than training cells and codes."""
 
 REDUCED_DIMS = 256
 SHARE_OF_MEMORY = 0.5
@@ -46,16 +46,16 @@ def choose_index(
     ----------
     n_rows, n_dims : int
     memory : float, optional
-        Bytes that are free; without a word there is enough.
+        Bytes that are free; enough by default.
     recall : float
-        Wanted share of the true ten most similar.
+        Target share of the true ten most similar.
     """
     if n_rows < FEW_ROWS:
         return Choice(FLAT, None, f"{n_rows:,} rows: under {FEW_ROWS:,} all are compared")
     if recall >= 1:
-        return Choice(FLAT, None, "a recall of 1 is wanted: all rows are compared")
+        return Choice(FLAT, None, "a recall of 1 is requested: all rows are compared")
     reduced = REDUCED_DIMS if n_dims > REDUCED_DIMS else None
-    axes = f", on {reduced} principal axes of {n_dims} numbers" if reduced else ""
+    axes = f", on {reduced} principal axes of {n_dims} dimensions" if reduced else ""
     takes = n_rows * find_kind("hnsw").bytes_a_row(reduced or n_dims)
     if n_rows > MANY_ROWS:
         why = f"{n_rows:,} rows: beyond {MANY_ROWS:,} a graph takes long to build"
@@ -83,34 +83,36 @@ def check_wanted(name: str, recall: float) -> None:
 def wanted_index(
     name: str, reduced_dims: int | None, n_rows: int, n_dims: int, *, recall: float
 ) -> Choice:
-    """Take the index that was asked for, or choose one for this machine.
+    """Return the index that was requested, or one chosen for this machine.
 
     Parameters
     ----------
     name : str
         ``auto``, or one of :data:`analyze.neighbors.indexes.index_types.NAMES`.
     reduced_dims : int, optional
-        Principal axes that were asked for.
+        Principal axes that were requested.
     n_rows, n_dims : int
     recall : float
 
     Raises
     ------
     UsageError
-        When the axes are more than the numbers of a row.
+        When the axes are more than the dimensions of a row.
     """
     check_wanted(name, recall)
     if reduced_dims is not None and reduced_dims > n_dims:
-        raise UsageError(f"--index-dims {reduced_dims}: rows have {n_dims} numbers, give fewer")
+        raise UsageError(f"--index-dims {reduced_dims}: rows have {n_dims} dimensions, give fewer")
     if name == "auto":
         found = choose_index(n_rows, n_dims, memory=free_memory(), recall=recall)
     else:
-        found = Choice(name, None, "as asked")
+        found = Choice(name, None, "as requested")
     if reduced_dims is None:
         return found
     if found.name == FLAT:
         return replace(found, why=f"{found.why}, as they are: --index-dims is not used")
-    return replace(found, reduced_dims=reduced_dims, why=f"{found.why}; {reduced_dims} axes asked")
+    return replace(
+        found, reduced_dims=reduced_dims, why=f"{found.why}; {reduced_dims} axes requested"
+    )
 
 
 def _gb(n_bytes: float) -> str:

@@ -52,7 +52,7 @@ class IndexFile:
 
     @property
     def stem(self) -> str:
-        """Catalogue, file, index: what tells it apart for people; the hash inside binds it."""
+        """Catalogue, file and index, for people; the hash inside binds it to the file."""
         path = self.embeddings_path
         axes = f"-pca{self.reduced_dims}" if self.reduced_dims else ""
         return f"{file_name(path.resolve().parent.name)}-{path.stem}-{self.kind.name}{axes}"
@@ -63,22 +63,22 @@ class IndexFile:
         return self.folder / f"{self.stem}.faiss"
 
     @property
-    def said_path(self) -> Path:
+    def record_path(self) -> Path:
         """What it holds, what it was measured to find, and the hash of the other."""
         return self.folder / f"{self.stem}.json"
 
 
-def efforts_of(said: dict[str, Any]) -> tuple[Effort, ...]:
-    """Give the searches that were measured, the easiest first."""
-    return tuple(Effort(*each) for each in said["efforts"])
+def efforts_of(record: dict[str, Any]) -> tuple[Effort, ...]:
+    """Return the searches that were measured, the easiest first."""
+    return tuple(Effort(*each) for each in record["efforts"])
 
 
 def of_later_version(file: IndexFile) -> str | None:
-    """Say that a later version keeps its index there, which is neither read nor replaced."""
-    version = later_version(file.said_path, FORMAT_VERSION)
+    """Return a note where a later version keeps its index; that is neither read nor replaced."""
+    version = later_version(file.record_path, FORMAT_VERSION)
     if version is None:
         return None
-    return of_later_format(shown(str(file.said_path)), version, FORMAT_VERSION)
+    return of_later_format(shown(str(file.record_path)), version, FORMAT_VERSION)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,16 +87,16 @@ class StoredIndex:
 
     Parameters
     ----------
-    said : dict
+    record : dict
         What it holds, and what it was measured to find.
     content : ndarray of uint8
         The very bytes of FAISS's file that its hash proves; read-only.
     """
 
-    said: dict[str, Any]
+    record: dict[str, Any]
     content: np.ndarray
 
-    def to_ask(self) -> Any:
+    def to_search(self) -> Any:
         """Make FAISS's index, which looks at these bytes and copies next to none."""
         faiss = load_faiss()
         reader = faiss.ZeroCopyIOReader(faiss.swig_ptr(self.content), self.content.size)
@@ -115,21 +115,21 @@ def read_stored(file: IndexFile) -> tuple[StoredIndex | None, str | None]:
     FAISS trusts what it reads with its memory, so the hash is proved first, of bytes that nobody
     else can change.
     """
-    if not file.said_path.is_file() and not file.path.is_file():
+    if not file.record_path.is_file() and not file.path.is_file():
         return None, None
     try:
-        said = read_json(file.said_path.read_bytes())
-        _check_said(said, file)
-        said, proven = without_check_sum(said)
+        record = read_json(file.record_path.read_bytes())
+        _check_record(record, file)
+        record, proven = without_check_sum(record)
         if not proven:
             return None, "the stored index is of an earlier version, without a check sum"
         with opened(file.path) as stored:
             content = own_memory(os.fstat(stored.fileno()).st_size, file.folder)
             read_into(stored, 0, content)
-        if hashlib.sha256(content.data).hexdigest() != said["sha256"]:
+        if hashlib.sha256(content.data).hexdigest() != record["sha256"]:
             raise ValueError("its bytes do not fit their hash")
         content.flags.writeable = False
-        return StoredIndex(said, content), None
+        return StoredIndex(record, content), None
     except EmbeddingsFileError as error:
         return None, f"the stored index cannot be read ({error})"
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -137,7 +137,7 @@ def read_stored(file: IndexFile) -> tuple[StoredIndex | None, str | None]:
         return None, f"the stored index is damaged ({why})"
 
 
-def _check_said(said: Any, file: IndexFile) -> None:
+def _check_record(record: Any, file: IndexFile) -> None:
     kinds = {"n_indexed": int, "taught_on": int, "efforts": list, "recall_of_rows": float}
     kinds |= {
         "all_measured": bool,
@@ -148,32 +148,32 @@ def _check_said(said: Any, file: IndexFile) -> None:
         "knobs": dict,
     }
     for name, kind in kinds.items():
-        if type(said[name]) is not kind:
-            raise ValueError(f"its {name} is {said[name]!r:.40}")
-    version = said["format"], said["format_version"]
+        if type(record[name]) is not kind:
+            raise ValueError(f"its {name} is {record[name]!r:.40}")
+    version = record["format"], record["format_version"]
     if version != (FORMAT, FORMAT_VERSION):
         raise ValueError("another format")
-    if (said["index"], said["reduced_dims"]) != (file.kind.name, file.reduced_dims):
+    if (record["index"], record["reduced_dims"]) != (file.kind.name, file.reduced_dims):
         raise ValueError("another index")
-    if not 0 <= said["recall_of_rows"] <= 1:
-        raise ValueError(f"its recall_of_rows is {said['recall_of_rows']!r:.40}")
-    efforts = efforts_of(said)
+    if not 0 <= record["recall_of_rows"] <= 1:
+        raise ValueError(f"its recall_of_rows is {record['recall_of_rows']!r:.40}")
+    efforts = efforts_of(record)
     for effort in efforts:
         if not all(type(r) is float and 0 <= r <= 1 for r in (effort.choosing, effort.recall)):
-            raise ValueError(f"its efforts are {said['efforts']!r:.60}")
-    if said["knobs"] not in [effort.knobs for effort in efforts]:
-        raise ValueError(f"its knobs are {said['knobs']!r:.60}")
+            raise ValueError(f"its efforts are {record['efforts']!r:.60}")
+    if record["knobs"] not in [effort.knobs for effort in efforts]:
+        raise ValueError(f"its knobs are {record['knobs']!r:.60}")
     numbers = [value for effort in efforts for value in effort.knobs.values()]
     names = set(file.kind.steps(1000)[0])
     if any(type(n) is not int or n < 1 for n in numbers):
-        raise ValueError(f"its efforts are {said['efforts']!r:.60}")
+        raise ValueError(f"its efforts are {record['efforts']!r:.60}")
     if any(set(effort.knobs) != names for effort in efforts):
-        raise ValueError(f"its efforts are {said['efforts']!r:.60}")
+        raise ValueError(f"its efforts are {record['efforts']!r:.60}")
 
 
 @contextmanager
 def locked_index(file: IndexFile) -> Iterator[bool]:
-    """Let one run at a time build an index; the others wait for it. Say whether it can be kept."""
+    """Let one run at a time build an index; the others wait. Yields whether it can be kept."""
     try:
         file.folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(
@@ -193,26 +193,26 @@ def locked_index(file: IndexFile) -> Iterator[bool]:
 
 
 def write_built(file: IndexFile, built: Any) -> dict[str, Any]:
-    """Keep an index; its file appears whole or not at all. Give its hash, and how large it is."""
+    """Write an index, whole or not at all; returns its hash and size."""
     try:
-        file.said_path.unlink(missing_ok=True)  # it speaks of the one before
+        file.record_path.unlink(missing_ok=True)  # it describes the one before
         with written_whole(file.path) as temporary:
             load_faiss().write_index(built, str(temporary))
             with temporary.open("rb") as written:
                 digest = hashlib.file_digest(written, "sha256").hexdigest()
             n_bytes = temporary.stat().st_size
-    except (OSError, RuntimeError) as error:  # FAISS says a full disk by a RuntimeError
+    except (OSError, RuntimeError) as error:  # FAISS reports a full disk by a RuntimeError
         log.warning("index not kept for the next run: %s", str(error).splitlines()[0])
         return {}
     return {"sha256": digest, "bytes": n_bytes}
 
 
-def write_said(file: IndexFile, said: dict[str, Any]) -> None:
-    """Keep what is said of an index that is kept."""
-    if "sha256" not in said:
+def write_record(file: IndexFile, record: dict[str, Any]) -> None:
+    """Write the record of an index that is kept."""
+    if "sha256" not in record:
         return
     try:
-        with written_whole(file.said_path) as temporary:
-            temporary.write_text(canonical_json(with_check_sum(said)) + "\n")
+        with written_whole(file.record_path) as temporary:
+            temporary.write_text(canonical_json(with_check_sum(record)) + "\n")
     except OSError as error:
         log.warning("index not kept for the next run: %s", error.strerror or error)

@@ -1,4 +1,4 @@
-"""The ladder of indexes: how each is built, what it holds a row, and how hard it can search."""
+"""The types of index: how each is built, its bytes a row, and its search efforts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from analyze.unit_vectors import unit_rows
 from extract.errors import one_of
 
 Knobs = Mapping[str, int]
-"""How hard to search: ``refined`` rows are compared in full, beside what the index itself has."""
+"""How hard to search: ``refined`` rows are compared in full, along with the index's own knobs."""
 
 ADDED_AT_ONCE = 16_384
 PCA_ROWS = 50_000
@@ -25,10 +25,10 @@ CONSTRUCTION = 80
 """Candidates looked at for a row's links."""
 
 ROWS_A_CELL = 64
-"""That k-means of the cells is taught on: more moves the centers by little."""
+"""That k-means of the cells is trained on: more moves the centers by little."""
 
 LEAST_A_CELL = 39
-"""Below which FAISS warns that cells are badly taught."""
+"""Below which FAISS warns that cells are poorly trained."""
 
 CODE_BITS = 4
 NUMBERS_A_CODE = 4
@@ -36,22 +36,22 @@ NUMBERS_A_CODE = 4
 
 @dataclass(frozen=True)
 class IndexKind:
-    """One rung of the ladder.
+    """One type of index.
 
     Parameters
     ----------
     name : str
         As typed.
-    says : str
-        What it is, for people.
+    description : str
+        For people.
     least_rows : int
-        Fewer are too few to teach it.
-    taught_on : callable
-        n_rows -> rows that its cells or codes are learned from; 0 where nothing is.
+        Fewer are too few to train it.
+    n_training_rows : callable
+        n_rows -> rows that its cells or codes are trained on; 0 where it has none.
     bytes_a_row : callable
-        n_dims -> what a row takes, beside the embeddings themselves.
+        n_dims -> what a row takes, in addition to the embeddings themselves.
     empty : callable
-        (n_rows, n_dims) -> an index of FAISS, not yet taught.
+        (n_rows, n_dims) -> an index of FAISS, not yet trained.
     steps : callable
         n_rows -> how hard it can search, from the cheapest on.
     parameters : callable
@@ -61,9 +61,9 @@ class IndexKind:
     """
 
     name: str
-    says: str
+    description: str
     least_rows: int
-    taught_on: Callable[[int], int]
+    n_training_rows: Callable[[int], int]
     bytes_a_row: Callable[[int], float]
     empty: Callable[[int, int], Any]
     steps: Callable[[int], Sequence[Knobs]]
@@ -90,7 +90,7 @@ def _graph(_n_rows: int, n_dims: int) -> Any:
 
 
 def n_cells(n_rows: int) -> int:
-    """Say into how many cells rows are sorted: about four times the root, each with enough rows."""
+    """Return the number of cells: about four times the root of the rows, each with enough rows."""
     return max(1, min(int(4 * math.sqrt(n_rows)), n_rows // LEAST_A_CELL))
 
 
@@ -98,7 +98,7 @@ def _cells(n_rows: int, n_dims: int) -> Any:
     faiss = load_faiss()
     metric = faiss.METRIC_INNER_PRODUCT
     centers = faiss.IndexFlatIP(n_dims)
-    return _taught_on_few(faiss.IndexIVFFlat(centers, n_dims, n_cells(n_rows), metric), centers)
+    return _trained_on_few(faiss.IndexIVFFlat(centers, n_dims, n_cells(n_rows), metric), centers)
 
 
 def _codes(n_rows: int, n_dims: int) -> Any:
@@ -108,11 +108,11 @@ def _codes(n_rows: int, n_dims: int) -> Any:
     centers = faiss.IndexFlatIP(n_dims)
     cells = n_cells(n_rows)
     index = faiss.IndexIVFPQFastScan(centers, n_dims, cells, n_codes, CODE_BITS, metric)
-    return _taught_on_few(index, centers)
+    return _trained_on_few(index, centers)
 
 
-def _taught_on_few(index: Any, centers: Any) -> Any:
-    """Let the index own its centers, and say what its k-means is taught on."""
+def _trained_on_few(index: Any, centers: Any) -> Any:
+    """Let the index own its centers, and bound the rows that its k-means is trained on."""
     centers.this.disown()
     index.own_fields = True
     index.cp.max_points_per_centroid = ROWS_A_CELL
@@ -136,7 +136,7 @@ def _walking(knobs: Knobs) -> Any:
 
 REFINED = ({"refined": 32}, {"refined": 128}, {"refined": 512})
 
-LADDER = (
+INDEX_KINDS = (
     IndexKind(
         "sqfp16",
         "all rows, two bytes a number",
@@ -190,18 +190,18 @@ LADDER = (
     ),
 )
 FLAT = "flat"
-NAMES = (FLAT, *(kind.name for kind in LADDER))
+NAMES = (FLAT, *(kind.name for kind in INDEX_KINDS))
 
 
 def find_kind(name: str) -> IndexKind:
-    """Find a rung by its name; ``flat`` is none, it needs no building.
+    """Return the type of index of a name; ``flat`` is none, it needs no building.
 
     Raises
     ------
     UsageError
         Listing the names there are.
     """
-    by_name = {kind.name: kind for kind in LADDER}
+    by_name = {kind.name: kind for kind in INDEX_KINDS}
     return by_name[one_of(name, by_name, "index", f"give --index auto, or one of {FLAT},")]
 
 
@@ -210,7 +210,7 @@ def build(
     vectors: np.ndarray,
     known: np.ndarray,
     reduced_dims: int | None,
-    taught: Any = None,
+    trained: Any = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Any:
     """Build an index of FAISS over the directions of rows, by inner product, which is the cosine.
@@ -224,23 +224,25 @@ def build(
         Rows that have a direction.
     reduced_dims : int, optional
         Principal axes, about the origin, that rows are turned onto first.
-    taught : index of FAISS, optional
+    trained : index of FAISS, optional
         One built before, whose cells, codes and axes are kept while its rows are not.
     progress : callable, optional
         (rows added, rows) after some of them.
     """
-    index = taught
+    index = trained
     if index is None:
         n_dims = vectors.shape[1]
         index = kind.empty(len(known), reduced_dims or n_dims)
-        n_taught = min(len(known), max(kind.taught_on(len(known)), PCA_ROWS if reduced_dims else 0))
-        some = unit_rows(vectors[_drawn(known, n_taught)])
+        n_training = min(
+            len(known), max(kind.n_training_rows(len(known)), PCA_ROWS if reduced_dims else 0)
+        )
+        some = unit_rows(vectors[_drawn(known, n_training)])
         if reduced_dims:
             faiss = load_faiss()
             index.this.disown()
             index = faiss.IndexPreTransform(_principal_axes(some, reduced_dims), index)
             index.own_fields = True
-        if n_taught:
+        if n_training:
             index.train(some)
     else:
         index.reset()
@@ -262,7 +264,7 @@ def add_rows(
 
 
 def _drawn(known: np.ndarray, n: int) -> np.ndarray:
-    """Draw rows to teach an index on, the same each time."""
+    """Draw rows to train an index on, the same each time."""
     if n >= len(known):
         return known
     drawn: np.ndarray = np.sort(np.random.default_rng(0).choice(known, n, replace=False))

@@ -21,14 +21,14 @@ from analyze.neighbors.indexes.approximate_index import (
 from analyze.neighbors.indexes.exact_search import ExactIndex
 from analyze.neighbors.indexes.index_cache import OpenedIndex, open_index
 from analyze.neighbors.indexes.index_choice import Choice, check_wanted, choose_index, wanted_index
-from analyze.neighbors.indexes.index_types import FLAT, LADDER, NAMES, build, find_kind
+from analyze.neighbors.indexes.index_types import FLAT, INDEX_KINDS, NAMES, build, find_kind
 from extract.errors import UsageError
 from extract.files.strict_json import with_check_sum
 from extract.storage.embeddings import EmbeddingSet, Provenance
 
 N, D, AT = 3000, 32, 10
 IDENTITY = {"backbone": "drawn"}
-KINDS = [kind.name for kind in LADDER]
+KINDS = [kind.name for kind in INDEX_KINDS]
 Open = Callable[..., OpenedIndex]
 
 
@@ -81,7 +81,7 @@ def opening(tmp_path: Path) -> Open:
         vectors: np.ndarray, name: str, wanted: float = 0.95, dims: int | None = None
     ) -> OpenedIndex:
         path = tmp_path / "shop" / "drawn.h5"
-        choice = Choice(name, dims, "as asked")
+        choice = Choice(name, dims, "as requested")
         return open_index(embedded(vectors), path, tmp_path / "index", choice, wanted)
 
     return open_one
@@ -353,7 +353,7 @@ def test_an_index_that_cannot_be_kept_answers_all_the_same(
 ) -> None:
     (tmp_path / "index").write_text("a file where a folder should be")
     vectors = drawn()
-    choice = Choice("sq8", None, "as asked")
+    choice = Choice("sq8", None, "as requested")
     opened = open_index(embedded(vectors), tmp_path / "x.h5", tmp_path / "index", choice, 0.9)
     assert opened.index is not None
     assert "index not kept" in caplog.text
@@ -384,7 +384,7 @@ def test_the_choice_follows_rows_memory_and_recall() -> None:
 
 
 def test_what_is_asked_for_is_taken_or_refused() -> None:
-    assert wanted_index("ivf", None, 10, 8, recall=0.9) == Choice("ivf", None, "as asked")
+    assert wanted_index("ivf", None, 10, 8, recall=0.9) == Choice("ivf", None, "as requested")
     assert wanted_index("hnsw", 4, 10, 8, recall=0.9).reduced_dims == 4
     assert "is not used" in wanted_index("auto", 4, 10, 8, recall=0.9).why
     with pytest.raises(UsageError, match="--index-dims 9"):
@@ -399,7 +399,7 @@ def test_what_is_asked_for_is_taken_or_refused() -> None:
 def test_an_embedding_set_keeps_its_own_index(opening: Open, tmp_path: Path) -> None:
     one = embedded(drawn(500))
     other = replace(one, provenance=Provenance({"backbone": "another"}, ()))
-    choice = Choice("sq8", None, "as asked")
+    choice = Choice("sq8", None, "as requested")
     for each in (one, other):
         opened = open_index(each, tmp_path / "a.h5", tmp_path / "index", choice, 0.9)
         assert opened.index is not None

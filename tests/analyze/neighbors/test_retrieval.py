@@ -178,13 +178,13 @@ def test_a_sample_of_queries_is_said_and_repeats() -> None:
     (found,), notes = retrieve([embedded(vectors, codes)], most_queries=50, n_resamples=100)
     (again,), _ = retrieve([embedded(vectors, codes)], most_queries=50, n_resamples=100)
     assert len(found.ranked.rows) == 50
-    assert any("50 of 300 pictures asked" in note for note in notes)
+    assert any("50 of 300 pictures are queries" in note for note in notes)
     assert found.rows() == again.rows()
 
 
 def test_what_cannot_be_judged_is_refused() -> None:
     vectors, codes = drawn(20)
-    with pytest.raises(UsageError, match="nothing says which answers are right"):
+    with pytest.raises(UsageError, match="it is unknown which answers are right"):
         retrieve([embedded(vectors, np.full(20, -1))])
     with pytest.raises(UsageError, match="--level"):
         retrieve([embedded(vectors, np.arange(20))])

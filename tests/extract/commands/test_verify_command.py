@@ -118,7 +118,7 @@ def test_no_other_command_takes_views_unless_told(shop: Path, run: Run) -> None:
     picture = str(next((shop / "photos" / "Mugs").glob("*.jpg")))
     asked = run("analyze", "similar", "--embeddings", view, "--query", picture)
     assert asked.returncode == 2
-    assert "augmented views, not pictures as they are: ask the file one folder up" in asked.stderr
+    assert "augmented views, not pictures as they are: use the file one folder up" in asked.stderr
     refused = run("extract", "--images", "photos", "--views", "2", "--output", "x.h5")
     assert refused.returncode == 2
     assert "--output names one file" in refused.stderr
