@@ -18,7 +18,7 @@ _PARTS = {
     "ManifestColumns": "extract.catalog.manifest",
     "load_backbone": "extract.backbones.registry",
     "extract_embeddings": "extract.pipeline.extraction",
-    "Options": "extract.pipeline.extraction",
+    "Options": "extract.pipeline.options",
     "EmbeddingSet": "extract.storage.embeddings",
     "read_embeddings": "extract.storage.embeddings_file",
     "export_embeddings": "extract.storage.export",
@@ -34,8 +34,8 @@ if TYPE_CHECKING:  # what type checkers and editors see of the parts
     from extract.catalog.imagefolder import list_imagefolder as list_imagefolder
     from extract.catalog.manifest import ManifestColumns as ManifestColumns
     from extract.catalog.manifest import list_manifest as list_manifest
-    from extract.pipeline.extraction import Options as Options
     from extract.pipeline.extraction import extract_embeddings as extract_embeddings
+    from extract.pipeline.options import Options as Options
     from extract.storage.embeddings import EmbeddingSet as EmbeddingSet
     from extract.storage.embeddings_file import read_embeddings as read_embeddings
     from extract.storage.export import export_embeddings as export_embeddings

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +19,7 @@ import typer
 from typer.core import TyperGroup
 
 from extract.errors import SosieError, UsageError
-from extract.option_groups import spread
+from extract.option_groups import Typed, spread
 from extract.stopping import StopRequest, interrupted_by_signals
 from extract.workspace import Workspace
 
@@ -57,17 +58,12 @@ RecipeOption = Annotated[
 
 
 @dataclass(frozen=True)
-class Common:
-    """Options of all commands."""
+class Printing:
+    """Options of all commands: what is printed, and how much is said."""
 
-    root: RootOption = None
     as_json: JsonOption = False
     verbose: VerboseOption = 0
     quiet: QuietOption = False
-
-    def workspace(self) -> Workspace:
-        """Return the workspace."""
-        return Workspace.find(self.root)
 
     def print_result(self, result: Mapping[str, Any], text: str) -> None:
         """Print a command's result on stdout: one JSON object, or text for people."""
@@ -78,10 +74,21 @@ class Common:
         return progress_bar(what, quiet=self.quiet)
 
 
+@dataclass(frozen=True)
+class Common(Printing):
+    """Options of all commands that have a workspace."""
+
+    root: RootOption = None
+
+    def workspace(self) -> Workspace:
+        """Return the workspace."""
+        return Workspace.find(self.root)
+
+
 def command(
     before: Mapping[str, Sequence[str]] | None = None,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Return a decorator for a command that takes groups of options, among them :class:`Common`.
+    """Return a decorator for a command that takes groups of options, among them :class:`Printing`.
 
     Verbosity is set before groups are made: with -vv what they refuse has a traceback.
 
@@ -223,6 +230,11 @@ def count_or_auto(text: str, option: str) -> int | None:
     if not (text.isascii() and text.isdigit() and int(text) > 0):
         raise UsageError(f"no {option} {text!r}: give auto, or a number of 1 or more")
     return int(text)
+
+
+def typed_count(option: str) -> Typed:
+    """Say that a count, or None, is typed as :func:`count_or_auto` reads it."""
+    return Typed(str, "auto", partial(count_or_auto, option=option))
 
 
 def was_typed(context: typer.Context, name: str) -> bool:

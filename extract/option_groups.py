@@ -4,10 +4,29 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import wraps
 from inspect import Parameter
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_origin, get_type_hints
+
+
+@dataclass(frozen=True)
+class Typed:
+    """How an option is typed that Python knows as another type; it stands in a field's Annotated.
+
+    Parameters
+    ----------
+    kind : type
+        Of what is typed.
+    default : object
+        What a user types for the field's own default.
+    read : callable
+        Takes what was typed, and returns the field's value.
+    """
+
+    kind: Any
+    default: Any
+    read: Callable[[Any], Any]
 
 
 def spread(
@@ -21,7 +40,8 @@ def spread(
     ----------
     command : callable
         A parameter that is annotated with a dataclass is a group. Its fields are options, or
-        groups again; those that it inherits stand after its own.
+        groups again; those that it inherits stand after its own. A field that is neither, without
+        an Annotated, is for Python alone.
     before : mapping of str to sequence of str
         Options, and whole groups by their parameters' names, that the help shows before an option
         and not in their own place.
@@ -65,21 +85,33 @@ def _options(parameter: Parameter) -> list[Parameter]:
 def _value(parameter: Parameter, typed: Mapping[str, Any]) -> Any:
     """Return what was typed for a parameter: an option's value, or a group of them."""
     group = parameter.annotation
-    if not is_dataclass(group):
-        return typed[parameter.name]
-    return group(**{part.name: _value(part, typed) for part in _parts(group)})  # type: ignore[operator]
+    if is_dataclass(group):
+        return group(**{part.name: _value(part, typed) for part in _parts(group)})  # type: ignore[operator]
+    value, way = typed[parameter.name], _way_typed(group)
+    return way.read(value) if way else value
 
 
 def _parts(group: Any) -> list[Parameter]:
     """List the fields of a group as parameters, its own before those that it inherits."""
-    hints, own = get_type_hints(group, include_extras=True), inspect.get_annotations(group)
+    hints = get_type_hints(group, include_extras=True)
+    own = [inspect.get_annotations(each) for each in group.__mro__]
     return [
-        Parameter(
-            field.name,
-            Parameter.KEYWORD_ONLY,
-            default=Parameter.empty if field.default is MISSING else field.default,
-            annotation=hints[field.name],
+        _parameter(field.name, hints[field.name], field.default)
+        for field in sorted(
+            fields(group), key=lambda field: [field.name not in each for each in own]
         )
-        for field in sorted(fields(group), key=lambda field: field.name not in own)
-        if field.init
+        if is_dataclass(hints[field.name]) or get_origin(hints[field.name]) is Annotated
     ]
+
+
+def _parameter(name: str, hint: Any, default: Any) -> Parameter:
+    if way := _way_typed(hint):
+        hint, default = Annotated[way.kind, *hint.__metadata__], way.default
+    default = Parameter.empty if default is MISSING else default
+    return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=hint)
+
+
+def _way_typed(hint: Any) -> Typed | None:
+    return next(
+        (each for each in getattr(hint, "__metadata__", ()) if isinstance(each, Typed)), None
+    )

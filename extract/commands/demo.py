@@ -10,18 +10,17 @@ import typer
 from extract import command_line as cl
 
 
+@cl.command()
 def demo(
+    *,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that is not there yet.")],
     seed: cl.SeedOption = 0,
-    as_json: cl.JsonOption = False,
-    verbose: cl.VerboseOption = 0,
-    quiet: cl.QuietOption = False,
+    printing: cl.Printing,
 ) -> None:
     """Draw the demo catalogue: seven kinds of product, 30 pictures each."""
-    cl.set_up(verbose, quiet)
-    n_drawn = draw_with_progress(folder, seed=seed, quiet=quiet)
+    n_drawn = draw_with_progress(folder, seed=seed, quiet=printing.quiet)
     result = {"folder": str(folder), "n_images": n_drawn, "seed": seed}
-    cl.print_result(as_json, result, f"{n_drawn} pictures drawn into {folder}")
+    printing.print_result(result, f"{n_drawn} pictures drawn into {folder}")
 
 
 def draw_with_progress(folder: Path, *, seed: int, quiet: bool) -> int:

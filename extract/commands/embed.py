@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from extract.catalog.catalog import Catalog
     from extract.images.augmentation import View
     from extract.inference.fidelity import Fidelity
-    from extract.pipeline.extraction import Options, Report, Seen, Target
+    from extract.pipeline.extraction import Report, Seen, Target
+    from extract.pipeline.options import Options
     from extract.recipe import Extracting
 
 COMMAND = "python -m extract"
@@ -177,7 +178,8 @@ def embed(
 
     from extract.backbones.registry import choose_device
     from extract.inference.execution_config import device_for
-    from extract.pipeline.extraction import Options, Target
+    from extract.pipeline.extraction import Target
+    from extract.pipeline.options import Options
     from extract.storage.catalog_roots import check_root
 
     options = Options(

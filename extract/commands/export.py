@@ -10,7 +10,9 @@ import typer
 from extract import command_line as cl
 
 
+@cl.command()
 def export(
+    *,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="An embeddings file.")],
     file_format: Annotated[
         Literal["npz", "csv", "parquet"] | None,
@@ -21,19 +23,14 @@ def export(
         typer.Option(metavar="FILE", help="Default: the file's name, in the workspace."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace that file.")] = False,
-    root: cl.RootOption = None,
-    as_json: cl.JsonOption = False,
-    verbose: cl.VerboseOption = 0,
-    quiet: cl.QuietOption = False,
+    common: cl.Common,
 ) -> None:
     """Write the sound rows as npz, CSV or parquet: ids, vectors, labels, other columns."""
-    cl.set_up(verbose, quiet)
     from extract.errors import UsageError
     from extract.storage.embeddings_file import read_embeddings
     from extract.storage.export import check_can_export, choose_format, export_embeddings
-    from extract.workspace import Workspace
 
-    workspace = Workspace.find(root)
+    workspace = common.workspace()
     source = workspace.find_file(file)
     chosen = choose_format(file_format, output)
     path = output or workspace.root / f"{source.stem}.{chosen}"
@@ -41,7 +38,7 @@ def export(
         raise UsageError(f"{path} is the embeddings file itself: give another --output FILE")
     check_can_export(path, chosen, overwrite=overwrite)
     vectors = read_embeddings(source)
-    with cl.progress_bar("rows", quiet=quiet or chosen != "csv") as progress:
+    with cl.progress_bar("rows", quiet=common.quiet or chosen != "csv") as progress:
         notes = export_embeddings(vectors, path, chosen, overwrite=overwrite, progress=progress)
     result = {
         "file": workspace.relative(path),
@@ -53,7 +50,7 @@ def export(
         "source": workspace.relative(source),
         "notes": list(notes),
     }
-    cl.print_result(as_json, result, _text(result))
+    common.print_result(result, _text(result))
 
 
 def _text(result: dict[str, Any]) -> str:

@@ -5,13 +5,9 @@ from __future__ import annotations
 from extract import command_line as cl
 
 
-def models(
-    as_json: cl.JsonOption = False,
-    verbose: cl.VerboseOption = 0,
-    quiet: cl.QuietOption = False,
-) -> None:
+@cl.command()
+def models(*, printing: cl.Printing) -> None:
     """Show the table of backbones and whether their weights are here."""
-    cl.set_up(verbose, quiet)
     from extract.backbones.registry import BACKBONES, weights_are_here
 
     rows = [
@@ -38,4 +34,4 @@ def models(
         for row in rows
     ]
     lines.append("and timm:NAME for any other model of timm, hf:REPO for one of transformers")
-    cl.print_result(as_json, {"models": rows}, "\n".join(lines))
+    printing.print_result({"models": rows}, "\n".join(lines))

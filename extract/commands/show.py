@@ -17,20 +17,17 @@ MOST_REFUSALS = 50
 MOST_IDS = 10
 
 
+@cl.command()
 def show(
+    *,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="An embeddings file.")],
-    root: cl.RootOption = None,
-    as_json: cl.JsonOption = False,
-    verbose: cl.VerboseOption = 0,
-    quiet: cl.QuietOption = False,
+    common: cl.Common,
 ) -> None:
     """Show identity, realisations, record, counts, and refused pictures with their reasons."""
-    cl.set_up(verbose, quiet)
     from extract.storage.embeddings_file import read_table
     from extract.storage.failures import read_refusals
-    from extract.workspace import Workspace
 
-    workspace = Workspace.find(root)
+    workspace = common.workspace()
     path = workspace.find_file(file)
     table = read_table(path)
     refusals = read_refusals(table)
@@ -46,7 +43,7 @@ def show(
         "rows_by_realisation": _ways(table),
         "refused": refusals,
     }
-    cl.print_result(as_json, result, _text(result, refusals))
+    common.print_result(result, _text(result, refusals))
 
 
 def _ways(table: EmbeddingsTable) -> list[dict[str, Any]]:

@@ -41,7 +41,9 @@ NEXT = {
 """What to type where a check failed, the furthest-reaching first: it mends the others as well."""
 
 
+@cl.command()
 def verify(
+    *,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="An embeddings file.")],
     images: Annotated[
         Path | None,
@@ -56,26 +58,21 @@ def verify(
         typer.Option(metavar="FILE", help="Where the file's weights came from a file."),
     ] = None,
     seed: cl.SeedOption = 0,
-    root: cl.RootOption = None,
-    as_json: cl.JsonOption = False,
-    verbose: cl.VerboseOption = 0,
-    quiet: cl.QuietOption = False,
+    common: cl.Common,
 ) -> None:
     """Prove a file right, or say which rows are not; exits 1 when a check fails.
 
     Every row is checked, every picture that is there is read, and 16 rows are computed again.
     Without pictures or weights the checks that need them are not made, and that is said.
     """
-    cl.set_up(verbose, quiet)
     from extract.errors import EmbeddingsFileError, LaterFormat, NotSound
     from extract.storage.catalog_roots import pictures_root
     from extract.storage.embeddings_file import read_table
     from extract.verification.checks import is_sound, unreadable
     from extract.verification.checks import verify as verified
     from extract.verification.evidence import find_backbone, gather
-    from extract.workspace import Workspace
 
-    workspace = Workspace.find(root)
+    workspace = common.workspace()
     path = workspace.find_file(file)
     checks: tuple[Check, ...]
     later = False
@@ -89,7 +86,7 @@ def verify(
     else:
         pictures = pictures_root(workspace, table.provenance, images)
         here = find_backbone(table.provenance, weights)
-        with cl.progress_bar("pictures", quiet=quiet) as progress:
+        with common.progress_bar("pictures") as progress:
             workers = os.cpu_count() or 1
             evidence = gather(
                 table, here, root=pictures, seed=seed, workers=workers, progress=progress
@@ -103,7 +100,7 @@ def verify(
     way_out = UPGRADE if later else way_out
     listed = [check.to_json() for check in checks]
     result = {"file": name, "sound": sound, "checks": listed}
-    cl.print_result(as_json, result, as_text(name, checks, way_out))
+    common.print_result(result, as_text(name, checks, way_out))
     if not sound:
         raise NotSound(f"{name} is not sound ({', '.join(failed)}): {way_out}")
 

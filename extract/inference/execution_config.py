@@ -6,7 +6,6 @@ import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from extract.errors import UsageError
 from extract.images.decoding import READING, READINGS
 from extract.inference.fused_check import can_be_fused, why_not_fused
 from extract.inference.runtimes import DTYPES, can_run, choose_dtype, choose_runtime
+from extract.inference.wanted import Wanted
 from extract.storage.embeddings_file import read_table
 from extract.storage.embeddings_table import EmbeddingsTable
 
@@ -42,41 +42,10 @@ WAYS_OF_DECODING = {
 """By the decoder asked for: what decodes and resizes its pictures, then those it leaves."""
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """How a user wants rows computed; what is None or ``auto`` is chosen.
-
-    Parameters
-    ----------
-    batch_size, threads : int, optional
-    decoder : str
-        ``auto``, ``reference``, ``fast``, ``scaled`` or ``gpu``.
-    dtype : str
-        ``auto``, ``fp32``, ``bf16`` or ``fp16``.
-    runtime : str
-        ``auto``, ``eager``, ``torch``, ``fused`` or ``openvino``.
-    compiled : bool, optional
-        Whether torch compiles the model first.
-    """
-
-    batch_size: int | None = None
-    threads: int | None = None
-    decoder: str = "auto"
-    dtype: str = "auto"
-    runtime: str = "auto"
-    compiled: bool | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("batch_size", "threads"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be 1 or more, got {value}")
-
-
 def choose_realisation(
     backbone: Backbone,
     table: EmbeddingsTable | None,
-    wanted: Wanted = Wanted(),
+    wanted: Wanted | None = None,
     file_bytes: np.ndarray | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
@@ -89,7 +58,7 @@ def choose_realisation(
     backbone : Backbone
     table : EmbeddingsTable or None
         The file there, if any.
-    wanted : Wanted
+    wanted : Wanted, optional
     file_bytes : ndarray of shape (n_images,), optional
         Of the catalogue's pictures: compiling pays for many only, decoding on a GPU for large ones.
     warn : callable, optional
@@ -102,9 +71,10 @@ def choose_realisation(
     """
     import torch
 
+    wanted = wanted or Wanted()
     stored: Mapping[str, Any] = table.usual_realisation() if table else {}
     device = backbone.device.split(":")[0]
-    dtype = wanted.dtype
+    dtype: str = wanted.dtype
     keeps = bool(stored) and stored.get("device") == device
     if dtype == "auto" and keeps and wanted.runtime != "eager":  # which is of fp32
         dtype = stored.get("dtype", "fp32")
@@ -136,7 +106,7 @@ def _choose_runtime(
     file_bytes: np.ndarray | None,
 ) -> str:
     """Take the runtime wanted; ``auto`` is the file's, else what pays for so many pictures."""
-    runtime = wanted.runtime
+    runtime: str = wanted.runtime
     of_other_numbers = "fused" if dtype == "fp32" else "eager"
     fits = can_run(stored.get("runtime")) and stored["runtime"] != of_other_numbers
     if runtime == "auto" and wanted.compiled is None and fits:

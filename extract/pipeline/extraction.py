@@ -15,7 +15,6 @@ from extract.catalog.catalog import Catalog
 from extract.errors import EmbeddingsFileError
 from extract.files.file_lock import locked
 from extract.inference.execution_config import (
-    Wanted,
     choose_realisation,
     usable_cores,
     variants,
@@ -24,6 +23,7 @@ from extract.inference.execution_config import (
 from extract.inference.fidelity import Fidelity
 from extract.pipeline.loop import Tally, embed_in_one_pass
 from extract.pipeline.monitor import Monitor
+from extract.pipeline.options import Options
 from extract.pipeline.output_job import FileRun
 from extract.pipeline.plan import Among, Plan, plan_run, refusal_counts
 from extract.pipeline.record import run_record
@@ -38,35 +38,6 @@ from extract.storage.layout import lay_out
 from extract.storage.row_writer import RowWriter
 from extract.transforms.preprocessing import Preprocessing
 from extract.workspace import AnyPath
-
-
-@dataclass(frozen=True)
-class Options(Wanted):
-    """How a run goes about its work, in addition to how its rows are computed.
-
-    Parameters
-    ----------
-    workers : int, optional
-        Threads, or from five on processes, that read and decode; as many as this process may use
-        cores without it.
-    limit : int, optional
-        At most this many new pictures in this run, rounded up to whole batches.
-    restart, retry_failed, rehash, stop_at_refusal : bool
-    """
-
-    workers: int | None = None
-    limit: int | None = None
-    restart: bool = False
-    retry_failed: bool = False
-    rehash: bool = False
-    stop_at_refusal: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("workers", "limit"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be 1 or more, got {value}")
 
 
 @dataclass(frozen=True)
@@ -268,9 +239,7 @@ def _prepare_all(
                 choose_realisation(target.backbone, table, options, stats[:, 0], monitor.warned)
             ),
             read_contents,
-            restart=options.restart,
-            retry_failed=options.retry_failed or options.stop_at_refusal,
-            rehash=options.rehash,
+            replace(options, retry_failed=options.retry_failed or options.stop_at_refusal),
             read_otherwise=_read_otherwise(catalog, table, options, monitor, workers),
         )
         for target, table in zip(targets, tables, strict=True)

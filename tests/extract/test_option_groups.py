@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from inspect import Parameter, Signature
+from typing import Annotated, Any, Literal
 
 import pytest
 import typer
@@ -13,7 +14,7 @@ from typed_commands import signals_as_they_were
 
 from extract import command_line as cl
 from extract.errors import UsageError
-from extract.option_groups import spread
+from extract.option_groups import Typed, spread
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,17 @@ class Outer:
     n_folds: Annotated[int | None, typer.Option("--folds", min=2, help="Parts.")] = None
     inner: Inner = field(default_factory=Inner)
     several: Annotated[list[str] | None, typer.Option(help="May be repeated.")] = None
+    of_python_alone: int | None = None
+    workers: Annotated[
+        int | None,
+        typer.Option(metavar="auto|N", help="Threads."),
+        cl.typed_count("--workers"),
+    ] = None
+    keeps_all: Annotated[
+        bool,
+        typer.Option("--keep", help="Rows."),
+        Typed(Literal["all", "none"], "none", "all".__eq__),
+    ] = False
 
 
 @dataclass(frozen=True)
@@ -69,23 +81,33 @@ def grouped(
     FOUND[:] = [context, first, outer, output, place, last]
 
 
-def flat(
-    context: typer.Context,
-    name: Annotated[str, typer.Option(help="Of it.")],
-    first: Annotated[int, typer.Option(help="One.")] = 1,
-    last: Annotated[bool, typer.Option("--last/--no-last", help="Or not.")] = False,
-    left: Annotated[int, typer.Option(help="Where it begins.")] = 0,
-    right: Annotated[int, typer.Option(help="Where it ends.")] = 1,
-    n_folds: Annotated[int | None, typer.Option("--folds", min=2, help="Parts.")] = None,
-    rate: Annotated[float, typer.Option(metavar="RATE", help="Of steps.")] = 0.5,
-    quiet: cl.QuietOption = False,
-    several: Annotated[list[str] | None, typer.Option(help="May be repeated.")] = None,
-    svg: Annotated[bool, typer.Option("--svg", help="Vectors.")] = False,
-    root: cl.RootOption = None,
-    as_json: cl.JsonOption = False,
-    verbose: cl.VerboseOption = 0,
-) -> None:
+def flat(**_: Any) -> None:
     """Do something."""
+
+
+FLAT: dict[str, tuple[Any, Any]] = {
+    "context": (typer.Context, Parameter.empty),
+    "name": (Annotated[str, typer.Option(help="Of it.")], Parameter.empty),
+    "first": (Annotated[int, typer.Option(help="One.")], 1),
+    "last": (Annotated[bool, typer.Option("--last/--no-last", help="Or not.")], False),
+    "left": (Annotated[int, typer.Option(help="Where it begins.")], 0),
+    "right": (Annotated[int, typer.Option(help="Where it ends.")], 1),
+    "n_folds": (Annotated[int | None, typer.Option("--folds", min=2, help="Parts.")], None),
+    "rate": (Annotated[float, typer.Option(metavar="RATE", help="Of steps.")], 0.5),
+    "quiet": (cl.QuietOption, False),
+    "several": (Annotated[list[str] | None, typer.Option(help="May be repeated.")], None),
+    "workers": (Annotated[str, typer.Option(metavar="auto|N", help="Threads.")], "auto"),
+    "keep": (Annotated[Literal["all", "none"], typer.Option("--keep", help="Rows.")], "none"),
+    "svg": (Annotated[bool, typer.Option("--svg", help="Vectors.")], False),
+    "root": (cl.RootOption, None),
+    "as_json": (cl.JsonOption, False),
+    "verbose": (cl.VerboseOption, 0),
+}
+flat.__annotations__ = {name: kind for name, (kind, _) in FLAT.items()}
+vars(flat)["__signature__"] = Signature(
+    Parameter(name, Parameter.KEYWORD_ONLY, annotation=kind, default=default)
+    for name, (kind, default) in FLAT.items()
+)
 
 
 @pytest.fixture
@@ -110,7 +132,10 @@ def test_a_help_of_groups_is_that_of_flat_parameters_in_the_order_that_was_given
     assert code == 0
     assert lines == others
     options = [line.split()[0] for line in said.splitlines() if line.startswith("  -")]
-    order = "--first --last --left --right --name --folds --rate -q, --several --svg --root --json"
+    order = (
+        "--first --last --left --right --name --folds --rate -q, --several --workers --keep --svg"
+    )
+    order += " --root --json"
     assert options == [*order.split(), "-v,", "-h,"]
 
 
@@ -127,12 +152,19 @@ def test_groups_hold_what_was_typed_and_the_context_tells_it_from_defaults(typed
     assert not cl.was_typed(context, "quiet")
     assert typed(grouped, "--name", "other")[0] == 0
     assert FOUND[2] == Outer("other")
+    assert typed(grouped, "--name", "it", "--workers", "3", "--keep", "all")[0] == 0
+    assert FOUND[2] == Outer("it", workers=3, keeps_all=True)
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["--name", "it", "--rate", "0"], "error: --rate must be above 0, not 0\n"),
+        (
+            ["--name", "it", "--workers", "many"],
+            "error: no --workers 'many': give auto, or a number of 1 or more\n",
+        ),
+        (["--name", "it", "--keep", "some"], None),
         (["--name", "it", "--folds", "1"], None),
         (["--name", "it", "--folds", "two"], None),
         (["--fold", "2"], None),

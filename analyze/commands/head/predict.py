@@ -106,7 +106,8 @@ def _embed(
     from extract.catalog.imagefolder import list_imagefolder
     from extract.commands.embed import embed_targets, nothing_embedded
     from extract.inference.execution_config import device_for
-    from extract.pipeline.extraction import Options, Target
+    from extract.pipeline.extraction import Target
+    from extract.pipeline.options import Options
     from extract.storage.catalog_roots import check_root
 
     own = (workspace.cache, workspace.results)

@@ -1,0 +1,115 @@
+"""How a run goes about its work, as Python and a command line give it: nothing heavy is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from extract.command_line import typed_count
+from extract.errors import UsageError
+from extract.inference.wanted import Wanted
+from extract.option_groups import Typed
+
+if TYPE_CHECKING:
+    from extract.images.augmentation import View
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """What is computed again though the file has it.
+
+    Parameters
+    ----------
+    restart : bool
+        Compute every row again.
+    retry_failed : bool
+        Try refused pictures again though they have not changed.
+    rehash : bool
+        Read every picture, and trust only its bytes.
+    """
+
+    restart: Annotated[bool, typer.Option("--restart", help="Compute every row again.")] = False
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try refused pictures again.")
+    ] = False
+    rehash: Annotated[
+        bool, typer.Option("--rehash", help="Trust the bytes of every picture, not its date.")
+    ] = False
+
+
+@dataclass(frozen=True)
+class Options(Wanted, Rerun):
+    """How a run goes about its work, beside how its rows are computed.
+
+    Parameters
+    ----------
+    workers : int, optional
+        Threads, or from five on processes, that read and decode; as many as this process may use
+        cores without it.
+    limit : int, optional
+        At most so many new pictures in this run, rounded up to whole batches.
+    stop_at_refusal : bool
+    """
+
+    workers: Annotated[
+        int | None,
+        typer.Option(metavar="auto|N", help="Decoding threads, from five on processes."),
+        typed_count("--workers"),
+    ] = None
+    limit: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="At most so many new pictures, in whole batches."),
+    ] = None
+    stop_at_refusal: Annotated[
+        bool,
+        typer.Option("--on-bad-image", help="What a broken picture does to the run."),
+        Typed(Literal["skip", "stop"], "skip", "stop".__eq__),
+    ] = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("workers", "limit"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be 1 or more, got {value}")
+
+
+@dataclass(frozen=True)
+class Views:
+    """How many augmented copies of every picture are embedded.
+
+    Parameters
+    ----------
+    views : int
+    view_policy : str
+        What a copy may change.
+    """
+
+    views: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Augmented copies of every picture, each a file of its own, drawn from --seed.",
+        ),
+    ] = 0
+    view_policy: Annotated[
+        str, typer.Option(metavar="NAME", help="catalog-1, or geometric-1: without light, color.")
+    ] = "catalog-1"
+
+    def drawn_from(self, seed: int) -> list[View]:
+        """List the views.
+
+        Raises
+        ------
+        UsageError
+            When there is no such policy, or there are more than can be of use.
+        """
+        from extract.images.augmentation import MOST_VIEWS, View
+
+        if self.views > MOST_VIEWS:
+            raise UsageError(f"--views {self.views}: {MOST_VIEWS} at most")
+        n_checked = max(self.views, 1)  # a wrong policy is refused, asked for or not
+        return [View(self.view_policy, seed, i + 1) for i in range(n_checked)][: self.views]
