@@ -109,18 +109,18 @@ class Compared:
 
 def measure(
     images: Path,
-    model: str,
-    weights: str,
-    runtimes: list[str] | None,
-    dtype: str,
-    rounds: int,
     pictures: int | None,
-    to_json: Path | None,
     resizes: list[str] | None,
+    to_json: Path | None,
     *,
     peers: bool,
+    **how: Any,
 ) -> None:
-    """Print a table of all paths a geometry, with ratios, fidelity and shares of the limit."""
+    """Print a table of all paths a geometry, with ratios, fidelity and shares of the limit.
+
+    ``how`` is model, weights, runtimes, dtype and rounds.
+    """
+    model, weights, dtype, rounds = (how[k] for k in ("model", "weights", "dtype", "rounds"))
     begin_again_on_one_thread()
     listed = list_folder(images)
     catalog = distinct_pictures(listed, pictures)
@@ -131,7 +131,9 @@ def measure(
         f"{model}, {weights} weights, {dtype}, {len(catalog)} pictures of distinct contents, "
         f"{rounds} rounds in turn, {torch.get_num_threads()} thread, {usable_cores()} that decode"
     )
-    all_compared = compare(catalog, backbones, runtimes or ["torch", "openvino"], dtype, rounds)
+    all_compared = compare(
+        catalog, backbones, how["runtimes"] or ["torch", "openvino"], dtype, rounds
+    )
     geometries = {}
     for resize, backbone, compared in zip(resizes, backbones, all_compared, strict=True):
         print(f"\n--resize {resize}: {backbone.preprocessing.geometry}")

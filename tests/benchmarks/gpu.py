@@ -94,21 +94,22 @@ def measure(
     folder: Path,
     specs: list[str],
     device: str,
-    dtype: str,
-    compiled: bool,
     out: Path | None,
     weights: str = "random",
     resizes: list[str] | None = None,
-    runtime: str = "auto",
+    **how: Any,
 ) -> None:
-    """Run specs of MODEL/KIND/COUNT/DECODERS/CORES/ROUNDS[/LOADER[/FIDELITY]], and print."""
+    """Run specs of MODEL/KIND/COUNT/DECODERS/CORES/ROUNDS[/LOADER[/FIDELITY]], and print.
+
+    ``how`` is dtype, runtime and compiled.
+    """
     import torch
 
     on_gpu = device.startswith("cuda")
     print(f"{torch.cuda.get_device_name() if on_gpu else device}, torch {torch.__version__}")
     everything = os.sched_getaffinity(0)
-    asked = None if runtime == "fused" else compiled and on_gpu
-    options = {"dtype": dtype, "runtime": runtime, "compiled": asked}
+    asked = None if how["runtime"] == "fused" else how["compiled"] and on_gpu
+    options = {**how, "compiled": asked}
     measured: list[Spec] = []
     of_model, loaded = "", []
     for spec in map(_spec, specs):
