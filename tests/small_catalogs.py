@@ -6,11 +6,10 @@ import fcntl
 import os
 import random
 import shutil
-import struct
 import subprocess
 import sys
-import zlib
 from collections.abc import Callable
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -40,28 +39,6 @@ def draw_noise(path: Path, seed: int, size: tuple[int, int] = (40, 30)) -> None:
     rng = np.random.default_rng(seed)
     blocks = rng.integers(0, 256, (5, 4, 3), dtype=np.uint8)
     Image.fromarray(blocks).resize(size, Image.Resampling.NEAREST).save(path)
-
-
-def png_of_zeros(width: int, height: int) -> bytes:
-    """Make a small file that says, and holds, that many pixels."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        checked = kind + data
-        return struct.pack(">I", len(data)) + checked + struct.pack(">I", zlib.crc32(checked))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    parts = (b"IHDR", header), (b"IDAT", _packed_zeros((1 + width) * height)), (b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
-
-
-def _packed_zeros(n: int, packed_at_once: int = 1_000_000) -> bytes:
-    """Give what zlib makes of so many zeros: one block of them is packed, and repeated."""
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    times, rest = divmod(n, packed_at_once)
-    block = packer.compress(bytes(packed_at_once)) + packer.flush(zlib.Z_FULL_FLUSH)
-    end = packer.compress(bytes(rest)) + packer.flush()
-    adler32 = (n % 65_521) << 16 | 1
-    return b"\x78\xda" + times * block + end + struct.pack(">I", adler32)
 
 
 def shirt_of_gray(level: int) -> Image.Image:
@@ -175,7 +152,12 @@ def offline_environment(workspace: Path) -> dict[str, str]:
 
 def draw(path: Path, kind: str, seed: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    draw_picture(kind, random.Random(seed)).save(path)
+    _drawn(kind, seed).save(path)
+
+
+@cache  # many a shop begins with the same pictures
+def _drawn(kind: str, seed: int) -> Image.Image:
+    return draw_picture(kind, random.Random(seed))
 
 
 def make_shop(root: Path) -> None:

@@ -99,14 +99,21 @@ def png_with(content: bytes, *chunks: bytes, at_end: bool = False) -> bytes:
 def bare_png(size: tuple[int, int], depth: int = 1, color: int = 0) -> bytes:
     """Write a PNG of zeros without ever holding its pixels."""
     samples = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[color]
-    row = bytes(1 + (size[0] * depth * samples + 7) // 8)
-    packer, body = zlib.compressobj(1), bytearray()
-    for _ in range(size[1]):
-        body += packer.compress(row)
-    body += packer.flush()
+    row = 1 + (size[0] * depth * samples + 7) // 8
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", *size, depth, color, 0, 0, 0))
     palette = chunk(b"PLTE", bytes(range(6))) if color == 3 else b""
-    return PNG_HEAD + header + palette + chunk(b"IDAT", bytes(body)) + chunk(b"IEND", b"")
+    pixels = chunk(b"IDAT", packed_zeros(size[1] * row))
+    return PNG_HEAD + header + palette + pixels + chunk(b"IEND", b"")
+
+
+def packed_zeros(n: int, at_once: int = 1_000_000) -> bytes:
+    """Give what zlib makes of so many zeros: a block of them is packed once, and repeated."""
+    packer = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+    times, rest = divmod(n, at_once)
+    block = packer.compress(bytes(at_once)) + packer.flush(zlib.Z_FULL_FLUSH)
+    end = packer.compress(bytes(rest)) + packer.flush()
+    adler32 = (n % 65_521) << 16 | 1
+    return b"\x78\xda" + times * block + end + struct.pack(">I", adler32)
 
 
 Tag = tuple[int, int, int, bytes]

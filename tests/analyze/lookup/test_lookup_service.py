@@ -32,7 +32,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from served import Served, read_all, serving
-from small_catalogs import PROJECT, draw, offline_environment, png_of_zeros, run_in
+from small_catalogs import PROJECT, draw, offline_environment, run_in
 
 from extract.catalog.demo import draw_picture
 from extract.files.file_lock import locked
@@ -41,6 +41,7 @@ from extract.storage.embeddings_file import read_provenance, read_table
 from extract.storage.labels_file import labels_path
 from extract.storage.row_writer import RowWriter
 from extract.verification.recomputation import seen_by_model
+from tests.faults.picture_bytes import bare_png
 
 pytestmark = pytest.mark.service
 
@@ -293,9 +294,9 @@ def test_s4_200_mb_are_refused_however_they_come(client: httpx.Client) -> None:
     [
         (b"hello", "unidentified"),
         (jpeg()[:1000], "truncated"),
-        (png_of_zeros(30_000, 30_000), "too_large"),
-        (png_of_zeros(7_100, 7_100), "too_large"),
-        (png_of_zeros(1, 30_000), "aspect"),
+        (bare_png((30_000, 30_000), 8), "too_large"),
+        (bare_png((7_100, 7_100), 8), "too_large"),
+        (bare_png((1, 30_000), 8), "aspect"),
         (b"GIF89a" + bytes(20), None),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "unidentified"),
         (b"", "no_picture"),

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from small_catalogs import png_of_zeros
 
 from extract.images.decoding import (
     ORIENTATION,
@@ -20,6 +19,7 @@ from extract.images.decoding import (
     read_picture,
 )
 from extract.refusals import Reason, Refused
+from tests.faults.picture_bytes import bare_png
 
 GRADIENT = np.stack(
     np.broadcast_arrays(np.linspace(0, 255, 48)[None], np.linspace(0, 255, 32)[:, None], 99.0), -1
@@ -124,7 +124,7 @@ JPEG = encoded(Image.fromarray(NOISE), "JPEG")
         (PNG[: len(PNG) // 2], Reason.TRUNCATED),
         (encoded(Image.new("1", (1, 30_000))), Reason.ASPECT),
         (encoded(Image.new("1", (101, 1))), Reason.ASPECT),
-        (png_of_zeros(20_000, 20_000), Reason.TOO_LARGE),
+        (bare_png((20_000, 20_000)), Reason.TOO_LARGE),
         (encoded(Image.fromarray(np.full((4, 4), 3e9, np.float32)), "TIFF"), Reason.UNSUPPORTED),
     ],
 )

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from small_catalogs import PROJECT
 
 from extract.catalog.catalog import list_folder
 from extract.formats.picture_headers import has_many_scans
@@ -28,6 +26,7 @@ from extract.transforms.preprocessing import Preprocessing
 from tests.faults import picture_bytes as pb
 from tests.faults import picture_cases as corpus
 from tests.faults.picture_cases import Case, plant
+from tests.faults.warm_server import WarmServer
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # of Pillow, on broken tags
 
@@ -48,6 +47,7 @@ COSTLY = {b"limits/bomb.png", b"limits/bomb_gray.png", b"limits/segments.jpg"}
 
 SEEN = Preprocessing(32, "crop", 0.875, "bicubic", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 Decode = Callable[[bytes], np.ndarray]
+Group = Callable[[], Iterator[Case]]
 
 
 @pytest.fixture(params=["reference", "fast"])
@@ -72,6 +72,11 @@ def decode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> D
     return decoded
 
 
+@cache  # three tests ask for each group
+def cases_of(group: Group) -> tuple[Case, ...]:
+    return tuple(case for case in group() if case.path not in COSTLY)
+
+
 def what_comes_of(case: Case, folder: Path, decode: Decode) -> tuple[Reason | None, float]:
     """Give the refusal, or the mean difference to the pixels that are expected."""
     try:
@@ -87,12 +92,10 @@ def what_comes_of(case: Case, folder: Path, decode: Decode) -> tuple[Reason | No
 
 @pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.__name__)
 def test_every_case_is_decoded_rightly_or_refused_for_its_reason(
-    group: object, decode: Decode, tmp_path: Path
+    group: Group, decode: Decode, tmp_path: Path
 ) -> None:
     folder = (tmp_path / "corpus" / "shop").resolve()
-    for case in group():  # type: ignore[operator]
-        if case.path in COSTLY:
-            continue
+    for case in cases_of(group):
         plant(case, folder)
         reason, difference = what_comes_of(case, folder, decode)
         assert reason in case.outcomes, (case.path, reason)
@@ -109,7 +112,7 @@ def test_a_cut_picture_is_refused_or_has_all_its_pixels(tmp_path: Path, decode: 
 
 @pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.__name__)
 def test_the_fast_decoder_refuses_what_the_reference_does_in_the_same_words(
-    group: object, tmp_path: Path
+    group: Group, tmp_path: Path
 ) -> None:
     folder = (tmp_path / "corpus" / "shop").resolve()
 
@@ -120,9 +123,7 @@ def test_the_fast_decoder_refuses_what_the_reference_does_in_the_same_words(
             return refused.reason, refused.message
         return None
 
-    for case in group():  # type: ignore[operator]
-        if case.path in COSTLY:
-            continue
+    for case in cases_of(group):
         plant(case, folder)
         try:
             file = read_picture(folder, case.path.decode("utf-8", "surrogateescape"))
@@ -199,58 +200,19 @@ def test_the_reckoning_is_made_before_a_pixel_is_decoded(monkeypatch: pytest.Mon
         assert refusal.value.reason in (Reason.ASPECT, Reason.TOO_LARGE)
 
 
-THREE_AT_ONCE = """
-import ctypes
-import sys
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-import numpy as np
-from extract.machine.allocation import keep_freed_memory
-from extract.catalog.catalog import list_folder
-from extract.images import memory_limits
-from extract.images.decoders import prepare_picture
-from extract.loading.picture import Destination, PictureLoader, Place
-from extract.transforms.preprocessing import Preprocessing
-
-def used(name):
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
-
-keep_freed_memory()
-memory_limits.share_memory(4)  # pictures of a quarter of the pixels, and limits of a quarter
-memory_limits.ALONE_BYTES //= 4
-batches = np.zeros((1, 3, 9, 9, 3), np.uint8)
-seen = Preprocessing(9, "squash", 1.0, "bicubic", (0.5,) * 3, (0.5,) * 3)
-prepare_picture(Path(sys.argv[3]).read_bytes(), {seen}, sys.argv[2])  # with all that it imports
-catalog = list_folder(Path(sys.argv[1]))
-getattr(ctypes.CDLL(None), "malloc_trim", int)(0)  # what is free but held would be used unseen
-before = used("VmRSS")
-loader = PictureLoader(catalog, [Destination(seen, sys.argv[2], batches, lambda *_: True)])
-with ThreadPoolExecutor(3) as pool:
-    loads = [pool.submit(loader.load, row, [Place(0, 0, row)]) for row in range(3)]
-    assert not any(load.result().refused for load in loads)
-assert (batches[0, 0] > 0).any() and (batches[0] == batches[0, 0]).all()
-print(used("VmHWM") - before)
-"""
-
-
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc")
 @pytest.mark.parametrize(("decoder", "pixel_bytes"), [("reference", 4), ("fast", 3)])
 def test_threads_take_no_more_for_three_large_pictures_than_for_one(
-    tmp_path: Path, decoder: str, pixel_bytes: int
+    warm_server: WarmServer, tmp_path: Path, decoder: str, pixel_bytes: int
 ) -> None:
-    side, small, shop = 5_500, tmp_path / "small.jpg", tmp_path / "shop"
+    side, small, shop = 3_667, tmp_path / "small.jpg", tmp_path / "shop"
     shop.mkdir()
     Image.new("RGB", (20, 20), "teal").save(small)
     Image.new("RGB", (side, side), "teal").save(shop / "0.jpg")
     for name in ("1.jpg", "2.jpg"):
         (shop / name).hardlink_to(shop / "0.jpg")
-    done = subprocess.run(
-        [sys.executable, "-c", THREE_AT_ONCE, str(shop), decoder, str(small)],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=PROJECT,
-    )
+    words = ("tests.three_at_once", str(shop), decoder, str(small))
+    process = warm_server.start(words, tmp_path / "said", tmp_path)
+    assert process.wait() == 0, process.said
     one = pixel_bytes * side * side
-    assert one < int(done.stdout) < 1.5 * one
+    assert one < int(process.said) < 1.5 * one
