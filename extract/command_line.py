@@ -243,7 +243,7 @@ def was_typed(context: typer.Context, name: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
-def refuse_beside(context: typer.Context, recipe: str, fixed: Collection[str]) -> None:
+def refuse_beside(context: typer.Context, recipe: str | None, fixed: Collection[str]) -> None:
     """Refuse options that a recipe fixes, where they were typed together with it.
 
     Parameters

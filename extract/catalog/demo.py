@@ -256,11 +256,12 @@ def draw_picture(kind: str, rng: random.Random) -> Image.Image:
 
 def draw_demo(
     folder: Path, *, per_kind: int = 30, seed: int = 0, progress: Progress | None = None
-) -> None:
-    """Draw `per_kind` pictures of each kind into a new folder, a subfolder for each kind.
+) -> int:
+    """Draw `per_kind` pictures of each kind into a new folder; return how many were drawn.
 
-    A picture depends on the seed, its kind and its number alone. The folder appears complete or
-    not at all. Raises `UsageError` if it exists and is not an empty folder.
+    Each kind has a subfolder. A picture depends on the seed, its kind and its number alone. The
+    folder appears complete or not at all. Raises `UsageError` if it exists and is not an empty
+    folder.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} exists and is not an empty folder: name a new one")
@@ -278,3 +279,4 @@ def draw_demo(
         if folder.exists():
             folder.rmdir()  # elsewhere than on POSIX, a rename does not replace a folder
         draft.rename(folder)
+    return len(jobs)

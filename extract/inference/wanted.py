@@ -17,17 +17,7 @@ from extract.command_line import typed_count
 class Wanted:
     """How a user wants rows computed; what is None or ``auto`` is chosen.
 
-    Parameters
-    ----------
-    batch_size, threads : int, optional
-    decoder : str
-        ``auto``, ``reference``, ``fast``, ``scaled`` or ``gpu``.
-    dtype : str
-        ``auto``, ``fp32``, ``bf16`` or ``fp16``.
-    runtime : str
-        ``auto``, ``eager``, ``torch``, ``fused`` or ``openvino``.
-    compiled : bool, optional
-        Whether torch compiles the model first.
+    The help of each option says what it is; ``threads`` are those of torch on a CPU.
     """
 
     batch_size: Annotated[
@@ -63,7 +53,6 @@ class Wanted:
     ] = None
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "threads"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
+        for name, value in vars(self).items():
+            if type(value) is int and value < 1:
                 raise ValueError(f"{name} must be 1 or more, got {value}")

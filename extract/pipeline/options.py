@@ -18,17 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rerun:
-    """What is computed again though the file has it.
-
-    Parameters
-    ----------
-    restart : bool
-        Compute every row again.
-    retry_failed : bool
-        Try refused pictures again though they have not changed.
-    rehash : bool
-        Read every picture, and trust only its bytes.
-    """
+    """What is computed again though the file has it, as the help of each option says."""
 
     restart: Annotated[bool, typer.Option("--restart", help="Compute every row again.")] = False
     retry_failed: Annotated[
@@ -41,16 +31,10 @@ class Rerun:
 
 @dataclass(frozen=True)
 class Options(Wanted, Rerun):
-    """How a run goes about its work, beside how its rows are computed.
+    """How a run goes about its work, beside how its rows are computed: as the help of each says.
 
-    Parameters
-    ----------
-    workers : int, optional
-        Threads, or from five on processes, that read and decode; as many as this process may use
-        cores without it.
-    limit : int, optional
-        At most so many new pictures in this run, rounded up to whole batches.
-    stop_at_refusal : bool
+    ``workers`` are as many as this process may use cores without it; ``stop_at_refusal`` ends the
+    run at the first picture that is refused.
     """
 
     workers: Annotated[
@@ -68,24 +52,10 @@ class Options(Wanted, Rerun):
         Typed(Literal["skip", "stop"], "skip", "stop".__eq__),
     ] = False
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("workers", "limit"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be 1 or more, got {value}")
-
 
 @dataclass(frozen=True)
 class Views:
-    """How many augmented copies of every picture are embedded.
-
-    Parameters
-    ----------
-    views : int
-    view_policy : str
-        What a copy may change.
-    """
+    """How many augmented copies of every picture are embedded, and what they may change."""
 
     views: Annotated[
         int,

@@ -1,13 +1,22 @@
-"""How a catalogue was listed when it was last embedded, so that the next run goes on likewise."""
+"""How a catalogue is listed: as typed, and else as when it was last embedded."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from extract.errors import EmbeddingsFileError
+from extract.catalog.alike_labels import alike_labels
+from extract.catalog.catalog import Catalog, list_folder
+from extract.catalog.demo import draw_demo
+from extract.catalog.imagefolder import FILE_NAME, list_imagefolder, refuse_columns
+from extract.catalog.manifest import ManifestColumns, list_manifest
+from extract.catalog.source import IMAGE_COLUMN, CatalogSource
+from extract.command_line import log, progress_bar
+from extract.errors import EmbeddingsFileError, NoPictures, UsageError
 from extract.storage.embeddings_file import read_provenance
 from extract.workspace import Workspace
 
@@ -16,6 +25,97 @@ COLUMNS = ("image_column", "id_column", "label_column")
 SEPARATORS = ("label_separator", "multi_label_separator")
 OPTIONS = (*COLUMNS, *SEPARATORS)
 """What shapes a catalogue in addition to its pictures' folder, by the names of the parameters."""
+
+
+def list_source(
+    workspace: Workspace,
+    source: CatalogSource,
+    output: Path | None = None,
+    *,
+    typed: Collection[str] = (),
+    quiet: bool = True,
+) -> tuple[Catalog, dict[str, Any]]:
+    """List the pictures, with what was so the last time and is not typed now, and note that.
+
+    Parameters
+    ----------
+    output : Path, optional
+        The one file that is meant, where it was named.
+    typed : collection of str
+        Of ``OPTIONS``, those that are meant though they are as by default.
+
+    Returns
+    -------
+    catalog : Catalog
+    listing : dict
+        How it is listed, for the record.
+    """
+    kind = TABLE if source.manifest is not None else FOLDER
+    options, defaults = vars(source), vars(CatalogSource())
+    given = {
+        name: str(options[name])
+        for name in (*OPTIONS, "images_dir")
+        if name in typed or options[name] != defaults[name]
+    }
+    name = source.name or workspace.data.name
+    record = last_record(workspace, name, output)
+    last = last_listing(workspace, record, kind)
+    if kind == FOLDER:
+        _refuse_another_way(name, last_listing(workspace, record, TABLE))
+    if source.manifest and last.get("images_dir") == str(source.manifest.parent.resolve()):
+        del last["images_dir"]
+    taken, kept = settled(given, last)
+    named = [taken.get(name) for name in OPTIONS[1:]]
+    if source.manifest is not None:
+        columns = ManifestColumns(taken.get("image_column") or IMAGE_COLUMN, *named)
+        root = taken.get("images_dir")
+        listed = list_manifest(source.manifest, columns, images_dir=root, name=source.catalog)
+    else:
+        columns = ManifestColumns(FILE_NAME, *named)
+        listed = _list_images(workspace, source, columns, quiet=quiet)
+    notes = [*listed.notes, *alike_labels([*listed.levels, *listed.multi_labels])]
+    if kept:
+        notes.append(f"as the last time: {' '.join(kept)}; give an option an empty text to drop it")
+    return replace(listed, notes=tuple(notes)), described(kind, taken)
+
+
+def _refuse_another_way(name: str, table: Mapping[str, str]) -> None:
+    """Refuse a folder where a table said ids or labels the last time: they would be lost."""
+    lost = [
+        f"--{option.replace('_', '-')} {table[option]}"
+        for option in ("id_column", "label_column")
+        if option in table
+    ]
+    if lost:
+        raise UsageError(
+            f"the catalogue {name!r} is listed from a table, with {' '.join(lost)}: give that with "
+            "--manifest CSV, or a name of its own to this folder's with --catalog NAME"
+        )
+
+
+def _list_images(
+    workspace: Workspace, source: CatalogSource, columns: ManifestColumns, *, quiet: bool
+) -> Catalog:
+    """List the folder given; without one data/ if it holds pictures, else the demo."""
+    name, own = source.catalog, (workspace.cache, workspace.results)
+    if source.images is not None:
+        return list_imagefolder(source.images, columns=columns, name=name, leave_out=own)
+    if workspace.data.exists():
+        with suppress(NoPictures):
+            listed = list_imagefolder(workspace.data, columns=columns, name=name)
+            log.info(f"no pictures given: taking those in {workspace.data}")
+            return listed
+    refuse_columns(workspace.data, columns)
+    if workspace.demo.is_dir():
+        log.info(f"no pictures given: taking the demo catalogue, {workspace.demo}")
+    else:
+        log.info(
+            f"no pictures given and none in {workspace.data}: drawing the demo catalogue "
+            f"into {workspace.demo}"
+        )
+        with progress_bar("pictures", quiet=quiet) as progress:
+            draw_demo(workspace.demo, progress=progress)
+    return list_folder(workspace.demo, name=name)
 
 
 def described(kind: str, given: Mapping[str, str | None]) -> dict[str, Any]:

@@ -104,8 +104,9 @@ def _embed(
     from extract.backbones.partial_finetuning import tuned, untuned_identity
     from extract.backbones.registry import load_again
     from extract.catalog.imagefolder import list_imagefolder
-    from extract.commands.embed import embed_targets, nothing_embedded
     from extract.inference.execution_config import device_for
+    from extract.pipeline.embedded import nothing_embedded
+    from extract.pipeline.embedding import embed_targets
     from extract.pipeline.extraction import Target
     from extract.pipeline.options import Options
     from extract.storage.catalog_roots import check_root

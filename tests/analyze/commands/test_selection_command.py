@@ -31,8 +31,8 @@ from analyze.measures.alignment import told_apart
 from extract.__main__ import main as extract_main
 from extract.backbones.registry import find_model, load_backbone
 from extract.catalog.catalog import Catalog, Level, list_folder
-from extract.commands.embed import embed_targets
 from extract.errors import UsageError
+from extract.pipeline.embedding import embed_targets
 from extract.pipeline.extraction import Options, Target
 from extract.recipe import read_recipe
 from extract.storage.embeddings import Provenance

@@ -15,7 +15,6 @@ from small_catalogs import StopAfter, draw_noise, embedded_alone, tiny_backbone
 
 from extract.backbones.registry import Backbone
 from extract.catalog.catalog import Catalog, list_folder
-from extract.commands import embed as command
 from extract.inference.fidelity import (
     FP32_FLOOR,
     HALF_FLOOR,
@@ -29,6 +28,7 @@ from extract.inference.fidelity import (
 from extract.inference.forward_pass import ForwardPass, Launched
 from extract.inference.runtimes import can_run
 from extract.pipeline import loop as one_pass
+from extract.pipeline.embedded import fidelity_text
 from extract.pipeline.extraction import Options, Report, extract_embeddings
 from extract.storage.embeddings_file import read_table
 from extract.transforms.preprocessing import RESIZES
@@ -241,7 +241,7 @@ def test_the_command_says_loudly_what_is_below_the_floor_and_what_to_type(
         assert word in said
     assert json.loads(capsys.readouterr().out)["fidelity"]["worst_cosine"] < FP32_FLOOR
     monkeypatch.undo()
-    assert command._fidelity(Fidelity(3, 0.99999, FP32_FLOOR)).count("WARNING") == 0
+    assert fidelity_text(Fidelity(3, 0.99999, FP32_FLOOR)).count("WARNING") == 0
 
 
 def warned(words: list[str], caplog: pytest.LogCaptureFixture) -> list[str]:

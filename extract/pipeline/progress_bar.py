@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from extract import command_line as cl
+from extract.command_line import log
+from extract.inference.execution_config import described
 from extract.pipeline.monitor import Monitor
 from extract.stopping import StopRequest
 
@@ -30,13 +31,11 @@ class EmbeddingBar(Monitor):
         """Open the bar and say how the run computes."""
         from tqdm import tqdm
 
-        from extract.inference.execution_config import described
-
         self.close()
         several = len(realisations) > 1
         what = f"rows of {len(realisations)} files" if several else "pictures"
         ways = dict.fromkeys(described(r) for r in realisations)
-        cl.log.info(
+        log.info(
             f"{n_to_do} {what} to embed {'; '.join(ways)} {decoding}"
             + (f"; {n_done} of {n_rows} are there already" if n_done else "")
         )
@@ -71,13 +70,13 @@ class EmbeddingBar(Monitor):
 
     def warned(self, what: str) -> None:
         """Say what went wrong and was mended."""
-        cl.log.warning(what)
+        log.warning(what)
 
     def waited(self, seconds: float, stages: Mapping[str, float]) -> None:
         """Say how long each stage had nothing to do: the one that never waits is the slowest."""
         self.close()
         said = ", ".join(f"{stage} {idle:.1f} s" for stage, idle in stages.items())
-        cl.log.info(f"of {seconds:.1f} s each stage was idle: {said}")
+        log.info(f"of {seconds:.1f} s each stage was idle: {said}")
 
     def should_stop(self) -> bool:
         """Say whether a signal came."""

@@ -1,0 +1,95 @@
+"""Which backbones embed, as Python and the command line give it: nothing heavy is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from extract import command_line as cl
+from extract.errors import UsageError
+from extract.recipe import read_recipe
+
+if TYPE_CHECKING:
+    from extract.backbones.registry import Backbone
+
+DEFAULT_MODEL = "efficientnet_lite0"
+OF_ALL_MODELS = ("pretrained", "random")
+"""Weights that several models have; else they are those of one file."""
+
+
+@dataclass(frozen=True)
+class BackboneOptions:
+    """Which backbones embed, with which weights, and how they see pictures.
+
+    Names, weights, pooling and resize are as :func:`~extract.backbones.registry.load_backbone`
+    takes them; a recipe fixes the model, and may fix the others but seed and device.
+    """
+
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Of the table (python -m extract models), timm:NAME or hf:REPO; may be repeated. "
+            f"Default: {DEFAULT_MODEL}.",
+        ),
+    ] = None
+    weights: Annotated[
+        str, typer.Option(metavar="pretrained|random|FILE", help="random is drawn from --seed.")
+    ] = "pretrained"
+    pooling: Annotated[
+        Literal["auto", "cls", "mean"],
+        typer.Option(help="auto: what the model's own classifier reads."),
+    ] = "auto"
+    resize: Annotated[
+        Literal["auto", "model", "crop", "squash", "pad"],
+        typer.Option(help="auto: whole pictures, padded with white; model: as the weights came."),
+    ] = "auto"
+    recipe: cl.RecipeOption = None
+    seed: cl.SeedOption = 0
+    device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")] = (
+        "auto"
+    )
+
+    @cached_property
+    def fixed(self) -> Mapping[str, Any]:
+        """What the recipe fixes of these options; nothing without one."""
+        if self.recipe is None:
+            return {}
+        fixed = vars(read_recipe(self.recipe).extract)
+        return {name: value for name, value in fixed.items() if value is not None}
+
+    def settled(self) -> BackboneOptions:
+        """Return these options with what the recipe fixes, and a model where none is named.
+
+        Raises
+        ------
+        UsageError
+            When there is no such model, or what is asked of several can be of one alone.
+        """
+        from extract.backbones.registry import find_model
+
+        fixed = {**self.fixed, "model": [self.fixed["model"]]} if self.fixed else {}
+        chosen = replace(self, **({"model": self.model or [DEFAULT_MODEL]} | fixed))
+        names = chosen.model or []
+        for name in names:
+            find_model(name)
+        doubled = next((name for name in names if names.count(name) > 1), None)
+        if doubled:
+            raise UsageError(f"--model {doubled} is given twice: once is enough")
+        if len(names) > 1 and chosen.weights not in OF_ALL_MODELS:
+            raise UsageError("--weights FILE is of one model: embed each with a command of its own")
+        return chosen
+
+    def load(self) -> list[Backbone]:
+        """Return the backbones, all built before a picture is read: none is missing at the end."""
+        from extract.backbones.registry import load_backbone
+
+        backbones, how = [], {k: getattr(self, k) for k in ("weights", "seed", "pooling", "resize")}
+        for name in self.model or [DEFAULT_MODEL]:
+            cl.log.debug(f"loading {name}")
+            backbones.append(load_backbone(name, **how))
+        return backbones
