@@ -7,7 +7,7 @@ import json
 import os
 import struct
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -15,10 +15,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from extract.command_line import counted, progress_bar
 from extract.errors import SosieError, UsageError, cannot_write
 from extract.storage.embeddings import EmbeddingSet
+from extract.storage.embeddings_file import read_embeddings
 from extract.tables import column_names, write_csv
-from extract.workspace import AnyPath
+from extract.workspace import AnyPath, Workspace
 
 Format = Literal["npz", "csv", "parquet"]
 FORMATS: tuple[Format, ...] = ("npz", "csv", "parquet")
@@ -65,6 +67,51 @@ def check_can_export(path: Path, file_format: Format, *, overwrite: bool = False
         raise UsageError(f"{path} is there already: give another --output FILE, or --overwrite")
     if file_format == "parquet":
         _pyarrow()
+
+
+def export_file(
+    workspace: Workspace,
+    file: Path,
+    file_format: Format | None = None,
+    output: Path | None = None,
+    *,
+    overwrite: bool = False,
+    quiet: bool = True,
+) -> dict[str, Any]:
+    """Write the sound rows of a file; return what was written, by the keys of the JSON.
+
+    Without ``output`` it takes the file's name, in the workspace. Errors are those of
+    :func:`choose_format` and :func:`export_embeddings`.
+    """
+    chosen = choose_format(file_format, output)
+    path = output or workspace.root / f"{file.stem}.{chosen}"
+    if path.exists() and file.exists() and path.samefile(file):
+        raise UsageError(f"{path} is the embeddings file itself: give another --output FILE")
+    check_can_export(path, chosen, overwrite=overwrite)
+    vectors = read_embeddings(file)
+    with progress_bar("rows", quiet=quiet or chosen != "csv") as progress:
+        notes = export_embeddings(vectors, path, chosen, overwrite=overwrite, progress=progress)
+    return {
+        "file": workspace.relative(path),
+        "format": chosen,
+        "n_images": len(vectors),
+        "n_dims": int(vectors.vectors.shape[1]),
+        "left_out": sum(vectors.left_out.values()),
+        "left_out_by_reason": dict(vectors.left_out),
+        "source": workspace.relative(file),
+        "notes": list(notes),
+    }
+
+
+def as_text(exported: Mapping[str, Any]) -> str:
+    """Spell what :func:`export_file` returns for people."""
+    lines = [
+        f"{exported['file']}",
+        f"{exported['n_images']} rows of {exported['n_dims']} numbers from {exported['source']}",
+    ]
+    if exported["left_out"]:
+        lines.append(f"left out: {counted(exported['left_out_by_reason'])}")
+    return "\n".join([*lines, *(f"note: {note}" for note in exported["notes"])])
 
 
 def export_embeddings(

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from small_catalogs import Run, draw, run_in
 
-from extract.commands.verify import as_text
 from extract.files.strict_json import with_check_sum
 from extract.storage.embeddings import canonical_json, row_crc32, sha256_of
 from extract.storage.embeddings_file import read_table
 from extract.storage.labels_file import labels_path
 from extract.verification.checks import Check
+from extract.verification.verdict import Verdict
 
 NAMES = (
     "readable ids counts check_sums finite not_constant contents doubled weights golden recomputed"
@@ -223,7 +223,7 @@ def test_weights_file_that_only_the_file_names_is_not_opened(
 
 def test_many_rows_are_cut_in_text_and_every_id_is_one_line() -> None:
     ids = tuple(f"a\n{i:02}.jpg" for i in range(25))
-    text = as_text("x\n.h5", [Check("finite", False, "25 rows", ids)], "type this")
+    text = Verdict("x\n.h5", (Check("finite", False, "25 rows", ids),), "type this").text()
     lines = text.splitlines()
     assert [line.strip() for line in lines[2:-2]] == [f"a\\n{i:02}.jpg" for i in range(20)]
     assert lines[-2].strip() == "and 5 more: --json lists them all"
