@@ -16,6 +16,7 @@ _PARTS = {
     "one_nn_accuracy": "analyze.neighbors.indexes.exact_search",
     "NeighborIndex": "analyze.neighbors.neighbor_index",
     "compare": "analyze.comparison.comparison",
+    "Execution": "analyze.clustering.runs",
     "rank": "analyze.ranking.ranking",
     "retrieve": "analyze.neighbors.retrieval_result",
     "analyze_embeddings": "analyze.clustering.analysis",
@@ -27,6 +28,7 @@ __all__ = [*_PARTS]
 if TYPE_CHECKING:  # what type checkers and editors see of the parts
     from analyze.clustering.analysis import analyze_embeddings as analyze_embeddings
     from analyze.clustering.clustering import cluster as cluster
+    from analyze.clustering.runs import Execution as Execution
     from analyze.comparison.comparison import compare as compare
     from analyze.head.assessment import assess_head as assess_head
     from analyze.measures.agreement import agree as agree

@@ -100,12 +100,12 @@ def test_caches_and_weights_lie_at_any_path(kind: str, tmp_path: Path) -> None:
     rows = some_rows(ids)
     levels = (Level.from_values("class", list("xyxyxyxy")),)
     vectors = EmbeddingSet(ids, rows.vectors, Provenance({"backbone": "x"}, ()), levels)
-    cache = {
-        "reduction_cache": spelled(tmp_path / "reductions"),
-        "clustering_cache": spelled(tmp_path / "clusterings"),
-    }
-    analyze.compare([vectors], reductions=["l2"], seeds=[0], n_resamples=10, n_jobs=1, **cache)
+    kept = analyze.Execution(
+        spelled(tmp_path / "reductions"), spelled(tmp_path / "clusterings"), n_jobs=1
+    )
+    analyze.compare([vectors], reductions=["l2"], seeds=[0], n_resamples=10, execution=kept)
     assert len(list((tmp_path / "clusterings").glob("*.npy"))) == 1
+    cache = {"reduction_cache": kept.reduction_cache, "clustering_cache": kept.clustering_cache}
     analyze.rank([vectors], metric="ari", n_resamples=10, **cache)
     assert (tmp_path / "reductions").is_dir()
 

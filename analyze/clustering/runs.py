@@ -123,6 +123,46 @@ class Keeping:
         return clustering.assignments, clustering.notes
 
 
+@dataclass(frozen=True)
+class Execution:
+    """How results are computed, what is kept of them and who is told: no number depends on it.
+
+    Parameters
+    ----------
+    reduction_cache, clustering_cache : path, optional
+        Folders that keep results between runs; nothing is kept without.
+    n_jobs : int, optional
+        Processes; as many as there are cores. Where one analysis is made it is one.
+    progress, resampling_progress : callable, optional
+        Called with how many clusterings or embeddings are done and how many there are; then with
+        resamples.
+    """
+
+    reduction_cache: AnyPath | None = None
+    clustering_cache: AnyPath | None = None
+    n_jobs: int | None = None
+    progress: Progress | None = None
+    resampling_progress: Progress | None = None
+
+    @property
+    def keeping(self) -> Keeping:
+        """Where results are kept."""
+        return Keeping.at(self.reduction_cache, self.clustering_cache)
+
+    def reduce(
+        self, embeddings: EmbeddingSet, reduction: str, seed: int, progress: Progress | None
+    ) -> Reduced:
+        """Reduce, or read what is kept."""
+        if self.reduction_cache is None:
+            return reduce(embeddings, reduction, seed, progress)
+        cache = ReductionCache(Path(self.reduction_cache))
+        return cache(embeddings, reduction, seed, progress)
+
+
+PLAIN = Execution()
+"""Nothing is kept between runs."""
+
+
 def cluster_all(
     runs: Sequence[Run],
     keeping: Keeping,

@@ -1,8 +1,8 @@
-"""The folder of one run: ``run.json`` in it, and whatever else the command writes."""
+"""The folder of one run, with ``run.json`` in it, and a result written there and printed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,8 @@ from extract import command_line as cl
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
+    from analyze.commands.options import Output
+    from analyze.presentation.result import Result
     from extract.storage.embeddings import EmbeddingSet
 
 COMMAND = "python -m analyze"
@@ -41,3 +43,39 @@ def run_folder(
         record = run_record(cl.typed_command(COMMAND), inputs)
         yield folder
         results.write_json(folder / "run.json", {**result, **record})
+
+
+def present(
+    output: Output,
+    command: str,
+    found: Result,
+    inputs: EmbeddingSet | Sequence[EmbeddingSet],
+    named: Mapping[str, Any],
+    **more: Any,
+) -> None:
+    """Write a result into a folder of its own, and print it below its input files.
+
+    Parameters
+    ----------
+    output : Output
+    command : str
+        Part of the folder's name.
+    found : Result
+    inputs : EmbeddingSet or sequence of them
+    named : mapping
+        What the printed object begins with: ``file`` or ``files``, relative to the workspace.
+    more
+        What it has behind the result's own keys.
+    """
+    from analyze.presentation.run_record import run_record
+    from extract import results
+
+    workspace = output.workspace()
+    with results.new_run(workspace.results, command) as (folder, final):
+        found.save(folder, svg=output.svg)
+        where = workspace.relative(final)
+        result = {**named, **found.to_json(), **more, "results": where}
+        record = run_record(cl.typed_command(COMMAND), inputs)
+        results.write_json(folder / "run.json", {**result, **record})
+    files = named["files"] if "files" in named else [named["file"]]
+    output.print_result(result, "\n".join([*files, found.text(), f"results: {where}"]))

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from analyze.clustering.clustering import Clustering, check_n_clusters, clustering_spec
-from analyze.clustering.runs import Keeping, Run, cluster_all
+from analyze.clustering.runs import PLAIN, Execution, Run, cluster_all
 from analyze.comparison.resampling import why_no_interval
-from analyze.comparison.result import (
-    ComparedModel,
-    Comparison,
-    ComparisonCell,
-    ComparisonRow,
-    Setting,
-)
+from analyze.comparison.result import Comparison
+from analyze.comparison.scores import ComparedModel, ComparisonCell, ComparisonRow, Setting
 from analyze.comparison.uncertainty import Doubt
 from analyze.measures.agreement import score_clusters
 from analyze.measures.alignment import Alignment, align, groups_of_copies
 from analyze.measures.contingency_metrics import METRICS
 from analyze.neighbors.indexes.exact_search import one_nn_accuracy
-from analyze.reduction.reduction import Progress, parse_steps
+from analyze.reduction.reduction import parse_steps
 from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet
-from extract.workspace import AnyPath
 
 REDUCTIONS_COMPARED = ("none", "pca:0.99", "pca:0.99,tsne")
 N_SEEDS = 20
@@ -40,11 +35,7 @@ def compare(
     n_clusters: int | None = None,
     level: str | None = None,
     n_resamples: int = N_RESAMPLES,
-    reduction_cache: AnyPath | None = None,
-    clustering_cache: AnyPath | None = None,
-    n_jobs: int | None = None,
-    progress: Progress | None = None,
-    resampling_progress: Progress | None = None,
+    execution: Execution = PLAIN,
 ) -> Comparison:
     """Reduce, cluster and score each embedding by each reduction and seed, on the same pictures.
 
@@ -63,84 +54,132 @@ def compare(
         Name or number of a level of labels.
     n_resamples : int
         Of pictures, for the intervals; pairs take at least 10,000.
-    reduction_cache, clustering_cache : path, optional
-        Folders that keep results between runs; nothing is kept without.
-    n_jobs : int, optional
-        Processes; as many as there are cores. The numbers do not depend on it.
-    progress, resampling_progress : callable, optional
-        Told of clusterings done and of how many are to do; then of resamples scored.
+    execution : Execution
+        Caches, processes and progress.
 
     Raises
     ------
     UsageError
         When there is nothing to compare, by or on, or the number of clusters does not fit.
     """
-    reductions, seeds = tuple(dict.fromkeys(reductions)), tuple(dict.fromkeys(seeds))
-    clusterings = tuple(dict.fromkeys(clusterings))
-    for reduction in reductions:
-        parse_steps(reduction)
-    for method in clusterings:
-        clustering_spec(method)
-    if not reductions or not seeds or not clusterings:
-        raise UsageError("nothing to compare: give at least one --reduce and one of --seeds")
+    design = _Design.of(reductions, clusterings, seeds)
     aligned = align(embedding_sets, level)
     codes = aligned.level.codes
     n_clusters = len(np.unique(codes[codes >= 0])) if n_clusters is None else n_clusters
     check_n_clusters(n_clusters, len(codes))
-    runs = [
-        Run(embeddings, reduction, n_clusters, seed, method)
-        for embeddings in map(_bare, aligned.embedding_sets)
-        for reduction in reductions
-        for method in clusterings
-        for seed in seeds
-    ]
-    keeping = Keeping.at(reduction_cache, clustering_cache)
-    found = cluster_all(runs, keeping, n_jobs=n_jobs, progress=progress)
+    runs = design.runs(aligned.embedding_sets, n_clusters)
+    found = cluster_all(
+        runs, execution.keeping, n_jobs=execution.n_jobs, progress=execution.progress
+    )
     scores, said = zip(*(score_clusters(codes, c.assignments) for c in found), strict=True)
     informative = None not in scores[0].values()
-    models, notes = _models(aligned, seeds[0], informative=informative)
-    settings = [
-        Setting(model, reduction, method)
-        for model in models
-        for reduction in reductions
-        for method in clusterings
-    ]
-    of_runs = [setting for setting in settings for _ in seeds]
-    rows = tuple(
-        ComparisonRow(
-            *setting, c.n_found, c.n_noise, run.seed, c.seed, aligned.level.name, dict(each)
-        )
-        for setting, run, c, each in zip(of_runs, runs, found, scores, strict=True)
-    )
-    notes += [*_noted([each.model for each in of_runs], found, len(models)), *said[0]]
+    models, notes = _models(aligned, design.seeds[0], informative=informative)
+    settings = design.settings(models)
+    rows = _rows(settings, runs, found, scores, aligned.level.name)
+    notes += [*_noted([row.model for row in rows], found, len(models)), *said[0]]
     doubt, why = None, None
     if informative:
-        units = groups_of_copies(aligned.embedding_sets)
-        clustered = {
-            setting: [c.assignments for c in found[i : i + len(seeds)]]
-            for i, setting in zip(range(0, len(found), len(seeds)), settings, strict=True)
-        }
-        why = why_no_interval(codes[codes >= 0], units[codes >= 0], aligned.level.name)
-        doubt = Doubt.of(clustered, codes, units, 0 if why else n_resamples, resampling_progress)
-    notes += [why] if why else []
-    if informative and len(seeds) == 1:
-        notes.append("one seed: what differs may be its chance; give more --seeds")
+        why, doubt = _doubt(aligned, design.by_setting(settings, found), n_resamples, execution)
+        notes += [why] if why else []
+        if len(design.seeds) == 1:
+            notes.append("one seed: what differs may be its chance; give more --seeds")
+    else:
+        notes.append("no figure: there are no scores to draw")
     return Comparison(
         models=models,
-        reductions=reductions,
-        clusterings=clusterings,
-        seeds=seeds,
+        reductions=design.reductions,
+        clusterings=design.clusterings,
+        seeds=design.seeds,
         ids=aligned.embedding_sets[0].ids,
         level=aligned.level,
         n_clusters=n_clusters,
         rows=rows,
-        cells=_cells(rows, len(seeds), doubt),
+        cells=_cells(rows, len(design.seeds), doubt),
         pairs=doubt.pairs(rows, "model") if doubt else (),
         reduction_pairs=doubt.pairs(rows, "reduction") if doubt else (),
         clustering_pairs=doubt.pairs(rows, "clustering") if doubt else (),
         n_resamples=0 if why or not informative else n_resamples,
         notes=tuple(dict.fromkeys([*aligned.notes, *notes])),
     )
+
+
+@dataclass(frozen=True)
+class _Design:
+    """What each embedding goes through: all reductions, by all clusterings, by all seeds."""
+
+    reductions: tuple[str, ...]
+    clusterings: tuple[str, ...]
+    seeds: tuple[int, ...]
+
+    @classmethod
+    def of(
+        cls, reductions: Sequence[str], clusterings: Sequence[str], seeds: Sequence[int]
+    ) -> _Design:
+        """Check names, and take each once."""
+        for reduction in reductions:
+            parse_steps(reduction)
+        for method in clusterings:
+            clustering_spec(method)
+        if not reductions or not seeds or not clusterings:
+            raise UsageError("nothing to compare: give at least one --reduce and one of --seeds")
+        return cls(
+            tuple(dict.fromkeys(reductions)),
+            tuple(dict.fromkeys(clusterings)),
+            tuple(dict.fromkeys(seeds)),
+        )
+
+    def runs(self, embedding_sets: Sequence[EmbeddingSet], n_clusters: int) -> list[Run]:
+        """List what is to be clustered, seeds innermost."""
+        return [
+            Run(embeddings, reduction, n_clusters, seed, method)
+            for embeddings in map(_bare, embedding_sets)
+            for reduction in self.reductions
+            for method in self.clusterings
+            for seed in self.seeds
+        ]
+
+    def settings(self, models: Sequence[ComparedModel]) -> list[Setting]:
+        """List what is compared, in the order of the runs."""
+        columns = [(r, c) for r in self.reductions for c in self.clusterings]
+        return [Setting(model, *column) for model in models for column in columns]
+
+    def by_setting(
+        self, settings: Sequence[Setting], found: Sequence[Clustering]
+    ) -> dict[Setting, list[np.ndarray]]:
+        """Give the assignments of each setting, a seed each."""
+        starts = range(0, len(found), len(self.seeds))
+        return {
+            setting: [each.assignments for each in found[start : start + len(self.seeds)]]
+            for start, setting in zip(starts, settings, strict=True)
+        }
+
+
+def _rows(
+    settings: Sequence[Setting],
+    runs: Sequence[Run],
+    found: Sequence[Clustering],
+    scores: Sequence[Mapping[str, float | None]],
+    level: str,
+) -> tuple[ComparisonRow, ...]:
+    n_seeds = len(runs) // len(settings)
+    of_runs = [setting for setting in settings for _ in range(n_seeds)]
+    return tuple(
+        ComparisonRow(*setting, c.n_found, c.n_noise, run.seed, c.seed, level, dict(each))
+        for setting, run, c, each in zip(of_runs, runs, found, scores, strict=True)
+    )
+
+
+def _doubt(
+    aligned: Alignment,
+    clustered: Mapping[Setting, list[np.ndarray]],
+    n_resamples: int,
+    execution: Execution,
+) -> tuple[str | None, Doubt]:
+    """Resample the pictures; say why that gives no intervals, None where it does."""
+    units, codes = groups_of_copies(aligned.embedding_sets), aligned.level.codes
+    why = why_no_interval(codes[codes >= 0], units[codes >= 0], aligned.level.name)
+    n_resamples = 0 if why else n_resamples
+    return why, Doubt.of(clustered, codes, units, n_resamples, execution.resampling_progress)
 
 
 def _bare(embeddings: EmbeddingSet) -> EmbeddingSet:

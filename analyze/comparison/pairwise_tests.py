@@ -7,7 +7,7 @@ from itertools import combinations, groupby
 
 import numpy as np
 
-from analyze.comparison.result import CANNOT_BE_TOLD_APART, ComparedPair, Setting
+from analyze.comparison.scores import CANNOT_BE_TOLD_APART, ComparedPair, Setting
 from analyze.measures.bootstrap import adjusted_by_holm, interval, p_value
 
 SURE = 0.05

@@ -1,16 +1,29 @@
-"""What a comparison of backbones says: its rows, their summary, the keys that programs read."""
+"""Backbones compared: what is known of them, as numbers, text, tables and a figure."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from analyze.comparison.reproduction import Reproduction
+from analyze.comparison.scores import (
+    ComparedModel,
+    ComparedPair,
+    ComparisonCell,
+    ComparisonRow,
+    Setting,
+)
+from analyze.presentation import wording
+from analyze.presentation.result import Draw, Result, Table, table_of
 from extract.catalog.catalog import Level
-from extract.storage.embeddings import UNKNOWN
+from extract.recipe import Recipe
+from extract.storage.embeddings import EmbeddingSet
+from extract.workspace import AnyPath
 
-CANNOT_BE_TOLD_APART = "cannot be told apart"
+MOST_ANSWERS = 30
 
 DOUBT = (
     "low and high: 95 % interval over pictures (clusterings fixed, pictures a sample of those the "
@@ -19,196 +32,8 @@ DOUBT = (
 )
 
 
-@dataclass(frozen=True)
-class ComparedModel:
-    """One embedding that was compared.
-
-    Parameters
-    ----------
-    name : str
-        For people; different from that of every other.
-    model, identity, weights : str
-    n_dims : int
-    one_nn_accuracy : float or None
-        Of the vectors as they are, whatever the reduction; None where it is not informative.
-    resize, pooling : str
-    """
-
-    name: str
-    model: str
-    identity: str
-    weights: str
-    n_dims: int
-    one_nn_accuracy: float | None
-    resize: str = UNKNOWN
-    pooling: str = UNKNOWN
-
-    @property
-    def key(self) -> dict[str, Any]:
-        """What tells it apart, with the keys that programs read."""
-        return {"model": self.model, "identity": self.identity, "weights": self.weights}
-
-    @property
-    def made(self) -> dict[str, Any]:
-        """How its vectors were made, with the keys that programs read: they stand last."""
-        return {"resize": self.resize, "pooling": self.pooling}
-
-    def to_json(self) -> dict[str, Any]:
-        """Spell it with the keys that programs read."""
-        own = {"n_dims": self.n_dims, "one_nn_accuracy": self.one_nn_accuracy}
-        return {**self.key, **own, **self.made}
-
-
-class Setting(NamedTuple):
-    """What is compared: one embedding, reduced and clustered."""
-
-    model: ComparedModel
-    reduction: str
-    clustering: str
-
-
-@dataclass(frozen=True)
-class ComparedPair:
-    """Two settings that differ in one thing, on the same resamples of pictures.
-
-    Parameters
-    ----------
-    a, b : Setting
-    level, metric : str
-    difference : float
-        Of the means over seeds, a minus b.
-    low, high : float
-        Its 95 % interval over pictures.
-    seed_error : float or None
-        Its standard error over seeds; None for one seed.
-    p_adjusted : float
-        Two-sided, adjusted by Holm for all pairs of one reduction (or of one embedding).
-    verdict : str
-        In words.
-    """
-
-    a: Setting
-    b: Setting
-    level: str
-    metric: str
-    difference: float
-    low: float
-    high: float
-    seed_error: float | None
-    p_adjusted: float
-    verdict: str
-
-    @property
-    def told_apart(self) -> bool:
-        """Whether one is better."""
-        return CANNOT_BE_TOLD_APART not in self.verdict
-
-    def to_json(self) -> dict[str, Any]:
-        """Spell it with the keys that programs read: what differs as a and b, the rest by name."""
-        known = vars(self)
-        own = {k: known[k] for k in known if k not in ("a", "b")}
-        one, other = self.a, self.b
-        if one.model != other.model:
-            two = {"a": one.model.model, "b": other.model.model}
-            told = {"a_identity": one.model.identity, "b_identity": other.model.identity}
-            made = {f"a_{key}": value for key, value in one.model.made.items()}
-            made |= {f"b_{key}": value for key, value in other.model.made.items()}
-            return {**two, **told, **_same(one, "reduction", "clustering"), **own, **made}
-        if one.reduction != other.reduction:
-            two = {"a": one.reduction, "b": other.reduction}
-            return {**two, **one.model.key, **_same(one, "clustering"), **own, **one.model.made}
-        two = {"a": one.clustering, "b": other.clustering}
-        return {**two, **one.model.key, **_same(one, "reduction"), **own, **one.model.made}
-
-
-def _same(setting: Setting, *names: str) -> dict[str, str]:
-    return {name: getattr(setting, name) for name in names}
-
-
-@dataclass(frozen=True)
-class ComparisonRow:
-    """The scores of one embedding, one reduction and one seed.
-
-    Parameters
-    ----------
-    model : ComparedModel
-    reduction, clustering : str
-    n_clusters : int
-        Clusters that hold at least one row.
-    n_noise : int
-        Rows that are in no cluster.
-    reduction_seed, clustering_seed : int
-    level : str
-    scores : mapping of str to float or None
-        By the names of :data:`analyze.measures.contingency_metrics.METRICS`.
-    """
-
-    model: ComparedModel
-    reduction: str
-    clustering: str
-    n_clusters: int
-    n_noise: int
-    reduction_seed: int
-    clustering_seed: int
-    level: str
-    scores: dict[str, float | None]
-
-    def to_json(self) -> dict[str, Any]:
-        """Spell it with the keys that programs read."""
-        own = {k: v for k, v in vars(self).items() if k not in ("model", "scores", "n_noise")}
-        scores = {**self.scores, "n_noise": self.n_noise}
-        return {**self.model.key, **own, **scores, **self.model.made}
-
-
-@dataclass(frozen=True)
-class ComparisonCell:
-    """One score of one embedding, reduction and clustering: its mean over seeds, and its doubts.
-
-    Parameters
-    ----------
-    model : ComparedModel
-    reduction, clustering, level, metric : str
-    mean : float or None
-        Over seeds; None where the score is not informative.
-    low, high : float or None
-        95 % interval of that mean over pictures: the clusterings are fixed, and the pictures a
-        sample of those that the catalogue could hold. None where no such interval can be had.
-    std : float or None
-        Sample standard deviation over seeds; None for one seed.
-    seed_low, seed_high : float or None
-        2.5 and 97.5 percentiles over seeds.
-    p_chance : float or None
-        How rarely shuffled labels score as high; of the ARI alone.
-    n_seeds : int
-    """
-
-    model: ComparedModel
-    reduction: str
-    clustering: str
-    level: str
-    metric: str
-    mean: float | None
-    low: float | None
-    high: float | None
-    std: float | None
-    seed_low: float | None
-    seed_high: float | None
-    p_chance: float | None
-    n_seeds: int
-
-    @property
-    def setting(self) -> Setting:
-        """What was scored."""
-        return Setting(self.model, self.reduction, self.clustering)
-
-    def to_json(self) -> dict[str, Any]:
-        """Spell it with the keys that programs read."""
-        own = {k: v for k, v in vars(self).items() if k != "model"}
-        return {**self.model.key, **own, **self.model.made}
-
-
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class Comparison(Result):
     """What is known of several embeddings of the same pictures.
 
     Parameters
@@ -232,6 +57,8 @@ class Comparison:
         Of each cell's interval; 0 where none can be had.
     notes : tuple of str
         What was lowered, left out or not informative.
+    reproduction : Reproduction, optional
+        Where a recipe said how to compare.
     """
 
     models: tuple[ComparedModel, ...]
@@ -248,6 +75,12 @@ class Comparison:
     clustering_pairs: tuple[ComparedPair, ...] = ()
     n_resamples: int = 0
     notes: tuple[str, ...] = ()
+    reproduction: Reproduction | None = None
+
+    @property
+    def columns(self) -> list[tuple[str, str]]:
+        """Reductions, each with each clustering."""
+        return [(r, c) for r in self.reductions for c in self.clusterings]
 
     def cell(self, setting: Setting, metric: str) -> ComparisonCell:
         """Find a cell."""
@@ -301,4 +134,126 @@ class Comparison:
             "doubt": DOUBT if self.n_resamples else None,
             "n_resamples": self.n_resamples,
             "notes": list(self.notes),
+            **({"recipe": self.reproduction.to_json()} if self.reproduction else {}),
         }
+
+    def beside_published(
+        self,
+        recipe: Recipe,
+        embedding_sets: Sequence[EmbeddingSet],
+        reduction_cache: AnyPath | None = None,
+    ) -> Comparison:
+        """Return the comparison with what others published of the recipe that it follows."""
+        cells = [cell for cell in self.cells if cell.metric == "ari"]
+        found = Reproduction.of(recipe, cells, embedding_sets, self.seeds[0], reduction_cache)
+        return replace(self, reproduction=found)
+
+    def text(self) -> str:
+        """Return the table of scores and which is better, as lines for people."""
+        lines = [f"ARI · {self._subtitle()}", *self._table(), *self._legend(), *self._answers()]
+        lines += self.reproduction.lines() if self.reproduction else []
+        return "\n".join([*lines, *wording.notes(self.notes)])
+
+    def tables(self) -> dict[str, Table]:
+        """Return ``comparison``, a row for each seed, and ``pairs``, where there are any."""
+        tables = {"comparison": table_of([row.to_json() for row in self.rows])}
+        several = (*self.pairs, *self.reduction_pairs, *self.clustering_pairs)
+        if several:
+            pairs = [pair.to_json() for pair in several]
+            header = list(dict.fromkeys(name for pair in pairs for name in pair))
+            header.sort(key=lambda name: name.endswith(("resize", "pooling")))  # they stand last
+            tables["pairs"] = table_of(pairs, header)
+        return tables
+
+    def figures(self) -> dict[str, Draw]:
+        """Return ``ari``: a bar for each backbone and reduction, where there are scores."""
+        from analyze.comparison.figure import draw_comparison
+
+        if self.cells[0].mean is None:
+            return {}
+        return {
+            "ari": lambda: draw_comparison(
+                self.over_seeds("ari"),
+                [model.name for model in self.models],
+                [self._column_name(column) for column in self.columns],
+                self.intervals("ari"),
+                score="ARI",
+                title="Do clusters agree with classes? By backbone and reduction",
+                subtitle=self._subtitle(drawn=True),
+            )
+        }
+
+    def _column_name(self, column: tuple[str, ...]) -> str:
+        return column[0] if len(self.clusterings) == 1 else " · ".join(column)
+
+    def _subtitle(self, *, drawn: bool = False) -> str:
+        seeds = self.seeds
+        over = f"seeds {seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else f"seed {seeds[0]}"
+        clustered = "k-means" if self.clusterings == ("kmeans",) else "clusters"
+        parts = [
+            f"{len(self.ids)} pictures",
+            f"level {self.level.name}",
+            f"{clustered} {self.n_clusters}",
+            over,
+            *wording.geometry(model.made for model in self.models),
+        ]
+        if drawn and len(seeds) > 1:
+            parts.append("dots: seeds")
+        if drawn and self.n_resamples:
+            parts.append("whiskers: 95 % over pictures")
+        return " · ".join(parts)
+
+    def _table(self) -> list[str]:
+        from extract.ids import shown
+
+        names = [shown(self._column_name(column)) for column in self.columns]
+        rows = [["model", "numbers", "1-NN", *names]]
+        rows += [
+            [
+                wording.backbone(model.name),
+                str(model.n_dims),
+                wording.score_or_dash(model.one_nn_accuracy),
+                *(self._cell(Setting(model, *column)) for column in self.columns),
+            ]
+            for model in self.models
+        ]
+        return wording.lined_up(rows, left=[0])
+
+    def _cell(self, setting: Setting) -> str:
+        """Spell a mean, its deviation over seeds, its interval, and whether it may be the best."""
+        cell = self.cell(setting, "ari")
+        spelled = wording.score_or_dash(cell.mean)
+        if cell.std is not None:
+            spelled += f" ± {cell.std:.3f}"
+        if cell.low is not None and cell.high is not None:
+            spelled += f" ({wording.score(cell.low)} to {wording.score(cell.high)})"
+        if self.pairs:
+            spelled += " =" if self.as_good_as_best(setting, "ari") else "  "
+        return spelled
+
+    def _legend(self) -> list[str]:
+        lines = []
+        if len(self.seeds) > 1:
+            lines.append("±: standard deviation over seeds of reduction and clustering")
+        if self.n_resamples:
+            lines.append(
+                f"(low to high): 95 % over pictures, {self.n_resamples} resamples; the "
+                "clusterings are fixed, the pictures a sample of those the catalogue could hold"
+            )
+        if self.pairs:
+            lines.append("=: the best of its column, or cannot be told apart from it")
+        return lines
+
+    def _answers(self) -> list[str]:
+        """Say which is better: backbones, if there are several; else reductions or clusterings."""
+        kinds = self.pairs, self.reduction_pairs, self.clustering_pairs
+        pairs = [pair for pair in next(filter(None, kinds), ()) if pair.metric == "ari"]
+        answers = [self._answer(pair) for pair in pairs[:MOST_ANSWERS]]
+        if len(pairs) > MOST_ANSWERS:
+            answers.append(f"and {len(pairs) - MOST_ANSWERS} more pairs in pairs.csv")
+        return answers
+
+    def _answer(self, pair: ComparedPair) -> str:
+        if pair.a.model == pair.b.model:
+            return pair.verdict
+        return f"{self._column_name(pair.a[1:])}: {pair.verdict}"

@@ -9,7 +9,7 @@ import numpy as np
 
 from analyze.comparison.pairwise_tests import compare_pairs
 from analyze.comparison.resampling import permuted_means, resampled_means
-from analyze.comparison.result import ComparedPair, ComparisonRow, Setting
+from analyze.comparison.scores import ComparedPair, ComparisonRow, Setting
 from analyze.measures.bootstrap import Interval, interval, permutation_p_value
 from analyze.reduction.reduction import Progress
 

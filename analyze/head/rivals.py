@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from analyze.comparison.pairwise_tests import SURE, spell_verdict
-from analyze.comparison.result import CANNOT_BE_TOLD_APART
+from analyze.comparison.scores import CANNOT_BE_TOLD_APART
 from analyze.head.assessment import Chooser, assess_head
 from analyze.head.reporting.report import HEAD, HeadReport
 from analyze.head.reporting.runs import epochs_of, seconds_of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from analyze.presentation.interval_axes import HasInterval
@@ -14,6 +14,11 @@ WIDEST_NAME = 48
 def score(value: float) -> str:
     """Spell a score with three digits, never as a negative zero."""
     return f"{round(value, 3) + 0:.3f}"
+
+
+def score_or_dash(value: float | None) -> str:
+    """Spell a score, or that there is none."""
+    return "-" if value is None else score(value)
 
 
 def estimate(found: HasInterval, *, signed: bool = False) -> str:
@@ -53,6 +58,23 @@ def left_out(result: Mapping[str, Any]) -> list[str]:
     return [f"left out: {counted(by_reason)}"] if by_reason else []
 
 
+def lined_up(rows: Sequence[Sequence[str]], *, left: Collection[int]) -> list[str]:
+    """Line up the columns of a table: some to the left, the rest to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            text.ljust(width) if i in left else text.rjust(width)
+            for i, (text, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def notes(said: Iterable[str]) -> list[str]:
+    """Give a line for each note."""
+    return [f"note: {note}" for note in said]
+
+
 def closing(result: Mapping[str, Any]) -> list[str]:
     """Give the last lines: notes, and where the results lie."""
-    return [*(f"note: {note}" for note in result["notes"]), f"results: {result['results']}"]
+    return [*notes(result["notes"]), f"results: {result['results']}"]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from analyze.clustering.runs import Execution
 from analyze.comparison.comparison import compare
 from extract.catalog.catalog import Level
 from extract.storage.embeddings import EmbeddingSet, Provenance
@@ -28,10 +29,12 @@ def measure(n_images: int, n_models: int, n_seeds: int, n_resamples: int) -> Non
                 reductions=REDUCTIONS,
                 seeds=range(n_seeds),
                 n_resamples=n_resamples,
-                reduction_cache=Path(folder) / "reductions",
-                clustering_cache=Path(folder) / "clusterings",
-                progress=_progress,
-                resampling_progress=_progress,
+                execution=Execution(
+                    Path(folder) / "reductions",
+                    Path(folder) / "clusterings",
+                    progress=_progress,
+                    resampling_progress=_progress,
+                ),
             )
             seconds = time.monotonic() - began
             print(

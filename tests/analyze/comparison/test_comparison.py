@@ -15,9 +15,11 @@ from matplotlib.colors import to_hex
 
 from analyze.clustering import runs as clustering_runs
 from analyze.clustering.analysis import analyze_embeddings
+from analyze.clustering.runs import Execution
 from analyze.comparison import uncertainty
 from analyze.comparison.comparison import compare as compare_all
 from analyze.comparison.figure import draw_comparison
+from analyze.comparison.scores import Setting
 from analyze.measures.alignment import align, align_labels, told_apart
 from analyze.measures.contingency_metrics import METRICS
 from analyze.presentation.palette import BACKBONE_COLORS, MUTED, backbone_style
@@ -29,6 +31,7 @@ from extract.storage.embeddings import EmbeddingSet, Provenance
 Planted = tuple[np.ndarray, np.ndarray]
 compare = partial(compare_all, n_resamples=200)
 Make = Callable[..., EmbeddingSet]
+ALONE = Execution(n_jobs=1)
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +66,7 @@ def scores_of(comparison: Any) -> list[Any]:
 
 def test_rows_are_what_single_analyses_say(short: list[EmbeddingSet]) -> None:
     found = compare(
-        short, reductions=["none", "pca:0.9", "pca:3,tsne:5:random"], seeds=(0, 4), n_jobs=1
+        short, reductions=["none", "pca:0.9", "pca:3,tsne:5:random"], seeds=(0, 4), execution=ALONE
     )
     rows = iter(found.rows)
     for embeddings in short:
@@ -117,6 +120,21 @@ def test_one_seed_has_no_deviation(three: list[EmbeddingSet]) -> None:
 
 
 @pytest.mark.slow  # other processes load what they compute with
+def test_a_comparison_is_printed_and_tabulated_in_python(short: list[EmbeddingSet]) -> None:
+    found = compare(short, reductions=["none", "l2"], seeds=range(2), execution=ALONE)
+    tables = {name: [*table] for name, table in found.tables().items()}
+    assert [
+        dict(zip(tables["comparison"][0], row, strict=True)) for row in tables["comparison"][1:]
+    ] == [row.to_json() for row in found.rows]
+    assert len(tables["pairs"]) == 1 + len(found.pairs) + len(found.reduction_pairs)
+    lines = found.text().splitlines()
+    best = found.cell(Setting(found.models[0], "none", "kmeans"), "ari")
+    (row,) = [line for line in lines if line.startswith("net64 ")]
+    assert f"{best.mean:.3f} ± {best.std:.3f}" in row
+    assert replace(found, notes=("odd",)).text().splitlines() == [*lines, "note: odd"]
+    assert [*found.figures()] == ["ari"]
+
+
 def test_processes_do_not_change_the_numbers(
     short: list[EmbeddingSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,13 +144,15 @@ def test_processes_do_not_change_the_numbers(
         "reductions": ["none", "pca:0.9", "pca:3,tsne:5"],
         "seeds": range(2),
     }
-    here = compare(short, n_jobs=1, **arguments)
+    here = compare(short, execution=ALONE, **arguments)
     others = compare(
         short,
-        n_jobs=2,
-        reduction_cache=tmp_path / "reductions",
-        clustering_cache=tmp_path / "clusterings",
-        progress=lambda *now: told.append(now),
+        execution=Execution(
+            tmp_path / "reductions",
+            tmp_path / "clusterings",
+            n_jobs=2,
+            progress=lambda *now: told.append(now),
+        ),
         **arguments,
     )
     assert others.to_json() == here.to_json()
@@ -147,15 +167,20 @@ def test_an_error_in_another_process_is_its_own_line(
     monkeypatch.setattr(clustering_runs, "PROCESSES_PAY_SECONDS", 0)
     flat = replace(three[0], vectors=np.ones((200, 3), dtype=np.float32))
     with pytest.raises(UsageError, match="all 200 rows are equal"):
-        compare([flat, three[1]], reductions=["pca:0.9"], seeds=range(2), n_jobs=2)
+        compare(
+            [flat, three[1]],
+            reductions=["pca:0.9"],
+            seeds=range(2),
+            execution=Execution(n_jobs=2),
+        )
 
 
 def test_the_second_time_reads_and_says_the_same(
     three: list[EmbeddingSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folders = {"reduction_cache": tmp_path / "r", "clustering_cache": tmp_path / "c"}
-    arguments: dict[str, Any] = {"reductions": ["none", "pca:99"], "seeds": range(3), **folders}
-    first = compare(three, **arguments)
+    kept = Execution(tmp_path / "r", tmp_path / "c")
+    arguments: dict[str, Any] = {"reductions": ["none", "pca:99"], "seeds": range(3)}
+    first = compare(three, execution=kept, **arguments)
     assert [note for note in first.notes if note.startswith("net16: pca: 99 components lowered")]
 
     def never(*_: object, **__: object) -> None:
@@ -164,7 +189,8 @@ def test_the_second_time_reads_and_says_the_same(
     monkeypatch.setattr(clustering_runs, "cluster", never)
     monkeypatch.setattr(clustering_runs, "reduce", never)
     told: list[tuple[int, int]] = []
-    again = compare(three, progress=lambda *now: told.append(now), **arguments)
+    observed = replace(kept, progress=lambda *now: told.append(now))
+    again = compare(three, execution=observed, **arguments)
     assert again.to_json() == first.to_json()
     assert told == []
 
@@ -180,7 +206,7 @@ def test_what_no_seed_changes_is_reduced_once(
 
     reduce = clustering_runs.reduce
     monkeypatch.setattr(clustering_runs, "reduce", counted)
-    compare(three[:2], reductions=["l2,pca:0.9", "pca:2"], seeds=range(3), n_jobs=1)
+    compare(three[:2], reductions=["l2,pca:0.9", "pca:2"], seeds=range(3), execution=ALONE)
     assert sorted(done) == ["l2,pca:0.9"] * 2 + ["pca:2"] * 6
 
 

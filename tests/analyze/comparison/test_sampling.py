@@ -18,7 +18,7 @@ from analyze.comparison.resampling import (
     resampled_means,
     why_no_interval,
 )
-from analyze.comparison.result import ComparedModel, Setting
+from analyze.comparison.scores import ComparedModel, Setting
 from analyze.measures.bootstrap import interval, p_value, permuted_rows, resampled_weights
 from extract.storage.embeddings import EmbeddingSet, Provenance
 
