@@ -5,7 +5,7 @@ from typing import assert_type
 import numpy as np
 
 from analyze import analyze_embeddings
-from analyze.clustering.analysis import Analysis
+from analyze.clustering.result import Analysis
 from extract import EmbeddingSet, read_embeddings
 
 embeddings = read_embeddings("cache/embeddings/demo/efficientnet_lite0-30a92371.h5")

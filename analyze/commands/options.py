@@ -115,6 +115,27 @@ class SeveralInputs(StoredFiles):
 
 
 @dataclass(frozen=True)
+class JoinedInputs(StoredFiles):
+    """Which stored files are meant, and what is made of their vectors."""
+
+    embeddings: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="An embeddings file; several with --join."),
+    ] = None
+    model: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="The stored file of a backbone; several with --join."),
+    ] = None
+    join: Annotated[
+        bool, typer.Option("--join", help="Lay the vectors of several files side by side.")
+    ] = False
+    views: Annotated[
+        bool, typer.Option("--views", help="Average each picture with its stored views.")
+    ] = False
+    recipe: cl.RecipeOption = None
+
+
+@dataclass(frozen=True)
 class Index:
     """Which index is searched."""
 

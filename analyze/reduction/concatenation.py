@@ -1,16 +1,54 @@
-"""Several backbones' vectors of the same pictures, side by side."""
+"""Several backbones' vectors side by side, and the views of each averaged."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from analyze.measures.alignment import align_pictures
+from analyze.pictures.stored_views import read_views
 from analyze.unit_vectors import unit_rows
 from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet, Provenance
+from extract.storage.embeddings_file import read_embeddings
+from extract.workspace import Workspace
+
+
+def read_combined(
+    workspace: Workspace, paths: Sequence[Path], *, join: bool, views: bool
+) -> tuple[EmbeddingSet, list[EmbeddingSet], list[str]]:
+    """Read files, average each with its views and join them, as far as that is wanted.
+
+    Returns
+    -------
+    combined : EmbeddingSet
+    read : list of EmbeddingSet
+        The files as they are.
+    notes : list of str
+
+    Raises
+    ------
+    UsageError
+        When there are no views, or nothing to join.
+    """
+    read, notes = [read_embeddings(path) for path in paths], []
+    ready = list(read)
+    for i, path in enumerate(paths if views else ()):
+        stored = read_views(path, read[i])
+        if stored is None:
+            raise UsageError(
+                f"no views beside {workspace.relative(path)}: run python -m extract --views 4, "
+                "with the options of the plain file"
+            )
+        ready[i] = average_views(read[i], stored.features)
+        notes += [f"each picture is averaged with {len(stored.features)} views", *stored.notes]
+    if not join:
+        return ready[0], read, notes
+    joined, of_join = join_embeddings(ready)
+    return joined, read, [*notes, *of_join]
 
 
 def join_embeddings(

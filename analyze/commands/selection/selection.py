@@ -110,6 +110,23 @@ def choose_several(workspace: Workspace, wanted: Selection) -> tuple[Path, ...]:
     return tuple(up_to_date(workspace, _several(workspace, wanted)))
 
 
+def choose_to_join(workspace: Workspace, wanted: Selection, *, join: bool) -> tuple[Path, ...]:
+    """Find the file that is meant, or those that are to be joined.
+
+    Raises
+    ------
+    UsageError
+        As of :func:`choose_one` and :func:`choose_several`, or when several are not to be joined.
+    """
+    if join:
+        return choose_several(workspace, wanted)
+    if len(wanted.embeddings) > 1 or len(wanted.models) > 1:
+        raise UsageError(
+            "several files: give --join to lay them side by side, or use python -m analyze compare"
+        )
+    return (choose_one(workspace, wanted),)
+
+
 def _several(workspace: Workspace, wanted: Selection) -> list[Path]:
     chosen = _named(workspace, wanted)
     if wanted.models or not chosen:

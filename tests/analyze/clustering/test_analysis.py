@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,10 +18,12 @@ import analyze
 from analyze.clustering.analysis import analyze_embeddings
 from analyze.clustering.clustering import CLUSTERINGS
 from analyze.clustering.internal_scores import DEFAULT_SCORES, INTERNAL_SCORES
+from analyze.clustering.result import Analysis
+from analyze.clustering.runs import Execution
 from analyze.measures.agreement import METRICS
 from analyze.measures.levels import choose_level
 from analyze.neighbors.indexes.exact_search import one_nn_accuracy
-from analyze.reduction.reduction import Progress, Reduced, reduce
+from analyze.reduction.reduction import Reduced
 from extract.catalog.catalog import Level
 from extract.errors import SosieError, UsageError
 from extract.storage.embeddings import EmbeddingSet
@@ -32,11 +34,16 @@ WITH_LABELS = {*METRICS, "one_nn_accuracy"}
 SCORES = WITH_LABELS | {*DEFAULT_SCORES}
 
 
-def with_labels(analysis: analyze.clustering.analysis.Analysis) -> dict[str, float | None]:
+class Unreduced(Execution):
+    def reduce(self, *_: object) -> Reduced:
+        raise AssertionError("reduced")
+
+
+def with_labels(analysis: Analysis) -> dict[str, float | None]:
     return {name: analysis.scores[name] for name in WITH_LABELS}
 
 
-def noted(analysis: analyze.clustering.analysis.Analysis, words: str) -> bool:
+def noted(analysis: Analysis, words: str) -> bool:
     return any(words in note for note in analysis.notes)
 
 
@@ -101,11 +108,10 @@ def test_a_number_that_is_found_is_neither_given_nor_asked_for(
 
 
 def test_an_unknown_clustering_is_refused_before_anything_is_reduced(embeddings_of: Embed) -> None:
-    def reducer(*_: object) -> Reduced:
-        raise AssertionError
-
     with pytest.raises(UsageError, match="no clustering 'means'"):
-        analyze_embeddings(embeddings_of(np.eye(4), list("aabb")), method="means", reducer=reducer)
+        analyze_embeddings(
+            embeddings_of(np.eye(4), list("aabb")), method="means", execution=Unreduced()
+        )
 
 
 def test_scores_without_labels_are_those_of_the_reduced_rows(
@@ -139,21 +145,19 @@ def test_rows_of_zeros_are_said(embeddings_of: Embed) -> None:
     assert noted(analysis, "1 rows of zeros")
 
 
-def test_a_reducer_is_used_in_place_of_ours(overlapping: Planted, embeddings_of: Embed) -> None:
-    vectors, labels = overlapping
-    asked = []
-
-    def reducer(
-        embeddings: EmbeddingSet, reduction: str, seed: int, _progress: Progress | None
-    ) -> Reduced:
-        asked.append((reduction, seed))
-        return reduce(replace(embeddings, vectors=embeddings.vectors[:, :2]), "none", seed)
-
-    analysis = analyze_embeddings(
-        embeddings_of(vectors, labels), reduction="pca:9", seed=3, reducer=reducer
-    )
-    assert asked == [("pca:9", 3)]
-    assert analysis.reduced.coordinates.shape == (200, 2)
+def test_reductions_that_are_kept_are_read(
+    overlapping: Planted, embeddings_of: Embed, tmp_path: Path
+) -> None:
+    embeddings = embeddings_of(*overlapping)
+    kept = Execution(tmp_path)
+    first = analyze_embeddings(embeddings, reduction="pca:2", seed=3, execution=kept)
+    (stored,) = tmp_path.glob("*.npy")
+    coordinates = np.load(stored)
+    assert np.array_equal(coordinates, first.reduced.coordinates)
+    assert analyze_embeddings(embeddings, reduction="pca:2", seed=3).to_json() == first.to_json()
+    again = analyze_embeddings(embeddings, reduction="pca:2", seed=3, execution=kept)
+    assert again.reduced.place is None  # of kept ones only the coordinates are
+    assert again.to_json() == first.to_json()
 
 
 def test_the_embeddings_are_never_modified(overlapping: Planted, embeddings_of: Embed) -> None:
