@@ -1,4 +1,4 @@
-"""Arrays kept between runs: a ``.npy`` beside the JSON key that it depends on."""
+"""Arrays kept between runs: a ``.npy`` next to the JSON key that it depends on."""
 
 from __future__ import annotations
 
@@ -57,38 +57,38 @@ class ArrayCache:
     def read(
         self, key: Mapping[str, Any], build: Callable[[np.ndarray, Mapping[str, Any]], Kept]
     ) -> Kept | None:
-        """Build again what was kept under a key; None for whatever is missing or damaged.
+        """Return what was kept under a key, built again; None where it is missing or damaged.
 
         Parameters
         ----------
         key : mapping
             All that the array depends on; JSON values only.
         build : callable
-            (array, what was written beside it) -> the thing itself. A ValueError, KeyError or
-            TypeError of it says that the array cannot be what it should.
+            (array, its record) -> the result. A ValueError, KeyError or TypeError of it means
+            that the array is damaged.
         """
         stem = self._stem(key)
         try:
-            said = _said(stem.with_suffix(".json"))
-            if said["key"] != key:
+            record = _record_of(stem.with_suffix(".json"))
+            if record["key"] != key:
                 return None
             raw = _bytes_of(stem.with_suffix(".npy"))
-            if said["crc32"] != zlib.crc32(raw):
+            if record["crc32"] != zlib.crc32(raw):
                 return None
-            return build(_array_of(raw), said)
+            return build(_array_of(raw), record)
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def write(self, key: Mapping[str, Any], array: np.ndarray, **beside: Any) -> None:
+    def write(self, key: Mapping[str, Any], array: np.ndarray, **values: Any) -> None:
         """Keep an array and some JSON values; each file appears whole or not at all.
 
-        Where it cannot be kept a warning says so: the answer is had all the same.
+        Where it cannot be kept a warning reports it: the result is returned all the same.
         """
         stem = self._stem(key)
         raw = io.BytesIO()
         np.lib.format.write_array(raw, array, allow_pickle=False)
-        said = {**beside, "key": key, "crc32": zlib.crc32(raw.getbuffer())}
-        said = with_check_sum({**said, "format_version": FORMAT_VERSION})
+        record = {**values, "key": key, "crc32": zlib.crc32(raw.getbuffer())}
+        record = with_check_sum({**record, "format_version": FORMAT_VERSION})
         place = stem.with_suffix(".json")
         later = later_version(place, FORMAT_VERSION)
         if later:
@@ -97,7 +97,7 @@ class ArrayCache:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._put(stem.with_suffix(".npy"), raw.getvalue())
-            self._put(place, canonical_json(said).encode())
+            self._put(place, canonical_json(record).encode())
         except OSError as error:
             _warn_once(f"{self.what} not kept for the next run: {error.strerror or error}")
 
@@ -105,7 +105,7 @@ class ArrayCache:
         """List the keys that something is kept under; what is damaged is passed over."""
         for path in sorted(self.folder.glob("*.json")):
             try:
-                key = _said(path)["key"]
+                key = _record_of(path)["key"]
             except (OSError, ValueError, KeyError, TypeError):
                 continue
             if isinstance(key, dict):
@@ -127,7 +127,7 @@ class ArrayCache:
 
 
 def _is_at_work(process: str) -> bool:
-    """Say whether a process of this number runs: one that was killed left its file."""
+    """Return whether a process of this number runs: one that was killed left its file."""
     try:
         os.kill(int(process), 0)
     except ProcessLookupError:
@@ -138,7 +138,7 @@ def _is_at_work(process: str) -> bool:
 
 
 def texts(values: Any) -> tuple[str, ...]:
-    """Take a list of texts, as notes are kept beside an array.
+    """Check a list of texts, as notes are kept with an array.
 
     Raises
     ------
@@ -150,18 +150,18 @@ def texts(values: Any) -> tuple[str, ...]:
     return tuple(values)
 
 
-def _said(path: Path) -> dict[str, Any]:
-    """Read what is written beside an array: proven by its check sum, which earlier versions lack.
+def _record_of(path: Path) -> dict[str, Any]:
+    """Read the record of an array: proven by its check sum, which earlier versions lack.
 
     Raises
     ------
     OSError, ValueError, KeyError, TypeError
         When it is damaged, or of another version.
     """
-    said, proven = without_check_sum(read_json(_bytes_of(path)))
-    if not proven or said["format_version"] != FORMAT_VERSION:
+    record, proven = without_check_sum(read_json(_bytes_of(path)))
+    if not proven or record["format_version"] != FORMAT_VERSION:
         raise ValueError("of another version")
-    return said
+    return record
 
 
 def _bytes_of(path: Path) -> bytes:
@@ -171,9 +171,9 @@ def _bytes_of(path: Path) -> bytes:
 
 
 def _array_of(raw: bytes) -> np.ndarray:
-    """Read plain numbers whose header calls for exactly the bytes that follow it.
+    """Read plain numbers of a file with exactly the bytes that its header requires.
 
-    numpy's own reader takes memory for what the header says before it looks at the rest.
+    numpy's own reader takes memory by the header before it looks at the rest.
     """
     file = io.BytesIO(raw)
     try:
@@ -186,7 +186,7 @@ def _array_of(raw: bytes) -> np.ndarray:
     if not plain or min(shape, default=0) < 0:
         raise ValueError("not plain numbers")
     if math.prod(shape) * dtype.itemsize != len(raw) - start:
-        raise ValueError("another size than the header says")
+        raise ValueError("another size than in the header")
     stored = np.frombuffer(raw, dtype, offset=start)
     return stored.reshape(shape, order="F" if by_column else "C").copy(order="K")
 

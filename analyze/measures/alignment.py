@@ -23,7 +23,7 @@ NO_LABEL = (None, ())
 
 @dataclass(frozen=True, eq=False)
 class SamePictures:
-    """Embeddings whose row i is about the same picture.
+    """Embeddings with the same picture in row i of each.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class SamePictures:
 
 @dataclass(frozen=True, eq=False)
 class Alignment(SamePictures):
-    """Embeddings whose row i is about the same picture, and the labels of the rows.
+    """Embeddings with the same picture in row i of each, and the labels of the rows.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class Alignment(SamePictures):
     levels : tuple of Level
         Labels belong to pictures, so all sets are held against the same.
     multi_labels : tuple of MultiLabel
-        Likewise, of several labels a picture.
+        Likewise.
     """
 
     levels: tuple[Level, ...]
@@ -73,7 +73,7 @@ class Alignment(SamePictures):
 
     @property
     def labelled(self) -> np.ndarray:
-        """Say which rows have a label in the first column; ndarray of shape (n_images,), bool."""
+        """Which rows have a label in the first column; ndarray of shape (n_images,), bool."""
         columns: tuple[Level | MultiLabel, ...] = (*self.levels, *self.multi_labels)
         return np.array([value not in NO_LABEL for value in columns[0].values()])
 
@@ -81,7 +81,7 @@ class Alignment(SamePictures):
 def align_pictures(embedding_sets: Sequence[EmbeddingSet]) -> SamePictures:
     """Keep the pictures that all sets hold, in id order, whether or not they have labels.
 
-    Left out, and said: pictures whose bytes are not the same in all sets.
+    Left out, with a note: pictures with other bytes in some sets.
 
     Raises
     ------
@@ -90,14 +90,14 @@ def align_pictures(embedding_sets: Sequence[EmbeddingSet]) -> SamePictures:
     """
     names, sets, notes = _in_all(embedding_sets)
     other_bytes = _other_bytes(sets)
-    notes += _said_of_bytes(other_bytes)
+    notes += _bytes_notes(other_bytes)
     return SamePictures(_kept(sets, ~other_bytes), names, tuple(notes))
 
 
 def align(embedding_sets: Sequence[EmbeddingSet], level: str | None = None) -> Alignment:
     """Keep the pictures that all sets hold, in id order, and find their labels.
 
-    Left out, and said: pictures whose bytes or whose labels are not the same in all sets. A label
+    Left out, with a note: pictures with other bytes or labels in some sets. A label
     that only some sets know is taken from those.
 
     Parameters
@@ -120,7 +120,7 @@ def align_labels(
 ) -> Alignment:
     """Keep the pictures that all sets hold, in id order, and find their labels in some columns.
 
-    Left out, and said: as by :func:`align`.
+    Left out, with a note: as by :func:`align`.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def align_labels(
     other_bytes = _other_bytes(sets)
     found = [[_of_name(s, column) for s in sets] for column in columns]
     merged = [_merged_labels(own, len(other_bytes)) for own in found]
-    notes += _said_of_bytes(other_bytes)
+    notes += _bytes_notes(other_bytes)
     disagree = np.logical_or.reduce([rows for _, rows in merged]) & ~other_bytes
     if disagree.any():
         notes.append(f"{int(disagree.sum())} pictures left out: files disagree on their labels")
@@ -156,17 +156,17 @@ def align_labels(
         meant = _spelled(columns[0])
         raise UsageError(f"no picture has a label of {meant}: name another with --level")
     levels = tuple(own for own in known if isinstance(own, Level))
-    several = tuple(own for own in known if isinstance(own, MultiLabel))
-    return Alignment(sets, names, (*notes, *alike_labels(known)), levels, several)
+    multi_labels = tuple(own for own in known if isinstance(own, MultiLabel))
+    return Alignment(sets, names, (*notes, *alike_labels(known)), levels, multi_labels)
 
 
 def _in_all(
     embedding_sets: Sequence[EmbeddingSet],
 ) -> tuple[tuple[str, ...], tuple[EmbeddingSet, ...], list[str]]:
-    """Name the sets, keep the ids that all of them hold, in one order, and say what that costs."""
+    """Name the sets, keep the ids that all of them hold, in one order, and note what that costs."""
     if not embedding_sets:
         raise UsageError("nothing to compare: name files with --embeddings FILE or --model NAME")
-    names = told_apart(embedding_sets)
+    names = distinct_names(embedding_sets)
     ids = sorted(set.intersection(*(set(s.ids) for s in embedding_sets)), key=bytes_of)
     counts = ", ".join(f"{name} {len(s)}" for name, s in zip(names, embedding_sets, strict=True))
     if not ids:
@@ -180,7 +180,7 @@ def _in_all(
     return names, tuple(_in_order(s, ids) for s in embedding_sets), notes
 
 
-def _said_of_bytes(other: np.ndarray) -> list[str]:
+def _bytes_notes(other: np.ndarray) -> list[str]:
     if not other.any():
         return []
     return [f"{int(other.sum())} pictures left out: files hold other pictures under their ids"]
@@ -207,10 +207,10 @@ def groups_of_copies(sets: Sequence[EmbeddingSet]) -> np.ndarray:
     return groups_of_equal_bytes(hashes, len(hashes))
 
 
-def told_apart(embedding_sets: Sequence[EmbeddingSet]) -> tuple[str, ...]:
-    """Name each set by its model, with random weights said, and words where those are needed.
+def distinct_names(embedding_sets: Sequence[EmbeddingSet]) -> tuple[str, ...]:
+    """Return a distinct name of each set: its model, random weights, and more words where needed.
 
-    The geometry is said too where it is not the same in all sets. Sets of the same words, such as
+    The geometry is named too where it is not the same in all sets. Sets of the same words, such as
     those of one identity in two catalogues, are counted.
     """
     made = [embeddings.provenance for embeddings in embedding_sets]
@@ -226,13 +226,13 @@ def told_apart(embedding_sets: Sequence[EmbeddingSet]) -> tuple[str, ...]:
 
 
 def words_apart(made: Sequence[Provenance], at_least: int = 0) -> list[tuple[str, ...]]:
-    """Give the words that tell vectors of one model apart, as few as that takes.
+    """Return the words that distinguish vectors of one model, as few as needed.
 
     Parameters
     ----------
     made : sequence of Provenance
     at_least : int
-        So many words of each.
+        This many words of each.
 
     Returns
     -------
@@ -252,7 +252,7 @@ def words_apart(made: Sequence[Provenance], at_least: int = 0) -> list[tuple[str
 
 
 def level_meant(embedding_sets: Sequence[EmbeddingSet], wanted: str | None) -> Level:
-    """Find the level that is meant, in the first set that has it; without a wish the first.
+    """Return the level of this name in the first set that has it; the first level by default.
 
     Raises
     ------
@@ -263,7 +263,7 @@ def level_meant(embedding_sets: Sequence[EmbeddingSet], wanted: str | None) -> L
     if not labelled:
         none = no_labels(next((s.multi_labels for s in embedding_sets if s.multi_labels), ()))
         raise UsageError(
-            f"{none}, so nothing says which backbone is right: embed pictures in a folder a "
+            f"{none}, so it is unknown which backbone is right: embed pictures in a folder a "
             "class, or with --manifest and --label-column; or cluster one file with "
             "python -m analyze --clusters 7"
         )
@@ -292,7 +292,7 @@ def _in_order(embeddings: EmbeddingSet, ids: Sequence[str]) -> EmbeddingSet:
 
 
 def _other_bytes(embedding_sets: Sequence[EmbeddingSet]) -> np.ndarray:
-    """Find rows whose picture is not the same bytes in all sets that know them."""
+    """Find the rows with other bytes of the picture in some of the sets that know them."""
     differ = np.zeros(len(embedding_sets[0]), dtype=bool)
     first = np.zeros((len(differ), 32), dtype=np.uint8)
     for embeddings in embedding_sets:
@@ -309,7 +309,7 @@ def _other_bytes(embedding_sets: Sequence[EmbeddingSet]) -> np.ndarray:
 def _merged_labels(
     found: Sequence[Level | MultiLabel | None], n_images: int
 ) -> tuple[list[Any], np.ndarray]:
-    """Give the label of each row by the sets that know it, and the rows on which they disagree."""
+    """Return the label of each row by the sets that know it, and the rows that they disagree on."""
     merged: list[Any] = [None] * n_images
     disagree = np.zeros(n_images, dtype=bool)
     for labels in found:

@@ -1,4 +1,4 @@
-"""Doubt from the sample of pictures: resamples, intervals and tests that all scores share.
+"""Uncertainty from the sample of pictures: resamples, intervals and tests for all scores.
 
 The clusterings are fixed, and the pictures are a sample of those that the catalogue could hold. The
 same resamples serve every score, so that the difference of two is known better than either.
@@ -27,7 +27,7 @@ class Interval(NamedTuple):
 
 
 def resampled_weights(units: np.ndarray, n_resamples: int, seed: int = 0) -> Iterator[np.ndarray]:
-    """Draw with replacement, and say how often each picture was drawn, some resamples at a time.
+    """Draw with replacement; yields how often each picture was drawn, some resamples at a time.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def resampled_weights(units: np.ndarray, n_resamples: int, seed: int = 0) -> Ite
 
 
 def permuted_rows(units: np.ndarray, n_permutations: int, seed: int = 0) -> Iterator[np.ndarray]:
-    """Shuffle pictures among each other, and say whose place each took, some at a time.
+    """Permute pictures; yields the row that each row takes the place of, some at a time.
 
     Parameters
     ----------

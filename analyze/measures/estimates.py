@@ -43,7 +43,7 @@ def mean_over_pictures(
     """Average each picture over the runs, then all pictures; pictures are resampled.
 
     What is estimated: the mean over pictures like these, and over splits and seeds like these, for
-    heads taught on as many pictures. Runs share pictures, so they are no units of their own: the
+    heads trained on as many pictures. Runs share pictures, so they are no units of their own: the
     interval is over pictures, copies drawn together.
 
     Parameters

@@ -29,8 +29,8 @@ class LevelScores:
     scores : mapping of str to float or None
         None where a score would not be informative.
     right_parent_wrong_leaf : float or None
-        Share of the rows labelled at this level whose cluster says the right parent, but not the
-        right label; None where the level has no parent level.
+        Share of the rows labelled at this level in a cluster of the right parent, but of another
+        label; None where the level has no parent level.
     hierarchical_f1 : float or None
         Over the labels of a row and of its cluster with all their ancestors, up to this level;
         None where the level has no parent level.
@@ -49,10 +49,10 @@ class LevelScores:
 
 
 def no_labels(multi_labels: Sequence[MultiLabel]) -> str:
-    """Say that no level is there, and of columns of several labels a picture what reads them."""
+    """Return that there is no level, and which command reads the multi-label columns there are."""
     if not multi_labels:
         return "no labels"
-    names = ", ".join(shown(several.name) for several in multi_labels)
+    names = ", ".join(shown(column.name) for column in multi_labels)
     return (
         f"no level of one label a picture (column {names} lists several, which "
         "python -m analyze head learns)"
@@ -62,14 +62,14 @@ def no_labels(multi_labels: Sequence[MultiLabel]) -> str:
 def choose_level(
     levels: tuple[Level, ...], wanted: str | None, multi_labels: Sequence[MultiLabel] = ()
 ) -> Level | None:
-    """Find a level by name or by number from 1; the first without a wish, None without labels.
+    """Return a level by name or by number from 1; the first by default, None without labels.
 
     Parameters
     ----------
     levels : tuple of Level
     wanted : str or None
     multi_labels : sequence of MultiLabel
-        What there is beside levels, for the error.
+        Columns other than levels, for the error.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Probes: what vectors know of labels without any clustering, picture by picture."""
+"""Probes: how well vectors predict labels, without any clustering, picture by picture."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LEVEL = 1e-6
 
 
 def nearest_vote(neighbors: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
-    """Say of each picture whether its k nearest neighbors vote for its class.
+    """Return for each picture whether its k nearest neighbors vote for its class.
 
     One neighbor, one vote; of classes with as many, that of the nearest wins.
 
@@ -51,18 +51,18 @@ def nearest_vote(neighbors: np.ndarray, labels: np.ndarray, k: int) -> np.ndarra
     # the first of the greatest: neighbors stand with the nearest first
     winner = np.where(there, votes, -1).argmax(axis=1)
     right = voted[np.arange(len(voted)), winner] == labels
-    asked = there.any(axis=1) & (labels != MISSING_LABEL)
-    correct: np.ndarray = np.where(asked, right.astype(np.float64), np.nan)
+    judged = there.any(axis=1) & (labels != MISSING_LABEL)
+    correct: np.ndarray = np.where(judged, right.astype(np.float64), np.nan)
     return correct
 
 
 def folds_of(
     labels: np.ndarray, groups: np.ndarray, *, n_folds: int = N_FOLDS, seed: int = 0
 ) -> np.ndarray:
-    """Part pictures into folds: classes spread evenly, copies together.
+    """Split pictures into folds: classes spread evenly, copies together.
 
-    A class with fewer different pictures than folds is in none of them: some fold would ask for
-    what no other one can teach.
+    A class with fewer different pictures than folds is in none of them: some fold would test
+    a class that no other trains.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def folds_of(
     kept = classes[(counts >= n_folds) & (classes != MISSING_LABEL)]
     rows = np.flatnonzero(np.isin(labels, kept))
     if len(kept) > 1:
-        parts = parted(labels[rows], groups[rows], n_folds, seed)
+        parts = group_folds(labels[rows], groups[rows], n_folds, seed)
         for number, (_, tested) in enumerate(parts):
             folds[rows[tested]] = number
     return folds
@@ -91,9 +91,10 @@ def folds_of(
 def linear_probe(
     vectors: np.ndarray, labels: np.ndarray, groups: np.ndarray, folds: np.ndarray, seed: int = 0
 ) -> np.ndarray:
-    """Say of each picture whether a logistic regression taught on the other folds finds its class.
+    """Return for each picture whether a regression trained on the other folds finds its class.
 
-    On rows of length 1; C is chosen by cross-validation inside what is taught.
+    A logistic regression on rows of length 1; C is chosen by cross-validation inside the training
+    rows.
 
     Parameters
     ----------
@@ -116,17 +117,17 @@ def linear_probe(
         features = _rotated(vectors[rows])
         labels, groups, folds = labels[rows], groups[rows], folds[rows]
         for fold in np.unique(folds):
-            taught, tested = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-            c = _choose_c(features[taught], labels[taught], groups[taught], seed)
-            fitted = fit_regression(features[taught], labels[taught], c)
-            correct[rows[tested]] = predicted(fitted, features[tested]) == labels[tested]
+            train, test = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+            c = _choose_c(features[train], labels[train], groups[train], seed)
+            fitted = fit_regression(features[train], labels[train], c)
+            correct[rows[test]] = predicted(fitted, features[test]) == labels[test]
     return correct
 
 
 def fit_linear_probe(
     vectors: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int = 0
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """Teach a logistic regression, and give what says the classes of other vectors.
+    """Fit a logistic regression; returns a function that predicts the classes of other vectors.
 
     The probe of :func:`linear_probe` for pictures that are not here yet: nothing of them is used,
     neither their mean nor the axes they span. C is chosen by the log loss in inner folds, which on
@@ -159,10 +160,10 @@ def fit_linear_probe(
     return classes_of
 
 
-def parted(
+def group_folds(
     labels: np.ndarray, groups: np.ndarray, n_folds: int, seed: int
 ) -> Sequence[tuple[np.ndarray, np.ndarray]]:
-    """Part rows into what is taught and what is tested, fold by fold; copies stay together.
+    """Split rows into training and test rows, fold by fold; copies stay together.
 
     Parameters
     ----------
@@ -196,7 +197,7 @@ def _rotated(vectors: np.ndarray) -> np.ndarray:
 def spanned_axes(centered: np.ndarray) -> np.ndarray:
     """Give axes of length 1 that rows span, as columns; all axes where rows are many.
 
-    The penalty leaves no weight on what no taught row has a part in.
+    The penalty leaves no weight on what no training row has a part in.
     """
     n, n_dims = centered.shape
     if n >= n_dims:
@@ -226,16 +227,16 @@ def _tried(
         chosen = np.random.default_rng(seed).choice(len(labels), MOST_TUNED, replace=False)
         features, labels, groups = features[chosen], labels[chosen], groups[chosen]
     hits, logs = np.zeros(len(GRID), int), np.zeros(len(GRID))
-    for taught, tested in parted(labels, groups, INNER_FOLDS, seed):
-        tested = tested[np.isin(labels[tested], labels[taught])]
-        if len(np.unique(labels[taught])) < 2 or not len(tested):
+    for train, test in group_folds(labels, groups, INNER_FOLDS, seed):
+        test = test[np.isin(labels[test], labels[train])]
+        if len(np.unique(labels[train])) < 2 or not len(test):
             continue
         for i, c in enumerate(GRID):
-            fitted = fit_regression(features[taught], labels[taught], c)
-            logs_of_all = fitted.predict_log_proba(features[tested])
-            places = np.searchsorted(fitted.classes_, labels[tested])
+            fitted = fit_regression(features[train], labels[train], c)
+            logs_of_all = fitted.predict_log_proba(features[test])
+            places = np.searchsorted(fitted.classes_, labels[test])
             hits[i] += int((first_of_greatest(logs_of_all, LEVEL) == places).sum())
-            logs[i] += float(logs_of_all[np.arange(len(tested)), places].sum())
+            logs[i] += float(logs_of_all[np.arange(len(test)), places].sum())
     return hits, logs
 
 

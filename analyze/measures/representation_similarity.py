@@ -1,4 +1,4 @@
-"""Likeness: how alike two backbones see the same pictures, whatever their numbers mean."""
+"""Similarity of the representations of two backbones on the same pictures, such as CKA."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def linear_cka(one: CenteredRows, other: CenteredRows) -> tuple[float | None, fl
 
 
 def neighbor_overlap(one: np.ndarray, other: np.ndarray) -> float | None:
-    """Say which share of their nearest neighbors pictures have in common, in the mean.
+    """Return the mean share of their nearest neighbors that pictures have in common.
 
     Parameters
     ----------
@@ -111,5 +111,5 @@ def neighbor_overlap(one: np.ndarray, other: np.ndarray) -> float | None:
     """
     shared = ((one[:, :, None] == other[:, None, :]) & (one[:, :, None] >= 0)).sum(axis=(1, 2))
     there = np.minimum((one >= 0).sum(axis=1), (other >= 0).sum(axis=1))
-    asked = there > 0
-    return float((shared[asked] / there[asked]).mean()) if asked.any() else None
+    judged = there > 0
+    return float((shared[judged] / there[judged]).mean()) if judged.any() else None

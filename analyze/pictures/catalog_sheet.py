@@ -29,7 +29,7 @@ class Glance:
     classes : tuple of (str, ndarray of int)
         Name and rows of each class in the level's order, rows without a label last.
     copies : tuple of ndarray of int
-        Groups of rows whose pictures are equal byte for byte.
+        Groups of rows with pictures that are equal byte for byte.
     """
 
     embeddings: EmbeddingSet
@@ -69,7 +69,7 @@ def glance_at(embeddings: EmbeddingSet, level: Level | None) -> Glance:
 def draw_glance(glance: Glance, pictures: PictureFolder, *, n_examples: int, seed: int) -> Any:
     """Draw a row a class: its count, and some of its pictures, drawn by a seed.
 
-    Of many classes the largest are drawn, and how many more there are is said.
+    Of many classes the largest are drawn, with the number of the others.
     """
     largest = sorted(range(len(glance.classes)), key=lambda i: -len(glance.classes[i][1]))
     shown = [glance.classes[i] for i in sorted(largest[:MOST_CLASSES])]

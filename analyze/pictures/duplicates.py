@@ -78,7 +78,7 @@ class Fingerprint:
 
     @property
     def planes(self) -> np.ndarray:
-        """What of it is compared, made anew: it is large, and few pairs come so far."""
+        """Its compared form, made again each time: it is large, and few pairs need it."""
         return blurred(self.small)
 
     @cached_property
@@ -115,7 +115,7 @@ def relation(one: Fingerprint, other: Fingerprint, similarity: float = 1.0) -> R
     Returns
     -------
     Relation or None
-        None where they show different things, as far as can be told.
+        None where they show different things, as far as can be seen.
     """
     if similarity < LEAST_SIMILARITY:
         return None
@@ -162,7 +162,7 @@ def groups_of_equal_bytes(content_sha256: np.ndarray | None, n_images: int) -> n
     Parameters
     ----------
     content_sha256 : ndarray of shape (n_images, 32), uint8, or None
-        A row of zeros is a picture whose hash is not known: a group of its own.
+        A row of zeros is a picture with an unknown hash: a group of its own.
 
     Returns
     -------

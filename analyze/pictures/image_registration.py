@@ -58,7 +58,7 @@ class Placement:
         return laid
 
     def covers(self, side: int, edge: float = 0.0) -> np.ndarray:
-        """Say which cells show what is so many cells inside of the picture; (side, side), bool."""
+        """Return the cells that show what is this far inside of the picture; (side, side), bool."""
         inside = [
             (places >= edge) & (places <= side - 1 - edge)
             for places in (self.places(side, axis) for axis in (0, 1))
@@ -69,7 +69,7 @@ class Placement:
 def register(fixed: np.ndarray, moving: np.ndarray, most_moved: float = 1.0) -> Placement:
     """Find where one picture lies on another, by least squares (Lucas and Kanade 1981).
 
-    A gain and an offset of the lightness are fitted beside, so that they move nothing.
+    A gain and an offset of the lightness are fitted too, so that they move nothing.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ def _step(fixed: np.ndarray, moving: np.ndarray, at: Placement, edge: float) -> 
     away = (np.arange(side) - (side - 1) / 2) / side
     parts = (down, right, down * away[:, None], right * away, laid, np.ones_like(laid))
     slopes = np.stack(parts)[:, shown]
-    # not by BLAS, whose threads cost more than so small a product
+    # not by BLAS, with threads that cost more than such a small product
     squares = np.einsum("ik,jk->ij", slopes, slopes)
     # of a plain picture all slopes are 0: then nothing moves
     squares[np.diag_indices(6)] += 1e-6 * (np.diagonal(squares) + 1)

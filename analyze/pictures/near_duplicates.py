@@ -18,7 +18,7 @@ NEAR_COSINE = 0.95
 a marketplace and 210 drawn pictures, by three backbones, the nearest pairs that differ in bytes lie
 at 0.964 to 0.973 (one product twice) and then at 0.947 and below, of the cropped pictures; of whole
 ones at 0.95 to 0.981: one product twice, packs of one kind, one thing in two colors. Vectors alone
-do not tell copies from variants, and both would leak."""
+do not distinguish copies from variants, and both would leak."""
 
 MOST_IN_A_CHAIN = 0.1
 """Share of the pictures that may hang together by nearness: more are no copies, but vectors that
@@ -51,7 +51,7 @@ class Copies:
 
 
 def find_copies(vectors: np.ndarray, content_sha256: np.ndarray | None) -> Copies:
-    """Group pictures of equal bytes, and those whose vectors hardly differ.
+    """Group pictures of equal bytes, and those with vectors that hardly differ.
 
     Near pairs are chained: where a is near b, and b near c, all three are one group.
 
@@ -87,12 +87,12 @@ def join_copies(found: Sequence[Copies]) -> Copies:
 def count_leaks(
     copies: Copies, naive: Sequence[tuple[np.ndarray, np.ndarray]]
 ) -> dict[str, int | float]:
-    """Count pictures that naive splits would test on with a copy of them among what is taught.
+    """Count pictures that naive splits would test with a copy of them among the training pictures.
 
     Parameters
     ----------
     copies : Copies
-    naive : sequence of (taught, tested) row numbers
+    naive : sequence of (training, test) row numbers
         Of splits that know nothing of copies.
 
     Returns
@@ -103,9 +103,9 @@ def count_leaks(
     """
     n = len(copies.groups)
     by_bytes, at_all = np.zeros(n, bool), np.zeros(n, bool)
-    for taught, tested in naive:
-        by_bytes[tested] |= np.isin(copies.by_bytes[tested], copies.by_bytes[taught])
-        at_all[tested] |= np.isin(copies.groups[tested], copies.groups[taught])
+    for train, test in naive:
+        by_bytes[test] |= np.isin(copies.by_bytes[test], copies.by_bytes[train])
+        at_all[test] |= np.isin(copies.groups[test], copies.groups[train])
     sizes = np.bincount(copies.groups)
     return {
         "byte_identical": int(by_bytes.sum()),
@@ -122,7 +122,7 @@ def leak_note(leaks: dict[str, Any]) -> tuple[str, ...]:
         return ()
     return (
         f"a split that knows nothing of copies would have tested {leaks['pictures']} pictures with "
-        f"a copy of them among those taught ({leaks['byte_identical']} byte-identical, "
+        f"a copy of them in the training set ({leaks['byte_identical']} byte-identical, "
         f"{leaks['near_identical']} near-identical, variants among them): copies are kept on one "
         "side",
     )
@@ -186,7 +186,7 @@ def _believable(groups: np.ndarray, by_bytes: np.ndarray) -> Copies:
     if largest > max(LEAST_CHAIN, MOST_IN_A_CHAIN * len(groups)):
         note = (
             f"{largest} pictures hang together by a cosine of {NEAR_COSINE} or more: these vectors "
-            "are too alike to tell near-identical pictures, so only byte-identical ones are kept "
+            "are too alike to find near-identical pictures, so only byte-identical ones are kept "
             "on one side"
         )
         return Copies(by_bytes, by_bytes, (note,))

@@ -30,7 +30,7 @@ class PictureFolder:
     root : Path or None
         None where no folder may be opened.
     missed : dict of int to str
-        Why a row's picture could not be shown, of those that were asked for.
+        Why a row's picture could not be shown, of those that were requested.
     seen : bool
         Whether pictures are shown as the model saw them.
     halved : dict of int or bytes to float
@@ -70,7 +70,7 @@ class PictureFolder:
 
     @property
     def how_shown(self) -> str:
-        """What a sheet's heading says of how its pictures are shown; empty where whole."""
+        """How pictures are shown, for a sheet's heading; empty where whole."""
         return f" · as the model saw them: {self.as_seen.words}" if self.as_seen else ""
 
     def open(self, row: int) -> Image.Image | None:
@@ -126,13 +126,15 @@ class PictureFolder:
 
     def notes(self) -> tuple[str, ...]:
         """Say how many pictures could not be opened or were seen in part, and why."""
-        said = [
+        notes = [
             f"{count} {'picture is' if count == 1 else 'pictures are'} not opened: {why}"
             for why, count in sorted(Counter(self.missed.values()).items())
         ]
         if self.seen and self.as_seen is None:
-            said.append("pictures are shown whole: the file does not say how its model saw them")
+            notes.append(
+                "pictures are shown whole: the file does not record how its model saw them"
+            )
         if self.halved:
             n = len(self.halved)
-            said.append(f"the model saw less than half of {n} of the pictures shown")
-        return tuple(said)
+            notes.append(f"the model saw less than half of {n} of the pictures shown")
+        return tuple(notes)

@@ -1,4 +1,4 @@
-"""Augmented views of pictures, embedded once: files beside the plain one, row by row."""
+"""Augmented views of pictures, embedded once: files next to the plain one, row by row."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class StoredViews:
 
 
 def find_views(plain: Path, provenance: Provenance) -> list[Path]:
-    """Find the files whose identity is that of a plain file but for ``view``, by view's number.
+    """Return the files with the identity of a plain file but for ``view``, by view's number.
 
     One that cannot be read is left out, with a warning.
 
@@ -63,7 +63,7 @@ def find_views(plain: Path, provenance: Provenance) -> list[Path]:
             found[kind].append((number if isinstance(number, int) else 0, path))
     if len(found) > 1:
         raise UsageError(
-            f"views of {len(found)} kinds beside {plain.name} ({'; '.join(sorted(found))}): move "
+            f"views of {len(found)} kinds next to {plain.name} ({'; '.join(sorted(found))}): move "
             "those not meant out of the folder, or leave --views out"
         )
     return [path for each in found.values() for _, path in sorted(each)]

@@ -17,7 +17,7 @@ from extract.storage.embeddings import EmbeddingSet
 def reduction_key(embeddings: EmbeddingSet, reduction: str, seed: int) -> dict[str, Any]:
     """Name all that reduced coordinates depend on.
 
-    The seed is null where no chance plays, so that all seeds share what they have in common.
+    The seed is null where the result does not depend on it, so that all seeds share one entry.
     """
     steps = parse_steps(reduction)
     return {
@@ -52,8 +52,8 @@ class ReductionCache:
         store = ArrayCache(self.folder, "the reduction is")
         key = reduction_key(embeddings, reduction, seed)
 
-        def build(coordinates: np.ndarray, said: Mapping[str, Any]) -> Reduced:
-            parameters, notes = tuple(map(dict, said["parameters"])), texts(said["notes"])
+        def build(coordinates: np.ndarray, record: Mapping[str, Any]) -> Reduced:
+            parameters, notes = tuple(map(dict, record["parameters"])), texts(record["notes"])
             if coordinates.dtype != np.float32 or not coordinates.size:
                 raise ValueError(f"coordinates must be float32, got {coordinates.dtype}")
             return Reduced(embeddings.ids, coordinates, reduction, parameters, seed, notes)

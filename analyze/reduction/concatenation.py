@@ -56,7 +56,7 @@ def join_embeddings(
 ) -> tuple[EmbeddingSet, tuple[str, ...]]:
     """Lay vectors of several backbones side by side, each scaled to length 1.
 
-    So each backbone says as much: cosines of the joined rows are the mean of theirs.
+    So each backbone has the same weight: cosines of the joined rows are the mean of theirs.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def average_views(embeddings: EmbeddingSet, views: np.ndarray) -> EmbeddingSet:
     Returns
     -------
     EmbeddingSet
-        Its identity says so: these are other numbers.
+        With another identity: these are other vectors.
     """
     total = unit_rows(embeddings.vectors).astype(np.float64)
     for view in views:
@@ -133,6 +133,6 @@ def average_views(embeddings: EmbeddingSet, views: np.ndarray) -> EmbeddingSet:
 
 
 def _weights(sets: Sequence[EmbeddingSet]) -> str:
-    """Name the source of all weights; random if any are, as that is to be said."""
+    """Name the source of all weights; random if any are, as that has to be reported."""
     sources = {each.provenance.weights for each in sets}
     return "random" if "random" in sources else " + ".join(sorted(sources))

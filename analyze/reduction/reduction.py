@@ -61,7 +61,7 @@ class Reduced:
     reduction : str
         The steps as typed.
     parameters : tuple of mapping
-        What was used in each step, also where it is not what was asked for.
+        What was used in each step, also where it differs from what was typed.
     seed : int
     notes : tuple of str
         What had to be lowered or left out, for people.
@@ -114,7 +114,7 @@ class ReductionSpec:
     apply : callable
         (vectors, parameters, seed, progress) -> StepResult.
     seeded : callable
-        Parameters -> whether chance plays.
+        Parameters -> whether the result depends on the random seed.
     """
 
     form: str

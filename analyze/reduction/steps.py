@@ -42,7 +42,7 @@ FEWEST_UMAP_ROWS = 10
 UMAP_MIN_DIST = 0.1
 
 Progress = Callable[[int, int], None]
-"""Told of iterations done and of their total."""
+"""Called with the iterations done and their total."""
 
 Place = Callable[[np.ndarray], np.ndarray]
 """Where new vectors lie among those reduced: (m, n_dims) float32 -> (m, n_out) float32."""
@@ -50,7 +50,7 @@ Place = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class StepResult:
-    """Coordinates after one step, what was used, what has to be said, and where others lie.
+    """Coordinates after one step, the parameters used, notes, and the placement of new vectors.
 
     Parameters
     ----------
@@ -320,13 +320,13 @@ def parse_umap(words: Sequence[str]) -> dict[str, Any]:
     return {"n_neighbors": int(words[0])}
 
 
-_said: list[str] = []
+_noted: list[str] = []
 
 
 def say_umap_compiles() -> None:
-    """Say what takes so long, once: UMAP is compiled where it is first used in a process."""
-    if "umap" not in sys.modules and not _said:
-        _said.append("umap")
+    """Log once what takes this long: UMAP is compiled where it is first used in a process."""
+    if "umap" not in sys.modules and not _noted:
+        _noted.append("umap")
         log.info("UMAP: compiling once, about half a minute at first use")
 
 

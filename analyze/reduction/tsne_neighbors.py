@@ -25,9 +25,9 @@ class SummedDistances(Sklearn):  # type: ignore[misc]
         return _by_distance(self.data, query, rows)
 
 
-def _by_distance(known: Any, asked: Any, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _by_distance(known: Any, queries: Any, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     distances = np.empty(rows.shape)
-    for own, one, near in zip(distances, asked, rows, strict=True):
+    for own, one, near in zip(distances, queries, rows, strict=True):
         apart = known[near].astype(np.float64) - one.astype(np.float64)
         own[:] = np.sqrt(np.einsum("kd,kd->k", apart, apart))
     order = np.lexsort((rows, distances), axis=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from analyze.head.splitting.splits import N_PARTS, VALIDATION_PARTS, Splitter
-from analyze.measures.probes import folds_of, parted
+from analyze.measures.probes import folds_of, group_folds
 from extract.catalog.catalog import MISSING_LABEL
 from extract.errors import UsageError
 
@@ -95,7 +95,7 @@ class StratifiedSplitter(Splitter):
         largest = int(np.bincount(labels).max())
         if largest < 2:
             raise UsageError("every class has one picture that is taught: label more pictures")
-        for train, validation in parted(
+        for train, validation in group_folds(
             labels, groups, min(VALIDATION_PARTS, n_groups, largest), seed
         ):
             seen = np.isin(labels[validation], labels[train])

@@ -23,7 +23,7 @@ Make = Callable[..., EmbeddingSet]
 
 
 def served(embeddings: EmbeddingSet) -> ServedCatalog:
-    """Stand for a shelf that is asked for no more than its rows."""
+    """Stand for a served catalogue that only needs its rows."""
     level = embeddings.levels[0] if embeddings.levels else None
     catalog = SimpleNamespace(embeddings=embeddings, level=level, names=None, counts=level_counts)
     return cast(ServedCatalog, catalog)

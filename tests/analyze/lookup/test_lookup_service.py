@@ -474,7 +474,7 @@ def test_s7_a_picture_that_leaves_the_folder_or_changed_is_not_shown(
     assert [answer.status_code for answer in wrong] == [404, 404]
     assert {answer.json()["code"] for answer in wrong} == {"no_picture"}
     assert 'name="seen"' not in pages[0]
-    assert "does not say how its model saw them" in pages[1]
+    assert "does not record how its model saw them" in pages[1]
     assert "seen" not in "".join(re.findall(r'src="(/picture[^"]+)"', pages[1]))
     assert (as_seen.status_code, as_seen.json()["code"]) == (404, "no_picture")
 
