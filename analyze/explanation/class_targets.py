@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def level_of_head(stored: StoredHead, wanted: str | None) -> int:
-    """Find a level of a head by name or by number from 1; the last without a wish.
+    """Return a level of a head by name or by number from 1; the last by default.
 
     Raises
     ------
@@ -47,10 +47,10 @@ def level_of_head(stored: StoredHead, wanted: str | None) -> int:
 def head_target(stored: StoredHead, level: int, of: str) -> Target:
     """Ask a trained head, in the way that its predictions are made.
 
-    Of several labels a picture each is asked yes against no: its own logit, its own sigmoid; above
-    other levels the greatest of its own and of those below it, as it is told. Of a
+    Of several labels a picture each is a binary decision: its own logit, its own sigmoid; above
+    other levels the greatest of its own and of those below it, as it is predicted. Of a
     tree only the last level has logits that its predictions use; that of a class above is the
-    logarithm of the sum over the classes below it, so that it rises and falls with what is said.
+    logarithm of the sum over the classes below it, so that it rises and falls with the prediction.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def head_target(stored: StoredHead, level: int, of: str) -> Target:
     if is_joined(stored.provenance):
         raise UsageError(
             f"the head reads {stored.provenance.model} side by side, and a map is one backbone's: "
-            "explain a head that was taught the vectors of one"
+            "explain a head that was trained on the vectors of one"
         )
     last_logits = _last_logits(stored)
     if stored.several is not None:
@@ -84,7 +84,7 @@ def _last_logits(stored: StoredHead) -> Values:
 def _several_labels_target(
     stored: StoredHead, level: int, several: SeveralLabels, last_logits: Values, of: str
 ) -> Target:
-    """Ask a head whose labels are told one by one, each by its threshold, at one of its levels."""
+    """Return the target of a multi-label head at a level: each label by its own threshold."""
     import torch
 
     temperature, thresholds = stored.temperatures[-1], np.array(several.thresholds)
@@ -107,13 +107,13 @@ def _several_labels_target(
         found: np.ndarray = stored.head.logits(vectors)[-1] / temperature
         return tree.raised(found)
 
-    def told(vectors: np.ndarray) -> np.ndarray:
+    def predicted(vectors: np.ndarray) -> np.ndarray:
         return tree.raised(sigmoid(scaled(vectors)) >= thresholds)[:, part]
 
     def answer(vectors: np.ndarray) -> np.ndarray:
-        logits, said = scaled(vectors)[:, part], told(vectors)
-        # logits tell apart what rounds to a probability of 1
-        open_to_all = said | ~said.any(axis=1, keepdims=True)
+        logits, labels = scaled(vectors)[:, part], predicted(vectors)
+        # logits distinguish what rounds to a probability of 1
+        open_to_all = labels | ~labels.any(axis=1, keepdims=True)
         found: np.ndarray = np.where(open_to_all, logits, -np.inf).argmax(axis=1)
         return found
 
@@ -126,7 +126,7 @@ def _several_labels_target(
         answer,
         lambda vectors: sigmoid(scaled(vectors))[:, part],
         thresholds=several.thresholds[part],
-        said=told,
+        said=predicted,
     )
 
 
@@ -213,8 +213,8 @@ def cluster_target(
     )
     squares = np.square(centers).sum(axis=1)
 
-    def answer(asked: np.ndarray) -> np.ndarray:
-        return first_of_greatest(2 * asked.astype(np.float64) @ centers.T - squares)
+    def answer(vectors: np.ndarray) -> np.ndarray:
+        return first_of_greatest(2 * vectors.astype(np.float64) @ centers.T - squares)
 
     classes = tuple(matched.get(number) for number in numbers)
     words = tuple(

@@ -31,7 +31,7 @@ class Placement:
 
 
 def place_of(preprocessing: Preprocessing, width: int, height: int) -> Placement:
-    """Say what a model sees of a picture of so many pixels."""
+    """Return what a model sees of a picture of this size."""
     sides = []
     sizes = resized_size(preprocessing, height, width)
     for resized, original in zip(sizes, (height, width), strict=True):

@@ -1,4 +1,4 @@
-"""Which pictures are explained, and what is asked of each."""
+"""The pictures to explain, and the column of the target to explain of each."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Subject:
     labels : tuple of str or None
         Where a picture may have several.
     mistake : Mistake or None
-        What heads that were not taught the picture say wrongly of it.
+        The mistake of heads that were not trained on the picture.
     """
 
     id: str
@@ -51,7 +51,7 @@ class Subject:
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """What is asked of a picture: why it is this column of the target.
+    """An explanation to compute: why a picture is this column of the target.
 
     Parameters
     ----------
@@ -63,8 +63,8 @@ class Question:
     probability, answer_probability : float or None
         Of both, where the target gives probabilities.
     said : tuple of int or None
-        The columns that are said of the picture, where any number may be; without any of them the
-        answer is the likeliest.
+        The columns that are predicted of the picture, where any number may be; without any of
+        them the answer is the likeliest.
     """
 
     subject: Subject
@@ -75,9 +75,9 @@ class Question:
     said: tuple[int, ...] | None = None
 
     def to_json(self, target: Target) -> dict[str, Any]:
-        """Spell what is asked, and what is known of it, with the keys that programs read.
+        """Return the question, and what is known of it, with the keys that programs read.
 
-        Of several labels ``predicted`` is the likeliest that is said.
+        Of several labels ``predicted`` is the likeliest of those predicted.
         """
         silent = self.answer is None or self.said == ()
         mistake = self.subject.mistake
@@ -125,9 +125,9 @@ def sampled_rows(truth: Truth | None, n_images: int, n: int, seed: int) -> list[
 
 
 def ask(target: Target, subjects: Sequence[Subject], wanted: str | None) -> list[Question]:
-    """Ask of each picture why it is what the target says, or why a class that was typed.
+    """Return the question of each picture: why its predicted class, or why one that was typed.
 
-    Of a mistake without a class that was typed: why what is told worst.
+    Of a mistake without a class that was typed: why its worst label.
     """
     if not subjects:
         return []
@@ -135,9 +135,9 @@ def ask(target: Target, subjects: Sequence[Subject], wanted: str | None) -> list
     answers = target.answer(vectors)
     columns = answers if wanted is None else np.full(len(subjects), target.column_of(wanted))
     if wanted is None:
-        told = [each.mistake.worst_label if each.mistake else None for each in subjects]
+        worst = [each.mistake.worst_label if each.mistake else None for each in subjects]
         places = {name: i for i, name in enumerate(target.columns)}
-        columns = np.array([places.get(name or "", answers[i]) for i, name in enumerate(told)])
+        columns = np.array([places.get(name or "", answers[i]) for i, name in enumerate(worst)])
     if target.probabilities is None:
         triples = zip(subjects, columns.tolist(), answers.tolist(), strict=True)
         return [Question(*each) for each in triples]
@@ -159,7 +159,7 @@ def ask(target: Target, subjects: Sequence[Subject], wanted: str | None) -> list
 
 
 def ask_of_pairs(pairs: Sequence[tuple[Subject, Subject]]) -> tuple[Target, list[Question]]:
-    """Ask of both pictures of each pair what in them is like the other; a pair is asked once."""
+    """Return two questions a pair, what in a picture is like the other; no pair comes twice."""
     once = {tuple(sorted((a.id, b.id))): (a, b) for a, b in reversed(pairs)}
     pairs = list(reversed(once.values()))
     subjects = {subject.id: subject for pair in pairs for subject in pair}

@@ -87,7 +87,7 @@ def check_methods(names: Sequence[str], tap: Tap, model: str) -> None:
     """
     if "hirescam" in names and tap.directions_alone:
         raise UsageError(
-            f"HiResCAM is zero at every place of {model}, whose last block reads the direction of "
+            f"HiResCAM is zero at every place of {model}: its last block reads the direction of "
             "each token alone: take --method gradcam or layercam"
         )
 
@@ -143,8 +143,8 @@ def weigh(
         vectors = onward(activations)
         # in double: the slope of a probability near 1 is lost in single
         found = values(vectors.cpu().double())
-        asked = found[torch.arange(len(pixels)), torch.as_tensor(columns)]
-    (gradients,) = torch.autograd.grad(asked.sum(), activations)
+        chosen = found[torch.arange(len(pixels)), torch.as_tensor(columns)]
+    (gradients,) = torch.autograd.grad(chosen.sum(), activations)
     # a vector of zeros has no direction, and no slope either
     gradients[~vectors.detach().any(dim=1)] = 0
     with torch.no_grad():
@@ -152,6 +152,6 @@ def weigh(
     return Weighed(
         signed,
         vectors.detach().cpu().numpy(),
-        asked.detach().numpy(),
+        chosen.detach().numpy(),
         gradients.flatten(1).any(dim=1).cpu().numpy(),
     )

@@ -45,12 +45,12 @@ def pages_of(
 
 
 def pages_needed(n: int) -> int:
-    """Say how many pages so many maps take."""
+    """Return the number of pages that n maps take."""
     return -(-n // A_PAGE)
 
 
 def title_of(target: Target) -> str:
-    """Say in words what is explained."""
+    """Return in words what is explained."""
     of_head = "label" if target.thresholds else "class"
     return {
         "head": f"what speaks for the {of_head}, by the head's {target.of}",
@@ -69,12 +69,12 @@ def _tiles(number: int, found: Explanation, method: str, target: Target) -> list
         f"{number}",
         [name_of(question.subject.id), *true, *mistake_lines(question)],
     )
-    asked = asked_lines(found.question, found.value, target)
+    lines = asked_lines(found.question, found.value, target)
     if why is not None:
         return [
             first,
-            Tile(None, METHODS[method].title, [*asked[:1], why]),
-            Tile(found.thumbnail, "picture", asked[1:]),
+            Tile(None, METHODS[method].title, [*lines[:1], why]),
+            Tile(found.thumbnail, "picture", lines[1:]),
         ]
     drawn = _spread(found, method)
     peak = found.peak(method)
@@ -87,13 +87,13 @@ def _tiles(number: int, found: Explanation, method: str, target: Target) -> list
     )
     return [
         first,
-        Tile(colored(drawn), METHODS[method].title, [*asked[:1], where]),
-        Tile(overlaid(found.thumbnail, drawn, ring), "on the picture", asked[1:]),
+        Tile(colored(drawn), METHODS[method].title, [*lines[:1], where]),
+        Tile(overlaid(found.thumbnail, drawn, ring), "on the picture", lines[1:]),
     ]
 
 
 def asked_lines(question: Question, value: float, target: Target) -> list[str]:
-    """Say what was asked, then what the answer is and how sure."""
+    """Return the lines of the question, then of the answer and its probability."""
     wanted = target.columns[question.column]
     if target.name == "neighbor":
         return [f"like {name_of(wanted, 18)}?", f"similarity {value:.3f}"]
@@ -109,22 +109,22 @@ def asked_lines(question: Question, value: float, target: Target) -> list[str]:
 
 
 def mistake_lines(question: Question) -> list[str]:
-    """Say what heads that were not taught the picture say of it; nothing of any other."""
+    """Return the lines of a held-out mistake; none of a picture without one."""
     mistake = question.subject.mistake
     if mistake is None:
         return []
-    said = ", ".join(map(_short, mistake.predicted)) or "no label"
+    labels = ", ".join(map(_short, mistake.predicted)) or "no label"
     worst = f"{_short(mistake.worst_label)} {mistake.worst_label_probability:.2f}"
-    return [f"held out: {said}", f"held out, {worst}"]
+    return [f"held out: {labels}", f"held out, {worst}"]
 
 
 def _threshold_lines(question: Question, target: Target, threshold: float) -> list[str]:
-    """Say how probable a label is, from where on it is said, and what else is."""
-    told = "said" if question.column in (question.said or ()) else "not said"
+    """Return the lines of a label: its probability, its threshold, and all labels predicted."""
+    decision = "predicted" if question.column in (question.said or ()) else "not predicted"
     others = [_short(target.columns[i]) for i in question.said or ()]
     return [
         f"probability {question.probability:.2f}",
-        f"{told}, threshold {threshold:.2f}",
+        f"{decision}, threshold {threshold:.2f}",
         f"predicted: {', '.join(others) or 'no label'}",
     ]
 

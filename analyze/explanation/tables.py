@@ -45,10 +45,10 @@ def _item(found: Explanation, method: str, target: Target, sheet: str) -> dict[s
     }
 
 
-def rows(said: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
+def rows(items: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
     """Lay items out under :data:`HEADER`."""
     out = []
-    for item in said:
+    for item in items:
         x, y = item["peak"] or (None, None)
         given = {**item, "peak_x": x, "peak_y": y}
         out.append([given[name] for name in HEADER])

@@ -1,7 +1,7 @@
 """What can be explained: a number that a picture's vector gives, by a way that can be derived.
 
 A target has columns (classes, clusters, or other pictures) and gives a value for each. Maps ask it
-for one column of each picture; whoever covers places and asks again needs nothing else of it.
+for one column of each picture; methods that cover places need nothing else of it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MOST_LISTED = 12
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """What is asked of vectors.
+    """Values of vectors that are explained.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class Target:
     of : str
         ``logit``, ``probability`` or ``similarity``: what the values are.
     columns : tuple of str
-        What each value speaks for, in words for people.
+        What each value is evidence for, in words for people.
     classes : tuple of (str or None)
         The class of each column, where it has one.
     values : callable
@@ -50,7 +50,7 @@ class Target:
     numbers : tuple of int, optional
         What the columns are numbered by; from 0 without.
     thresholds : tuple of float, optional
-        The probability from which on each column is said, where any number of them may be.
+        The probability from which on each column is predicted, where any number of them may be.
     said : callable, optional
         Vectors as they are stored -> ndarray (n, n_columns), bool; with ``thresholds``.
     """
@@ -163,8 +163,8 @@ def neighbor_target(ids: Sequence[str], vectors: np.ndarray) -> Target:
     """
     values = towards(vectors)
 
-    def answer(asked: np.ndarray) -> np.ndarray:
-        return first_of_greatest(in_numpy(values, asked))
+    def answer(vectors: np.ndarray) -> np.ndarray:
+        return first_of_greatest(in_numpy(values, vectors))
 
     none = (None,) * len(ids)
     return Target("neighbor", "similarity", tuple(ids), none, values, answer)

@@ -20,7 +20,7 @@ def truth_of_head(
     """Find the labels that a level of a head is held against; None where there are none.
 
     Of a tree a picture whose labels end above the level has that end as its label, as the head was
-    taught.
+    trained.
     """
     if stored.several is not None:
         return next((own for own in several if own.name == stored.levels[number]), None)

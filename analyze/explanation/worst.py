@@ -1,4 +1,4 @@
-"""The worst mistakes about pictures that the head, or the heads of its folds, were not taught."""
+"""The worst mistakes on pictures that the head, or the heads of its folds, were not trained on."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def worst_mistakes(
 ) -> tuple[dict[int, Mistake], list[str]]:
     """Find mistakes: those that the head's file keeps, and those about pictures it never saw.
 
-    The first are of heads that were taught the rest of the pictures; the second are found here, by
-    asking the head.
+    The first are of heads that were trained on the rest of the pictures; the second are predicted
+    here.
 
     Parameters
     ----------
@@ -49,17 +49,17 @@ def worst_mistakes(
     Raises
     ------
     UsageError
-        When the head was taught every picture, and its file keeps no held-out mistakes.
+        When the head was trained on every picture, and its file keeps no held-out mistakes.
     """
     kept = _kept(stored, level)
     split = stored.about.get("split") or {}
     sides = ("train", "validation", *(["test"] if kept else []))
     seen = {row_id for side in sides for row_id in split.get(side, ())}
     new = np.flatnonzero([row_id not in seen for row_id in embeddings.ids])
-    found = _asked(level, target, embeddings.take(new), truth.take(new))
+    found = _mistakes_on(level, target, embeddings.take(new), truth.take(new))
     if kept is None and not found.n_images:
         raise UsageError(
-            "the head was taught every picture with a label, and its head.json, of an earlier "
+            "the head was trained on every picture with a label, and its head.json, of an earlier "
             "version, keeps no held-out mistakes: train it again with python -m analyze head"
         )
     places = {row_id: row for row, row_id in enumerate(embeddings.ids)}
@@ -88,17 +88,19 @@ def _kept(stored: StoredHead, level: str) -> HeldOutMistakes | None:
     if KEY not in stored.about:
         return None
     try:
-        levels = [HeldOutMistakes.of_json(said) for said in stored.about[KEY]]
+        levels = [HeldOutMistakes.of_json(each) for each in stored.about[KEY]]
     except (ValueError, KeyError, TypeError) as error:
         raise HeadFileError(
-            "what head.json says of held-out mistakes cannot be read: train the head again with "
+            "the held-out mistakes in head.json cannot be read: train the head again with "
             "python -m analyze head"
         ) from error
     return next((own for own in levels if own.level == level), None)
 
 
-def _asked(level: str, target: Target, embeddings: EmbeddingSet, truth: Truth) -> HeldOutMistakes:
-    """Ask the head about pictures that it was not taught."""
+def _mistakes_on(
+    level: str, target: Target, embeddings: EmbeddingSet, truth: Truth
+) -> HeldOutMistakes:
+    """Return the head's mistakes on pictures that it was not trained on."""
     if not len(embeddings):
         return HeldOutMistakes(level, 0, 0, ())
     assert target.probabilities is not None

@@ -27,7 +27,7 @@ class MapsOfMethod:
     cells : tuple of ndarray of shape (n_rows, n_columns)
         Its maps, on the cells of the backbone's own.
     randomized : tuple of pairs of ndarray of shape (n_rows, n_columns)
-        Of some pictures its map, and that of a backbone whose weights are drawn by chance.
+        Of some pictures its map, and that of a backbone with random weights.
     hits : tuple of bool
         Whether the highest place lies in the picture's box; of those that have one.
     n_empty : int
@@ -65,7 +65,7 @@ class Score:
     pointing : Estimate or None
         Share of boxes that the highest place lies in.
     unchanged : Estimate or None
-        Rank correlation of its maps with those of random weights: a map that does not change says
+        Rank correlation of its maps with those of random weights: a map that does not change shows
         nothing of the model.
     n_empty : int
     error : float or None
@@ -88,7 +88,7 @@ class Score:
     seconds_per_image: float
 
     def to_json(self) -> dict[str, Any]:
-        """Spell it with the keys that programs read: a number, and its interval beside it."""
+        """Return it with the keys that programs read: each number with its interval."""
         spelled: dict[str, Any] = {"method": self.method, "n_images": self.n_images}
         for name in (
             *("deletion", "insertion", "deletion_gain", "insertion_gain"),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from extract.backbones.registry import Backbone
 
 MOST_RANDOMIZED = 6
-"""Pictures whose shares are sampled again with random weights, which takes as long as with true."""
+"""Pictures with SHAP values sampled again with random weights, which takes as long as with true."""
 
 Progress = Callable[[int, int], None]
 
@@ -113,7 +113,7 @@ class Drawing:
 
 def evaluate(
     drawing: Drawing,
-    asked: Target,
+    target: Target,
     pictures: Sequence[Shown],
     methods: Sequence[str],
     randomized: Drawing | None = None,
@@ -124,34 +124,34 @@ def evaluate(
     Parameters
     ----------
     drawing : Drawing
-    asked : Target
-        Whose values are followed: probabilities or similarities, at most 1.
+    target : Target
+        With the values that are followed: probabilities or similarities, at most 1.
     pictures : sequence of Shown
     methods : sequence of str
     randomized : Drawing, optional
         The same with weights that were never trained.
     progress : callable, optional
-        Told how many maps are followed.
+        Called with the number of maps that are followed.
     """
     found = []
     total = (len(methods) + 1) * len(pictures)
     for place, method in enumerate((*methods, RANDOM)):
 
-        def tell(done: int, before: int = place * len(pictures)) -> None:
+        def report(done: int, before: int = place * len(pictures)) -> None:
             if progress is not None:
                 progress(before + done, total)
 
-        found.append(_of_method(drawing, asked, pictures, method, randomized, tell))
+        found.append(_of_method(drawing, target, pictures, method, randomized, report))
     return found
 
 
 def _of_method(
     drawing: Drawing,
-    asked: Target,
+    target: Target,
     pictures: Sequence[Shown],
     method: str,
     randomized: Drawing | None,
-    tell: Callable[[int], None],
+    report: Callable[[int], None],
 ) -> MapsOfMethod:
     shape = (drawing.tap.n_rows, drawing.tap.n_columns)
     curves: list[Curves] = []
@@ -165,12 +165,12 @@ def _of_method(
         errors += [error] if error is not None else []
         n_empty += not heat.any()
         cells.append(reduced(heat, *shape))
-        curves.append(follow(_asking(drawing.backbone, asked, shown.column), shown.pixels, heat))
+        curves.append(follow(_asking(drawing.backbone, target, shown.column), shown.pixels, heat))
         if shown.box is not None:
             hits.append(_points_at(cells[-1], shown))
         if randomized is not None and method != RANDOM and number < most:
             changed.append(reduced(randomized.heat(method, shown, number)[0], *shape))
-        tell(number + 1)
+        report(number + 1)
     of_changed = cells[: len(changed)]
     return MapsOfMethod(
         method,
@@ -184,13 +184,15 @@ def _of_method(
     )
 
 
-def _asking(backbone: Backbone, asked: Target, column: int) -> Callable[[torch.Tensor], np.ndarray]:
+def _asking(
+    backbone: Backbone, target: Target, column: int
+) -> Callable[[torch.Tensor], np.ndarray]:
     import torch
 
     def ask(pixels: torch.Tensor) -> np.ndarray:
         with torch.no_grad():
             vectors = backbone.model(pixels.to(backbone.device)).cpu().double()
-            found: np.ndarray = asked.values(vectors)[:, column].numpy()
+            found: np.ndarray = target.values(vectors)[:, column].numpy()
         return found
 
     return ask

@@ -1,7 +1,7 @@
 """Shares of an answer: what each pixel, or each patch of alike pixels, adds to it or takes off.
 
 Shapley values (Lundberg and Lee 2017): they add up to the value less that of a background, as far
-as they were sampled; how far off the sum is stands beside them.
+as they were sampled; the error of the sum is reported with them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Attribution:
     base : float
         The same of the background.
     evaluations : int
-        Pictures that the model was asked about.
+        Pictures that the model computed.
     """
 
     signed: np.ndarray
@@ -118,15 +118,15 @@ def attribute_pixels(
     """
     import shap
 
-    asked = _module(backbone, values, column)
+    module = _module(backbone, values, column)
     given = pixels[None].to(backbone.device)
     against = background.to(backbone.device)
     with chance_kept():
-        explainer = shap.GradientExplainer(asked, against, batch_size=BATCH_SIZE)
+        explainer = shap.GradientExplainer(module, against, batch_size=BATCH_SIZE)
         found = np.asarray(explainer.shap_values(given, nsamples=n_samples, rseed=seed))
     signed = found.reshape(pixels.shape).sum(axis=0).astype(np.float32)
-    base = float(np.mean([_value(asked, each[None]) for each in against]))
-    return Attribution(signed, _value(asked, given), base, n_samples)
+    base = float(np.mean([_value(module, each[None]) for each in against]))
+    return Attribution(signed, _value(module, given), base, n_samples)
 
 
 def attribute_patches(
@@ -149,34 +149,34 @@ def attribute_patches(
     segments = segments_of(picture_of(backbone, pixels))
     hidden = blurred(pixels)
     belongs = torch.from_numpy(segments)
-    asked = _module(backbone, values, column)
-    n_asked = 0
+    module = _module(backbone, values, column)
+    n_computed = 0
 
     def values_of(shown: np.ndarray) -> np.ndarray:
-        nonlocal n_asked
-        n_asked += len(shown)
+        nonlocal n_computed
+        n_computed += len(shown)
         found = []
         for first in range(0, len(shown), BATCH_SIZE):
             some = torch.from_numpy(shown[first : first + BATCH_SIZE] > 0)
             kept = some[:, belongs][:, None]
             made = torch.where(kept, pixels[None], hidden[None])
             with torch.no_grad():
-                found.append(asked(made.to(backbone.device))[:, 0].cpu().numpy())
+                found.append(module(made.to(backbone.device))[:, 0].cpu().numpy())
         return np.concatenate(found)
 
     n = int(segments.max()) + 1
     if n < 2:  # a picture of one color has nothing to part
         value = float(values_of(np.ones((1, 1)))[0])
-        return Attribution(np.zeros(segments.shape, np.float32), value, value, n_asked)
+        return Attribution(np.zeros(segments.shape, np.float32), value, value, n_computed)
     masker = _Patches(_tree_of(picture_of(backbone, pixels), segments))
     with chance_kept():
         explainer = shap.explainers.Partition(values_of, masker)
-        said = explainer(np.ones((1, n)), max_evals=n_samples, silent=True)
-    shares = np.asarray(said.values).reshape(n)
+        explained = explainer(np.ones((1, n)), max_evals=n_samples, silent=True)
+    shares = np.asarray(explained.values).reshape(n)
     sizes = np.bincount(segments.ravel(), minlength=n)
     signed = (shares / sizes)[segments].astype(np.float32)
-    base = float(np.asarray(said.base_values).reshape(-1)[0])
-    return Attribution(signed, float(values_of(np.ones((1, n)))[0]), base, n_asked)
+    base = float(np.asarray(explained.base_values).reshape(-1)[0])
+    return Attribution(signed, float(values_of(np.ones((1, n)))[0]), base, n_computed)
 
 
 ATTRIBUTIONS: dict[str, AttributionSpec] = {
@@ -236,7 +236,7 @@ def _module(backbone: Backbone, values: Values, column: int) -> Any:
     """Make pixels -> the one value that is explained, of shape (n, 1), as a module."""
     import torch
 
-    class Asked(torch.nn.Module):
+    class Column(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.model = backbone.model
@@ -245,14 +245,14 @@ def _module(backbone: Backbone, values: Values, column: int) -> Any:
             vectors = self.model(pixels).cpu().double()
             return values(vectors)[:, [column]]
 
-    return Asked().eval()
+    return Column().eval()
 
 
-def _value(asked: Any, pixels: torch.Tensor) -> float:
+def _value(module: Any, pixels: torch.Tensor) -> float:
     import torch
 
     with torch.no_grad():
-        return float(asked(pixels)[0, 0])
+        return float(module(pixels)[0, 0])
 
 
 @contextmanager

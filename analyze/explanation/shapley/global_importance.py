@@ -36,7 +36,7 @@ class Totals:
 
 
 def total(shares: Sequence[Shares], target: Target) -> Totals:
-    """Average the shares of pictures that were asked about one column."""
+    """Average the SHAP values of pictures explained for one column."""
     by_class: dict[str, list[np.ndarray]] = {}
     for each in shares:
         name = target.columns[each.question.column]

@@ -142,7 +142,7 @@ def worth_of_features(
         Of a target: vectors (n, n_dims), float64 -> (n, n_columns).
     vectors : ndarray of shape (n_images, n_dims)
     columns : ndarray of shape (n_images,), int
-        What is asked of each.
+        The column of the target of each.
     background : ndarray of shape (n, n_dims)
     n_samples, seed : int
 
@@ -161,7 +161,7 @@ def worth_of_features(
     errors = np.empty(len(vectors))
     against = torch.from_numpy(background.astype(np.float64))
 
-    class Asked(torch.nn.Module):
+    class Column(torch.nn.Module):
         def __init__(self, column: int) -> None:
             super().__init__()
             self.column = column
@@ -172,13 +172,13 @@ def worth_of_features(
     for column in np.unique(columns).tolist():
         rows = np.flatnonzero(columns == column)
         given = torch.from_numpy(vectors[rows].astype(np.float64))
-        asked = Asked(column).eval()
+        module = Column(column).eval()
         with chance_kept():
-            explainer = shap.GradientExplainer(asked, against)
+            explainer = shap.GradientExplainer(module, against)
             found = np.asarray(explainer.shap_values(given, nsamples=n_samples, rseed=seed))
         shares[rows] = found.reshape(len(rows), -1)
         with torch.no_grad():
-            wanted = (asked(given)[:, 0] - asked(against).mean()).numpy()
+            wanted = (module(given)[:, 0] - module(against).mean()).numpy()
         off = np.abs(shares[rows].sum(axis=1) - wanted)
         errors[rows] = np.divide(off, np.abs(wanted), out=np.zeros_like(off), where=wanted != 0)
     return shares, errors

@@ -17,7 +17,7 @@ from analyze.explanation.targets import Target
 from analyze.presentation.contact_sheet import Tile, draw_sheet
 
 COLORS = "PuOr_r"
-"""Purple takes away, orange adds: told apart by the color-blind too."""
+"""Purple takes away, orange adds: distinct for the color-blind too."""
 
 AVERAGED = 4
 """Pixels a side that are drawn as one: of single ones nothing is seen but their noise."""
@@ -41,7 +41,7 @@ def pages_of(shares: Sequence[Shares], method: str, target: Target, subtitle: st
 def _tiles(number: int, found: Shares, target: Target) -> list[Tile]:
     question, made = found.question, found.attribution
     true = [] if question.subject.label is None else [f"true: {question.subject.label}"]
-    asked = asked_lines(question, found.attribution.value, target)
+    lines = asked_lines(question, found.attribution.value, target)
     drawn = _scaled(found)
     error = made.error
     sums = [f"from {made.base:.2f} to {made.value:.2f}"]
@@ -52,8 +52,8 @@ def _tiles(number: int, found: Shares, target: Target) -> list[Tile]:
             f"{number}",
             [name_of(question.subject.id), *true, *mistake_lines(question)],
         ),
-        Tile(colored(drawn), ATTRIBUTIONS[found.method].title, [*asked[:1], *sums]),
-        Tile(overlaid(found.thumbnail, drawn), "on the picture", asked[1:]),
+        Tile(colored(drawn), ATTRIBUTIONS[found.method].title, [*lines[:1], *sums]),
+        Tile(overlaid(found.thumbnail, drawn), "on the picture", lines[1:]),
     ]
 
 

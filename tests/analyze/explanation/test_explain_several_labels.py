@@ -227,10 +227,15 @@ def test_sheets_say_probability_and_threshold(target: Target) -> None:
     question = Question(Subject("a", np.ones(8, np.float32)), 2, 0, 0.55, 0.9, (0, 1))
     lines = sheets.asked_lines(question, 1.0, bars)
     assert lines == [
-        *("why red?", "probability 0.55", "not said, threshold 0.60", "predicted: green, plain"),
+        *(
+            "why red?",
+            "probability 0.55",
+            "not predicted, threshold 0.60",
+            "predicted: green, plain",
+        ),
     ]
     said = sheets.asked_lines(replace(question, column=0, probability=0.9), 1.0, bars)
-    assert said[1:3] == ["probability 0.90", "said, threshold 0.40"]
+    assert said[1:3] == ["probability 0.90", "predicted, threshold 0.40"]
     silent = sheets.asked_lines(replace(question, said=()), 1.0, bars)
     assert silent[-1] == "predicted: no label"
     assert "what speaks for the label" in sheets.title_of(bars)
