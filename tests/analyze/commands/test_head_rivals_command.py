@@ -1,4 +1,4 @@
-"""``analyze head --against`` as a user types it: two large backbones, pictures to a sentence."""
+"""``analyze head --against`` as a user types it: two backbones, pictures to a sentence."""
 
 from __future__ import annotations
 
@@ -11,22 +11,32 @@ import pytest
 from PIL import Image
 from small_catalogs import draw, run_in
 
-QUICK = ["--width", "16", "--epochs", "10", "--patience", "3", "--resamples", "200"]
+QUICK = ["--width", "16", "--epochs", "10", "--patience", "3", "--resamples", "100"]
 FOLDS = ["--folds", "2", "--shuffles", "1"]
+OWN, RIVAL = "timm:test_vit", "timm:test_resnet"
 FIGURES = ("against", "calibration", "confusion", "curves")
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve pictures of two classes, seen by two backbones; vgg16 lacks one of them."""
+def shop(coarse_figures: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve pictures of two classes, seen by two backbones; the second lacks one of them."""
     root = tmp_path_factory.mktemp("shop")
     for kind in ("Mugs", "Watches"):
         for i in range(6):
             draw(root / "photos" / kind / f"{i}.jpg", kind, i)
     drawn = ["--images", "photos", "--weights", "random", "--runtime", "eager"]
     drawn += ["--decoder", "reference", "--workers", "1"]  # nothing to warm up for so few
-    for model, n in (("cvt_13", 12), ("vgg16", 11)):
-        words = [*drawn, "--model", model, "--limit", str(n), "--batch-size", str(n), "-q"]
+    for model, n in ((OWN, 12), (RIVAL, 11)):
+        words = [
+            *drawn,
+            "--model",
+            model,
+            "--limit",
+            str(n),
+            "--batch-size",
+            str(n),
+            "-q",
+        ]
         done = run_in(root, "extract", *words)
         assert done.returncode == 0, done.stderr
     return root
@@ -34,16 +44,18 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def compared(shop: Path) -> dict[str, Any]:
-    words = ["--model", "cvt_13", "--against", "vgg16", "--json", "-q", *FOLDS, *QUICK]
+    words = ["--model", OWN, "--against", RIVAL, "--json", "-q", *FOLDS, *QUICK]
     done = run_in(shop, "analyze", "head", *words)
     assert done.returncode == 0, done.stderr
     said: dict[str, Any] = json.loads(done.stdout)
     return said
 
 
-def test_cvt_is_held_against_vgg_from_pictures_on(shop: Path, compared: dict[str, Any]) -> None:
+def test_a_backbone_is_held_against_another_from_pictures_on(
+    shop: Path, compared: dict[str, Any]
+) -> None:
     (rival,) = compared["against"]
-    assert [compared["model"], rival["model"]] == ["cvt_13", "vgg16"]
+    assert [compared["model"], rival["model"]] == [OWN, RIVAL]
     assert rival["weights"] == "random"
     assert compared["n_images"] == 11
     assert compared["left_out_by_reason"]["not the same in all files"] == 1
@@ -59,21 +71,21 @@ def test_the_folder_holds_tables_and_figures(shop: Path, compared: dict[str, Any
     folder = shop / compared["results"]
     for name in FIGURES:
         with Image.open(folder / f"{name}.png") as picture:
-            assert min(picture.size) > 300
+            assert min(picture.size) > 100  # of 40 dots an inch
     with (folder / "against.csv").open(newline="") as file:
         first, second = csv.DictReader(file)
-    assert (first["model"], second["model"]) == ("cvt_13", "vgg16")
+    assert (first["model"], second["model"]) == (OWN, RIVAL)
     assert second["verdict"] == compared["against"][0]["verdict"]
     stored = json.loads((folder / "run.json").read_text())
     assert stored["against"] == compared["against"]
 
 
 def test_the_text_says_which_is_better(shop: Path) -> None:
-    file = next((shop / "cache/embeddings/photos").glob("vgg16-*[0-9a-f].h5"))
-    words = ["--model", "cvt_13", "--against", str(file.relative_to(shop)), "--svg", "--seeds", "1"]
+    file = next((shop / "cache/embeddings/photos").glob("*test_resnet*[0-9a-f].h5"))
+    words = ["--model", OWN, "--against", str(file.relative_to(shop)), "--svg", "--seeds", "1"]
     done = run_in(shop, "analyze", "head", *words, "-q", *QUICK, *FOLDS)
     assert done.returncode == 0, done.stderr
-    assert "vgg16 (random weights): accuracy " in done.stdout
+    assert f"{RIVAL} (random weights): accuracy " in done.stdout
     assert "left out: 1 not the same in all files" in done.stdout
     assert "cannot be told apart with 11 pictures" in done.stdout
     assert "McNemar p " in done.stdout
@@ -83,13 +95,16 @@ def test_the_text_says_which_is_better(shop: Path) -> None:
 @pytest.mark.parametrize(
     ("against", "why"),
     [
-        ("cvt_21", "--against cvt_21: no embeddings of cvt_21: there are cvt_13, vgg16"),
-        ("cvt_13", "the head's own file"),
+        (
+            "cvt_21",
+            "--against cvt_21: no embeddings of cvt_21: there are timm:test_resnet, timm:test_vit",
+        ),
+        (OWN, "the head's own file"),
         ("nowhere.h5", "nowhere.h5"),
     ],
 )
 def test_a_rival_that_cannot_be_is_one_line(shop: Path, against: str, why: str) -> None:
-    done = run_in(shop, "analyze", "head", "--model", "cvt_13", "--against", against)
+    done = run_in(shop, "analyze", "head", "--model", OWN, "--against", against)
     assert done.returncode in (1, 2)
     assert why in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

@@ -15,11 +15,13 @@ from small_catalogs import Run, draw, run_in
 LABELS = {"Mugs": "ceramic|kitchen", "Vases": "ceramic | home", "Watches": "wear"}
 EXTRACT = ("extract", "--manifest", "products.csv", "--label-column", "kind")
 SEVERAL = ("--multi-label-separator", "|")
-QUICK = ("--width", "64", "--learning-rate", "0.003", "--epochs", "60", "--resamples", "200")
+QUICK = ("--width", "32", "--learning-rate", "0.01", "--epochs", "20", "--resamples", "100")
 
 
 @pytest.fixture(scope="module")
-def taught(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], dict[str, Any]]:
+def taught(
+    coarse_figures: None, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, Any], dict[str, Any]]:
     """A shop, what clustering says of it, and a head that was taught what its manifest lists."""
     root = tmp_path_factory.mktemp("shop")
     rows = ["image,kind,price"]
@@ -68,7 +70,7 @@ def test_a_head_learns_what_the_manifest_lists(
     folder = root / said["results"]
     names = "folds split curves predictions classes scores coverage".split()
     assert {f"{name}.csv" for name in names} <= {path.name for path in folder.iterdir()}
-    assert (folder / "class_f1.png").stat().st_size > 5000
+    assert (folder / "class_f1.png").stat().st_size > 2000
     assert {"curves.png", "calibration.png"} <= {path.name for path in folder.iterdir()}
     assert {row["labels"] for row in rows_of(folder / "predictions.csv")} == {
         *("ceramic|kitchen", "ceramic|home", "wear"),

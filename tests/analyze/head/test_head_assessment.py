@@ -31,14 +31,14 @@ Planted = tuple[np.ndarray, np.ndarray]
 Make = Callable[..., EmbeddingSet]
 QUICK = TrainingSpec(learning_rate=0.02, epochs=15, patience=3)
 SMALL = Plan(
-    n_folds=3, n_shuffles=2, head=HeadSpec(width=16), training=QUICK, n_resamples=300, seed=1
+    n_folds=3, n_shuffles=1, head=HeadSpec(width=16), training=QUICK, n_resamples=300, seed=1
 )
 
 
 @pytest.fixture(scope="module")
-def folded(overlapping: Planted, embeddings_of: Make) -> ClassReport:
-    """Heads of classes that overlap, tested by folds."""
-    report = assess_head(embeddings_of(*overlapping), plan=SMALL)
+def folded(few: Planted, embeddings_of: Make) -> ClassReport:
+    """Heads of classes that overlap, tested by folds of two shuffles."""
+    report = assess_head(embeddings_of(*few), plan=replace(SMALL, n_shuffles=2))
     assert isinstance(report, ClassReport)
     return report
 
@@ -49,7 +49,7 @@ def test_separable_classes_score_one_everywhere(separated: Planted, embeddings_o
     assert report.difference == report.baseline_differences["knn"]
     assert (report.difference.mean, report.difference.low, report.difference.high) == (0, 0, 0)
     assert {(s.precision, s.recall, s.f1) for s in report.scores} == {(1, 1, 1)}
-    assert report.confusion.trace() == report.confusion.sum() == 2 * 120
+    assert report.confusion.trace() == report.confusion.sum() == 120
 
 
 def test_random_labels_stay_at_chance(embeddings_of: Make) -> None:
@@ -66,17 +66,17 @@ def test_random_labels_stay_at_chance(embeddings_of: Make) -> None:
 def test_a_planted_leak_is_counted_and_gives_nothing_away(embeddings_of: Make) -> None:
     """Copies whose class nothing else tells: parted they would be found, together they are not."""
     random = np.random.default_rng(0)
-    vectors = random.normal(size=(120, 64)).astype(np.float32)
-    labels = random.integers(0, 4, 120)
+    vectors = random.normal(size=(80, 32)).astype(np.float32)
+    labels = random.integers(0, 4, 80)
     doubled = np.concatenate([vectors, vectors])
     embeddings = embeddings_of(doubled, np.concatenate([labels, labels]))
     report = assess_head(embeddings, plan=SMALL)
-    assert report.leaks["near_identical"] > 200
+    assert report.leaks["near_identical"] > 80
     assert report.leaks["byte_identical"] == 0
     assert any("would have tested" in note for note in report.notes)
     assert report.accuracy.mean < 0.4
     assert report.baselines["knn"].mean < 0.4
-    hashes = np.arange(1, 121, dtype=np.uint8)[:, None].repeat(32, axis=1)
+    hashes = np.arange(1, 81, dtype=np.uint8)[:, None].repeat(32, axis=1)
     same = replace(embeddings, content_sha256=np.concatenate([hashes, hashes]))
     quick = replace(SMALL, training=replace(QUICK, epochs=1))
     assert assess_head(same, plan=quick).leaks["byte_identical"] == report.leaks["near_identical"]
@@ -86,7 +86,7 @@ def test_folds_test_every_picture_once_a_shuffle(folded: ClassReport) -> None:
     report = folded
     assert len(report.runs) == 3 * 2
     for predicted in report.predicted.values():
-        assert predicted.shape == (2, 200)
+        assert predicted.shape == (2, 120)
         assert (predicted >= 0).all()
     right = report.predicted["head"] == report.labels
     assert report.accuracy.mean == pytest.approx(right.mean())
@@ -99,26 +99,26 @@ def test_folds_test_every_picture_once_a_shuffle(folded: ClassReport) -> None:
     assert len({run.seed for run in report.runs}) == 6
 
 
-def test_one_split_is_tested_by_several_seeds(overlapping: Planted, embeddings_of: Make) -> None:
+def test_one_split_is_tested_by_several_seeds(few: Planted, embeddings_of: Make) -> None:
     plan = replace(SMALL, n_folds=None, n_seeds=3)
-    report = assess_head(embeddings_of(*overlapping), plan=plan)
+    report = assess_head(embeddings_of(*few), plan=plan)
     assert [run.seed for run in report.runs] == [1, 2, 3]
     assert len({id(run.split) for run in report.runs}) == 1
     (split,) = {id(run.split): run.split for run in report.runs}.values()
-    assert len(split.test) == 40
-    assert ((report.predicted["head"] >= 0).sum(axis=1) == 40).all()
+    assert len(split.test) == 24
+    assert ((report.predicted["head"] >= 0).sum(axis=1) == 24).all()
     assert np.isnan(report.logits[:, split.taught]).all()
     said = report.to_json()
     assert said["split"]["n_seeds"] == 3
-    assert said["split"]["n_test"] == 40
-    assert sum(score.n for score in report.scores) == 40
+    assert said["split"]["n_test"] == 24
+    assert sum(score.n for score in report.scores) == 24
 
 
-def test_a_second_run_says_the_same(overlapping: Planted, embeddings_of: Make) -> None:
-    vectors, _ = overlapping
+def test_a_second_run_says_the_same(few: Planted, embeddings_of: Make) -> None:
+    vectors, _ = few
     views = np.stack([vectors + 0.1, vectors * 1.1])
-    plan = replace(SMALL, n_shuffles=1)
-    first, again = (assess_head(embeddings_of(*overlapping), views, plan=plan) for _ in range(2))
+    plan = replace(SMALL, n_folds=2)
+    first, again = (assess_head(embeddings_of(*few), views, plan=plan) for _ in range(2))
     assert first.logits.tobytes() == again.logits.tobytes()
     one, other = first.to_json(), again.to_json()
     for row in one["folds"] + other["folds"]:
@@ -126,24 +126,22 @@ def test_a_second_run_says_the_same(overlapping: Planted, embeddings_of: Make) -
     assert one == other
     assert one["n_views"] == 2
     json.dumps(one, allow_nan=False)
-    plain = assess_head(embeddings_of(*overlapping), plan=plan)
+    plain = assess_head(embeddings_of(*few), plan=plan)
     assert plain.logits.tobytes() != first.logits.tobytes()
     assert (plain.predicted["knn"] == first.predicted["knn"]).all()
 
 
-def test_what_cannot_be_used_is_left_out_and_counted(
-    overlapping: Planted, embeddings_of: Make
-) -> None:
-    vectors, labels = overlapping
+def test_what_cannot_be_used_is_left_out_and_counted(few: Planted, embeddings_of: Make) -> None:
+    vectors, labels = few
     vectors = vectors.copy()
     vectors[4] = 0
     views = vectors[None] + 1
     views[0, 9, 3] = np.nan
     values = [None if i in (0, 1, 2) else str(label) for i, label in enumerate(labels)]
     values[20] = "alone"
-    report = assess_head(embeddings_of(vectors, values), views, plan=replace(SMALL, n_shuffles=1))
+    report = assess_head(embeddings_of(vectors, values), views, plan=SMALL)
     assert report.left_out == {"no label": 3, "not finite in a view": 1, "all zeros": 1}
-    assert len(report.ids) == 195
+    assert len(report.ids) == 115
     assert any(note.startswith("1 pictures left out") for note in report.notes)
     place = report.ids.index("0020.png")
     assert (report.predicted["head"][:, place] == -1).all()
@@ -351,8 +349,8 @@ def test_no_interval_leaves_what_an_accuracy_can_be() -> None:
     assert apart.low < apart.mean < 0
 
 
-def test_heads_that_were_cut_off_are_said(overlapping: Planted, embeddings_of: Make) -> None:
+def test_heads_that_were_cut_off_are_said(few: Planted, embeddings_of: Make) -> None:
     training = TrainingSpec(learning_rate=1e-4, epochs=3, patience=3)
-    short = replace(SMALL, n_shuffles=1, training=training)
-    notes = assess_head(embeddings_of(*overlapping), plan=short).notes
-    assert any("3 of 3 heads were still getting better at their last epoch" in n for n in notes)
+    short = replace(SMALL, n_folds=2, training=training)
+    notes = assess_head(embeddings_of(*few), plan=short).notes
+    assert any("2 of 2 heads were still getting better at their last epoch" in n for n in notes)

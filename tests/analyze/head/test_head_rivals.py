@@ -37,8 +37,8 @@ PLAN = Plan(
     n_folds=2,
     n_shuffles=1,
     head=HeadSpec(width=16),
-    training=TrainingSpec(learning_rate=0.01, epochs=15, patience=4),
-    n_resamples=200,
+    training=TrainingSpec(learning_rate=0.015, epochs=8, patience=4),
+    n_resamples=100,
     seed=1,
 )
 LABELS = ("blue", "plain", "tall")
@@ -217,7 +217,7 @@ def test_programs_read_what_was_promised(few: Planted, embeddings_of: Make) -> N
         assert each["differences"] == {}
         right = [own.right["head"] for own in (found.report, rival.report)]
         by_hand = mean_over_pictures(
-            right[0] - right[1], found.report.groups, n_resamples=200, seed=1
+            right[0] - right[1], found.report.groups, n_resamples=100, seed=1
         )
         assert rival.difference == by_hand
     tables = rival_tables.tables_of_rivals(found)

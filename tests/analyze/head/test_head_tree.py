@@ -22,6 +22,7 @@ from analyze.head.prediction.tree import (
     parent_places,
     summed_upwards,
 )
+from analyze.head.reporting.class_report import ClassReport
 from analyze.head.reporting.tables import level_classes, level_predictions, levels
 from analyze.head.reporting.tree_report import score_tree
 from analyze.head.training.head_training import TrainingSpec, train_head
@@ -36,9 +37,9 @@ from extract.errors import HeadFileError, UsageError
 from extract.storage.embeddings import EmbeddingSet
 
 Make = Callable[..., EmbeddingSet]
-QUICK = TrainingSpec(learning_rate=0.01, epochs=40, patience=5)
+QUICK = TrainingSpec(learning_rate=0.03, epochs=15, patience=4)
 SMALL = Plan(
-    n_folds=3, n_shuffles=1, n_levels=2, head=HeadSpec(width=32), training=QUICK, n_resamples=200
+    n_folds=3, n_shuffles=1, n_levels=2, head=HeadSpec(width=32), training=QUICK, n_resamples=100
 )
 CELLS = ["home > mugs > blue", "home > mugs", "home", "bags > red", "bags > mugs", ""]
 
@@ -58,11 +59,18 @@ def planted() -> tuple[np.ndarray, list[str]]:
     return vectors, ["p1" if i % 8 == 5 else cell for i, cell in enumerate(cells)]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def catalog(planted: tuple[np.ndarray, list[str]], embeddings_of: Make) -> EmbeddingSet:
     vectors, cells = planted
     flat = embeddings_of(vectors, np.zeros(len(cells), int))
     return replace(flat, levels=levels_of(cells))
+
+
+@pytest.fixture(scope="module")
+def report(catalog: EmbeddingSet) -> ClassReport:
+    found = assess_head(catalog, plan=SMALL)
+    assert isinstance(found, ClassReport)
+    return found
 
 
 def test_a_label_that_ends_above_stands_in_for_what_is_below() -> None:
@@ -146,9 +154,9 @@ def test_the_loss_is_the_mean_over_levels_of_what_each_knows() -> None:
 
 
 def test_one_level_is_trained_as_if_there_were_no_others(
-    overlapping: tuple[np.ndarray, np.ndarray],
+    few: tuple[np.ndarray, np.ndarray],
 ) -> None:
-    vectors, labels = overlapping
+    vectors, labels = few
     rows = np.arange(len(labels))
     plain = Taught(vectors[None], LevelTargets.of_one(labels), rows[::2], rows[1::2])
     same = replace(plain, targets=LevelTargets(np.stack([labels, np.zeros_like(labels)])[:1]))
@@ -157,8 +165,7 @@ def test_one_level_is_trained_as_if_there_were_no_others(
         assert weights.tobytes() == other.head.weights[name].tobytes()
 
 
-def test_a_planted_tree_is_found_at_every_level(catalog: EmbeddingSet) -> None:
-    report = assess_head(catalog, plan=SMALL)
+def test_a_planted_tree_is_found_at_every_level(report: ClassReport) -> None:
     assert report.level == "kind_1"
     assert report.tree is not None
     top, last = report.tree.levels
@@ -193,8 +200,10 @@ def test_random_leaves_below_a_true_top_stay_at_chance(
     assert low - 0.05 < 0.25 < high + 0.05
 
 
-def test_the_head_file_keeps_the_tree(catalog: EmbeddingSet, tmp_path: Path) -> None:
-    stored = assess_head(catalog, plan=SMALL).stored(catalog.provenance)
+def test_the_head_file_keeps_the_tree(
+    report: ClassReport, catalog: EmbeddingSet, tmp_path: Path
+) -> None:
+    stored = report.stored(catalog.provenance)
     path = write_head(tmp_path, stored)
     again = read_head(path)
     assert again.levels == ("kind_1", "kind_2")

@@ -43,9 +43,9 @@ def narrow_heads() -> object:
 
 
 @pytest.fixture(scope="module")
-def taught(overlapping: Planted) -> Taught:
-    vectors, labels = overlapping
-    split = StratifiedSplitter(labels, np.arange(200)).at_once()
+def taught(few: Planted) -> Taught:
+    vectors, labels = few
+    split = StratifiedSplitter(labels, np.arange(120)).at_once()
     return hold_out(vectors, LevelTargets.of_one(labels), split)[0]
 
 
@@ -141,11 +141,10 @@ def test_typed_again_nothing_is_tried_again(
 def test_trials_are_those_of_the_seed_and_of_what_is_taught(
     taught: Taught, whole: Tuned, tmp_path: Path
 ) -> None:
-    words = {"n_trials": 12, "folder": tmp_path}
     unkept = tune_head(taught, SMALL, QUICK, n_trials=12, seed=3)
     assert without_time(unkept) == without_time(whole)[:12]
     assert unkept.storage is None
-    other = tune_head(taught, SMALL, QUICK, seed=4, **words)  # type: ignore[arg-type]
+    other = tune_head(taught, SMALL, QUICK, n_trials=2, seed=4, folder=tmp_path)
     assert other.trials[1].settings != whole.trials[1].settings
     nudged = replace(taught, features=taught.features * np.float32(1.5) + 1)
     names = {other.storage}
@@ -163,7 +162,7 @@ def test_what_is_tested_has_no_say(overlapping: Planted, embeddings_of: Make) ->
         if scrambled:
             test = chosen[0].studies[0][0].test
             vectors[test] = vectors[np.random.default_rng(0).permutation(test)]
-        tuner = Tuner(SMALL, QUICK, n_trials=6, n_splits=1)
+        tuner = Tuner(SMALL, QUICK, n_trials=3, n_splits=1)
         accuracy = assess_head(embeddings_of(vectors, labels), plan=plan, choose=tuner).accuracy
         chosen.append(tuner)
         assert (accuracy.mean < 0.45) == scrambled
@@ -172,12 +171,12 @@ def test_what_is_tested_has_no_say(overlapping: Planted, embeddings_of: Make) ->
     assert without_time(one) == without_time(other)
 
 
-def test_each_fold_is_tuned_on_what_it_teaches(overlapping: Planted, embeddings_of: Make) -> None:
+def test_each_fold_is_tuned_on_what_it_teaches(few: Planted, embeddings_of: Make) -> None:
     told: list[tuple[int, int]] = []
     plan = Plan(n_folds=3, n_shuffles=1, head=SMALL, training=QUICK, n_resamples=100)
-    tuner = Tuner(SMALL, QUICK, 4, 4, progress=lambda done, total: told.append((done, total)))
-    report = assess_head(embeddings_of(*overlapping), plan=plan, choose=tuner)
-    assert told[-1] == (16, 16)
+    tuner = Tuner(SMALL, QUICK, 2, 4, progress=lambda done, total: told.append((done, total)))
+    report = assess_head(embeddings_of(*few), plan=plan, choose=tuner)
+    assert told[-1] == (8, 8)
     methods = [*(f"fold {i} of 3" for i in (1, 2, 3)), "all pictures taught"]
     assert [split.method for split, _ in tuner.studies] == methods
     assert report.final.head.spec == tuner.studies[-1][1].head  # what is kept is tuned too
@@ -186,9 +185,9 @@ def test_each_fold_is_tuned_on_what_it_teaches(overlapping: Planted, embeddings_
         assert run.trained.head.spec == tuned.head
         assert min(e.validation_loss for e in run.trained.curves) == tuned.best.value
     said = tuning_json(tuner.studies)
-    assert (said["n_trials"], said["best"], said["storage"]) == (16, None, None)
+    assert (said["n_trials"], said["best"], said["storage"]) == (8, None, None)
     assert said["value"] == pytest.approx(np.mean([t.best.value for _, t in tuner.studies]))
-    assert len(list(trial_rows(tuner.studies))) == 1 + 16
+    assert len(list(trial_rows(tuner.studies))) == 1 + 8
 
 
 def test_a_planted_bad_region_is_given_up(taught: Taught, monkeypatch: pytest.MonkeyPatch) -> None:
