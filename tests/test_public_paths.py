@@ -105,8 +105,7 @@ def test_caches_and_weights_lie_at_any_path(kind: str, tmp_path: Path) -> None:
     )
     analyze.compare([vectors], reductions=["l2"], seeds=[0], n_resamples=10, execution=kept)
     assert len(list((tmp_path / "clusterings").glob("*.npy"))) == 1
-    cache = {"reduction_cache": kept.reduction_cache, "clustering_cache": kept.clustering_cache}
-    analyze.rank([vectors], metric="ari", n_resamples=10, **cache)
+    analyze.rank([vectors], metric="ari", n_resamples=10, execution=kept)
     assert (tmp_path / "reductions").is_dir()
 
     model = timm.create_model("test_resnet", num_classes=10)

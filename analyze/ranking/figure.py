@@ -9,7 +9,7 @@ import numpy as np
 
 from analyze.presentation.figure_style import FAINT, axis_labels, drawing, entitle, new_figure
 from analyze.presentation.palette import backbone_style
-from analyze.ranking.result import RankRow
+from analyze.ranking.scores import RankRow
 
 LONGEST_BACKBONE = 44
 ROW_INCHES = 0.34

@@ -9,7 +9,7 @@ from itertools import combinations, count, pairwise
 import numpy as np
 
 from analyze.clustering.clustering import check_n_clusters
-from analyze.clustering.runs import Keeping
+from analyze.clustering.runs import PLAIN, Execution
 from analyze.comparison.resampling import LEAST_IN_A_CLASS
 from analyze.measures.alignment import groups_of_copies
 from analyze.measures.bootstrap import adjusted_by_holm, interval, p_value, resampled_weights
@@ -24,12 +24,12 @@ from analyze.measures.representation_similarity import (
 from analyze.neighbors.indexes.exact_search import nearest_others
 from analyze.ranking.criteria import SPACES, VOTERS, WORDS, Question, Score
 from analyze.ranking.ranked_pictures import choose_pictures
-from analyze.ranking.result import ALPHA, Likeness, RankedModel, Ranking, RankPair, RankRow
+from analyze.ranking.result import Ranking
+from analyze.ranking.scores import ALPHA, Likeness, RankedModel, RankPair, RankRow
 from analyze.reduction.reduction import Progress
 from analyze.threads import one_thread
 from extract.errors import UsageError, one_of
 from extract.storage.embeddings import EmbeddingSet
-from extract.workspace import AnyPath
 
 N_RESAMPLES = 2000
 CLUSTERS_GUESSED = (5, 10, 20)
@@ -45,9 +45,7 @@ def rank(
     n_clusters: int | None = None,
     n_resamples: int = N_RESAMPLES,
     seed: int = 0,
-    reduction_cache: AnyPath | None = None,
-    clustering_cache: AnyPath | None = None,
-    progress: Progress | None = None,
+    execution: Execution = PLAIN,
 ) -> Ranking:
     """Rank embeddings of the same pictures, with intervals, tests of neighbors and likeness.
 
@@ -69,10 +67,8 @@ def rank(
         Of the pictures, copies drawn together.
     seed : int
         Of samples, resamples, folds and of the first clustering.
-    reduction_cache, clustering_cache : path, optional
-        Folders that keep results between runs; nothing is kept without.
-    progress : callable, optional
-        Told of embeddings scored and of how many there are.
+    execution : Execution
+        Caches and progress.
 
     Raises
     ------
@@ -89,10 +85,9 @@ def rank(
     sets, labels = same.embedding_sets, known.codes if known else None
     groups = groups_of_copies(sets)
     numbers = _numbers_of_clusters(n_clusters, labels, len(groups), metric)
-    keeping = Keeping.at(reduction_cache, clustering_cache)
-    question = Question(metric, labels, groups, numbers, seed, keeping)
+    question = Question(metric, labels, groups, numbers, seed, execution.keeping)
     models = tuple(RankedModel.of(*told) for told in zip(count(), same.names, sets))
-    neighbors, scores, of_scores = _answers(question, models, sets, progress)
+    neighbors, scores, of_scores = _answers(question, models, sets, execution.progress)
     why_none = _why_no_interval(labels, groups)
     doubt = None if why_none else (groups, n_resamples, seed)
     rows, pairs = _ranked(models, scores, metric, doubt, len(groups))

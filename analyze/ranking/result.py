@@ -1,199 +1,19 @@
-"""What a ranking of backbones says: values, differences, likeness, the keys that programs read."""
+"""Backbones ranked: the best first, as numbers, text, a table and a figure."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
+from analyze.presentation import wording
+from analyze.presentation.result import Draw, Result, Table, table_of
+from analyze.ranking.criteria import WORDS
+from analyze.ranking.scores import Likeness, RankedModel, RankPair, RankRow
 from extract.catalog.catalog import Level
-from extract.storage.embeddings import UNKNOWN, EmbeddingSet
-
-ALPHA = 0.05
-
-
-@dataclass(frozen=True)
-class RankedModel:
-    """One embedding that was ranked.
-
-    Parameters
-    ----------
-    name : str
-        For people; different from that of every other.
-    model, identity, weights : str
-    n_dims, bytes_per_row : int
-        Of its vectors.
-    images_per_second : float or None
-        Of the run that embedded, on its machine; None where the file does not say.
-    models_in_pass : int
-        How many backbones that run embedded by together; their rate is one.
-    number : int
-        Its place among the embeddings that were given, from 0.
-    resize, pooling : str
-    """
-
-    name: str
-    model: str
-    identity: str
-    weights: str
-    n_dims: int
-    bytes_per_row: int
-    images_per_second: float | None
-    models_in_pass: int
-    number: int
-    resize: str = UNKNOWN
-    pooling: str = UNKNOWN
-
-    @classmethod
-    def of(cls, number: int, name: str, embeddings: EmbeddingSet) -> RankedModel:
-        """Describe an embedding by what its file says of itself."""
-        made, n_dims = embeddings.provenance, int(embeddings.vectors.shape[1])
-        together = made.record.get("models_in_pass")
-        return cls(
-            name=name,
-            model=made.model,
-            identity=made.short_identity,
-            weights=made.weights,
-            n_dims=n_dims,
-            bytes_per_row=n_dims * embeddings.vectors.itemsize,
-            images_per_second=_rate(made.record.get("images_per_second")),
-            models_in_pass=together if type(together) is int and together > 0 else 1,
-            number=number,
-            resize=made.resize,
-            pooling=made.pooling,
-        )
-
-    @property
-    def key(self) -> dict[str, Any]:
-        """What tells it apart, with the keys that programs read."""
-        return {"model": self.model, "identity": self.identity, "weights": self.weights}
-
-    @property
-    def made(self) -> dict[str, Any]:
-        """How its vectors were made, with the keys that programs read: they stand last."""
-        return {"resize": self.resize, "pooling": self.pooling}
-
-
-@dataclass(frozen=True)
-class RankRow:
-    """One score of one embedding.
-
-    Parameters
-    ----------
-    model : RankedModel
-    metric : str
-    value : float
-    low, high : float or None
-        Of the 95 % interval over pictures; None where too few pictures tell.
-    """
-
-    model: RankedModel
-    metric: str
-    value: float
-    low: float | None
-    high: float | None
-
-    def to_json(self) -> dict[str, Any]:
-        """Spell it with the keys that programs read."""
-        own = {"metric": self.metric, "value": self.value, "low": self.low, "high": self.high}
-        names = ("images_per_second", "models_in_pass", "bytes_per_row", "n_dims")
-        about = {name: getattr(self.model, name) for name in names}
-        return {**self.model.key, **own, **about, **self.model.made}
-
-
-@dataclass(frozen=True)
-class RankPair:
-    """Two neighbors in the ranking, the better first.
-
-    Parameters
-    ----------
-    a, b : RankedModel
-    metric : str
-    difference : float
-        a minus b, on the same pictures.
-    low, high : float or None
-        Of its 95 % interval over pictures.
-    p_adjusted : float or None
-        Two-sided, adjusted for all pairs (Holm); None where too few pictures tell.
-    n_images : int
-    surrogate : bool
-        Whether the metric knows nothing of the labels, so that higher need not be better.
-    """
-
-    a: RankedModel
-    b: RankedModel
-    metric: str
-    difference: float
-    low: float | None
-    high: float | None
-    p_adjusted: float | None
-    n_images: int
-    surrogate: bool = False
-
-    @property
-    def verdict(self) -> str:
-        """Say it in words."""
-        a, b = self.a.name, self.b.name
-        if self.p_adjusted is None:
-            return f"{a} and {b} are {self.difference:.3f} apart; too few pictures to test it"
-        spread = f"{self.difference:.3f} ({_plain(self.low)} to {_plain(self.high)})"
-        if self.p_adjusted < ALPHA:
-            ahead = "scores higher than" if self.surrogate else "is better than"
-            return f"{a} {ahead} {b} by {spread}"
-        return f"{a} and {b} cannot be told apart with {self.n_images} pictures: {spread}"
-
-    def to_json(self) -> dict[str, Any]:
-        """Spell it with the keys that programs read."""
-        return {
-            "a": self.a.model,
-            "b": self.b.model,
-            "a_identity": self.a.identity,
-            "b_identity": self.b.identity,
-            "metric": self.metric,
-            "difference": self.difference,
-            "low": self.low,
-            "high": self.high,
-            "p_adjusted": self.p_adjusted,
-            "verdict": self.verdict,
-            **_made(self.a, self.b),
-        }
-
-
-@dataclass(frozen=True)
-class Likeness:
-    """How alike two embeddings see the same pictures.
-
-    Parameters
-    ----------
-    a, b : RankedModel
-    cka, cka_debiased : float or None
-        See :func:`analyze.measures.representation_similarity.linear_cka`.
-    neighbor_overlap : float or None
-        See :func:`analyze.measures.representation_similarity.neighbor_overlap`.
-    """
-
-    a: RankedModel
-    b: RankedModel
-    cka: float | None
-    cka_debiased: float | None
-    neighbor_overlap: float | None
-
-    def to_json(self) -> dict[str, Any]:
-        """Spell it with the keys that programs read."""
-        return {
-            "a": self.a.model,
-            "b": self.b.model,
-            "a_identity": self.a.identity,
-            "b_identity": self.b.identity,
-            "cka": self.cka,
-            "cka_debiased": self.cka_debiased,
-            "neighbor_overlap": self.neighbor_overlap,
-            **_made(self.a, self.b),
-        }
 
 
 @dataclass(frozen=True, eq=False)
-class Ranking:
+class Ranking(Result):
     """Several embeddings of the same pictures, the best first.
 
     Parameters
@@ -252,18 +72,85 @@ class Ranking:
             "notes": list(self.notes),
         }
 
+    def text(self) -> str:
+        """Return the ranking and how alike the backbones are, as lines for people."""
+        lines = [f"{WORDS[self.metric]} · {self._subtitle()}"]
+        lines += wording.lined_up(self._ranks(), left=[1])
+        lines += [pair.verdict for pair in self.pairs]
+        if self.likeness:
+            lines.append(
+                "right of the diagonal CKA (debiased), left of it the share of the 10 nearest "
+                "neighbors in common"
+            )
+            lines += wording.lined_up(self._matrix(), left=[1])
+        return "\n".join([*lines, *wording.notes(self.notes)])
 
-def _made(a: RankedModel, b: RankedModel) -> dict[str, Any]:
-    """Say of both how their vectors were made."""
-    return {f"{side}_{k}": v for side, each in (("a", a), ("b", b)) for k, v in each.made.items()}
+    def tables(self) -> dict[str, Table]:
+        """Return ``rank``, a row for each metric and embedding."""
+        return {"rank": table_of([row.to_json() for row in self.rows])}
+
+    def figures(self) -> dict[str, Draw]:
+        """Return ``rank``: a dot for each backbone, the best on top."""
+        from analyze.ranking.figure import draw_ranking
+
+        rows = self.of_metric(self.metric)
+        score = WORDS[self.metric]
+        if rows[0].low is not None:
+            score += ", 95 % interval over pictures"
+        title = "Which backbone knows the classes best?"
+        if self.surrogate:
+            title = "Which backbone has the clearest clusters? A surrogate: no labels are used"
+        subtitle = self._subtitle()
+        return {"rank": lambda: draw_ranking(rows, score=score, title=title, subtitle=subtitle)}
+
+    def _subtitle(self) -> str:
+        parts = [f"{len(self.ids)} pictures"]
+        if self.level:
+            parts.append(f"level {self.level.name}")
+        if self.n_clusters:
+            parts.append(f"k-means {', '.join(map(str, self.n_clusters))}")
+        if self.rows[0].low is not None:
+            parts.append(f"{self.n_resamples} resamples")
+        parts.append(f"seed {self.seed}")
+        return " · ".join([*parts, *wording.geometry(model.made for model in self.models)])
+
+    def _ranks(self) -> list[list[str]]:
+        """Spell a line a backbone: the score of the ranking, the others, and what it costs."""
+        others = list(dict.fromkeys(row.metric for row in self.rows))[1:]
+        value = {(row.model, row.metric): row.value for row in self.rows}
+        about = ["pictures/s", "bytes a row", "numbers"]
+        table = [["", "model", self.metric, "95 %", *others, *about]]
+        for place, row in enumerate(self.of_metric(self.metric), start=1):
+            model = row.model
+            rate = "-" if model.images_per_second is None else f"{model.images_per_second:.1f}"
+            table.append(
+                [
+                    str(place),
+                    wording.backbone(model.name),
+                    wording.score(row.value),
+                    _spread(row.low, row.high),
+                    *(wording.score(value[model, name]) for name in others),
+                    rate + ("*" if model.models_in_pass > 1 and rate != "-" else ""),
+                    str(model.bytes_per_row),
+                    str(model.n_dims),
+                ]
+            )
+        return table
+
+    def _matrix(self) -> list[list[str]]:
+        models = self.models
+        cells = {}
+        for pair in self.likeness:
+            cells[pair.a, pair.b] = wording.score_or_dash(pair.cka_debiased)
+            cells[pair.b, pair.a] = wording.score_or_dash(pair.neighbor_overlap)
+        table = [["", "model", *(str(i) for i in range(1, len(models) + 1))]]
+        for place, one in enumerate(models, start=1):
+            figures = [cells.get((one, other), "") for other in models]
+            table.append([str(place), wording.backbone(one.name), *figures])
+        return table
 
 
-def _rate(said: object) -> float | None:
-    """Read a record's pictures a second; a file may say anything there."""
-    if isinstance(said, bool) or not isinstance(said, int | float):
-        return None
-    return float(said) if 0 < said < math.inf else None
-
-
-def _plain(value: float | None) -> str:
-    return "-" if value is None else f"{value + 0:.3f}"
+def _spread(low: float | None, high: float | None) -> str:
+    if low is None or high is None:
+        return "-"
+    return f"{wording.score(low)} to {wording.score(high)}"
