@@ -210,7 +210,7 @@ class Comparison(Result):
         rows = [["model", "numbers", "1-NN", *names]]
         rows += [
             [
-                wording.backbone(model.name),
+                wording.elided(model.name),
                 str(model.n_dims),
                 wording.score_or_dash(model.one_nn_accuracy),
                 *(self._cell(Setting(model, *column)) for column in self.columns),

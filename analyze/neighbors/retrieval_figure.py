@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from analyze.measures.estimates import Estimate
-from analyze.neighbors.retrieval_result import Retrieved
+from analyze.neighbors.retrieval_scores import Retrieved
 from analyze.presentation.figure_style import (
     FAINT,
     axis_labels,

@@ -1,9 +1,10 @@
-"""Retrieval results by class: estimates, the worst queries, the keys that programs read."""
+"""How good look-ups are, as numbers, text, tables and figures."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,120 +13,147 @@ from analyze.measures.alignment import align
 from analyze.measures.estimates import Estimate, mean_over_pictures
 from analyze.measures.levels import no_labels
 from analyze.neighbors.retrieval import Ranked, rank_all
+from analyze.neighbors.retrieval_scores import Retrieved
 from analyze.pictures.near_duplicates import NEAR_COSINE, Copies, find_copies, join_copies
+from analyze.pictures.picture_folder import PictureFolder
+from analyze.presentation import wording
+from analyze.presentation.result import Draw, Result, Table, table_of
 from extract.catalog.catalog import Level
 from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet
 
 MOST_QUERIES = 5000
+MOST_LISTED = 12
+WIDEST_CLASS = 48
 
 
 @dataclass(frozen=True, eq=False)
-class Retrieved:
-    """One embedding's retrieval, judged by one level of labels.
+class Retrieval(Result):
+    """Look-ups of several embeddings, on the same pictures, judged by levels of labels.
 
     Parameters
     ----------
-    name : str
-        For people; different from that of every other embedding.
-    number : int
-        Its place among the embeddings, from 0.
-    embeddings : EmbeddingSet
-        The pictures that all of them hold.
-    level : Level
-    groups : ndarray of shape (n_images,), int
-        Copies have one number.
-    ranked : Ranked
-    estimates : mapping of (metric, k) to Estimate
-        Over all queries.
-    by_class : mapping of str to (n_queries, mapping of (metric, k) to Estimate)
+    found : tuple of Retrieved
+        By level, within it in the order of the embeddings.
+    n_resamples, seed : int
+    notes : tuple of str
+    n_worst : int
+        Queries of each embedding, the worst first, that are listed.
+    pictures : tuple of PictureFolder
+        Of each embedding, where its worst queries are to be drawn; of none without.
     """
 
-    name: str
-    number: int
-    embeddings: EmbeddingSet
-    level: Level
-    groups: np.ndarray
-    ranked: Ranked
-    estimates: dict[tuple[str, int | None], Estimate]
-    by_class: dict[str, tuple[int, dict[tuple[str, int | None], Estimate]]]
+    found: tuple[Retrieved, ...]
+    n_resamples: int
+    seed: int
+    notes: tuple[str, ...] = ()
+    n_worst: int = 10
+    pictures: tuple[PictureFolder, ...] = ()
 
     @property
-    def key(self) -> dict[str, Any]:
-        """What identifies it, with the keys that programs read."""
-        made = self.embeddings.provenance
-        return {"model": made.model, "identity": made.short_identity, "weights": made.weights}
+    def of_first_level(self) -> list[Retrieved]:
+        """What was found by the first level, an embedding each."""
+        return [each for each in self.found if each.level.name == self.found[0].level.name]
 
     @property
-    def made(self) -> dict[str, Any]:
-        """How its vectors were made, with the keys that programs read: they stand last."""
-        made = self.embeddings.provenance
-        return {"resize": made.resize, "pooling": made.pooling}
+    def levels(self) -> list[str]:
+        """Names of the levels."""
+        return list(dict.fromkeys(each.level.name for each in self.found))
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Spell the estimates over all queries."""
-        n = len(self.ranked.rows)
-        return [
-            {
-                **self.key,
-                "level": self.level.name,
-                **_spelled(metric, k, found),
-                "n_queries": n,
-                **self.made,
-            }
-            for (metric, k), found in self.estimates.items()
+    def to_json(self) -> dict[str, Any]:
+        """Spell the look-ups with the keys that programs read."""
+        return {
+            "n_images": len(self.found[0].embeddings),
+            "levels": self.levels,
+            "n_resamples": self.n_resamples,
+            "seed": self.seed,
+            "rows": [row for each in self.found for row in each.rows()],
+            "classes": [row for each in self.found for row in each.class_rows()],
+            "worst": self._worst(),
+            "notes": self._notes(),
+        }
+
+    def text(self) -> str:
+        """Return metrics by level and classes, the worst first, as lines for people."""
+        from analyze.neighbors.retrieval_figure import metric_in_words
+        from extract.ids import shown
+
+        n_images = len(self.found[0].embeddings)
+        lines = [" · ".join([f"exact search by cosine in {n_images} pictures", *self._geometry()])]
+        for level in self.levels:
+            here = [each for each in self.found if each.level.name == level]
+            lines.append(f"level {shown(level)}, {len(here[0].ranked.rows)} queries")
+            table = [["", *(shown(each.name) for each in here)]]
+            for key in here[0].estimates:
+                values = [wording.estimate(each.estimates[key]) for each in here]
+                table.append([metric_in_words(*key), *values])
+            lines += [f"  {line}" for line in wording.lined_up(table, left=range(len(table[0])))]
+        for each in self.of_first_level:
+            lines += _class_lines(each)
+        return "\n".join([*lines, *wording.notes(self._notes())])
+
+    def tables(self) -> dict[str, Table]:
+        """Return ``retrieval`` and ``classes``, a row for each metric, and ``worst`` queries."""
+        worst = [
+            {**query, "hits": " | ".join(hit["id"] for hit in query["hits"])}
+            for query in self._worst()
         ]
+        header = ["model", "identity", "level", "id", "class", "average_precision", "first_right"]
+        return {
+            "retrieval": table_of([row for each in self.found for row in each.rows()]),
+            "classes": table_of([row for each in self.found for row in each.class_rows()]),
+            "worst": table_of(worst, [*header, "hits", "resize", "pooling"]),
+        }
 
-    def class_rows(self) -> list[dict[str, Any]]:
-        """Spell the estimates a class."""
-        return [
-            {
-                **self.key,
-                "level": self.level.name,
-                "class": name,
-                **_spelled(metric, k, found),
-                "n_queries": n,
-                **self.made,
-            }
-            for name, (n, estimates) in self.by_class.items()
-            for (metric, k), found in estimates.items()
-        ]
+    def figures(self) -> dict[str, Draw]:
+        """Return ``retrieval``, ``retrieval-classes`` and sheets of the ``worst`` queries."""
+        from analyze.neighbors.retrieval_figure import draw_classes, draw_retrieval
+        from analyze.neighbors.retrieval_sheet import draw_worst
 
-    def worst(self, n: int) -> list[dict[str, Any]]:
-        """Spell the queries of the lowest average precision, ties by row, with their answers."""
-        ranked, ids = self.ranked, self.embeddings.ids
-        order = np.argsort(ranked.average_precision, kind="stable")[:n]
-        return [
-            {
-                **self.key,
-                "level": self.level.name,
-                "id": ids[ranked.rows[i]],
-                "row": int(ranked.rows[i]),
-                "class": self.level.value(ranked.rows[i]),
-                "average_precision": float(ranked.average_precision[i]),
-                "first_right": round(1 / float(ranked.reciprocal_rank[i])),
-                "hits": [
-                    {
-                        "rank": rank,
-                        "id": ids[row],
-                        "row": int(row),
-                        "similarity": float(cosine),
-                        "class": self.level.value(row),
-                        "right": bool(self.level.codes[row] == self.level.codes[ranked.rows[i]]),
-                    }
-                    for rank, (row, cosine) in enumerate(
-                        zip(ranked.nearest[i].tolist(), ranked.cosines[i], strict=True), start=1
-                    )
-                    if row >= 0
-                ],
-                **self.made,
-            }
-            for i in order
-        ]
+        first = self.of_first_level
+        about = f"{self._queries()} · {self.n_resamples} resamples · seed {self.seed}"
+        about = " · ".join([about, *self._geometry()])
+        figures: dict[str, Draw] = {
+            "retrieval": lambda: draw_retrieval(self.found, subtitle=about),
+            "retrieval-classes": lambda: draw_classes(
+                first, subtitle=f"level {first[0].level.name}"
+            ),
+        }
+        if self.n_worst and self.pictures:
+            for number, (each, shown) in enumerate(zip(first, self.pictures, strict=True), start=1):
+                name = "worst" if len(first) == 1 else f"worst-{number}"
+                figures[name] = partial(draw_worst, each, self.n_worst, shown)
+        return figures
+
+    def _worst(self) -> list[dict[str, Any]]:
+        return [query for each in self.of_first_level for query in each.worst(self.n_worst)]
+
+    def _notes(self) -> list[str]:
+        """List the notes, those on pictures too that were drawn so far."""
+        of_pictures = [note for each in self.pictures for note in each.notes()]
+        return list(dict.fromkeys([*self.notes, *of_pictures]))
+
+    def _geometry(self) -> list[str]:
+        return wording.geometry(each.made for each in self.found)
+
+    def _queries(self) -> str:
+        counts = {each.level.name: len(each.ranked.rows) for each in self.found}
+        if len(set(counts.values())) == 1:
+            return f"{next(iter(counts.values()))} queries"
+        return "queries: " + ", ".join(f"{n} by {name}" for name, n in counts.items())
 
 
-def _spelled(metric: str, k: int | None, found: Estimate) -> dict[str, Any]:
-    return {"metric": metric, "k": k, "value": found.mean, "low": found.low, "high": found.high}
+def _class_lines(found: Retrieved) -> list[str]:
+    """List the classes, the worst first, as far as they are few."""
+    from extract.ids import shown
+
+    classes = sorted(found.by_class.items(), key=lambda each: each[1][1]["map", None].mean)
+    lines = [f"mAP by class, {found.name}:"]
+    for name, (n, estimates) in classes[:MOST_LISTED]:
+        spelled = wording.estimate(estimates["map", None])
+        lines.append(f"  {wording.elided(shown(name)):<{WIDEST_CLASS}} {spelled}  ({n})")
+    more = len(classes) - MOST_LISTED
+    return [*lines, *([f"  and {more} more in classes.csv"] if more > 0 else [])]
 
 
 def retrieve(
@@ -138,7 +166,7 @@ def retrieve(
     n_resamples: int = 2000,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
-) -> tuple[tuple[Retrieved, ...], tuple[str, ...]]:
+) -> Retrieval:
     """Judge retrieval by several embeddings, on the same pictures, by each level of labels.
 
     Intervals are over the queries, copies drawn together; what is searched is as it
@@ -154,12 +182,6 @@ def retrieve(
         Of precision and recall.
     most_queries : int
         Of more pictures a sample is queried, and a note reports it.
-
-    Returns
-    -------
-    found : tuple of Retrieved
-        By level, within it in the order given.
-    notes : tuple of str
 
     Raises
     ------
@@ -198,7 +220,7 @@ def retrieve(
                 _judged(words, number, each, known, copies.groups, ranked, n_resamples, seed)
             )
         notes += [*aligned.notes, *_left_out(found[-1], known, there, len(wanted) > 1)]
-    return tuple(found), tuple(dict.fromkeys(notes))
+    return Retrieval(tuple(found), n_resamples, seed, tuple(dict.fromkeys(notes)))
 
 
 def _judged(

@@ -37,8 +37,8 @@ def scores(values: Mapping[str, float | None], start: str = "") -> list[str]:
     return [start + "  ".join(said)] if said else []
 
 
-def backbone(name: str) -> str:
-    """Cut a long name in its middle: the words that tell geometries apart are its last."""
+def elided(name: str) -> str:
+    """Cut a long name in its middle: the end of a path, or of a backbone's name, tells most."""
     if len(name) <= WIDEST_NAME:
         return name
     return f"{name[: WIDEST_NAME // 3]}…{name[WIDEST_NAME // 3 + 1 - WIDEST_NAME :]}"

@@ -126,7 +126,7 @@ class Ranking(Result):
             table.append(
                 [
                     str(place),
-                    wording.backbone(model.name),
+                    wording.elided(model.name),
                     wording.score(row.value),
                     _spread(row.low, row.high),
                     *(wording.score(value[model, name]) for name in others),
@@ -146,7 +146,7 @@ class Ranking(Result):
         table = [["", "model", *(str(i) for i in range(1, len(models) + 1))]]
         for place, one in enumerate(models, start=1):
             figures = [cells.get((one, other), "") for other in models]
-            table.append([str(place), wording.backbone(one.name), *figures])
+            table.append([str(place), wording.elided(one.name), *figures])
         return table
 
 

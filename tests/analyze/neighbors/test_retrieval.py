@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
@@ -13,10 +16,18 @@ from analyze.neighbors.retrieval import (
     recall_at,
     reciprocal_rank,
 )
-from analyze.neighbors.retrieval_result import retrieve
+from analyze.neighbors.retrieval_result import retrieve as retrieve_from
+from analyze.neighbors.retrieval_scores import Retrieved
 from extract.catalog.catalog import Level
 from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet, Provenance
+
+
+def retrieve(
+    sets: list[EmbeddingSet], **options: Any
+) -> tuple[tuple[Retrieved, ...], tuple[str, ...]]:
+    retrieval = retrieve_from(sets, **options)
+    return retrieval.found, retrieval.notes
 
 
 def drawn(n: int = 120, seed: int = 0, towards: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -190,3 +201,19 @@ def test_what_cannot_be_judged_is_refused() -> None:
         retrieve([embedded(vectors, np.arange(20))])
     with pytest.raises(UsageError, match="--k"):
         retrieve([embedded(vectors, codes)], ks=(0,))
+
+
+def test_retrieval_is_printed_and_tabulated_in_python() -> None:
+    vectors, codes = drawn()
+    found = replace(retrieve_from([embedded(vectors, codes)], n_resamples=100), n_worst=3)
+    (one,) = found.found
+    tables = {name: [*table] for name, table in found.tables().items()}
+    assert len(tables["classes"]) == 1 + len(one.by_class) * len(one.estimates)
+    worst = [dict(zip(tables["worst"][0], row, strict=True)) for row in tables["worst"][1:]]
+    lowest = np.sort(one.ranked.average_precision)[:3]
+    assert [query["average_precision"] for query in worst] == lowest.tolist()
+    assert all(len(query["hits"].split(" | ")) == 5 for query in worst)
+    (line,) = [line for line in found.text().splitlines() if line.startswith("  mAP ")]
+    assert f"{one.estimates['map', None].mean:.3f}" in line
+    # sheets are drawn of pictures alone
+    assert [*found.figures()] == ["retrieval", "retrieval-classes"]
