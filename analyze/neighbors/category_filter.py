@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analyze.measures.levels import no_labels
+from analyze.neighbors.indexes.index_cache import OpenedIndex
 from extract.errors import UsageError
 from extract.ids import shown
 from extract.storage.embeddings import EmbeddingSet
@@ -38,6 +39,13 @@ class Inside:
             f"{shown(level)} = {' or '.join(map(shown, values))}"
             for level, values in self.where.items()
         )
+
+
+def exact_inside(inside: Inside, n_images: int, unused: str | None = None) -> OpenedIndex:
+    """Return exact search inside a category; ``unused`` is an index that was asked for."""
+    why = f"{len(inside.rows)} of {n_images} pictures are inside: all are compared"
+    notes = (f"inside a category --index {unused} is not used",) if unused else ()
+    return OpenedIndex(None, why, notes=notes)
 
 
 def rows_inside(embeddings: EmbeddingSet, wanted: Sequence[str]) -> Inside | None:

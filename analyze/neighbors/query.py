@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,9 @@ from extract.storage.embeddings import EmbeddingSet
 if TYPE_CHECKING:
     from extract.backbones.registry import Backbone
     from extract.inference.forward_pass import PictureEmbedder
+
+MOST_COMPARED = 100_000
+"""Ids that are held against a wrong one."""
 
 WAYS = ("decoder", "dtype", "runtime", "device")
 """Parts of an execution config in which a query may differ from the rows."""
@@ -197,4 +201,71 @@ def other_realisation(
     return (
         f"the file's rows were computed otherwise: {differences}; {len(again)} computed again "
         f"agree to cosine {worst:.6f} or better"
+    )
+
+
+def read_queries(
+    vectors: EmbeddingSet,
+    texts: Sequence[str],
+    pictures: PictureFolder,
+    weights: Path | None = None,
+) -> tuple[list[Query], list[str]]:
+    """Take each text as an id, else as the file of a new picture.
+
+    Parameters
+    ----------
+    vectors : EmbeddingSet
+    texts : sequence of str
+    pictures : PictureFolder
+        Of the file: some are embedded again where it was computed otherwise than here.
+    weights : Path, optional
+        Of the backbone, where the file's came from a file.
+
+    Returns
+    -------
+    queries : list of Query
+    notes : list of str
+
+    Raises
+    ------
+    UsageError
+        When a text is neither; the message lists ids like it.
+    PictureRefused
+        When a picture cannot be read.
+    """
+    from extract.backbones.registry import load_again
+
+    queries, notes, backbone = [], [], None
+    for text in texts:
+        found = query_by_id(vectors, text)
+        if found is None:
+            if not _is_there(text):
+                raise _nothing_called(text, vectors)
+            if backbone is None:
+                backbone = load_again(vectors.provenance, weights_file=weights)
+                other = other_realisation(vectors, backbone, pictures)
+                notes += [other] if other else []
+            realisations = vectors.provenance.realisations
+            found = query_by_picture(Path(text), backbone, text, realisations)
+            otherwise = found.picture and other_reading(found.picture, vectors)
+            notes += [otherwise] if otherwise else []
+        elif _is_there(text) and Path(text).is_file():
+            notes.append(f"{text} is an id and a file too: taken as the id")
+        queries.append(found)
+    return queries, notes
+
+
+def _is_there(text: str) -> bool:
+    try:
+        return Path(text).exists()
+    except OSError:  # longer than a file's name may be, or behind a closed folder
+        return False
+
+
+def _nothing_called(text: str, vectors: EmbeddingSet) -> UsageError:
+    near = difflib.get_close_matches(text, vectors.ids[:MOST_COMPARED], n=3, cutoff=0.6)
+    near = near or list(vectors.ids[:2])
+    return UsageError(
+        f"no id and no file {text!r}: ids are such as {', '.join(map(shown, near))}; "
+        "give one, or a picture, with --query"
     )

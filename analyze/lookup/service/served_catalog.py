@@ -18,13 +18,13 @@ from analyze.lookup.workers.embedding_tasks import BackboneSource
 from analyze.lookup.workers.picture_tasks import Stored, TakeFingerprint
 from analyze.lookup.workers.processes import Processes, TaskFailed
 from analyze.measures.levels import choose_level
-from analyze.neighbors.category_filter import Inside, rows_inside
+from analyze.neighbors.category_filter import Inside, exact_inside, rows_inside
 from analyze.neighbors.indexes.index_cache import OpenedIndex, Progress, open_index
 from analyze.neighbors.indexes.index_choice import wanted_index
 from analyze.neighbors.indexes.index_types import FLAT
 from analyze.neighbors.query import Query
 from analyze.neighbors.similar import Answer, LookUp, name_column
-from analyze.neighbors.similar_result import similar_json
+from analyze.neighbors.similar_result import SimilarProducts
 from analyze.pictures.duplicates import Fingerprint
 from analyze.pictures.model_input import as_seen
 from analyze.pictures.picture_folder import PictureFolder
@@ -224,20 +224,11 @@ class ServedCatalog:
         self, answers: Sequence[Answer], search: SearchRequest, inside: Inside | None
     ) -> dict[str, Any]:
         """Spell answers as the command does."""
-        opened = self.opened
-        if inside is not None:
-            n_inside, n = len(inside.rows), len(self.embeddings)
-            opened = OpenedIndex(None, f"{n_inside} of {n} pictures are inside: all are compared")
-        return similar_json(
-            self._workspace.relative(self.path),
-            self.embeddings,
-            self.names,
-            opened,
-            answers,
-            top=search.top,
-            inside=inside,
-            diverse=search.diverse,
+        opened = exact_inside(inside, len(self.embeddings)) if inside else self.opened
+        found = SimilarProducts(
+            self.embeddings, self.names, opened, tuple(answers), search.top, inside, search.diverse
         )
+        return {"file": self._workspace.relative(self.path), **found.to_json()}
 
     def about(self) -> dict[str, Any]:
         """Describe what is served, as the health route reports it."""

@@ -15,11 +15,10 @@ import pytest
 from PIL import Image
 from small_catalogs import draw_noise, shirt_of_gray, tiny_backbone
 
-from analyze.commands.similar_output import text, write
 from analyze.neighbors.indexes.index_cache import OpenedIndex
 from analyze.neighbors.query import Query, query_by_id, query_by_picture
 from analyze.neighbors.similar import Answer, Hit, find_similar, name_column
-from analyze.neighbors.similar_result import similar_json
+from analyze.neighbors.similar_result import SimilarProducts
 from analyze.pictures.duplicates import Fingerprint, fingerprint, near_equal
 from analyze.pictures.picture_folder import PictureFolder
 from extract.catalog.catalog import list_folder
@@ -401,15 +400,16 @@ def test_a_table_names_variants_and_leaves_the_catalogues_own_columns_their_name
     answers = find_similar(
         products, [by_id(products, "25.png")], PictureFolder(products, folder), top=9
     )
-    said = similar_json("x.h5", products, None, OpenedIndex(None, "few"), answers, top=9)
-    write(Workspace(tmp_path), products, said, [], svg=False)
+    found = SimilarProducts(products, None, OpenedIndex(None, "few"), tuple(answers), top=9)
+    said = found.to_json()
+    found.save(tmp_path)
     with next(tmp_path.rglob("similar.csv")).open() as file:
         rows = list(csv.DictReader(file))
     for row, hit in zip(rows, said["queries"][0]["hits"], strict=True):
         assert row["variants"] == f"own {row['id']}"
         assert row["variant_of_query"] == str(int(hit["variant_of_query"]))
         assert row["variants_column"] == " | ".join(hit["variants"])
-    lines = text(said).splitlines()
+    lines = found.text().splitlines()
     assert sum("(a variant of the query)" in line for line in lines) == 3
     assert sum("(a copy of the query)" in line for line in lines) == 1
 
