@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from analyze.pictures.duplicates import groups_of_equal_bytes
 from analyze.pictures.picture_folder import PictureFolder
+from analyze.presentation import wording
 from analyze.presentation.contact_sheet import ClassRow, draw_classes
 from analyze.presentation.palette import UNMATCHED, style_of
+from analyze.presentation.result import Draw, Result
+from extract.catalog.alike_labels import alike_labels
 from extract.catalog.catalog import Level
 from extract.storage.embeddings import EmbeddingSet
 
 MOST_CLASSES = 20
+MOST_LISTED = 80
 NO_LABEL = "no label"
 
 
 @dataclass(frozen=True, eq=False)
-class Glance:
+class Glance(Result):
     """What a catalogue holds.
 
     Parameters
@@ -30,24 +35,67 @@ class Glance:
         Name and rows of each class in the level's order, rows without a label last.
     copies : tuple of ndarray of int
         Groups of rows with pictures that are equal byte for byte.
+    pictures : PictureFolder, optional
+        Where the sheet is to be drawn.
+    n_examples, seed : int
+        How many pictures of a class are drawn, and by which seed.
+    notes : tuple of str
     """
 
     embeddings: EmbeddingSet
     level: Level | None
     classes: tuple[tuple[str, np.ndarray], ...]
     copies: tuple[np.ndarray, ...]
+    pictures: PictureFolder | None = None
+    n_examples: int = 6
+    seed: int = 0
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Spell counts and copies for programs."""
         ids = self.embeddings.ids
         return {
+            **self.embeddings.provenance.to_json(),
             "n_images": len(self.embeddings),
             "left_out": sum(self.embeddings.left_out.values()),
             "left_out_by_reason": dict(self.embeddings.left_out),
             "level": self.level.name if self.level else None,
             "classes": [{"class": name, "n_images": len(rows)} for name, rows in self.classes],
             "equal_bytes": [[ids[row] for row in rows] for rows in self.copies],
+            "seed": self.seed,
+            "notes": self._notes(),
         }
+
+    def text(self) -> str:
+        """Return the classes and the copies as lines for people."""
+        from extract.ids import shown
+
+        level = f", level {self.level.name}" if self.level else ", no labels"
+        lines = [f"{len(self.embeddings)} pictures{level}"]
+        width = min(60, max(len(shown(name)) for name, _ in self.classes) + 2)
+        lines += [
+            f"  {shown(name)[:width]:<{width}} {len(rows):>8,}"
+            for name, rows in self.classes[:MOST_LISTED]
+        ]
+        if len(self.classes) > MOST_LISTED:
+            lines.append(f"  and {len(self.classes) - MOST_LISTED} more: --json lists them all")
+        lines += wording.left_out({"left_out_by_reason": self.embeddings.left_out})
+        for rows in self.copies[:MOST_LISTED]:
+            same = ", ".join(shown(self.embeddings.ids[row]) for row in rows)
+            lines.append(f"equal byte for byte: {same}")
+        return "\n".join([*lines, *wording.notes(self._notes())])
+
+    def figures(self) -> dict[str, Draw]:
+        """Return ``catalog``: some pictures of each class, where there are pictures."""
+        if self.pictures is None:
+            return {}
+        drawn = {"n_examples": self.n_examples, "seed": self.seed}
+        return {"catalog": partial(draw_glance, self, self.pictures, **drawn)}
+
+    def _notes(self) -> list[str]:
+        """List what has to be said of the labels, and of the pictures that were drawn so far."""
+        of_labels = alike_labels([*self.embeddings.levels, *self.embeddings.multi_labels])
+        return [*self.notes, *of_labels, *(self.pictures.notes() if self.pictures else ())]
 
 
 def glance_at(embeddings: EmbeddingSet, level: Level | None) -> Glance:
