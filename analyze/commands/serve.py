@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -84,12 +84,9 @@ def serve(
     token = secrets.token_urlsafe(24) if allow_remote else None
     names = LOOPBACK | ({allow_remote.lower()} if allow_remote else set())
     app = build_app(service, Rules(names, token), titles)
-    said = {
-        "url": _url(allow_remote or host, listening.getsockname()[1], token),
-        "token": token,
-        "files": [catalog.about() for catalog in service.catalogs.values()],
-    }
-    common.print_result(said, _text(said))
+    url = server.address_of(allow_remote or host, listening.getsockname()[1], token)
+    said = {"url": url, "token": token, "files": service.about()}
+    common.print_result(said, f"{url}  (stop with Ctrl-C)\n{service.text()}")
     sys.stdout.flush()  # whoever started it may wait for the address
     try:
         number = server.serve(app, listening, traced=common.verbose > 1)
@@ -119,23 +116,3 @@ def _check_extra() -> None:
     missing = [package for module, package in needed.items() if find_spec(module) is None]
     if missing:
         raise UsageError(f'{", ".join(missing)} not installed: pip install "sosie[lookup]"')
-
-
-def _url(name: str, port: int, token: str | None) -> str:
-    shown = f"[{name}]" if ":" in name else name
-    return f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
-
-
-def _text(said: Mapping[str, Any]) -> str:
-    from extract.storage.embeddings import name_of
-
-    lines = [f"{said['url']}  (stop with Ctrl-C)"]
-    files = said["files"]
-    lines += [
-        f"{name_of(each)} · {each['n_images']} pictures · index {each['index']}: "
-        f"{each['index_why']} · {each['file']}"
-        for each in files
-    ]
-    if not all(each["pictures"] for each in files):
-        lines.append("note: pictures are not shown: their folder is elsewhere, give --images DIR")
-    return "\n".join(lines)

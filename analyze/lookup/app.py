@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -65,6 +65,13 @@ def build_app(service: Service, rules: Rules, titles: Titles | None = None) -> A
             return shown_pages.error(declined)
         return as_json(declined.body(), declined.status, declined.headers())
 
+    _handle_errors(app, respond)
+    return RequestGuard(app, rules, respond)
+
+
+def _handle_errors(app: FastAPI, respond: Callable[[Scope, Declined], Response]) -> None:
+    """Answer whatever goes wrong by ``respond``, with its status."""
+
     async def on_declined(request: Request, error: Exception) -> Response:
         assert isinstance(error, Declined)
         return respond(request.scope, error)
@@ -97,7 +104,6 @@ def build_app(service: Service, rules: Rules, titles: Titles | None = None) -> A
     app.add_exception_handler(FormParserError, on_unreadable)  # passed on by Starlette before 1.9
     app.add_exception_handler(ClientDisconnect, on_disconnect)
     app.add_exception_handler(Exception, on_failure)
-    return RequestGuard(app, rules, respond)
 
 
 def _methods(app: FastAPI, scope: Scope) -> str:

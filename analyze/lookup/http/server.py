@@ -86,6 +86,12 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def address_of(name: str, port: int, token: str | None) -> str:
+    """Return the address of the page, with the token that it asks for."""
+    shown = f"[{name}]" if ":" in name else name
+    return f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
+
+
 def serve(app: App, listening: socket.socket, *, traced: bool = False) -> int:
     """Serve until a signal; everything taken by then is answered.
 

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from analyze.neighbors.indexes.index_cache import Progress
 from analyze.neighbors.query import Query
 from extract.ids import shown
 from extract.refusals import Refused
+from extract.storage.embeddings import name_of
 from extract.workspace import Workspace
 
 log = logging.getLogger("sosie")
@@ -242,6 +243,23 @@ class Service:
             raise Declined(500, "the picture could not be opened: see the log") from None
         self._keep(key, found)
         return found
+
+    def about(self) -> list[dict[str, Any]]:
+        """Return what is served, a file each."""
+        return [catalog.about() for catalog in self.catalogs.values()]
+
+    def text(self) -> str:
+        """Return what is served as lines for people."""
+        files = self.about()
+        lines = [
+            f"{name_of(each)} · {each['n_images']} pictures · index {each['index']}: "
+            f"{each['index_why']} · {each['file']}"
+            for each in files
+        ]
+        if not all(each["pictures"] for each in files):
+            elsewhere = "their folder is elsewhere, give --images DIR"
+            lines.append(f"note: pictures are not shown: {elsewhere}")
+        return "\n".join(lines)
 
     def close(self) -> None:
         """End the processes, the tasks that wait for one, and then the threads."""
