@@ -21,6 +21,7 @@ import pytest
 from small_catalogs import Run, draw_noise, embed_shop, made_once, run_in, tiny_backbone
 from typed_commands import Typist
 
+from analyze.presentation import figure_style
 from extract.backbones.registry import Backbone
 from extract.machine.allocation import keep_freed_memory
 from tests.faults.warm_server import WarmServer
@@ -40,6 +41,23 @@ def pytest_collection() -> Iterator[None]:
     yield
     gc.freeze()
     gc.enable()
+
+
+PNG_DOTS_PER_INCH = figure_style.PNG_DOTS_PER_INCH
+
+
+@pytest.fixture(scope="session", autouse=True)
+def coarse_figures() -> Iterator[None]:
+    """Save figures at 40 dots an inch: to draw and compress all of their dots takes longest."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figure_style, "PNG_DOTS_PER_INCH", 40)
+        yield
+
+
+@pytest.fixture
+def fine_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Save figures as fine as a user gets them."""
+    monkeypatch.setattr(figure_style, "PNG_DOTS_PER_INCH", PNG_DOTS_PER_INCH)
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import pytest
 
-from analyze.presentation import figure_style
 from analyze.reduction.reduction import Reduced
 from extract.catalog.catalog import Level
 from extract.storage.embeddings import EmbeddingSet, Provenance
@@ -87,11 +86,27 @@ def components() -> Callable[..., np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def coarse_figures() -> Iterator[None]:
-    """Save figures at 40 dots an inch: to draw and compress all of their dots takes longest."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(figure_style, "PNG_DOTS_PER_INCH", 40)
+def few_strengths() -> Iterator[None]:
+    """Search two strengths of the regression: it is a baseline here, and most of the time."""
+    with pytest.MonkeyPatch.context() as patched:
+        for module in ("analyze.measures.probes", "analyze.head.tasks.set_baselines"):
+            patched.setattr(f"{module}.GRID", (1.0, 10.0))
         yield
+
+
+@pytest.fixture
+def shap_uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run as Python what shap compiles: that takes seconds.
+
+    The same lines with the same arrays; that it compiles is proven by test_explain_command.
+    """
+    from shap.explainers import _partition
+    from shap.utils import _clustering, _masked_model
+
+    for module in (_partition, _clustering, _masked_model):
+        for name, compiled in list(vars(module).items()):
+            if plain := getattr(compiled, "py_func", None):
+                monkeypatch.setattr(module, name, plain)
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from PIL import Image
 from analyze.clustering.figures import axis_labels, draw_confusion, draw_map, figure_text, save
 from analyze.measures.agreement import Agreement, agree
 from analyze.measures.contingency_metrics import NOISE
-from analyze.presentation import figure_style
 from analyze.presentation.palette import MUTED, UNMATCHED, class_style, style_of
 from extract.catalog.catalog import Level
 
@@ -336,10 +335,7 @@ def test_a_large_matrix_is_drawn_without_numbers() -> None:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_no_name_breaks_a_figure(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(figure_style, "PNG_DOTS_PER_INCH", 40)  # which takes a third of the time
+def test_no_name_breaks_a_figure(name: str, tmp_path: Path) -> None:
     names = (name, "hats", "rugs")
     confusion = draw_confusion(agreement_of(names), title=name, subtitle=name)
     written = save(confusion, tmp_path, "confusion") + save(mapped(names), tmp_path, "map")
@@ -367,6 +363,7 @@ def test_names_that_the_font_lacks_give_no_warning(
     save(draw(("カーテン", "窗帘", "커튼")), tmp_path, "figure")
 
 
+@pytest.mark.usefixtures("fine_figures")
 @pytest.mark.parametrize("svg", [False, True])
 def test_save_writes_what_was_asked_for_and_closes(svg: bool, tmp_path: Path) -> None:
     paths = save(mapped(), tmp_path, "map", svg=svg)

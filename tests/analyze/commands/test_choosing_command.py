@@ -9,8 +9,6 @@ import pytest
 from small_catalogs import run_in
 from test_compare_command import store
 
-pytestmark = pytest.mark.usefixtures("coarse_figures")
-
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -25,8 +25,6 @@ from extract.storage.layout import lay_out
 from extract.storage.row_writer import RowWriter
 from extract.workspace import Workspace
 
-pytestmark = pytest.mark.usefixtures("coarse_figures")
-
 KINDS = ("cups", "hats", "rugs")
 N_IMAGES = 36
 

@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 from small_catalogs import draw, run_in
 
-pytestmark = pytest.mark.usefixtures("coarse_figures")
-
 KINDS = ("Mugs", "Vases", "Watches")
 EACH = 5
 

@@ -21,8 +21,6 @@ from analyze.__main__ import main
 from extract.catalog.demo import draw_picture
 from extract.storage.embeddings_file import read_embeddings
 
-pytestmark = pytest.mark.usefixtures("coarse_figures")
-
 KINDS = ("Mugs", "Vases", "Watches")
 COUNTS = {"Mugs": 4, "Vases": 2, "Watches": 2}
 

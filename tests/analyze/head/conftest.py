@@ -1,21 +1,14 @@
-"""What tests of heads share."""
+"""What all tests of heads share."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 
 @pytest.fixture(scope="module", autouse=True)
-def few_strengths() -> Iterator[None]:
-    """Search two strengths in two parts: the baseline, a regression, takes most of the time."""
-    with pytest.MonkeyPatch.context() as patched:
-        for module in ("analyze.measures.probes", "analyze.head.tasks.set_baselines"):
-            patched.setattr(f"{module}.GRID", (1.0, 10.0))
-            patched.setattr(f"{module}.INNER_FOLDS", 2)
-        yield
+def few_strengths(few_strengths: None) -> None:
+    """Search two strengths of the regression in every test here."""
 
 
 @pytest.fixture(scope="session")
