@@ -27,6 +27,8 @@ from extract.backbones.registry import Backbone, load_backbone
 from extract.catalog.catalog import Level
 from extract.storage.embeddings import EmbeddingSet
 
+pytestmark = pytest.mark.usefixtures("few_strengths")
+
 CLASSES = ("checked", "columns", "none", "rows")
 WIDTH, HEIGHT, SIDE = 288, 224, 64
 SEEN = (46, 14, 242, 210)
@@ -34,6 +36,9 @@ SEEN = (46, 14, 242, 210)
 
 CELL = 28
 """Pixels of the picture to a cell of the map."""
+
+FOLLOWED = 10
+"""Pictures whose maps are followed: of fewer no chance is reckoned."""
 
 PLAN = Plan(
     n_folds=2,
@@ -125,8 +130,8 @@ def test_peaks_lie_on_the_square(
 
 @pytest.fixture
 def coarse_curves(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Follow maps in four steps: the areas differ by far more than so few change."""
-    monkeypatch.setattr(faithfulness, "STEPS", 4)
+    """Follow maps in two steps: the areas differ by far more than so few change."""
+    monkeypatch.setattr(faithfulness, "STEPS", 2)
 
 
 def insertion_p(
@@ -156,7 +161,7 @@ def test_maps_of_the_square_beat_noise(
 ) -> None:
     backbone, taught, held_out, vectors = planted
     stored = assess_head(taught, plan=PLAN).stored(taught.provenance)
-    assert insertion_p(backbone, tap, stored, held_out[:15], vectors[:15]) < 0.01
+    assert insertion_p(backbone, tap, stored, held_out[:FOLLOWED], vectors[:FOLLOWED]) < 0.01
 
 
 @pytest.mark.slow
@@ -169,4 +174,4 @@ def test_a_head_taught_noise_finds_no_square(
     noise = replace(taught, levels=(Level("kind", CLASSES, codes),))
     stored = assess_head(noise, plan=PLAN).stored(taught.provenance)
     assert share_on_square(explained(backbone, tap, stored, held_out, vectors), held_out) < 0.8
-    assert insertion_p(backbone, tap, stored, held_out[:15], vectors[:15]) > 0.01
+    assert insertion_p(backbone, tap, stored, held_out[:FOLLOWED], vectors[:FOLLOWED]) > 0.01

@@ -98,6 +98,7 @@ def test_the_sum_comes_nearer_with_samples() -> None:
     np.testing.assert_array_equal(*again)
 
 
+@pytest.mark.usefixtures("shap_uncompiled")
 def test_patches_add_up_and_those_that_count_have_it_all(picture: torch.Tensor) -> None:
     weights = torch.zeros(3, SIZE, SIZE)
     weights[0, 2:9, 2:9] = 1.0  # inside the first of the nine squares

@@ -34,6 +34,8 @@ from extract.catalog.multi_label import MultiLabel
 from extract.errors import HeadFileError, UsageError
 from extract.storage.embeddings import EmbeddingSet
 
+pytestmark = pytest.mark.usefixtures("few_strengths")
+
 Make = Callable[..., EmbeddingSet]
 PLAN = Plan(
     n_folds=2,
