@@ -20,7 +20,7 @@ def reduced(points: np.ndarray) -> Reduced:
     return Reduced(ids, points.astype(np.float32), "none", (), 0)
 
 
-def planted(k: int, seed: int, n: int = 360, spread: float = 7.0) -> np.ndarray:
+def planted(k: int, seed: int, n: int = 240, spread: float = 7.0) -> np.ndarray:
     """Draw groups of unequal size."""
     rng = np.random.default_rng(seed)
     sizes = rng.dirichlet(np.full(k, 6.0))
@@ -31,7 +31,7 @@ def planted(k: int, seed: int, n: int = 360, spread: float = 7.0) -> np.ndarray:
 @pytest.mark.parametrize("k", [3, 7])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_planted_groups_are_counted(k: int, seed: int) -> None:
-    found = choose_k(reduced(planted(k, seed)), ks=range(2, 13))
+    found = choose_k(reduced(planted(k, seed)), ks=range(2, 11))
     assert abs(found.k - k) <= 1
     assert f"{found.k} clusters: the middle of silhouette " in found.why
     assert found.notes == ()
@@ -40,9 +40,9 @@ def test_planted_groups_are_counted(k: int, seed: int) -> None:
 
 def test_the_same_again_and_another_order_of_rows_does_not_matter() -> None:
     points = planted(4, 3, n=120)
-    one, again = (choose_k(reduced(points), ks=range(2, 8), seed=2) for _ in range(2))
+    one, again = (choose_k(reduced(points), ks=range(2, 6), seed=2) for _ in range(2))
     assert one.to_json() == again.to_json()
-    other = choose_k(reduced(points[::-1].copy()), ks=range(2, 8), seed=2)
+    other = choose_k(reduced(points[::-1].copy()), ks=range(2, 6), seed=2)
     assert other.to_json() == one.to_json()
     json.dumps(one.to_json(), allow_nan=False)
 
@@ -72,7 +72,7 @@ def test_silhouette_and_gap_are_those_of_plain_code() -> None:
 
 def test_a_cloud_is_said_to_be_one() -> None:
     points = np.random.default_rng(0).normal(size=(400, 10))
-    found = choose_k(reduced(points), ks=range(2, 10))
+    found = choose_k(reduced(points), ks=range(2, 6))
     (note,) = found.notes
     assert note.startswith("no clear structure")
 
@@ -81,8 +81,8 @@ def test_copies_are_looked_at_once() -> None:
     points = planted(3, 6, n=60)
     content = np.random.default_rng(0).integers(1, 256, (60, 32), dtype=np.uint8)
     thrice = np.repeat(points, 3, axis=0)
-    once = choose_k(reduced(points), content, ks=range(2, 7))
-    copied = choose_k(reduced(thrice), np.repeat(content, 3, axis=0), ks=range(2, 7))
+    once = choose_k(reduced(points), content, ks=range(2, 5))
+    copied = choose_k(reduced(thrice), np.repeat(content, 3, axis=0), ks=range(2, 5))
     assert copied.to_json() == once.to_json()
 
 
