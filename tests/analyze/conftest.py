@@ -91,6 +91,7 @@ def few_strengths() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         for module in ("analyze.measures.probes", "analyze.head.tasks.set_baselines"):
             patched.setattr(f"{module}.GRID", (1.0, 10.0))
+            patched.setattr(f"{module}.INNER_FOLDS", 2)
         yield
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,9 @@ from extract.files.strict_json import with_check_sum
 from extract.storage.embeddings import EmbeddingSet, Provenance
 
 N, D, AT = 3000, 32, 10
+FEW = 400
+"""Rows where what is asked is not how many of them are found."""
+
 IDENTITY = {"backbone": "drawn"}
 KINDS = [kind.name for kind in INDEX_KINDS]
 Open = Callable[..., OpenedIndex]
@@ -87,6 +91,19 @@ def opening(tmp_path: Path) -> Open:
     return open_one
 
 
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., OpenedIndex]:
+    """The index of :func:`drawn` of each kind, opened once, to be asked."""
+
+    @cache
+    def open_once(name: str, dims: int | None = None) -> OpenedIndex:
+        folder = tmp_path_factory.mktemp("index")
+        choice = Choice(name, dims, "as asked")
+        return open_index(embedded(drawn()), folder / "drawn.h5", folder / "index", choice, 0.95)
+
+    return open_once
+
+
 # what is found
 
 
@@ -108,9 +125,9 @@ def test_flat_equals_brute_force_ties_by_row() -> None:
 
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("dims", [None, 16])
-def test_an_index_finds_as_many_as_it_says(opening: Open, name: str, dims: int | None) -> None:
+def test_an_index_finds_as_many_as_it_says(built: Open, name: str, dims: int | None) -> None:
     vectors, asked = drawn(), drawn(600, seed=5)
-    opened = opening(vectors, name, dims=dims)
+    opened = built(name, dims)
     assert opened.index is not None
     assert opened.index.name == name
     found = opened.index.find(asked, AT)
@@ -127,9 +144,9 @@ def test_an_index_finds_as_many_as_it_says(opening: Open, name: str, dims: int |
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_what_is_found_is_ordered_exactly(opening: Open, name: str) -> None:
+def test_what_is_found_is_ordered_exactly(built: Open, name: str) -> None:
     vectors = drawn()
-    opened = opening(vectors, name)
+    opened = built(name)
     assert opened.index is not None
     for query in drawn(20, seed=8):
         found = opened.index.find(query[None], AT)
@@ -225,7 +242,7 @@ def files(folder: Path) -> dict[str, Path]:
 def test_a_stored_index_is_opened_not_built(
     opening: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    vectors = drawn()
+    vectors = drawn(FEW)
     first = opening(vectors, "hnsw")
     monkeypatch.setattr("analyze.neighbors.indexes.index_cache.build", None)
     again = opening(vectors, "hnsw")
@@ -241,10 +258,10 @@ def test_a_stored_index_is_opened_not_built(
 
 
 def test_changed_vectors_are_never_answered_from_an_old_index(opening: Open) -> None:
-    vectors = drawn()
+    vectors = drawn(FEW)
     opening(vectors, "sq8")
     changed = vectors.copy()
-    changed[::2] = drawn(N // 2, seed=4)
+    changed[::2] = drawn(FEW // 2, seed=4)
     opened = opening(changed, "sq8")
     assert "the embeddings have changed since the index was built: built again" in opened.notes
     assert opened.index is not None
@@ -279,7 +296,7 @@ def test_what_an_index_was_taught_is_kept_as_the_catalogue_grows(
 
 
 def test_a_damaged_index_is_built_again_and_said(opening: Open, tmp_path: Path) -> None:
-    vectors = drawn(1000)
+    vectors = drawn(FEW)
     query = drawn(1, seed=9)
     opening(vectors, "sq8")
     stored = files(tmp_path)
@@ -327,7 +344,7 @@ def test_a_damaged_index_is_built_again_and_said(opening: Open, tmp_path: Path) 
 def test_an_index_of_a_later_version_is_neither_read_nor_replaced(
     opening: Open, tmp_path: Path
 ) -> None:
-    vectors, query = drawn(), drawn(1, seed=9)
+    vectors, query = drawn(FEW), drawn(1, seed=9)
     opening(vectors, "sq8")
     said = files(tmp_path)[".json"]
     said.write_text(json.dumps(json.loads(said.read_text()) | {"format_version": 2}))
@@ -340,19 +357,21 @@ def test_an_index_of_a_later_version_is_neither_read_nor_replaced(
 
 
 def test_an_index_without_a_check_sum_is_built_again(opening: Open, tmp_path: Path) -> None:
-    opening(drawn(), "sq8")
+    opening(drawn(FEW), "sq8")
     path = files(tmp_path)[".json"]
     said = json.loads(path.read_text())
     del said["json_sha256"]
     path.write_text(json.dumps(said))
-    assert any("earlier version" in n and "built again" in n for n in opening(drawn(), "sq8").notes)
+    assert any(
+        "earlier version" in n and "built again" in n for n in opening(drawn(FEW), "sq8").notes
+    )
 
 
 def test_an_index_that_cannot_be_kept_answers_all_the_same(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "index").write_text("a file where a folder should be")
-    vectors = drawn()
+    vectors = drawn(FEW)
     choice = Choice("sq8", None, "as requested")
     opened = open_index(embedded(vectors), tmp_path / "x.h5", tmp_path / "index", choice, 0.9)
     assert opened.index is not None
@@ -360,10 +379,10 @@ def test_an_index_that_cannot_be_kept_answers_all_the_same(
 
 
 def test_nothing_half_written_is_left_behind(opening: Open, tmp_path: Path) -> None:
-    opening(drawn(), "sq8")
+    opening(drawn(FEW), "sq8")
     left = tmp_path / "index" / f".{files(tmp_path)['.faiss'].stem}.123.tmp"
     left.write_bytes(b"half")
-    opening(drawn(), "sq8")
+    opening(drawn(FEW), "sq8")
     assert not left.exists()
 
 
