@@ -209,7 +209,7 @@ def test_format_is_what_was_asked_or_what_the_name_says(
 
 
 def test_names_that_say_nothing_or_something_else_are_wrong_usage() -> None:
-    with pytest.raises(UsageError, match=r"does not say.*--format"):
+    with pytest.raises(UsageError, match=r"does not name a format.*--format"):
         choose_format(None, Path("v.dat"))
     with pytest.raises(UsageError, match="is the name of npz"):
         choose_format("csv", Path("v.npz"))
