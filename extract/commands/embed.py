@@ -15,7 +15,7 @@ from extract.pipeline.options import Options, Views
 BEFORE = {
     "images": ("model",),
     "workers": ("dtype", "runtime", "compiled", "decoder", "batch_size"),
-    "stop_at_refusal": ("copies", "output", "restart", "retry_failed", "rehash"),
+    "restart": ("copies", "output"),
 }
 """Options that the help shows before an option, and not in the place of their group."""
 

@@ -17,20 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Rerun:
-    """What is computed again though the file has it, as the help of each option says."""
-
-    restart: Annotated[bool, typer.Option("--restart", help="Compute every row again.")] = False
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try refused pictures again.")
-    ] = False
-    rehash: Annotated[
-        bool, typer.Option("--rehash", help="Trust the bytes of every picture, not its date.")
-    ] = False
-
-
-@dataclass(frozen=True)
-class Options(Wanted, Rerun):
+class Options(Wanted):
     """How a run goes about its work, beside how its rows are computed: as the help of each says.
 
     ``workers`` are as many as this process may use cores without it; ``stop_at_refusal`` ends the
@@ -46,6 +33,13 @@ class Options(Wanted, Rerun):
         int | None,
         typer.Option(metavar="N", min=1, help="At most so many new pictures, in whole batches."),
     ] = None
+    restart: Annotated[bool, typer.Option("--restart", help="Compute every row again.")] = False
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try refused pictures again.")
+    ] = False
+    rehash: Annotated[
+        bool, typer.Option("--rehash", help="Trust the bytes of every picture, not its date.")
+    ] = False
     stop_at_refusal: Annotated[
         bool,
         typer.Option("--on-bad-image", help="What a broken picture does to the run."),

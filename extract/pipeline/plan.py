@@ -10,7 +10,7 @@ import numpy as np
 
 from extract.catalog.catalog import Catalog
 from extract.errors import EmbeddingsFileError
-from extract.pipeline.options import Rerun
+from extract.pipeline.options import Options
 from extract.refusals import SOUND, TO_DO, Reason
 from extract.storage.content_index import ContentIndex
 from extract.storage.embeddings_table import EmbeddingsTable
@@ -121,7 +121,7 @@ def plan_run(
     table: EmbeddingsTable | None,
     ways: Sequence[Mapping[str, Any]],
     read_contents: ReadContents,
-    rerun: Rerun | None = None,
+    options: Options | None = None,
     *,
     read_otherwise: Among | None = None,
 ) -> Plan:
@@ -141,27 +141,27 @@ def plan_run(
         How this run would compute; first as requested, then what may become of single rows.
     read_contents : callable
         Gives the hashes of pictures, called only where they decide.
-    rerun : Rerun, optional
-        What is computed again though the file has it.
+    options : Options, optional
+        What is computed again though the file has it: ``restart``, ``retry_failed``, ``rehash``.
     read_otherwise : callable, optional
         Gives the pictures that this version reads otherwise than the one that made the file, of
         those that could keep a row, under whatever name; None where it was made by this one.
     """
-    rerun, n_images = rerun or Rerun(), len(catalog)
+    options, n_images = options or Options(), len(catalog)
     everything, none = np.ones(n_images, dtype=bool), np.array([], int)
-    if table is None or rerun.restart:
+    if table is None or options.restart:
         return Plan(True, None, tuple(ways), 0, everything, none)
     rows = _Rows.of(catalog, stats, table)
     known, row = rows.known, rows.row
     # a permission may have been given since, which changes neither size nor mtime
-    refused = rows.refused & (rows.status != Reason.PERMISSION) & (not rerun.retry_failed)
+    refused = rows.refused & (rows.status != Reason.PERMISSION) & (not options.retry_failed)
     kept = (rows.sound & (rows.unchanged | rows.gone)) | (refused & rows.unchanged)
     otherwise = read_otherwise or (lambda _: ())
     reread = set(otherwise(known[kept & (rows.status == SOUND) & ~rows.gone]))
     kept &= ~np.isin(known, list(reread))
     source = np.full(n_images, -1)  # the row of the file that each picture takes
     source[known[kept]] = row[kept]
-    contents = read_contents(_uncertain(rows, stats, source, rehash=rerun.rehash))
+    contents = read_contents(_uncertain(rows, stats, source, rehash=options.rehash))
     found = _found_again(rows, source, contents)
     reread |= set(otherwise(np.array([new for new, old in found.items() if old >= 0], int)))
     found = {picture: row for picture, row in found.items() if picture not in reread}

@@ -12,7 +12,7 @@ from small_catalogs import fill
 from extract.catalog.catalog import Catalog
 from extract.images.decoding import READINGS
 from extract.inference.execution_config import variants
-from extract.pipeline.options import Rerun
+from extract.pipeline.options import Options
 from extract.pipeline.plan import Plan, plan_run
 from extract.refusals import Reason
 from extract.storage.embeddings import Provenance
@@ -48,7 +48,7 @@ def plan(table: EmbeddingsTable | None, ids: tuple[str, ...] = IDS, **options: A
     def read(rows: np.ndarray) -> dict[int, bytes]:
         return {row: contents[row] for row in rows.tolist() if row in contents}
 
-    return plan_run(catalog(ids), stats, table, (how,), read, Rerun(**options))
+    return plan_run(catalog(ids), stats, table, (how,), read, Options(**options))
 
 
 def numbers(decided: Plan, limit: int | None = None) -> list[int]:
@@ -126,7 +126,7 @@ def test_what_may_become_of_rows_is_added_once_behind_what_is_asked_for(
     lay_out(path, catalog(), Provenance({}, (HOW, ways[2])), 6)
     fill(path, [1, 2], way=1)
     decided = plan_run(
-        catalog(), stats, read_table(path), ways, lambda _: {}, Rerun(restart=restart)
+        catalog(), stats, read_table(path), ways, lambda _: {}, Options(restart=restart)
     )
     assert decided.lay_out
     before = () if restart else (HOW, ways[2])
