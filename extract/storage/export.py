@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import struct
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -17,6 +15,7 @@ import numpy as np
 
 from extract.command_line import counted, progress_bar
 from extract.errors import SosieError, UsageError, cannot_write
+from extract.files.durability import written_whole
 from extract.storage.embeddings import EmbeddingSet
 from extract.storage.embeddings_file import read_embeddings
 from extract.tables import column_names, write_csv
@@ -149,18 +148,12 @@ def export_embeddings(
     """
     path = Path(path)
     check_can_export(path, file_format, overwrite=overwrite)
-    with _renamed_when_written(path) as temporary:
-        if file_format == "npz":
-            try:
-                _write_npz(temporary, vectors)
-            except (MemoryError, struct.error) as error:  # an array is as wide as its longest text
-                raise SosieError(
-                    "a label or column is too long for npz: write --format csv or parquet"
-                ) from error
-        elif file_format == "csv":
-            _write_csv(temporary, vectors, progress or (lambda done, total: None))
-        else:
-            _write_parquet(temporary, vectors)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with written_whole(path) as temporary:
+            _write(temporary, vectors, file_format, progress or (lambda done, total: None))
+    except OSError as error:
+        raise cannot_write(path, error) from error
     return _notes(vectors, file_format)
 
 
@@ -178,20 +171,18 @@ def provenance_json(vectors: EmbeddingSet) -> str:
     return json.dumps(described, sort_keys=True)
 
 
-@contextmanager
-def _renamed_when_written(path: Path) -> Iterator[Path]:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise cannot_write(path, error) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+def _write(path: Path, vectors: EmbeddingSet, file_format: Format, progress: Progress) -> None:
+    if file_format == "csv":
+        _write_csv(path, vectors, progress)
+    elif file_format == "parquet":
+        _write_parquet(path, vectors)
+    else:
+        try:
+            _write_npz(path, vectors)
+        except (MemoryError, struct.error) as error:  # an array is as wide as its longest text
+            raise SosieError(
+                "a label or column is too long for npz: write --format csv or parquet"
+            ) from error
 
 
 def _write_npz(path: Path, vectors: EmbeddingSet) -> None:
