@@ -67,7 +67,7 @@ class Printing:
 
     def print_result(self, result: Mapping[str, Any], text: str) -> None:
         """Print a command's result on stdout: one JSON object, or text for people."""
-        print_result(self.as_json, result, text)
+        print(json.dumps(result, allow_nan=False) if self.as_json else text)  # noqa: T201
 
     def progress_bar(self, what: str) -> AbstractContextManager[Callable[[int, int], None]]:
         """Show iterations done on stderr, as :func:`progress_bar` does."""
@@ -210,11 +210,6 @@ def set_up(verbose: int, quiet: bool) -> None:
     """Set the verbosity of stderr: notes by default, details with -v, all with -vv."""
     log.setLevel(logging.ERROR if quiet else (logging.INFO, logging.DEBUG)[min(verbose, 1)])
     logging.getLogger().setLevel(logging.INFO if verbose > 1 else logging.WARNING)
-
-
-def print_result(as_json: bool, result: Mapping[str, Any], text: str) -> None:
-    """Print a command's result on stdout: one JSON object, or text for people."""
-    print(json.dumps(result, allow_nan=False) if as_json else text)  # noqa: T201
 
 
 def count_or_auto(text: str, option: str) -> int | None:

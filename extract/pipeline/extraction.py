@@ -25,7 +25,7 @@ from extract.pipeline.loop import Tally, embed_in_one_pass
 from extract.pipeline.monitor import Monitor
 from extract.pipeline.options import Options
 from extract.pipeline.output_job import FileRun
-from extract.pipeline.plan import Among, Plan, plan_run, refusal_counts
+from extract.pipeline.plan import Plan, plan_run, refusal_counts
 from extract.pipeline.record import run_record
 from extract.pipeline.survey import ContentReader, read_by_header, stat_pictures
 from extract.refusals import SOUND, TO_DO
@@ -230,6 +230,10 @@ def _prepare_all(
     tables = [_table_there(target, restart=options.restart) for target in targets]
     stats = stat_pictures(catalog, monitor)
     read_contents = ContentReader(catalog, monitor, workers=workers)
+
+    def by_header(rows: np.ndarray) -> list[int]:
+        return read_by_header(catalog, rows, monitor, workers)
+
     plans = [
         plan_run(
             catalog,
@@ -240,7 +244,8 @@ def _prepare_all(
             ),
             read_contents,
             replace(options, retry_failed=options.retry_failed or options.stop_at_refusal),
-            read_otherwise=_read_otherwise(catalog, table, options, monitor, workers),
+            # files of this version name a way to read a picture by its header, used or not
+            read_otherwise=None if table is None or table.provenance.names_readings else by_header,
         )
         for target, table in zip(targets, tables, strict=True)
     ]
@@ -248,24 +253,6 @@ def _prepare_all(
         _prepare(catalog, target, table, plan, options, record)
         for target, table, plan in zip(targets, tables, plans, strict=True)
     ]
-
-
-def _read_otherwise(
-    catalog: Catalog,
-    table: EmbeddingsTable | None,
-    options: Options,
-    monitor: Monitor,
-    workers: int,
-) -> Among | None:
-    """Find the pictures that the version that made a file read otherwise; None where it did not.
-
-    Files of this version name a way to read a picture by its header, whether one was read so.
-    """
-    if table is None or options.restart:
-        return None
-    if table.provenance.names_readings:
-        return None
-    return lambda rows: read_by_header(catalog, rows, monitor, workers)
 
 
 def _prepare(
@@ -296,24 +283,7 @@ def _report(
 ) -> Report:
     plan, copied, status = run.plan, tally.copied, run.table.now("status")
     notes = [run.relabelled] if run.relabelled else []
-    if plan.damaged:
-        notes.append(f"{plan.damaged} rows did not fit their check sum and were to be done again")
-    if plan.found_again:
-        notes.append(
-            f"{plan.found_again} pictures were renamed, moved or written again with the same "
-            "bytes; their rows are kept"
-        )
-    if plan.read_anew:
-        notes.append(
-            f"{plan.read_anew} pictures are read otherwise than when the file was made (color "
-            "profiles, alpha, depth, canvas) and were to be done again; the other rows are kept"
-        )
-    if copied:
-        notes.append(f"{copied} pictures have the same bytes as others and share their vectors")
-    if plan.gone:
-        notes.append(f"{plan.gone} pictures are no longer there; their rows are kept")
-    if plan.dropped:
-        notes.append(f"{plan.dropped} rows of pictures that are not listed any more are dropped")
+    notes += [f"{count} {what}" for count, what in _counts(plan, copied) if count]
     to_do = int((status == TO_DO).sum())
     if to_do and run.limit is not None and not stopped:
         notes.append(
@@ -343,3 +313,23 @@ def _report(
             for each in reversed(read_refusals(run.table) if refusal_counts(status) else [])
         },
     )
+
+
+def _counts(plan: Plan, copied: int) -> list[tuple[int, str]]:
+    """Say what became of rows and pictures in ways that are worth a note."""
+    return [
+        (plan.damaged, "rows did not fit their check sum and were to be done again"),
+        (
+            plan.found_again,
+            "pictures were renamed, moved or written again with the same bytes; their rows are "
+            "kept",
+        ),
+        (
+            plan.read_anew,
+            "pictures are read otherwise than when the file was made (color profiles, alpha, "
+            "depth, canvas) and were to be done again; the other rows are kept",
+        ),
+        (copied, "pictures have the same bytes as others and share their vectors"),
+        (plan.gone, "pictures are no longer there; their rows are kept"),
+        (plan.dropped, "rows of pictures that are not listed any more are dropped"),
+    ]

@@ -134,16 +134,7 @@ def _compute(
     with ExitStack() as stages:
         rings = [stages.enter_context(closing(_ring(run, workers))) for run in runs]
         crew: Crew = stages.enter_context(closing(_crew(runs, rings, workers, monitor)))
-        on_their_way = []
-        passes: dict[tuple[int, str], ForwardPass] = {}
-        for run, ring in zip(runs, rings, strict=True):
-            if run.backbone.device.startswith("cuda"):
-                ring.pin()
-            # views of one backbone go through one model: it is folded or converted once
-            key = (id(run.backbone.model), canonical_json(run.realisation))
-            if key not in passes:
-                passes[key] = ForwardPass(run.backbone, run.realisation)
-            on_their_way.append(Forwarding(run, ring, passes[key]))
+        on_their_way = _on_their_way(runs, rings)
         writing = [
             stages.enter_context(
                 WritingThread(file.writer, failures_path(file.run.table.path), monitor.finished)
@@ -179,6 +170,20 @@ def _compute(
         }
         waited = {stage: max(passed.seconds - busy, 0.0) for stage, busy in worked.items()}
     monitor.waited(passed.seconds, waited)
+
+
+def _on_their_way(runs: Sequence[FileRun], rings: Sequence[BatchRing]) -> list[Forwarding]:
+    found = []
+    passes: dict[tuple[int, str], ForwardPass] = {}
+    for run, ring in zip(runs, rings, strict=True):
+        if run.backbone.device.startswith("cuda"):
+            ring.pin()
+        # views of one backbone go through one model: it is folded or converted once
+        key = (id(run.backbone.model), canonical_json(run.realisation))
+        if key not in passes:
+            passes[key] = ForwardPass(run.backbone, run.realisation)
+        found.append(Forwarding(run, ring, passes[key]))
+    return found
 
 
 def _fidelity(run: FileRun) -> Fidelity | None:

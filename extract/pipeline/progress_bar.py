@@ -29,9 +29,6 @@ class EmbeddingBar(Monitor):
         decoding: str,
     ) -> None:
         """Open the bar and say how the run computes."""
-        from tqdm import tqdm
-
-        self.close()
         several = len(realisations) > 1
         what = f"rows of {len(realisations)} files" if several else "pictures"
         ways = dict.fromkeys(described(r) for r in realisations)
@@ -39,29 +36,13 @@ class EmbeddingBar(Monitor):
             f"{n_to_do} {what} to embed {'; '.join(ways)} {decoding}"
             + (f"; {n_done} of {n_rows} are there already" if n_done else "")
         )
-        self._bar = tqdm(
-            total=n_to_do,
-            unit="row" if several else "picture",
-            disable=True if self._quiet else None,
-            dynamic_ncols=True,
-        )
+        self._open(total=n_to_do, unit="row" if several else "picture")
 
     def surveyed(self, what: str, done: int, total: int) -> None:
         """Show the look at the pictures where it takes long."""
-        from tqdm import tqdm
-
         if what != self._what:
-            self.close()
             self._what = what
-            self._bar = tqdm(
-                desc=what,
-                total=total,
-                unit="picture",
-                disable=True if self._quiet else None,
-                delay=1,
-                leave=False,
-                dynamic_ncols=True,
-            )
+            self._open(desc=what, total=total, unit="picture", delay=1, leave=False)
         self._bar.update(done - self._bar.n)
 
     def finished(self, n_rows: int) -> None:
@@ -81,6 +62,12 @@ class EmbeddingBar(Monitor):
     def should_stop(self) -> bool:
         """Say whether a signal came."""
         return bool(self._stop)
+
+    def _open(self, **how: Any) -> None:
+        from tqdm import tqdm
+
+        self.close()
+        self._bar = tqdm(disable=True if self._quiet else None, dynamic_ncols=True, **how)
 
     def close(self) -> None:
         """Close the bar, also when the run failed."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from extract.command_line import counted
 from extract.ids import bytes_of
 from extract.inference.fidelity import cosines
 from extract.refusals import SOUND, TO_DO, Reason
@@ -55,12 +56,7 @@ class Check:
 
     def to_json(self) -> dict[str, Any]:
         """Spell it with the keys that programs read."""
-        return {
-            "name": self.name,
-            "passed": self.passed,
-            "detail": self.detail,
-            "rows": list(self.rows),
-        }
+        return {**vars(self), "rows": list(self.rows)}
 
 
 def verify(evidence: Evidence) -> tuple[Check, ...]:
@@ -71,11 +67,6 @@ def verify(evidence: Evidence) -> tuple[Check, ...]:
 def is_sound(checks: Iterable[Check]) -> bool:
     """Whether no check failed."""
     return all(check.passed is not False for check in checks)
-
-
-def unreadable(why: str) -> Check:
-    """Give the verdict on a file that cannot be read."""
-    return Check("readable", False, why)
 
 
 def check_readable(evidence: Evidence) -> Check:
@@ -105,8 +96,7 @@ def check_counts(evidence: Evidence) -> Check:
     parts = [f"{counts['sound']} sound", f"{counts['to_do']} to do"]
     if "damaged" in counts:
         parts.append(f"{counts['damaged']} damaged")
-    by_reason = ", ".join(f"{count} {reason}" for reason, count in refused.items())
-    parts.append(f"{sum(refused.values())} refused" + (f": {by_reason}" if refused else ""))
+    parts.append(f"{sum(refused.values())} refused" + (f": {counted(refused)}" if refused else ""))
     detail = ", ".join(parts)
     if unknown.any():
         detail += f"; {unknown.sum()} have a status that no version up to this one writes"
@@ -173,8 +163,7 @@ def check_contents(evidence: Evidence) -> Check:
     if len(wrong):
         parts.append(f"{len(wrong)} have changed since")
     if n_missed:
-        by_reason = ", ".join(f"{count} {reason}" for reason, count in pictures.missed.items())
-        parts.append(f"{n_missed} cannot be read here: {by_reason}")
+        parts.append(f"{n_missed} cannot be read here: {counted(pictures.missed)}")
     return Check("contents", not len(wrong), ", ".join(parts), evidence.ids(wrong))
 
 

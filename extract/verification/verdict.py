@@ -12,7 +12,7 @@ from extract.ids import shown
 from extract.inference.execution_config import usable_cores
 from extract.storage.catalog_roots import pictures_root
 from extract.storage.embeddings_file import read_table
-from extract.verification.checks import Check, is_sound, unreadable, verify
+from extract.verification.checks import Check, is_sound, verify
 from extract.verification.evidence import find_backbone, gather
 from extract.workspace import Workspace
 
@@ -117,15 +117,14 @@ def verify_file(
     except EmbeddingsFileError as error:
         if not path.is_file():
             raise
-        later = isinstance(error, LaterFormat)
-        return Verdict(name, (unreadable(str(error)),), UPGRADE if later else NEXT["readable"])
+        way_out = UPGRADE if isinstance(error, LaterFormat) else NEXT["readable"]
+        return Verdict(name, (Check("readable", False, str(error)),), way_out)
     pictures = pictures_root(workspace, table.provenance, images)
     here, workers = find_backbone(table.provenance, weights), usable_cores()
     checks = verify(
         gather(table, here, root=pictures, seed=seed, workers=workers, progress=progress)
     )
     failed = [check.name for check in checks if check.passed is False]
-    way_out = next((step for check, step in NEXT.items() if check in failed), None)
     if failed == ["recomputed"] and not table.provenance.names_readings:
-        way_out = READ_ANEW
-    return Verdict(name, checks, way_out)
+        return Verdict(name, checks, READ_ANEW)
+    return Verdict(name, checks, next((NEXT[check] for check in NEXT if check in failed), None))
