@@ -28,6 +28,10 @@ pytestmark = pytest.mark.usefixtures("few_strengths")
 KINDS = ("cups", "hats", "rugs")
 
 
+def classes(n_images: int) -> Level:
+    return Level.from_values("class", [KINDS[i % 3] for i in range(n_images)])
+
+
 def store(
     root: Path,
     model: str,
@@ -35,17 +39,15 @@ def store(
     *,
     catalog: str = "shop",
     weights: str = "pretrained",
-    labelled: bool = True,
+    labels: Sequence[Level | MultiLabel] | None = None,
     n_images: int = 60,
     rate: float | None = None,
-    more_levels: Sequence[Level] = (),
-    multi_labels: Sequence[MultiLabel] = (),
 ) -> Path:
     """Write the embeddings file of a backbone whose classes lie so far apart."""
     ids = tuple(f"{i:04}.jpg" for i in range(n_images))
-    labels = np.arange(n_images) % 3
-    levels = (Level.from_values("class", [KINDS[i] for i in labels]),) if labelled else ()
-    levels, several = (*levels, *more_levels), tuple(multi_labels)
+    labels = [classes(n_images)] if labels is None else labels
+    levels = tuple(each for each in labels if isinstance(each, Level))
+    several = tuple(each for each in labels if isinstance(each, MultiLabel))
     listed = Catalog(catalog, root / catalog, ids, ids, levels, multi_labels=several)
     identity = {"backbone": model, "weights": {"source": weights}}
     said = {} if rate is None else {"images_per_second": rate}
@@ -54,7 +56,7 @@ def store(
     lay_out(path, listed, provenance, 6)
     write_labels(labels_path(path), listed)
     noise = np.random.default_rng(0).normal(size=(n_images, 6))
-    vectors = noise + spread * np.eye(3, 6)[labels]
+    vectors = noise + spread * np.eye(3, 6)[np.arange(n_images) % 3]
     rows = Rows(vectors=vectors.astype(np.float32), **blank_fields(n_images))
     rows.status[:] = 1
     rows.content_sha256[:] = np.arange(1, n_images + 1)[:, None]
@@ -137,8 +139,8 @@ def test_json_has_the_promised_keys_and_repeats(shop: Path) -> None:
 
 
 def test_without_labels_clusters_are_judged(tmp_path: Path) -> None:
-    store(tmp_path, "near", 1.5, labelled=False)
-    store(tmp_path, "far", 9, labelled=False)
+    store(tmp_path, "near", 1.5, labels=())
+    store(tmp_path, "far", 9, labels=())
     done = run_in(tmp_path, "analyze", "rank", "--metric", "silhouette", "--clusters", "3")
     assert done.returncode == 0, done.stderr
     assert "far scores higher than near by 0." in done.stdout

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from small_catalogs import run_in
-from test_rank_command import KINDS, store
+from test_rank_command import KINDS, classes, store
 
 from extract.catalog.catalog import Level
 from extract.catalog.multi_label import MultiLabel
@@ -56,7 +56,7 @@ def shop(coarse_figures: None, tmp_path_factory: pytest.TempPathFactory) -> Path
     deeper = Level.from_values("kind", [f"{kind} > {i % 2}" for i, kind in enumerate(kinds)])
     tags = MultiLabel.from_values("tags", [(kind, f"odd {i % 2}") for i, kind in enumerate(kinds)])
     for model, spread in (("near", 4), ("far", 1)):
-        store(root, model, spread, more_levels=(deeper,), multi_labels=(tags,))
+        store(root, model, spread, labels=(classes(60), deeper, tags))
     return root
 
 
