@@ -13,10 +13,11 @@ import pytest
 from PIL import Image
 from small_catalogs import run_in
 
+from analyze.ranking.ranking import rank
 from extract.catalog.catalog import Catalog, Level
 from extract.catalog.multi_label import MultiLabel
 from extract.storage.embeddings import Provenance, row_crc32
-from extract.storage.embeddings_file import read_table
+from extract.storage.embeddings_file import read_embeddings, read_table
 from extract.storage.embeddings_table import Rows, blank_fields
 from extract.storage.labels_file import labels_path, write_labels
 from extract.storage.layout import lay_out
@@ -118,6 +119,20 @@ def test_results_hold_rows_figure_and_what_they_came_from(
     assert len(said["inputs"]) == len(said["files"]) == 3
     with Image.open(folder / "rank.png") as picture:
         assert min(picture.size) > 300 / 4  # a fourth of the dots that a user gets
+
+
+def test_python_gives_what_the_command_prints_and_writes(
+    shop: Path, ranked: subprocess.CompletedProcess[str], tmp_path: Path
+) -> None:
+    lines = ranked.stdout.splitlines()
+    folder = shop / lines[-1].removeprefix("results: ")
+    said = json.loads((folder / "run.json").read_text())
+    found = rank([read_embeddings(shop / name) for name in said["files"]], n_resamples=300)
+    found.save(tmp_path)
+    assert found.text().splitlines() == lines[3:-1]
+    assert said == {**said, **found.to_json()}
+    assert (tmp_path / "rank.csv").read_bytes() == (folder / "rank.csv").read_bytes()
+    assert np.array_equal(*(Image.open(at / "rank.png") for at in (tmp_path, folder)))
 
 
 def test_json_has_the_promised_keys_and_repeats(shop: Path) -> None:
