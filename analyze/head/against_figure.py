@@ -75,13 +75,7 @@ def draw_against(comparison: HeadComparison) -> Any:
         axes.set_xlabel("predicted class")
     unseen = len(report.classes) - len(seen)
     about = f"The head on {comparison.name} against others" + not_drawn(unseen)
-    figure.suptitle(
-        figure_text(about, 160),
-        x=0.01,
-        ha="left",
-        weight="bold",
-        size=11,
-    )
+    figure.suptitle(figure_text(about, 160), x=0.01, ha="left", weight="bold", size=11)
     return figure
 
 
@@ -107,8 +101,7 @@ def _draw_difference(
 def _largest(counts: np.ndarray, seen: np.ndarray, most: int) -> np.ndarray:
     """Give the places of those classes most often tested, in their order."""
     sizes = counts.sum(axis=1)[seen]
-    kept: np.ndarray = np.sort(seen[np.argsort(-sizes, kind="stable")[:most]])
-    return kept
+    return np.sort(seen[np.argsort(-sizes, kind="stable")[:most]])
 
 
 def _taken_together(counts: np.ndarray, kept: np.ndarray, seen: np.ndarray) -> np.ndarray:

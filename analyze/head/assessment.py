@@ -17,12 +17,7 @@ from analyze.head.tasks.multi_label import MultipleLabels, choose_multi_label
 from analyze.head.tasks.single_label import SingleLabel
 from analyze.head.training.head_training import Trained, train_head
 from analyze.head.training.inputs import StageMaps
-from analyze.head.training.plan import (
-    Progress,
-    described,
-    planned_splits,
-    training_seeds,
-)
+from analyze.head.training.plan import Progress, described, planned_splits, training_seeds
 from analyze.head.training.spec import HeadSpec, Plan, TrainingSpec
 from analyze.head.training.taught import Taught, hold_out
 from analyze.neighbors.novelty import TrainingVectors
@@ -39,31 +34,22 @@ def assess_head(
     level: str | None = None,
     plan: Plan | None = None,
     choose: Chooser | None = None,
-    copies: Copies | None = None,
     maps: StageMaps | None = None,
-    keep: bool = True,
     progress: Progress | None = None,
 ) -> HeadReport:
     """Train heads and baselines on the same rows, and ask each about the rest, once.
 
     Parameters
     ----------
-    embeddings : EmbeddingSet
     views : ndarray of shape (n_views, n_images, n_dims), float32, optional
         Augmented views of the same pictures, for training alone.
     level : str, optional
         Name or number of a level of labels, or of a column of several; default the first.
-    plan : Plan, optional
     choose : callable, optional
         (what is taught, its split, a seed) -> the head and the training of that split; default
         those of the plan.
-    copies : Copies, optional
-        Of all rows, where more is known of them than these vectors tell; splits follow from
-        labels, copies and seed alone.
     maps : StageMaps, optional
         Of the same pictures and views, to train the backbone's last stage too.
-    keep : bool
-        Whether, where there are folds, one more head is taught all that they tested.
     progress : callable, optional
         Told how many of the trainings are done.
 
@@ -77,24 +63,41 @@ def assess_head(
         When there is nothing to teach: no labels, one class, too few pictures of each.
     """
     plan = plan or Plan()
+    task = choose_task(embeddings, views, level, plan, maps=maps)
+    return assess_task(task, plan, choose, progress=progress)
+
+
+def assess_task(
+    task: LabelTask,
+    plan: Plan,
+    choose: Chooser | None = None,
+    *,
+    keep: bool = True,
+    progress: Progress | None = None,
+) -> HeadReport:
+    """Do what :func:`assess_head` does, once it is settled what is to be learned.
+
+    Parameters
+    ----------
+    keep : bool
+        Whether, where there are folds, one more head is taught all that they tested.
+    """
     of_plan = (plan.head, plan.training)
     choose = choose or (lambda *_: of_plan)
-    task = choose_task(embeddings, views, level, plan, copies, maps)
     splits = planned_splits(plan, task.pictures.embeddings.columns, task.splitter)
     baselines = (*BASELINES, *([] if task.pictures.maps is None else [FROZEN]))
     answers = task.answers(plan.n_shuffles if plan.n_folds else plan.n_seeds, baselines)
-    found: list[tuple[Split, int, int, int, int, Trained, int]] = []
+    runs: list[HeadRun] = []
     for number, (shuffle, fold, split) in enumerate(splits):
         seeds = training_seeds(plan, shuffle, fold)
         for i, (trained, said) in enumerate(_test_split(task, split, seeds, choose)):
             place = shuffle if plan.n_folds else i
             n_unlike = int(said.pop(UNLIKE).sum())
             answers.record(place, split.test, said)
-            found.append((split, place, shuffle, fold, seeds[i], trained, n_unlike))
+            runs.append(HeadRun(split, place, shuffle, fold, seeds[i], trained, n_unlike))
         if progress is not None:
             progress(number + 1, len(splits))
     right = {name: answers.right(name) for name in (HEAD, *baselines)}
-    runs = [_run(right, *each) for each in found]
     parted = [split for *_, split in splits]
     kept = _final(task, plan, runs, choose) if keep or not plan.n_folds else (None,) * 3
     return task.report(answers, _known(task, plan, parted, runs, right, *kept))
@@ -109,6 +112,12 @@ def choose_task(
     maps: StageMaps | None = None,
 ) -> LabelTask:
     """Give what is to be learned: one label a picture, levels of a tree, or several labels.
+
+    Parameters
+    ----------
+    copies : Copies, optional
+        Of all rows, where more is known of them than these vectors tell; splits follow from
+        labels, copies and seed alone.
 
     Raises
     ------
@@ -147,22 +156,6 @@ def _test_split(
     of_all = {name: answer for _ in shared for name, answer in next(said).items()}
     of_each = [{n: a for _ in some for n, a in next(said).items()} for some in own]
     return [(one, {**of_all, **each}) for one, each in zip(found, of_each, strict=True)]
-
-
-def _run(
-    right: dict[str, np.ndarray],
-    split: Split,
-    place: int,
-    shuffle: int,
-    fold: int,
-    seed: int,
-    trained: Trained,
-    n_unlike: int,
-) -> HeadRun:
-    """Say how good one training is on its tested rows, and the baselines there."""
-    accuracies = {name: float(own[place, split.test].mean()) for name, own in right.items()}
-    accuracy = accuracies.pop(HEAD)
-    return HeadRun(split, place, shuffle, fold, seed, trained, accuracy, accuracies, n_unlike)
 
 
 def _final(

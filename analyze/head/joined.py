@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from analyze.head.rivals import Contender
+from analyze.pictures.stored_views import read_views
 from analyze.reduction.concatenation import join_embeddings
+from extract.errors import UsageError
 from extract.storage.embeddings import Provenance
+from extract.storage.embeddings_file import read_embeddings
 
 
 def join_contenders(contenders: Sequence[Contender]) -> tuple[Contender, tuple[str, ...]]:
@@ -19,11 +23,6 @@ def join_contenders(contenders: Sequence[Contender]) -> tuple[Contender, tuple[s
     ----------
     contenders : sequence of Contender
         Two at least; of their views as many are taken as all have.
-
-    Returns
-    -------
-    joined : Contender
-    notes : tuple of str
     """
     joined, notes = join_embeddings([each.embeddings for each in contenders])
     views = [each.views for each in contenders if each.views is not None]
@@ -54,3 +53,42 @@ def parts_of(provenance: Provenance) -> list[Provenance]:
     if len(joined) != len(names):
         raise ValueError(f"{len(joined)} backbones are joined, {len(names)} are named")
     return [Provenance(i, (), {"model": n}) for i, n in zip(joined, names, strict=True)]
+
+
+def read_contenders(
+    paths: Sequence[Path],
+    beside: Sequence[Path] = (),
+    *,
+    views: bool = False,
+    spelled: Callable[[Path], str] = str,
+) -> tuple[list[Contender], list[str]]:
+    """Read files, and their views where they are wanted, with what is to be said of those.
+
+    Parameters
+    ----------
+    beside : sequence of Path
+        Their vectors stand beside those of the first.
+    spelled : callable
+        How a path is written.
+
+    Raises
+    ------
+    UsageError
+        When views are wanted of a file that has none.
+    """
+    read: list[Contender] = []
+    notes: list[str] = []
+    for path in (*paths, *beside):
+        plain = read_embeddings(path)
+        stored = read_views(path, plain) if views else None
+        if views and stored is None:
+            raise UsageError(
+                f"no views beside {spelled(path)}: run python -m extract --views 8, "
+                "with the options of the plain file"
+            )
+        read.append(Contender(plain, stored.features if stored else None))
+        notes += stored.notes if stored else ()
+    if beside:
+        read[0], said = join_contenders([read[0], *read[len(paths) :]])
+        notes += said
+    return read[: len(paths)], notes

@@ -10,7 +10,7 @@ import numpy as np
 
 from analyze.comparison.pairwise_tests import SURE, spell_verdict
 from analyze.comparison.scores import CANNOT_BE_TOLD_APART
-from analyze.head.assessment import Chooser, assess_head
+from analyze.head.assessment import Chooser, assess_task, choose_task
 from analyze.head.reporting.report import HEAD, HeadReport
 from analyze.head.reporting.runs import epochs_of, seconds_of
 from analyze.head.tasks.multi_label import choose_multi_label
@@ -37,7 +37,6 @@ class Contender(NamedTuple):
 
     Parameters
     ----------
-    embeddings : EmbeddingSet
     views : ndarray of shape (n_views, n_images, n_dims), float32, optional
     """
 
@@ -126,8 +125,6 @@ class HeadComparison:
         Of the head compared.
     report : HeadReport
         Of the head compared.
-    rivals : tuple of Rival
-    notes : tuple of str
     """
 
     name: str
@@ -164,7 +161,6 @@ def compare_heads(
         The head compared first; one rival or more after it.
     level : str, optional
         Name or number of a level of labels, or of a column of several; default the first.
-    plan : Plan, optional
     choosers : sequence of callable, optional
         Of each contender, what chooses settings for a split; default those of the plan.
     progress : callable, optional
@@ -182,17 +178,14 @@ def compare_heads(
     found = [find_copies(e.vectors, e.content_sha256) for e, _ in same]
     copies = join_copies(found)
     reports = [
-        assess_head(
-            contender.embeddings,
-            contender.views,
-            level=contender.embeddings.labels[0].name,
-            plan=plan,
-            copies=copies,
-            choose=choose,
+        assess_task(
+            choose_task(embeddings, views, embeddings.labels[0].name, plan, copies),
+            plan,
+            choose,
             keep=i == 0,
             progress=part_of(progress, i, len(same)),
         )
-        for i, (contender, choose) in enumerate(
+        for i, ((embeddings, views), choose) in enumerate(
             zip(same, choosers or [None] * len(same), strict=True)
         )
     ]
@@ -298,10 +291,7 @@ def part_of(progress: Progress | None, number: int, n_parts: int) -> Callable[[i
 
 
 def _notes_of(
-    names: Sequence[str],
-    reports: Sequence[HeadReport],
-    found: Sequence[Copies],
-    copies: Copies,
+    names: Sequence[str], reports: Sequence[HeadReport], found: Sequence[Copies], copies: Copies
 ) -> list[str]:
     """Gather what was said of each backbone, by its name unless it holds for all."""
     notes = [
@@ -333,12 +323,7 @@ def _rivals(names: Sequence[str], reports: Sequence[HeadReport], plan: Plan) -> 
 
 
 def _verdict(
-    name: str,
-    rival: str,
-    difference: Estimate,
-    discordant: Discordant,
-    p: float,
-    n_tested: int,
+    name: str, rival: str, difference: Estimate, discordant: Discordant, p: float, n_tested: int
 ) -> str:
     """Tell two apart where the test and the interval both do, and point the same way."""
     mean, low, high = difference.mean, difference.low, difference.high

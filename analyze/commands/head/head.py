@@ -3,35 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from analyze.commands import options
-from analyze.commands.head.rivals import choose_rivals, rival_lines
-from analyze.commands.head.tuning import (
-    STOPPED,
-    make_tuners,
-    say_tuning,
-    tuning_lines,
-    write_tuning,
-)
+from analyze.commands.head.rivals import choose_rivals
+from analyze.commands.head.tuning import STOPPED, make_tuners, say_tuning, write_tuning
 from analyze.commands.head.unfrozen import check_unfrozen, picture, warn_of_hours
 from analyze.commands.run_folder import run_folder
 from analyze.head.training.spec import Plan
-from analyze.presentation import wording
 from extract import command_line as cl
-from extract.errors import UsageError
 from extract.stopping import ended_by_signals
-from extract.workspace import Workspace
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from analyze.head.reporting.report import HeadReport
-    from analyze.head.rivals import Contender, HeadComparison
-    from analyze.head.tuning.tuning_report import Tuner
-    from extract.storage.embeddings import EmbeddingSet
 
 
 @dataclass(frozen=True)
@@ -75,6 +58,8 @@ def head(
     """Train the supervised head on stored features, and hold it against honest baselines."""
     from analyze.commands.selection.selection import choose_one
     from analyze.head.assessment import assess_head
+    from analyze.head.joined import read_contenders
+    from analyze.head.results import head_text, write_report
     from analyze.head.rivals import compare_heads
 
     check_unfrozen(plan, against or [], features.join or [])
@@ -83,7 +68,9 @@ def head(
     rivals = choose_rivals(workspace, path, against or [], wanted)
     beside = choose_rivals(workspace, path, features.join or [], wanted, option="--join")
     with ended_by_signals(STOPPED if trials else "stopped; nothing is written"):
-        contenders, notes = _read(workspace, [path, *rivals], beside, views=features.views)
+        contenders, notes = read_contenders(
+            [path, *rivals], beside, views=features.views, spelled=workspace.relative
+        )
         first = contenders[0]
         maps = None
         if plan.training.unfreeze != "none":
@@ -110,76 +97,8 @@ def head(
         result["notes"] = list(dict.fromkeys([*notes, *result["notes"]]))
         say_tuning(workspace, tuners, result)
         read = [first.embeddings, *(each.embeddings for each in contenders[1:])]
-        _write(workspace, report, compared, read, result, tuners, svg=output.svg)
-    output.print_result(result, _text(report, compared, result))
-
-
-def _read(
-    workspace: Workspace, paths: list[Path], beside: list[Path], *, views: bool
-) -> tuple[list[Contender], list[str]]:
-    """Read files, and their views where they are wanted, with what is to be said of those.
-
-    The vectors of some stand beside those of the first.
-    """
-    from analyze.head.joined import join_contenders
-    from analyze.head.rivals import Contender
-    from analyze.pictures.stored_views import read_views
-    from extract.storage.embeddings_file import read_embeddings
-
-    read: list[Contender] = []
-    notes: list[str] = []
-    for path in (*paths, *beside):
-        plain = read_embeddings(path)
-        stored = read_views(path, plain) if views else None
-        if views and stored is None:
-            raise UsageError(
-                f"no views beside {workspace.relative(path)}: run python -m extract --views 8, "
-                "with the options of the plain file"
-            )
-        read.append(Contender(plain, stored.features if stored else None))
-        notes += stored.notes if stored else ()
-    if beside:
-        read[0], said = join_contenders([read[0], *read[len(paths) :]])
-        notes += said
-    return read[: len(paths)], notes
-
-
-def _write(
-    workspace: Workspace,
-    report: HeadReport,
-    compared: HeadComparison | None,
-    inputs: list[EmbeddingSet],
-    result: dict[str, Any],
-    tuners: list[Tuner],
-    *,
-    svg: bool,
-) -> None:
-    """Write the head, tables and figures into a folder of their own."""
-    from analyze.head.against_figure import draw_against
-    from analyze.head.figures.head_figures import figures_of
-    from analyze.head.prediction.head_file import write_head
-    from analyze.head.reporting.tables import tables_of
-    from analyze.head.rival_tables import tables_of_rivals
-    from analyze.presentation.figure_style import save
-    from extract.results import write_tables
-
-    drawn, tables = figures_of(report), tables_of(report)
-    if compared is not None:
-        drawn["against"] = draw_against(compared)
-        tables |= tables_of_rivals(compared)
-    with run_folder(workspace, "head", result, inputs) as folder:
-        written = write_head(folder, report.stored(inputs[0].provenance))
-        result["head"] = f"{result['results']}/{written.name}"
-        write_tables(folder, tables)
-        for name, figure in drawn.items():
-            save(figure, folder, name, svg=svg)
-        write_tuning(folder, tuners, result)
-
-
-def _text(report: HeadReport, compared: HeadComparison | None, result: dict[str, Any]) -> str:
-    from analyze.head.reporting.text import accuracy_lines, class_lines, heading, trained
-
-    lines = [*heading(report, result["file"]), *accuracy_lines(report), trained(report)]
-    lines += rival_lines(compared) if compared else []
-    lines += [*tuning_lines(result), *class_lines(report), f"the head: {result['head']}"]
-    return "\n".join([*lines, *wording.closing(result)])
+        with run_folder(workspace, "head", result, read) as folder:
+            written = write_report(folder, compared or report, svg=output.svg)
+            result["head"] = f"{result['results']}/{written.name}"
+            write_tuning(folder, tuners, result)
+    output.print_result(result, head_text(compared or report, result))

@@ -62,52 +62,10 @@ def write_tuning(folder: Path, tuners: list[Tuner], result: dict[str, Any]) -> N
     """Write the trials as a table and as a figure, those of rivals as tables."""
     if not tuners:
         return
-    tuner, *others = tuners
-    from analyze.head.tuning.tuning_figure import draw_tuning
-    from analyze.head.tuning.tuning_report import trial_rows
+    from analyze.head.tuning.tuning_figure import draw_studies
+    from analyze.head.tuning.tuning_report import trial_tables
     from analyze.presentation.figure_style import save
-    from extract import results
-    from extract.storage.embeddings import name_of
+    from extract.results import write_tables
 
-    of_rivals = {
-        f"against_trials_{number}.csv": trial_rows(other.studies)
-        for number, other in enumerate(others, start=1)
-    }
-    results.write_tables(folder, {"trials.csv": trial_rows(tuner.studies), **of_rivals})
-    tuning = result["tuning"]
-    figure = draw_tuning(
-        [tuned.trials for _, tuned in tuner.studies],
-        tuning["importance"],
-        title=f"{tuning['n_trials']} trials of {name_of(result)}, level {result['level']}",
-        subtitle=f"{result['split']['method']}: tuned on train and validation pictures alone",
-        lacking=tuner.studies[0][1].lacks_importance,
-    )
-    save(figure, folder, "tuning")
-
-
-def tuning_lines(result: dict[str, Any]) -> list[str]:
-    """Say in a line or two what tuning found."""
-    tuning = result.get("tuning")
-    if not tuning:
-        return []
-    studies = tuning["studies"]
-    where = f" on {len(studies)} splits" if len(studies) > 1 else ""
-    typed = tuning["typed_value"]
-    against = "" if typed is None else f", as typed {typed:.3f}"
-    lines = [
-        f"tuned{where}: {tuning['n_trials']} trials, {tuning['n_pruned']} given up, in "
-        f"{tuning['seconds']:.0f} s; validation loss {tuning['value']:.3f}{against}"
-    ]
-    if tuning["best"] is not None:
-        spelled = (f"{name.replace('_', ' ')} {_short(v)}" for name, v in tuning["best"].items())
-        lines.append(f"trial {studies[0]['best_trial']} is best: {', '.join(spelled)}")
-    if tuning["importance"]:
-        name, share = next(iter(tuning["importance"].items()))
-        lines.append(f"most important: {name.replace('_', ' ')}, {share:.0%}")
-    else:
-        lines.append(f"no importance: {studies[0]['no_importance']}")
-    return lines
-
-
-def _short(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:.3g}"
+    write_tables(folder, trial_tables(tuners))
+    save(draw_studies(tuners[0].studies, result["tuning"], result), folder, "tuning")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -90,28 +89,16 @@ def picture(
 
 
 def warn_of_hours(maps: StageMaps, plan: Plan, n_trials: int) -> None:
-    """Time a step of the stage on a CPU, and say what all trainings take at most."""
+    """Say what all trainings take at most, where that is long: on a CPU."""
+    from analyze.head.training.stage_maps import count_trainings, seconds_of_step
+
     if maps.device != "cpu":
         return
-    import torch
-
-    from analyze.threads import one_thread_of_torch
-
     n_images = maps.maps.shape[1]
-    some = torch.from_numpy(maps.maps[0, : min(n_images, plan.training.batch_size)])
-    stage = maps.stage.fresh()
-    with one_thread_of_torch():
-        for _ in range(2):  # the first one also sets things up
-            began = time.perf_counter()
-            stage.vectors(some).sum().backward()  # type: ignore[no-untyped-call]
-            seconds = time.perf_counter() - began
-    splits = plan.n_folds * plan.n_shuffles + 1 if plan.n_folds else 1
-    trainings = splits * (n_trials + 1) if plan.n_folds else n_trials + plan.n_seeds
-    if plan.n_levels > 1:  # a head of each level alone, beside every one that is tested
-        tested = splits - 1 if plan.n_folds else plan.n_seeds
-        trainings += plan.n_levels * tested
+    n_rows = min(n_images, plan.training.batch_size)
+    trainings = count_trainings(plan, n_trials)
     epochs = trainings * plan.training.epochs * (2 if plan.training.refit else 1)
-    hours = epochs * seconds * n_images / len(some) / 3600
+    hours = epochs * seconds_of_step(maps, n_rows) * n_images / n_rows / 3600
     if hours > FEW_HOURS:
         log.warning(
             "the last stage is trained on the CPU: %d trainings of at most %d epochs take at most "

@@ -24,8 +24,6 @@ def draw_calibration(
 
     Parameters
     ----------
-    calibration : Calibration
-    title : str
     probability, share, counted : str
         What the bins are of.
     """
@@ -48,16 +46,10 @@ def _reliability(axes: Any, calibration: Calibration, counted: str) -> None:
     bins = calibration.bins
     most = max(each.n for each in bins)
     axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle="--", label="as it should be")
-    axes.plot(
-        [each.confidence for each in bins],
-        [each.accuracy for each in bins],
-        color=BACKBONE_COLORS[0],
-        linewidth=1.4,
-        zorder=2,
-    )
+    points = [each.confidence for each in bins], [each.accuracy for each in bins]
+    axes.plot(*points, color=BACKBONE_COLORS[0], linewidth=1.4, zorder=2)
     axes.scatter(
-        [each.confidence for each in bins],
-        [each.accuracy for each in bins],
+        *points,
         s=[SMALLEST_DOT + (LARGEST_DOT - SMALLEST_DOT) * each.n / most for each in bins],
         color=BACKBONE_COLORS[0],
         zorder=3,

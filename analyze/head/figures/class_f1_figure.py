@@ -74,7 +74,6 @@ class Rows(NamedTuple):
 
     Parameters
     ----------
-    report : SetReport
     kept : ndarray of int
         Places of the classes that are drawn.
     dots : sequence of (name, color, marker, size, ndarray of shape (n_classes,))
@@ -93,7 +92,11 @@ def _draw(parts: Sequence[Rows], titled: bool = False) -> Any:
     names: list[str] = []
     for report, kept, dots in parts:
         names += axis_labels([report.level], 34) if titled else []
-        _draw_rows(axes, np.arange(len(kept)) + len(names), kept, dots)
+        places, stacked = np.arange(len(kept)) + len(names), np.stack([f1[kept] for *_, f1 in dots])
+        lows, highs = np.fmin.reduce(stacked), np.fmax.reduce(stacked)  # NaN where all are
+        axes.hlines(places, lows, highs, color="#CCCCCC", linewidth=1.6, zorder=1)
+        for label, color, mark, size, f1 in dots:
+            axes.scatter(f1[kept], places, s=size, color=color, marker=mark, label=label, zorder=3)
         labels = axis_labels([report.classes[i] for i in kept.tolist()], 34)
         names += [f"{n}  {k}" for n, k in zip(labels, _tested(report)[kept], strict=True)]
     axes.set_yticks(np.arange(n_rows), names)
@@ -109,19 +112,6 @@ def _draw(parts: Sequence[Rows], titled: bool = False) -> Any:
     once = [own[: len(parts[0].dots)] for own in axes.get_legend_handles_labels()]
     axes.legend(*once, frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return axes
-
-
-def _draw_rows(
-    axes: Any,
-    places: np.ndarray,
-    kept: np.ndarray,
-    dots: Sequence[tuple[str, str, str, float, np.ndarray]],
-) -> None:
-    stacked = np.stack([f1[kept] for *_, f1 in dots])
-    lows, highs = np.fmin.reduce(stacked), np.fmax.reduce(stacked)  # NaN where all are
-    axes.hlines(places, lows, highs, color="#CCCCCC", linewidth=1.6, zorder=1)
-    for label, color, marker, size, f1 in dots:
-        axes.scatter(f1[kept], places, s=size, color=color, marker=marker, label=label, zorder=3)
 
 
 def _tested(report: SetReport) -> np.ndarray:

@@ -85,7 +85,9 @@ def draw_curves(report: HeadReport) -> Any:
             epochs = np.arange(1, longest + 1)
             width, alpha = 0.7, float(np.clip(3 / len(curves), 0.12, 0.6))
             axes.plot(epochs, curves.T, color=color, linewidth=width, alpha=alpha, zorder=2)
-            axes.plot(epochs, _mean(curves), color=color, linewidth=2.4, label=side, zorder=4)
+            # trainings that stop late are not the average: NaN where one has stopped
+            mean = curves.mean(axis=0)
+            axes.plot(epochs, mean, color=color, linewidth=2.4, label=side, zorder=4)
         best = [
             (r.trained.best_epoch, r.trained.curves[r.trained.best_epoch - 1]) for r in report.runs
         ]
@@ -136,12 +138,6 @@ def _curves(report: HeadReport, name: str, longest: int) -> np.ndarray:
         values = [getattr(epoch, name) for epoch in run.trained.curves]
         row[: len(values)] = values
     return curves
-
-
-def _mean(curves: np.ndarray) -> np.ndarray:
-    """Average trainings as long as all of them run: those that stop late are not the average."""
-    mean: np.ndarray = curves.mean(axis=0)
-    return mean
 
 
 def _curves_subtitle(report: HeadReport) -> str:

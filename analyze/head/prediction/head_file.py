@@ -69,11 +69,9 @@ class StoredHead:
 
     Parameters
     ----------
-    head : Head
     classes : tuple of tuple of str
         Of each level, in the order of its logits; of several labels those of all levels are one
         output.
-    levels : tuple of str
     temperatures : tuple of float
         Of each output: its logits are divided by it before they become probabilities.
     provenance : Provenance
@@ -130,6 +128,12 @@ class StoredHead:
                 raise ValueError("every class must have a parent, and every parent a class")
 
     @property
+    def taught_ids(self) -> set[str]:
+        """The ids of pictures that it was taught, as far as it says."""
+        split = self.about.get("split") or {}
+        return {row_id for side in ("train", "validation") for row_id in split.get(side, ())}
+
+    @property
     def set_tree(self) -> SetTree:
         """The classes of a head of several labels, level by level."""
         return SetTree(self.levels, self.classes, self.parents)
@@ -146,8 +150,6 @@ def write_head(folder: Path, stored: StoredHead, name: str = "head") -> Path:
 
     Parameters
     ----------
-    folder : Path
-    stored : StoredHead
     name : str
         Stem of both.
     """
@@ -160,6 +162,13 @@ def write_head(folder: Path, stored: StoredHead, name: str = "head") -> Path:
     if stored.vectors is not None:
         tensors[VECTORS] = np.ascontiguousarray(stored.vectors.directions)
     content = save(tensors)
+    more: dict[str, Any] = {}
+    if len(stored.levels) > 1:
+        more["temperatures"] = list(stored.temperatures)
+        more["parents"] = [own.tolist() for own in stored.parents]
+    if stored.several is not None:
+        more |= {"kind": MULTI_LABEL, "thresholds": list(stored.several.thresholds)}
+        more["separator"] = stored.several.separator
     said = {
         "format": FORMAT,
         "format_version": _version(stored.several, stored.vectors is not None),
@@ -171,8 +180,7 @@ def write_head(folder: Path, stored: StoredHead, name: str = "head") -> Path:
         "levels": list(stored.levels),
         "classes": [list(names) for names in stored.classes],
         "temperature": stored.temperatures[0],
-        **_of_several_levels(stored),
-        **_of_several_labels(stored),
+        **more,
         **({UNLIKE_ABOVE: stored.vectors.unlike_above} if stored.vectors else {}),
         "tensors_sha256": hashlib.sha256(content).hexdigest(),
         **stored.about,
@@ -187,27 +195,6 @@ def write_head(folder: Path, stored: StoredHead, name: str = "head") -> Path:
 def _version(several: object, holds_vectors: bool) -> int:
     """Give the first version that knows what a head is made of."""
     return NEWEST if holds_vectors else MULTI_LABEL_VERSION if several else VERSION
-
-
-def _of_several_levels(stored: StoredHead) -> dict[str, Any]:
-    """Spell what a head of one level does not need."""
-    if len(stored.levels) == 1:
-        return {}
-    return {
-        "temperatures": list(stored.temperatures),
-        "parents": [own.tolist() for own in stored.parents],
-    }
-
-
-def _of_several_labels(stored: StoredHead) -> dict[str, Any]:
-    """Spell what a head of one label a picture does not need."""
-    if stored.several is None:
-        return {}
-    return {
-        "kind": MULTI_LABEL,
-        "thresholds": list(stored.several.thresholds),
-        "separator": stored.several.separator,
-    }
 
 
 def _several_labels(said: Mapping[str, Any]) -> SeveralLabels | None:
@@ -317,13 +304,10 @@ def _spec(said: Mapping[str, Any]) -> HeadSpec:
 
 
 def _tensors(
-    content: bytes,
-    n_dims: int,
-    outputs: list[int],
-    spec: HeadSpec,
-    with_vectors: bool,
+    content: bytes, n_dims: int, outputs: list[int], spec: HeadSpec, with_vectors: bool
 ) -> dict[str, np.ndarray]:
     """Read the numbers: exactly those of such a head, and finite."""
+    import torch
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
@@ -331,8 +315,6 @@ def _tensors(
         tensors = load(content)
     except SafetensorError as error:
         raise ValueError(f"its tensors cannot be read ({error})") from error
-    import torch
-
     with torch.device("meta"):  # shapes alone: a file may ask for more than there is memory
         expected = build_network(n_dims, outputs, spec, seed=0).state_dict()
     shapes = {k: tuple(v.shape) for k, v in expected.items()} | {MEAN: (n_dims,), FACTOR: (1,)}

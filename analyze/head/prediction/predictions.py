@@ -26,8 +26,6 @@ class Predictions(ABC):
 
     Parameters
     ----------
-    stored : StoredHead
-    ids : tuple of str
     abstain_below : float
         Answers of a lower probability are not given.
     distances : ndarray of shape (n_images,), float64, or None
@@ -46,12 +44,7 @@ class Predictions(ABC):
 
     @property
     def unlike(self) -> np.ndarray | None:
-        """Say which pictures are unlike all that the head was trained on, where that is known.
-
-        Returns
-        -------
-        ndarray of shape (n_images,), bool, or None
-        """
+        """Say which pictures are unlike all that the head was trained on; None where unknown."""
         if self.distances is None or self.stored.vectors is None:
             return None
         return self.distances > self.stored.vectors.unlike_above
@@ -110,14 +103,14 @@ class ClassPredictions(Predictions):
     @cached_property
     def depth(self) -> np.ndarray:
         """The last level that is answered, -1 for none; ndarray of shape (n_images,), int."""
-        given: np.ndarray = (self.sureness >= self.abstain_below).sum(axis=0) - 1
-        return given
+        found: np.ndarray = (self.sureness >= self.abstain_below).sum(axis=0) - 1
+        return found
 
     @property
     def abstained(self) -> np.ndarray:
         """Say of which pictures nothing is said; ndarray of shape (n_images,), bool."""
-        unsure: np.ndarray = self.depth == NOT_SAID
-        return unsure
+        found: np.ndarray = self.depth == NOT_SAID
+        return found
 
     def said(self) -> list[str | None]:
         """Give each picture the class of the last level that is answered."""
@@ -199,8 +192,7 @@ class SetPredictions(Predictions):
     @property
     def abstained(self) -> np.ndarray:
         """Say of which pictures nothing is said; ndarray of shape (n_images,), bool."""
-        unsure: np.ndarray = self.sureness < self.abstain_below
-        return unsure
+        return self.sureness < self.abstain_below
 
     def said(self) -> list[tuple[str, ...] | None]:
         """Give each picture its labels, of which there may be none; None where nothing is said."""
@@ -253,19 +245,8 @@ def sureness(probabilities: np.ndarray, said: np.ndarray) -> np.ndarray:
     probabilities : ndarray of shape (n_images, n_classes)
     said : ndarray of shape (n_images, n_classes), bool
     """
-    of_all: np.ndarray = np.where(said, probabilities, 1 - probabilities).prod(axis=1)
-    return of_all
-
-
-def check_abstaining(abstain_below: float) -> None:
-    """Refuse what is no probability below which nothing is said.
-
-    Raises
-    ------
-    UsageError
-    """
-    if not 0 <= abstain_below <= 1:
-        raise UsageError(f"--abstain-below must be from 0 to 1, not {abstain_below:g}")
+    found: np.ndarray = np.where(said, probabilities, 1 - probabilities).prod(axis=1)
+    return found
 
 
 def predict(
@@ -275,7 +256,6 @@ def predict(
 
     Parameters
     ----------
-    stored : StoredHead
     embeddings : EmbeddingSet
         Of the identity that the head was taught.
     abstain_below : float
@@ -290,7 +270,8 @@ def predict(
     UsageError
         When the vectors are of another identity, or the threshold is no probability.
     """
-    check_abstaining(abstain_below)
+    if not 0 <= abstain_below <= 1:
+        raise UsageError(f"--abstain-below must be from 0 to 1, not {abstain_below:g}")
     check_identity(stored, embeddings.provenance)
     scaled = stored.head.logits(embeddings.vectors)[-1] / stored.temperatures[-1]
     far = None if stored.vectors is None else stored.vectors.distances(embeddings.vectors)

@@ -22,7 +22,6 @@ class SetTree:
 
     Parameters
     ----------
-    levels : tuple of str
     classes : tuple of tuple of str
         Of each level; one after the other they are what a head gives probabilities of.
     parents : tuple of ndarray of int
@@ -83,7 +82,6 @@ def grow_set_tree(tree: SetTree, has: np.ndarray, ids: Sequence[str]) -> SetTree
     tree : SetTree
         Without parents.
     has : ndarray of shape (n_images, n_classes), bool
-    ids : sequence of str
 
     Raises
     ------

@@ -29,15 +29,6 @@ class Tree:
     levels: tuple[Level, ...]
     parents: tuple[np.ndarray, ...]
 
-    @property
-    def deeper(self) -> np.ndarray:
-        """Codes of the levels below the first; ndarray of shape (n_levels - 1, n_images)."""
-        return np.stack([level.codes for level in self.levels[1:]]).astype(np.int64)
-
-    def take(self, rows: np.ndarray) -> Tree:
-        """Keep some pictures; the categories stay."""
-        return Tree(tuple(level.take(rows) for level in self.levels), self.parents)
-
     def climbed(self, codes: np.ndarray, level: int) -> np.ndarray:
         """Give the codes at a level that stand above codes of the last one; -1 stays -1."""
         for parents in reversed(self.parents[level:]):

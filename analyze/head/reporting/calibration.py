@@ -22,8 +22,6 @@ class Bin:
         Between which their probability lies.
     confidence : float
         Its mean.
-    accuracy : float
-    n : int
     """
 
     low: float
@@ -39,7 +37,6 @@ class Coverage:
 
     Parameters
     ----------
-    threshold : float
     coverage : float
         Share of the pictures that are answered.
     accuracy : float or None
@@ -61,8 +58,6 @@ class Calibration:
         Geometric mean over the heads; each has its own, of its validation pictures.
     ece, ece_before : float
         Expected calibration error with the temperature, and without.
-    bins : tuple of Bin
-    coverage : tuple of Coverage
     """
 
     temperature: float
@@ -91,7 +86,6 @@ def calibrate(
         Of each head, probabilities of what it says of pictures it was tested on, with its
         temperature and without.
     true : sequence of ndarray of shape (n,), bool
-    temperatures : sequence of float
     of_pictures : pair of sequence of ndarray, optional
         How sure an answer about a picture is, and whether it is right, where that is not the same.
     """

@@ -87,8 +87,7 @@ class ClassReport(HeadReport):
             total[rows] += softmax(self.logits[run.place, rows] / run.trained.temperatures[0])
             times[rows] += 1
         times[times == 0] = np.nan
-        mean: np.ndarray = total / times[:, None]
-        return mean
+        return total / times[:, None]
 
     @cached_property
     def suspects(self) -> tuple[Suspect, ...]:

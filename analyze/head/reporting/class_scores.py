@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,6 @@ class ClassScore:
 
     Parameters
     ----------
-    name : str
     precision, recall, f1 : float or None
         None where nothing was predicted, or nothing tested.
     n : int
@@ -59,20 +59,47 @@ def f1_over_pictures(
     minus : pair of ndarray, optional
         The same of another's answers, whose F1 is taken off.
     """
-    rows = np.flatnonzero(both if minus is None else both + minus[1])
-    parts = [(2 * shared[rows], both[rows])]
-    parts += [] if minus is None else [(2 * minus[0][rows], minus[1][rows])]
+    counts = [(shared, both), *([] if minus is None else [minus])]
+    rows = np.flatnonzero(sum(of for _, of in counts))
+    scores = [partial(_pooled_f1, own[rows], of[rows]) for own, of in counts]
+    return resampled_estimate(scores, groups[rows], n_resamples=n_resamples, seed=seed)
+
+
+def _pooled_f1(shared: np.ndarray, both: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    return np.asarray(2 * (shared @ weights) / (both @ weights))
+
+
+def resampled_estimate(
+    scores: Sequence[Callable[[np.ndarray], np.ndarray]],
+    groups: np.ndarray,
+    *,
+    n_resamples: int,
+    seed: int,
+) -> Estimate:
+    """Reckon a score of pictures, or the difference of two, and of resamples of the pictures.
+
+    Parameters
+    ----------
+    scores : sequence of callable
+        From weights of shape (n_images, n_resamples), how often each picture counts, to a number
+        from 0 to 1 for each column.
+    groups : ndarray of shape (n_images,), int
+        Copies have one number, and are drawn together.
+    """
 
     def reckoned(weights: np.ndarray) -> np.ndarray:
-        first, *second = ((own @ weights) / (of @ weights) for own, of in parts)
-        return np.asarray(first - second[0] if second else first)
+        first, *second = (score(weights) for score in scores)
+        return first - second[0] if second else first
 
-    mean = float(reckoned(np.ones(len(rows))))
-    if len(np.unique(groups[rows])) < LEAST_UNITS:
+    mean = float(reckoned(np.ones((len(groups), 1)))[0])
+    if len(np.unique(groups)) < LEAST_UNITS:
         return Estimate(mean, None, None)
-    drawn = resampled_weights(groups[rows], n_resamples, seed)
-    low, high = interval(mean, np.concatenate([reckoned(weights) for weights in drawn]))
-    return Estimate(mean, max(low, -1.0 if minus else 0.0), min(high, 1.0))
+    drawn = [
+        reckoned(weights.astype(np.float64))
+        for weights in resampled_weights(groups, n_resamples, seed)
+    ]
+    low, high = interval(mean, np.concatenate(drawn))
+    return Estimate(mean, max(low, 1.0 - len(scores)), min(high, 1.0))
 
 
 def count_confusion(labels: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:
@@ -104,7 +131,6 @@ def score_classes(
     Parameters
     ----------
     counts : ndarray of shape (n_classes, n_classes), int
-    names : sequence of str
     n_tested : sequence of int
         Different pictures of each class that were tested.
     """

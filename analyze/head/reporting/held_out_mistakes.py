@@ -20,7 +20,6 @@ class Mistake:
 
     Parameters
     ----------
-    id : str
     labels, predicted : tuple of str
         The truth and what is said: one class each, or any number of labels.
     probability : float
@@ -45,8 +44,6 @@ class HeldOutMistakes:
 
     Parameters
     ----------
-    level : str
-    n_images, n_errors : int
     mistakes : tuple of Mistake
         The least probable truth first, at most ``MOST_KEPT``.
     """
@@ -93,14 +90,12 @@ def class_mistakes(
 
     Parameters
     ----------
-    level : str
     probabilities : ndarray of shape (n_images, n_classes)
         NaN where a picture was not asked about.
     answers : ndarray of shape (n_images,), int
         Places in ``classes``.
     labels : sequence of (str or None)
         The truth; a class that is not among the classes has the probability 0.
-    ids, classes : sequence of str
     """
     places = {name: i for i, name in enumerate(classes)}
     asked = ~np.isnan(probabilities).any(axis=1) & np.array([name is not None for name in labels])
@@ -134,13 +129,11 @@ def set_mistakes(
 
     Parameters
     ----------
-    level : str
     probabilities : ndarray of shape (n_runs, n_images, n_classes)
         NaN where a run did not ask about a picture.
     said : ndarray of shape (n_runs, n_images, n_classes), bool
         A label is said of a picture where more than half of the runs say it.
     has : ndarray of shape (n_images, n_classes), bool
-    ids, classes : sequence of str
     """
     times = (~np.isnan(probabilities[:, :, 0])).sum(axis=0)
     asked, runs = times > 0, np.maximum(times, 1)[:, None]

@@ -32,7 +32,6 @@ class HeadReport(ABC):
     ----------
     provenance : Provenance
         Of the vectors.
-    plan : Plan
     level : str
         The level, or the column of several labels.
     classes : tuple of str
@@ -41,20 +40,14 @@ class HeadReport(ABC):
         The labelled pictures; row i of the arrays is about ``ids[i]``.
     groups : ndarray of shape (n_images,), int
         Copies have one number.
-    runs : tuple of HeadRun
     right : mapping of str to ndarray of shape (n_shuffles or n_seeds, n_images), float64
         Of ``head`` and each baseline: 1 where all that is said is right, 0 where it is not, NaN
         where a picture was not tested.
-    leaks : mapping
-    split : mapping
-    n_views : int
-    left_out : mapping of str to int
     final : Trained or None
         The head to keep: taught all there is where folds tested it, else the first of the split;
         None where none is wanted.
     final_split : Split or None
     final_vectors : TrainingVectors or None
-    notes : tuple of str
     """
 
     provenance: Provenance
@@ -87,8 +80,8 @@ class HeadReport(ABC):
     @property
     def tested(self) -> np.ndarray:
         """Say which run tested which picture; ndarray of shape (n_runs, n_images), bool."""
-        there: np.ndarray = ~np.isnan(self.right[HEAD])
-        return there
+        found: np.ndarray = ~np.isnan(self.right[HEAD])
+        return found
 
     @property
     def share_unlike(self) -> float:
@@ -228,7 +221,7 @@ class HeadReport(ABC):
             "level": self.level,
             "settings": self.settings,
             "split": dict(self.split),
-            "folds": [run.to_json() for run in self.runs],
+            "folds": [run.to_json(self.right) for run in self.runs],
             "against": [],
             "leaks": dict(self.leaks),
             "head": None,

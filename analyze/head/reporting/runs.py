@@ -18,20 +18,14 @@ class HeadRun:
 
     Parameters
     ----------
-    split : Split
     place : int
         Of its answers in the report's arrays.
     shuffle, fold : int
         From 0; both 0 without folds.
     seed : int
         Of the training.
-    trained : Trained
-    accuracy : float
-        On the tested rows.
-    baselines : mapping of str to float
-        Accuracy on the same rows.
     n_unlike : int
-        Of these rows: those unlike all that the head was trained on.
+        Of the tested rows: those unlike all that the head was trained on.
     """
 
     split: Split
@@ -40,19 +34,20 @@ class HeadRun:
     fold: int
     seed: int
     trained: Trained
-    accuracy: float
-    baselines: Mapping[str, float]
     n_unlike: int
 
-    def to_json(self) -> dict[str, Any]:
-        """Spell it with the keys that programs read."""
+    def to_json(self, right: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        """Spell it with the keys that programs read; by what head and baselines have right."""
+        accuracy, *others = (
+            float(own[self.place, self.split.test].mean()) for own in right.values()
+        )
         return {
             **self.split.to_json(),
             "shuffle": self.shuffle,
             "fold": self.fold,
             "training_seed": self.seed,
-            "accuracy": self.accuracy,
-            "baselines": dict(self.baselines),
+            "accuracy": accuracy,
+            "baselines": dict(zip(list(right)[1:], others, strict=True)),
             "n_unlike": self.n_unlike,
             "best_epoch": self.trained.best_epoch,
             "stopped_epoch": self.trained.stopped_epoch,

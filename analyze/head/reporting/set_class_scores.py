@@ -58,7 +58,6 @@ def score_set_classes(
         1 of a class that a training does not know.
     has : ndarray of shape (n_images, n_classes), bool
     tested : ndarray of shape (n_runs, n_images), bool
-    names : tuple of str
     """
     times, ever = tested.sum(axis=0), tested.any(axis=0)
     shared, both = (own.sum(axis=0) for own in count_sets(said, has, tested))

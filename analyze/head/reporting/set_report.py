@@ -89,7 +89,7 @@ class SetReport(HeadReport):
         """At the thresholds, of the head and each baseline."""
         about = (self.has, self.tested, self.groups)
         return {
-            name: score_sets(own.said, own.probabilities, *about, **self.plan.resampling)
+            name: score_sets((own.said, own.probabilities), *about, **self.plan.resampling)
             for name, own in self.answers.items()
         }
 
@@ -99,7 +99,7 @@ class SetReport(HeadReport):
             (each.said, each.probabilities) for each in (self.answers[HEAD], other.answers[HEAD])
         )
         about = (self.has, self.tested, self.groups)
-        found = score_sets(*own, *about, minus=others, **self.plan.resampling)
+        found = score_sets(own, *about, minus=others, **self.plan.resampling)
         return {name: getattr(found, name) for name in SCORES if name != "accuracy"}
 
     @cached_property
@@ -108,7 +108,8 @@ class SetReport(HeadReport):
         about = (self.has, self.tested, self.groups)
         return {
             name: score_sets(
-                *(own.at_half, own.probabilities, *about),
+                (own.at_half, own.probabilities),
+                *about,
                 by_probability=self.scores[name].mean_average_precision,
                 **self.plan.resampling,
             )
@@ -230,5 +231,5 @@ class SetReport(HeadReport):
 
 def _logit(probabilities: np.ndarray) -> np.ndarray:
     inside = np.clip(probabilities, 1e-7, 1 - 1e-7)
-    logits: np.ndarray = np.log(inside / (1 - inside))
-    return logits
+    found: np.ndarray = np.log(inside / (1 - inside))
+    return found

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from analyze.head.reporting.class_scores import f1_over_pictures
-from analyze.measures.bootstrap import interval, resampled_weights
-from analyze.measures.estimates import LEAST_UNITS, Estimate, mean_over_pictures
+from analyze.head.reporting.class_scores import f1_over_pictures, resampled_estimate
+from analyze.measures.estimates import Estimate, mean_over_pictures
 
 MOST_NUMBERS = 4_000_000_000
 """Reckoned for one interval of the average precision: more resamples than fit are left out."""
@@ -47,8 +46,7 @@ SCORES = tuple(SetScores.__annotations__)
 
 
 def score_sets(
-    said: np.ndarray,
-    probabilities: np.ndarray,
+    answers: tuple[np.ndarray, np.ndarray],
     has: np.ndarray,
     tested: np.ndarray,
     groups: np.ndarray,
@@ -62,45 +60,41 @@ def score_sets(
 
     Parameters
     ----------
-    said : ndarray of shape (n_runs, n_images, n_classes), bool
-    probabilities : ndarray of shape (n_runs, n_images, n_classes), float
-        NaN where a run did not test a picture.
+    answers : pair of ndarray of shape (n_runs, n_images, n_classes)
+        What is said, bool, and probabilities, NaN where a run did not test a picture.
     has : ndarray of shape (n_images, n_classes), bool
     tested : ndarray of shape (n_runs, n_images), bool
     groups : ndarray of shape (n_images,), int
         Copies have one number, and are drawn together.
     minus : pair of ndarray, optional
-        What another says of the same pictures, and its probabilities: its scores are taken off.
+        Another's answers about the same pictures: its scores are taken off.
     by_probability : Estimate, optional
         The mean average precision where it is known: other thresholds leave it as it is.
-    n_resamples, seed : int
     """
     words: dict[str, Any] = {"n_resamples": n_resamples, "seed": seed}
-    answers = [(said, probabilities), *([] if minus is None else [minus])]
-    right, *others = (exactly_right(own, has, tested) for own, _ in answers)
-    counts = [count_sets(own, has, tested) for own, _ in answers]
-    pooled, *less = ((shared.sum(axis=1), both.sum(axis=1)) for shared, both in counts)
+    rows = np.flatnonzero(tested.any(axis=0))
+    has, tested, groups = has[rows], tested[:, rows], groups[rows]
+    both = [
+        (said[:, rows], of[:, rows]) for said, of in (answers, *([] if minus is None else [minus]))
+    ]
+    right, *others = (exactly_right(own, has, tested) for own, _ in both)
+    counts = [count_sets(own, has, tested) for own, _ in both]
+    pooled, *less = ((shared.sum(axis=1), own.sum(axis=1)) for shared, own in counts)
     if by_probability is None:
-        of_each = [of for _, of in answers]
+        of_each = [of for _, of in both]
         by_probability = _mean_average_precision(of_each, has, tested, groups, **words)
     right, least = (right - others[0], -1.0) if others else (right, 0.0)
     return SetScores(
         accuracy=mean_over_pictures(right, groups, least=least, **words),
         micro_f1=f1_over_pictures(*pooled, groups, minus=less[0] if less else None, **words),
-        macro_f1=_estimate([partial(macro_f1, *own) for own in counts], tested, groups, **words),
+        macro_f1=resampled_estimate([partial(macro_f1, *own) for own in counts], groups, **words),
         mean_average_precision=by_probability,
     )
 
 
 def exactly_right(said: np.ndarray, has: np.ndarray, tested: np.ndarray) -> np.ndarray:
-    """Say where every class is told right: 1, 0, or NaN where a picture was not tested.
-
-    Returns
-    -------
-    ndarray of shape (n_runs, n_images), float64
-    """
-    right: np.ndarray = np.where(tested, (said == has).all(axis=2), np.nan)
-    return right
+    """Say where every class is told right, 0 or 1, NaN untested; ndarray (n_runs, n_images)."""
+    return np.where(tested, (said == has).all(axis=2), np.nan)
 
 
 def count_sets(
@@ -130,8 +124,8 @@ def macro_f1(shared: np.ndarray, both: np.ndarray, weights: np.ndarray) -> np.nd
     above, below = 2.0 * (shared.T @ weights), both.T @ weights
     there = below > 0
     f1 = np.divide(above, below, out=np.zeros_like(above), where=there)
-    mean: np.ndarray = f1.sum(axis=0) / np.maximum(there.sum(axis=0), 1)
-    return mean
+    found: np.ndarray = f1.sum(axis=0) / np.maximum(there.sum(axis=0), 1)
+    return found
 
 
 def average_precision(scores: np.ndarray, yes: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -196,12 +190,11 @@ def _mean_average_precision(
 ) -> Estimate:
     kept = [_different_runs(probabilities, tested) for probabilities in of_each]
     size, n_runs = int(tested.sum(axis=1).max()), max(map(len, kept))
-    return _estimate(
+    return resampled_estimate(
         [
             partial(mean_average_precision, probabilities[runs], has, tested[runs])
             for probabilities, runs in zip(of_each, kept, strict=True)
         ],
-        tested,
         groups,
         n_resamples=resamples_that_fit(n_runs, size, has.shape[1], n_resamples),
         seed=seed,
@@ -216,35 +209,3 @@ def _different_runs(probabilities: np.ndarray, tested: np.ndarray) -> list[int]:
     ):
         return [0]
     return list(range(len(probabilities)))
-
-
-def _estimate(
-    scores: Sequence[Callable[[np.ndarray], np.ndarray]],
-    tested: np.ndarray,
-    groups: np.ndarray,
-    *,
-    n_resamples: int,
-    seed: int,
-) -> Estimate:
-    """Reckon a score of all tested pictures, and of resamples of them, copies drawn together.
-
-    Of two scores the difference.
-    """
-
-    def reckoned(weights: np.ndarray) -> np.ndarray:
-        first, *second = (score(weights) for score in scores)
-        return np.asarray(first - second[0] if second else first)
-
-    rows = np.flatnonzero(tested.any(axis=0))
-    once = np.zeros((len(groups), 1))
-    once[rows] = 1
-    mean = float(reckoned(once)[0])
-    if len(np.unique(groups[rows])) < LEAST_UNITS:
-        return Estimate(mean, None, None)
-    drawn = []
-    for some in resampled_weights(groups[rows], n_resamples, seed):
-        weights = np.zeros((len(groups), some.shape[1]))
-        weights[rows] = some
-        drawn.append(reckoned(weights))
-    low, high = interval(mean, np.concatenate(drawn))
-    return Estimate(mean, max(low, 1.0 - len(scores)), min(high, 1.0))

@@ -14,12 +14,10 @@ class Suspect:
 
     Parameters
     ----------
-    id : str
     label, suggested : str
         Its class, and the one that the heads take it for.
     probability : float
         Of its own class.
-    probability_suggested : float
     """
 
     id: str
@@ -47,7 +45,6 @@ def find_suspects(
     probabilities : ndarray of shape (n_images, n_classes)
         Calibrated, of heads that were not taught the picture; NaN where no head was asked.
     labels : ndarray of shape (n_images,), int
-    ids, classes : tuple of str
 
     Returns
     -------

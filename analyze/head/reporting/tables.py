@@ -11,7 +11,6 @@ import numpy as np
 from analyze.head.prediction.predictions import sureness
 from analyze.head.reporting.class_report import ClassReport
 from analyze.head.reporting.report import HEAD, HeadReport
-from analyze.head.reporting.runs import HeadRun
 from analyze.head.reporting.set_report import SetReport
 from analyze.head.reporting.set_scores import SCORES
 from analyze.head.reporting.tree_report import TreeReport
@@ -67,7 +66,7 @@ def _of_all(report: HeadReport) -> dict[str, Table]:
 
 def runs(report: HeadReport) -> Table:
     """A row a trained head: where it was tested, how well, beside the baselines."""
-    said = [run.to_json() for run in report.runs]
+    said = [run.to_json(report.right) for run in report.runs]
     plain = [name for name in said[0] if name != "baselines"]
     yield [*plain, *said[0]["baselines"]]
     for row in said:
@@ -77,7 +76,7 @@ def runs(report: HeadReport) -> Table:
 def sides(report: HeadReport) -> Table:
     """A row a picture, a column a split: train, validation, test, or nothing."""
     splits = {id(run.split): run for run in report.runs}
-    yield ["id", "group", *(_split_name(run) for run in splits.values())]
+    yield ["id", "group", *(f"shuffle {r.shuffle} {r.split.method}" for r in splits.values())]
     columns = [run.split.sides(len(report.ids)) for run in splits.values()]
     for i, row_id in enumerate(report.ids):
         yield [row_id, int(report.groups[i]), *(column[i] for column in columns)]
@@ -211,7 +210,3 @@ def _spelled(rows: list[dict[str, Any]]) -> Table:
 
 def _of(found: Estimate | None) -> list[Any]:
     return ["", "", ""] if found is None else [found.mean, found.low, found.high]
-
-
-def _split_name(run: HeadRun) -> str:
-    return f"shuffle {run.shuffle} {run.split.method}"

@@ -20,8 +20,6 @@ class LevelOutcome:
 
     Parameters
     ----------
-    level : str
-    n_classes : int
     accuracy : Estimate
         Of the output of this level, in the head that was taught all levels together.
     path : Estimate
@@ -78,7 +76,6 @@ class TreeReport:
     ----------
     tree : Tree
         Of the report's pictures.
-    levels : tuple of LevelOutcome
     hierarchical_f1 : mapping of str to Estimate
         Of answers at the last level with all that stands above them (Kiritchenko et al. 2005): of
         the head's path, and of each baseline.
@@ -154,12 +151,10 @@ def score_tree(
 
     Parameters
     ----------
-    tree : Tree
     leaves : mapping of str to ndarray of shape (n_runs, n_images), int
         Codes of the last level; -1 where a run did not ask.
     groups : ndarray of shape (n_images,), int
         Copies have one number.
-    n_resamples, seed : int
     """
     counts = {name: _common_labels(tree, own) for name, own in leaves.items()}
     words: dict[str, Any] = {"n_resamples": n_resamples, "seed": seed}
@@ -170,12 +165,7 @@ def score_tree(
 
 
 def _common_labels(tree: Tree, leaves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Count, over the runs, labels that answer and truth share, and labels of both.
-
-    Returns
-    -------
-    shared, both : ndarray of shape (n_images,), int
-    """
+    """Count, over the runs, labels that answer and truth share, and labels of both, a picture."""
     own_labels = tree.own_labels()
     truth = tree.levels[-1].codes
     asked = leaves >= 0

@@ -59,8 +59,7 @@ def iterative_parts(
     for each in order[part[order] < 0].tolist():
         part[each] = _neediest(room, room, random)
         room[part[each]] -= sizes[each]
-    parts: np.ndarray = part[unit]
-    return parts
+    return part[unit]
 
 
 def _neediest(lacking: np.ndarray, room: np.ndarray, random: np.random.Generator) -> int:
@@ -73,8 +72,7 @@ def _neediest(lacking: np.ndarray, room: np.ndarray, random: np.random.Generator
 def enough_pictures(has: np.ndarray, groups: np.ndarray, n_parts: int) -> np.ndarray:
     """Say which classes have as many different pictures as there are parts; bool a class."""
     different = np.array([len(np.unique(groups[own])) for own in has.T], np.int64)
-    enough: np.ndarray = different >= n_parts
-    return enough
+    return different >= n_parts
 
 
 class IterativeSplitter(Splitter):

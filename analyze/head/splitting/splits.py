@@ -31,7 +31,6 @@ class Split:
         Ascending, no row on two sides.
     method : str
         ``stratified 60/20/20``, ``fold 2 of 5`` or ``column NAME``.
-    seed : int
     notes : tuple of str
         What was left out or moved.
     """
@@ -57,8 +56,7 @@ class Split:
     @property
     def taught(self) -> np.ndarray:
         """Train and validation rows together, ascending."""
-        both: np.ndarray = np.sort(np.concatenate([self.train, self.validation]))
-        return both
+        return np.sort(np.concatenate([self.train, self.validation]))
 
     def sides(self, n_images: int) -> list[str]:
         """Name the side of each row, empty where it is on none."""
@@ -215,15 +213,8 @@ def sides_of_column(
 
     Parameters
     ----------
-    name : str
-    values : sequence of str
     labelled : ndarray of shape (n_images,), bool
     groups : ndarray of shape (n_images,), int
-
-    Returns
-    -------
-    sides : ndarray of shape (n_images,), str
-    notes : list of str
 
     Raises
     ------

@@ -41,5 +41,5 @@ def elected(voted: np.ndarray) -> np.ndarray:
         Classes, the nearest neighbor's first.
     """
     votes = (voted[:, :, None] == voted[:, None, :]).sum(axis=2)
-    winners: np.ndarray = voted[np.arange(len(voted)), votes.argmax(axis=1)]
-    return winners
+    found: np.ndarray = voted[np.arange(len(voted)), votes.argmax(axis=1)]
+    return found

@@ -47,8 +47,6 @@ class ProbabilityAnswers:
         The truth.
     tree : SetTree
         Of the classes: no answer contradicts it.
-    n_runs : int
-    names : sequence of str
     """
 
     def __init__(self, has: np.ndarray, tree: SetTree, n_runs: int, names: Sequence[str]) -> None:
@@ -86,14 +84,12 @@ class MultipleLabels:
 
     Parameters
     ----------
-    pictures : Pictures
     labels : MultiLabel
         Of all pictures there are; of several levels the first.
     has : ndarray of shape (n_images, n_classes), bool
         Of the pictures, and of the classes that are kept.
     tree : SetTree
         Of these classes.
-    plan : Plan
     """
 
     pictures: Pictures
@@ -229,7 +225,6 @@ def choose_multi_label(
 
     Parameters
     ----------
-    embeddings : EmbeddingSet
     wanted : str or None
         A name, or a number where there are no levels; without it the only column, if no level is
         there.

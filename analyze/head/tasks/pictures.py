@@ -18,15 +18,12 @@ class Pictures:
 
     Parameters
     ----------
-    embeddings : EmbeddingSet
     features : ndarray of shape (n_views + 1, n_images, n_dims), float32
         The plain pictures first.
-    copies : Copies
     maps : StageMaps or None
         Where the backbone's last stage is trained too.
     left_out : dict of str to int
         How many of all pictures, by reason.
-    notes : tuple of str
     """
 
     embeddings: EmbeddingSet
@@ -77,12 +74,10 @@ def usable_pictures(
 
     Parameters
     ----------
-    embeddings : EmbeddingSet
     views : ndarray of shape (n_views, n_images, n_dims), float32, optional
     labelled : ndarray of shape (n_images,), bool
     copies : Copies, optional
         Of all rows, where more is known of them than these vectors tell.
-    maps : StageMaps, optional
 
     Returns
     -------

@@ -32,7 +32,6 @@ def fit_one_against_rest(
     vectors : ndarray of shape (n_taught, n_dims), float32
     has : ndarray of shape (n_taught, n_classes), bool
     groups : ndarray of shape (n_taught,), int
-    seed : int
 
     Returns
     -------

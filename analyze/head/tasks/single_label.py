@@ -43,7 +43,6 @@ class LevelAnswers:
         The truth.
     n_runs, n_classes : int
         Classes of the first level.
-    names : sequence of str
     """
 
     def __init__(
@@ -70,8 +69,7 @@ class LevelAnswers:
     def right(self, name: str, level: int = 0) -> np.ndarray:
         """Say where an answer is right: 1, 0, or NaN; ndarray of shape (n_runs, n_images)."""
         own = self.said[name][level]
-        found: np.ndarray = np.where(own >= 0, own == self.codes[level], np.nan)
-        return found
+        return np.where(own >= 0, own == self.codes[level], np.nan)
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +78,6 @@ class SingleLabel:
 
     Parameters
     ----------
-    pictures : Pictures
     labels : Level
         Of all pictures there are.
     codes : ndarray of shape (n_levels, n_images), int

@@ -55,10 +55,8 @@ class Trained:
     validation_distances : ndarray of shape (n_validation,), float64, or None
         Of each to the nearest train row by the stage that was not trained on them; None where none
         was trained, and the distances are those of the stored vectors.
-    activation : Activation
     rows : ndarray of int
         Of what was taught: those that the head was trained on.
-    seconds : float
     stage : mapping of str to ndarray, optional
         The backbone's last stage, where it was trained.
     """
@@ -109,9 +107,6 @@ def train_head(
 
     Parameters
     ----------
-    taught : Taught
-    spec : HeadSpec, optional
-    training : TrainingSpec, optional
     seed : int
         Of the first weights, the batches, the views drawn and the dropout.
     on_epoch : callable, optional

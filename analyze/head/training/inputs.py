@@ -32,7 +32,6 @@ class Scaling:
     Parameters
     ----------
     mean : ndarray of shape (n_dims,), float32
-    factor : float
     """
 
     mean: np.ndarray
@@ -57,8 +56,8 @@ class Scaling:
 
     def apply_to_directions(self, directions: np.ndarray) -> np.ndarray:
         """Scale rows that are of length 1 already; any shape (..., n_dims)."""
-        scaled: np.ndarray = (directions - self.mean) * np.float32(self.factor)
-        return scaled
+        found: np.ndarray = (directions - self.mean) * np.float32(self.factor)
+        return found
 
 
 class Inputs(Protocol):
@@ -148,7 +147,6 @@ class StageVectors:
 
     Parameters
     ----------
-    maps : StageMaps
     directions : ndarray of shape (n_views + 1, n_taught, n_dims), float32
         Of the stored vectors, of length 1: the scale is theirs.
     rows : ndarray of int

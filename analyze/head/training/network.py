@@ -25,8 +25,6 @@ class Head:
 
     Parameters
     ----------
-    spec : HeadSpec
-    scaling : Scaling
     classes : tuple of ndarray of int
         Of each level the codes that its logits stand for, ascending.
     weights : mapping of str to ndarray
@@ -87,7 +85,6 @@ def build_network(
 
     Parameters
     ----------
-    n_dims : int
     n_classes : sequence of int
         Of each level: one output each, on a common trunk.
     """

@@ -44,7 +44,6 @@ class Goal:
     wanted : tuple of ndarray
         Of each output: int of shape (n_taught,), places among the classes, ``UNKNOWN`` where no
         train row is of that class; or bool of shape (n_taught, n_classes).
-    activation : Activation
     loss : callable
         (wanted, rows, label_smoothing, class_weights) -> the objective where rows are trained on.
     """
@@ -170,7 +169,6 @@ class CrossEntropy:
         Places among each output's classes; ``UNKNOWN`` where it has no such class.
     trained : ndarray of int
         Rows whose classes are counted for the weights.
-    label_smoothing : float
     class_weights : bool
         Whether every class counts as much.
     """
@@ -280,20 +278,18 @@ class BinaryCrossEntropy:
 def balanced_weights(codes: np.ndarray, n_classes: int) -> np.ndarray:
     """Weigh classes so that each counts as much; the mean over the rows is 1, float32."""
     counts = np.maximum(np.bincount(codes, minlength=n_classes), 1)
-    weights: np.ndarray = (len(codes) / (n_classes * counts)).astype(np.float32)
-    return weights
+    return (len(codes) / (n_classes * counts)).astype(np.float32)
 
 
 def positive_weights(has: np.ndarray) -> np.ndarray:
     """Weigh yes against no, class by class, so that both count as much; float32."""
     n_yes = np.maximum(has.sum(axis=0), 1)
     n_no = np.maximum((~has).sum(axis=0), 1)
-    weights: np.ndarray = (n_no / n_yes).astype(np.float32)
-    return weights
+    found: np.ndarray = (n_no / n_yes).astype(np.float32)
+    return found
 
 
 def _places(codes: np.ndarray, classes: np.ndarray) -> np.ndarray:
     """Number codes by their place among some classes."""
     places = np.minimum(np.searchsorted(classes, codes), len(classes) - 1)
-    found: np.ndarray = np.where(classes[places] == codes, places, UNKNOWN)
-    return found
+    return np.where(classes[places] == codes, places, UNKNOWN)

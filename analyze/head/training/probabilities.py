@@ -61,15 +61,14 @@ class Activation(NamedTuple):
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Turn logits into probabilities, in float64; ndarray of the same shape."""
     raised = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
-    probabilities: np.ndarray = raised / raised.sum(axis=-1, keepdims=True)
-    return probabilities
+    found: np.ndarray = raised / raised.sum(axis=-1, keepdims=True)
+    return found
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
     """Turn logits into probabilities, each class apart, in float64; ndarray of the same shape."""
     halved: np.ndarray = np.tanh(0.5 * logits.astype(np.float64))
-    probabilities: np.ndarray = 0.5 * (1 + halved)
-    return probabilities
+    return 0.5 * (1 + halved)
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:

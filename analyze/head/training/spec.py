@@ -22,14 +22,7 @@ than where the plain picture was one of nine."""
 class HeadSpec:
     """How a head is built: ``depth`` times linear, ReLU, dropout; then a linear output a level.
 
-    Parameters
-    ----------
-    width : int
-        Of the hidden layers.
-    dropout : float
-        Share of hidden numbers left out at each training step.
-    depth : int
-        Hidden layers; 0 is a linear classifier.
+    The help of each option says what it is.
     """
 
     width: Annotated[int, typer.Option(metavar="N", help="Of the hidden layers.")] = 256
@@ -47,21 +40,10 @@ class HeadSpec:
 
 @dataclass(frozen=True)
 class TrainingSpec:
-    """How a head is trained.
+    """How a head is trained; the help of each option says what it is.
 
     Parameters
     ----------
-    optimizer : str
-        ``adamw`` or ``adam``.
-    learning_rate, weight_decay : float
-    epochs : int
-        At most.
-    patience : int
-        Epochs without a lower validation loss before training stops.
-    batch_size : int
-    label_smoothing : float
-    class_weights : bool
-        Whether every class counts as much, however many pictures it has.
     refit : bool
         Whether, once the best number of epochs is known, a head is trained for as many on train
         and validation rows together.
@@ -69,8 +51,6 @@ class TrainingSpec:
         Share of an epoch's rows that are seen as they are, where there are views.
     unfreeze : str
         ``none``, or ``last``: the backbone's last stage is trained too.
-    stage_rate : float
-        Its learning rate, as a share of the head's.
     """
 
     optimizer: Annotated[str, typer.Option(metavar="NAME", help="adamw or adam.")] = "adamw"
@@ -123,22 +103,12 @@ class TrainingSpec:
 
 @dataclass(frozen=True)
 class Plan:
-    """Which splits, which head, how it is trained.
+    """Which splits, which head, how it is trained; the help of each option says what it is.
 
     Parameters
     ----------
-    n_levels : int
-        Levels taught together, from the one chosen downwards.
     n_folds : int, optional
         Without it there is one split: 60/20/20, or that of a column.
-    n_shuffles : int
-        How often the pictures are parted into folds.
-    n_seeds : int
-        Of the training, where there is one split.
-    split_column : str, optional
-    head : HeadSpec
-    training : TrainingSpec
-    n_resamples : int
     seed : int
         Of splits, trainings and resamples.
     """

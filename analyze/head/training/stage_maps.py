@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from analyze.head.training.inputs import StageMaps
+from analyze.head.training.plan import Progress
+from analyze.head.training.spec import Plan
 from analyze.pictures.picture_folder import PictureFolder
+from analyze.threads import one_thread_of_torch
 from extract.errors import UsageError
 from extract.files.private_memory import free_memory
 from extract.images.augmentation import View, augment
@@ -22,8 +26,6 @@ if TYPE_CHECKING:
 PICTURES_AT_ONCE = 16
 MOST_SHARE = 0.6
 """Of the memory that is free: training holds copies of what it is taught."""
-
-Progress = Callable[[int, int], None]
 
 
 def read_stage_maps(
@@ -40,7 +42,6 @@ def read_stage_maps(
         That gave the folder's vectors, on the device where the stage is to be trained.
     folder : PictureFolder
         Which notes the pictures that cannot be opened.
-    views : sequence of View
     progress : callable, optional
         Told how many pictures are done.
 
@@ -82,6 +83,28 @@ def read_stage_maps(
         why = "; ".join(folder.notes())
         raise UsageError(f"--unfreeze last needs the pictures, and none could be opened: {why}")
     return StageMaps(stage, maps[:, : len(opened)], backbone.device), np.array(opened)
+
+
+def seconds_of_step(maps: StageMaps, n_rows: int) -> float:
+    """Time one training step of the stage on some pictures, on a CPU."""
+    import torch
+
+    some, stage = torch.from_numpy(maps.maps[0, :n_rows]), maps.stage.fresh()
+    with one_thread_of_torch():
+        for _ in range(2):  # the first one also sets things up
+            began = time.perf_counter()
+            stage.vectors(some).sum().backward()  # type: ignore[no-untyped-call]
+            seconds = time.perf_counter() - began
+    return seconds
+
+
+def count_trainings(plan: Plan, n_trials: int) -> int:
+    """Count the trainings of a plan, of which each split has so many trials first."""
+    splits = plan.n_folds * plan.n_shuffles + 1 if plan.n_folds else 1
+    trainings = splits * (n_trials + 1) if plan.n_folds else n_trials + plan.n_seeds
+    # a head of each level alone, beside every one that is tested
+    tested = splits - 1 if plan.n_folds else plan.n_seeds
+    return trainings + (plan.n_levels * tested if plan.n_levels > 1 else 0)
 
 
 def _prepared(

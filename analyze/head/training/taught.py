@@ -27,7 +27,6 @@ class Taught:
     ----------
     features : ndarray of shape (n_views + 1, n_taught, n_dims), float32
         The plain pictures first.
-    targets : Targets
     train, validation : ndarray of int
         Rows of these arrays.
     maps : StageMaps, optional
@@ -132,7 +131,6 @@ def hold_out(
     features : ndarray of shape (n_images, n_dims) or (n_views + 1, n_images, n_dims), float32
     targets : Targets
         Of all pictures.
-    split : Split
     maps : StageMaps, optional
         Of all pictures.
     """

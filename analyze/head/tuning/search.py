@@ -87,14 +87,12 @@ class Trial:
     ----------
     number : int
         From 1; the first is what was typed.
-    settings : mapping of str to number
     value : float or None
         Lowest validation loss; None where the trial was given up.
     n_epochs : int
         Run so far.
     best_epoch : int
         From 1; 0 where the loss was not a number from the start.
-    seconds : float
     """
 
     number: int

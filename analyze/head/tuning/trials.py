@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analyze.head.training.head_training import Epoch, train_head
+from analyze.head.training.plan import Progress
 from analyze.head.training.spec import HeadSpec, TrainingSpec
 from analyze.head.training.taught import Taught
 from analyze.head.tuning.search import (
@@ -37,8 +38,6 @@ N_RANDOM = 10
 N_UNPRUNED, N_WARMUP_EPOCHS = 5, 5
 """Finished trials, and epochs of each trial, before any is given up."""
 
-Progress = Callable[[int, int], None]
-
 
 @dataclass(frozen=True, eq=False)
 class Tuned:
@@ -48,12 +47,11 @@ class Tuned:
     ----------
     trials : tuple of Trial
         In their order; trial 1 is what was typed.
-    best : Trial
-    head : HeadSpec
     training : TrainingSpec
         Both with the best settings.
     importance : mapping of str to float
-        Shares of what the settings explain of the validation loss; empty where it cannot be had.
+        Shares of what the settings explain of the validation loss, the most important first; they
+        sum to 1, or are none where that cannot be had.
     lacks_importance : str or None
         Why it cannot.
     storage : Path or None
@@ -136,6 +134,8 @@ def tune_head(
     if n_trials < 1:
         raise UsageError(f"--trials must be 1 or more, not {n_trials}")
     require_optuna()
+    import optuna
+
     head, training = head or HeadSpec(), training or TrainingSpec()
     space = space_around(head, training)
     path = None if folder is None else trials_file(folder, taught, head, training, space, seed)
@@ -159,11 +159,12 @@ def tune_head(
             progress(n_trials, n_trials)
         trials = tuple(_as_tried(trial) for trial in study.trials)
         lacking = without_importance(trials)
-        importance = {} if lacking else _importance(study)
+        shares = {} if lacking else optuna.importance.get_param_importances(study)
     best = best_of(trials)
     if best is None:
         raise UsageError("no trial's loss was a number: give a lower --learning-rate")
     chosen = settled(head, training, best.settings)
+    importance = {name: float(share) for name, share in shares.items()}
     return Tuned(trials, best, *chosen, importance, lacking, kept.path)
 
 
@@ -239,14 +240,6 @@ def _as_tried(trial: optuna.trial.FrozenTrial) -> Trial:
         best_epoch=min(losses, key=lambda number: (losses[number], number), default=0),
         seconds=float(trial.user_attrs["seconds"]),
     )
-
-
-def _importance(study: optuna.Study) -> dict[str, float]:
-    """Weigh settings, the most important first; they sum to 1."""
-    import optuna
-
-    found = optuna.importance.get_param_importances(study)
-    return {name: float(share) for name, share in found.items()}
 
 
 @contextmanager

@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from analyze.head.splitting.splits import Split
 from analyze.head.tuning.search import Trial, best_of, best_so_far
+from analyze.head.tuning.trials import Tuned
 from analyze.presentation.figure_style import FAINT, INK, drawing, entitle, new_figure
+from extract.storage.embeddings import name_of
 
 BLUE, VERMILION, LIGHT = "#0072B2", "#D55E00", "#E5E5E5"
 SPELLED = {
@@ -17,6 +20,27 @@ SPELLED = {
     "unfreeze": "last stage trained",
     "stage_rate": "rate of the stage",
 }
+
+
+def draw_studies(
+    studies: Sequence[tuple[Split, Tuned]], tuning: Mapping[str, Any], about: Mapping[str, Any]
+) -> Any:
+    """Draw the tuning of a head.
+
+    Parameters
+    ----------
+    tuning : mapping
+        As :func:`analyze.head.tuning.tuning_report.tuning_json` spells the studies.
+    about : mapping
+        The head's report as JSON.
+    """
+    return draw_tuning(
+        [tuned.trials for _, tuned in studies],
+        tuning["importance"],
+        title=f"{tuning['n_trials']} trials of {name_of(about)}, level {about['level']}",
+        subtitle=f"{about['split']['method']}: tuned on train and validation pictures alone",
+        lacking=studies[0][1].lacks_importance,
+    )
 
 
 @drawing()

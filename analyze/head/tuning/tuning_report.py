@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from analyze.head.splitting.splits import Split
+from analyze.head.training.plan import Progress
 from analyze.head.training.spec import HeadSpec, TrainingSpec
 from analyze.head.training.taught import Taught
 from analyze.head.tuning.search import best_so_far
 from analyze.head.tuning.trials import Tuned, tune_head
 
-Progress = Callable[[int, int], None]
 Spelling = Callable[[Path], str]
 
 
@@ -23,10 +23,8 @@ class Tuner:
 
     Parameters
     ----------
-    head : HeadSpec
     training : TrainingSpec
         Trial 1 of each split, and all that is not searched.
-    n_trials, n_splits : int
     folder : Path, optional
         Where trials are kept.
     progress : callable, optional
@@ -80,7 +78,6 @@ def tuning_json(studies: list[tuple[Split, Tuned]], spelled: Spelling = str) -> 
 
     Parameters
     ----------
-    studies : list of (Split, Tuned)
     spelled : callable
         How a path is written.
     """
@@ -116,6 +113,12 @@ def trial_rows(studies: list[tuple[Split, Tuned]]) -> Iterator[list[Any]]:
             ]
 
 
+def trial_tables(tuners: Sequence[Tuner]) -> dict[str, Iterator[list[Any]]]:
+    """Give the trials of a head, and of its rivals, by the names of their files."""
+    names = ["trials.csv", *(f"against_trials_{i}.csv" for i in range(1, len(tuners)))]
+    return {name: trial_rows(tuner.studies) for name, tuner in zip(names, tuners, strict=True)}
+
+
 def _study_json(split: Split, tuned: Tuned, spelled: Spelling) -> dict[str, Any]:
     return {
         "split": split.method,
@@ -136,3 +139,28 @@ def _study_json(split: Split, tuned: Tuned, spelled: Spelling) -> dict[str, Any]
 def _mean(values: list[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if len(known) == len(values) else None
+
+
+def tuning_lines(tuning: Mapping[str, Any]) -> list[str]:
+    """Say in a line or two what a tuning found, as :func:`tuning_json` spells it."""
+    studies = tuning["studies"]
+    where = f" on {len(studies)} splits" if len(studies) > 1 else ""
+    typed = tuning["typed_value"]
+    against = "" if typed is None else f", as typed {typed:.3f}"
+    lines = [
+        f"tuned{where}: {tuning['n_trials']} trials, {tuning['n_pruned']} given up, in "
+        f"{tuning['seconds']:.0f} s; validation loss {tuning['value']:.3f}{against}"
+    ]
+    if tuning["best"] is not None:
+        spelled = (f"{name.replace('_', ' ')} {_short(v)}" for name, v in tuning["best"].items())
+        lines.append(f"trial {studies[0]['best_trial']} is best: {', '.join(spelled)}")
+    if tuning["importance"]:
+        name, share = next(iter(tuning["importance"].items()))
+        lines.append(f"most important: {name.replace('_', ' ')}, {share:.0%}")
+    else:
+        lines.append(f"no importance: {studies[0]['no_importance']}")
+    return lines
+
+
+def _short(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.3g}"

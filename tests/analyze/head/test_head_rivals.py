@@ -10,10 +10,10 @@ from math import comb
 import numpy as np
 import pytest
 
-from analyze.commands.head.rivals import rival_lines
 from analyze.head import rival_tables
 from analyze.head.against_figure import draw_against
 from analyze.head.assessment import assess_head
+from analyze.head.results import rival_lines
 from analyze.head.rivals import (
     Contender,
     Discordant,

@@ -259,7 +259,7 @@ def test_scores_are_those_of_scikit_learn(ties: bool) -> None:
     probabilities = random.random((1, 80, 5))
     probabilities = np.round(probabilities, 1) if ties else probabilities
     said, asked = probabilities >= 0.6, np.ones((1, 80), bool)
-    found = score_sets(said, probabilities, has, asked, np.arange(80), n_resamples=100)
+    found = score_sets((said, probabilities), has, asked, np.arange(80), n_resamples=100)
     expected = {
         "accuracy": (said[0] == has).all(axis=1).mean(),
         "micro_f1": f1_score(has, said[0], average="micro"),
@@ -279,7 +279,7 @@ def test_differences_are_those_of_pictures_repeated() -> None:
     about = (has, np.ones((1, 36), bool), groups)
     (first, second), words = zip(said, probabilities, strict=True), {"n_resamples": 25, "seed": 2}
     minus = (second[0][None], second[1][None])
-    found = score_sets(first[0][None], first[1][None], *about, minus=minus, **words)
+    found = score_sets((first[0][None], first[1][None]), *about, minus=minus, **words)
     reckoned = {
         "micro_f1": lambda truth, own, _: f1_score(truth, own, average="micro"),
         "macro_f1": lambda truth, own, _: f1_score(truth, own, average="macro"),
@@ -314,7 +314,7 @@ def test_copies_widen_the_interval(embeddings_of: Make) -> None:
     random = np.random.default_rng(1)
     has = np.repeat(attributes(60), 4, axis=0)
     said = np.repeat(attributes(60) ^ (random.random((60, 6)) < 0.2), 4, axis=0)[None]
-    words = (said, said + 0.0, has, np.ones((1, 240), bool))
+    words = ((said, said + 0.0), has, np.ones((1, 240), bool))
     together = score_sets(*words, np.repeat(np.arange(60), 4)).macro_f1
     apart = score_sets(*words, np.arange(240)).macro_f1
     widths = [each.high - each.low for each in (together, apart)]  # type: ignore[operator]
