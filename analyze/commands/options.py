@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from analyze.label_options import ClustersOption as ClustersOption
+from analyze.label_options import LevelOption as LevelOption
 from extract import command_line as cl
 
 if TYPE_CHECKING:
@@ -17,10 +19,6 @@ STEPS_HELP = (
     "none, or steps joined by commas: l2, pca:50, pca:0.99, tsne, tsne:30:random, umap, umap:15."
 )
 
-LevelOption = Annotated[
-    str | None,
-    typer.Option("--level", metavar="NAME|N", help="Level of labels; default the first."),
-]
 ClustersOrAutoOption = Annotated[
     str | None,
     typer.Option(
@@ -28,10 +26,6 @@ ClustersOrAutoOption = Annotated[
         metavar="K|auto",
         help="Default: as many as classes; auto chooses without labels.",
     ),
-]
-ClustersOption = Annotated[
-    int | None,
-    typer.Option("--clusters", metavar="K", help="Default: as many as classes."),
 ]
 CLUSTER_HELP = "kmeans, spherical, gmm, agglomerative, spectral or hdbscan."
 

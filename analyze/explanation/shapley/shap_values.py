@@ -66,31 +66,42 @@ class Shares:
         }
 
 
+@dataclass(frozen=True, eq=False)
+class Sampling:
+    """What shares are drawn from.
+
+    Parameters
+    ----------
+    background : tensor of shape (n, 3, size, size), float32
+        Pictures that answers are held against.
+    n_samples : int
+        Of each picture's shares.
+    seed : int
+    """
+
+    background: torch.Tensor
+    n_samples: int
+    seed: int
+
+
 def share_out(
     backbone: Backbone,
     target: Target,
     questions: Sequence[Question],
     opened: Opening,
     method: str,
-    background: torch.Tensor,
+    sampling: Sampling,
     *,
-    n_samples: int,
-    seed: int,
     progress: Callable[[int], None] | None = None,
 ) -> list[Shares]:
     """Answer questions by shares; those of pictures that cannot be opened are passed over.
 
     Parameters
     ----------
-    backbone : Backbone
-    target : Target
-    questions : sequence of Question
     opened : callable
         Gives a subject's picture, upright RGB, or None.
     method : str
         Of :data:`analyze.explanation.shapley.attributions.ATTRIBUTIONS`.
-    background : tensor of shape (n, 3, size, size), float32
-    n_samples, seed : int
     progress : callable, optional
         Told how many are done.
     """
@@ -104,9 +115,9 @@ def share_out(
                 target.values,
                 transform(picture),
                 question.column,
-                background,
-                n_samples,
-                seed,
+                sampling.background,
+                sampling.n_samples,
+                sampling.seed,
             )
             place = place_of(backbone.preprocessing, *picture.size)
             thumbnail = picture.copy()

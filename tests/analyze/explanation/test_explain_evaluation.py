@@ -10,7 +10,6 @@ import torch
 from scipy.stats import spearmanr
 from small_catalogs import tiny_backbone
 
-from analyze.commands.explanation.shap_and_evaluation import read_boxes, settle_methods
 from analyze.explanation.evaluation.evaluation import MapsOfMethod, agreement_rows, score_methods
 from analyze.explanation.evaluation.figure import draw_evaluation
 from analyze.explanation.evaluation.measured_maps import Box, Shown, boxes_of
@@ -25,6 +24,7 @@ from analyze.explanation.faithfulness import (
     reduced,
 )
 from analyze.explanation.placement import place_of
+from analyze.explanation.reporting.methods import Methods, read_boxes
 from extract.errors import UsageError
 
 SIZE = 32
@@ -183,13 +183,13 @@ def test_boxes_are_read_or_refused_in_one_line(tmp_path: pytest.TempPathFactory)
 
 
 def test_methods_are_parted_or_refused_in_one_line() -> None:
-    usual = settle_methods([], evaluate=False, n_samples=200, boxes=None)
+    usual = Methods()
     assert usual.usual
-    assert not settle_methods(["gradcam"], evaluate=False, n_samples=200, boxes=None).usual
+    assert not Methods(["gradcam"]).usual
     assert (usual.maps, usual.shares) == (("gradcam",), ())
     pytest.importorskip("shap")
-    every = settle_methods([], evaluate=True, n_samples=200, boxes=None)
+    every = Methods(evaluate=True)
     assert every.maps == ("gradcam", "hirescam", "layercam")
     assert every.shares == ("shap", "superpixels")
     with pytest.raises(UsageError, match="no method 'lime': choose one of gradcam"):
-        settle_methods(["lime"], evaluate=False, n_samples=200, boxes=None)
+        Methods(["lime"]).check()

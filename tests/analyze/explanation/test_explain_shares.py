@@ -21,6 +21,7 @@ from analyze.explanation.shapley.attributions import (
     attribute_pixels,
 )
 from analyze.explanation.shapley.shap_values import (
+    Sampling,
     Shares,
     read_background,
     share_out,
@@ -139,9 +140,7 @@ def shares_of(backbone: Backbone, target: Target) -> list[Shares]:
         questions,
         lambda s: None if s.id == "1.jpg" else s.picture,
         "shap",
-        read_background(backbone, pictures[:1]),
-        n_samples=20,
-        seed=0,
+        Sampling(read_background(backbone, pictures[:1]), n_samples=20, seed=0),
         progress=done.append,
     )
     assert done == [1, 2, 3]

@@ -1,4 +1,4 @@
-"""What ``python -m analyze explain`` takes: what is explained, and how."""
+"""What is explained, as Python and the command line give it: nothing heavy is loaded."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Annotated
 
 import typer
 
-from analyze.commands import options
-from extract import command_line as cl
+from analyze.label_options import ClustersOption, LevelOption
+from extract.command_line import SeedOption
 from extract.errors import UsageError
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What was typed, as far as it says what is explained."""
+    """Which answers are explained, and of which pictures."""
 
     target: Annotated[
         str,
@@ -48,9 +48,9 @@ class Wanted:
     neighbor: Annotated[
         str | None, typer.Option(metavar="ID", help="Held against it; default the nearest.")
     ] = None
-    clusters: options.ClustersOption = None
-    level: options.LevelOption = None
-    seed: cl.SeedOption = 0
+    clusters: ClustersOption = None
+    level: LevelOption = None
+    seed: SeedOption = 0
 
     @property
     def explained(self) -> str:
@@ -72,26 +72,3 @@ class Wanted:
         ):
             if typed is not None and not fits:
                 raise UsageError(f"{name} does not go with --target {self.target}: leave it out")
-
-
-@dataclass(frozen=True)
-class Methods:
-    """By which methods, and whether they are scored."""
-
-    method: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="gradcam, hirescam, layercam, shap or superpixels; may be repeated.",
-        ),
-    ] = None
-    evaluate: Annotated[
-        bool, typer.Option("--evaluate", help="Score the methods: are the maps to be believed?")
-    ] = False
-    boxes: Annotated[
-        Path | None,
-        typer.Option(metavar="CSV", help="id, left, top, right, bottom: where things are."),
-    ] = None
-    samples: Annotated[
-        int, typer.Option(metavar="N", min=10, help="Of each picture's shares (shap).")
-    ] = 200

@@ -1,20 +1,72 @@
-"""What ``analyze explain`` writes and says of shares, their totals and scores."""
+"""Explanations as files: sheets, tables, figures and arrays."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from analyze.commands.explanation.shap_and_evaluation import Asked, Gathered, Scored
-    from analyze.explanation.evaluation.evaluation import Score
-    from analyze.explanation.shapley.shap_values import Shares
+from analyze.explanation import sheets, tables
+from analyze.explanation.evaluation.evaluation import agreement_rows
+from analyze.explanation.evaluation.figure import (
+    draw_evaluation,
+    draw_features,
+    draw_places,
+    title_of_method,
+)
+from analyze.explanation.explanation import Explanation
+from analyze.explanation.reporting.asking import Asked, Bar, no_bar
+from analyze.explanation.reporting.gathered import Gathered, Scored
+from analyze.explanation.shapley import global_importance as totals
+from analyze.explanation.shapley import sheets as share_sheets
+from analyze.explanation.shapley.shap_values import Shares
+from analyze.explanation.sheets import A_PAGE, pages_needed
+from analyze.presentation import figure_style
+from extract.results import write_csv, write_tables
 
 
-def write_more(
+def write_explanations(
+    folder: Path,
+    found: Sequence[Explanation],
+    asked: Asked,
+    gathered: Gathered,
+    result: dict[str, Any],
+    *,
+    svg: bool = False,
+    bar: Bar = no_bar,
+) -> None:
+    """Write sheets, tables and arrays; add items and scores to the result.
+
+    Parameters
+    ----------
+    result : dict
+        Its ``results`` says where the folder is, ``items`` and ``evaluation`` are lists.
+    """
+    methods = asked.maps
+    made, target = asked.vectors.provenance, asked.target
+    model = made.title
+    unseen = "each map on its own scale · gray: not seen by the model"
+    subtitle = f"{model} · bright: speaks for it, {unseen}"
+    with bar("sheets") as progress:
+        names, n_pages = [], sheets.pages_needed(len(found))
+        for method in methods:
+            for page, sheet in enumerate(sheets.pages_of(found, method, target, subtitle)):
+                names.append(method if n_pages == 1 else f"{method}-{page + 1}")
+                figure_style.save(sheet, folder, names[-1], svg=svg)
+                progress(len(names), n_pages * len(methods))
+            own = [f"{result['results']}/{name}.png" for name in names[-n_pages:]]
+            where = [own[i // sheets.A_PAGE] for i in range(len(found))]
+            result["items"] += tables.items(found, method, target, where)
+    if methods:
+        tables.write_arrays(folder / "maps.npz", found, methods)
+    of_shares = f"{model} · orange adds, purple takes away, {unseen}"
+    _write_more(folder, asked, gathered, of_shares, result, svg=svg)
+    write_csv(folder / "explanations.csv", tables.HEADER, tables.rows(result["items"]))
+
+
+def _write_more(
     folder: Path, asked: Asked, found: Gathered, subtitle: str, result: dict[str, Any], *, svg: bool
 ) -> None:
     """Write sheets, tables and figures of what was gathered; add items and scores to the result."""
@@ -36,13 +88,6 @@ def _write_shares(
     *,
     svg: bool,
 ) -> None:
-    from analyze.explanation.evaluation.figure import draw_places, title_of_method
-    from analyze.explanation.shapley import global_importance as totals
-    from analyze.explanation.shapley import sheets as share_sheets
-    from analyze.explanation.sheets import A_PAGE, pages_needed
-    from analyze.presentation import figure_style
-    from extract.results import write_tables
-
     one = pages_needed(len(shares)) == 1
     names = []
     pages = share_sheets.pages_of(shares, method, asked.target, subtitle)
@@ -83,11 +128,6 @@ def _write_features(
     *,
     svg: bool,
 ) -> None:
-    from analyze.explanation.evaluation.figure import draw_features
-    from analyze.explanation.shapley import global_importance as totals
-    from analyze.presentation import figure_style
-    from extract.results import write_tables
-
     shares, columns, errors = features
     name = asked.vectors.provenance.name
     absolute, signed = totals.of_features(shares, columns, asked.target)
@@ -110,11 +150,6 @@ def _write_features(
 def _write_scores(
     folder: Path, asked: Asked, scored: Scored, result: dict[str, Any], *, svg: bool
 ) -> None:
-    from analyze.explanation.evaluation.evaluation import agreement_rows
-    from analyze.explanation.evaluation.figure import draw_evaluation
-    from analyze.presentation import figure_style
-    from extract.results import write_csv
-
     said = [{"model": asked.backbone.name, **score.to_json()} for score in scored.scores]
     result["evaluation"] = said
     result["agreement"] = agreement_rows(scored.drawn)
@@ -129,41 +164,3 @@ def _write_scores(
         "bars: 95 % over pictures · dashed: a map of noise",
     )
     figure_style.save(figure, folder, "evaluation", svg=svg)
-
-
-def more_lines(found: Gathered) -> list[str]:
-    """Say how far sums are off, and what maps are worth."""
-    from analyze.explanation.evaluation.figure import title_of_method
-
-    lines = []
-    for method, shares in found.shares.items():
-        errors = [each.attribution.error for each in shares]
-        known = [error for error in errors if error is not None]
-        if known:
-            lines.append(
-                f"{title_of_method(method)}: the sum of shares is off by {np.median(known):.1%} in "
-                f"the median, {max(known):.1%} at most"
-            )
-    if found.scored is not None:
-        lines.append("area under insertion, deletion; difference to a map of noise, p")
-        lines += [_score_line(score) for score in found.scored.scores]
-    return lines
-
-
-def _score_line(score: Score) -> str:
-    from analyze.explanation.evaluation.figure import title_of_method
-    from analyze.presentation import wording
-
-    parts = [f"{title_of_method(score.method)}: {wording.estimate(score.insertion)}"]
-    parts.append(wording.estimate(score.deletion))
-    if score.insertion_gain is not None:
-        gain = wording.estimate(score.insertion_gain, signed=True)
-        p = "" if score.insertion_p is None else f", p {score.insertion_p:.3f}"
-        parts.append(f"{gain}{p}")
-    if score.pointing is not None:
-        parts.append(f"points into {score.pointing.mean:.0%} of the boxes")
-    if score.unchanged is not None:
-        parts.append(f"like random weights' {score.unchanged.mean:+.2f}")
-    if score.n_empty:
-        parts.append(f"{score.n_empty} empty")
-    return "  ".join(parts)

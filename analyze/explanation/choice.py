@@ -1,25 +1,44 @@
-"""What ``python -m analyze explain`` asks: which target, of which pictures."""
+"""What is asked of a backbone: which target, of which pictures."""
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from analyze.clustering.analysis import analyze_embeddings
+from analyze.explanation.class_targets import (
+    cluster_target,
+    head_target,
+    level_of_head,
+    pretrained_target,
+)
+from analyze.explanation.questions import (
+    Question,
+    Subject,
+    ask,
+    ask_of_pairs,
+    nearest_rows,
+    sampled_rows,
+    subjects_of_rows,
+)
+from analyze.explanation.spec import Wanted
+from analyze.explanation.targets import Target
+from analyze.explanation.truth import Truth, truth_of_head
+from analyze.explanation.worst import worst_mistakes
+from analyze.head.prediction.head_file import StoredHead
+from analyze.head.reporting.held_out_mistakes import Mistake
+from analyze.measures.levels import choose_level
+from analyze.pictures.duplicates import groups_of_equal_bytes
 from extract.errors import PictureRefused, UsageError
 from extract.ids import shown
+from extract.images.decoding import decode_picture, read_picture
+from extract.refusals import Refused
 from extract.storage.embeddings import EmbeddingSet
-from extract.workspace import Workspace
 
 if TYPE_CHECKING:
-    from analyze.commands.explanation.wanted import Wanted
-    from analyze.commands.selection.selection import Selection
-    from analyze.explanation.questions import Question, Subject
-    from analyze.explanation.targets import Target
-    from analyze.explanation.truth import Truth
-    from analyze.head.prediction.head_file import StoredHead
-    from analyze.head.reporting.held_out_mistakes import Mistake
     from extract.backbones.registry import Backbone
 
 MOST_COMPARED = 100_000
@@ -29,45 +48,8 @@ SAMPLED = 3
 """Pictures a class where none is named."""
 
 
-def choose_head(workspace: Workspace, wanted: Wanted) -> StoredHead | None:
-    """Read the head that is explained; never choose among those there are.
-
-    Raises
-    ------
-    UsageError
-        When none is named, with one that is there.
-    """
-    from analyze.head.prediction.head_file import read_head
-
-    if wanted.target != "head":
-        if wanted.head is not None:
-            raise UsageError(f"--head does not go with --target {wanted.target}: leave it out")
-        return None
-    if wanted.head is None:
-        there = sorted(workspace.results.glob("[!.]*-head*/head.json"))
-        found = workspace.relative(there[-1]) if there else "results/.../head.json"
-        raise UsageError(
-            f"which head? Give it with --head {found}, or take --target pretrained, cluster or "
-            "neighbor, which need none"
-        )
-    return read_head(workspace.find_file(wanted.head))
-
-
-def choose_file(workspace: Workspace, stored: StoredHead | None, wanted: Selection) -> Path:
-    """Find the embeddings that are meant; a head says of which backbone they are."""
-    from analyze.commands.selection.selection import choose_for_head, choose_one
-
-    if stored is None:
-        return choose_one(workspace, wanted)
-    return choose_for_head(workspace, stored.provenance, wanted)
-
-
 def truth_of(wanted: Wanted, stored: StoredHead | None, vectors: EmbeddingSet) -> Truth | None:
     """Find the labels that are the truth: those of the head's level, where the catalogue has it."""
-    from analyze.explanation.class_targets import level_of_head
-    from analyze.explanation.truth import truth_of_head
-    from analyze.measures.levels import choose_level
-
     if stored is None:
         return choose_level(vectors.levels, wanted.level)
     number = level_of_head(stored, wanted.level)
@@ -83,17 +65,13 @@ def make_target(
     weights: Path | None,
 ) -> Target | None:
     """Make what is asked; None for neighbors, which pictures ask of each other."""
-    from analyze.explanation import class_targets
-
     if stored is not None:
-        number = class_targets.level_of_head(stored, wanted.level)
-        return class_targets.head_target(stored, number, wanted.explained)
+        number = level_of_head(stored, wanted.level)
+        return head_target(stored, number, wanted.explained)
     if wanted.target == "pretrained":
         from extract.backbones.pretrained_classifier import load_own_classifier
 
-        return class_targets.pretrained_target(
-            load_own_classifier(backbone, weights), wanted.explained
-        )
+        return pretrained_target(load_own_classifier(backbone, weights), wanted.explained)
     if wanted.target == "cluster":
         return _clusters(wanted, vectors, truth.name if truth else None)
     return None
@@ -101,9 +79,6 @@ def make_target(
 
 def _clusters(wanted: Wanted, vectors: EmbeddingSet, level: str | None) -> Target:
     """Cluster as ``python -m analyze`` does by default, and match clusters with classes."""
-    from analyze.clustering.analysis import analyze_embeddings
-    from analyze.explanation.class_targets import cluster_target
-
     found = analyze_embeddings(
         vectors,
         n_clusters=wanted.clusters,
@@ -124,10 +99,6 @@ def choose_subjects(
     backbone: Backbone,
 ) -> tuple[list[Subject], list[str]]:
     """Choose the pictures, each once, and say what has to be said of the choice."""
-    from analyze.explanation.class_targets import level_of_head
-    from analyze.explanation.questions import sampled_rows, subjects_of_rows
-    from analyze.explanation.worst import worst_mistakes
-
     mistakes: dict[int, Mistake] = {}
     rows, notes = [row_called(vectors, text, "--id") for text in wanted.ids or ()], []
     named = wanted.ids or wanted.image or wanted.worst
@@ -147,7 +118,7 @@ def choose_subjects(
         rows += mistakes
         notes += said
     rows = list(dict.fromkeys(rows))
-    taught = _taught(stored) if stored is not None else set()
+    taught = stored.taught_ids if stored is not None else set()
     n_taught = sum(vectors.ids[row] in taught for row in rows)
     if n_taught:
         now = any(vectors.ids[row] in taught for row in mistakes)
@@ -161,11 +132,18 @@ def choose_subjects(
     return [*known, *new], notes
 
 
-def _taught(stored: StoredHead) -> set[str]:
-    """Give the ids of pictures that a head was taught, as far as it says."""
-    split = stored.about.get("split")
-    sides = [split.get(side, ()) for side in ("train", "validation")] if split else []
-    return {row_id for side in sides for row_id in side}
+def check_ids(wanted: Wanted, vectors: EmbeddingSet) -> None:
+    """Refuse ids that were typed and are not there.
+
+    Raises
+    ------
+    UsageError
+        With the ids that are nearest.
+    """
+    for text in wanted.ids or ():
+        row_called(vectors, text, "--id")
+    if wanted.neighbor is not None:
+        row_called(vectors, wanted.neighbor, "--neighbor")
 
 
 def row_called(vectors: EmbeddingSet, text: str, option: str) -> int:
@@ -176,8 +154,6 @@ def row_called(vectors: EmbeddingSet, text: str, option: str) -> int:
     UsageError
         With the ids that are nearest.
     """
-    import difflib
-
     if text in vectors.ids:
         return vectors.ids.index(text)
     near = difflib.get_close_matches(text, vectors.ids[:MOST_COMPARED], n=3, cutoff=0.6)
@@ -189,10 +165,6 @@ def row_called(vectors: EmbeddingSet, text: str, option: str) -> int:
 
 
 def _new_picture(path: Path, backbone: Backbone) -> Subject:
-    from analyze.explanation.questions import Subject
-    from extract.images.decoding import decode_picture, read_picture
-    from extract.refusals import Refused
-
     real = path.resolve()
     try:
         picture = decode_picture(read_picture(real.parent, real.name).content)
@@ -212,9 +184,6 @@ def ask_all(
     target: Target | None,
 ) -> tuple[Target, list[Question], list[str]]:
     """Make the questions; of neighbors, find whom each picture is held against first."""
-    from analyze.explanation.questions import ask, ask_of_pairs, nearest_rows, subjects_of_rows
-    from analyze.pictures.duplicates import groups_of_equal_bytes
-
     if target is not None:
         questions = ask(target, subjects, wanted.class_name)
         n_silent = sum(question.said == () for question in questions)

@@ -1,0 +1,175 @@
+"""What is found beside maps: shares of answers, their totals, and scores of all methods."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from analyze.explanation.evaluation.evaluation import MapsOfMethod, Score, score_methods
+from analyze.explanation.evaluation.measured_maps import Box, Drawing, Shown, evaluate
+from analyze.explanation.feature_taps import tap_of
+from analyze.explanation.placement import place_of
+from analyze.explanation.reporting.asking import Asked, Bar, Progress, no_bar
+from analyze.explanation.reporting.methods import Methods
+from analyze.explanation.shapley.shap_values import (
+    Sampling,
+    Shares,
+    read_background,
+    share_out,
+    worth_of_features,
+)
+from extract.backbones.registry import load_backbone
+from extract.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+BACKGROUND = 20
+"""Pictures that shares of pixels are held against."""
+
+MOST_OF_FEATURES = 100
+"""Pictures whose shares are reckoned by number of the embedding, where no more are asked for."""
+
+
+class Scored(NamedTuple):
+    """Scores of methods, and what they were reckoned from."""
+
+    scores: tuple[Score, ...]
+    drawn: list[MapsOfMethod]
+
+
+@dataclass
+class Gathered:
+    """What was found, for tables, figures and words."""
+
+    shares: dict[str, list[Shares]] = field(default_factory=dict)
+    features: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+    scored: Scored | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def gather(asked: Asked, methods: Methods, boxes: Mapping[str, Box], bar: Bar = no_bar) -> Gathered:
+    """Reckon shares, what they come to by number of the embedding, and scores.
+
+    Parameters
+    ----------
+    boxes : mapping of str to Box
+        Where things are, by the pictures' ids.
+    bar : callable
+        From what is counted to a context that gives what is told of progress.
+    """
+    found = Gathered()
+    if not methods.shares and not methods.evaluate:
+        return found
+    background, rows = _background(asked)
+    sampling = Sampling(background, methods.samples, asked.seed)
+    if methods.shares:
+        found.notes.append(
+            f"shares of pixels are against {len(rows)} pictures drawn by seed {asked.seed}, those "
+            "of patches against their blur"
+        )
+    about = (asked.backbone, asked.target, asked.questions, asked.opened)
+    with bar("shares") as progress:
+        for place, method in enumerate(methods.shares):
+            told = _part_of(
+                progress, place * len(asked.questions), len(methods.shares) * len(asked.questions)
+            )
+            found.shares[method] = share_out(*about, method, sampling, progress=told)
+    if methods.shares and asked.target.name in ("head", "pretrained"):
+        found.features = _features(asked, sampling, rows)
+    if methods.evaluate:
+        found.scored = _scored(asked, methods, boxes, sampling, bar)
+    return found
+
+
+def _part_of(progress: Progress, before: int, total: int) -> Callable[[int], None]:
+    return lambda done: progress(before + done, total)
+
+
+def _background(asked: Asked) -> tuple[torch.Tensor, list[int]]:
+    """Draw pictures that are not asked about, as far as they can be opened."""
+    taken = {question.subject.row for question in asked.questions}
+    order = np.random.default_rng(asked.seed).permutation(len(asked.vectors)).tolist()
+    order = [row for row in order if row not in taken] + [row for row in order if row in taken]
+    opened, rows = [], []
+    for row in order:
+        picture = asked.pictures.open(row)
+        if picture is not None:
+            opened.append(picture)
+            rows.append(row)
+        if len(rows) == BACKGROUND:
+            break
+    if not rows:
+        raise UsageError("no picture to hold shares against can be opened: give --images DIR")
+    return read_background(asked.backbone, opened), rows
+
+
+def _features(
+    asked: Asked, sampling: Sampling, rows: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Say what each number of the embedding adds, for pictures drawn beside those asked about."""
+    given = [question.subject.vector for question in asked.questions]
+    columns = [question.column for question in asked.questions]
+    lacking = MOST_OF_FEATURES - len(given)
+    if lacking > 0:
+        order = np.random.default_rng(asked.seed + 1).permutation(len(asked.vectors))[:lacking]
+        others = asked.vectors.vectors[order]
+        given += list(others)
+        columns += asked.target.answer(others).tolist()
+    of = np.array(columns)
+    shares, errors = worth_of_features(
+        asked.target.values,
+        np.stack(given),
+        of,
+        asked.vectors.vectors[list(rows)],
+        n_samples=sampling.n_samples,
+        seed=sampling.seed,
+    )
+    return shares, of, errors
+
+
+def _scored(
+    asked: Asked,
+    methods: Methods,
+    boxes: Mapping[str, Box],
+    sampling: Sampling,
+    bar: Bar,
+) -> Scored:
+    transform = asked.backbone.preprocessing.transform()
+    shown, contents = [], []
+    for question in asked.questions:
+        picture = asked.opened(question.subject)
+        if picture is not None:
+            place = place_of(asked.backbone.preprocessing, *picture.size)
+            box = boxes.get(question.subject.id)
+            pixels = transform(picture)
+            shown.append(Shown(question.subject.id, pixels, question.column, place, box))
+            contents.append(pixels.numpy().tobytes())
+    numbers = {content: i for i, content in enumerate(dict.fromkeys(contents))}
+    groups = np.array([numbers[content] for content in contents])
+    drawing = Drawing(
+        *(asked.backbone, asked.tap, asked.target),
+        *(sampling.background, sampling.n_samples, sampling.seed),
+    )
+    names = [*asked.maps, *methods.shares]
+    with bar("scores") as progress:
+        drawn = evaluate(drawing, asked.followed, shown, names, _randomized(drawing), progress)
+    return Scored(score_methods(drawn, groups, asked.seed), drawn)
+
+
+def _randomized(drawing: Drawing) -> Drawing:
+    """Take the same backbone with weights that were never trained."""
+    own = drawing.backbone
+    seed = int(own.weights.get("seed", -1)) + 1
+    drawn = load_backbone(
+        own.name,
+        weights="random",
+        seed=seed,
+        device=own.device,
+        pooling=own.pooling if own.pooling in ("cls", "mean") else "auto",
+        resize=own.preprocessing.resize,
+    )
+    return replace(drawing, backbone=drawn, tap=tap_of(drawn))
