@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,14 +18,14 @@ from small_catalogs import Run, draw, make_shop, run_fresh, run_in
 
 from analyze.head.prediction.head_file import read_head, write_head
 
+pytestmark = pytest.mark.usefixtures("few_strengths")
+
 QUICK = ("--width", "16", "--epochs", "30", "--patience", "5", "--resamples", "200")
 PROMISED = {"id", "method", "target", "class", "probability", "peak", "sheet"}
 
 
-@pytest.fixture(scope="module")
-def taught(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A shop, and a head that was taught what is in it."""
-    root = tmp_path_factory.mktemp("shop")
+def teach(root: Path) -> None:
+    """Embed a shop, teach a head what is in it, and write down where that is."""
     make_shop(root)
     # by the reference path, by which explanations are computed
     exact = ("--decoder", "reference", "--runtime", "eager")
@@ -32,7 +33,16 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     words = ["--catalog", "photos", "--folds", "2", "--shuffles", "1", "--json"]
     done = run_in(root, "analyze", "head", *words, *QUICK)
     assert done.returncode == 0, done.stderr
-    return root, json.loads(done.stdout)["head"]
+    (root / "head.txt").write_text(json.loads(done.stdout)["head"])
+
+
+@pytest.fixture(scope="module")
+def taught(
+    once: Callable[[str, Callable[[Path], None]], Path], few_strengths: None
+) -> tuple[Path, str]:
+    """A shop, and a head that was taught what is in it."""
+    root = once("taught-shop", teach)
+    return root, (root / "head.txt").read_text()
 
 
 @pytest.fixture
@@ -215,7 +225,16 @@ def test_wrong_words_are_one_line(run: Run, words: list[str], why: str) -> None:
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+@pytest.fixture
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hold shares against few pictures, follow maps in few steps: that alters numbers alone."""
+    monkeypatch.setattr("analyze.commands.explanation.shap_and_evaluation.BACKGROUND", 3)
+    monkeypatch.setattr("analyze.explanation.faithfulness.STEPS", 3)
+    monkeypatch.setattr("analyze.explanation.evaluation.measured_maps.MOST_RANDOMIZED", 1)
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_steps")
 def test_shares_and_scores_stand_beside_the_maps(shop: Path, head: str, run: Run) -> None:
     pytest.importorskip("shap")
     ids = ["--id", "Mugs/0.jpg", "--id", "Watches/1.jpg"]
@@ -240,7 +259,7 @@ def test_shares_and_scores_stand_beside_the_maps(shop: Path, head: str, run: Run
     folder = shop / said["results"]
     for name in ("shap", "superpixels", "shap_places", "shap_features", "evaluation"):
         with Image.open(folder / f"{name}.png") as picture:
-            assert min(picture.size) > 200
+            assert min(picture.size) > 200 / 4  # a fourth of the dots that a user gets
     with np.load(folder / "shap.npz") as arrays:
         assert arrays["shares"].shape == (2, 256, 256)
         off = arrays["shares"].sum(axis=(1, 2)) - (arrays["value"] - arrays["background"])
