@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 import shlex
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -30,22 +33,41 @@ TYPED = [part.strip() for line in LINES for part in line.split("&&")]
 COMMANDS = [*dict.fromkeys(w for w in TYPED if re.match("python -m (extract|analyze)", w))]
 
 
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("shop")
+Done = dict[str, subprocess.CompletedProcess[str]]
+WHAT_WAS_SAID = "what-was-said.json"
+
+
+def follow(root: Path) -> None:
+    """Type every command of the README, in its order, in one workspace; keep what they said."""
     make_shop(root)
-    return root
-
-
-@pytest.fixture(scope="module")
-def followed(shop: Path) -> dict[str, subprocess.CompletedProcess[str]]:
-    """Every command of the README, in its order, in one workspace."""
-    done = {}
+    said = {}
     for i, command in enumerate(COMMANDS):
         words = shlex.split(command, comments=True)
         run = run_fresh if i < 2 else run_in  # the first two are what newcomers type
-        done[command] = run(shop, *words[2:])
-    return done
+        done = run(root, *words[2:])
+        said[command] = done.returncode, done.stdout, done.stderr
+    (root / WHAT_WAS_SAID).write_text(json.dumps(said))
+
+
+@pytest.fixture(scope="session")
+def followed_shop(once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
+    return once("readme", follow)
+
+
+@pytest.fixture(scope="session")
+def followed(followed_shop: Path) -> Done:
+    """What each command of the README said."""
+    said = json.loads((followed_shop / WHAT_WAS_SAID).read_text())
+    return {words: subprocess.CompletedProcess(words, *each) for words, each in said.items()}
+
+
+@pytest.fixture
+def shop(followed_shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Go to a copy of what the commands left, to write in."""
+    for part in ("cache", "photos"):
+        shutil.copytree(followed_shop / part, tmp_path / part)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 def test_readme_has_the_two_lines_that_newcomers_type() -> None:
@@ -55,25 +77,16 @@ def test_readme_has_the_two_lines_that_newcomers_type() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_readme_command_does_what_it_says(
-    command: str, followed: dict[str, subprocess.CompletedProcess[str]]
-) -> None:
+def test_readme_command_does_what_it_says(command: str, followed: Done) -> None:
     done = followed[command]
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.usefixtures("shop")
 @pytest.mark.parametrize("code", PYTHON_BLOCKS)
-def test_python_on_the_pages_runs(
-    code: str,
-    shop: Path,
-    followed: dict[str, subprocess.CompletedProcess[str]],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert followed
-    monkeypatch.chdir(shop)
+def test_python_on_the_pages_runs(code: str, capsys: pytest.CaptureFixture[str]) -> None:
     exec(code, {"__name__": "__main__"})
     assert capsys.readouterr().out
 
@@ -97,7 +110,7 @@ def test_options_in_the_readmes_table_are_there() -> None:
 
 
 def test_first_line_of_the_readme_ends_in_a_true_result(
-    shop: Path, followed: dict[str, subprocess.CompletedProcess[str]]
+    followed_shop: Path, followed: Done
 ) -> None:
     """The demo's kinds are found, and not as if they were labels: ARI between 0.4 and 0.9."""
     said = followed["python -m analyze --reduce tsne"].stdout
@@ -106,19 +119,17 @@ def test_first_line_of_the_readme_ends_in_a_true_result(
     assert 0.4 < float(found[1]) < 0.9
     for kind in KINDS:
         assert kind in said
-    results = shop / re.search(r"^results: (.*)", said, re.MULTILINE)[1]  # type: ignore[index]
+    results = followed_shop / re.search(r"^results: (.*)", said, re.MULTILINE)[1]  # type: ignore[index]
     assert {p.name for p in results.iterdir()} == {
         "run.json",
         "assignments.csv",
         "confusion.png",
         "map.png",
     }
-    assert (shop / "results" / "latest").resolve().parent == (shop / "results").resolve()
+    assert (followed_shop / "results" / "latest").resolve().parent == results.parent.resolve()
 
 
-def test_random_weights_are_named_wherever_their_numbers_stand(
-    shop: Path, followed: dict[str, subprocess.CompletedProcess[str]]
-) -> None:
+def test_random_weights_are_named_wherever_their_numbers_stand(followed: Done) -> None:
     said = followed["python -m analyze --catalog photos --model efficientnet_b3"].stdout
     assert "random weights" in said
     assert (
@@ -130,12 +141,8 @@ def test_random_weights_are_named_wherever_their_numbers_stand(
 
 
 def test_benchmark_of_seeds_runs(
-    shop: Path,
-    followed: dict[str, subprocess.CompletedProcess[str]],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    shop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert followed
     (file,) = (shop / "cache/embeddings/photos").glob("efficientnet_lite0-????????.h5")
     words = ["seeds", str(file), *"--seeds 2 --reduce none".split()]
     monkeypatch.setattr(sys, "argv", ["python -m tests.benchmarks", *words])
