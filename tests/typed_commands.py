@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from warm_backbones import loaded_once
 
 from extract.stopping import NUMBERS
 
@@ -51,7 +52,7 @@ class Typist:
         self._patch.chdir(at or self.at)
         self._patch.setattr(sys, "argv", ["python -m", *words])
         self._noted.clear()
-        with pytest.raises(SystemExit) as end, signals_as_they_were():
+        with pytest.raises(SystemExit) as end, signals_as_they_were(), loaded_once():
             main()
         out, err = self._printed.readouterr()
         assert isinstance(end.value.code, int)

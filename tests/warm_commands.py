@@ -23,6 +23,7 @@ from pathlib import Path
 
 import torch
 from typed_commands import signals_as_they_were
+from warm_backbones import loaded_once
 
 
 def run_here(
@@ -38,6 +39,7 @@ def run_here(
             _logging(),
             signals_as_they_were(),
             _warnings(),
+            loaded_once(),
         ):
             kept.enter_context(each)
         threads = torch.get_num_threads()
