@@ -23,6 +23,7 @@ from typing import Any
 
 from small_catalogs import PROJECT
 
+IMPORTED = os.pathsep.join([str(PROJECT), str(PROJECT / "tests")])
 PR_SET_PTRACER, ANYONE = 0x59616D61, ctypes.c_ulong(-1)
 
 
@@ -92,7 +93,7 @@ class WarmServer:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROJECT)},
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": IMPORTED},
         )
 
     def names_in_memory(self) -> set[str]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import random
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache, partial
@@ -26,6 +24,7 @@ from extract.inference.normalizing import exact_normalisation
 from extract.inference.runtimes import RUNTIMES, choose_dtype, choose_runtime, prepared
 from extract.machine import processor
 from extract.machine.processor import Processor
+from tests.faults.warm_server import WarmServer
 
 B, SIDE = 4, 96
 FAST = ("folded", "openvino")
@@ -301,33 +300,15 @@ def test_openvino_leaves_the_stack_of_signals_alone() -> None:
     assert after == before
 
 
-SILENT = """
-import socket, sys, torch
-def refuse(*words): raise AssertionError(words)
-socket.socket.connect = socket.getaddrinfo = refuse
-from small_catalogs import tiny_backbone
-from extract.inference.runtimes import prepared
-way = {"runtime": "openvino", "dtype": "fp32", "batch_size": 2, "threads": 1}
-prepared(tiny_backbone(), way)(torch.zeros(2, 32, 32, 3, dtype=torch.uint8))
-assert "openvino" in sys.modules
-assert not [name for name in sys.modules if name.startswith("openvino_telemetry")]
-"""
-
-
-def test_openvino_says_nothing_to_anyone(tmp_path: Path) -> None:
+def test_openvino_says_nothing_to_anyone(warm_server: WarmServer, tmp_path: Path) -> None:
     """No line, no file in the home folder, nothing over a network."""
     need_openvino()
     home = tmp_path / "home"
     home.mkdir()
-    path = ":".join(each for each in sys.path if each)
-    done = subprocess.run(
-        [sys.executable, "-c", SILENT],
-        env={**offline_environment(tmp_path), "HOME": str(home), "PYTHONPATH": path, "CI": ""},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    environment = {**offline_environment(tmp_path), "HOME": str(home), "CI": ""}
+    words = ("tests.silent_openvino",)
+    process = warm_server.start(words, tmp_path / "said", tmp_path, environment)
+    assert (process.wait(), process.said) == (0, "")
     assert not list(home.iterdir())
 
 

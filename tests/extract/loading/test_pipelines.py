@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -39,6 +38,7 @@ from extract.pipeline.monitor import Monitor
 from extract.storage.embeddings_file import read_embeddings, read_table
 from extract.storage.embeddings_table import ROW_FIELDS
 from extract.storage.failures import read_refusals
+from tests.faults.warm_server import WarmServer
 
 FIVE = Options(batch_size=5, threads=1, workers=3, runtime="eager")
 
@@ -262,35 +262,13 @@ def children() -> set[str]:
     return {line.split()[0] for line in found.stdout.splitlines() if line.split()[1] != "ps"}
 
 
-SLOW_RUN = """
-import sys, time
-from pathlib import Path
-sys.path[:0] = [{tests!r}]
-from small_catalogs import tiny_backbone
-from extract.pipeline import loop as one_pass
-from extract.loading import picture as loading
-from extract.catalog.catalog import list_folder
-from extract.pipeline.extraction import Options, extract_embeddings
-one_pass.FEW_WORKERS = 0
-prepare = loading.prepare_picture
-def slow(*words):
-    Path({seen!r}).touch()
-    time.sleep(0.5)
-    return prepare(*words)
-loading.prepare_picture = slow
-catalog, options = list_folder(Path({shop!r})), Options(5, 1, workers=3)
-extract_embeddings(catalog, tiny_backbone(), Path({path!r}), options=options)
-"""
-
-
 def test_no_process_and_nothing_in_shared_memory_outlives_a_killed_run(
-    shop: Path, tmp_path: Path
+    warm_server: WarmServer, shop: Path, tmp_path: Path
 ) -> None:
     seen, path = tmp_path / "seen", tmp_path / "x.h5"
     before = set(os.listdir("/dev/shm"))
-    words = {"tests": str(Path(__file__).parents[2]), "shop": str(shop), "path": str(path)}
-    script = SLOW_RUN.format(seen=str(seen), **words)
-    run = subprocess.Popen([sys.executable, "-c", script], env=offline_environment(tmp_path))
+    words = ("tests.slow_loading", str(shop), str(path), str(seen))
+    run = warm_server.start(words, tmp_path / "said", tmp_path, offline_environment(tmp_path))
     until = time.monotonic() + 60
     while not seen.exists() and time.monotonic() < until:
         time.sleep(0.05)
@@ -298,7 +276,7 @@ def test_no_process_and_nothing_in_shared_memory_outlives_a_killed_run(
     workers = [int(pid) for pid in found.stdout.split()]
     assert len(workers) == 3
     run.kill()
-    run.wait()
+    assert run.wait() == -signal.SIGKILL
     until = time.monotonic() + 10
     while any(Path(f"/proc/{pid}").exists() for pid in workers) and time.monotonic() < until:
         time.sleep(0.05)
