@@ -11,7 +11,7 @@ from analyze.unit_vectors import unit_rows
 BLOCK_BYTES = 64 << 20
 
 MANY_NEAR = 32
-"""Times as many rows within rounding as are asked for: float64 narrows them first."""
+"""Times as many rows within rounding as are requested: float64 narrows them first."""
 
 
 def most_similar_rows(
@@ -40,14 +40,14 @@ def most_similar_rows(
     """
     found = np.full((len(queries), k), -1)
     directions = unit_rows(known)
-    own, asked = numbers or (np.arange(len(known)), np.full(len(queries), -1))
+    own, of_queries = numbers or (np.arange(len(known)), np.full(len(queries), -1))
     kept = _may_be_answers(first_equal(directions), own, k)
     known, directions, own = known[kept], directions[kept], own[kept]
     block = max(1, BLOCK_BYTES // (4 * len(known)))
     with one_thread():
         for first in range(0, len(queries), block):
             some = slice(first, first + block)
-            barred = _barred(own, asked[some])
+            barred = _barred(own, of_queries[some])
             candidates = _proposed(directions, unit_rows(queries[some]), barred, k)
             each = best_of(known, candidates, queries[some], k)
             for into, (rows, _) in zip(found[some], each, strict=True):
@@ -87,25 +87,28 @@ def _place_among_equals(columns: np.ndarray) -> np.ndarray:
     return before
 
 
-def _barred(own: np.ndarray, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _barred(own: np.ndarray, of_queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """List pairs (query, row) of one number."""
     order = np.argsort(own, kind="stable")
-    first, end = (np.searchsorted(own[order], asked, side) for side in ("left", "right"))
+    first, end = (np.searchsorted(own[order], of_queries, side) for side in ("left", "right"))
     lengths = end - first
-    queries = np.repeat(np.arange(len(asked)), lengths)
+    queries = np.repeat(np.arange(len(of_queries)), lengths)
     within = np.arange(len(queries)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     return queries, order[np.repeat(first, lengths) + within]
 
 
 def _proposed(
-    directions: np.ndarray, asked: np.ndarray, barred: tuple[np.ndarray, np.ndarray], k: int
+    directions: np.ndarray,
+    query_directions: np.ndarray,
+    barred: tuple[np.ndarray, np.ndarray],
+    k: int,
 ) -> list[np.ndarray]:
     """Give the rows that may be among the k best of each query."""
-    queries, rows = _places(_near(asked @ directions.T, barred, k, ROUNDING))
-    if len(rows) > MANY_NEAR * k * len(asked):
-        exact = asked.astype(np.float64) @ directions.T.astype(np.float64)
+    queries, rows = _places(_near(query_directions @ directions.T, barred, k, ROUNDING))
+    if len(rows) > MANY_NEAR * k * len(query_directions):
+        exact = query_directions.astype(np.float64) @ directions.T.astype(np.float64)
         queries, rows = _places(_near(exact, barred, k, ROUNDING_OF_DOUBLES))
-    return np.split(rows, np.searchsorted(queries, np.arange(1, len(asked))))
+    return np.split(rows, np.searchsorted(queries, np.arange(1, len(query_directions))))
 
 
 def _places(near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,7 +2,7 @@
 
 Kernels of products of matrices give equal rows unequal products, by their place in a block, and
 other ones on other processors. So products only propose: what lies within their rounding is settled
-by sums in float64, whose order is the same everywhere, or rows of equal bytes are treated as one.
+by sums in float64 in one order everywhere, or rows of equal bytes are treated as one.
 """
 
 from __future__ import annotations
@@ -72,13 +72,16 @@ def cosines_of(rows: np.ndarray, queries: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray of shape (n_queries, n_rows), float64
-        Equal for equal rows and queries, to the last bit, whatever stands beside them.
+        Equal for equal rows and queries, to the last bit, whatever else is compared.
     """
-    rows, asked = rows.astype(np.float64), queries.astype(np.float64)
+    rows, float_queries = rows.astype(np.float64), queries.astype(np.float64)
     # sums a row, not products of matrices: their order of adding must not depend on the others
-    squares = np.einsum("qrd,qrd->qr", rows, rows) * np.einsum("qd,qd->q", asked, asked)[:, None]
+    squares = (
+        np.einsum("qrd,qrd->qr", rows, rows)
+        * np.einsum("qd,qd->q", float_queries, float_queries)[:, None]
+    )
     lengths = np.sqrt(np.where(squares == 0, 1, squares))
-    cosines: np.ndarray = np.einsum("qrd,qd->qr", rows, asked) / lengths
+    cosines: np.ndarray = np.einsum("qrd,qd->qr", rows, float_queries) / lengths
     return cosines
 
 

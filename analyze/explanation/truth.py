@@ -19,8 +19,8 @@ def truth_of_head(
 ) -> Truth | None:
     """Find the labels that a level of a head is held against; None where there are none.
 
-    Of a tree a picture whose labels end above the level has that end as its label, as the head was
-    trained.
+    Of a tree a picture with labels that end above the level has that end as its label, as in the
+    training of the head.
     """
     if stored.several is not None:
         return next((own for own in several if own.name == stored.levels[number]), None)

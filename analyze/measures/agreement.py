@@ -180,7 +180,7 @@ def agree(
     clusters : Clustering or sequence of int
         A cluster a row, from 0 on; -1 is noise, which is matched to no class.
     n_clusters : int, optional
-        Of a sequence, where some may be empty; without it, as many as its highest number says.
+        Of a sequence, where some may be empty; without it, as many as its highest number.
 
     Raises
     ------

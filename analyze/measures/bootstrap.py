@@ -71,7 +71,7 @@ def permuted_rows(units: np.ndarray, n_permutations: int, seed: int = 0) -> Iter
     Yields
     ------
     ndarray of shape (n_some, n), int
-        Of each permutation the row whose label each row gets.
+        Of each permutation the row that gives each row its label.
     """
     order = np.argsort(units, kind="stable")
     _, firsts, sizes = np.unique(units[order], return_index=True, return_counts=True)

@@ -42,7 +42,7 @@ class Inside:
 
 
 def exact_inside(inside: Inside, n_images: int, unused: str | None = None) -> OpenedIndex:
-    """Return exact search inside a category; ``unused`` is an index that was asked for."""
+    """Return exact search inside a category; ``unused`` is an index that was requested."""
     why = f"{len(inside.rows)} of {n_images} pictures are inside: all are compared"
     notes = (f"inside a category --index {unused} is not used",) if unused else ()
     return OpenedIndex(None, why, notes=notes)

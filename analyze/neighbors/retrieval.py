@@ -62,8 +62,8 @@ class Ranked:
     def values(self) -> dict[tuple[str, int | None], np.ndarray]:
         """Give each metric's value a query, by name and k.
 
-        The share of queries whose most similar other picture is of their class, 1-NN accuracy, is
-        the precision at 1.
+        The 1-NN accuracy, the share of queries with a most similar picture of their class, is the
+        precision at 1.
         """
         found: dict[tuple[str, int | None], np.ndarray] = {}
         for k in self.precision:

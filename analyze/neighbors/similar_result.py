@@ -92,14 +92,14 @@ class SimilarProducts(Result):
             f"{titled(result)} · {self._search(result)}",
             f"index {result['index']}: {result['index_why']}",
         ]
-        for said in result["queries"]:
-            lines.append(f"similar to {shown(said['query'])} (taken as {said['by']}):")
-            if said["copies"]:
+        for found in result["queries"]:
+            lines.append(f"similar to {shown(found['query'])} (taken as {found['by']}):")
+            if found["copies"]:
                 lines.append(
-                    f"  left out, equal byte for byte: {', '.join(map(shown, said['copies']))}"
+                    f"  left out, equal byte for byte: {', '.join(map(shown, found['copies']))}"
                 )
-            lines += [_line(hit) for hit in said["hits"]]
-            if not said["hits"]:
+            lines += [_line(hit) for hit in found["hits"]]
+            if not found["hits"]:
                 lines.append("  nothing: no other picture is there to be like it")
         return "\n".join([*lines, *wording.notes(result["notes"])])
 
@@ -138,29 +138,29 @@ class SimilarProducts(Result):
         n_images = f"{result['n_searched']} pictures"
         if self.inside:
             n_images = f"the {n_images} inside {self.inside.text}"
-        said = f"exact search by cosine in {n_images}"
+        found = f"exact search by cosine in {n_images}"
         if result["index"] != FLAT:
-            said = (
+            found = (
                 f"search by cosine in {n_images}: recall@10 "
                 f"{result['recall_at_10_held_out']:.4f} for new pictures, measured on "
                 f"{result['recall_queries']} held-out rows, {result['recall_at_10_rows']:.4f} for "
                 "products of the catalogue"
             )
         if self.diverse is not None:
-            said += (
+            found += (
                 f"; diverse, by maximal marginal relevance with {self.diverse:g} of similarity, "
                 f"from the {result['pool']} most similar"
             )
-        return said
+        return found
 
     def _of_pictures(self) -> list[str]:
-        """List what has to be said of the pictures that were compared and drawn so far."""
+        """Return notes on the pictures that were compared and drawn so far."""
         if self.pictures is None:
             return []
         notes = [*self.pictures.notes()]
         if self.pictures.missed:
             notes.append(
-                "of pictures that are not opened only equal bytes fold, and variants are not told"
+                "of pictures that are not opened only equal bytes fold, and variants are not found"
             )
         return notes
 

@@ -93,7 +93,7 @@ class Glance(Result):
         return {"catalog": partial(draw_glance, self, self.pictures, **drawn)}
 
     def _notes(self) -> list[str]:
-        """List what has to be said of the labels, and of the pictures that were drawn so far."""
+        """Return notes on the labels, and on the pictures that were drawn so far."""
         of_labels = alike_labels([*self.embeddings.levels, *self.embeddings.multi_labels])
         return [*self.notes, *of_labels, *(self.pictures.notes() if self.pictures else ())]
 

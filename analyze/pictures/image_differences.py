@@ -29,7 +29,7 @@ SLACK = 0.3
 STRONGEST = 127
 
 PLAIN = 0.01
-"""Share of the cells whose edges any two pictures have in common: plain ones are alike."""
+"""Share of the cells with edges that any two pictures have in common: plain ones are alike."""
 
 
 @dataclass(frozen=True)

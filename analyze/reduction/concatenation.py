@@ -40,7 +40,7 @@ def read_combined(
         stored = read_views(path, read[i])
         if stored is None:
             raise UsageError(
-                f"no views beside {workspace.relative(path)}: run python -m extract --views 4, "
+                f"no views next to {workspace.relative(path)}: run python -m extract --views 4, "
                 "with the options of the plain file"
             )
         ready[i] = average_views(read[i], stored.features)

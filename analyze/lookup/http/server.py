@@ -87,7 +87,7 @@ def is_loopback(host: str) -> bool:
 
 
 def address_of(name: str, port: int, token: str | None) -> str:
-    """Return the address of the page, with the token that it asks for."""
+    """Return the address of the page, with its token."""
     shown = f"[{name}]" if ":" in name else name
     return f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
 

@@ -33,7 +33,7 @@ log = logging.getLogger("sosie")
 
 AT_WORK, WAITING = 2, 16
 MOST_LIGHT_WAITING = 256
-"""Pages without a look-up, and thumbnails, of which a page asks for many: each takes little."""
+"""Pages without a look-up, and thumbnails, of which a page has many: each takes little."""
 
 THUMBNAIL_BYTES = 64 << 20
 SIZES = (256, 768)

@@ -87,7 +87,7 @@ class Open:
         with _bounded():
             _refuse_large(self.content)
             decoded = decode_for(self.content, self.preprocessing, self.decoder)
-            scaled = decoded.decoder == "scaled"  # whose pixels are not those of fingerprints
+            scaled = decoded.decoder == "scaled"  # with other pixels than fingerprints have
             picture = decode_picture(self.content) if scaled else decoded.upright()
             known, sha256 = fingerprint(picture), hashlib.sha256(self.content).digest()
             seen = AsSeen(self.preprocessing) if self.seen else None
@@ -211,7 +211,7 @@ def _as_jpeg(picture: Image.Image, pixels: int, **how: int) -> bytes:
 
 @contextmanager
 def _bounded() -> Iterator[None]:
-    """Let the block take only so much memory; a picture that asks for more is refused."""
+    """Bound the memory of the block; a picture that needs more is refused."""
     had, hard = resource.getrlimit(resource.RLIMIT_AS)
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_AS, (_address_space() + ROOM_BYTES, hard))

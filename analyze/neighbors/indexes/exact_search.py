@@ -243,7 +243,7 @@ def one_nn_accuracy(
     most_queries: int = MOST_QUERIES,
     seed: int = 0,
 ) -> OneNearest:
-    """Share of labelled rows whose most similar other labelled row has the same label.
+    """Share of labelled rows with the label of their most similar other labelled row.
 
     Rows are compared by cosine, ties go to the lower row, a row is never its own neighbor. Rows
     of zeros have no direction and are left out.

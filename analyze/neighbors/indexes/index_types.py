@@ -225,7 +225,7 @@ def build(
     reduced_dims : int, optional
         Principal axes, about the origin, that rows are turned onto first.
     trained : index of FAISS, optional
-        One built before, whose cells, codes and axes are kept while its rows are not.
+        One built before: its cells, codes and axes are kept, its rows are not.
     progress : callable, optional
         (rows added, rows) after some of them.
     """
