@@ -21,7 +21,7 @@ _PARTS = {
     "Options": "extract.pipeline.options",
     "EmbeddingSet": "extract.storage.embeddings",
     "read_embeddings": "extract.storage.embeddings_file",
-    "export_embeddings": "extract.storage.export",
+    "export_embeddings": "extract.storage.exchange.export",
     "Workspace": "extract.workspace",
 }
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:  # what type checkers and editors see of the parts
     from extract.pipeline.options import Options as Options
     from extract.storage.embeddings import EmbeddingSet as EmbeddingSet
     from extract.storage.embeddings_file import read_embeddings as read_embeddings
-    from extract.storage.export import export_embeddings as export_embeddings
+    from extract.storage.exchange.export import export_embeddings as export_embeddings
     from extract.workspace import Workspace as Workspace
 else:
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def build_app() -> typer.Typer:
     """Put the commands together."""
     from extract.command_line import new_app
-    from extract.commands import demo, embed, export, models, show, verify
+    from extract.commands import demo, embed, export, import_vectors, models, show, verify
 
     app = new_app()
     app.callback()(embed.embed)
@@ -21,6 +21,7 @@ def build_app() -> typer.Typer:
     app.command("show")(show.show)
     app.command("verify")(verify.verify)
     app.command("export")(export.export)
+    app.command("import")(import_vectors.import_vectors)
     app.command("demo")(demo.demo)
     return app
 

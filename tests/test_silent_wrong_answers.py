@@ -32,7 +32,7 @@ from extract.images.decoding import decode_picture
 from extract.pipeline.extraction import Options, Report, extract_embeddings
 from extract.storage.embeddings import EmbeddingSet
 from extract.storage.embeddings_file import read_embeddings, read_table
-from extract.storage.export import export_embeddings
+from extract.storage.exchange.export import export_embeddings
 from extract.transforms.preprocessing import Preprocessing
 from extract.workspace import Workspace
 

@@ -326,6 +326,12 @@ def load_again(
         When what is to be had gives other vectors.
     """
     identity, name = provenance.identity, provenance.model
+    if "imported" in identity:
+        raise WeightsError(
+            f"{name} holds imported vectors: no backbone is known here that made them, so new "
+            "pictures cannot be embedded and answers not explained; embed the pictures with "
+            "python -m extract --images DIR"
+        )
     stored = identity.get("weights", {})
     source = stored.get("source", "pretrained")
     if TUNED in stored:

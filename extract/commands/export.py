@@ -26,7 +26,7 @@ def export(
     common: cl.Common,
 ) -> None:
     """Write the sound rows as npz, CSV or parquet: ids, vectors, labels, other columns."""
-    from extract.storage.export import as_text, export_file
+    from extract.storage.exchange.export import as_text, export_file
 
     workspace = common.workspace()
     source = workspace.find_file(file)

@@ -14,7 +14,7 @@ import pytest
 from extract.catalog.catalog import Level
 from extract.errors import SosieError, UsageError
 from extract.storage.embeddings import EmbeddingSet, Provenance
-from extract.storage.export import choose_format, export_embeddings
+from extract.storage.exchange.export import choose_format, export_embeddings
 from extract.tables import column_names
 
 IDS = ("-1.jpg", "=cmd|' /C calc'!A0", 'a,b\n"c".jpg', "caf\udce9.jpg", "カ.jpg")

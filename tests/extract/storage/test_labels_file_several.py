@@ -16,7 +16,7 @@ from extract.catalog.multi_label import MultiLabel
 from extract.errors import EmbeddingsFileError
 from extract.storage.embeddings import Provenance
 from extract.storage.embeddings_file import read_embeddings
-from extract.storage.export import export_embeddings
+from extract.storage.exchange.export import export_embeddings
 from extract.storage.labels_file import labels_path, read_labels, store_labels, write_labels
 from extract.storage.layout import lay_out
 

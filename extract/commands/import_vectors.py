@@ -1,0 +1,54 @@
+"""``python -m extract import``: vectors that were made elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from extract import command_line as cl
+
+
+@cl.command()
+def import_vectors(
+    *,
+    source: Annotated[
+        Path, typer.Argument(metavar="SOURCE", help="A file of vectors, or a folder of them.")
+    ],
+    ids: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Ids, a line each; default: the file's own, or 0, 1, 2."),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="CSV or parquet: a column of ids, others are levels."),
+    ] = None,
+    label_column: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Column of labels; may be repeated.")
+    ] = None,
+    images_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where pictures lie, by their ids.")
+    ] = None,
+    catalog: Annotated[str | None, typer.Option(metavar="NAME", help="Default: SOURCE.")] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Stands for the backbone; default: SOURCE.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace that file.")] = False,
+    common: cl.Common,
+) -> None:
+    """Import vectors from npy, npz, CSV, parquet, safetensors or HDF5, with ids and labels."""
+    from extract.storage.exchange.imported import import_file
+    from extract.storage.exchange.vector_files import LabelSource
+
+    imported = import_file(
+        common.workspace(),
+        source,
+        ids,
+        LabelSource(labels, tuple(label_column or ())),
+        name=name,
+        catalog=catalog,
+        images_dir=images_dir,
+        overwrite=overwrite,
+    )
+    common.print_result(imported.to_json(), imported.text())

@@ -1,0 +1,1 @@
+"""Embeddings for other tools, and vectors of theirs."""
