@@ -91,12 +91,6 @@ class Keeping:
     reductions: Path | None = None
     clusterings: Path | None = None
 
-    @classmethod
-    def at(cls, reductions: AnyPath | None, clusterings: AnyPath | None) -> Keeping:
-        """Take folders as they are given."""
-        folders = (None if each is None else Path(each) for each in (reductions, clusterings))
-        return cls(*folders)
-
     def read(self, run: Run) -> Clustering | None:
         """Give a clustering that is kept."""
         if self.clusterings is None:
@@ -147,7 +141,8 @@ class Execution:
     @property
     def keeping(self) -> Keeping:
         """Where results are kept."""
-        return Keeping.at(self.reduction_cache, self.clustering_cache)
+        folders = self.reduction_cache, self.clustering_cache
+        return Keeping(*(None if folder is None else Path(folder) for folder in folders))
 
     def reduce(
         self, embeddings: EmbeddingSet, reduction: str, seed: int, progress: Progress | None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import typer
@@ -92,6 +92,7 @@ def compare(
         paths = choose_by_recipe(workspace, recipe, wanted)
     else:
         paths = choose_several(workspace, wanted)
+    kept = Execution(workspace.reductions, workspace.clusterings)
     with ended_by_signals("stopped; clusterings finished so far are kept"):
         vectors = [read_embeddings(path) for path in paths]
         with (
@@ -106,14 +107,9 @@ def compare(
                 seeds=seeds_of,
                 n_clusters=clusters,
                 level=level,
-                execution=Execution(
-                    workspace.reductions,
-                    workspace.clusterings,
-                    progress=progress,
-                    resampling_progress=resampling,
-                ),
+                execution=replace(kept, progress=progress, resampling_progress=resampling),
             )
         if recipe is not None:
-            comparison = comparison.beside_published(recipe, vectors, workspace.reductions)
+            comparison = comparison.beside_published(recipe, vectors, kept)
         files = [workspace.relative(path) for path in paths]
         present(output, "compare", comparison, vectors, {"files": files})

@@ -11,7 +11,6 @@ from analyze.comparison.scores import ComparisonCell
 from analyze.presentation import wording
 from extract.recipe import Recipe
 from extract.storage.embeddings import EmbeddingSet
-from extract.workspace import AnyPath
 
 
 @dataclass(frozen=True)
@@ -38,14 +37,14 @@ class Reproduction:
         cells: Sequence[ComparisonCell],
         embedding_sets: Sequence[EmbeddingSet],
         seed: int,
-        reduction_cache: AnyPath | None,
+        keeping: Keeping,
     ) -> Reproduction:
         """Count the components that the recipe's reduction takes of each embedding."""
         steps = recipe.analyze.reduce.split(",")
         at = next((i for i, step in enumerate(steps) if step.startswith("pca")), None)
         if at is None:
             return cls(recipe, tuple(cells), (None,) * len(embedding_sets))
-        until, keeping = ",".join(steps[: at + 1]), Keeping.at(reduction_cache, None)
+        until = ",".join(steps[: at + 1])
         found = (keeping.reduce(Run(each, until, 1, seed)) for each in embedding_sets)
         return cls(recipe, tuple(cells), tuple(int(each.coordinates.shape[1]) for each in found))
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from analyze.clustering.runs import PLAIN, Execution
 from analyze.comparison.reproduction import Reproduction
 from analyze.comparison.scores import (
     ComparedModel,
@@ -21,7 +22,6 @@ from analyze.presentation.result import Draw, Result, Table, table_of
 from extract.catalog.catalog import Level
 from extract.recipe import Recipe
 from extract.storage.embeddings import EmbeddingSet
-from extract.workspace import AnyPath
 
 MOST_ANSWERS = 30
 
@@ -141,11 +141,11 @@ class Comparison(Result):
         self,
         recipe: Recipe,
         embedding_sets: Sequence[EmbeddingSet],
-        reduction_cache: AnyPath | None = None,
+        execution: Execution = PLAIN,
     ) -> Comparison:
         """Return the comparison with what others published of the recipe that it follows."""
         cells = [cell for cell in self.cells if cell.metric == "ari"]
-        found = Reproduction.of(recipe, cells, embedding_sets, self.seeds[0], reduction_cache)
+        found = Reproduction.of(recipe, cells, embedding_sets, self.seeds[0], execution.keeping)
         return replace(self, reproduction=found)
 
     def text(self) -> str:
