@@ -20,7 +20,9 @@ from urllib.parse import urlsplit
 import httpx
 from small_catalogs import PROJECT, offline_environment
 
-STARTING_SECONDS = 90
+from tests.faults.warm_server import WarmServer, WarmService
+
+STARTING_SECONDS = 300
 NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """For clients that speak without TLS: to read the authorities takes longer than what is asked."""
 
@@ -38,7 +40,7 @@ class Served:
         Its stderr.
     """
 
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[bytes] | WarmService
     said: dict[str, Any]
     log: Path
 
@@ -95,28 +97,37 @@ def read_all(connection: socket.socket) -> bytes:
 
 @contextmanager
 def serving(
-    root: Path, *words: str, env: Mapping[str, str] | None = None, torch: bool = True
+    root: Path,
+    *words: str,
+    warm: WarmServer | None,
+    env: Mapping[str, str] | None = None,
+    torch: bool = True,
 ) -> Iterator[Served]:
     """Start ``python -m analyze serve`` in a workspace; end it with the block.
 
-    Without torch no backbone loads, which takes seconds: what is asked by id is answered as ever.
+    By a warm server it and the processes it begins load nothing anew, which takes most of a start.
+    Without torch no backbone loads: what is asked by id is answered as ever.
     """
-    command = [sys.executable, "-m", "analyze", "serve", "--port", "0", "--json", "-v", *words]
+    command = ["analyze", "serve", "--port", "0", "--json", "-v", *words]
     environment = {**offline_environment(root), "PYTHONPATH": str(PROJECT), **(env or {})}
     with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder) / "log"
-        if not torch:
-            (Path(folder) / "torch.py").write_text("raise ImportError('no torch here')\n")
-            environment["PYTHONPATH"] = f"{folder}:{PROJECT}"
-        with log.open("w") as errors:
-            process = subprocess.Popen(
-                command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
-            )
+        said, log = Path(folder) / "said", Path(folder) / "log"
+        process: subprocess.Popen[bytes] | WarmService
+        if warm is not None:
+            without = () if torch else ("torch",)
+            process = warm.serve(command, said, log, root, environment, without=without)
+        else:
+            assert torch, "it is there where nothing is forked"
+            with said.open("w") as output, log.open("w") as errors:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", *command],
+                    cwd=root,
+                    env=environment,
+                    stdout=output,
+                    stderr=errors,
+                )
         try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            assert line, log.read_text()
-            yield Served(process, json.loads(line), log)
+            yield Served(process, json.loads(_first_line(process, said, log)), log)
         finally:
             if process.poll() is None:
                 process.terminate()
@@ -125,5 +136,14 @@ def serving(
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()
-            assert process.stdout is not None
-            process.stdout.close()
+
+
+def _first_line(process: subprocess.Popen[bytes] | WarmService, said: Path, log: Path) -> str:
+    """Wait for what a service says when it listens."""
+    while True:
+        ended = process.poll() is not None
+        line, end, _ = said.read_text().partition("\n") if said.exists() else ("", "", "")
+        if end:
+            return line
+        assert not ended, log.read_text()
+        time.sleep(0.02)

@@ -3,6 +3,8 @@
 Each ends as any Python process does, through the interpreter's end and the C library's: what a
 library does there (HDF5 flushes open files) is part of what is proven. They are sessions of their
 own, so that what they leave behind can be found.
+
+A look-up service is one that goes on beside the others.
 """
 
 from __future__ import annotations
@@ -10,14 +12,17 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
+import importlib
 import json
 import os
 import runpy
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from multiprocessing import util
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +30,23 @@ from small_catalogs import PROJECT
 
 IMPORTED = os.pathsep.join([str(PROJECT), str(PROJECT / "tests")])
 PR_SET_PTRACER, ANYONE = 0x59616D61, ctypes.c_ulong(-1)
+OF_SERVICES = (
+    "analyze.__main__",
+    "analyze.commands.serve",
+    "analyze.lookup.app",
+    "analyze.lookup.http.server",
+    "analyze.lookup.service.service",
+    "analyze.lookup.workers.picture_tasks",
+    "analyze.neighbors.query",
+    "extract.backbones.registry",
+    "extract.images.decoders",
+    "extract.inference.forward_pass",
+    "scipy.fft",
+    "simplejpeg",
+)
+"""What look-up services load beside the large libraries."""
+
+_spawn_from_nothing = util.spawnv_passfds
 
 
 class WarmProcess:
@@ -69,8 +91,50 @@ class WarmProcess:
         return self._output.read_text(errors="replace")
 
 
+class WarmService:
+    """A service that a :class:`WarmServer` began, to be ended as a process of one's own is."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+
+    def poll(self) -> int | None:
+        """Say None while it runs; how it ended nobody knows here."""
+        try:
+            ended = "Z" in Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2]
+        except FileNotFoundError:
+            ended = True
+        return 0 if ended else None
+
+    def wait(self, timeout: float = 60) -> int:
+        """Wait for its end.
+
+        Raises
+        ------
+        subprocess.TimeoutExpired
+        """
+        until = time.monotonic() + timeout
+        while self.poll() is None:
+            if time.monotonic() > until:
+                raise subprocess.TimeoutExpired(f"process {self.pid}", timeout)
+            time.sleep(0.02)
+        return 0
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, and to no other process."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Tell it to end."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.send_signal(signal.SIGKILL)
+
+
 class WarmServer:
-    """Forks processes that begin with the large libraries loaded, one at a time.
+    """Forks processes that begin with the large libraries loaded, services aside one at a time.
 
     Parameters
     ----------
@@ -113,10 +177,29 @@ class WarmServer:
     ) -> WarmProcess:
         """Start ``python -m <words>``."""
         job = {"words": list(words), "output": str(output), "cwd": str(cwd), "env": env}
+        return WarmProcess(self, self._pid_of(job), output)
+
+    def serve(
+        self,
+        words: Sequence[str],
+        output: Path,
+        errors: Path,
+        cwd: Path,
+        env: Mapping[str, str],
+        *,
+        without: Sequence[str] = (),
+    ) -> WarmService:
+        """Start ``python -m <words>`` beside the others, where some modules cannot be imported."""
+        job = {"words": list(words), "output": str(output), "cwd": str(cwd), "env": dict(env)}
+        return WarmService(
+            self._pid_of({**job, "errors": str(errors), "without": list(without), "beside": True})
+        )
+
+    def _pid_of(self, job: dict[str, Any]) -> int:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
-        return WarmProcess(self, int(self.read()), output)
+        return int(self.read())
 
     def read(self) -> str:
         """Read one line that the server says."""
@@ -182,29 +265,61 @@ def _serve() -> None:
     gc.freeze()  # what is shared by all processes is not gone through at the end of each
     for line in sys.stdin:
         job = json.loads(line)
+        beside = job.get("beside", False)
+        if beside:
+            for name in OF_SERVICES:
+                importlib.import_module(name)
         pid = os.fork()
         if pid == 0:
             _become(job)
             return
         print(pid, flush=True)
+        if beside:
+            continue
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 
 
 def _become(job: dict[str, Any]) -> None:
     os.setsid()
     ctypes.CDLL(None).prctl(PR_SET_PTRACER, ANYONE)  # strace is no ancestor of this process
-    handle = os.open(job["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    for number, target in ((nothing, 0), (handle, 1), (handle, 2)):
+    output, errors = job["output"], job.get("errors", job["output"])
+    handles = [os.open(os.devnull, os.O_RDONLY)]
+    fresh = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+    handles += [os.open(name, fresh, 0o600) for name in (output, errors)]
+    for target, number in enumerate(handles):
         os.dup2(number, target)
-    os.close(handle), os.close(nothing)
+        os.close(number)
     sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
     os.chdir(job["cwd"])
     if job["env"] is not None:
         os.environ.clear()
         os.environ.update(job["env"])
+    for name in job.get("without", ()):
+        sys.modules[name] = None  # type: ignore[assignment]
+    if job.get("beside"):
+        tempfile.tempdir = None
+        util.spawnv_passfds = _spawn
     sys.argv = job["words"]
     runpy.run_module(job["words"][0], run_name="__main__", alter_sys=True)
+
+
+def _spawn(path: str, words: Sequence[str], handles: Sequence[int]) -> int:
+    """Begin a program; multiprocessing's server of forks with all that this process has loaded."""
+    if "multiprocessing.forkserver" not in words[-1]:
+        return _spawn_from_nothing(path, words, handles)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_DFL)
+            for number in map(int, os.listdir("/proc/self/fd")):
+                if number > 2 and number not in handles:
+                    with contextlib.suppress(OSError):
+                        os.close(number)
+            exec(words[-1], {})  # as Python does of -c
+        finally:
+            os._exit(0)
+    return pid
 
 
 if __name__ == "__main__":

@@ -39,8 +39,9 @@ from extract.storage.embeddings import Provenance
 from extract.storage.embeddings_file import read_embeddings, read_provenance
 from extract.storage.layout import lay_out
 from extract.workspace import Workspace
+from tests.faults.warm_server import WarmServer
 
-pytestmark = pytest.mark.usefixtures("coarse_figures")
+pytestmark = pytest.mark.usefixtures("few_strengths")
 
 NET, VIT, LITE = "timm:test_resnet", "timm:test_vit", "efficientnet_lite0"
 MADE = [
@@ -232,9 +233,9 @@ def test_the_page_calls_files_by_words_and_knows_their_old_addresses(
 
 @pytest.mark.service
 @pytest.mark.slow
-def test_serve_takes_the_options(root: Path) -> None:
+def test_serve_takes_the_options(root: Path, warm_server: WarmServer) -> None:
     words = ("--model", NET, "--resize", "crop", "--pooling", "auto")
-    with serving(root, *words) as served, served.client() as client:
+    with serving(root, *words, warm=warm_server) as served, served.client() as client:
         (said,) = client.get("/api/health").json()["files"]
         assert (said["key"], said["resize"], said["pooling"]) == (NET, "crop", "head")
         found = client.get("/api/similar", params={"id": "cups/0.png"}).json()

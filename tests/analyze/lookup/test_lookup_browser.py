@@ -39,6 +39,7 @@ from analyze.presentation.palette import MUTED
 from extract.catalog.demo import KINDS as DRAWN
 from extract.catalog.demo import draw_picture
 from extract.images.decoding import FORMATS
+from tests.faults.warm_server import WarmServer
 
 Once = Callable[[str, Callable[[Path], None]], Path]
 
@@ -159,9 +160,10 @@ def embed_shelves(root: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def served(once: Once) -> Iterator[Served]:
+def served(once: Once, warm_server: WarmServer) -> Iterator[Served]:
     """Two backbones over some of each kind, in departments, and a map of the first."""
-    with serving(once("browsed-shelves", embed_shelves), "--catalog", "shop") as found:
+    root = once("browsed-shelves", embed_shelves)
+    with serving(root, "--catalog", "shop", warm=warm_server) as found:
         found.wait_for_uploads()
         yield found
 
@@ -196,10 +198,10 @@ def embed_hostile(root: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def hostile(once: Once) -> Iterator[Served]:
+def hostile(once: Once, warm_server: WarmServer) -> Iterator[Served]:
     """A catalogue whose names, ids, labels and columns want to run, of pictures of odd shapes."""
     titles = ("--level-title", f"tree_1={HOSTILE[1]}", "--level-title", "tree_2=Kind of = product")
-    with serving(once("browsed-hostile", embed_hostile), *titles) as found:
+    with serving(once("browsed-hostile", embed_hostile), *titles, warm=warm_server) as found:
         found.wait_for_uploads()
         yield found
 

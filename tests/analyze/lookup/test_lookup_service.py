@@ -42,6 +42,7 @@ from extract.storage.labels_file import labels_path
 from extract.storage.row_writer import RowWriter
 from extract.verification.recomputation import seen_by_model
 from tests.faults.picture_bytes import bare_png
+from tests.faults.warm_server import WarmServer
 
 pytestmark = pytest.mark.service
 
@@ -76,8 +77,8 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def served(shop: Path, scratch: Path) -> Iterator[Served]:
-    with serving(shop, env={"TMPDIR": str(scratch)}) as found:
+def served(shop: Path, scratch: Path, warm_server: WarmServer) -> Iterator[Served]:
+    with serving(shop, warm=warm_server, env={"TMPDIR": str(scratch)}) as found:
         found.wait_for_uploads()
         yield found
 
@@ -194,8 +195,9 @@ def test_s1_it_listens_on_loopback_and_lets_others_in_only_when_told(
     assert "--allow-remote NAME" in refused.stderr
 
 
-def test_s1_others_need_the_token(shop: Path) -> None:
-    with serving(shop, "--allow-remote", "shop.test", torch=False) as remote:
+def test_s1_others_need_the_token(shop: Path, warm_server: WarmServer) -> None:
+    words = ("--allow-remote", "shop.test")
+    with serving(shop, *words, warm=warm_server, torch=False) as remote:
         token = remote.said["token"]
         assert len(token) >= 32
         assert remote.said["url"] == f"http://shop.test:{remote.port}/?token={token}"
@@ -449,7 +451,7 @@ def test_choices_and_what_the_model_saw_are_kept_from_link_to_link(client: httpx
 
 
 def test_s7_a_picture_that_leaves_the_folder_or_changed_is_not_shown(
-    shop: Path, tmp_path: Path
+    shop: Path, tmp_path: Path, warm_server: WarmServer
 ) -> None:
     root = tmp_path / "copy"
     shutil.copytree(shop, root)
@@ -464,7 +466,7 @@ def test_s7_a_picture_that_leaves_the_folder_or_changed_is_not_shown(
         identity = {**json.loads(file.attrs["identity"]), "geometry": {}}
         file.attrs["identity"] = canonical_json(identity)
         file.attrs["identity_sha256"] = sha256_of(identity)
-    with serving(root, torch=False) as other, other.client() as client:
+    with serving(root, warm=warm_server, torch=False) as other, other.client() as client:
         urls = picture_urls(client)
         answers = [client.get(url) for url in urls]
         pages = [client.get("/", params=each).text for each in ({}, {"seen": "1"})]
@@ -585,7 +587,7 @@ def test_s10_what_is_not_there_and_what_cannot_be_done(client: httpx.Client) -> 
 
 @pytest.mark.slow
 def test_s11_too_many_at_once_are_told_to_come_again(served: Served) -> None:
-    large = jpeg(size=(4000, 3000))
+    large = jpeg(size=(2800, 2100))
     answers: list[httpx.Response] = []
 
     def one() -> None:
@@ -728,14 +730,16 @@ def command_says(root: Path) -> Any:
 
 
 @pytest.fixture(scope="module")
-def changing(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Changing]:
+def changing(
+    shop: Path, tmp_path_factory: pytest.TempPathFactory, warm_server: WarmServer
+) -> Iterator[Changing]:
     root, grown = (tmp_path_factory.mktemp(name) / "workspace" for name in ("changing", "grown"))
     shutil.copytree(shop, root)
     shutil.copytree(shop, grown)
     draw(grown / "shop" / "Aprons" / "0.png", "Mugs", 50)  # sorts before all others
     done = run_in(grown, "extract", "--images", "shop")
     assert done.returncode == 0, done.stderr
-    with serving(root, torch=False) as served, served.client() as client:
+    with serving(root, warm=warm_server, torch=False) as served, served.client() as client:
         yield Changing(root, grown, served, client)
 
 
@@ -832,7 +836,7 @@ def test_s15_a_file_that_cannot_be_served_is_said_once_and_the_rows_in_hand_answ
 
 
 def test_s16_a_signal_ends_it_once_all_is_answered(shop: Path) -> None:
-    with serving(shop) as ending:
+    with serving(shop, warm=None) as ending:  # from nothing, as a shell does
         ending.wait_for_uploads()
         body = (
             b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n'
