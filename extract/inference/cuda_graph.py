@@ -28,7 +28,8 @@ def recorded(
     Returns
     -------
     callable
-        The same function of any pixels of that shape; its vectors are memory of their own.
+        The same function of any pixels of that shape, for any thread, but in one stream: nothing
+        else orders its calls. Its vectors are memory of their own.
     """
     import torch
 

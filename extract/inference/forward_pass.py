@@ -45,13 +45,18 @@ class ForwardPass:
     def __init__(self, backbone: Backbone, realisation: Mapping[str, Any]) -> None:
         self._call = prepared(backbone, realisation)
         self._device = backbone.device
-        self.launch = self._on_gpu if self._device.startswith("cuda") else self._at_once
         self.in_flight = 1 if self._device.startswith("cuda") else 0
         """Batches to launch before the first is waited for, so that the device never waits."""
         self._copying: Any = None
 
-    def _at_once(self, pixels: torch.Tensor) -> Launched:
+    def launch(self, pixels: torch.Tensor) -> Launched:
         """Forward a batch; tensor of shape (batch_size, size, size, 3), uint8, on the host."""
+        # chosen here: kept as an attribute, a method of its own would keep it until garbage is
+        # collected, maybe in a forked process, which must not touch the device
+        on_gpu = self._device.startswith("cuda")
+        return self._on_gpu(pixels) if on_gpu else self._at_once(pixels)
+
+    def _at_once(self, pixels: torch.Tensor) -> Launched:
         began = time.monotonic()
         vectors = self._call(pixels.to(self._device)).cpu().numpy()
         seconds = time.monotonic() - began

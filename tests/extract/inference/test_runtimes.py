@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import random
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache, partial
@@ -20,6 +22,7 @@ from extract.backbones.registry import BACKBONES, Backbone, load_backbone
 from extract.catalog.demo import KINDS, draw_picture
 from extract.errors import UsageError
 from extract.inference import runtimes
+from extract.inference.forward_pass import ForwardPass
 from extract.inference.normalizing import exact_normalisation
 from extract.inference.runtimes import RUNTIMES, choose_dtype, choose_runtime, prepared
 from extract.machine import processor
@@ -398,3 +401,15 @@ def test_dtypes_are_chosen() -> None:
         choose_dtype("int8", "convnext_base", "cpu")
     with pytest.raises(UsageError, match="use --dtype bf16 or fp32"):
         choose_dtype("fp16", "convnext_base", "cpu")
+
+
+def test_a_forward_pass_is_gone_with_its_run_not_when_garbage_is_collected() -> None:
+    """What it holds of a device would else be let go in processes forked since, which abort."""
+    gc.disable()
+    try:
+        forward = ForwardPass(tiny_backbone(), realisation("eager"))
+        gone = weakref.ref(forward)
+        del forward
+        assert gone() is None
+    finally:
+        gc.enable()
