@@ -109,7 +109,7 @@ if __name__ == "__main__":
     kernels.add_argument("--batch-size", type=int, default=256)
     kernels.add_argument("--dtype", default="bf16", choices=("bf16", "fp16"))
     kernels.add_argument("--resize", default="crop")
-    kernels.add_argument("--only", nargs="+", choices=("kernel", "batches", "one"))
+    kernels.add_argument("--only", nargs="+", choices=("kernel", "batches", "one", "guards"))
     kernels.add_argument("--out", type=Path, help="JSON")
     kernels.set_defaults(measure=fused.measure)
     table = commands.add_parser("compare", help="how long a comparison takes, and the same again")

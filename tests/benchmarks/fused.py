@@ -6,15 +6,19 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
 
 from extract.backbones.registry import Backbone, load_backbone
+from extract.inference.execution_config import Wanted, choose_realisation
 from extract.inference.fidelity import cosines
+from extract.inference.fused_check import why_not_fused
 from extract.inference.runtimes import RUNTIMES, Forward, prepared
 
 MODELS = ("convnext_base", *(f"timm:convnext_{size}" for size in ("tiny", "small", "large")))
@@ -73,6 +77,8 @@ def measure(
                 found[f"{model}{', planted' * planted}"] = _batches(backbone, batch_size, dtype)
         if not only or "one" in only:
             found[f"{model}, one"] = _one(backbone, dtype)
+        if not only or "guards" in only:
+            found[f"{model}, guards"] = _guards(backbone, batch_size, dtype)
         torch.cuda.empty_cache()
     if out:
         out.write_text(json.dumps(found, indent=1))
@@ -155,6 +161,73 @@ def _one(backbone: Backbone, dtype: str) -> dict[str, float]:
     found["cosine"] = float(cosines(rows["folded"], rows["by kernel"]).min())
     print(f"{backbone.name}, one picture, ms: {json.dumps(found)}", flush=True)
     return found
+
+
+def _guards(backbone: Backbone, batch_size: int, dtype: str) -> dict[str, Any]:
+    """What the self-check says of right, wrong and failing kernels; what guards the graph."""
+    from extract.inference import fused_convnext
+    from extract.inference.depthwise_norm import convolve_and_norm as kernel
+
+    def fail(*_: Any) -> Any:
+        raise RuntimeError("no such instruction")
+
+    found: dict[str, Any] = {}
+    plant_outliers(backbone.model)  # fresh blocks are all but switched off
+    began = time.monotonic()
+    found["right"] = why_not_fused(backbone, dtype)
+    found["seconds of the check"] = round(time.monotonic() - began, 2)
+    assert found["right"] is None, found["right"]
+    asked, many = Wanted(batch_size, runtime="fused", decoder="fast"), np.full(100_000, 9)
+    wrong = {
+        "taps turned": lambda maps, taps, *more: kernel(maps, taps.flip(0), *more),
+        "no scale": lambda maps, taps, bias, scale, *more: kernel(
+            maps, taps, bias, torch.ones_like(scale), *more
+        ),
+        "fails": fail,
+        "waits": lambda maps, *more: kernel(maps * (maps.sum().item() != 0), *more),
+    }
+    for name, other in wrong.items():
+        notes: list[str] = []
+        with mock.patch.object(fused_convnext, "convolve_and_norm", other):
+            chosen = choose_realisation(backbone, None, asked, many, notes.append)
+        found[name] = [chosen["runtime"], *notes]
+    found["right after"] = why_not_fused(backbone, dtype)
+    assert found["right after"] is None, found["right after"]
+    found.update(_graph(backbone, batch_size, dtype))
+    print(f"{backbone.name}, guards: {json.dumps(found)}", flush=True)
+    return found
+
+
+def _graph(backbone: Backbone, batch_size: int, dtype: str) -> dict[str, Any]:
+    """Hold calls of one graph from several threads, and odd batches, against one."""
+    forward, _ = _made(backbone, "fused", batch_size, dtype)
+    odd, _ = _made(backbone, "fused", 37, dtype)
+    size = backbone.preprocessing.size
+    shape = 6, batch_size, size, size, 3
+    batches = torch.randint(0, 256, shape, dtype=torch.uint8, device="cuda")
+    alone = [forward(each).clone() for each in batches]
+    kept = [forward(each) for each in batches]
+    torch.cuda.synchronize()
+
+    def beside(number: int) -> torch.Tensor:
+        return [forward(each) for each in batches][number]
+
+    with ThreadPoolExecutor(len(batches)) as pool:
+        threads = list(pool.map(beside, range(len(batches))))
+    refused = ""
+    try:
+        forward(batches[0][:-1])
+    except ValueError as error:
+        refused = str(error)
+    assert refused
+    return {
+        "each call's own": all(map(torch.equal, kept, alone)),
+        "threads": all(map(torch.equal, threads, alone)),
+        "another shape": refused,
+        "odd batch, cosine": float(
+            cosines(odd(batches[0][:37]).cpu().numpy(), alone[0][:37].cpu().numpy()).min()
+        ),
+    }
 
 
 def _made(backbone: Backbone, name: str, batch_size: int, dtype: str) -> tuple[Forward, float]:

@@ -18,11 +18,16 @@ from small_catalogs import PROJECT, tiny_backbone
 from extract.backbones.registry import Backbone
 from extract.errors import UsageError
 from extract.inference import execution_config
-from extract.inference.execution_config import Wanted, choose_realisation, realisation_here
+from extract.inference.execution_config import (
+    COMPILES_FROM,
+    Wanted,
+    choose_realisation,
+    realisation_here,
+)
 from extract.inference.fused_convnext import takes
 from extract.inference.runtimes import choose_runtime
 
-MANY = np.full(50_000, 9)
+MANY = np.full(COMPILES_FROM, 9)
 
 
 @pytest.fixture(scope="module")
@@ -92,14 +97,16 @@ def elsewhere(convnext: Backbone, monkeypatch: pytest.MonkeyPatch) -> Backbone:
     return there
 
 
-def runtime_of(backbone: Backbone, **wanted: Any) -> str:
+def runtime_of(backbone: Backbone, pictures: np.ndarray = MANY, **wanted: Any) -> str:
     asked = Wanted(batch_size=8, decoder="fast", **wanted)
-    return str(choose_realisation(backbone, None, asked, MANY)["runtime"])
+    return str(choose_realisation(backbone, None, asked, pictures)["runtime"])
 
 
-def test_a_convnext_is_fused_on_a_gpu_where_that_is_typed(elsewhere: Backbone) -> None:
-    assert runtime_of(elsewhere, runtime="fused") == "fused"
-    assert runtime_of(elsewhere) == "compiled"
+def test_enough_pictures_of_a_convnext_are_fused_on_a_gpu(elsewhere: Backbone) -> None:
+    assert runtime_of(elsewhere) == "fused"
+    assert runtime_of(elsewhere, MANY[1:]) == "folded"
+    assert runtime_of(elsewhere, MANY[1:], runtime="fused") == "fused"
+    assert runtime_of(elsewhere, dtype="fp32") == "compiled"
     assert runtime_of(elsewhere, runtime="torch") == "compiled"
     assert runtime_of(elsewhere, compiled=True) == "compiled"
     assert runtime_of(elsewhere, compiled=False) == "folded"
@@ -109,15 +116,20 @@ def test_a_convnext_is_fused_on_a_gpu_where_that_is_typed(elsewhere: Backbone) -
         runtime_of(other, runtime="fused")
 
 
-def test_rows_too_far_from_the_reference_are_compiled_and_a_note_says_so(
+def test_rows_too_far_from_the_reference_are_torchs_and_a_note_says_so(
     elsewhere: Backbone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(execution_config, "why_not_fused", lambda *_: "fused rows are far")
     notes: list[str] = []
-    asked = Wanted(batch_size=8, decoder="fast", runtime="fused")
-    chosen = choose_realisation(elsewhere, None, asked, MANY, notes.append)
-    assert chosen["runtime"] == "compiled"
-    assert notes == ["fused rows are far: compiled by torch instead"]
+    for runtime, pictures, chosen in (
+        ("auto", MANY, "compiled"),
+        ("fused", MANY, "compiled"),
+        ("fused", MANY[1:], "folded"),
+    ):
+        asked = Wanted(batch_size=8, decoder="fast", runtime=runtime)
+        found = choose_realisation(elsewhere, None, asked, pictures, notes.append)
+        assert found["runtime"] == chosen
+    assert notes == ["fused rows are far: torch computes instead"] * 3
 
 
 def test_a_query_of_fused_rows_is_computed_without_preparing_for_many(convnext: Backbone) -> None:
