@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -10,26 +11,33 @@ import typer
 from extract import command_line as cl
 
 
+@dataclass(frozen=True)
+class RowOptions:
+    """What is known of the rows: ids, labels and pictures."""
+
+    ids: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Ids, a line each; default: the file's own, or 0, 1, 2."),
+    ] = None
+    labels: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="CSV or parquet: a column of ids, others are levels."),
+    ] = None
+    label_column: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Column of labels; may be repeated.")
+    ] = None
+    images_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where pictures lie, by their ids.")
+    ] = None
+
+
 @cl.command()
 def import_vectors(
     *,
     source: Annotated[
         Path, typer.Argument(metavar="SOURCE", help="A file of vectors, or a folder of them.")
     ],
-    ids: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Ids, a line each; default: the file's own, or 0, 1, 2."),
-    ] = None,
-    labels: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="CSV or parquet: a column of ids, others are levels."),
-    ] = None,
-    label_column: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Column of labels; may be repeated.")
-    ] = None,
-    images_dir: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where pictures lie, by their ids.")
-    ] = None,
+    rows: RowOptions,
     catalog: Annotated[str | None, typer.Option(metavar="NAME", help="Default: SOURCE.")] = None,
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="Stands for the backbone; default: SOURCE.")
@@ -44,11 +52,11 @@ def import_vectors(
     imported = import_file(
         common.workspace(),
         source,
-        ids,
-        LabelSource(labels, tuple(label_column or ())),
+        rows.ids,
+        LabelSource(rows.labels, tuple(rows.label_column or ())),
         name=name,
         catalog=catalog,
-        images_dir=images_dir,
+        images_dir=rows.images_dir,
         overwrite=overwrite,
     )
     common.print_result(imported.to_json(), imported.text())
