@@ -23,7 +23,7 @@ EXTRACT_ORDER = (
 ).split()
 ANALYZE_ORDER = (
     "presentation pictures measures reduction neighbors clustering comparison ranking head "
-    "explanation lookup commands"
+    "explanation stored_files lookup commands"
 ).split()
 ORDERS = [("extract", EXTRACT_ORDER), ("analyze", ANALYZE_ORDER)]
 

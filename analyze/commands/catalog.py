@@ -25,10 +25,10 @@ def catalog(
     output: options.Output,
 ) -> None:
     """Show a catalogue at a glance: classes, how many pictures each, some of them, and copies."""
-    from analyze.commands.selection.selection import choose_any, choose_one
     from analyze.measures.levels import choose_level, no_labels
     from analyze.pictures.catalog_sheet import glance_at
     from analyze.pictures.picture_folder import PictureFolder
+    from analyze.stored_files.selection import choose_any, choose_one
     from extract.storage.embeddings_file import read_embeddings
 
     workspace = output.workspace()

@@ -82,8 +82,8 @@ def cluster(
     from analyze.clustering.analysis import analyze_embeddings, check_names
     from analyze.clustering.internal_scores import DEFAULT_SCORES
     from analyze.clustering.runs import Execution
-    from analyze.commands.selection.selection import choose_one_by_recipe, choose_to_join
     from analyze.reduction.concatenation import read_combined
+    from analyze.stored_files.selection import choose_one_by_recipe, choose_to_join
 
     recipe = read_fixed(context, inputs.recipe, FIXED)
     settings = settings if recipe is None else settings.fixed_by(recipe)

@@ -71,9 +71,9 @@ def compare(
 ) -> None:
     """Which backbone, which reduction, and is the difference real? Scores with intervals."""
     from analyze.clustering.runs import Execution
-    from analyze.commands.selection.selection import choose_by_recipe, choose_several
     from analyze.comparison.comparison import REDUCTIONS_COMPARED, compare
     from analyze.reduction.reduction import parse_steps
+    from analyze.stored_files.selection import choose_by_recipe, choose_several
     from extract.storage.embeddings_file import read_embeddings
 
     reductions = settings.reduce or list(REDUCTIONS_COMPARED)

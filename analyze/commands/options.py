@@ -13,7 +13,7 @@ from analyze.label_options import LevelOption as LevelOption
 from extract import command_line as cl
 
 if TYPE_CHECKING:
-    from analyze.commands.selection.selection import Selection
+    from analyze.stored_files.selection import Selection
 
 STEPS_HELP = (
     "none, or steps joined by commas: l2, pca:50, pca:0.99, tsne, tsne:30:random, umap, umap:15."
@@ -85,7 +85,7 @@ class StoredFiles:
 
     def selection(self) -> Selection:
         """Return what was typed, with nothing in the place of what was not."""
-        from analyze.commands.selection.selection import Selection
+        from analyze.stored_files.selection import Selection
 
         typed = vars(self)
         named = typed["embeddings"], typed["model"]

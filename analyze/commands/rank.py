@@ -37,8 +37,8 @@ def rank(
 ) -> None:
     """Which backbone for my catalogue? Ranked, with intervals, and how alike they are."""
     from analyze.clustering.runs import Execution
-    from analyze.commands.selection.selection import choose_several
     from analyze.ranking.ranking import check_metric, rank
+    from analyze.stored_files.selection import choose_several
     from extract.storage.embeddings_file import read_embeddings
 
     check_metric(metric)  # a wrong word is said before anything is read

@@ -44,9 +44,9 @@ def retrieval(
     output: options.Output,
 ) -> None:
     """How good are look-ups? Precision, recall, mAP, MRR and 1-NN accuracy, copies left out."""
-    from analyze.commands.selection.selection import choose_several
     from analyze.neighbors.retrieval_result import retrieve
     from analyze.pictures.picture_folder import PictureFolder
+    from analyze.stored_files.selection import choose_several
     from extract.storage.embeddings_file import read_embeddings
 
     workspace = output.workspace()

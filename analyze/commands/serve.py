@@ -55,13 +55,13 @@ def serve(
     _check_extra()
     import secrets
 
-    from analyze.commands.selection.selection import choose_several
     from analyze.lookup.app import build_app
     from analyze.lookup.http import server
     from analyze.lookup.http.request_guard import LOOPBACK, Rules
     from analyze.lookup.service.served_catalog import ServeOptions
     from analyze.lookup.service.service import Service
     from analyze.neighbors.indexes.index_choice import check_wanted
+    from analyze.stored_files.selection import choose_several
 
     allow_remote = address.allow_remote
     host = address.host or ("0.0.0.0" if allow_remote else "127.0.0.1")

@@ -58,7 +58,6 @@ def similar(
     output: options.Output,
 ) -> None:
     """Show the products most similar to one of the catalogue, or to a new picture."""
-    from analyze.commands.selection.selection import choose_one
     from analyze.measures.levels import choose_level, no_labels
     from analyze.neighbors import similar as search
     from analyze.neighbors.category_filter import exact_inside, rows_inside
@@ -68,6 +67,7 @@ def similar(
     from analyze.neighbors.query import read_queries
     from analyze.neighbors.similar_result import SimilarProducts
     from analyze.pictures.picture_folder import PictureFolder
+    from analyze.stored_files.selection import choose_one
     from extract.storage.embeddings_file import read_embeddings
 
     if not request.query:

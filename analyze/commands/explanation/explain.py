@@ -15,8 +15,8 @@ from extract.stopping import ended_by_signals
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
-    from analyze.commands.selection.selection import Selection
     from analyze.head.prediction.head_file import StoredHead
+    from analyze.stored_files.selection import Selection
 
 
 @cl.command(
@@ -91,7 +91,7 @@ def _head(workspace: Workspace, wanted: Wanted) -> StoredHead | None:
 
 def _file(workspace: Workspace, stored: StoredHead | None, wanted: Selection) -> Path:
     """Find the embeddings that are meant; a head says of which backbone they are."""
-    from analyze.commands.selection.selection import choose_for_head, choose_one
+    from analyze.stored_files.selection import choose_for_head, choose_one
 
     if stored is None:
         return choose_one(workspace, wanted)

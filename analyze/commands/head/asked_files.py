@@ -11,8 +11,8 @@ from extract.errors import UsageError
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
-    from analyze.commands.selection.selection import Selection
     from analyze.head.prediction.head_file import StoredHead
+    from analyze.stored_files.selection import Selection
 
 
 def embed_as_taught(
@@ -58,8 +58,8 @@ def embed_as_taught(
 
 def files_of_all(workspace: Workspace, stored: StoredHead, wanted: Selection) -> list[Path]:
     """Find the files of a catalogue that a head on several backbones reads."""
-    from analyze.commands.selection.selection import Selection, up_to_date
     from analyze.head.joined import parts_of
+    from analyze.stored_files.selection import Selection, up_to_date
     from extract.storage.embeddings_file import read_provenance
 
     catalog = wanted.catalog

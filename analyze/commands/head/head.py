@@ -56,11 +56,11 @@ def head(
     output: options.Output,
 ) -> None:
     """Train the supervised head on stored features, and hold it against honest baselines."""
-    from analyze.commands.selection.selection import choose_one
     from analyze.head.assessment import assess_head
     from analyze.head.joined import read_contenders
     from analyze.head.results import head_text, write_report
     from analyze.head.rivals import compare_heads
+    from analyze.stored_files.selection import choose_one
 
     check_unfrozen(plan, against or [], features.join or [])
     workspace, wanted = output.workspace(), inputs.selection()

@@ -34,7 +34,6 @@ def predict(
 
     Without --images the stored file of --embeddings, --model or --catalog is asked.
     """
-    from analyze.commands.selection.selection import Selection, choose_for_head
     from analyze.head.figures.predictions_sheet import draw_predictions
     from analyze.head.joined import is_joined
     from analyze.head.prediction.head_file import read_head
@@ -47,6 +46,7 @@ def predict(
     from analyze.pictures.picture_folder import PictureFolder
     from analyze.presentation.figure_style import save
     from analyze.reduction.concatenation import join_embeddings
+    from analyze.stored_files.selection import Selection, choose_for_head
     from extract.results import write_tables
     from extract.storage.embeddings_file import read_embeddings
 

@@ -11,7 +11,7 @@ from extract.errors import UsageError
 from extract.workspace import Workspace
 
 if TYPE_CHECKING:
-    from analyze.commands.selection.selection import Selection
+    from analyze.stored_files.selection import Selection
 
 SUFFIX = ".h5"
 
@@ -47,7 +47,7 @@ def choose_rivals(
 
 
 def _of_model(workspace: Workspace, wanted: Selection, typed: str) -> Path:
-    from analyze.commands.selection.selection import choose_one
+    from analyze.stored_files.selection import choose_one
 
     try:
         return choose_one(workspace, wanted)

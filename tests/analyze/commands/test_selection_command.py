@@ -14,8 +14,12 @@ from small_catalogs import draw_noise, fill
 from typed_commands import Said, Typist
 
 from analyze.__main__ import main
-from analyze.commands.selection.default_file import the_one
-from analyze.commands.selection.selection import (
+from analyze.lookup.service.served_catalog import ServeOptions
+from analyze.lookup.service.served_files import _by_key
+from analyze.lookup.service.service import Service
+from analyze.measures.alignment import told_apart
+from analyze.stored_files.default_file import the_one
+from analyze.stored_files.selection import (
     Selection,
     choose_any,
     choose_by_recipe,
@@ -23,11 +27,7 @@ from analyze.commands.selection.selection import (
     choose_one_by_recipe,
     choose_several,
 )
-from analyze.commands.selection.stored_file import StoredFile
-from analyze.lookup.service.served_catalog import ServeOptions
-from analyze.lookup.service.served_files import _by_key
-from analyze.lookup.service.service import Service
-from analyze.measures.alignment import told_apart
+from analyze.stored_files.stored_file import StoredFile
 from extract.__main__ import main as extract_main
 from extract.backbones.registry import find_model, load_backbone
 from extract.catalog.catalog import Catalog, Level, list_folder

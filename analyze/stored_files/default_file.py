@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from analyze.commands.selection.stored_file import StoredFile
+from analyze.stored_files.stored_file import StoredFile
 from extract.command_line import log
 from extract.errors import UsageError
 from extract.storage.embeddings import Provenance, geometry_words

@@ -1,4 +1,4 @@
-"""Which embeddings files a command means."""
+"""Which embeddings files are meant: one or several, by options or by a recipe."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from analyze.commands.selection.default_file import (
+from analyze.stored_files.default_file import (
     each_of,
     listed,
     newest,
@@ -15,7 +15,7 @@ from analyze.commands.selection.default_file import (
     the_one,
     too_many,
 )
-from analyze.commands.selection.stored_file import StoredFile
+from analyze.stored_files.stored_file import StoredFile
 from extract.command_line import log
 from extract.errors import UsageError
 from extract.recipe import Recipe

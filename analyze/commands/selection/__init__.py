@@ -1,1 +1,0 @@
-"""Which stored embeddings files a command means."""

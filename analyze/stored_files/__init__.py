@@ -1,0 +1,1 @@
+"""Which stored embeddings files are meant."""
