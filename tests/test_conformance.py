@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,22 +31,32 @@ def vectors() -> np.ndarray:
     return np.random.default_rng(0).normal(size=(60, 10)).astype(np.float32)
 
 
-@pytest.fixture(scope="module", params=BACKBONES)
-def drawn(request: pytest.FixtureRequest) -> tuple[str, Backbone, torch.Tensor, np.ndarray]:
-    """Every backbone with random weights, two pictures of noise, and their rows.
+SLOW = ("vgg16", "convnext_base", "umap")
+"""The first two draw a hundred million weights each, and umap is compiled first."""
 
-    They load with a forward pass at their own size; what is held here holds at a smaller one.
+
+def but_slow(names: Iterable[str]) -> list[Any]:
+    return [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in names]
+
+
+@pytest.mark.parametrize("name", but_slow(BACKBONES))
+def test_backbone_keeps_what_every_entry_of_the_table_promises(name: str) -> None:
+    """With random weights, on two pictures of noise.
+
+    It loads with a forward pass at its own size; what is held here holds at a smaller one. One test
+    asks for all of it: the largest take seconds to draw, and would be drawn once a test.
     """
-    backbone = load_backbone(request.param, weights="random", seed=3, resize="model")
+    backbone = load_backbone(name, weights="random", seed=3, resize="model")
     pixels = torch.randn(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
-    return request.param, backbone, pixels, backbone.embed(pixels)
+    rows = backbone.embed(pixels)
+    is_headless_in_evaluation_and_as_wide_as_the_table_says(name, backbone, rows)
+    row_does_not_depend_on_its_companions(backbone, pixels, rows)
+    vector_through_the_models_own_classifier_gives_its_logits(name, pixels, rows)
 
 
-Drawn = tuple[str, Backbone, torch.Tensor, np.ndarray]
-
-
-def test_backbone_is_headless_in_evaluation_and_as_wide_as_the_table_says(drawn: Drawn) -> None:
-    name, backbone, _, rows = drawn
+def is_headless_in_evaluation_and_as_wide_as_the_table_says(
+    name: str, backbone: Backbone, rows: np.ndarray
+) -> None:
     spec = BACKBONES[name]
     assert rows.shape == (2, spec.n_dims)
     assert backbone.n_dims == spec.n_dims
@@ -57,9 +69,10 @@ def test_backbone_is_headless_in_evaluation_and_as_wide_as_the_table_says(drawn:
     assert backbone.weights["source"] == "random"
 
 
-def test_vector_through_the_models_own_classifier_gives_its_logits(drawn: Drawn) -> None:
+def vector_through_the_models_own_classifier_gives_its_logits(
+    name: str, pixels: torch.Tensor, rows: np.ndarray
+) -> None:
     """The full model is drawn from the same seed by its own library."""
-    name, _, pixels, rows = drawn
     model = BACKBONES[name].model
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         torch.manual_seed(3)
@@ -74,8 +87,9 @@ def test_vector_through_the_models_own_classifier_gives_its_logits(drawn: Drawn)
     torch.testing.assert_close(through, logits, atol=1e-5, rtol=1e-5)
 
 
-def test_a_pictures_row_does_not_depend_on_its_companions(drawn: Drawn) -> None:
-    _, backbone, pixels, rows = drawn
+def row_does_not_depend_on_its_companions(
+    backbone: Backbone, pixels: torch.Tensor, rows: np.ndarray
+) -> None:
     alone = backbone.embed(pixels[1:2])[0]
     cosine = rows[1] @ alone / np.linalg.norm(rows[1]) / np.linalg.norm(alone)
     assert cosine >= 0.999999
@@ -90,10 +104,7 @@ def test_random_weights_are_a_seeds_and_part_of_the_identity(name: str) -> None:
     assert one.identity == again.identity != other.identity
 
 
-SLOW = {"umap": pytest.mark.slow}  # which is compiled first
-
-
-@pytest.mark.parametrize("name", [pytest.param(n, marks=SLOW.get(n, ())) for n in REDUCTIONS])
+@pytest.mark.parametrize("name", but_slow(REDUCTIONS))
 def test_reduction_keeps_rows_repeats_and_leaves_its_input_alone(
     name: str, vectors: np.ndarray
 ) -> None:
