@@ -21,6 +21,7 @@ from analyze.clustering.internal_scores import (
 )
 from analyze.clustering.result import Analysis
 from analyze.clustering.runs import PLAIN, Execution
+from analyze.inputs import LevelOrLabels, as_sets
 from analyze.measures.agreement import agree
 from analyze.measures.levels import choose_level, no_labels, score_levels
 from analyze.neighbors.indexes.exact_search import one_nn_accuracy
@@ -28,15 +29,16 @@ from analyze.reduction.reduction import Reduced, parse_steps
 from extract.catalog.alike_labels import alike_labels
 from extract.catalog.catalog import Level
 from extract.errors import UsageError
+from extract.storage.arrays import Vectors
 from extract.storage.embeddings import EmbeddingSet
 
 
 def analyze_embeddings(
-    embeddings: EmbeddingSet,
+    embeddings: EmbeddingSet | Vectors,
     *,
     reduction: str = "none",
     n_clusters: int | Literal["auto"] | None = None,
-    level: str | None = None,
+    level: LevelOrLabels = None,
     seed: int = 0,
     method: str = "kmeans",
     without_labels: Sequence[str] = DEFAULT_SCORES,
@@ -46,13 +48,14 @@ def analyze_embeddings(
 
     Parameters
     ----------
+    embeddings : EmbeddingSet, array_like or DataFrame of shape (n, n_dims)
     reduction : str
         Steps as typed, such as ``pca:0.99,tsne``; ``auto`` tries some, takes the one whose seeds
         agree most, and joins them.
     n_clusters : int or "auto", optional
         As many as the level has classes; ``auto`` is chosen on the reduced rows, without labels.
-    level : str, optional
-        Name or number of a level of labels.
+    level : str, or labels, optional
+        Name or number of a level of labels; or labels as of :meth:`EmbeddingSet.from_arrays`.
     seed : int
         For the reduction and the clustering alike.
     method : str
@@ -68,6 +71,7 @@ def analyze_embeddings(
         When a name is unknown, when there are neither labels nor a number of clusters, or when the
         number does not fit.
     """
+    (embeddings,), level = as_sets(embeddings, level)
     if not len(embeddings):
         raise UsageError("no pictures to analyze: run python -m extract first")
     check_reduction(reduction, method)

@@ -24,7 +24,7 @@ from extract.tables import column_names
 WIDEST_CLASS = 60
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Analysis(Result):
     """The answer of one reduction and one clustering.
 

@@ -13,6 +13,7 @@ from analyze.comparison.resampling import why_no_interval
 from analyze.comparison.result import Comparison
 from analyze.comparison.scores import ComparedModel, ComparisonCell, ComparisonRow, Setting
 from analyze.comparison.uncertainty import Doubt
+from analyze.inputs import LevelOrLabels, Sets, as_sets
 from analyze.measures.agreement import score_clusters
 from analyze.measures.alignment import Alignment, align, groups_of_copies
 from analyze.measures.contingency_metrics import METRICS
@@ -27,13 +28,13 @@ N_RESAMPLES = 2000
 
 
 def compare(
-    embedding_sets: Sequence[EmbeddingSet],
+    embedding_sets: Sets,
     *,
     reductions: Sequence[str] = REDUCTIONS_COMPARED,
     clusterings: Sequence[str] = ("kmeans",),
     seeds: Sequence[int] = range(N_SEEDS),
     n_clusters: int | None = None,
-    level: str | None = None,
+    level: LevelOrLabels = None,
     n_resamples: int = N_RESAMPLES,
     execution: Execution = PLAIN,
 ) -> Comparison:
@@ -41,7 +42,8 @@ def compare(
 
     Parameters
     ----------
-    embedding_sets : sequence of EmbeddingSet
+    embedding_sets : sequence or mapping of EmbeddingSet or array, or one of them
+        Keys name arrays; more than one are compared on the same pictures.
     reductions : sequence of str
         Steps as typed.
     clusterings : sequence of str
@@ -50,8 +52,9 @@ def compare(
         Each for the reduction and the clustering alike.
     n_clusters : int, optional
         As many as the pictures compared on have classes.
-    level : str, optional
-        Name or number of a level of labels.
+    level : str, or labels, optional
+        Name or number of a level of labels. Labels are as of
+        :meth:`EmbeddingSet.from_arrays`.
     n_resamples : int
         Of pictures, for the intervals; pairs take at least 10,000.
     execution : Execution
@@ -62,6 +65,7 @@ def compare(
     UsageError
         When there is nothing to compare, by or on, or the number of clusters does not fit.
     """
+    embedding_sets, level = as_sets(embedding_sets, level)
     design = _Design.of(reductions, clusterings, seeds)
     aligned = align(embedding_sets, level)
     codes = aligned.level.codes

@@ -32,7 +32,7 @@ DOUBT = (
 )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Comparison(Result):
     """What is known of several embeddings of the same pictures.
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from analyze.inputs import LevelOrLabels, Sets, as_sets
 from analyze.measures.alignment import align
 from analyze.measures.estimates import Estimate, mean_over_pictures
 from analyze.measures.levels import no_labels
@@ -27,7 +28,7 @@ MOST_LISTED = 12
 WIDEST_CLASS = 48
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Retrieval(Result):
     """Look-ups of several embeddings, on the same pictures, judged by levels of labels.
 
@@ -157,9 +158,9 @@ def _class_lines(found: Retrieved) -> list[str]:
 
 
 def retrieve(
-    embedding_sets: Sequence[EmbeddingSet],
+    embedding_sets: Sets,
     *,
-    level: str | None = None,
+    level: LevelOrLabels = None,
     ks: Sequence[int] = (5, 10),
     n_shown: int = 5,
     most_queries: int = MOST_QUERIES,
@@ -175,9 +176,11 @@ def retrieve(
 
     Parameters
     ----------
-    embedding_sets : sequence of EmbeddingSet
-    level : str, optional
-        Name or number of one level; all of them without it.
+    embedding_sets : sequence or mapping of EmbeddingSet or array, or one of them
+        Keys name arrays; more than one are compared on the same pictures.
+    level : str, or labels, optional
+        Name or number of one level; all of them without it. Labels are as of
+        :meth:`EmbeddingSet.from_arrays`.
     ks : sequence of int
         Of precision and recall.
     most_queries : int
@@ -188,6 +191,7 @@ def retrieve(
     UsageError
         When there are no labels, or no picture has another of its class.
     """
+    embedding_sets, level = as_sets(embedding_sets, level)
     if not ks or min(ks) < 1:
         raise UsageError("--k: give 1 or more")
     found: list[Retrieved] = []

@@ -19,7 +19,7 @@ from extract.storage.embeddings import EmbeddingSet, titled
 from extract.tables import column_names
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SimilarProducts(Result):
     """The products most similar to each query, and how they were searched.
 

@@ -23,7 +23,7 @@ MOST_LISTED = 80
 NO_LABEL = "no label"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Glance(Result):
     """What a catalogue holds.
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from extract.errors import UsageError
+from extract.errors import UsageError, one_of
 from extract.workspace import AnyPath
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Table = Iterable[Sequence[Any]]
 """Rows, the header first."""
@@ -35,6 +38,32 @@ class Result(ABC):
     def figures(self) -> Mapping[str, Draw]:
         """Return functions that draw the figures, by name."""
         return {}
+
+    def __repr__(self) -> str:
+        """The answer as text."""
+        return self.text()
+
+    def to_frame(self, table: str | None = None) -> pd.DataFrame:
+        """A pandas frame of one table.
+
+        Parameters
+        ----------
+        table : str, optional
+            A name of :meth:`tables`; the first without it.
+
+        Raises
+        ------
+        UsageError
+            When there is no table of that name, or none at all.
+        """
+        import pandas as pd
+
+        tables = self.tables()
+        if not tables:
+            raise UsageError("this result has no table: see text() and to_json()")
+        name = next(iter(tables)) if table is None else one_of(table, tables, "table")
+        header, *rows = tables[name]
+        return pd.DataFrame(rows, columns=list(header))
 
     def save(self, folder: AnyPath, *, svg: bool = False) -> None:
         """Write the tables as CSV and the figures as PNG.

@@ -11,6 +11,7 @@ import numpy as np
 from analyze.clustering.clustering import check_n_clusters
 from analyze.clustering.runs import PLAIN, Execution
 from analyze.comparison.resampling import LEAST_IN_A_CLASS
+from analyze.inputs import LevelOrLabels, Sets, as_sets
 from analyze.measures.alignment import groups_of_copies
 from analyze.measures.bootstrap import adjusted_by_holm, interval, p_value, resampled_weights
 from analyze.measures.levels import no_labels
@@ -38,10 +39,10 @@ MOST_ALIGNED = 2_000
 
 
 def rank(
-    embedding_sets: Sequence[EmbeddingSet],
+    embedding_sets: Sets,
     *,
     metric: str | None = None,
-    level: str | None = None,
+    level: LevelOrLabels = None,
     n_clusters: int | None = None,
     n_resamples: int = N_RESAMPLES,
     seed: int = 0,
@@ -55,12 +56,14 @@ def rank(
 
     Parameters
     ----------
-    embedding_sets : sequence of EmbeddingSet
+    embedding_sets : sequence or mapping of EmbeddingSet or array, or one of them
+        Keys name arrays; more than one are compared on the same pictures.
     metric : str, optional
         ``knn_1``, ``knn_5`` (the default with labels), ``knn_20``, ``linear_probe``, ``ari``,
         ``silhouette`` or ``silhouette_umap`` (the default without).
-    level : str, optional
-        Name or number of a level of labels.
+    level : str, or labels, optional
+        Name or number of a level of labels. Labels are as of
+        :meth:`EmbeddingSet.from_arrays`.
     n_clusters : int, optional
         As many as classes; without labels the mean over 5, 10 and 20.
     n_resamples : int
@@ -75,6 +78,7 @@ def rank(
     UsageError
         When there is nothing to rank, by or on.
     """
+    embedding_sets, level = as_sets(embedding_sets, level)
     labelled = level is not None or any(
         (found.codes >= 0).any() for s in embedding_sets for found in s.levels
     )

@@ -12,7 +12,7 @@ from analyze.ranking.scores import Likeness, RankedModel, RankPair, RankRow
 from extract.catalog.catalog import Level
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Ranking(Result):
     """Several embeddings of the same pictures, the best first.
 
