@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import importlib
+import inspect
 import re
 import subprocess
 import sys
 from collections.abc import Iterable
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import ModuleType
 
@@ -28,6 +30,7 @@ ANALYZE_ORDER = (
 ORDERS = [("extract", EXTRACT_ORDER), ("analyze", ANALYZE_ORDER)]
 
 MOST_FOLDERS, MOST_MODULES_AT_THE_TOP, MOST_MODULES = 16, 12, 15
+MOST_LINES_OF_A_COMMAND, MOST_LINES_OF_A_BODY, MOST_OPTIONS_OF_A_GROUP = 120, 60, 12
 
 
 def modules(package: str) -> list[Path]:
@@ -120,6 +123,31 @@ def test_a_listing_can_be_taken_in_at_a_glance(package: str, order: list[str]) -
     for folder, found in inside.items():
         n = len(set(found) - {"__init__"})
         assert n <= MOST_MODULES, f"{folder} holds {n} modules"
+
+
+@pytest.mark.parametrize("package", ["extract", "analyze"])
+def test_a_command_parses_calls_and_prints_and_its_options_come_in_groups(package: str) -> None:
+    app = importlib.import_module(f"{package}.__main__").build_app()
+    commands = [each.callback for each in (app.registered_callback, *app.registered_commands)]
+    assert len(commands) > 5
+    for command in map(inspect.unwrap, commands):
+        lines = Path(inspect.getfile(command)).read_text().splitlines()
+        assert len(lines) < MOST_LINES_OF_A_COMMAND, command
+        for taken in inspect.signature(command, eval_str=True).parameters.values():
+            if is_dataclass(taken.annotation):
+                assert len(fields(taken.annotation)) <= MOST_OPTIONS_OF_A_GROUP, taken
+
+
+@pytest.mark.parametrize("package", ["extract", "analyze"])
+def test_a_function_can_be_taken_in_at_a_glance(package: str) -> None:
+    for path in modules(package):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                first = node.body[
+                    0 if ast.get_docstring(node) is None else min(1, len(node.body) - 1)
+                ]
+                n_lines = (node.end_lineno or 0) - first.lineno + 1
+                assert n_lines <= MOST_LINES_OF_A_BODY, f"{path}: {node.name} has {n_lines} lines"
 
 
 def test_the_architecture_page_lists_the_folders_in_their_order() -> None:
