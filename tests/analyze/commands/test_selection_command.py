@@ -17,7 +17,7 @@ from analyze.__main__ import main
 from analyze.lookup.service.served_catalog import ServeOptions
 from analyze.lookup.service.served_files import _by_key
 from analyze.lookup.service.service import Service
-from analyze.measures.alignment import told_apart
+from analyze.measures.alignment import distinct_names
 from analyze.stored_files.default_file import the_one
 from analyze.stored_files.selection import (
     Selection,
@@ -340,7 +340,7 @@ def test_two_sizes_of_one_geometry_are_told_apart_in_pixels_and_each_can_be_take
         assert caplog.messages == said
     several = choose_several(workspace, Selection(resize="pad"))
     assert set(several) == {larger, own}
-    names = told_apart([read_embeddings(path) for path in (larger, own)])
+    names = distinct_names([read_embeddings(path) for path in (larger, own)])
     assert names == (f"{LITE} pad 256", f"{LITE} pad 224")
     catalogs = [SimpleNamespace(embeddings=read_embeddings(path)) for path in (larger, own)]
     assert list(_by_key(catalogs)) == [f"{LITE}-pad-256", f"{LITE}-pad-224"]  # type: ignore[arg-type]
@@ -349,7 +349,7 @@ def test_two_sizes_of_one_geometry_are_told_apart_in_pixels_and_each_can_be_take
         choose_one(workspace, Selection(resize="squash"))
     for words in ("(pretrained, pad 256, mean)", "(pretrained, pad 224, mean)", "crop, mean)"):
         assert words in str(error.value)
-    names = told_apart([read_embeddings(path) for path in (crop, larger)])
+    names = distinct_names([read_embeddings(path) for path in (crop, larger)])
     assert names == (f"{LITE} crop", f"{LITE} pad")  # no more words than that takes
 
 

@@ -20,7 +20,7 @@ from analyze.comparison import uncertainty
 from analyze.comparison.comparison import compare as compare_all
 from analyze.comparison.figure import draw_comparison
 from analyze.comparison.scores import Setting
-from analyze.measures.alignment import align, align_labels, told_apart
+from analyze.measures.alignment import align, align_labels, distinct_names
 from analyze.measures.contingency_metrics import METRICS
 from analyze.presentation.palette import BACKBONE_COLORS, MUTED, backbone_style
 from extract.catalog.catalog import Level
@@ -373,9 +373,9 @@ def test_wrong_words_are_refused_before_anything_is_computed(
 def test_models_are_told_apart(three: list[EmbeddingSet]) -> None:
     plain, again = called(three[0], "vgg16"), called(three[1], "vgg16", "file")
     random, alone = called(three[2], "vgg16", "random"), called(three[2], "lite0")
-    assert told_apart([plain, random, alone]) == ("vgg16", "vgg16 (random weights)", "lite0")
-    assert told_apart([plain, again]) == ("vgg16 pretrained", "vgg16 file")
-    assert told_apart([plain, plain]) == ("vgg16, 1", "vgg16, 2")
+    assert distinct_names([plain, random, alone]) == ("vgg16", "vgg16 (random weights)", "lite0")
+    assert distinct_names([plain, again]) == ("vgg16 pretrained", "vgg16 file")
+    assert distinct_names([plain, plain]) == ("vgg16, 1", "vgg16, 2")
 
     def made(resize: str, pooling: str, model: str = "vgg16") -> EmbeddingSet:
         weights = "random" if model == "drawn" else "pretrained"
@@ -384,12 +384,12 @@ def test_models_are_told_apart(three: list[EmbeddingSet]) -> None:
         return replace(three[0], provenance=Provenance(identity, ()))
 
     crop, pad, cls = made("crop", "fc2"), made("pad", "fc2"), made("pad", "cls")
-    assert told_apart([crop, pad]) == ("vgg16 crop", "vgg16 pad")
-    assert told_apart([crop, pad, cls]) == ("vgg16 crop", "vgg16 pad fc2", "vgg16 pad cls")
-    assert told_apart([pad, pad, cls]) == ("vgg16 pad, 1", "vgg16 pad, 2", "vgg16 pad cls")
-    assert told_apart([pad, made("pad", "fc2", "lite0")]) == ("vgg16", "lite0")
+    assert distinct_names([crop, pad]) == ("vgg16 crop", "vgg16 pad")
+    assert distinct_names([crop, pad, cls]) == ("vgg16 crop", "vgg16 pad fc2", "vgg16 pad cls")
+    assert distinct_names([pad, pad, cls]) == ("vgg16 pad, 1", "vgg16 pad, 2", "vgg16 pad cls")
+    assert distinct_names([pad, made("pad", "fc2", "lite0")]) == ("vgg16", "lite0")
     drawn = made("crop", "mean", "drawn")  # of another backbone, but seen otherwise too
-    assert told_apart([pad, drawn]) == ("vgg16 pad", "drawn crop (random weights)")
+    assert distinct_names([pad, drawn]) == ("vgg16 pad", "drawn crop (random weights)")
     found = compare([plain, random], reductions=["none"], seeds=[0])
     assert found.notes[0] == "vgg16 (random weights): nothing in these weights was learned"
 
