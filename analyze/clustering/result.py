@@ -115,7 +115,7 @@ class Analysis(Result):
         lines += [*self._score_line(), *self._level_lines()]
         if self.agreement and self.scores["ari"] is not None:
             lines += _class_lines(self.agreement)
-        lines += wording.left_out({"left_out_by_reason": self.embeddings.left_out})
+        lines += wording.left_out(self.embeddings.left_out)
         return "\n".join([*lines, *wording.notes(self._notes())])
 
     def tables(self) -> dict[str, Table]:

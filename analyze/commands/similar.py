@@ -80,8 +80,7 @@ def similar(
     path = choose_one(workspace, inputs.selection())
     vectors = read_embeddings(path)
     pictures = PictureFolder.of(vectors, workspace, folder.images, seen=folder.seen)
-    several = vectors.multi_labels
-    chosen = choose_level(vectors.levels, level, several)
+    chosen = choose_level(vectors.levels, level, vectors.multi_labels)
     names = search.name_column(vectors, products.name_column)
     inside = rows_inside(vectors, request.where or [])
     queries, notes = read_queries(vectors, request.query, pictures, products.weights)
@@ -96,8 +95,8 @@ def similar(
     searched: dict[str, Any] = {"top": request.top, "inside": inside, "diverse": weight}
     answers = search.find_similar(vectors, queries, pictures, index=opened.index, **searched)
     notes += opened.notes
-    if several and not vectors.levels:
-        notes.append(f"{no_labels(several)}: labels are not shown")
+    if vectors.multi_labels and not vectors.levels:
+        notes.append(f"{no_labels(vectors.multi_labels)}: labels are not shown")
     found = SimilarProducts(
         vectors,
         names,

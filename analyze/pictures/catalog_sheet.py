@@ -79,7 +79,7 @@ class Glance(Result):
         ]
         if len(self.classes) > MOST_LISTED:
             lines.append(f"  and {len(self.classes) - MOST_LISTED} more: --json lists them all")
-        lines += wording.left_out({"left_out_by_reason": self.embeddings.left_out})
+        lines += wording.left_out(self.embeddings.left_out)
         for rows in self.copies[:MOST_LISTED]:
             same = ", ".join(shown(self.embeddings.ids[row]) for row in rows)
             lines.append(f"equal byte for byte: {same}")

@@ -52,9 +52,8 @@ def geometry(made: Iterable[Mapping[str, Any]]) -> list[str]:
     return [f"resize {resize}" for resize in resizes - {UNKNOWN}] if len(resizes) == 1 else []
 
 
-def left_out(result: Mapping[str, Any]) -> list[str]:
-    """Say which rows of the file are not in an answer; no line where all are."""
-    by_reason = result["left_out_by_reason"]
+def left_out(by_reason: Mapping[str, int]) -> list[str]:
+    """Return a line with the rows of the file that are not in an answer; no line where all are."""
     return [f"left out: {counted(by_reason)}"] if by_reason else []
 
 

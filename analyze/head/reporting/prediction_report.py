@@ -86,7 +86,7 @@ def predictions_text(result: Mapping[str, Any]) -> str:
     width = max(len(shown(name)) for name, _ in counts)
     levels = f"level{'s' * (len(result['levels']) > 1)} {', '.join(result['levels'])}"
     lines = [f"{result['embeddings']}: {result['n_images']} pictures, {levels}"]
-    lines += wording.left_out(result)
+    lines += wording.left_out(result["left_out_by_reason"])
     lines += [f"{shown(name):<{width}}  {n:>6}" for name, n in counts[:MOST_CLASSES]]
     if len(counts) > MOST_CLASSES:
         lines.append(f"and {len(counts) - MOST_CLASSES} more classes")

@@ -39,7 +39,7 @@ def heading(report: HeadReport, file: str) -> list[str]:
     return [
         f"{file}: {report.name}, {report.provenance.weights} weights",
         " · ".join([*about, f"seed {split['seed']}"]),
-        *wording.left_out({"left_out_by_reason": report.left_out}),
+        *wording.left_out(report.left_out),
     ]
 
 
