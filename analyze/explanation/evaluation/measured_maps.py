@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from analyze.explanation.evaluation.evaluation import MapsOfMethod
+from analyze.explanation.explanation import Progress
 from analyze.explanation.faithfulness import RANDOM, Curves, enlarged, follow, random_heat, reduced
 from analyze.explanation.feature_taps import Tap
 from analyze.explanation.placement import Placement, peak_of
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 MOST_RANDOMIZED = 6
 """Pictures with SHAP values sampled again with random weights, which takes as long as with true."""
-
-Progress = Callable[[int, int], None]
 
 
 class Box(NamedTuple):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from analyze.explanation.choice import ask_all, choose_subjects, make_target, truth_of
-from analyze.explanation.explanation import Explanation, explain
+from analyze.explanation.explanation import Explanation, Progress, explain
 from analyze.explanation.feature_taps import Tap, tap_of
 from analyze.explanation.questions import Question, Subject
 from analyze.explanation.reporting.methods import Methods
@@ -23,7 +23,6 @@ from extract.errors import SosieError, UsageError
 from extract.machine.allocation import keep_freed_memory
 from extract.storage.embeddings import EmbeddingSet
 
-Progress = Callable[[int, int], None]
 Bar = Callable[[str], AbstractContextManager[Progress]]
 
 

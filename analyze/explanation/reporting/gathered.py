@@ -10,9 +10,10 @@ import numpy as np
 
 from analyze.explanation.evaluation.evaluation import MapsOfMethod, Score, score_methods
 from analyze.explanation.evaluation.measured_maps import Box, Drawing, Shown, evaluate
+from analyze.explanation.explanation import Progress
 from analyze.explanation.feature_taps import tap_of
 from analyze.explanation.placement import place_of
-from analyze.explanation.reporting.asking import Asked, Bar, Progress, no_bar
+from analyze.explanation.reporting.asking import Asked, Bar, no_bar
 from analyze.explanation.reporting.methods import Methods
 from analyze.explanation.shapley.shap_values import (
     Sampling,

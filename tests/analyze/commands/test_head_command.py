@@ -16,12 +16,13 @@ from small_catalogs import Run, draw, draw_noise, run_in
 
 from analyze.head.prediction.head_file import read_head, write_head
 
+pytestmark = pytest.mark.usefixtures("few_strengths")
 QUICK = ("--width", "16", "--epochs", "15", "--patience", "4", "--resamples", "100")
 
 
 @pytest.fixture(scope="module")
 def taught(
-    embedded_shop: Path, coarse_figures: None, tmp_path_factory: pytest.TempPathFactory
+    embedded_shop: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, dict[str, Any]]:
     """A shop, and a head that was taught what is in it."""
     root = tmp_path_factory.mktemp("shops") / "shop"

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from small_catalogs import draw, run_in
 
+pytestmark = pytest.mark.usefixtures("few_strengths")
 QUICK = ["--width", "16", "--epochs", "10", "--patience", "3", "--resamples", "100"]
 FOLDS = ["--folds", "2", "--shuffles", "1"]
 OWN, RIVAL = "timm:test_vit", "timm:test_resnet"
@@ -18,7 +19,7 @@ FIGURES = ("against", "calibration", "confusion", "curves")
 
 
 @pytest.fixture(scope="module")
-def shop(coarse_figures: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve pictures of two classes, seen by two backbones; the second lacks one of them."""
     root = tmp_path_factory.mktemp("shop")
     for kind in ("Mugs", "Watches"):

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from small_catalogs import Run, draw, run_in
 
+pytestmark = pytest.mark.usefixtures("few_strengths")
 LABELS = {"Mugs": "ceramic|kitchen", "Vases": "ceramic | home", "Watches": "wear"}
 EXTRACT = ("extract", "--manifest", "products.csv", "--label-column", "kind")
 SEVERAL = ("--multi-label-separator", "|")
@@ -19,9 +20,7 @@ QUICK = ("--width", "32", "--learning-rate", "0.01", "--epochs", "20", "--resamp
 
 
 @pytest.fixture(scope="module")
-def taught(
-    coarse_figures: None, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, dict[str, Any], dict[str, Any]]:
+def taught(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], dict[str, Any]]:
     """A shop, what clustering says of it, and a head that was taught what its manifest lists."""
     root = tmp_path_factory.mktemp("shop")
     rows = ["image,kind,price"]

@@ -14,12 +14,11 @@ from extract.catalog.catalog import Level
 from extract.catalog.multi_label import MultiLabel
 
 pytest.importorskip("optuna")
+pytestmark = pytest.mark.usefixtures("few_strengths")
 WORDS = "head --model near --seeds 1 --width 8 --epochs 6 --learning-rate 0.02 --resamples 100"
 
 
-def test_trials_are_written_drawn_kept_and_not_tried_again(
-    coarse_figures: None, tmp_path: Path
-) -> None:
+def test_trials_are_written_drawn_kept_and_not_tried_again(tmp_path: Path) -> None:
     store(tmp_path, "near", 4)
     first, again, more = (
         json.loads(run_in(tmp_path, "analyze", *WORDS.split(), "--trials", n, "--json").stdout)
@@ -49,7 +48,7 @@ def test_trials_are_written_drawn_kept_and_not_tried_again(
 
 
 @pytest.fixture(scope="module")
-def shop(coarse_figures: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two backbones of pictures with two levels of labels, and several more in a column."""
     root = tmp_path_factory.mktemp("shop")
     kinds = [KINDS[i % 3] for i in range(60)]
