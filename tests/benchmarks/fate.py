@@ -127,7 +127,7 @@ def run(
         sent = _drawn_to_send(Path(temporary))
         ids = _ids(root)
         seen, fate = Seen(), Fate([], 0, [], [_command_says(command, root, ids, sent)])
-        with serving(root, "--model", "efficientnet_lite0") as served:
+        with serving(root, "--model", "efficientnet_lite0", weighed=False) as served:
             served.wait_for_uploads()
             _tell(f"{len(ids)} pictures are served")
             pid, url = served.process.pid, f"http://127.0.0.1:{served.port}"

@@ -183,8 +183,13 @@ def lay_out_demo(root: Path) -> None:
 
 
 @contextmanager
-def serving(root: Path, *words: str, module: str = "analyze") -> Iterator[_Served]:
-    """Start the service in a workspace; end it with the block."""
+def serving(
+    root: Path, *words: str, module: str = "analyze", weighed: bool = True
+) -> Iterator[_Served]:
+    """Start the service in a workspace; end it with the block.
+
+    It is weighed all the time, for its peak, unless told not to: that takes a third of a core.
+    """
     command = [sys.executable, "-m", module, "serve", "--port", "0", "--json", "-q", *words]
     process = subprocess.Popen(
         command, cwd=root, env=environment(), stdout=subprocess.PIPE, text=True
@@ -193,12 +198,14 @@ def serving(root: Path, *words: str, module: str = "analyze") -> Iterator[_Serve
     said = json.loads(process.stdout.readline())
     served = _Served(process, urlsplit(said["url"]).port or 0, said["files"][0]["index"])
     watching = threading.Thread(target=served.watch)
-    watching.start()
+    if weighed:
+        watching.start()
     try:
         yield served
     finally:
         served.done = True
-        watching.join()
+        if weighed:
+            watching.join()
         process.terminate()
         process.wait()
 
