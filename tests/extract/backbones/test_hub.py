@@ -135,22 +135,7 @@ def lay_out_repository(hub: Path, case: Case, model: Any) -> None:
         case.processor.save_pretrained(snapshot)
 
 
-@pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[dict[str, Any], Any, Any]]:
-    """Load every case from one hub's cache in one process; and what its own library gives."""
-    home = tmp_path_factory.mktemp("home")
-    expected = {}
-    for seed, case in enumerate(CASES):
-        torch.manual_seed(1000 + seed)  # weights that no seed of ours draws
-        full = case.full().eval()
-        lay_out_repository(home / "hub", case, full)
-        size = {"hf:acme/vit": 64, "efficientnet_b3": 288}.get(case.name) or (
-            160 if "test_" in case.name else 224
-        )
-        pixels = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
-        with torch.inference_mode():
-            expected[case.name] = case.vector(full, pixels).numpy()
-    script = f"""
+SCRIPT = f"""
 import json, sys, numpy, torch
 from extract.backbones.registry import load_backbone
 said, vectors = {{}}, {{}}
@@ -162,26 +147,49 @@ for name in sys.argv[2:]:
 numpy.savez(sys.argv[1], **vectors)
 print(json.dumps(said))
 """
+Loaded = dict[str, tuple[dict[str, Any], Any, Any]]
+
+
+def load_every_case(home: Path) -> None:
+    """Load every case from one hub's cache in one process; keep what its own library gives too."""
+    expected = {}
+    for seed, case in enumerate(CASES):
+        torch.manual_seed(1000 + seed)  # weights that no seed of ours draws
+        full = case.full().eval()
+        lay_out_repository(home / "hub", case, full)
+        size = {"hf:acme/vit": 64, "efficientnet_b3": 288}.get(case.name) or (
+            160 if "test_" in case.name else 224
+        )
+        pixels = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+        with torch.inference_mode():
+            expected[case.name.replace("/", "|")] = case.vector(full, pixels).numpy()
+    np.savez(home / "expected.npz", **expected)
     done = subprocess.run(
-        [sys.executable, "-c", script, str(home / "v.npz"), *(case.name for case in CASES)],
+        [sys.executable, "-c", SCRIPT, str(home / "v.npz"), *(case.name for case in CASES)],
         env={**offline_environment(home), "HF_HOME": str(home)},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
-    with np.load(home / "v.npz") as vectors:
+    (home / "said.json").write_text(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def loaded(once: Callable[[str, Callable[[Path], None]], Path]) -> Loaded:
+    """Give what was said, found and expected of every case."""
+    home = once("hub", load_every_case)
+    said = json.loads((home / "said.json").read_text())
+    with np.load(home / "v.npz") as vectors, np.load(home / "expected.npz") as expected:
         return {
-            name: (said[name], vectors[name.replace("/", "|")], expected[name]) for name in expected
+            name: (said[name], vectors[key], expected[key])
+            for name, key in ((case.name, case.name.replace("/", "|")) for case in CASES)
         }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_vectors_from_a_hubs_cache_are_those_of_its_own_library(
-    case: Case, loaded: dict[str, tuple[dict[str, Any], Any, Any]]
-) -> None:
+def test_vectors_from_a_hubs_cache_are_those_of_its_own_library(case: Case, loaded: Loaded) -> None:
     said, vectors, expected = loaded[case.name]
     np.testing.assert_allclose(vectors, expected, rtol=1e-5, atol=1e-6)
     assert said["source"] == "pretrained"
@@ -189,9 +197,7 @@ def test_vectors_from_a_hubs_cache_are_those_of_its_own_library(
 
 
 @pytest.mark.slow
-def test_a_pooler_that_the_checkpoint_lacks_is_not_drawn_at_random(
-    loaded: dict[str, tuple[dict[str, Any], Any, Any]],
-) -> None:
+def test_a_pooler_that_the_checkpoint_lacks_is_not_drawn_at_random(loaded: Loaded) -> None:
     assert loaded["hf:acme/vit"][0]["pooling"] == "cls"
     assert loaded["hf:acme/convnext"][0]["pooling"] == "pooler"
 

@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,9 +32,7 @@ from extract.inference.runtimes import choose_runtime
 MANY = np.full(COMPILES_FROM, 9)
 
 
-@pytest.fixture(scope="module")
-def interpreted() -> dict[str, Any]:
-    """What the kernels compute, by Triton's interpreter."""
+def interpret(folder: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(PROJECT / "tests" / "interpreted_kernels.py")],
         env={
@@ -44,21 +44,30 @@ def interpreted() -> dict[str, Any]:
         text=True,
         check=True,
     )
-    found: dict[str, Any] = json.loads(done.stdout)
+    (folder / "found.json").write_text(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def interpreted(once: Callable[[str, Callable[[Path], None]], Path]) -> dict[str, Any]:
+    """What the kernels compute, by Triton's interpreter."""
+    found: dict[str, Any] = json.loads((once("interpreted", interpret) / "found.json").read_text())
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", SHAPES)
 def test_convolution_and_norm_are_torchs(interpreted: dict[str, Any], kind: str) -> None:
     assert max(interpreted["kernels"][kind]) < 1e-4
 
 
+@pytest.mark.slow
 def test_a_fused_model_is_the_model_also_with_outlier_channels(interpreted: dict[str, Any]) -> None:
     found = interpreted["model"]
     assert found["error"] < 1e-5
     assert found["left"], "the backbone's own weights were changed"
 
 
+@pytest.mark.slow
 def test_drawn_pictures_tell_whether_fused_rows_are_near(interpreted: dict[str, Any]) -> None:
     right, other, failing = interpreted["wrong"]
     assert right is None
