@@ -170,6 +170,10 @@ def test_other_cuts(name: str, how: dict[str, str], cells: int) -> None:
     maps, onward = tap.split(pixels)
     assert tuple(maps.shape[2:]) == (cells, cells)
     torch.testing.assert_close(onward(maps), torch.from_numpy(backbone.embed(pixels)))
+    side = pixels.shape[-1] // cells
+    pixels[:, :, :side, -side:] += 5
+    moved = (tap.split(pixels)[0] - maps).norm(dim=1)
+    assert (moved.flatten(1).argmax(dim=1) == cells - 1).all(), "the upper right moves most"
 
 
 @pytest.mark.parametrize("name", ["timm:vit_tiny_patch16_224", "timm:mixer_s16_224"])

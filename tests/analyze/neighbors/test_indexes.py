@@ -197,6 +197,13 @@ def test_held_out_rows_are_not_in_what_is_asked() -> None:
         np.testing.assert_array_equal(hold_out(known)[1], held)
 
 
+def test_true_answers_are_those_of_all_blocks_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("analyze.neighbors.indexes.approximate_index.ADDED_AT_ONCE", 90)
+    vectors, rows = drawn(FEW), np.arange(0, FEW, 7)
+    found = exact_answers(vectors, np.arange(FEW), rows, AT)
+    assert [each.tolist() for each in found.rows] == brute_each(vectors, vectors[rows], AT, rows)
+
+
 def test_a_graph_is_measured_on_what_it_does_not_hold() -> None:
     """Rows of the graph are an easier question; to print their recall would promise too much."""
     vectors = np.random.default_rng(0).normal(size=(4000, 64)).astype(np.float32)
