@@ -9,8 +9,11 @@ import json
 import sys
 from dataclasses import replace
 from typing import Any
+from unittest import mock
 
+import numpy as np
 import torch
+from PIL import Image
 from small_catalogs import tiny_backbone
 from timm.models.convnext import ConvNeXt
 
@@ -18,6 +21,11 @@ from extract.backbones.registry import Backbone
 from extract.inference import fused_check, fused_convnext
 from extract.inference.depthwise_norm import convolve_and_norm, norm
 from extract.inference.normalizing import FromPixels
+from extract.transforms import fused_resize
+from extract.transforms.fast_geometry import _cut_out
+from extract.transforms.fused_resize import StoredPicture, resize_stored
+from extract.transforms.pillow_geometry import FILTERS
+from extract.transforms.preprocessing import Preprocessing, resized_size
 from tests.benchmarks.fused import plant_outliers
 
 SHAPES = {"tiles over the border, channels in parts": (1, 9, 3, 24), "whole maps": (2, 5, 1, 8)}
@@ -77,6 +85,33 @@ def errors_of_model(backbone: Backbone) -> dict[str, Any]:
     }
 
 
+def levels_of_resize() -> dict[str, int]:
+    """How far pictures resized in few launches are off Pillow's, at most."""
+    draw = np.random.default_rng(0)
+    sizes = [(19, 26), (8, 5), (6, 6)]
+    pictures = [draw.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
+    tensors = [torch.from_numpy(picture) for picture in pictures]
+    stored = [StoredPicture(each.data_ptr(), *each.shape[:2], each) for each in tensors]
+    found = {}
+    for resize, by, down_first in (("crop", "bicubic", False), ("pad", "bilinear", True)):
+        seen = Preprocessing(6, resize, 0.875, by, (0.5,) * 3, (0.5,) * 3)
+        with mock.patch.object(fused_resize, "rows_first", return_value=down_first):
+            placed = resize_stored(stored, seen, torch.device("cpu")).numpy()
+        expected = np.stack([_in_two_passes(each, seen, down_first) for each in pictures])
+        found[resize] = int(np.abs(placed.astype(int) - expected).max())
+    return found
+
+
+def _in_two_passes(pixels: np.ndarray, seen: Preprocessing, down_first: bool) -> np.ndarray:
+    """Resize by Pillow, one axis after the other, and cut."""
+    picture = Image.fromarray(pixels)
+    height, width = resized_size(seen, *pixels.shape[:2])
+    between = (picture.width, height) if down_first else (width, picture.height)
+    for size in (between, (width, height)):
+        picture = picture.resize(size, FILTERS[seen.interpolation])
+    return _cut_out(np.asarray(picture), seen)
+
+
 def what_is_wrong(backbone: Backbone) -> list[str | None]:
     """Ask what is wrong with a fused model, with one of other numbers, and with one that fails."""
     fused_check.MOST_RECOMPUTED = 1
@@ -97,6 +132,7 @@ if __name__ == "__main__":
     found = {
         "kernels": {name: errors_of_kernels(*shape) for name, shape in SHAPES.items()},
         "model": errors_of_model(backbone),
+        "resize": levels_of_resize(),
         "wrong": what_is_wrong(backbone),
     }
     json.dump(found, sys.stdout)

@@ -68,6 +68,13 @@ def test_a_fused_model_is_the_model_also_with_outlier_channels(interpreted: dict
 
 
 @pytest.mark.slow
+def test_pictures_of_many_sizes_are_resized_to_pillows_last_bit(
+    interpreted: dict[str, Any],
+) -> None:
+    assert interpreted["resize"] == {"crop": 0, "pad": 0}
+
+
+@pytest.mark.slow
 def test_drawn_pictures_tell_whether_fused_rows_are_near(interpreted: dict[str, Any]) -> None:
     right, other, failing = interpreted["wrong"]
     assert right is None
