@@ -1,6 +1,8 @@
 """JPEGs decoded on a GPU, many at a time, where the host's cores cannot feed the model.
 
-What is not a plain JPEG, and what a decoder stumbles over, is left to the reference.
+What is not a plain JPEG, and what a decoder stumbles over, is left to the reference. Where the GPU
+has an engine for JPEGs, and nvImageCodec is here, that decodes, and all pictures are resized in
+three launches; else nvJPEG does, whose chroma is put right first.
 """
 
 from __future__ import annotations
@@ -10,18 +12,25 @@ import importlib
 import io
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
+
+from PIL import Image
 
 from extract.errors import UsageError
 from extract.formats.jpeg_screening import MOST_HEADER, PlainJpeg, plain_jpeg
+from extract.transforms.preprocessing import Preprocessing
 from extract.transforms.ragged_resize import resize_ragged, resizes_raggedly
 
 if TYPE_CHECKING:
     import torch
 
-    from extract.transforms.preprocessing import Preprocessing
-
     Decode = Callable[[list[torch.Tensor], torch.device], list[torch.Tensor]]
+    Files = dict[int, tuple[torch.Tensor, PlainJpeg]]
+    Place = Callable[[Files, Preprocessing, torch.device], tuple[list[int], torch.Tensor | None]]
+
+MOST_DECODED = 1 << 30
+"""Bytes of pictures that the engine leaves on the device at once; always at least one."""
 
 # what is read is never written to; filters are the process's, not a thread's
 warnings.filterwarnings("ignore", message="The given buffer is not writable")
@@ -66,17 +75,13 @@ def decode_on_gpu(
     headers = {i: header for i, e in enumerate(encoded) if (header := _screen(e)) is not None}
     if not headers:
         return pixels, everything
-    decode = DECODERS[decoder or gpu_decoder(device)]
-    decoded = _decode_all(decode, {i: encoded[i] for i in headers}, device)
-    fits = {i: p for i, p in decoded.items() if p.shape == (3, headers[i].height, headers[i].width)}
-    if fits:
-        # in hardware each chroma value is repeated; the same libraries interpolate on a CPU
-        samplings = [headers[i].sampling for i in fits] if device.type == "cuda" else None
-        placed = resize_ragged(list(fits.values()), preprocessing, samplings)
-        if len(fits) == len(contents):
+    files = {i: (encoded[i], header) for i, header in headers.items()}
+    fits, placed = DECODERS[decoder or gpu_decoder(device)](files, preprocessing, device)
+    if placed is not None:
+        if fits == everything:
             return placed, []
-        pixels[torch.tensor(list(fits), device=device)] = placed
-    return pixels, [i for i in everything if i not in fits]
+        pixels[torch.tensor(fits, device=device)] = placed
+    return pixels, sorted(set(everything) - set(fits))
 
 
 def _as_tensor(content: bytes | torch.Tensor) -> torch.Tensor:
@@ -92,6 +97,68 @@ def _as_tensor(content: bytes | torch.Tensor) -> torch.Tensor:
 def _screen(encoded: torch.Tensor) -> PlainJpeg | None:
     file = encoded.numpy()
     return plain_jpeg(file[:MOST_HEADER].tobytes(), file[-2:].tobytes())
+
+
+def _by_engine(
+    files: Files, preprocessing: Preprocessing, device: torch.device
+) -> tuple[list[int], torch.Tensor | None]:
+    """Decode by the GPU's engine, resize in few launches; done when it returns."""
+    import torch
+
+    from extract.images.jpeg_engine import decode_by_engine
+    from extract.transforms.fused_resize import resize_stored
+
+    places: list[int] = []
+    placed: list[torch.Tensor] = []
+    for some in _in_parts(files):
+        try:
+            decoded = decode_by_engine([files[i][0] for i in some], device)
+        except torch.AcceleratorError:  # which no later call survives
+            raise
+        except RuntimeError:  # it has no memory left, say
+            continue
+        fits = {
+            i: found
+            for i, found in zip(some, decoded, strict=True)
+            if found is not None and (found.height, found.width) == _size(files[i][1])
+        }
+        if fits:
+            placed.append(resize_stored(list(fits.values()), preprocessing, device))
+            places += fits
+        torch.cuda.current_stream(device).synchronize()  # what was decoded is read no more
+    return places, torch.cat(placed) if placed else None
+
+
+def _size(header: PlainJpeg) -> tuple[int, int]:
+    return header.height, header.width
+
+
+def _in_parts(files: Files) -> list[list[int]]:
+    """Cut files where their pictures would take too much of the device's memory together."""
+    parts: list[list[int]] = []
+    held = 0
+    for i, (_, header) in files.items():
+        needed = 3 * header.height * header.width
+        if not parts or held + needed > MOST_DECODED:
+            parts.append([])
+            held = 0
+        parts[-1].append(i)
+        held += needed
+    return parts
+
+
+def _by_nvjpeg(
+    decode: Decode, files: Files, preprocessing: Preprocessing, device: torch.device
+) -> tuple[list[int], torch.Tensor | None]:
+    """Decode by nvJPEG, whose repeated chroma is interpolated before it is resized."""
+    decoded = _decode_all(decode, {i: encoded for i, (encoded, _) in files.items()}, device)
+    headers = {i: header for i, (_, header) in files.items()}
+    fits = {i: p for i, p in decoded.items() if p.shape == (3, headers[i].height, headers[i].width)}
+    if not fits:
+        return [], None
+    # on a GPU each chroma value is repeated; the same libraries interpolate on a CPU
+    samplings = [headers[i].sampling for i in fits] if device.type == "cuda" else None
+    return list(fits), resize_ragged(list(fits.values()), preprocessing, samplings)
 
 
 def _decode_all(
@@ -140,8 +207,19 @@ def _by_torchvision(encoded: list[torch.Tensor], device: torch.device) -> list[t
     return list(decode_jpeg(encoded, mode=ImageReadMode.RGB, device=device))
 
 
-DECODERS: dict[str, Decode] = {"torchcodec": _by_torchcodec, "torchvision": _by_torchvision}
-"""By preference. Both are nvJPEG; torchvision's is on its way out since 0.29."""
+ENGINE = "nvimgcodec"
+NVJPEG: dict[str, Decode] = {"torchcodec": _by_torchcodec, "torchvision": _by_torchvision}
+"""Two libraries that both hold it; torchvision's is on its way out since 0.29."""
+
+DECODERS: dict[str, Place] = {
+    ENGINE: _by_engine,
+    **{name: partial(_by_nvjpeg, decode) for name, decode in NVJPEG.items()},
+}
+"""By preference."""
+
+TRIAL = Preprocessing(24, "squash", 1.0, "bicubic", (0.5,) * 3, (0.5,) * 3)
+MOST_OFF = 2.0
+"""Levels of 255, on average: whatever decodes a trial so is right."""
 
 
 @functools.cache
@@ -153,19 +231,33 @@ def gpu_decoder(device: torch.device) -> str:
     UsageError
         When none does.
     """
-    import torch
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.new("RGB", (64, 64), (200, 100, 50)).save(buffer, "JPEG")
-    trial = torch.frombuffer(bytearray(buffer.getvalue()), dtype=torch.uint8)
-    for name, decode in DECODERS.items():
-        try:
-            (got,) = decode([trial], device)
-        except (ImportError, OSError, RuntimeError):
-            continue
-        if got.shape == (3, 64, 64):
+    for name in DECODERS:
+        if _works(name, device):
             return name
     raise UsageError(
         f"no JPEG decoder works on {device}: pip install torchcodec, or choose --decoder fast"
     )
+
+
+@functools.cache
+def has_engine(device: torch.device) -> bool:
+    """Say whether the GPU's engine for JPEGs can be used here: cores are left free by it."""
+    return ENGINE in DECODERS and _works(ENGINE, device)
+
+
+def _works(name: str, device: torch.device) -> bool:
+    """Decode a drawn picture, and hold it against the reference."""
+    import torch
+
+    if device.type == "cuda" and not torch.cuda.is_available():
+        return False
+    picture = Image.linear_gradient("L").resize((96, 64))
+    picture = Image.merge("RGB", (picture, picture.rotate(180), picture.rotate(90)))
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=95)
+    try:
+        pixels, left_out = decode_on_gpu([buffer.getvalue()], TRIAL, device, name)
+    except (ImportError, OSError, RuntimeError):
+        return False
+    off = pixels[0].cpu().numpy().astype(int) - TRIAL.placed(picture)
+    return not left_out and bool(abs(off).mean() <= MOST_OFF)

@@ -30,8 +30,9 @@ CONVERTS_FROM = 500
 """Pictures from which on OpenVINO, whose preparation takes two seconds more, is worth it."""
 
 ENOUGH_CORES, LARGE_FILE_BYTES = 12, 100_000
-"""With fewer cores, or files larger than that on average, a GPU takes a share of the decoding: a
-fifth more pictures a second on 8 cores, two thirds more of 2.4 megapixels on 16; nothing else."""
+"""With fewer cores, or files larger than that on average, a GPU without an engine for JPEGs takes a
+share of the decoding: a fifth more pictures a second on 8 cores, two thirds more of 2.4 megapixels
+on 16; nothing else."""
 
 FAST_WAYS = (("fast", "torchvision"), ("reference", "torchvision"), ("reference", "pillow"))
 WAYS_OF_DECODING = {
@@ -85,8 +86,7 @@ def choose_realisation(
         n_images = 0 if file_bytes is None else len(file_bytes)
         runtime = _fused_where_near(wanted, backbone, dtype, n_images, warn)
     kept = _stored_policy(table) if stored else None
-    shares = dtype != "fp32" and _cores_are_too_few(file_bytes)
-    decoder = _choose_decoder(wanted.decoder, backbone, kept, shares)
+    decoder = _choose_decoder(wanted.decoder, backbone, kept, dtype, file_bytes)
     return {
         "decoder": decoder,
         "resize": WAYS_OF_DECODING[decoder][0][1],
@@ -211,23 +211,24 @@ def usual_batch_size(backbone: Backbone, device: str) -> int:
     return batch_size
 
 
-def _choose_decoder(wanted: str, backbone: Backbone, stored: str | None, shares: bool) -> str:
+def _choose_decoder(
+    wanted: str, backbone: Backbone, stored: str | None, dtype: str, file_bytes: np.ndarray | None
+) -> str:
     """Take the decoder wanted; ``auto`` is the file's, else a GPU's where it is to share.
 
-    It is not in fp32: a GPU rounds chroma, and that costs some pictures more than fp32 may lose.
+    It is not in fp32: nvJPEG rounds chroma, which costs some pictures more than fp32 may lose.
     """
-    if wanted == "auto" and stored != "gpu":
-        wanted = stored or ("gpu" if shares else "fast")
-    elif wanted == "gpu":
+    if wanted == "gpu":
         _check_gpu_decoding(backbone)
         return wanted
-    if wanted in ("auto", "gpu"):
-        try:
-            _check_gpu_decoding(backbone)
-        except UsageError:
-            return "fast"
-        return "gpu"
-    return wanted
+    if wanted != "auto" or stored not in (None, "gpu") or (stored is None and dtype == "fp32"):
+        return wanted if wanted != "auto" else stored or "fast"
+    few = stored == "gpu" or _cores_are_too_few(file_bytes)
+    try:
+        _check_gpu_decoding(backbone, by_engine=not few)
+    except UsageError:
+        return "fast"
+    return "gpu"
 
 
 def _cores_are_too_few(file_bytes: np.ndarray | None) -> bool:
@@ -235,11 +236,11 @@ def _cores_are_too_few(file_bytes: np.ndarray | None) -> bool:
     return bool(large) or usable_cores() < ENOUGH_CORES
 
 
-def _check_gpu_decoding(backbone: Backbone) -> None:
-    """Refuse a device, a geometry or a library that decodes nothing on a GPU."""
+def _check_gpu_decoding(backbone: Backbone, *, by_engine: bool = False) -> None:
+    """Refuse a device, a geometry or a library that decodes nothing on a GPU, or in its engine."""
     import torch
 
-    from extract.images.gpu_decoding import gpu_decoder
+    from extract.images.gpu_decoding import gpu_decoder, has_engine
     from extract.transforms.ragged_resize import resizes_raggedly
 
     if backbone.view:
@@ -248,7 +249,10 @@ def _check_gpu_decoding(backbone: Backbone) -> None:
         raise UsageError("--decoder gpu needs --device cuda: choose --decoder fast")
     if not resizes_raggedly(backbone.preprocessing):
         raise UsageError("a GPU does not resize in this way: choose --decoder fast")
-    gpu_decoder(torch.device(backbone.device))
+    device = torch.device(backbone.device)
+    if by_engine and not has_engine(device):
+        raise UsageError(f"{device} has no engine for JPEGs, or nvImageCodec is not installed")
+    gpu_decoder(device)
 
 
 def _stored_policy(table: EmbeddingsTable | None) -> str:

@@ -21,24 +21,33 @@ WAY = ("gpu", "gpu")
 
 @dataclass(eq=False)
 class GpuLoader:
-    """Reads and hashes on the host, decodes on the device; what it cannot, the other loader does.
+    """Decodes on the device what was read; what it cannot, the other loader does.
 
     Parameters
     ----------
     loader : PictureLoader
     device : str
+    by_engine : bool
+        Whether the device has an engine for JPEGs, which computes nothing else.
     """
 
     loader: PictureLoader
     device: str
+    by_engine: bool = False
 
     def __post_init__(self) -> None:
         self._stream: Any = None
 
-    def load(self, tasks: Sequence[Task]) -> list[list[LoadedPicture]]:
-        """Load some tasks together; their pictures, task by task."""
+    def read(self, task: Task) -> list[PictureFile | None]:
+        """Read a task's files; None for one that is refused, or too large to wait in memory."""
+        return [self._read(row) for row in task.rows]
+
+    def load(
+        self, tasks: Sequence[Task], files: Sequence[Sequence[PictureFile | None]]
+    ) -> list[list[LoadedPicture]]:
+        """Load some tasks together, whose files were read; their pictures, task by task."""
         rows = [each for task in tasks for each in zip(task.rows, task.places, strict=True)]
-        read = [self._read(row) for row, _ in rows]
+        read = [file for some in files for file in some]
         done = self._decode([(file, p) for file, (_, p) in zip(read, rows, strict=True)], rows)
         loaded = [
             found or self.loader.load(row, places)
@@ -48,7 +57,6 @@ class GpuLoader:
         return [[next(given) for _ in task.rows] for task in tasks]
 
     def _read(self, row: int) -> PictureFile | None:
-        """Read a file; None for one that is refused, or too large to wait in memory."""
         catalog = self.loader.catalog
         try:
             file = read_picture(catalog.images_root, catalog.paths[row])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import mmap
 import multiprocessing
 import os
@@ -13,13 +14,15 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import closing, suppress
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 import numpy as np
 
 from extract.errors import DecodingError
+from extract.images.decoding import PictureFile
 from extract.images.memory_limits import TooHeavyHere, share_memory
 from extract.loading.on_gpu import GpuLoader
 from extract.loading.picture import LoadedPicture, PictureLoader, Task
@@ -27,8 +30,17 @@ from extract.loading.picture import LoadedPicture, PictureLoader, Task
 TASKS_EACH = 2
 """One at work and one at hand, so that a worker never waits for the parent's answer."""
 
-TASKS_ON_GPU = 8
-"""Of the thread of a GPU, which decodes all that it finds at once."""
+GPU_THREADS = 2
+"""Of its own engine: while one waits for the device, the other prepares."""
+
+PIPE_BYTES = 1 << 20
+"""Files come through it: from a smaller one they would be read in more pieces."""
+
+TASKS_ON_GPU, MOST_AT_ONCE = 16, 8
+"""Of a GPU: some are read while others are decoded, all that are at hand at once."""
+
+MOST_HELD = 64 << 20
+"""Bytes of files that are handed to a GPU's thread at once, or of one task."""
 
 NICENESS = 5
 """Of processes: what feeds the device in the parent comes first where cores are short."""
@@ -45,11 +57,12 @@ PR_SET_PDEATHSIG = 1
 
 @dataclass(eq=False)
 class _Worker:
-    """Who loads at the other end of a connection: a process, or else the thread of a GPU."""
+    """Who loads at the other end of a connection: a process, or a GPU's thread behind one."""
 
     process: Any
     connection: Connection
     thread: threading.Thread | None = None
+    held: tuple[Connection, ...] = ()
     most_tasks: int = TASKS_EACH
     tasks: deque[int] = field(default_factory=deque)
 
@@ -60,7 +73,8 @@ class LoadingProcesses:
     Pixels go straight into memory that the processes share; only what is known of a picture comes
     through a pipe. A process that dies is reported and replaced, and its pictures are loaded again.
     A picture that takes more than a process's share of memory is loaded here. A GPU that decodes
-    takes the tasks that no process has room for: as the model needs it too, cores come first.
+    takes the tasks that no process has room for: as the model needs it too, cores come first. Its
+    files are read and hashed in a process: here each would wait many times for Python's lock.
 
     Parameters
     ----------
@@ -81,8 +95,9 @@ class LoadingProcesses:
         say: Callable[[str], None],
         gpu: GpuLoader | None = None,
     ) -> None:
-        self._loader, self._say, self._n_workers = loader, say, workers
-        self._at = np.frombuffer(mmap.mmap(-1, 8 * workers), np.int64)
+        self._loader, self._say, self._n_workers, self._gpu = loader, say, workers, gpu
+        n_threads = 0 if gpu is None else GPU_THREADS if gpu.by_engine else 1
+        self._at = np.frombuffer(mmap.mmap(-1, 8 * (workers + n_threads)), np.int64)
         self._tasks: dict[int, Task] = {}
         self._loaded: dict[int, list[LoadedPicture | Future[LoadedPicture]]] = {}
         self._waiting: deque[int] = deque()
@@ -91,12 +106,11 @@ class LoadingProcesses:
         self.busy_seconds = 0.0
         self._heavy = ThreadPoolExecutor(workers, thread_name_prefix="decode")
         self._workers: list[_Worker] = []
-        for i in range(workers):
-            self._workers.append(self._start(i))
         self._switch_seconds = sys.getswitchinterval()
         if gpu is not None:
             sys.setswitchinterval(SWITCH_SECONDS)
-            self._workers.append(_thread_of(gpu))
+        for i in range(workers + n_threads):
+            self._workers.append(self._start(i))
 
     def submit(self, task: Task) -> None:
         """Request some pictures."""
@@ -129,7 +143,6 @@ class LoadingProcesses:
         for worker in self._workers:
             if worker.thread is not None:
                 worker.thread.join()
-                continue
             worker.process.join(timeout=1)
             if worker.process.is_alive():
                 worker.process.kill()
@@ -137,11 +150,26 @@ class LoadingProcesses:
 
     def _start(self, number: int) -> _Worker:
         ours, theirs = multiprocessing.Pipe()
+        others = [each for one in self._workers for each in (one.connection, *one.held)] + [ours]
+        if self._gpu is None or number < self._n_workers:
+            process = self._fork(number, _work, self._loader, theirs, others, self._n_workers)
+            theirs.close()
+            return _Worker(process, ours)
+        gpu = replace(self._gpu)  # with a stream of its own
+        read, written = multiprocessing.Pipe(duplex=False)
+        with suppress(OSError, AttributeError):  # of Linux alone
+            fcntl.fcntl(written.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        process = self._fork(number, _read, gpu, theirs, [*others, read], written)
+        written.close()
+        thread = threading.Thread(target=_load_on_gpu, args=(gpu, read, theirs), daemon=True)
+        thread.start()
+        return _Worker(process, ours, thread, (read, theirs), TASKS_ON_GPU)
+
+    def _fork(self, number: int, target: Callable[..., None], *args: Any) -> Any:
         self._at[number] = NOTHING
-        others = [worker.connection for worker in self._workers] + [ours]
         process = multiprocessing.get_context("fork").Process(
-            target=_work,
-            args=(self._loader, theirs, others, self._at, number, self._n_workers, os.getpid()),
+            target=target,
+            args=(*args, self._at[number : number + 1], os.getpid()),
             name=f"decode-{number}",
             daemon=True,
         )
@@ -151,15 +179,14 @@ class LoadingProcesses:
             process.start()
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-        theirs.close()
-        return _Worker(process, ours)
+        return process
 
     def _hand_out(self) -> None:
         while self._waiting:
             free = [each for each in self._workers if len(each.tasks) < each.most_tasks]
             if not free:
                 return
-            worker = min(free, key=lambda each: (each.process is None, len(each.tasks)))
+            worker = min(free, key=lambda each: (each.thread is not None, len(each.tasks)))
             number = self._waiting.popleft()
             worker.tasks.append(number)
             try:
@@ -215,9 +242,8 @@ def _work(
     loader: PictureLoader,
     connection: Connection,
     others: list[Connection],
-    at: np.ndarray,
-    number: int,
     n_workers: int,
+    at: np.ndarray,
     parent: int,
 ) -> None:
     """Load what is requested until the parent hangs up; what a worker process does."""
@@ -238,44 +264,68 @@ def _work(
         try:
             loaded: list[LoadedPicture | None] = []
             for row, places in zip(task.rows, task.places, strict=True):
-                at[number] = row
+                at[0] = row
                 try:
                     loaded.append(loader.load(row, places))
                 except TooHeavyHere:
                     loaded.append(None)
-            at[number] = NOTHING
+            at[0] = NOTHING
             connection.send((loaded, time.monotonic() - began))
         except Exception as error:  # noqa: BLE001 - raised again by the parent
             connection.send(error)
 
 
-def _thread_of(gpu: GpuLoader) -> _Worker:
-    ours, theirs = multiprocessing.Pipe()
-    thread = threading.Thread(target=_load_on_gpu, args=(gpu, theirs), daemon=True)
-    thread.start()
-    return _Worker(None, ours, thread, TASKS_ON_GPU)
+def _read(
+    gpu: GpuLoader,
+    asked: Connection,
+    others: list[Connection],
+    read: Connection,
+    at: np.ndarray,
+    parent: int,
+) -> None:
+    """Read what is requested until the parent hangs up; what the process before a GPU does.
 
-
-def _load_on_gpu(gpu: GpuLoader, connection: Connection) -> None:
-    """Load what is requested until the other end hangs up; what the thread of a GPU does."""
+    It waits to hand files over until the thread is through with those before: the more come at
+    once, the less often that waits for the device, which is busy with the model.
+    """
+    _end_with(parent)
+    for other in others:
+        other.close()
     while True:
+        tasks: list[Task] = []
+        files: list[list[PictureFile | None]] = []
+        held = 0
         try:
-            tasks: list[Task] = [connection.recv()]
-            while len(tasks) < TASKS_ON_GPU and connection.poll():
-                tasks.append(connection.recv())
+            while not tasks or (len(tasks) < MOST_AT_ONCE and held < MOST_HELD and asked.poll()):
+                tasks.append(asked.recv())
+                at[0] = tasks[-1].rows[0]
+                files.append(gpu.read(tasks[-1]))
+                held += sum(file.size for file in files[-1] if file)
+            read.send((tasks, files))
         except (EOFError, OSError):
             return
-        began = time.monotonic()
-        try:
-            answers: list[Any] = [(loaded, 0.0) for loaded in gpu.load(tasks)]
-            answers[0] = (answers[0][0], time.monotonic() - began)
-        except Exception as error:  # noqa: BLE001 - raised again by the parent's thread
-            answers = [error]
-        try:
-            for answer in answers:
-                connection.send(answer)
-        except OSError:
-            return
+        at[0] = NOTHING
+
+
+def _load_on_gpu(gpu: GpuLoader, read: Connection, answers: Connection) -> None:
+    """Load what was read until no more comes; what the thread of a GPU does."""
+    with closing(read), closing(answers):
+        while True:
+            try:
+                tasks, files = read.recv()
+            except (EOFError, OSError):
+                return
+            began = time.monotonic()
+            try:
+                answer: list[Any] = [(loaded, 0.0) for loaded in gpu.load(tasks, files)]
+                answer[0] = (answer[0][0], time.monotonic() - began)
+            except Exception as error:  # noqa: BLE001 - raised again by the parent's thread
+                answer = [error]
+            try:
+                for each in answer:
+                    answers.send(each)
+            except OSError:
+                return
 
 
 def _end_with(parent: int) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from extract.errors import PictureRefused
 from extract.ids import shown
+from extract.images.gpu_decoding import has_engine
 from extract.inference.execution_config import policy
 from extract.inference.fidelity import MOST_RECOMPUTED, Fidelity, is_reference, measure_fidelity
 from extract.inference.forward_pass import ForwardPass
@@ -221,8 +222,15 @@ def _crew(
     gpu = next((run.backbone.device for run in runs if policy(run.realisation) == "gpu"), None)
     if not _in_processes(runs, workers):
         return LoadingThreads(loader, workers)
-    gpu_loader = GpuLoader(loader, gpu) if gpu else None
-    return LoadingProcesses(loader, workers, monitor.warned, gpu_loader)
+    return LoadingProcesses(
+        loader, workers, monitor.warned, _gpu_loader(loader, gpu) if gpu else None
+    )
+
+
+def _gpu_loader(loader: PictureLoader, gpu: str) -> GpuLoader:
+    import torch
+
+    return GpuLoader(loader, gpu, has_engine(torch.device(gpu)))
 
 
 def _in_processes(runs: Sequence[FileRun], workers: int) -> bool:

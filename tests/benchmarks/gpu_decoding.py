@@ -92,26 +92,26 @@ def _print_versions(on: Any) -> None:
         except PackageNotFoundError:
             return f"no {name}"
 
-    names = ("torch", "torchvision", "torchcodec", "pillow", "timm")
+    names = ("torch", "torchvision", "torchcodec", "nvidia-nvimgcodec-cu13", "pillow", "timm")
     print(", ".join(map(installed, names)), f"CUDA {torch.version.cuda}", sep=", ")
     if on.type == "cuda":
         print(torch.cuda.get_device_name(on), f"{len(os.sched_getaffinity(0))} cores", sep=", ")
 
 
 def _working_decoders(on: Any) -> list[str]:
-    import torch
+    from extract.images.gpu_decoding import DECODERS, _works
 
-    from extract.images.gpu_decoding import DECODERS
-
-    trial = torch.frombuffer(bytearray(_jpeg((64, 64), 0)), dtype=torch.uint8)
-    working = []
-    for name, decode in DECODERS.items():
-        try:
-            decode([trial], on)
-            working.append(name)
-        except (ImportError, OSError, RuntimeError) as error:
-            print(f"{name} does not decode here: {str(error).splitlines()[0][:120]}")
+    working = [name for name in DECODERS if _works(name, on)]
+    print(f"decoders that work here: {', '.join(working) or 'none'}")
     return working
+
+
+def _nvjpeg(on: Any) -> tuple[str, Any]:
+    """Name the first of its libraries that works, and give it."""
+    from extract.images.gpu_decoding import NVJPEG
+
+    name = next(each for each in _working_decoders(on) if each in NVJPEG)
+    return name, NVJPEG[name]
 
 
 def _jpeg(size: tuple[int, int], seed: int, **options: Any) -> bytes:
@@ -203,14 +203,14 @@ def _print_fidelity(small: list[bytes], big: list[bytes], on: Any, resize: str) 
     import torch
     from PIL import Image
 
-    from extract.images.gpu_decoding import DECODERS, gpu_decoder
+    from extract.images.gpu_decoding import has_engine
     from extract.transforms.ragged_resize import resize_ragged
 
     wanted = _preprocessing(resize)
-    decode = DECODERS[gpu_decoder(on)]
+    library, decode = _nvjpeg(on)
     sharp = [_jpeg(SMALL[i % len(SMALL)], i, subsampling="4:4:4") for i in range(24)]
     half = [_jpeg(SMALL[i % len(SMALL)], i, subsampling="4:2:2") for i in range(24)]
-    print(f"\nlevels apart from Pillow, {resize}, by {gpu_decoder(on)}")
+    print(f"\nlevels apart from Pillow, {resize}, by {library}")
     for name, files, sampling in (
         ("500 px 4:2:0", small, (2, 2)),
         ("2.4 Mpx 4:2:0", big, (2, 2)),
@@ -234,6 +234,31 @@ def _print_fidelity(small: list[bytes], big: list[bytes], on: Any, resize: str) 
         exact = [torch.from_numpy(np.array(p)).permute(2, 0, 1).to(on) for p in opened]
         placed = resize_ragged(exact, wanted).cpu().numpy().astype(int)
         print(f"{name:16}{'the resize alone':26}" + _levels(np.abs(placed - reference)))
+        if has_engine(on):
+            _print_engine(name, encoded, opened, wanted, reference, on)
+
+
+def _print_engine(
+    name: str, encoded: list[Any], opened: list[Any], wanted: Any, reference: Any, on: Any
+) -> None:
+    """The same of the GPU's engine and of what resizes behind it."""
+    import numpy as np
+    import torch
+
+    from extract.images.jpeg_engine import decode_by_engine
+    from extract.transforms.fused_resize import StoredPicture, resize_stored
+
+    decoded = decode_by_engine(encoded, on)
+    whole = [
+        np.abs(torch.from_dlpack(a.owner).cpu().numpy().astype(int) - np.asarray(b)).ravel()
+        for a, b in zip(decoded, opened, strict=True)
+    ]
+    print(f"{name:16}{'engine, before the resize':26}" + _levels(np.concatenate(whole)))
+    exact = [torch.from_numpy(np.array(p)).to(on) for p in opened]
+    stored = [StoredPicture(each.data_ptr(), *each.shape[:2], each) for each in exact]
+    for how, pictures in (("engine, resized", decoded), ("its resize alone", stored)):
+        placed = resize_stored(pictures, wanted, on).cpu().numpy().astype(int)
+        print(f"{name:16}{how:26}" + _levels(np.abs(placed - reference)))
 
 
 def _levels(apart: Any) -> str:
@@ -253,13 +278,15 @@ def _print_screening(files: list[bytes]) -> None:
 def _decode_only(files: list[bytes], batch: int, decoder: str, on: Any) -> Callable[[int], int]:
     import torch
 
-    from extract.images.gpu_decoding import DECODERS
+    from extract.images.gpu_decoding import NVJPEG
+    from extract.images.jpeg_engine import decode_by_engine
 
+    decode = NVJPEG.get(decoder, decode_by_engine)
     encoded = [torch.frombuffer(bytearray(file), dtype=torch.uint8) for file in files]
 
     def step(turn: int) -> int:
         chosen = [encoded[(turn * batch + i) % len(encoded)] for i in range(batch)]
-        DECODERS[decoder](chosen, on)
+        decode(chosen, on)
         return batch
 
     return step
@@ -320,12 +347,11 @@ def _repeat(
 def _print_resize_alone(files: list[bytes], on: Any, resize: str) -> None:
     import torch
 
-    from extract.images.gpu_decoding import DECODERS, gpu_decoder
     from extract.transforms.ragged_resize import resize_ragged
 
     wanted = _preprocessing(resize)
     encoded = [torch.frombuffer(bytearray(file), dtype=torch.uint8) for file in files[:64]]
-    decoded = DECODERS[gpu_decoder(on)](encoded, on)
+    decoded = _nvjpeg(on)[1](encoded, on)
     print(f"\n{resize} of 64 decoded pictures, ms: GPU and host wait, host's CPU")
     _print_resize_time("as decoded", decoded, None, wanted)
     _print_resize_time("chroma put back", decoded, [(2, 2)] * 64, wanted)

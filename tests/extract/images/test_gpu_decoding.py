@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -10,8 +12,10 @@ import torch
 from PIL import Image
 
 from extract.errors import UsageError
-from extract.images import gpu_decoding
-from extract.images.gpu_decoding import decode_on_gpu, gpu_decoder
+from extract.images import gpu_decoding, jpeg_engine
+from extract.images.gpu_decoding import ENGINE, decode_on_gpu, gpu_decoder, has_engine
+from extract.transforms import fused_resize
+from extract.transforms.fused_resize import StoredPicture
 from extract.transforms.preprocessing import RESIZES, Preprocessing
 
 HALF = (0.5, 0.5, 0.5)
@@ -116,3 +120,71 @@ def test_the_first_library_that_works_is_taken(monkeypatch: pytest.MonkeyPatch) 
     gpu_decoder.cache_clear()
     with pytest.raises(UsageError, match="pip install torchcodec"):
         gpu_decoder(CPU)
+
+
+REFUSED, OTHER = jpeg(70, 80), jpeg(100, 80)
+"""What a stand-in of the engine does not take, and what it gives in another size."""
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Stand for a GPU's engine, and for what resizes behind it: Pillow; how many it was given."""
+    given: list[int] = []
+
+    def decode(encoded: list[torch.Tensor], _: torch.device) -> list[StoredPicture | None]:
+        given.append(len(encoded))
+        return [stored(each.numpy().tobytes()) for each in encoded]
+
+    def stored(content: bytes) -> StoredPicture | None:
+        if content == REFUSED:
+            return None
+        picture = Image.open(io.BytesIO(content)).convert("RGB")
+        return StoredPicture(0, picture.height - (content == OTHER), picture.width, picture)
+
+    def resize(pictures: list[Any], wanted: Preprocessing, _: torch.device) -> torch.Tensor:
+        return torch.from_numpy(np.stack([wanted.placed(each.owner) for each in pictures]))
+
+    monkeypatch.setattr(jpeg_engine, "decode_by_engine", decode)
+    monkeypatch.setattr(fused_resize, "resize_stored", resize)
+    monkeypatch.setattr(torch.cuda, "current_stream", mock.MagicMock())
+    monkeypatch.setitem(gpu_decoding.DECODERS, ENGINE, gpu_decoding._by_engine)
+    return given
+
+
+def test_what_the_engine_takes_keeps_its_place_and_the_rest_is_left_out(
+    engine: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = [(120, 90), (90, 120), (64, 64), (300, 33)]
+    contents = [jpeg(*size) for size in sizes]
+    contents[2:2] = [REFUSED, jpeg(80, 80, progressive=True), OTHER]
+    for most, parts in ((1 << 30, [6]), (3 * 120 * 90 * 2, [2, 3, 1])):
+        monkeypatch.setattr(gpu_decoding, "MOST_DECODED", most)
+        engine.clear()
+        pixels, left_out = decode_on_gpu(contents, WANTED, CPU, ENGINE)
+        assert left_out == [2, 3, 4]
+        assert engine == parts
+        for place, content in enumerate(contents):
+            expected = 0 if place in left_out else reference(content)
+            assert (pixels[place].numpy() == expected).all()
+    pixels, left_out = decode_on_gpu([REFUSED], WANTED, CPU, ENGINE)
+    assert left_out == [0]
+    assert not pixels.any()
+    monkeypatch.setattr(jpeg_engine, "decode_by_engine", mock.Mock(side_effect=RuntimeError))
+    assert decode_on_gpu(contents, WANTED, CPU, ENGINE)[1] == list(range(7))
+
+
+def test_an_engine_that_is_not_there_or_gives_other_pixels_is_not_taken(
+    engine: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has_engine.cache_clear()
+    assert has_engine(CPU)
+    assert engine == [1]
+    has_engine.cache_clear()
+    monkeypatch.setattr(
+        fused_resize, "resize_stored", lambda *_: torch.zeros((1, 24, 24, 3), dtype=torch.uint8)
+    )
+    assert not has_engine(CPU)
+    has_engine.cache_clear()
+    monkeypatch.undo()
+    assert not has_engine(CPU)
+    has_engine.cache_clear()

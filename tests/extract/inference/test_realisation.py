@@ -202,6 +202,21 @@ def test_the_gpu_decodes_only_beside_a_gpu_that_can(
         choose_realisation(elsewhere, None, wanted)
 
 
+@pytest.mark.parametrize("by_engine", [False, True])
+def test_with_cores_enough_a_gpu_decodes_only_in_its_engine(
+    elsewhere: Backbone, monkeypatch: pytest.MonkeyPatch, by_engine: bool
+) -> None:
+    monkeypatch.setattr("extract.inference.execution_config.usable_cores", lambda: 16)
+    monkeypatch.setattr("extract.images.gpu_decoding.gpu_decoder", lambda _: "any")
+    monkeypatch.setattr("extract.images.gpu_decoding.has_engine", lambda _: by_engine)
+    small, large = np.full(9, 40_000), np.full(9, 400_000)
+    auto = Wanted(batch_size=8, compiled=False)
+    chosen = [choose_realisation(elsewhere, None, auto, each)["decoder"] for each in (small, large)]
+    assert chosen == ["gpu" if by_engine else "fast", "gpu"]
+    full = replace(auto, dtype="fp32")
+    assert choose_realisation(elsewhere, None, full, small)["decoder"] == "fast"
+
+
 @pytest.mark.parametrize("triton", [False, True])
 def test_compiling_is_for_many_pictures_on_a_gpu_where_it_can_be_had(
     backbone: Backbone, elsewhere: Backbone, monkeypatch: pytest.MonkeyPatch, triton: bool

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +26,7 @@ from extract.loading.on_gpu import GpuLoader
 from extract.loading.picture import Destination, LoadedPicture, PictureLoader, Place, Task
 from extract.pipeline import extraction
 from extract.pipeline.extraction import Options, Target, extract_together
+from extract.pipeline.monitor import Monitor
 from extract.refusals import Reason
 from extract.storage.embeddings_file import read_table
 from extract.storage.failures import read_refusals
@@ -84,7 +87,7 @@ def load(
     catalog: Catalog, destinations: Sequence[Destination], tasks: Sequence[Task]
 ) -> list[LoadedPicture]:
     gpu = GpuLoader(PictureLoader(catalog, destinations), "cpu")
-    loaded = gpu.load(tasks)
+    loaded = gpu.load(tasks, [gpu.read(task) for task in tasks])
     assert [len(each) for each in loaded] == [len(task.rows) for task in tasks]
     return [picture for each in loaded for picture in each]
 
@@ -259,3 +262,32 @@ def test_rows_are_right_whoever_decoded_their_pictures(tmp_path: Path) -> None:
         assert report.fidelity is not None
         assert report.fidelity.kept
         assert (table.rows.vectors[14] == table.rows.vectors[3]).all()
+
+
+@pytest.mark.usefixtures("gpu_run")
+def test_what_reads_for_a_gpu_is_replaced_where_it_dies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for i in range(30):
+        draw_smooth(tmp_path / "shop" / f"{i:02}.jpg", i)
+    once, read = tmp_path / "once", GpuLoader.read
+
+    def deadly(self: GpuLoader, task: Task) -> Any:
+        if not once.exists():
+            once.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return read(self, task)
+
+    monkeypatch.setattr(GpuLoader, "read", deadly)
+    warnings: list[str] = []
+    monitor = Monitor()
+    monkeypatch.setattr(monitor, "warned", warnings.append)
+    options = Options(batch_size=5, threads=1, workers=1, runtime="eager")
+    target = Target(tiny_backbone(), tmp_path / "one.h5")
+    (report,) = extract_together(
+        list_folder(tmp_path / "shop"), [target], options=options, monitor=monitor
+    )
+    assert report.embedded == 30
+    assert once.exists()
+    assert len(warnings) == 1
+    assert "died (signal SIGKILL)" in warnings[0]
