@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from extract.stopping import end_at_once_when_told
+from extract.stopping import end_at_once_on_signals
 
 if TYPE_CHECKING:
     import typer
@@ -33,7 +33,7 @@ def build_app() -> typer.Typer:
 
 def main() -> None:
     """Run ``python -m analyze``."""
-    end_at_once_when_told()  # what the commands need takes a moment to load
+    end_at_once_on_signals()  # what the commands need takes a moment to load
     from extract.command_line import run
 
     run(build_app(), "python -m analyze")

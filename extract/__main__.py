@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from extract.stopping import end_at_once_when_told
+from extract.stopping import end_at_once_on_signals
 
 if TYPE_CHECKING:
     import typer
@@ -28,7 +28,7 @@ def build_app() -> typer.Typer:
 
 def main() -> None:
     """Run ``python -m extract``."""
-    end_at_once_when_told()  # loading what the commands need takes a moment
+    end_at_once_on_signals()  # loading what the commands need takes a moment
     from extract.command_line import run
 
     run(build_app(), "python -m extract")

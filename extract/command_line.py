@@ -59,7 +59,7 @@ RecipeOption = Annotated[
 
 @dataclass(frozen=True)
 class Printing:
-    """Options of all commands: what is printed, and how much is said."""
+    """Options of all commands: what is printed, and how much."""
 
     as_json: JsonOption = False
     verbose: VerboseOption = 0
@@ -238,7 +238,9 @@ def was_typed(context: typer.Context, name: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
-def refuse_beside(context: typer.Context, recipe: str | None, fixed: Collection[str]) -> None:
+def refuse_fixed_by_recipe(
+    context: typer.Context, recipe: str | None, fixed: Collection[str]
+) -> None:
     """Refuse options that a recipe fixes, where they were typed together with it.
 
     Parameters

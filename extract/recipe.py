@@ -15,7 +15,7 @@ MOST_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
-class Extracting:
+class ExtractSettings:
     """What a recipe fixes of the vectors; what it leaves out is the user's.
 
     Parameters
@@ -31,7 +31,7 @@ class Extracting:
 
 
 @dataclass(frozen=True)
-class Analyzing:
+class AnalyzeSettings:
     """What a recipe fixes of the answer.
 
     Parameters
@@ -52,7 +52,7 @@ class Analyzing:
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedResults:
     """What others found by it, to be shown next to what is found here.
 
     Parameters
@@ -79,17 +79,17 @@ class Recipe:
     typed : str
         The name or path as typed.
     about : str
-    extract : Extracting
-    analyze : Analyzing
-    published : Published
+    extract : ExtractSettings
+    analyze : AnalyzeSettings
+    published : PublishedResults
     """
 
     name: str
     typed: str
     about: str
-    extract: Extracting
-    analyze: Analyzing
-    published: Published
+    extract: ExtractSettings
+    analyze: AnalyzeSettings
+    published: PublishedResults
 
 
 def recipe_names() -> list[str]:
@@ -114,7 +114,7 @@ def read_recipe(name: str) -> Recipe:
         given = tomllib.loads(content.decode())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"cannot read the recipe {name}: {in_one_line(error)}") from error
-    parts = {"extract": Extracting, "analyze": Analyzing, "published": Published}
+    parts = {"extract": ExtractSettings, "analyze": AnalyzeSettings, "published": PublishedResults}
     _refuse_unknown(name, given, {"about", *parts})
     built = {part: _built(name, part, kind, given.get(part, {})) for part, kind in parts.items()}
     return Recipe(path.stem, name, str(given.get("about", "")), **built)

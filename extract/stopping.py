@@ -40,7 +40,7 @@ def end_at_once(number: int, _frame: FrameType | None = None) -> NoReturn:
     os._exit(128 + number)
 
 
-def end_at_once_when_told() -> None:
+def end_at_once_on_signals() -> None:
     """Let signals end the process at once, while it holds nothing that is to be put in order.
 
     A command is loading by then, or has printed all of its output.
@@ -61,7 +61,7 @@ def interrupted_by_signals(request: StopRequest) -> Iterator[None]:
     try:
         yield
     finally:
-        end_at_once_when_told()
+        end_at_once_on_signals()
 
 
 @contextmanager

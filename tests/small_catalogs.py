@@ -123,7 +123,7 @@ def fill(path: Path, places: list[int], seed: int = 0, way: int = 0) -> Rows:
     """Write sound rows, computed in one of the file's ways, into some places of it."""
     table = read_table(path)
     rows = some_rows(tuple(table.ids[i] for i in places), seed)
-    rows.realisation[:] = way
+    rows.execution_config[:] = way
     writer = RowWriter(table)
     writer.write(np.array(places), rows)
     assert writer.sync() == len(places)

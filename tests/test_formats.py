@@ -14,7 +14,7 @@ import pytest
 from small_catalogs import PROJECT
 
 from analyze.array_cache import ArrayCache
-from analyze.head.prediction.head_file import SeveralLabels, read_head
+from analyze.head.prediction.head_file import MultilabelOutput, read_head
 from analyze.head.prediction.predictions import predict
 from analyze.neighbors.indexes.exact_search import ExactIndex
 from analyze.neighbors.indexes.index_cache import open_index
@@ -22,7 +22,7 @@ from analyze.neighbors.indexes.index_choice import Choice
 from extract.storage.embeddings import sha256_of
 from extract.storage.embeddings_file import read_embeddings, read_table
 from extract.storage.failures import read_refusals
-from tests.faults.stored_kinds import IDS, REALISATIONS, some_embeddings
+from tests.faults.stored_kinds import EXECUTION_CONFIGS, IDS, some_embeddings
 
 FORMATS = PROJECT / "tests" / "formats"
 
@@ -57,9 +57,9 @@ def test_a_shop_is_read_with_paths_several_labels_and_refusals(version: str) -> 
         ["a", "b"], [], ["a"], ["a"], ["b"], []
     ]  # fmt: skip
     assert vectors.columns["name"][2] == "No. 3"
-    assert table.provenance.realisations == REALISATIONS
+    assert table.provenance.execution_configs == EXECUTION_CONFIGS
     assert table.provenance.record["images_per_second"] == 12.5
-    assert {k: v.tolist() for k, v in table.rows_by_realisation().items()} == {
+    assert {k: v.tolist() for k, v in table.rows_by_execution_config().items()} == {
         0: [0, 4, 6],
         1: [1, 3, 5],
     }
@@ -77,7 +77,7 @@ def test_heads_are_read_and_say_where_no_check_sum_proves_them(summed: bool) -> 
     kinds, sorts = predict(tree, some_embeddings()).probabilities
     np.testing.assert_allclose(kinds[0], [0.7047817, 0.2952183], atol=1e-5)
     np.testing.assert_allclose(sorts[0], [0.4577711, 0.2470106, 0.2952183], atol=1e-5)
-    assert several.several == SeveralLabels((0.5, 0.25), "|")
+    assert several.several == MultilabelOutput((0.5, 0.25), "|")
     for head in (tree, several):
         assert [("no check sum" in note) for note in head.notes] == [True] * (not summed)
 

@@ -58,7 +58,7 @@ def words_of(text: str) -> set[str]:
 
 def found_in(text: str) -> set[str]:
     """Banned words and phrases of a text for people, code spelled in it left out."""
-    plain = re.sub(r"`[^`]*`|--[\w-]+", " ", text)
+    plain = re.sub(r"(?m)`[^`]*`|--[\w-]+|^ *[\w, ]+ : ", " ", text)
     flat = " ".join(plain.lower().split())
     return (words_of(plain) & BANNED.keys()) | {p for p in PHRASES if p in flat}
 

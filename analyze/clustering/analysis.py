@@ -50,7 +50,7 @@ def analyze_embeddings(
     ----------
     embeddings : EmbeddingSet, array_like or DataFrame of shape (n, n_dims)
     reduction : str
-        Steps as typed, such as ``pca:0.99,tsne``; ``auto`` tries some, takes the one whose seeds
+        Steps as typed, such as ``pca:0.99,tsne``; ``auto`` takes of some the one with seeds that
         agree most, and joins them.
     n_clusters : int or "auto", optional
         As many as the level has classes; ``auto`` is chosen on the reduced rows, without labels.
@@ -82,15 +82,15 @@ def analyze_embeddings(
     found = _cluster(embeddings, reduction, wanted, method, seed, execution)
     reduced, clustering = found.reduced, found.clustering
     clustered = Clustered(embeddings, reduced, clustering, execution.reduce)
-    internal, said = internal_scores(clustered, without_labels)
-    notes = [*found.notes, *dict.fromkeys([*reduced.notes, *clustering.notes, *said])]
+    internal, noted = internal_scores(clustered, without_labels)
+    notes = [*found.notes, *dict.fromkeys([*reduced.notes, *clustering.notes, *noted])]
     agreement, accuracy = None, None
     if chosen and present:
         agreement = agree(chosen, clustering)
         notes += agreement.notes
         informative = None not in agreement.scores.values()
-        accuracy, said = _one_nn(embeddings, chosen, seed, informative=informative)
-        notes += said
+        accuracy, noted = _one_nn(embeddings, chosen, seed, informative=informative)
+        notes += noted
     else:
         notes.append(f"{none}: scores against classes are left out")
     levels = score_levels(embeddings.levels, clustering.assignments)
@@ -198,6 +198,6 @@ def _one_nn(
         notes.append(f"1-NN accuracy leaves out {nearest.n_left_out} rows of zeros")
     if nearest.n_queries < nearest.n_rows:
         notes.append(
-            f"1-NN accuracy asks {nearest.n_queries} of {nearest.n_rows} rows, drawn by seed"
+            f"1-NN accuracy tests {nearest.n_queries} of {nearest.n_rows} rows, drawn by seed"
         )
     return nearest.accuracy if informative else None, tuple(notes)

@@ -63,12 +63,12 @@ class Automatic:
     @property
     def why(self) -> str:
         """Say it in words."""
-        said = ", ".join(
+        listed_scores = ", ".join(
             f"{each.reduction} {each.clustering} {each.stability:.2f}" for each in self.candidates
         )
         return (
             f"{self.chosen.reduction}, {self.chosen.clustering}: {N_SEEDS} seeds agree most with "
-            f"each other (mean ARI of two: {said}); their consensus is taken"
+            f"each other (mean ARI of two: {listed_scores}); their consensus is taken"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def reduction_for_number(n_rows: int) -> str:
 
 
 def seeds_of(seed: int) -> tuple[int, ...]:
-    """Give the seeds whose clusterings are joined; two seeds share none, so that they differ."""
+    """Return the seeds with clusterings to be joined; two seeds share none, so that they differ."""
     return tuple((seed * N_SEEDS + i) % 2**32 for i in range(N_SEEDS))
 
 
@@ -132,7 +132,7 @@ def cluster_automatically(
     n_jobs : int, optional
         Processes; as many as there are cores. The answer does not depend on it.
     progress : callable, optional
-        Told of clusterings done and of how many are to do.
+        Called with the clusterings done and their total.
     """
     candidates, left_out = _affordable(candidates, len(embeddings))
     seeds = seeds_of(seed)

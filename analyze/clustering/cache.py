@@ -41,11 +41,11 @@ class ClusteringCache:
     ) -> Clustering | None:
         """Give what the same vectors, steps, seed, number and versions gave before, or None."""
 
-        def build(assignments: np.ndarray, said: Mapping[str, Any]) -> Clustering:
+        def build(assignments: np.ndarray, record: Mapping[str, Any]) -> Clustering:
             if assignments.ndim != 1 or assignments.dtype.kind not in "iu":
                 raise ValueError(f"assignments must be whole numbers, got {assignments.dtype}")
             notes, number = (
-                texts(said["notes"]),
+                texts(record["notes"]),
                 number_of_clusters(method, n_clusters, assignments),
             )
             return Clustering(embeddings.ids, assignments, number, method, seed, notes)
@@ -53,7 +53,7 @@ class ClusteringCache:
         return self._store.read(_key(embeddings, reduction, n_clusters, seed, method), build)
 
     def write(self, embeddings: EmbeddingSet, reduction: str, clustering: Clustering) -> None:
-        """Keep a clustering; where it cannot be, a warning says so."""
+        """Keep a clustering; where it cannot be, a warning reports it."""
         key = _key(embeddings, reduction, clustering.n_clusters, clustering.seed, clustering.method)
         self._store.write(
             key, clustering.assignments.astype(np.int32), notes=list(clustering.notes)

@@ -1,4 +1,4 @@
-"""How many clusters, where nobody says: three criteria over k, and one answer with its reason."""
+"""How many clusters, by default: three criteria over k, and one answer with its reason."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class ChosenK:
 
 
 def numbers_to_try(n_rows: int) -> tuple[int, ...]:
-    """List the numbers of clusters that so many different rows can be asked for.
+    """List the numbers of clusters that this many different rows can have.
 
     Each from 2 to 20, then a fifth more each time to 60; five rows a cluster at least.
     """
@@ -124,7 +124,7 @@ def choose_k(
     ks : sequence of int, optional
         Numbers to try.
     progress : callable, optional
-        Told of numbers tried and of how many there are.
+        Called with the numbers tried and their total.
     """
     points, notes = _looked_at(reduced, content_sha256, seed)
     ks = tuple(ks or numbers_to_try(len(points)))
@@ -229,8 +229,8 @@ def _best(name: str, values: np.ndarray, spreads: np.ndarray) -> int:
 def _chosen(ks: tuple[int, ...], criteria: tuple[Criterion, ...], notes: list[str]) -> ChosenK:
     k = sorted(each.k for each in criteria)[len(criteria) // 2]
     at, silhouette = ks.index(k), criteria[0]
-    said = ", ".join(f"{each.name} {each.k}" for each in criteria)
-    why = f"{k} clusters: the middle of {said}; silhouette {silhouette.values[at]:.2f}"
+    named = ", ".join(f"{each.name} {each.k}" for each in criteria)
+    why = f"{k} clusters: the middle of {named}; silhouette {silhouette.values[at]:.2f}"
     if silhouette.values[at] < LEAST_SILHOUETTE:
         notes.append(
             f"no clear structure: a silhouette of {silhouette.values[at]:.2f}, and below "

@@ -33,7 +33,7 @@ class Clustering:
     assignments : ndarray of shape (n_images,), int
         0 <= assignment < n_clusters; -1 is noise, where a clustering finds it.
     n_clusters : int
-        As asked for, when some may be empty; else as found.
+        As requested, when some may be empty; else as found.
     method : str
     seed : int
     notes : tuple of str
@@ -148,14 +148,14 @@ def finds_number(method: str) -> bool:
 
 
 def number_of_clusters(method: str, wanted: int, assignments: np.ndarray) -> int:
-    """Give the number as it was asked for, or as it was found where it cannot be asked for."""
+    """Return the number as requested, or as found where it cannot be requested."""
     if finds_number(method):
         return int(assignments.max()) + 1
     return wanted
 
 
 def check_n_clusters(n_clusters: int, n_rows: int) -> None:
-    """Refuse a number of clusters that so many rows cannot have.
+    """Refuse a number of clusters that this many rows cannot have.
 
     Raises
     ------
@@ -215,7 +215,7 @@ def cluster(
     if effective > 1:
         coordinates, exponent = ordinary_scale(reduced.coordinates)
         if exponent:
-            notes.append(f"clustered after division by 2^{exponent}, whose squares fit float32")
+            notes.append(f"clustered after division by 2^{exponent}: its squares fit float32")
         with one_thread(), warnings.catch_warnings():
             from sklearn.exceptions import ConvergenceWarning
 
@@ -229,6 +229,6 @@ def cluster(
     notes += assigned.notes
     clustering = Clustering(reduced.ids, assigned.assignments, number, method, seed, tuple(notes))
     if spec.takes_k and clustering.n_found < effective:
-        said = f"{clustering.n_found} of {effective} clusters hold rows"
-        clustering = replace(clustering, notes=(*clustering.notes, said))
+        note = f"{clustering.n_found} of {effective} clusters hold rows"
+        clustering = replace(clustering, notes=(*clustering.notes, note))
     return clustering

@@ -9,7 +9,7 @@ import numpy as np
 from analyze.threads import one_thread
 
 MOST_IN_PAIRS = 5000
-"""Pictures whose pairs are counted; 100 MB. Beyond, memberships are clustered instead."""
+"""Pictures with pairs that are counted; 100 MB. Beyond, memberships are clustered instead."""
 
 N_STARTS = 10
 
@@ -17,7 +17,7 @@ N_STARTS = 10
 def consensus(assignments: Sequence[np.ndarray], n_clusters: int, seed: int = 0) -> np.ndarray:
     """Join clusterings: pictures that are often together are together.
 
-    How often each pair is together is a likeness, and its average-linkage clusters are the answer
+    How often each pair is together is a similarity, and its average-linkage clusters are the answer
     (Fred and Jain 2005). Beyond 5,000 pictures the rows of all memberships, one-hot, are clustered
     by KMeans, which looks for the same with memory for rows only (Topchy, Jain and Punch 2005).
 

@@ -112,7 +112,7 @@ def draw_matrix(
     values, numbers : ndarray of shape (n_down, n_across)
     across, down : sequence of str or None
     explained : str or None
-        What the bar of colors says; no bar without.
+        Label of the bar of colors; no bar without.
     written : str
         Format of a number.
     colors
@@ -222,7 +222,7 @@ def draw_map(
 
 
 def _map_size(points: np.ndarray, panels: int) -> tuple[float, float]:
-    """Size a map in inches so that its panels fit the points, whose axes share one scale."""
+    """Size a map in inches so that its panels fit the points; the axes share one scale."""
     spread = np.maximum(np.ptp(points, axis=0), 1e-12)
     return 5.2 * panels, 5.0 * float(np.clip(spread[1] / spread[0], 0.5, 1.1)) + 0.8
 

@@ -50,13 +50,13 @@ class Clustered:
     def informative(self) -> bool:
         """Whether there are several clusters, not each row one, and rows that differ."""
         coordinates = self.reduced.coordinates[self.clustering.in_a_cluster]
-        several = 1 < self.clustering.n_found < len(coordinates)
-        return several and bool((coordinates != coordinates[0]).any())
+        scorable = 1 < self.clustering.n_found < len(coordinates)
+        return scorable and bool((coordinates != coordinates[0]).any())
 
 
 @dataclass(frozen=True)
 class Scored:
-    """A score, None where it would not be informative, and what has to be said about it."""
+    """A score, None where it would not be informative, and its notes."""
 
     value: float | None
     notes: tuple[str, ...] = ()
@@ -71,9 +71,9 @@ class InternalScoreSpec:
     description : str
         One line, with the range and which end is good.
     score : callable
-        Clustered -> Scored; only asked where the clustering is informative.
+        Clustered -> Scored; only called where the clustering is informative.
     by_default : bool
-        Whether it is computed without being asked for: it takes no longer than the clustering.
+        Whether it is computed by default: it takes no longer than the clustering.
     """
 
     description: str
@@ -87,7 +87,7 @@ def silhouette(clustered: Clustered) -> Scored:
 
 
 def davies_bouldin(clustered: Clustered) -> Scored:
-    """Mean likeness of each cluster to the one most like it (Davies and Bouldin 1979)."""
+    """Mean similarity of each cluster to the one most like it (Davies and Bouldin 1979)."""
     from sklearn.metrics import davies_bouldin_score
 
     return Scored(_of_rows(davies_bouldin_score, clustered))
@@ -148,8 +148,8 @@ def stability(clustered: Clustered) -> Scored:
         assignments[rows] = again.assignments
         found.append(assignments)
     agreed = [_ari_of_shared(one, other) for one, other in itertools.combinations(found, 2)]
-    told = [value for value in agreed if value is not None]
-    return Scored(float(np.mean(told)) if told else None)
+    known = [value for value in agreed if value is not None]
+    return Scored(float(np.mean(known)) if known else None)
 
 
 def subsamples(units: np.ndarray, seed: int) -> list[np.ndarray]:

@@ -20,17 +20,17 @@ SAMPLED_STARTS = 30
 STARTING_ROWS = 10_000
 STARTING_ROWS_A_CLUSTER = 100
 MANY_TIMES = 5
-"""From so many times as many rows on, k-means starts on a sample: thirty starts there cost a third
+"""From this factor of rows on, k-means starts on a sample: thirty starts there cost a third
 of ten over all rows, and find a least sum of squares as small (tests/benchmarks, ``at_size``)."""
 
 FULL_MOST_DIMS = 100
 FULL_ROWS_A_DIM = 5
-"""A full covariance is taken where every component has so many rows a dimension on average."""
+"""A full covariance is taken where every component has this many rows a dimension on average."""
 
 MIXTURE_STARTS = 3
 MIXTURE_FLOOR = 1e-3
 """Added to variances, as a share of the mean variance: one row, or copies, would else be a peak
-without width, whose likelihood has no bound."""
+without width, with an unbounded likelihood."""
 
 MOST_WARD_ROWS = 20_000
 """All pairs in float64 take 1.6 GB there, and twice that while they are merged."""
@@ -43,7 +43,7 @@ DENSE_BYTES = 1 << 29
 
 @dataclass(frozen=True, eq=False)
 class Assigned:
-    """The cluster of each row, and what has to be said.
+    """The cluster of each row, and notes.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ better: ARI 0.21 to 0.65, not 0.09 to 0.32."""
 
 
 def distinct_rows(coordinates: np.ndarray, enough: int) -> int:
-    """Count different rows, but no further than is asked about."""
+    """Count different rows, but no further than a bound."""
     head = coordinates[: 10 * enough]
     if len(np.unique(head, axis=0)) >= enough:
         return enough
@@ -90,7 +90,7 @@ def kmeans(coordinates: np.ndarray, n_clusters: int, seed: int) -> Assigned:
 
 
 def _coreset(rows: np.ndarray, n_drawn: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw rows whose weighted sums of squares are near those of all (Bachem et al. 2018).
+    """Draw rows with weighted sums of squares near those of all (Bachem et al. 2018).
 
     Half by chance alone, half by the square of their distance from the mean, so that a few rows far
     from all others are not missed; ndarrays of shape (n_drawn,), int ascending and float64.

@@ -192,11 +192,11 @@ class Analysis(Result):
 
         lines = []
         for level in self.levels:
-            said = {name: level.scores[name] for name in ("ari", "ami", "purity")}
-            said["right parent, wrong leaf"] = level.right_parent_wrong_leaf
-            said["hierarchical F1"] = level.hierarchical_f1
+            noted = {name: level.scores[name] for name in ("ari", "ami", "purity")}
+            noted["right parent, wrong leaf"] = level.right_parent_wrong_leaf
+            noted["hierarchical F1"] = level.hierarchical_f1
             start = f"level {shown(level.name)}, {level.n_classes} classes: "
-            lines += wording.scores(said, start)
+            lines += wording.scores(noted, start)
         return lines
 
     def _assignments(self) -> Table:

@@ -119,7 +119,7 @@ class Keeping:
 
 @dataclass(frozen=True)
 class Execution:
-    """How results are computed, what is kept of them and who is told: no number depends on it.
+    """How results are computed, what is kept and how progress is reported: no number depends on it.
 
     Parameters
     ----------
@@ -175,7 +175,7 @@ def cluster_all(
     n_jobs : int, optional
         Processes; as many as there are cores.
     progress : callable, optional
-        Told of runs done and of how many there are, those kept before left out.
+        Called with the runs done and their total, those kept before left out.
     """
     found = [keeping.read(run) for run in runs]
     asking: dict[tuple[object, ...], list[int]] = {}
@@ -246,7 +246,7 @@ def _outcomes(
 
 
 def _in_worker(level: int, work: Callable[..., Any], number: int, *arguments: Any) -> Any:
-    log.setLevel(level)  # what was asked for in the process that started this one,
+    log.setLevel(level)  # as in the process that started this one,
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # which also ends it
     return number, work(*arguments)
 
@@ -272,7 +272,7 @@ def _quiet_tracker() -> Iterator[None]:
 
 @contextmanager
 def _no_orphans() -> Iterator[None]:
-    """End the other processes at once when this one is told to stop or one of them fails."""
+    """End the other processes at once when this one is stopped or one of them fails."""
     try:
         yield
     except BaseException:

@@ -33,15 +33,15 @@ def catalog(
 
     workspace = output.workspace()
     selection = inputs.selection()
-    # which backbone saw them is no matter here, unless that is asked
+    # which backbone saw them is no matter here, unless one is named
     path = (choose_one if folder.seen else choose_any)(workspace, selection)
     vectors = read_embeddings(path)
     pictures = PictureFolder.of(vectors, workspace, folder.images, seen=folder.seen)
     chosen = choose_level(vectors.levels, level, vectors.multi_labels)
-    several = vectors.multi_labels
+    multi_labels = vectors.multi_labels
     notes: tuple[str, ...] = ()
-    if several and not vectors.levels:
-        notes = (f"{no_labels(several)}: classes are not shown",)
+    if multi_labels and not vectors.levels:
+        notes = (f"{no_labels(multi_labels)}: classes are not shown",)
     glance = replace(
         glance_at(vectors, chosen), pictures=pictures, n_examples=examples, seed=seed, notes=notes
     )

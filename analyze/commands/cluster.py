@@ -58,7 +58,7 @@ class Settings:
         )
 
     def n_clusters(self) -> int | Literal["auto"] | None:
-        """Return a number of clusters, or the wish to have one chosen."""
+        """Return a number of clusters, or ``auto`` to have one chosen."""
         if self.clusters is None or self.clusters == "auto":
             return None if self.clusters is None else "auto"
         try:
@@ -76,7 +76,7 @@ def cluster(
     inputs: options.JoinedInputs,
     output: options.Output,
 ) -> None:
-    """Do the pictures fall into their classes without being told? Clusters, ARI, two figures."""
+    """Do the pictures fall into their classes without labels? Clusters, ARI, two figures."""
     if context.invoked_subcommand:
         return
     from analyze.clustering.analysis import analyze_embeddings, check_names

@@ -64,7 +64,7 @@ class Repeats:
 def compare(
     context: typer.Context,
     *,
-    inputs: options.SeveralInputs,
+    inputs: options.InputList,
     settings: Settings,
     repeats: Repeats,
     output: options.Output,
@@ -73,7 +73,7 @@ def compare(
     from analyze.clustering.runs import Execution
     from analyze.comparison.comparison import REDUCTIONS_COMPARED, compare
     from analyze.reduction.reduction import parse_steps
-    from analyze.stored_files.selection import choose_by_recipe, choose_several
+    from analyze.stored_files.selection import choose_by_recipe, choose_files
     from extract.storage.embeddings_file import read_embeddings
 
     reductions = settings.reduce or list(REDUCTIONS_COMPARED)
@@ -86,12 +86,12 @@ def compare(
         clusters, seeds_of = recipe.analyze.clusters or clusters, recipe.analyze.seeds
         level = recipe.analyze.level or level
     for steps in reductions:
-        parse_steps(steps)  # a wrong word is said before anything is read
+        parse_steps(steps)  # a wrong word is refused before anything is read
     workspace, wanted = output.workspace(), inputs.selection()
     if recipe is not None:
         paths = choose_by_recipe(workspace, recipe, wanted)
     else:
-        paths = choose_several(workspace, wanted)
+        paths = choose_files(workspace, wanted)
     kept = Execution(workspace.reductions, workspace.clusterings)
     with ended_by_signals("stopped; clusterings finished so far are kept"):
         vectors = [read_embeddings(path) for path in paths]
@@ -110,6 +110,6 @@ def compare(
                 execution=replace(kept, progress=progress, resampling_progress=resampling),
             )
         if recipe is not None:
-            comparison = comparison.beside_published(recipe, vectors, kept)
+            comparison = comparison.with_published(recipe, vectors, kept)
         files = [workspace.relative(path) for path in paths]
         present(output, "compare", comparison, vectors, {"files": files})

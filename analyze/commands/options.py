@@ -41,11 +41,11 @@ ModelOption = Annotated[
     str | None,
     typer.Option("--model", metavar="NAME", help="The stored file of this backbone."),
 ]
-SeveralEmbeddingsOption = Annotated[
+EmbeddingsListOption = Annotated[
     list[Path] | None,
     typer.Option("--embeddings", metavar="FILE", help="An embeddings file; may be repeated."),
 ]
-SeveralModelsOption = Annotated[
+ModelListOption = Annotated[
     list[str] | None,
     typer.Option(
         "--model", metavar="NAME", help="All stored files of a backbone; may be repeated."
@@ -101,11 +101,11 @@ class Inputs(StoredFiles):
 
 
 @dataclass(frozen=True)
-class SeveralInputs(StoredFiles):
+class InputList(StoredFiles):
     """Which stored files are meant."""
 
-    embeddings: SeveralEmbeddingsOption = None
-    model: SeveralModelsOption = None
+    embeddings: EmbeddingsListOption = None
+    model: ModelListOption = None
 
 
 @dataclass(frozen=True)
@@ -181,6 +181,6 @@ class Execution:
 
 @dataclass(frozen=True)
 class Output(cl.Common):
-    """What is drawn, said and printed, and where files lie."""
+    """What is drawn, reported and printed, and where files lie."""
 
     svg: SvgOption = False

@@ -15,7 +15,7 @@ from extract.stopping import ended_by_signals
 @cl.command()
 def rank(
     *,
-    inputs: options.SeveralInputs,
+    inputs: options.InputList,
     metric: Annotated[
         str | None,
         typer.Option(
@@ -38,13 +38,13 @@ def rank(
     """Which backbone for my catalogue? Ranked, with intervals, and how alike they are."""
     from analyze.clustering.runs import Execution
     from analyze.ranking.ranking import check_metric, rank
-    from analyze.stored_files.selection import choose_several
+    from analyze.stored_files.selection import choose_files
     from extract.storage.embeddings_file import read_embeddings
 
-    check_metric(metric)  # a wrong word is said before anything is read
+    check_metric(metric)  # a wrong word is refused before anything is read
     workspace = output.workspace()
     wanted = inputs.selection()
-    paths = choose_several(workspace, wanted)
+    paths = choose_files(workspace, wanted)
     with ended_by_signals("stopped; clusterings finished so far are kept"):
         vectors = [read_embeddings(path) for path in paths]
         with output.progress_bar("backbones") as progress:

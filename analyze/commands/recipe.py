@@ -1,4 +1,4 @@
-"""A recipe that a command is given, and the options that cannot be typed beside it."""
+"""A recipe that a command is given, and the options that cannot be given with it."""
 
 from __future__ import annotations
 
@@ -36,5 +36,5 @@ def read_fixed(context: typer.Context, recipe: str | None, fixed: Sequence[str])
     read = read_recipe(recipe)
     named = [name for name in ("clusters", "level") if getattr(read.analyze, name) is not None]
     named += [name for name in ("resize", "pooling") if getattr(read.extract, name) is not None]
-    cl.refuse_beside(context, recipe, [*fixed, *named])
+    cl.refuse_fixed_by_recipe(context, recipe, [*fixed, *named])
     return read

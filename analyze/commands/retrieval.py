@@ -16,14 +16,14 @@ N_SHOWN = 5
 
 @dataclass(frozen=True)
 class Queries:
-    """How many queries are asked, judged and shown."""
+    """How many queries are searched, judged and shown."""
 
     k: Annotated[
         list[int] | None,
         typer.Option("--k", metavar="N", min=1, help="Of precision and recall; default 5 and 10."),
     ] = None
     queries: Annotated[
-        int, typer.Option(metavar="N", min=2, help="Of more pictures a sample is asked about.")
+        int, typer.Option(metavar="N", min=2, help="Of more pictures a sample is searched.")
     ] = 5000
     worst: Annotated[
         int, typer.Option(metavar="N", min=0, max=100, help="Worst queries on a contact sheet.")
@@ -36,7 +36,7 @@ class Queries:
 @cl.command()
 def retrieval(
     *,
-    inputs: options.SeveralInputs,
+    inputs: options.InputList,
     level: options.LevelOption = None,
     queries: Queries,
     folder: options.Pictures,
@@ -46,12 +46,12 @@ def retrieval(
     """How good are look-ups? Precision, recall, mAP, MRR and 1-NN accuracy, copies left out."""
     from analyze.neighbors.retrieval_result import retrieve
     from analyze.pictures.picture_folder import PictureFolder
-    from analyze.stored_files.selection import choose_several
+    from analyze.stored_files.selection import choose_files
     from extract.storage.embeddings_file import read_embeddings
 
     workspace = output.workspace()
     wanted = inputs.selection()
-    paths = choose_several(workspace, wanted)
+    paths = choose_files(workspace, wanted)
     vectors = [read_embeddings(path) for path in paths]
     with output.progress_bar("queries") as progress:
         found = retrieve(

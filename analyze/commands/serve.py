@@ -39,7 +39,7 @@ class Address:
 @cl.command()
 def serve(
     *,
-    inputs: options.SeveralInputs,
+    inputs: options.InputList,
     address: Address,
     images: options.ImagesOption = None,
     level: options.LevelOption = None,
@@ -61,7 +61,7 @@ def serve(
     from analyze.lookup.service.served_catalog import ServeOptions
     from analyze.lookup.service.service import Service
     from analyze.neighbors.indexes.index_choice import check_wanted
-    from analyze.stored_files.selection import choose_several
+    from analyze.stored_files.selection import choose_files
 
     allow_remote = address.allow_remote
     host = address.host or ("0.0.0.0" if allow_remote else "127.0.0.1")
@@ -73,7 +73,7 @@ def serve(
     check_wanted(index.index, index.recall)
     workspace = common.workspace()
     wanted = inputs.selection()
-    paths = choose_several(workspace, wanted)
+    paths = choose_files(workspace, wanted)
     serve_options = ServeOptions(
         images, level, products.name_column, **vars(index), weights=products.weights
     )
@@ -85,14 +85,14 @@ def serve(
     names = LOOPBACK | ({allow_remote.lower()} if allow_remote else set())
     app = build_app(service, Rules(names, token), titles)
     url = server.address_of(allow_remote or host, listening.getsockname()[1], token)
-    said = {"url": url, "token": token, "files": service.about()}
-    common.print_result(said, f"{url}  (stop with Ctrl-C)\n{service.text()}")
+    answer = {"url": url, "token": token, "files": service.about()}
+    common.print_result(answer, f"{url}  (stop with Ctrl-C)\n{service.text()}")
     sys.stdout.flush()  # whoever started it may wait for the address
     try:
         number = server.serve(app, listening, traced=common.verbose > 1)
     finally:
         service.close()
-    raise Stopped("stopped; what was asked before is answered", number)
+    raise Stopped("stopped; earlier requests are answered", number)
 
 
 def _titles(service: Service, given: Sequence[str]) -> Titles:

@@ -33,12 +33,12 @@ class Request:
     ] = False
     diverse_weight: Annotated[
         float | None,
-        typer.Option(metavar="W", help="Of similarity beside novelty, 0 to 1; default 0.7."),
+        typer.Option(metavar="W", help="Of similarity against novelty, 0 to 1; default 0.7."),
     ] = None
 
     @property
     def diversity(self) -> float | None:
-        """The weight of similarity beside novelty; None where hits are the most similar ones."""
+        """The weight of similarity against novelty; None where hits are the most similar ones."""
         from analyze.neighbors.diversity import WEIGHT
 
         if self.diverse_weight is not None:
@@ -71,7 +71,7 @@ def similar(
     from extract.storage.embeddings_file import read_embeddings
 
     if not request.query:
-        raise UsageError("nothing is asked: give an id or a picture with --query ID|IMAGE")
+        raise UsageError("no query: give an id or a picture with --query ID|IMAGE")
     weight = request.diversity
     if weight is not None:
         check_weight(weight)

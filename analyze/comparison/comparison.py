@@ -12,7 +12,7 @@ from analyze.clustering.runs import PLAIN, Execution, Run, cluster_all
 from analyze.comparison.resampling import why_no_interval
 from analyze.comparison.result import Comparison
 from analyze.comparison.scores import ComparedModel, ComparisonCell, ComparisonRow, Setting
-from analyze.comparison.uncertainty import Doubt
+from analyze.comparison.uncertainty import Uncertainty
 from analyze.inputs import LevelOrLabels, Sets, as_sets
 from analyze.measures.agreement import score_clusters
 from analyze.measures.alignment import Alignment, align, groups_of_copies
@@ -75,15 +75,17 @@ def compare(
     found = cluster_all(
         runs, execution.keeping, n_jobs=execution.n_jobs, progress=execution.progress
     )
-    scores, said = zip(*(score_clusters(codes, c.assignments) for c in found), strict=True)
+    scores, noted = zip(*(score_clusters(codes, c.assignments) for c in found), strict=True)
     informative = None not in scores[0].values()
     models, notes = _models(aligned, design.seeds[0], informative=informative)
     settings = design.settings(models)
     rows = _rows(settings, runs, found, scores, aligned.level.name)
-    notes += [*_noted([row.model for row in rows], found, len(models)), *said[0]]
-    doubt, why = None, None
+    notes += [*_noted([row.model for row in rows], found, len(models)), *noted[0]]
+    uncertainty, why = None, None
     if informative:
-        why, doubt = _doubt(aligned, design.by_setting(settings, found), n_resamples, execution)
+        why, uncertainty = _uncertainty(
+            aligned, design.by_setting(settings, found), n_resamples, execution
+        )
         notes += [why] if why else []
         if len(design.seeds) == 1:
             notes.append("one seed: what differs may be its chance; give more --seeds")
@@ -98,10 +100,10 @@ def compare(
         level=aligned.level,
         n_clusters=n_clusters,
         rows=rows,
-        cells=_cells(rows, len(design.seeds), doubt),
-        pairs=doubt.pairs(rows, "model") if doubt else (),
-        reduction_pairs=doubt.pairs(rows, "reduction") if doubt else (),
-        clustering_pairs=doubt.pairs(rows, "clustering") if doubt else (),
+        cells=_cells(rows, len(design.seeds), uncertainty),
+        pairs=uncertainty.pairs(rows, "model") if uncertainty else (),
+        reduction_pairs=uncertainty.pairs(rows, "reduction") if uncertainty else (),
+        clustering_pairs=uncertainty.pairs(rows, "clustering") if uncertainty else (),
         n_resamples=0 if why or not informative else n_resamples,
         notes=tuple(dict.fromkeys([*aligned.notes, *notes])),
     )
@@ -173,17 +175,17 @@ def _rows(
     )
 
 
-def _doubt(
+def _uncertainty(
     aligned: Alignment,
     clustered: Mapping[Setting, list[np.ndarray]],
     n_resamples: int,
     execution: Execution,
-) -> tuple[str | None, Doubt]:
+) -> tuple[str | None, Uncertainty]:
     """Resample the pictures; say why that gives no intervals, None where it does."""
     units, codes = groups_of_copies(aligned.embedding_sets), aligned.level.codes
     why = why_no_interval(codes[codes >= 0], units[codes >= 0], aligned.level.name)
     n_resamples = 0 if why else n_resamples
-    return why, Doubt.of(clustered, codes, units, n_resamples, execution.resampling_progress)
+    return why, Uncertainty.of(clustered, codes, units, n_resamples, execution.resampling_progress)
 
 
 def _bare(embeddings: EmbeddingSet) -> EmbeddingSet:
@@ -218,7 +220,7 @@ def _models(
             notes.append(f"{name}: 1-NN accuracy leaves out {found.n_left_out} rows of zeros")
         if found.n_queries < found.n_rows:
             notes.append(
-                f"1-NN accuracy asks {found.n_queries} of {found.n_rows} rows, drawn by seed"
+                f"1-NN accuracy tests {found.n_queries} of {found.n_rows} rows, drawn by seed"
             )
     return tuple(models), notes
 
@@ -226,19 +228,19 @@ def _models(
 def _noted(
     owners: Sequence[ComparedModel], clusterings: Sequence[Clustering], n_models: int
 ) -> list[str]:
-    """Gather what was said of clusterings: once, by model unless it holds for all of them."""
-    said: dict[str, dict[str, None]] = {}
+    """Return the notes of clusterings: once, by model unless they hold for all of them."""
+    noted: dict[str, dict[str, None]] = {}
     for owner, clustering in zip(owners, clusterings, strict=True):
         for note in clustering.notes:
-            said.setdefault(note, {})[owner.name] = None
+            noted.setdefault(note, {})[owner.name] = None
     return [
         note if len(names) == n_models else f"{', '.join(names)}: {note}"
-        for note, names in said.items()
+        for note, names in noted.items()
     ]
 
 
 def _cells(
-    rows: Sequence[ComparisonRow], n_seeds: int, doubt: Doubt | None
+    rows: Sequence[ComparisonRow], n_seeds: int, uncertainty: Uncertainty | None
 ) -> tuple[ComparisonCell, ...]:
     """Sum up the rows of each setting."""
     cells = []
@@ -249,11 +251,11 @@ def _cells(
             scores = np.array([row.scores[metric] for row in group], dtype=np.float64)
             mean = low = high = p_chance = None
             spread: list[float | None] = [None, None]
-            if doubt is not None:
+            if uncertainty is not None:
                 mean = float(scores.mean())
                 spread = np.percentile(scores, [2.5, 97.5]).tolist()
-                low, high = doubt.interval(setting, metric, mean) or (None, None)
-                p_chance = doubt.p_chance(setting, metric, mean)
+                low, high = uncertainty.interval(setting, metric, mean) or (None, None)
+                p_chance = uncertainty.p_chance(setting, metric, mean)
             cells.append(
                 ComparisonCell(
                     *setting,
@@ -262,7 +264,7 @@ def _cells(
                     mean=mean,
                     low=low,
                     high=high,
-                    std=float(scores.std(ddof=1)) if doubt and n_seeds > 1 else None,
+                    std=float(scores.std(ddof=1)) if uncertainty and n_seeds > 1 else None,
                     seed_low=spread[0],
                     seed_high=spread[1],
                     p_chance=p_chance,

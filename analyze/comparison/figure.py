@@ -100,13 +100,13 @@ def _name_axes(
 
 
 def _draw_seeds(axes: Any, places: np.ndarray, scores: np.ndarray, width: float) -> None:
-    """Draw each seed as a dot beside the others."""
+    """Draw each seed as a dot next to the others."""
     n_seeds = scores.shape[1]
     if n_seeds < 2:
         return
-    beside = np.linspace(-0.32, 0.32, n_seeds) * width
+    offsets = np.linspace(-0.32, 0.32, n_seeds) * width
     axes.scatter(
-        (places[:, None] + beside).ravel(),
+        (places[:, None] + offsets).ravel(),
         scores.ravel(),
         s=float(np.clip(120 * width / n_seeds**0.5, 2, 9)),
         color="white",

@@ -7,7 +7,7 @@ from itertools import combinations, groupby
 
 import numpy as np
 
-from analyze.comparison.scores import CANNOT_BE_TOLD_APART, ComparedPair, Setting
+from analyze.comparison.scores import NOT_DISTINGUISHED, ComparedPair, Setting
 from analyze.measures.bootstrap import adjusted_by_holm, interval, p_value
 
 SURE = 0.05
@@ -97,7 +97,7 @@ def spell_verdict(
     """
     if not_enough:
         spelled = _spelled(difference, low, high)
-        return f"{a} and {b} {CANNOT_BE_TOLD_APART} with {not_enough}: {spelled}"
+        return f"{a} and {b} {NOT_DISTINGUISHED} with {not_enough}: {spelled}"
     if difference < 0:
         a, b, difference, low, high = b, a, -difference, -high, -low
     return f"{a} is better than {b} by {_spelled(difference, low, high)}"

@@ -1,4 +1,4 @@
-"""What a recipe gives here beside what others published of it."""
+"""Scores of a recipe computed here, next to those published."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ class Reproduction:
             for cell, n in zip(self.cells, self.components, strict=True)
         ]
         published = {**vars(self.recipe.published), "ari": list(self.recipe.published.ari)}
-        said = {"name": self.recipe.name, "about": self.recipe.about}
-        return {**said, "published": published, "found": found}
+        described = {"name": self.recipe.name, "about": self.recipe.about}
+        return {**described, "published": published, "found": found}
 
     def lines(self) -> list[str]:
         """Spell it for people."""

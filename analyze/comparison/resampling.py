@@ -11,7 +11,7 @@ from analyze.measures.contingency_metrics import METRICS, SLOW_METRICS, JointTab
 from analyze.reduction.reduction import Progress
 
 LEAST_IN_A_CLASS = 5
-"""Of the median class: below, resamples lose whole classes, and no interval holds what it says."""
+"""Of the median class: below, resamples lose whole classes, and no interval covers as it should."""
 
 LEAST_UNITS = 10
 """Pictures that are not copies of each other."""
@@ -69,7 +69,7 @@ def resampled_means(
     seed : int
         Of the resamples.
     progress : callable, optional
-        Told of clusterings done and of how many are to do.
+        Called with the clusterings done and their total.
 
     Returns
     -------

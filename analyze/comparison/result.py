@@ -25,7 +25,7 @@ from extract.storage.embeddings import EmbeddingSet
 
 MOST_ANSWERS = 30
 
-DOUBT = (
+UNCERTAINTY = (
     "low and high: 95 % interval over pictures (clusterings fixed, pictures a sample of those the "
     "catalogue could hold; bootstrap, shifted by its own bias); std, seed_low and seed_high: over "
     "seeds of the reduction and the clustering"
@@ -58,7 +58,7 @@ class Comparison(Result):
     notes : tuple of str
         What was lowered, left out or not informative.
     reproduction : Reproduction, optional
-        Where a recipe said how to compare.
+        Where a recipe fixed how to compare.
     """
 
     models: tuple[ComparedModel, ...]
@@ -87,11 +87,11 @@ class Comparison(Result):
         return next(c for c in self.cells if c.setting == setting and c.metric == metric)
 
     def as_good_as_best(self, setting: Setting, metric: str) -> bool:
-        """Whether it cannot be told apart from the best embedding of its reduction, or is that."""
+        """Whether it is the best embedding of its reduction, or not distinguished from it."""
         column = [Setting(model, *setting[1:]) for model in self.models]
         best = max(column, key=lambda each: self.cell(each, metric).mean or -np.inf)
         wanted = {best, setting}
-        apart = (p.told_apart for p in self.pairs if {p.a, p.b} == wanted and p.metric == metric)
+        apart = (p.distinguished for p in self.pairs if {p.a, p.b} == wanted and p.metric == metric)
         return best == setting or not next(apart, True)
 
     def over_seeds(self, metric: str) -> np.ndarray:
@@ -131,13 +131,13 @@ class Comparison(Result):
             "pairs": [pair.to_json() for pair in self.pairs],
             "reduction_pairs": [pair.to_json() for pair in self.reduction_pairs],
             "clustering_pairs": [pair.to_json() for pair in self.clustering_pairs],
-            "doubt": DOUBT if self.n_resamples else None,
+            "doubt": UNCERTAINTY if self.n_resamples else None,
             "n_resamples": self.n_resamples,
             "notes": list(self.notes),
             **({"recipe": self.reproduction.to_json()} if self.reproduction else {}),
         }
 
-    def beside_published(
+    def with_published(
         self,
         recipe: Recipe,
         embedding_sets: Sequence[EmbeddingSet],
@@ -157,9 +157,9 @@ class Comparison(Result):
     def tables(self) -> dict[str, Table]:
         """Return ``comparison``, a row for each seed, and ``pairs``, where there are any."""
         tables = {"comparison": table_of([row.to_json() for row in self.rows])}
-        several = (*self.pairs, *self.reduction_pairs, *self.clustering_pairs)
-        if several:
-            pairs = [pair.to_json() for pair in several]
+        all_pairs = (*self.pairs, *self.reduction_pairs, *self.clustering_pairs)
+        if all_pairs:
+            pairs = [pair.to_json() for pair in all_pairs]
             header = list(dict.fromkeys(name for pair in pairs for name in pair))
             header.sort(key=lambda name: name.endswith(("resize", "pooling")))  # they stand last
             tables["pairs"] = table_of(pairs, header)
@@ -241,7 +241,7 @@ class Comparison(Result):
                 "clusterings are fixed, the pictures a sample of those the catalogue could hold"
             )
         if self.pairs:
-            lines.append("=: the best of its column, or cannot be told apart from it")
+            lines.append("=: the best of its column, or cannot be distinguished from it")
         return lines
 
     def _answers(self) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from extract.storage.embeddings import UNKNOWN
 
-CANNOT_BE_TOLD_APART = "cannot be told apart"
+NOT_DISTINGUISHED = "cannot be distinguished"
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,9 @@ class ComparedPair:
     verdict: str
 
     @property
-    def told_apart(self) -> bool:
+    def distinguished(self) -> bool:
         """Whether one is better."""
-        return CANNOT_BE_TOLD_APART not in self.verdict
+        return NOT_DISTINGUISHED not in self.verdict
 
     def to_json(self) -> dict[str, Any]:
         """Spell it with the keys that programs read: what differs as a and b, the rest by name."""
@@ -101,10 +101,10 @@ class ComparedPair:
         one, other = self.a, self.b
         if one.model != other.model:
             two = {"a": one.model.model, "b": other.model.model}
-            told = {"a_identity": one.model.identity, "b_identity": other.model.identity}
+            identities = {"a_identity": one.model.identity, "b_identity": other.model.identity}
             made = {f"a_{key}": value for key, value in one.model.made.items()}
             made |= {f"b_{key}": value for key, value in other.model.made.items()}
-            return {**two, **told, **_same(one, "reduction", "clustering"), **own, **made}
+            return {**two, **identities, **_same(one, "reduction", "clustering"), **own, **made}
         if one.reduction != other.reduction:
             two = {"a": one.reduction, "b": other.reduction}
             return {**two, **one.model.key, **_same(one, "clustering"), **own, **one.model.made}
@@ -153,7 +153,7 @@ class ComparisonRow:
 
 @dataclass(frozen=True)
 class ComparisonCell:
-    """One score of one embedding, reduction and clustering: its mean over seeds, and its doubts.
+    """One score of one embedding, reduction and clustering: its mean over seeds, its uncertainty.
 
     Parameters
     ----------

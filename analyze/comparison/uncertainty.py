@@ -1,4 +1,4 @@
-"""The doubts of a comparison: what other pictures would give, and what chance gives."""
+"""Uncertainty of a comparison: what other pictures would give, and what chance gives."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ N_PERMUTATIONS = 999
 
 
 @dataclass(frozen=True, eq=False)
-class Doubt:
+class Uncertainty:
     """What resamples and shuffled labels give of each setting.
 
     Parameters
@@ -50,7 +50,7 @@ class Doubt:
         units: np.ndarray,
         n_resamples: int,
         progress: Progress | None = None,
-    ) -> Doubt:
+    ) -> Uncertainty:
         """Resample and shuffle the pictures that have a label.
 
         Parameters

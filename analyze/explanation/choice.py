@@ -1,4 +1,4 @@
-"""What is asked of a backbone: which target, of which pictures."""
+"""The choice of what is explained: which target, of which pictures."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ def make_target(
     truth: Truth | None,
     weights: Path | None,
 ) -> Target | None:
-    """Make what is asked; None for neighbors, which pictures ask of each other."""
+    """Return the target; None for neighbors, which are explained in pairs."""
     if stored is not None:
         number = level_of_head(stored, wanted.level)
         return head_target(stored, number, wanted.explained)
     if wanted.target == "pretrained":
-        from extract.backbones.pretrained_classifier import load_own_classifier
+        from extract.backbones.pretrained_classifier import load_pretrained_classifier
 
-        return pretrained_target(load_own_classifier(backbone, weights), wanted.explained)
+        return pretrained_target(load_pretrained_classifier(backbone, weights), wanted.explained)
     if wanted.target == "cluster":
         return _clusters(wanted, vectors, truth.name if truth else None)
     return None
@@ -98,7 +98,7 @@ def choose_subjects(
     stored: StoredHead | None,
     backbone: Backbone,
 ) -> tuple[list[Subject], list[str]]:
-    """Choose the pictures, each once, and say what has to be said of the choice."""
+    """Choose the pictures, each once, with notes on the choice."""
     mistakes: dict[int, Mistake] = {}
     rows, notes = [row_called(vectors, text, "--id") for text in wanted.ids or ()], []
     named = wanted.ids or wanted.image or wanted.worst
@@ -112,18 +112,22 @@ def choose_subjects(
         if truth is None or target is None or stored is None:
             raise UsageError("--worst needs labels at the head's level, which the file has not")
         number = level_of_head(stored, wanted.level)
-        mistakes, said = worst_mistakes(
+        mistakes, predictions = worst_mistakes(
             stored, stored.levels[number], target, vectors, truth, wanted.worst
         )
         rows += mistakes
-        notes += said
+        notes += predictions
     rows = list(dict.fromkeys(rows))
-    taught = stored.taught_ids if stored is not None else set()
-    n_taught = sum(vectors.ids[row] in taught for row in rows)
-    if n_taught:
-        now = any(vectors.ids[row] in taught for row in mistakes)
-        since = "; their held-out mistakes are of heads that were not taught them" if now else ""
-        notes.append(f"{n_taught} of {len(rows)} pictures were taught, by their ids{since}")
+    training_ids = stored.training_ids if stored is not None else set()
+    n_in_training = sum(vectors.ids[row] in training_ids for row in rows)
+    if n_in_training:
+        now = any(vectors.ids[row] in training_ids for row in mistakes)
+        since = (
+            "; their held-out mistakes are of heads that were not trained on them" if now else ""
+        )
+        notes.append(
+            f"{n_in_training} of {len(rows)} pictures were in training, by their ids{since}"
+        )
     new = [_new_picture(path, backbone) for path in dict.fromkeys(wanted.image or ())]
     known = [
         replace(subject, mistake=mistakes.get(row))
@@ -186,7 +190,7 @@ def ask_all(
     """Make the questions; of neighbors, find whom each picture is held against first."""
     if target is not None:
         questions = ask(target, subjects, wanted.class_name)
-        n_silent = sum(question.said == () for question in questions)
+        n_silent = sum(question.predictions == () for question in questions)
         silent = f"no label reaches its threshold for {n_silent} of {len(questions)} pictures"
         likeliest = "" if wanted.class_name else ": each is explained for the likeliest"
         return target, questions, [silent + likeliest] if n_silent else []

@@ -9,13 +9,13 @@ import numpy as np
 
 from analyze.explanation.targets import Target, in_numpy, towards, unit
 from analyze.head.joined import is_joined
-from analyze.head.prediction.head_file import SeveralLabels, StoredHead
+from analyze.head.prediction.head_file import MultilabelOutput, StoredHead
 from analyze.head.prediction.tree import likeliest_path, summed_upwards
 from analyze.head.training.network import forward
 from analyze.head.training.probabilities import sigmoid, softmax
 from analyze.measures.contingency_metrics import NOISE
 from analyze.ties import first_of_greatest
-from extract.backbones.pretrained_classifier import OwnClassifier
+from extract.backbones.pretrained_classifier import PretrainedClassifier
 from extract.errors import UsageError
 
 if TYPE_CHECKING:
@@ -63,8 +63,8 @@ def head_target(stored: StoredHead, level: int, of: str) -> Target:
             "explain a head that was trained on the vectors of one"
         )
     last_logits = _last_logits(stored)
-    if stored.several is not None:
-        return _several_labels_target(stored, level, stored.several, last_logits, of)
+    if stored.multilabel is not None:
+        return _multilabel_target(stored, level, stored.multilabel, last_logits, of)
     return _level_target(stored, level, last_logits, of)
 
 
@@ -81,13 +81,13 @@ def _last_logits(stored: StoredHead) -> Values:
     return logits
 
 
-def _several_labels_target(
-    stored: StoredHead, level: int, several: SeveralLabels, last_logits: Values, of: str
+def _multilabel_target(
+    stored: StoredHead, level: int, multilabel: MultilabelOutput, last_logits: Values, of: str
 ) -> Target:
     """Return the target of a multi-label head at a level: each label by its own threshold."""
     import torch
 
-    temperature, thresholds = stored.temperatures[-1], np.array(several.thresholds)
+    temperature, thresholds = stored.temperatures[-1], np.array(multilabel.thresholds)
     tree = stored.set_tree
     part, names = tree.parts[level], stored.classes[level]
     # each class of the level with itself, and with all that stand below it
@@ -125,8 +125,8 @@ def _several_labels_target(
         probability if of == "probability" else values,
         answer,
         lambda vectors: sigmoid(scaled(vectors))[:, part],
-        thresholds=several.thresholds[part],
-        said=predicted,
+        thresholds=multilabel.thresholds[part],
+        predictions=predicted,
     )
 
 
@@ -167,7 +167,7 @@ def _membership(stored: StoredHead, level: int) -> np.ndarray:
     return np.eye(len(stored.classes[level]))[places]
 
 
-def pretrained_target(own: OwnClassifier, of: str) -> Target:
+def pretrained_target(own: PretrainedClassifier, of: str) -> Target:
     """Ask the classifier that the backbone came with."""
     module = own.module.cpu().double()
 

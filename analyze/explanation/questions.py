@@ -62,7 +62,7 @@ class Question:
         The column that is the target's own answer; None for a neighbor.
     probability, answer_probability : float or None
         Of both, where the target gives probabilities.
-    said : tuple of int or None
+    predictions : tuple of int or None
         The columns that are predicted of the picture, where any number may be; without any of
         them the answer is the likeliest.
     """
@@ -72,14 +72,14 @@ class Question:
     answer: int | None = None
     probability: float | None = None
     answer_probability: float | None = None
-    said: tuple[int, ...] | None = None
+    predictions: tuple[int, ...] | None = None
 
     def to_json(self, target: Target) -> dict[str, Any]:
         """Return the question, and what is known of it, with the keys that programs read.
 
         Of several labels ``predicted`` is the likeliest of those predicted.
         """
-        silent = self.answer is None or self.said == ()
+        silent = self.answer is None or self.predictions == ()
         mistake = self.subject.mistake
         return {
             "id": self.subject.id,
@@ -93,8 +93,8 @@ class Question:
             "true": self.subject.label,
             "threshold": target.thresholds[self.column] if target.thresholds else None,
             "predicted_labels": None
-            if self.said is None
-            else [target.columns[i] for i in self.said],
+            if self.predictions is None
+            else [target.columns[i] for i in self.predictions],
             "true_labels": None if self.subject.labels is None else list(self.subject.labels),
             "held_out_predicted": None if mistake is None else list(mistake.predicted),
             "held_out_probability": None if mistake is None else mistake.probability,
@@ -142,9 +142,9 @@ def ask(target: Target, subjects: Sequence[Subject], wanted: str | None) -> list
         triples = zip(subjects, columns.tolist(), answers.tolist(), strict=True)
         return [Question(*each) for each in triples]
     given = target.probabilities(vectors)
-    said: list[tuple[int, ...] | None] = [None] * len(subjects)
-    if target.said is not None:
-        said = [tuple(np.flatnonzero(own).tolist()) for own in target.said(vectors)]
+    predictions: list[tuple[int, ...] | None] = [None] * len(subjects)
+    if target.predictions is not None:
+        predictions = [tuple(np.flatnonzero(own).tolist()) for own in target.predictions(vectors)]
     return [
         Question(
             subject,
@@ -152,7 +152,7 @@ def ask(target: Target, subjects: Sequence[Subject], wanted: str | None) -> list
             int(answers[i]),
             float(given[i, columns[i]]),
             float(given[i, answers[i]]),
-            said[i],
+            predictions[i],
         )
         for i, subject in enumerate(subjects)
     ]

@@ -69,7 +69,7 @@ def _tiles(number: int, found: Explanation, method: str, target: Target) -> list
         f"{number}",
         [name_of(question.subject.id), *true, *mistake_lines(question)],
     )
-    lines = asked_lines(found.question, found.value, target)
+    lines = question_lines(found.question, found.value, target)
     if why is not None:
         return [
             first,
@@ -92,7 +92,7 @@ def _tiles(number: int, found: Explanation, method: str, target: Target) -> list
     ]
 
 
-def asked_lines(question: Question, value: float, target: Target) -> list[str]:
+def question_lines(question: Question, value: float, target: Target) -> list[str]:
     """Return the lines of the question, then of the answer and its probability."""
     wanted = target.columns[question.column]
     if target.name == "neighbor":
@@ -120,8 +120,8 @@ def mistake_lines(question: Question) -> list[str]:
 
 def _threshold_lines(question: Question, target: Target, threshold: float) -> list[str]:
     """Return the lines of a label: its probability, its threshold, and all labels predicted."""
-    decision = "predicted" if question.column in (question.said or ()) else "not predicted"
-    others = [_short(target.columns[i]) for i in question.said or ()]
+    decision = "predicted" if question.column in (question.predictions or ()) else "not predicted"
+    others = [_short(target.columns[i]) for i in question.predictions or ()]
     return [
         f"probability {question.probability:.2f}",
         f"{decision}, threshold {threshold:.2f}",

@@ -51,7 +51,7 @@ class Target:
         What the columns are numbered by; from 0 without.
     thresholds : tuple of float, optional
         The probability from which on each column is predicted, where any number of them may be.
-    said : callable, optional
+    predictions : callable, optional
         Vectors as they are stored -> ndarray (n, n_columns), bool; with ``thresholds``.
     """
 
@@ -64,7 +64,7 @@ class Target:
     probabilities: Callable[[np.ndarray], np.ndarray] | None = None
     numbers: tuple[int, ...] | None = None
     thresholds: tuple[float, ...] | None = None
-    said: Callable[[np.ndarray], np.ndarray] | None = None
+    predictions: Callable[[np.ndarray], np.ndarray] | None = None
 
     def __post_init__(self) -> None:
         if len(self.columns) != len(self.classes):

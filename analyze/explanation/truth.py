@@ -15,15 +15,15 @@ Truth = Level | MultiLabel
 
 
 def truth_of_head(
-    stored: StoredHead, number: int, levels: Sequence[Level], several: Sequence[MultiLabel]
+    stored: StoredHead, number: int, levels: Sequence[Level], multi_labels: Sequence[MultiLabel]
 ) -> Truth | None:
     """Find the labels that a level of a head is held against; None where there are none.
 
     Of a tree a picture with labels that end above the level has that end as its label, as in the
     training of the head.
     """
-    if stored.several is not None:
-        return next((own for own in several if own.name == stored.levels[number]), None)
+    if stored.multilabel is not None:
+        return next((own for own in multi_labels if own.name == stored.levels[number]), None)
     there = {level.name: level for level in levels}
     if stored.levels[number] not in there:
         return None

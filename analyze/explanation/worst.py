@@ -107,12 +107,12 @@ def _mistakes_on(
     given = target.probabilities(embeddings.vectors)
     about = (embeddings.ids, target.columns)
     if isinstance(truth, MultiLabel):
-        assert target.said is not None
+        assert target.predictions is not None
         labels = [set(own) for own in truth.values()]
         has = np.array([[name in own for name in target.columns] for own in labels])
         given = np.where(has.any(axis=1, keepdims=True), given, np.nan)  # without a label: unknown
-        said = target.said(embeddings.vectors)
-        return set_mistakes(level, given[None], said[None], has, *about)
+        predictions = target.predictions(embeddings.vectors)
+        return set_mistakes(level, given[None], predictions[None], has, *about)
     return class_mistakes(level, given, target.answer(embeddings.vectors), truth.values(), *about)
 
 

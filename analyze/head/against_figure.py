@@ -22,14 +22,14 @@ from analyze.presentation.figure_style import (
     new_figure,
 )
 
-MOST_BESIDE = 40
-"""Classes of a matrix that stands beside others; the smaller ones are taken together."""
+MOST_ADJACENT = 40
+"""Classes of a matrix that stands next to others; the smaller ones are taken together."""
 
 LEAST_SCALE = 0.1
 """Share of a class that a scale of differences reaches at least: less is to look like little."""
 
 SMALL_CELL = 0.16
-"""Inches, of a matrix of many classes that stands beside others."""
+"""Inches, of a matrix of many classes that stands next to others."""
 
 TITLE_LETTER = 0.095
 """Inches, of a title above one of them."""
@@ -49,7 +49,7 @@ def draw_against(comparison: HeadComparison) -> Any:
     matrices = [each.confusion for each in reports if isinstance(each, ClassReport)]
     report = comparison.report
     seen = seen_classes(matrices)
-    kept = _largest(matrices[0], seen, MOST_BESIDE)
+    kept = _largest(matrices[0], seen, MOST_ADJACENT)
     names = axis_labels([report.classes[i] for i in kept], 30)
     if len(kept) < len(seen):
         names = [*names, f"{len(seen) - len(kept)} smaller classes"]

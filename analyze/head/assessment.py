@@ -1,4 +1,4 @@
-"""A head held against its baselines, on pictures that none of them was taught."""
+"""A head compared with its baselines, on pictures that none of them was trained on."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from analyze.head.training.head_training import Trained, train_head
 from analyze.head.training.inputs import StageMaps
 from analyze.head.training.plan import Progress, described, planned_splits, training_seeds
 from analyze.head.training.spec import HeadSpec, Plan, TrainingSpec
-from analyze.head.training.taught import Taught, hold_out
+from analyze.head.training.training_set import TrainingData, hold_out
 from analyze.neighbors.novelty import TrainingVectors
 from analyze.pictures.near_duplicates import Copies, count_leaks, leak_note
 from extract.storage.embeddings import EmbeddingSet
 
-Chooser = Callable[[Taught, Split, int], tuple[HeadSpec, TrainingSpec]]
+Chooser = Callable[[TrainingData, Split, int], tuple[HeadSpec, TrainingSpec]]
 
 
 def assess_head(
@@ -46,12 +46,12 @@ def assess_head(
     level : str, optional
         Name or number of a level of labels, or of a column of several; default the first.
     choose : callable, optional
-        (what is taught, its split, a seed) -> the head and the training of that split; default
+        (training set, its split, a seed) -> the head and the training of that split; default
         those of the plan.
     maps : StageMaps, optional
         Of the same pictures and views, to train the backbone's last stage too.
     progress : callable, optional
-        Told how many of the trainings are done.
+        Called with the number of trainings that are done.
 
     Returns
     -------
@@ -80,7 +80,7 @@ def assess_task(
     Parameters
     ----------
     keep : bool
-        Whether, where there are folds, one more head is taught all that they tested.
+        Whether, where there are folds, one more head is trained on all that they tested.
     """
     of_plan = (plan.head, plan.training)
     choose = choose or (lambda *_: of_plan)
@@ -90,17 +90,17 @@ def assess_task(
     runs: list[HeadRun] = []
     for number, (shuffle, fold, split) in enumerate(splits):
         seeds = training_seeds(plan, shuffle, fold)
-        for i, (trained, said) in enumerate(_test_split(task, split, seeds, choose)):
+        for i, (trained, predictions) in enumerate(_test_split(task, split, seeds, choose)):
             place = shuffle if plan.n_folds else i
-            n_unlike = int(said.pop(UNLIKE).sum())
-            answers.record(place, split.test, said)
+            n_unlike = int(predictions.pop(UNLIKE).sum())
+            answers.record(place, split.test, predictions)
             runs.append(HeadRun(split, place, shuffle, fold, seeds[i], trained, n_unlike))
         if progress is not None:
             progress(number + 1, len(splits))
     right = {name: answers.right(name) for name in (HEAD, *baselines)}
-    parted = [split for *_, split in splits]
+    own_splits = [split for *_, split in splits]
     kept = _final(task, plan, runs, choose) if keep or not plan.n_folds else (None,) * 3
-    return task.report(answers, _known(task, plan, parted, runs, right, *kept))
+    return task.report(answers, _known(task, plan, own_splits, runs, right, *kept))
 
 
 def choose_task(
@@ -137,40 +137,40 @@ def _test_split(
 ) -> list[tuple[Trained, dict[str, Any]]]:
     """Train all there is on one split, and only then ask about its tested rows."""
     pictures = task.pictures
-    taught, held_out = hold_out(pictures.features, task.targets, split, pictures.maps)
-    head, training = choose(taught, split, seeds[0])
-    found = [train_head(taught, head, training, seed=seed) for seed in seeds]
-    shared = task.baselines(taught, pictures.groups[split.taught], split.seed)
+    training_set, held_out = hold_out(pictures.features, task.targets, split, pictures.maps)
+    head, training = choose(training_set, split, seeds[0])
+    found = [train_head(training_set, head, training, seed=seed) for seed in seeds]
+    shared = task.baselines(training_set, pictures.groups[split.training_set], split.seed)
     if pictures.maps is not None:
-        frozen = train_head(taught, head, replace(training, unfreeze="none"), seed=seeds[0])
+        frozen = train_head(training_set, head, replace(training, unfreeze="none"), seed=seeds[0])
         shared.append(task.predictor(frozen, FROZEN))
     own = [
         [
             task.predictor(trained, HEAD),
-            *task.alone(taught, head, training, seed),
-            finding_unlike(trained, taught),
+            *task.alone(training_set, head, training, seed),
+            finding_unlike(trained, training_set),
         ]
         for trained, seed in zip(found, seeds, strict=True)
     ]
-    said = iter(held_out.ask([*shared, *(each for some in own for each in some)]))
-    of_all = {name: answer for _ in shared for name, answer in next(said).items()}
-    of_each = [{n: a for _ in some for n, a in next(said).items()} for some in own]
+    predictions = iter(held_out.ask([*shared, *(each for some in own for each in some)]))
+    of_all = {name: answer for _ in shared for name, answer in next(predictions).items()}
+    of_each = [{n: a for _ in some for n, a in next(predictions).items()} for some in own]
     return [(one, {**of_all, **each}) for one, each in zip(found, of_each, strict=True)]
 
 
 def _final(
     task: LabelTask, plan: Plan, runs: Sequence[HeadRun], choose: Chooser
 ) -> tuple[Trained, Split, TrainingVectors]:
-    """Give the head to keep: of folds one more, taught every picture that they tested."""
+    """Return the head to keep: of folds one more, trained on every picture that they tested."""
     split = runs[0].split
     if plan.n_folds:
         rows = np.sort(np.concatenate([run.split.test for run in runs if run.place == 0]))
-        split = task.splitter.all_taught(rows, plan.seed)
-    taught, _ = hold_out(task.pictures.features, task.targets, split, task.pictures.maps)
+        split = task.splitter.all_for_training(rows, plan.seed)
+    training_set, _ = hold_out(task.pictures.features, task.targets, split, task.pictures.maps)
     trained = runs[0].trained
     if plan.n_folds:
-        trained = train_head(taught, *choose(taught, split, plan.seed), seed=plan.seed)
-    return trained, split, trained.training_vectors(taught)
+        trained = train_head(training_set, *choose(training_set, split, plan.seed), seed=plan.seed)
+    return trained, split, trained.training_vectors(training_set)
 
 
 def _known(

@@ -1,4 +1,4 @@
-"""What a head on several backbones is taught: their vectors, and their views, side by side."""
+"""Training data of a head on several backbones: their vectors and views, concatenated."""
 
 from __future__ import annotations
 
@@ -57,17 +57,17 @@ def parts_of(provenance: Provenance) -> list[Provenance]:
 
 def read_contenders(
     paths: Sequence[Path],
-    beside: Sequence[Path] = (),
+    join_paths: Sequence[Path] = (),
     *,
     views: bool = False,
     spelled: Callable[[Path], str] = str,
 ) -> tuple[list[Contender], list[str]]:
-    """Read files, and their views where they are wanted, with what is to be said of those.
+    """Read files, and their views where requested, with notes on those.
 
     Parameters
     ----------
-    beside : sequence of Path
-        Their vectors stand beside those of the first.
+    join_paths : sequence of Path
+        Their vectors are concatenated with those of the first.
     spelled : callable
         How a path is written.
 
@@ -78,17 +78,17 @@ def read_contenders(
     """
     read: list[Contender] = []
     notes: list[str] = []
-    for path in (*paths, *beside):
+    for path in (*paths, *join_paths):
         plain = read_embeddings(path)
         stored = read_views(path, plain) if views else None
         if views and stored is None:
             raise UsageError(
-                f"no views beside {spelled(path)}: run python -m extract --views 8, "
+                f"no views next to {spelled(path)}: run python -m extract --views 8, "
                 "with the options of the plain file"
             )
         read.append(Contender(plain, stored.features if stored else None))
         notes += stored.notes if stored else ()
-    if beside:
-        read[0], said = join_contenders([read[0], *read[len(paths) :]])
-        notes += said
+    if join_paths:
+        read[0], predictions = join_contenders([read[0], *read[len(paths) :]])
+        notes += predictions
     return read[: len(paths)], notes

@@ -53,11 +53,11 @@ def predictions(comparison: HeadComparison) -> Table:
     """A row a tested picture and run: its class, and what the heads of each backbone say."""
     report = comparison.report
     yield ["id", "run", "class", *comparison.named_reports]
-    said = [each.spelled_answers() for each in comparison.named_reports.values()]
+    predictions = [each.spelled_answers() for each in comparison.named_reports.values()]
     truth = report.spelled_labels()
     for run, tested in enumerate(report.tested):
         for i in np.flatnonzero(tested).tolist():
-            yield [report.ids[i], run, truth[i], *(own[run][i] for own in said)]
+            yield [report.ids[i], run, truth[i], *(own[run][i] for own in predictions)]
 
 
 def _about(name: str, report: HeadReport) -> list[Any]:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from analyze.comparison.pairwise_tests import SURE, spell_verdict
-from analyze.comparison.scores import CANNOT_BE_TOLD_APART
+from analyze.comparison.scores import NOT_DISTINGUISHED
 from analyze.head.assessment import Chooser, assess_task, choose_task
 from analyze.head.reporting.report import HEAD, HeadReport
 from analyze.head.reporting.runs import epochs_of, seconds_of
@@ -90,17 +90,21 @@ class Rival:
     verdict: str
 
     @property
-    def told_apart(self) -> bool:
+    def distinguished(self) -> bool:
         """Whether one is better."""
-        return CANNOT_BE_TOLD_APART not in self.verdict
+        return NOT_DISTINGUISHED not in self.verdict
 
     def to_json(self) -> dict[str, Any]:
         """Spell it with the keys that programs read."""
-        said = self.report.to_json()
+        report_json = self.report.to_json()
         made = ("model", "identity", "weights", "resize", "pooling")
         own = [*self.report.scores_json(), "baselines", "classes", "confusion", "levels"]
         return {
-            **{name: said[name] for name in (*made, *own, "hierarchical_f1") if name in said},
+            **{
+                name: report_json[name]
+                for name in (*made, *own, "hierarchical_f1")
+                if name in report_json
+            },
             "difference": self.difference.to_json(),
             "differences": {name: own.to_json() for name, own in self.differences.items()},
             "only_right": {
@@ -139,10 +143,10 @@ class HeadComparison:
 
     def to_json(self) -> dict[str, Any]:
         """Spell it as the report of the head, its rivals under ``against``."""
-        said = self.report.to_json()
-        said["against"] = [rival.to_json() for rival in self.rivals]
-        said["notes"] = list(dict.fromkeys([*self.notes, *said["notes"]]))
-        return said
+        report_json = self.report.to_json()
+        report_json["against"] = [rival.to_json() for rival in self.rivals]
+        report_json["notes"] = list(dict.fromkeys([*self.notes, *report_json["notes"]]))
+        return report_json
 
 
 def compare_heads(
@@ -164,7 +168,7 @@ def compare_heads(
     choosers : sequence of callable, optional
         Of each contender, what chooses settings for a split; default those of the plan.
     progress : callable, optional
-        Told how many of the trainings, of all backbones, are done.
+        Called with the number of trainings, of all backbones, that are done.
 
     Raises
     ------
@@ -191,7 +195,7 @@ def compare_heads(
     ]
     first = reports[0]
     if any(other.ids != first.ids for other in reports):
-        raise AssertionError("every head must be asked about the same pictures")
+        raise AssertionError("every head must be tested on the same pictures")
     notes += _notes_of(names, reports, found, copies)
     notes.append(COUNTED)
     return HeadComparison(
@@ -212,7 +216,7 @@ def count_discordant(first: np.ndarray, second: np.ndarray, groups: np.ndarray) 
     _, places = np.unique(groups, return_inverse=True)
     tested = ~np.isnan(first)
     if (tested != ~np.isnan(second)).any():
-        raise ValueError("both must be asked about the same pictures")
+        raise ValueError("both must be tested on the same pictures")
     times = np.bincount(places, tested.sum(axis=0))
     by_most = [
         2 * np.bincount(places, np.nansum(right, axis=0)) > times for right in (first, second)
@@ -224,7 +228,7 @@ def count_discordant(first: np.ndarray, second: np.ndarray, groups: np.ndarray) 
 def _same_pictures(
     contenders: Sequence[Contender], level: str | None, n_levels: int
 ) -> tuple[tuple[str, ...], list[Contender], list[str]]:
-    """Keep what all can be taught and tested on; what the first loses by that is counted."""
+    """Keep what all can be trained and tested on; what the first loses by that is counted."""
     files = [each.embeddings for each in contenders]
     aligned = align_labels(files, _columns_meant(files, level, n_levels))
     sets, columns = aligned.embedding_sets, aligned.embedding_sets[0].columns
@@ -293,7 +297,7 @@ def part_of(progress: Progress | None, number: int, n_parts: int) -> Callable[[i
 def _notes_of(
     names: Sequence[str], reports: Sequence[HeadReport], found: Sequence[Copies], copies: Copies
 ) -> list[str]:
-    """Gather what was said of each backbone, by its name unless it holds for all."""
+    """Return the notes of each backbone, by its name unless they hold for all."""
     notes = [
         f"{name}: {note}" for name, own in zip(names, found, strict=True) for note in own.notes
     ]
@@ -328,7 +332,7 @@ def _verdict(
     """Tell two apart where the test and the interval both do, and point the same way."""
     mean, low, high = difference.mean, difference.low, difference.high
     if low is None or high is None:
-        return f"{name} and {rival} {CANNOT_BE_TOLD_APART} with {n_tested} pictures: {mean:.2f}"
+        return f"{name} and {rival} {NOT_DISTINGUISHED} with {n_tested} pictures: {mean:.2f}"
     clear = low * high > 0
     same_way = mean * (discordant.only_first - discordant.only_second) > 0
     if clear and same_way and p < SURE:

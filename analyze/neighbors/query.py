@@ -76,7 +76,7 @@ def query_by_picture(
     path: Path,
     backbone: Backbone,
     text: str | None = None,
-    realisations: Sequence[Mapping[str, Any]] = (),
+    execution_configs: Sequence[Mapping[str, Any]] = (),
 ) -> Query:
     """Embed a new picture by the path that the file's rows took, as far as it can be had here.
 
@@ -84,8 +84,8 @@ def query_by_picture(
     ----------
     path : Path
     backbone : Backbone
-        The file's own (:func:`extract.backbones.registry.load_again`).
-    realisations : sequence of mapping
+        The file's own (:func:`extract.backbones.registry.load_from_provenance`).
+    execution_configs : sequence of mapping
         The file's; without them the reference path is taken.
     text : str, optional
         As it was typed; the path without it.
@@ -98,7 +98,7 @@ def query_by_picture(
     from extract.images.decoding import decode_picture, read_picture
     from extract.refusals import Refused
 
-    embedder = embedder_for(backbone, realisations)
+    embedder = embedder_for(backbone, execution_configs)
     real = path.resolve()
     try:
         file = read_picture(real.parent, real.name)
@@ -115,7 +115,7 @@ def query_by_picture(
 
 
 def embedder_for(
-    backbone: Backbone, realisations: Sequence[Mapping[str, Any]] = ()
+    backbone: Backbone, execution_configs: Sequence[Mapping[str, Any]] = ()
 ) -> PictureEmbedder:
     """Make ready to embed new pictures as a file's rows were, as far as it can be had here.
 
@@ -124,14 +124,14 @@ def embedder_for(
     UsageError
         When the file holds augmented views: no picture as it is can be compared with them.
     """
-    from extract.inference.execution_config import realisation_here
+    from extract.inference.execution_config import available_execution_config
     from extract.inference.forward_pass import PictureEmbedder
 
     if backbone.view is not None:
         raise UsageError(
             "the file holds augmented views, not pictures as they are: use the file one folder up"
         )
-    return PictureEmbedder(backbone, realisation_here(backbone, realisations))
+    return PictureEmbedder(backbone, available_execution_config(backbone, execution_configs))
 
 
 def other_reading(picture: Image.Image, embeddings: EmbeddingSet) -> str | None:
@@ -151,7 +151,7 @@ def other_reading(picture: Image.Image, embeddings: EmbeddingSet) -> str | None:
     from extract.images.decoding import HOW_READ
 
     made = embeddings.provenance
-    if picture.info.get(HOW_READ) is None or made.names_readings or not made.realisations:
+    if picture.info.get(HOW_READ) is None or made.names_readings or not made.execution_configs:
         return None
     return (
         "the query's color profile (or depth) was applied, those of the file's pictures were not, "
@@ -159,7 +159,7 @@ def other_reading(picture: Image.Image, embeddings: EmbeddingSet) -> str | None:
     )
 
 
-def other_realisation(
+def differing_execution_config(
     embeddings: EmbeddingSet, backbone: Backbone, pictures: PictureFolder
 ) -> str | None:
     """Return a note where the file's rows were computed otherwise than a query here.
@@ -171,11 +171,15 @@ def other_realisation(
     str or None
         None when they were computed in the same way.
     """
-    from extract.inference.execution_config import WAYS_OF_DECODING, policy, realisation_here
+    from extract.inference.execution_config import (
+        WAYS_OF_DECODING,
+        available_execution_config,
+        policy,
+    )
     from extract.inference.fidelity import MOST_RECOMPUTED, cosines
 
-    stored = embeddings.provenance.realisations
-    here = realisation_here(backbone, stored)
+    stored = embeddings.provenance.execution_configs
+    here = available_execution_config(backbone, stored)
     left = WAYS_OF_DECODING[here["decoder"]]  # what its decoder leaves, a query leaves it too
     comparable = [
         {**r, "decoder": here["decoder"] if way in left else policy(r)}
@@ -233,7 +237,7 @@ def read_queries(
     PictureRefused
         When a picture cannot be read.
     """
-    from extract.backbones.registry import load_again
+    from extract.backbones.registry import load_from_provenance
 
     queries, notes, backbone = [], [], None
     for text in texts:
@@ -242,11 +246,11 @@ def read_queries(
             if not _is_there(text):
                 raise _nothing_called(text, vectors)
             if backbone is None:
-                backbone = load_again(vectors.provenance, weights_file=weights)
-                other = other_realisation(vectors, backbone, pictures)
+                backbone = load_from_provenance(vectors.provenance, weights_file=weights)
+                other = differing_execution_config(vectors, backbone, pictures)
                 notes += [other] if other else []
-            realisations = vectors.provenance.realisations
-            found = query_by_picture(Path(text), backbone, text, realisations)
+            execution_configs = vectors.provenance.execution_configs
+            found = query_by_picture(Path(text), backbone, text, execution_configs)
             otherwise = found.picture and other_reading(found.picture, vectors)
             notes += [otherwise] if otherwise else []
         elif _is_there(text) and Path(text).is_file():

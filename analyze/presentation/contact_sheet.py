@@ -55,7 +55,7 @@ class Tile:
 
 @drawing()
 def draw_sheet(tiles: Sequence[Tile], *, title: str, subtitle: str, columns: int = COLUMNS) -> Any:
-    """Draw tiles in rows, of six unless said, under a title, each picture whole, on white."""
+    """Draw tiles in rows, of six by default, under a title, each picture whole, on white."""
     columns = min(columns, len(tiles))
     wrapped = [_wrapped(tile.lines) for tile in tiles]
     depth = TILE_INCHES + 0.15 * max(map(len, wrapped)) + 0.42
@@ -98,7 +98,7 @@ def draw_classes(
 ) -> Any:
     """Draw a catalogue at a glance: a row a class, its count as a bar, some of its pictures.
 
-    A column of more rows than ``longest`` goes on beside itself. Pictures are framed where their
+    A column of more rows than ``longest`` goes on in another. Pictures are framed where their
     edge tells something: they may end in white, as the sheet does.
     """
     side, names, bars = 0.95, 2.2, 1.5
@@ -113,7 +113,7 @@ def draw_classes(
         column, place = divmod(i, deep)
         start, top = column * wide, HEAD_INCHES + place * down
         middle = 1 - (top + side / 2) / height
-        text = _escaped("\n".join(_parted(each.name, LONGEST_LABEL, 24)[:3]))
+        text = _escaped("\n".join(_split_lines(each.name, LONGEST_LABEL, 24)[:3]))
         figure.text((start + names) / width, middle, text, ha="right", va="center", size=9)
         long = max(0.02, (bars - 0.6) * each.n_images / largest)
         bar = _axes_at(figure, start + names + MARGIN, top + side / 2 - 0.13, long, 0.26)
@@ -158,21 +158,21 @@ def _wrapped(lines: Sequence[str]) -> list[str]:
     """Wrap each line to at most two, the last of them cut where more is left."""
     out = []
     for line in lines:
-        parts = _parted(line, 120, LETTERS_A_LINE) or [""]
+        parts = _split_lines(line, 120, LETTERS_A_LINE) or [""]
         out += parts[:2]
         if len(parts) > 2:
             out[-1] = f"{out[-1][: LETTERS_A_LINE - 1]}…"
     return [_escaped(part) for part in out]
 
 
-def _parted(text: str, longest: int, letters: int) -> list[str]:
+def _split_lines(text: str, longest: int, letters: int) -> list[str]:
     """Part a text into lines, not yet escaped: a cut would part an escape from its sign."""
     plain = figure_text(text, longest).replace(r"\$", "$")
     return textwrap.wrap(plain, _letters(plain, letters))
 
 
 def _letters(text: str, room: float) -> int:
-    """Say how many letters of a text fit where so many fit of others: wide ones are fewer."""
+    """Return how many letters of a text fit where ``room`` fit of others: wide ones are fewer."""
     wide = sum(2 if east_asian_width(c) in "WF" else 1.5 if c in "MW@%" else 1 for c in text)
     return max(1, int(room * len(text) / wide)) if text else 1
 

@@ -79,7 +79,7 @@ def drawing() -> Iterator[None]:
 
 
 def new_figure(width: float, height: float) -> Any:
-    """Make a figure of so many inches, without pyplot and its global state."""
+    """Make a figure of a size in inches, without pyplot and its global state."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -90,7 +90,7 @@ def new_figure(width: float, height: float) -> Any:
 
 @drawing()
 def save(figure: Any, folder: Path, name: str, *, svg: bool = False) -> list[Path]:
-    """Write a figure as PNG, and as SVG beside it on request."""
+    """Write a figure as PNG, and as SVG next to it on request."""
     paths = [folder / f"{name}.{kind}" for kind in (("png", "svg") if svg else ("png",))]
     for path in paths:
         figure.savefig(path, dpi=PNG_DOTS_PER_INCH, bbox_inches="tight", facecolor="white")

@@ -8,7 +8,7 @@ MUTED = (
     "#332288", "#CC6677", "#44AA99", "#DDAA33", "#88CCEE",
     "#882255", "#117733", "#AA4499", "#999933",
 )  # fmt: skip
-"""Paul Tol's muted scheme, told apart under the common color deficiencies."""
+"""Paul Tol's muted scheme, distinct under the common color deficiencies."""
 
 MARKERS = ("o", "s", "^", "D", "v", "p", "h", "<", ">")
 UNMATCHED = "#BBBBBB"

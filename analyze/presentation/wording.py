@@ -33,8 +33,8 @@ def estimate(found: HasInterval, *, signed: bool = False) -> str:
 
 def scores(values: Mapping[str, float | None], start: str = "") -> list[str]:
     """Spell scores on one line, those that can be had; no line without any."""
-    said = [f"{name} {score(value)}" for name, value in values.items() if value is not None]
-    return [start + "  ".join(said)] if said else []
+    parts = [f"{name} {score(value)}" for name, value in values.items() if value is not None]
+    return [start + "  ".join(parts)] if parts else []
 
 
 def elided(name: str) -> str:
@@ -69,9 +69,9 @@ def lined_up(rows: Sequence[Sequence[str]], *, left: Collection[int]) -> list[st
     ]
 
 
-def notes(said: Iterable[str]) -> list[str]:
+def notes(parts: Iterable[str]) -> list[str]:
     """Give a line for each note."""
-    return [f"note: {note}" for note in said]
+    return [f"note: {note}" for note in parts]
 
 
 def closing(result: Mapping[str, Any]) -> list[str]:

@@ -19,7 +19,7 @@ from extract.storage.embeddings import EmbeddingSet
 
 VOTERS = {"knn_1": 1, "knn_5": 5, "knn_20": 20}
 SPACES = {"silhouette": "l2", "silhouette_umap": "l2,umap"}
-"""The steps before the k-means whose silhouette is taken."""
+"""The steps before the k-means of the silhouette."""
 
 WORDS = {
     "knn_1": "1-NN accuracy",
@@ -31,7 +31,7 @@ WORDS = {
     "silhouette_umap": "silhouette of k-means in UMAP space",
 }
 N_SEEDS = 5
-"""Of clusterings, whose scores are averaged."""
+"""Of clusterings, with scores that are averaged."""
 
 
 class Score(Protocol):
@@ -64,9 +64,9 @@ class PictureMean:
 
     def of(self, weights: np.ndarray) -> np.ndarray:
         """See :class:`Score`."""
-        asked = np.isfinite(self.values)
-        counts = weights[asked].astype(np.float64)
-        means: np.ndarray = self.values[asked] @ counts / np.maximum(counts.sum(axis=0), 1)
+        judged = np.isfinite(self.values)
+        counts = weights[judged].astype(np.float64)
+        means: np.ndarray = self.values[judged] @ counts / np.maximum(counts.sum(axis=0), 1)
         return means
 
 
@@ -92,7 +92,7 @@ class MeanARI:
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """What is asked of all backbones alike.
+    """What all backbones are scored on.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ class Question:
     def scores(
         self, embeddings: EmbeddingSet, neighbors: np.ndarray
     ) -> tuple[dict[str, Score], tuple[str, ...]]:
-        """Answer for one backbone, with what has to be said of it.
+        """Return the scores of one backbone, with notes.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""Which pictures backbones are ranked on: those that all of them can be asked about."""
+"""The pictures that backbones are ranked on: those that all of them can be scored on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MOST_RANKED = 20_000
 def choose_pictures(
     embedding_sets: Sequence[EmbeddingSet], level: str | None, seed: int, *, labelled: bool
 ) -> tuple[SamePictures, Level | None, list[str]]:
-    """Align, and leave what cannot be asked about: no label, no direction, too many.
+    """Align, and leave out what cannot be scored: no label, no direction, too many.
 
     Returns
     -------
@@ -46,8 +46,10 @@ def choose_pictures(
     directed = np.array([s.vectors.any(axis=1) for s in same.embedding_sets])
     zeros = there & ~directed.all(axis=0)
     if zeros.any():
-        whose = [n for n, d in zip(same.names, directed, strict=True) if not d[there].all()]
-        notes.append(f"{int(zeros.sum())} pictures left out: rows of zeros by {', '.join(whose)}")
+        with_zeros = [n for n, d in zip(same.names, directed, strict=True) if not d[there].all()]
+        notes.append(
+            f"{int(zeros.sum())} pictures left out: rows of zeros by {', '.join(with_zeros)}"
+        )
     rows = np.flatnonzero(there & ~zeros)
     if len(rows) > MOST_RANKED:
         notes.append(f"ranked on {MOST_RANKED} of {len(rows)} pictures, drawn by seed")

@@ -26,7 +26,7 @@ from analyze.neighbors.indexes.exact_search import nearest_others
 from analyze.ranking.criteria import SPACES, VOTERS, WORDS, Question, Score
 from analyze.ranking.ranked_pictures import choose_pictures
 from analyze.ranking.result import Ranking
-from analyze.ranking.scores import ALPHA, Likeness, RankedModel, RankPair, RankRow
+from analyze.ranking.scores import ALPHA, ModelSimilarity, RankedModel, RankPair, RankRow
 from analyze.reduction.reduction import Progress
 from analyze.threads import one_thread
 from extract.errors import UsageError, one_of
@@ -35,7 +35,7 @@ from extract.storage.embeddings import EmbeddingSet
 N_RESAMPLES = 2000
 CLUSTERS_GUESSED = (5, 10, 20)
 MOST_ALIGNED = 2_000
-"""Pictures whose vectors are compared by CKA."""
+"""Pictures with vectors that are compared by CKA."""
 
 
 def rank(
@@ -48,9 +48,9 @@ def rank(
     seed: int = 0,
     execution: Execution = PLAIN,
 ) -> Ranking:
-    """Rank embeddings of the same pictures, with intervals, tests of neighbors and likeness.
+    """Rank embeddings of the same pictures, with intervals, tests of neighbors and CKA.
 
-    Intervals and tests are over the pictures that are asked; the neighbors, clusters or lessons
+    Intervals and tests are over the pictures that are scored; the neighbors, clusters or models
     that answer are held fixed. So they are a little narrow: of two planted backbones that are
     equally good, 5-NN tells 3 to 15 % apart, by chance, where 5 % are meant.
 
@@ -82,29 +82,29 @@ def rank(
     labelled = level is not None or any(
         (found.codes >= 0).any() for s in embedding_sets for found in s.levels
     )
-    several = next((s.multi_labels for s in embedding_sets if s.multi_labels), ())
-    none = "" if labelled else no_labels(several)
+    multi_labels = next((s.multi_labels for s in embedding_sets if s.multi_labels), ())
+    none = "" if labelled else no_labels(multi_labels)
     metric = _metric(metric, none)
     same, known, notes = choose_pictures(embedding_sets, level, seed, labelled=labelled)
     sets, labels = same.embedding_sets, known.codes if known else None
     groups = groups_of_copies(sets)
     numbers = _numbers_of_clusters(n_clusters, labels, len(groups), metric)
     question = Question(metric, labels, groups, numbers, seed, execution.keeping)
-    models = tuple(RankedModel.of(*told) for told in zip(count(), same.names, sets))
+    models = tuple(RankedModel.of(*about_model) for about_model in zip(count(), same.names, sets))
     neighbors, scores, of_scores = _answers(question, models, sets, execution.progress)
     why_none = _why_no_interval(labels, groups)
-    doubt = None if why_none else (groups, n_resamples, seed)
-    rows, pairs = _ranked(models, scores, metric, doubt, len(groups))
+    resample_by = None if why_none else (groups, n_resamples, seed)
+    rows, pairs = _ranked(models, scores, metric, resample_by, len(groups))
     ranked = tuple(row.model for row in rows if row.metric == metric)
-    likeness, of_likeness = _likenesses(ranked, sets, neighbors, seed)
-    notes += [f"{none}: none is used"] if none and several else []
-    notes += [*_said_of(question), *of_scores, *([why_none] if why_none else []), *of_likeness]
-    if doubt and metric not in SPACES:
+    model_similarity, of_similarity = _model_similarities(ranked, sets, neighbors, seed)
+    notes += [f"{none}: none is used"] if none and multi_labels else []
+    notes += [*_note_of(question), *of_scores, *([why_none] if why_none else []), *of_similarity]
+    if resample_by and metric not in SPACES:
         notes.append(
-            "intervals and tests are over the pictures asked; what answers them is held fixed, "
-            "so a difference that is only just told apart may still be chance"
+            "intervals and tests are over the pictures scored; what scores them is held fixed, "
+            "so a difference that is only just significant may still be chance"
         )
-    if doubt and 2 * len(pairs) > ALPHA * (1 + n_resamples):
+    if resample_by and 2 * len(pairs) > ALPHA * (1 + n_resamples):
         notes.append(
             f"{n_resamples} resamples cannot tell {len(models)} backbones apart: "
             f"give --resamples {100 * len(pairs)}"
@@ -115,13 +115,13 @@ def rank(
         models=ranked,
         rows=rows,
         pairs=pairs,
-        likeness=likeness,
+        model_similarity=model_similarity,
         ids=sets[0].ids,
         level=known,
         n_clusters=numbers,
         n_resamples=n_resamples,
         seed=seed,
-        notes=tuple(dict.fromkeys([*notes, *_said_of_models(models)])),
+        notes=tuple(dict.fromkeys([*notes, *_models_note(models)])),
     )
 
 
@@ -131,20 +131,22 @@ def _answers(
     sets: Sequence[EmbeddingSet],
     progress: Progress | None,
 ) -> tuple[list[np.ndarray], list[dict[str, Score]], list[str]]:
-    """Give the neighbors and the scores of each backbone, and what has to be said of them."""
+    """Return the neighbors and the scores of each backbone, and notes on them."""
     neighbors, scores = [], []
-    said: dict[str, list[str]] = {}
+    noted: dict[str, list[str]] = {}
     for i, (model, embeddings) in enumerate(zip(models, sets, strict=True), start=1):
         nearest = nearest_others(embeddings.vectors, max(VOTERS.values()), question.groups)
         found, notes = question.scores(embeddings, nearest)
         neighbors.append(nearest)
         scores.append(found)
         for note in notes:
-            said.setdefault(note, []).append(model.name)
+            noted.setdefault(note, []).append(model.name)
         if progress:
             progress(i, len(models))
-    whose = {note: "" if len(n) == len(models) else f"{', '.join(n)}: " for note, n in said.items()}
-    return neighbors, scores, [f"{names}{note}" for note, names in whose.items()]
+    prefixes = {
+        note: "" if len(n) == len(models) else f"{', '.join(n)}: " for note, n in noted.items()
+    }
+    return neighbors, scores, [f"{names}{note}" for note, names in prefixes.items()]
 
 
 def check_metric(metric: str | None) -> None:
@@ -160,7 +162,7 @@ def check_metric(metric: str | None) -> None:
 
 
 def _metric(metric: str | None, none: str) -> str:
-    """Settle the metric; ``none`` says why there are no labels, empty where there are."""
+    """Settle the metric; ``none`` is why there are no labels, empty where there are."""
     check_metric(metric)
     if metric is None:
         return "silhouette_umap" if none else "knn_5"
@@ -182,7 +184,7 @@ def _numbers_of_clusters(
     return tuple(k for k in CLUSTERS_GUESSED if 2 * k <= n_images) or (2,)
 
 
-def _said_of(question: Question) -> list[str]:
+def _note_of(question: Question) -> list[str]:
     """Say what the metric leaves out, and how far it can be believed."""
     notes = []
     if question.metric in SPACES:
@@ -223,7 +225,7 @@ def _why_no_interval(labels: np.ndarray | None, groups: np.ndarray) -> str | Non
     )
 
 
-def _said_of_models(models: Sequence[RankedModel]) -> list[str]:
+def _models_note(models: Sequence[RankedModel]) -> list[str]:
     notes = []
     random = [model.name for model in models if model.weights == "random"]
     if random:
@@ -239,7 +241,7 @@ def _ranked(
     models: Sequence[RankedModel],
     scores: Sequence[Mapping[str, Score]],
     metric: str,
-    doubt: tuple[np.ndarray, int, int] | None,
+    resample_by: tuple[np.ndarray, int, int] | None,
     n_images: int,
 ) -> tuple[tuple[RankRow, ...], tuple[RankPair, ...]]:
     """Order by each metric; the same resamples serve all, so that differences are paired."""
@@ -249,8 +251,8 @@ def _ranked(
     if np.isnan(values).any():
         raise UsageError(f"no picture has a {metric}: rank by another with --metric")
     resampled = None
-    if doubt:
-        blocks = [_of_all(scores, metrics, weights) for weights in resampled_weights(*doubt)]
+    if resample_by:
+        blocks = [_of_all(scores, metrics, weights) for weights in resampled_weights(*resample_by)]
         resampled = np.concatenate(blocks, axis=2)
     rows: list[RankRow] = []
     pairs: list[RankPair] = []
@@ -310,12 +312,12 @@ def _pairs(
     return [replace(pair, p_adjusted=p) for pair, p in zip(found, adjusted, strict=True)]
 
 
-def _likenesses(
+def _model_similarities(
     models: Sequence[RankedModel],
     sets: Sequence[EmbeddingSet],
     neighbors: Sequence[np.ndarray],
     seed: int,
-) -> tuple[tuple[Likeness, ...], list[str]]:
+) -> tuple[tuple[ModelSimilarity, ...], list[str]]:
     rows, notes = np.arange(len(sets[0])), []
     if len(rows) > MOST_ALIGNED and len(sets) > 1:
         notes.append(f"CKA is on {MOST_ALIGNED} of {len(rows)} pictures, drawn by seed")
@@ -327,5 +329,5 @@ def _likenesses(
             shared = neighbor_overlap(
                 neighbors[a.number][:, :N_NEAREST], neighbors[b.number][:, :N_NEAREST]
             )
-            found.append(Likeness(a, b, *linear_cka(centered[a], centered[b]), shared))
+            found.append(ModelSimilarity(a, b, *linear_cka(centered[a], centered[b]), shared))
     return tuple(found), notes

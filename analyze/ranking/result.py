@@ -8,7 +8,7 @@ from typing import Any
 from analyze.presentation import wording
 from analyze.presentation.result import Draw, Result, Table, table_of
 from analyze.ranking.criteria import WORDS
-from analyze.ranking.scores import Likeness, RankedModel, RankPair, RankRow
+from analyze.ranking.scores import ModelSimilarity, RankedModel, RankPair, RankRow
 from extract.catalog.catalog import Level
 
 
@@ -28,7 +28,7 @@ class Ranking(Result):
         By metric, that of the ranking first; the best first.
     pairs : tuple of RankPair
         Each embedding and the next.
-    likeness : tuple of Likeness
+    model_similarity : tuple of ModelSimilarity
         Each pair once, in the order of the ranking.
     ids : tuple of str
         The pictures ranked on.
@@ -44,7 +44,7 @@ class Ranking(Result):
     models: tuple[RankedModel, ...]
     rows: tuple[RankRow, ...]
     pairs: tuple[RankPair, ...]
-    likeness: tuple[Likeness, ...]
+    model_similarity: tuple[ModelSimilarity, ...]
     ids: tuple[str, ...]
     level: Level | None
     n_clusters: tuple[int, ...]
@@ -68,7 +68,7 @@ class Ranking(Result):
             "seed": self.seed,
             "rows": [row.to_json() for row in self.rows],
             "pairs": [pair.to_json() for pair in self.pairs],
-            "likeness": [likeness.to_json() for likeness in self.likeness],
+            "likeness": [model_similarity.to_json() for model_similarity in self.model_similarity],
             "notes": list(self.notes),
         }
 
@@ -77,7 +77,7 @@ class Ranking(Result):
         lines = [f"{WORDS[self.metric]} · {self._subtitle()}"]
         lines += wording.lined_up(self._ranks(), left=[1])
         lines += [pair.verdict for pair in self.pairs]
-        if self.likeness:
+        if self.model_similarity:
             lines.append(
                 "right of the diagonal CKA (debiased), left of it the share of the 10 nearest "
                 "neighbors in common"
@@ -140,7 +140,7 @@ class Ranking(Result):
     def _matrix(self) -> list[list[str]]:
         models = self.models
         cells = {}
-        for pair in self.likeness:
+        for pair in self.model_similarity:
             cells[pair.a, pair.b] = wording.score_or_dash(pair.cka_debiased)
             cells[pair.b, pair.a] = wording.score_or_dash(pair.neighbor_overlap)
         table = [["", "model", *(str(i) for i in range(1, len(models) + 1))]]

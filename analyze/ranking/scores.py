@@ -45,7 +45,7 @@ class RankedModel:
 
     @classmethod
     def of(cls, number: int, name: str, embeddings: EmbeddingSet) -> RankedModel:
-        """Describe an embedding by what its file says of itself."""
+        """Describe an embedding by its file's own record."""
         made, n_dims = embeddings.provenance, int(embeddings.vectors.shape[1])
         together = made.record.get("models_in_pass")
         return cls(
@@ -139,7 +139,7 @@ class RankPair:
         if self.p_adjusted < ALPHA:
             ahead = "scores higher than" if self.surrogate else "is better than"
             return f"{a} {ahead} {b} by {spread}"
-        return f"{a} and {b} cannot be told apart with {self.n_images} pictures: {spread}"
+        return f"{a} and {b} cannot be distinguished with {self.n_images} pictures: {spread}"
 
     def to_json(self) -> dict[str, Any]:
         """Spell it with the keys that programs read."""
@@ -159,7 +159,7 @@ class RankPair:
 
 
 @dataclass(frozen=True)
-class Likeness:
+class ModelSimilarity:
     """How alike two embeddings see the same pictures.
 
     Parameters
@@ -196,11 +196,11 @@ def _made(a: RankedModel, b: RankedModel) -> dict[str, Any]:
     return {f"{side}_{k}": v for side, each in (("a", a), ("b", b)) for k, v in each.made.items()}
 
 
-def _rate(said: object) -> float | None:
+def _rate(noted: object) -> float | None:
     """Read a record's pictures a second; a file may say anything there."""
-    if isinstance(said, bool) or not isinstance(said, int | float):
+    if isinstance(noted, bool) or not isinstance(noted, int | float):
         return None
-    return float(said) if 0 < said < math.inf else None
+    return float(noted) if 0 < noted < math.inf else None
 
 
 def _plain(value: float | None) -> str:

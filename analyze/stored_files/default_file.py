@@ -1,4 +1,4 @@
-"""Which of a backbone's stored files is taken where none is named, and how that is said."""
+"""Which of a backbone's stored files is taken where none is named, with a note."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def the_one(
 ) -> StoredFile:
     """Take the only file; of those that differ in geometry and pooling alone the default's.
 
-    What is taken among several is said.
+    What is taken among several is noted.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def the_one(
     taken = _default_of(files, resize or "auto") if alike else None
     if taken is None:
         raise (refused or (lambda several: _which(workspace, several)))(files)
-    log.info(_said_of(workspace, taken, [file for file in files if file is not taken]))
+    log.info(_note_of(workspace, taken, [file for file in files if file is not taken]))
     return taken
 
 
@@ -128,14 +128,14 @@ def _made(file: StoredFile) -> Provenance:
     return file.made
 
 
-def _said_of(workspace: Workspace, taken: StoredFile, others: Sequence[StoredFile]) -> str:
+def _note_of(workspace: Workspace, taken: StoredFile, others: Sequence[StoredFile]) -> str:
     """Say which of several files is taken, and which options take another."""
     files = [taken, *others]
-    said = {
+    values = {
         "--resize": geometry_words([_made(file) for file in files]),
         "--pooling": [_made(file).pooling for file in files],
     }
-    apart = {option: words for option, words in said.items() if len(set(words)) > 1}
+    apart = {option: words for option, words in values.items() if len(set(words)) > 1}
     if not apart:  # geometries of one name and size
         there = [workspace.relative(file.path) for file in others]
         return f"taking {workspace.relative(taken.path)}: there is {', '.join(there)} too"
@@ -158,14 +158,14 @@ def _typed(file: StoredFile, taken: StoredFile, option: str) -> str:
 def _which(workspace: Workspace, files: Sequence[StoredFile]) -> UsageError:
     """Ask which of several files is meant, by the options that tell them apart."""
     made = [file.made for file in files if file.made]
-    said = {
+    values = {
         "--model NAME": {file.model for file in files},
         "--catalog NAME": {file.catalog for file in files},
         **{option: {getattr(each, part) for each in made} for option, part in OPTIONS.items()},
     }
-    *most, last = ["--embeddings FILE", *(option for option, own in said.items() if len(own) > 1)]
+    *most, last = ["--embeddings FILE", *(option for option, own in values.items() if len(own) > 1)]
     options = f"{', '.join(most)} or {last}" if most else last
-    catalogs = sorted(said["--catalog NAME"])
+    catalogs = sorted(values["--catalog NAME"])
     line = each_of(workspace, files)
     found = too_many(f"{len(files)} embeddings files, say which with {options}:", line)
     if not found.listed or len(catalogs) == 1:

@@ -25,7 +25,7 @@ from extract.workspace import Workspace, file_name
 
 @dataclass(frozen=True)
 class Selection:
-    """Which files are meant, as typed; what is empty or None asks for nothing.
+    """Which files are meant, as typed; what is empty or None requests nothing.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def choose_one(workspace: Workspace, wanted: Selection) -> Path:
     """Find the one file that is meant.
 
     Of files that differ in geometry and pooling alone it is today's default, else the only one
-    that is complete, and which it is is said; among others none is chosen.
+    that is complete, and which it is is noted; among others none is chosen.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def choose_any(workspace: Workspace, wanted: Selection) -> Path:
     return up_to_date(workspace, [taken])[0]
 
 
-def choose_several(workspace: Workspace, wanted: Selection) -> tuple[Path, ...]:
+def choose_files(workspace: Workspace, wanted: Selection) -> tuple[Path, ...]:
     """Find the files to compare: those named, those of the models named, else all there are.
 
     Of a model all files of the catalogue are taken, whatever their identity. Files that are
@@ -116,10 +116,10 @@ def choose_to_join(workspace: Workspace, wanted: Selection, *, join: bool) -> tu
     Raises
     ------
     UsageError
-        As of :func:`choose_one` and :func:`choose_several`, or when several are not to be joined.
+        As of :func:`choose_one` and :func:`choose_files`, or when several are not to be joined.
     """
     if join:
-        return choose_several(workspace, wanted)
+        return choose_files(workspace, wanted)
     if len(wanted.embeddings) > 1 or len(wanted.models) > 1:
         raise UsageError(
             "several files: give --join to lay them side by side, or use python -m analyze compare"
@@ -146,8 +146,8 @@ def up_to_date(workspace: Workspace, paths: Sequence[Path]) -> Sequence[Path]:
     return paths
 
 
-def choose_for_head(workspace: Workspace, taught: Provenance, wanted: Selection) -> Path:
-    """Find the file that a head is asked about: what it was taught says which one is meant.
+def choose_for_head(workspace: Workspace, trained_on: Provenance, wanted: Selection) -> Path:
+    """Return the file to predict on: the vectors the head was trained on decide which.
 
     Raises
     ------
@@ -159,18 +159,18 @@ def choose_for_head(workspace: Workspace, taught: Provenance, wanted: Selection)
         fitting = [
             file
             for file in stored
-            if file.made and file.made.identity_sha256 == taught.identity_sha256
+            if file.made and file.made.identity_sha256 == trained_on.identity_sha256
             if file.fits(wanted.resize, wanted.pooling)
         ]
         if len(fitting) == 1:
             if len(stored) > 1:
-                log.info(f"taking {listed(workspace, fitting)}, as the head was taught")
+                log.info(f"taking {listed(workspace, fitting)}, as the head was trained on")
             return up_to_date(workspace, [fitting[0].path])[0]
     return choose_one(workspace, wanted)
 
 
 def choose_by_recipe(workspace: Workspace, recipe: Recipe, wanted: Selection) -> tuple[Path, ...]:
-    """Find the files whose vectors are made as a recipe says, of one catalogue.
+    """Return the files with vectors made by a recipe, of one catalogue.
 
     Raises
     ------
@@ -182,7 +182,7 @@ def choose_by_recipe(workspace: Workspace, recipe: Recipe, wanted: Selection) ->
 
 
 def choose_one_by_recipe(workspace: Workspace, recipe: Recipe, wanted: Selection) -> Path:
-    """Find the one file whose vectors are made as a recipe says, as :func:`choose_one` does.
+    """Return the one file with vectors made by a recipe, as :func:`choose_one` does.
 
     Raises
     ------
@@ -192,7 +192,7 @@ def choose_one_by_recipe(workspace: Workspace, recipe: Recipe, wanted: Selection
 
     def refused(fitting: Sequence[StoredFile]) -> UsageError:
         return UsageError(
-            f"{len(fitting)} files are made as the recipe {recipe.name} says: "
+            f"{len(fitting)} files are made by the recipe {recipe.name}: "
             f"{listed(workspace, fitting)}; use python -m analyze compare --recipe, which takes "
             "them all"
         )
@@ -215,7 +215,7 @@ def _by_recipe(workspace: Workspace, recipe: Recipe, wanted: Selection) -> list[
     if not fitting:
         typed = " ".join(["--recipe", shlex.quote(recipe.typed), wanted.how]).rstrip()
         raise UsageError(
-            f"no embeddings made as the recipe {recipe.name} says: type python -m extract {typed} "
+            f"no embeddings made by the recipe {recipe.name}: type python -m extract {typed} "
             "first, with the --images or --manifest of your catalogue"
         )
     return fitting

@@ -1,4 +1,4 @@
-"""A stored embeddings file by its head: what made its vectors, and whether that is asked for."""
+"""A stored embeddings file by its head: what made its vectors, and whether that is requested."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class StoredFile:
         return self._is_resized(resize, exactly=True) and self._is_pooled(pooling)
 
     def fits(self, resize: str | None, pooling: str | None) -> bool:
-        """Say whether it is what ``--resize`` and ``--pooling`` ask for; None asks for nothing."""
+        """Return whether it is what ``--resize`` and ``--pooling`` request; None is any."""
         return self._is_resized(resize) and self._is_pooled(pooling)
 
     def is_complete(self) -> bool:
@@ -119,7 +119,7 @@ def _geometry_of(model: str, resize: str) -> str | None:
 
     try:
         found = find_model(model)[0]
-        known = found.is_described_here()
+        known = found.has_known_preprocessing()
         return canonical_json(found.preprocessing(resize).geometry) if known else None
     except SosieError:
         return None

@@ -68,7 +68,7 @@ class BackboneOptions:
         Raises
         ------
         UsageError
-            When there is no such model, or what is asked of several can be of one alone.
+            When there is no such model, or an option for one model is given with several.
         """
         from extract.backbones.registry import find_model
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class OwnClassifier:
+class PretrainedClassifier:
     """The classifier that the backbone itself was trained with.
 
     Parameters
@@ -30,7 +30,9 @@ class OwnClassifier:
     classes: tuple[str, ...]
 
 
-def load_own_classifier(backbone: Backbone, weights_file: Path | None = None) -> OwnClassifier:
+def load_pretrained_classifier(
+    backbone: Backbone, weights_file: Path | None = None
+) -> PretrainedClassifier:
     """Build the classifier that belongs to a backbone.
 
     Parameters
@@ -57,7 +59,7 @@ def load_own_classifier(backbone: Backbone, weights_file: Path | None = None) ->
     checkpoint = find_checkpoint(backbone.name, str(weights_file or source))
     module = model.classifier(int(backbone.weights.get("seed", 0)), checkpoint)
     n_classes = next(reversed(module.state_dict().values())).shape[0]
-    return OwnClassifier(module.requires_grad_(False), imagenet_names(n_classes))
+    return PretrainedClassifier(module.requires_grad_(False), imagenet_names(n_classes))
 
 
 def imagenet_names(n_classes: int) -> tuple[str, ...]:

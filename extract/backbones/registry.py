@@ -160,7 +160,7 @@ class Backbone:
         """See augmented pictures from now on; the model is shared."""
         return replace(self, view=view)
 
-    def as_it_came(self) -> Backbone | None:
+    def with_published_preprocessing(self) -> Backbone | None:
         """Prepare pictures as the weights came; None where that is done, or cannot be."""
         try:
             own = find_model(self.name)[0].preprocessing("model")
@@ -305,7 +305,7 @@ def _moved(model: torch.nn.Module, device: str) -> torch.nn.Module:
     return model.to(device)
 
 
-def load_again(
+def load_from_provenance(
     provenance: Provenance, *, weights_file: Path | None = None, device: str = "cpu"
 ) -> Backbone:
     """Build the backbone that vectors came from; another one is refused.

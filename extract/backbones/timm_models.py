@@ -79,7 +79,7 @@ class TimmModel:
             std=tuple(settings.std),
         ).resized(resize, any_size=not settings.fixed_input_size)
 
-    def is_described_here(self) -> bool:
+    def has_known_preprocessing(self) -> bool:
         """Whether its transform is known without a network: timm carries it along."""
         return True
 

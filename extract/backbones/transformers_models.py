@@ -78,7 +78,7 @@ class TransformersModel:
         any_size = self.settings is not None and self.settings.get("model_type") == "cvt"
         return seen.resized(resize, any_size=any_size)
 
-    def is_described_here(self) -> bool:
+    def has_known_preprocessing(self) -> bool:
         """Whether its transform is known without a network."""
         return self.seen is not None or bool(cached_on_hub(self.repo, PROCESSOR))
 

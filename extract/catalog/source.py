@@ -56,9 +56,7 @@ class CatalogSource:
 
     def __post_init__(self) -> None:
         if self.manifest is not None and self.images is not None:
-            raise UsageError(
-                "--images and --manifest exclude each other: use --images-dir beside it"
-            )
+            raise UsageError("--images and --manifest exclude each other: use --images-dir with it")
         of_a_table = self.images_dir is not None or self.image_column != IMAGE_COLUMN
         if self.manifest is None and of_a_table:
             raise UsageError(

@@ -20,7 +20,7 @@ BEFORE = {
 """Options that the help shows before an option, and not in the place of their group."""
 
 FOLLOW_A_FILE = ("image_column", "resize")
-"""Options whose default gives way to what the file there has; one that is typed does not."""
+"""Options with defaults that give way to what the file has; one that is typed does not."""
 
 
 @cl.command(BEFORE)
@@ -42,7 +42,7 @@ def embed(
         return
     from extract.pipeline.embedding import embed_catalog
 
-    cl.refuse_beside(context, backbones.recipe, backbones.fixed)
+    cl.refuse_fixed_by_recipe(context, backbones.recipe, backbones.fixed)
     embedded = embed_catalog(
         common.workspace(),
         source,

@@ -16,7 +16,7 @@ def show(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="An embeddings file.")],
     common: cl.Common,
 ) -> None:
-    """Show identity, realisations, record, counts, and refused pictures with their reasons."""
+    """Show identity, execution configs, record, counts, and refused pictures with their reasons."""
     from extract.storage.description import as_text, describe_file
 
     workspace = common.workspace()

@@ -32,7 +32,7 @@ def verify(
     """Prove a file right, or say which rows are not; exits 1 when a check fails.
 
     Every row is checked, every picture that is there is read, and 16 rows are computed again.
-    Without pictures or weights the checks that need them are not made, and that is said.
+    Without pictures or weights the checks that need them are not made, and this is reported.
     """
     from extract.verification.verdict import verify_file
 

@@ -35,7 +35,7 @@ def free_memory() -> int | None:
         return None
 
 
-def own_memory(n_bytes: int, folder: Path) -> np.ndarray:
+def allocate_private_memory(n_bytes: int, folder: Path) -> np.ndarray:
     """Make room that no other process reaches; ndarray of shape (n_bytes,), uint8.
 
     It is memory, or, where that would take more than half of what is free, a file without a name,

@@ -2,7 +2,7 @@
 
 What is not a plain JPEG, and what a decoder stumbles over, is left to the reference. Where the GPU
 has an engine for JPEGs, and nvImageCodec is here, that decodes, and all pictures are resized in
-three launches; else nvJPEG does, whose chroma is put right first.
+three launches; else nvJPEG does, and its chroma is put right first.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def _in_parts(files: Files) -> list[list[int]]:
 def _by_nvjpeg(
     decode: Decode, files: Files, preprocessing: Preprocessing, device: torch.device
 ) -> tuple[list[int], torch.Tensor | None]:
-    """Decode by nvJPEG, whose repeated chroma is interpolated before it is resized."""
+    """Decode by nvJPEG; its repeated chroma is interpolated before it is resized."""
     decoded = _decode_all(decode, {i: encoded for i, (encoded, _) in files.items()}, device)
     headers = {i: header for i, (_, header) in files.items()}
     fits = {i: p for i, p in decoded.items() if p.shape == (3, headers[i].height, headers[i].width)}

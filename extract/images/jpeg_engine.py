@@ -74,7 +74,7 @@ def _decoder(device: int, _thread: int) -> tuple[Any, Any]:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Let nothing be said past ``sys.stderr``: which codecs of no use here are not installed."""
+    """Let nothing be written past ``sys.stderr``: which codecs of no use here are not installed."""
     kept = os.dup(2)
     try:
         with Path(os.devnull).open("wb") as nothing:

@@ -94,7 +94,7 @@ class Budget:
             self._freed = 0
 
 
-class TooHeavyHere(BaseException):
+class OverMemoryShare(BaseException):
     """A picture takes more than this process's share; no refusal, as another can load it."""
 
 
@@ -108,7 +108,7 @@ _share: int | None = None
 def share_memory(n_processes: int) -> None:
     """Take this process's share of what all may take at once; heavier pictures are left to others.
 
-    Raised to that process's caller is :class:`TooHeavyHere`.
+    Raised to that process's caller is :class:`OverMemoryShare`.
     """
     global _files, _pictures, _share
     _share = MAX_BYTES_AT_WORK // n_processes
@@ -118,7 +118,7 @@ def share_memory(n_processes: int) -> None:
 
 def _check_share(n_bytes: int) -> None:
     if _share is not None and n_bytes > _share:
-        raise TooHeavyHere
+        raise OverMemoryShare
 
 
 @contextmanager

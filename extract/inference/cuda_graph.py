@@ -37,12 +37,12 @@ def recorded(
         return forward
     place = pixels.clone()
     with torch.cuda.device(place.device), torch.inference_mode():
-        beside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        beside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(beside):
+        side_stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        side_stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side_stream):
             for _ in range(WARM_UPS):
                 forward(place)
-        torch.cuda.current_stream().wait_stream(beside)
+        torch.cuda.current_stream().wait_stream(side_stream)
         graph = torch.cuda.CUDAGraph()
         # of this thread: others may decode on the device meanwhile
         with torch.cuda.graph(graph, capture_error_mode="thread_local"):

@@ -16,7 +16,7 @@ from extract.errors import UsageError
 from extract.images.decoding import READING, READINGS
 from extract.inference.fused_check import can_be_fused, why_not_fused
 from extract.inference.runtimes import DTYPES, can_run, choose_dtype, choose_runtime
-from extract.inference.wanted import Wanted
+from extract.inference.wanted import ExecutionOptions
 from extract.storage.embeddings_file import read_table
 from extract.storage.embeddings_table import EmbeddingsTable
 
@@ -27,7 +27,7 @@ COMPILES_FROM = 50_000
 take ten seconds once, then two a run, and gain half of one on 10,000 pictures."""
 
 CONVERTS_FROM = 500
-"""Pictures from which on OpenVINO, whose preparation takes two seconds more, is worth it."""
+"""Pictures from which on OpenVINO, which takes two seconds more to prepare, is worth it."""
 
 ENOUGH_CORES, LARGE_FILE_BYTES = 12, 100_000
 """With fewer cores, or files larger than that on average, a GPU without an engine for JPEGs takes a
@@ -41,17 +41,17 @@ WAYS_OF_DECODING = {
     "scaled": (("scaled", "torchvision"), *FAST_WAYS),
     "gpu": (("gpu", "gpu"), *FAST_WAYS),
 }
-"""By the decoder asked for: what decodes and resizes its pictures, then those it leaves."""
+"""By the requested decoder: what decodes and resizes its pictures, then those it leaves."""
 
 
-def choose_realisation(
+def choose_execution_config(
     backbone: Backbone,
     table: EmbeddingsTable | None,
-    wanted: Wanted | None = None,
+    wanted: ExecutionOptions | None = None,
     file_bytes: np.ndarray | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
-    """Say how this run computes; what is not told is as most rows of the file have it.
+    """Choose how this run computes; what is not given is as most rows of the file have it.
 
     Equal slices on equal threads give equal bits, so a resumed file equals an uninterrupted one.
 
@@ -60,11 +60,11 @@ def choose_realisation(
     backbone : Backbone
     table : EmbeddingsTable or None
         The file there, if any.
-    wanted : Wanted, optional
+    wanted : ExecutionOptions, optional
     file_bytes : ndarray of shape (n_images,), optional
         Of the catalogue's pictures: compiling pays for many only, decoding on a GPU for large ones.
     warn : callable, optional
-        Told in a line where the fused kernels are not near enough to the reference path here.
+        Takes a line where the fused kernels are not near enough to the reference path here.
 
     Raises
     ------
@@ -73,8 +73,8 @@ def choose_realisation(
     """
     import torch
 
-    wanted = wanted or Wanted()
-    stored: Mapping[str, Any] = table.usual_realisation() if table else {}
+    wanted = wanted or ExecutionOptions()
+    stored: Mapping[str, Any] = table.most_common_execution_config() if table else {}
     device = backbone.device.split(":")[0]
     dtype: str = wanted.dtype
     keeps = bool(stored) and stored.get("device") == device
@@ -101,13 +101,13 @@ def choose_realisation(
 
 
 def _choose_runtime(
-    wanted: Wanted,
+    wanted: ExecutionOptions,
     backbone: Backbone,
     dtype: str,
     stored: Mapping[str, Any],
     file_bytes: np.ndarray | None,
 ) -> str:
-    """Take the runtime wanted; ``auto`` is the file's, else what pays for so many pictures."""
+    """Take the requested runtime; ``auto`` is the file's, else what pays for this many pictures."""
     runtime: str = wanted.runtime
     of_other_numbers = "fused" if dtype == "fp32" else "eager"
     fits = can_run(stored.get("runtime")) and stored["runtime"] != of_other_numbers
@@ -124,7 +124,7 @@ def _choose_runtime(
 
 
 def _fused_where_near(
-    wanted: Wanted,
+    wanted: ExecutionOptions,
     backbone: Backbone,
     dtype: str,
     n_images: int,
@@ -145,27 +145,31 @@ def _fused_where_near(
     return choose_runtime("torch", backbone.name, backbone.device, dtype, compiled)
 
 
-def policy(realisation: Mapping[str, Any]) -> str:
-    """Name the decoder that was asked for where a row was computed so.
+def policy(execution_config: Mapping[str, Any]) -> str:
+    """Name the decoder that was requested where a row was computed so.
 
     A picture that the fast decoder leaves to the reference one is still resized in the fast way.
     """
-    decoder = str(realisation.get("decoder", "reference"))
-    fell_back = decoder == "reference" and realisation.get("resize") == "torchvision"
+    decoder = str(execution_config.get("decoder", "reference"))
+    fell_back = decoder == "reference" and execution_config.get("resize") == "torchvision"
     return "fast" if fell_back else decoder
 
 
-def reference_realisation(backbone: Backbone) -> dict[str, Any]:
+def reference_execution_config(backbone: Backbone) -> dict[str, Any]:
     """Say how the reference path computes on a backbone's device."""
-    return choose_realisation(backbone, None, Wanted(1, None, "reference", "fp32", "eager"))
+    return choose_execution_config(
+        backbone, None, ExecutionOptions(1, None, "reference", "fp32", "eager")
+    )
 
 
-def realisation_here(backbone: Backbone, stored: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Take the first of a file's realisations that can be had here, else the reference path's.
+def available_execution_config(
+    backbone: Backbone, stored: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Take the first of a file's execution configs that can be had here, else the reference path's.
 
-    One picture is not worth compiling for: a file of compiled rows is asked without it.
+    One picture is not worth compiling for: a file of compiled rows is queried without it.
     """
-    reference = reference_realisation(backbone)
+    reference = reference_execution_config(backbone)
     for each in stored:
         if policy(each) not in WAYS_OF_DECODING or each.get("dtype", "fp32") not in DTYPES:
             continue  # a later version's
@@ -177,14 +181,14 @@ def realisation_here(backbone: Backbone, stored: Sequence[Mapping[str, Any]]) ->
     return reference
 
 
-def variants(realisation: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
-    """List how rows of a run may come to be computed: as said, or by what its decoder leaves.
+def variants(execution_config: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """List how rows of a run may come to be computed: as chosen, or by what its decoder leaves.
 
     What is left to the reference decoder may be read by its header, too.
     """
     ways = [
-        {**realisation, "decoder": one, "resize": other}
-        for one, other in WAYS_OF_DECODING[policy(realisation)]
+        {**execution_config, "decoder": one, "resize": other}
+        for one, other in WAYS_OF_DECODING[policy(execution_config)]
     ]
     left = [way for way in ways if way["decoder"] == "reference"]
     return (*ways, *({**way, "reading": each} for each in READINGS.values() for way in left))
@@ -256,11 +260,11 @@ def _check_gpu_decoding(backbone: Backbone, *, by_engine: bool = False) -> None:
 
 
 def _stored_policy(table: EmbeddingsTable | None) -> str:
-    """Name the decoder that a file's rows were asked of: the one that leaves most to others."""
+    """Name the decoder that a file's rows were requested of: the one that leaves most to others."""
     if table is None:
         return "reference"
-    ways = table.provenance.realisations
-    found = {policy(ways[i]) for i in table.rows_by_realisation() if i < len(ways)}
+    ways = table.provenance.execution_configs
+    found = {policy(ways[i]) for i in table.rows_by_execution_config() if i < len(ways)}
     found = found or set(map(policy, ways))  # laid out, and stopped before its first row
     return next((each for each in ("gpu", "scaled", "fast") if each in found), "reference")
 
@@ -276,7 +280,7 @@ def device_for(path: Path, wanted: str) -> str:
         When there is a file that cannot be read.
     """
     if wanted == "auto" and path.exists():
-        stored = str(read_table(path).usual_realisation().get("device"))
+        stored = str(read_table(path).most_common_execution_config().get("device"))
         with suppress(UsageError):
             return choose_device(stored)
     return choose_device(wanted)
@@ -290,24 +294,26 @@ def usable_cores() -> int:
         return os.cpu_count() or 1
 
 
-def described(realisation: Mapping[str, Any]) -> str:
+def described(execution_config: Mapping[str, Any]) -> str:
     """Spell in a few words how rows are computed."""
     parts = ("device", "batch_size", "threads", "dtype", "runtime")
-    said = {k: realisation.get(k, "unknown") for k in parts} | {"decoder": policy(realisation)}
+    chosen = {k: execution_config.get(k, "unknown") for k in parts} | {
+        "decoder": policy(execution_config)
+    }
     words = (
         "on {device}, batches of {batch_size}, {threads} threads, {dtype}, {runtime}, "
         "{decoder} decoding"
-    ).format(**said)
-    if "reading" not in realisation:
+    ).format(**chosen)
+    if "reading" not in execution_config:
         return words
-    reader = str(realisation["reading"]).removeprefix(READING).replace(";", ",", 1)
+    reader = str(execution_config["reading"]).removeprefix(READING).replace(";", ",", 1)
     return f"{words}, colors by the header{reader}"
 
 
 def ways_of(table: EmbeddingsTable) -> list[str]:
     """Count the sound rows that were computed in each way, in words."""
-    ways = table.provenance.realisations
+    ways = table.provenance.execution_configs
     counts: Counter[str] = Counter()
-    for i, rows in table.rows_by_realisation().items():
+    for i, rows in table.rows_by_execution_config().items():
         counts[described(ways[i]) if i < len(ways) else "in a way not recorded"] += len(rows)
     return [f"{count:,} {way}" for way, count in counts.items()]

@@ -20,16 +20,19 @@ FP32_FLOOR, HALF_FLOOR = 0.9995, 0.998
 have the lower one."""
 
 
-def floor_of(realisation: Mapping[str, Any]) -> float:
+def floor_of(execution_config: Mapping[str, Any]) -> float:
     """Say how near to the reference path rows that are computed so must be."""
-    whole = realisation.get("dtype", "fp32") == "fp32" and realisation.get("decoder") != "scaled"
+    whole = (
+        execution_config.get("dtype", "fp32") == "fp32"
+        and execution_config.get("decoder") != "scaled"
+    )
     return FP32_FLOOR if whole else HALF_FLOOR
 
 
-def is_reference(realisation: Mapping[str, Any]) -> bool:
+def is_reference(execution_config: Mapping[str, Any]) -> bool:
     """Say whether rows that are computed so take the reference path itself."""
     reference = {"runtime": "eager", "decoder": "reference", "resize": "pillow", "dtype": "fp32"}
-    return all(realisation.get(way, usual) == usual for way, usual in reference.items())
+    return all(execution_config.get(way, usual) == usual for way, usual in reference.items())
 
 
 def cosines(stored: np.ndarray, again: np.ndarray) -> np.ndarray:
@@ -87,7 +90,7 @@ class Fidelity:
 def measure_fidelity(
     catalog: Catalog,
     backbone: Backbone,
-    realisation: Mapping[str, Any],
+    execution_config: Mapping[str, Any],
     rows: np.ndarray,
     vectors: np.ndarray,
 ) -> Fidelity | None:
@@ -96,7 +99,7 @@ def measure_fidelity(
     Parameters
     ----------
     rows : ndarray of shape (n,), int
-        Those of the catalogue; whose picture cannot be read any more is left out.
+        Those of the catalogue; a picture that cannot be read any more is left out.
     vectors : ndarray of shape (n, n_dims)
 
     Returns
@@ -118,4 +121,4 @@ def measure_fidelity(
     if not kept:
         return None
     worst = cosines(vectors[kept], backbone.embed(torch.stack(again))).min()
-    return Fidelity(len(kept), float(worst), floor_of(realisation))
+    return Fidelity(len(kept), float(worst), floor_of(execution_config))

@@ -38,12 +38,12 @@ class ForwardPass:
     Parameters
     ----------
     backbone : Backbone
-    realisation : mapping
+    execution_config : mapping
         How it computes.
     """
 
-    def __init__(self, backbone: Backbone, realisation: Mapping[str, Any]) -> None:
-        self._call = prepared(backbone, realisation)
+    def __init__(self, backbone: Backbone, execution_config: Mapping[str, Any]) -> None:
+        self._call = prepared(backbone, execution_config)
         self._device = backbone.device
         self.in_flight = 1 if self._device.startswith("cuda") else 0
         """Batches to launch before the first is waited for, so that the device never waits."""
@@ -92,20 +92,20 @@ class ForwardPass:
 
 
 class PictureEmbedder:
-    """One backbone made ready to embed pictures one at a time, as rows of a realisation are.
+    """One backbone made ready to embed pictures one at a time, as rows of an execution config are.
 
     Parameters
     ----------
     backbone : Backbone
-    realisation : mapping
+    execution_config : mapping
         How it computes.
     """
 
-    def __init__(self, backbone: Backbone, realisation: Mapping[str, Any]) -> None:
+    def __init__(self, backbone: Backbone, execution_config: Mapping[str, Any]) -> None:
         self.preprocessing, self._device = backbone.preprocessing, backbone.device
-        decoder = policy(realisation)  # one picture is not worth a GPU's decoder
+        decoder = policy(execution_config)  # one picture is not worth a GPU's decoder
         self.decoder = "fast" if decoder == "gpu" else decoder
-        self._forward = prepared(backbone, {**realisation, "batch_size": 1})
+        self._forward = prepared(backbone, {**execution_config, "batch_size": 1})
 
     def embed(self, content: bytes) -> np.ndarray:
         """Embed one picture from its file's bytes; ndarray of shape (n_dims,), float32.

@@ -17,7 +17,7 @@ GELU = ("GELU", "GELUTanh")
 
 
 def takes(model: torch.nn.Module) -> bool:
-    """Say whether a model is a ConvNeXt whose every stage can be fused."""
+    """Say whether a model is a ConvNeXt with stages that can all be fused."""
     from timm.models.convnext import ConvNeXt
 
     found = [each for each in model.modules() if isinstance(each, ConvNeXt)]
@@ -63,7 +63,7 @@ def fuse(
 
 
 class FromBytes(torch.nn.Module):
-    """A model whose stem takes pixels as they are."""
+    """A model with a stem that takes pixels as they are."""
 
     def __init__(self, model: torch.nn.Module) -> None:
         super().__init__()

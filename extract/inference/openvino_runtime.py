@@ -24,7 +24,7 @@ PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
 def forward_of_openvino(
     model: torch.nn.Module, name: str, *, size: int, batch_size: int, threads: int, dtype: str
 ) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Convert a model, and forward a batch as so many pictures side by side, a thread each.
+    """Convert a model, and forward a batch as pictures side by side, a thread each.
 
     A picture at a time needs the fewest caches and so the least time; and its vector cannot depend
     on its companions, on the batch size, or on the threads while there are no more of them than
@@ -76,10 +76,10 @@ def forward_of_openvino(
         if len(pixels) > len(requests):
             raise ValueError(f"made for {len(requests)} pictures at most, got {len(pixels)}")
         places = pixels.contiguous().numpy()
-        asked = requests[: len(pixels)]
-        for i, request in enumerate(asked):
+        requested = requests[: len(pixels)]
+        for i, request in enumerate(requested):
             request.start_async([places[i : i + 1]], share_inputs=True)
-        return torch.cat([_answer(request) for request in asked])
+        return torch.cat([_answer(request) for request in requested])
 
     return forward
 

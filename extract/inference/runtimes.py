@@ -23,14 +23,14 @@ CHOICES = ("auto", "eager", "torch", "fused", "openvino")
 DTYPES = ("fp32", "bf16", "fp16")
 
 
-def prepared(backbone: Backbone, realisation: Mapping[str, Any]) -> Forward:
-    """Make a backbone ready to compute as a realisation says.
+def prepared(backbone: Backbone, execution_config: Mapping[str, Any]) -> Forward:
+    """Make a backbone ready to compute as an execution config states.
 
     Parameters
     ----------
     backbone : Backbone
         Left as it is.
-    realisation : mapping
+    execution_config : mapping
         ``runtime``, ``dtype``, ``batch_size`` and ``threads``.
 
     Returns
@@ -47,48 +47,48 @@ def prepared(backbone: Backbone, realisation: Mapping[str, Any]) -> Forward:
     """
     import torch
 
-    runtime = realisation["runtime"]
+    runtime = execution_config["runtime"]
     on_cpu = backbone.device.startswith("cpu")
-    fast = runtime == "folded" and realisation["dtype"] == "fp32" and on_cpu
+    fast = runtime == "folded" and execution_config["dtype"] == "fp32" and on_cpu
     products = fast_float32_products if fast else nullcontext
-    apply_realisation(realisation)  # a folded model is held against its original
-    forward = RUNTIMES[runtime](backbone, realisation)
+    apply_execution_config(execution_config)  # a folded model is held against its original
+    forward = RUNTIMES[runtime](backbone, execution_config)
 
     def run(pixels: torch.Tensor) -> torch.Tensor:
-        apply_realisation(realisation)
+        apply_execution_config(execution_config)
         with torch.inference_mode(), products():
             return forward(pixels)
 
     return run
 
 
-def apply_realisation(realisation: Mapping[str, Any]) -> None:
-    """Make this process compute as said; fp32 means fp32 also on a GPU."""
+def apply_execution_config(execution_config: Mapping[str, Any]) -> None:
+    """Make this process compute as chosen; fp32 means fp32 also on a GPU."""
     import torch
 
     keep_freed_memory()
-    torch.set_num_threads(realisation["threads"])
+    torch.set_num_threads(execution_config["threads"])
     # not cuda.matmul.allow_tf32: after another's "medium" that leaves torch at odds with itself
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
 
 
-def _eager(backbone: Backbone, realisation: Mapping[str, Any]) -> Forward:
+def _eager(backbone: Backbone, execution_config: Mapping[str, Any]) -> Forward:
     """Compute as timm does: this is the reference, to the bit."""
     from extract.inference.normalizing import exact_normalisation
 
-    if realisation["dtype"] != "fp32":
+    if execution_config["dtype"] != "fp32":
         raise UsageError("--runtime eager is the reference, in fp32: use --runtime torch")
     normalise = exact_normalisation(backbone.preprocessing, backbone.device)
     return lambda pixels: backbone.model(normalise(pixels)).float()
 
 
-def _folded(backbone: Backbone, realisation: Mapping[str, Any]) -> Forward:
+def _folded(backbone: Backbone, execution_config: Mapping[str, Any]) -> Forward:
     """Compute a folded model; on a GPU one picture's many short kernels are launched at once."""
     from extract.inference.cuda_graph import recorded
 
-    forward = _folded_model(backbone, realisation)
-    if realisation["batch_size"] > 1:  # which take longer than it takes to launch them
+    forward = _folded_model(backbone, execution_config)
+    if execution_config["batch_size"] > 1:  # which take longer than it takes to launch them
         return forward
     try:
         return recorded(forward, _no_pictures(backbone, 1))
@@ -96,26 +96,26 @@ def _folded(backbone: Backbone, realisation: Mapping[str, Any]) -> Forward:
         return forward
 
 
-def _folded_model(backbone: Backbone, realisation: Mapping[str, Any]) -> Forward:
+def _folded_model(backbone: Backbone, execution_config: Mapping[str, Any]) -> Forward:
     """Fold the batch norms, let the channels lie side by side, compute in the dtype's numbers."""
     import torch
 
     from extract.inference.normalizing import FromPixels
     from extract.inference.weight_folding import fold
 
-    dtype = torch_dtype(realisation["dtype"])
+    dtype = torch_dtype(execution_config["dtype"])
     device, size = backbone.device, backbone.preprocessing.size
     layout = torch.contiguous_format if device.startswith("mps") else torch.channels_last
     drawn = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(0))
     model = fold(backbone.model, drawn.to(device)).to(dtype).to(memory_format=layout)
     forward = FromPixels(model, backbone.preprocessing, dtype, layout).to(device).eval()
     if dtype != torch.float32:
-        wrong = f"{backbone.name} cannot compute in {realisation['dtype']}", "--dtype fp32"
+        wrong = f"{backbone.name} cannot compute in {execution_config['dtype']}", "--dtype fp32"
         _try(forward, backbone, 1, wrong)
     return forward
 
 
-def _compiled(backbone: Backbone, realisation: Mapping[str, Any]) -> Forward:
+def _compiled(backbone: Backbone, execution_config: Mapping[str, Any]) -> Forward:
     """Compile that, with its normalisation, for one shape.
 
     Without CUDA graphs, which gain nothing: so each call's vectors are memory of their own.
@@ -124,9 +124,9 @@ def _compiled(backbone: Backbone, realisation: Mapping[str, Any]) -> Forward:
 
     # float32 is to be float32: torch need not say that it could be less
     warnings.filterwarnings("ignore", "TensorFloat32 tensor cores")
-    forward: Forward = torch.compile(_folded_model(backbone, realisation), dynamic=False)
+    forward: Forward = torch.compile(_folded_model(backbone, execution_config), dynamic=False)
     wrong = f"torch cannot compile {backbone.name} here", "--no-compile"
-    _try(forward, backbone, realisation["batch_size"], wrong)
+    _try(forward, backbone, execution_config["batch_size"], wrong)
     return forward
 
 
@@ -143,13 +143,13 @@ def _try(forward: Forward, backbone: Backbone, n: int, wrong: tuple[str, str]) -
         raise UsageError(f"{wrong[0]} ({in_one_line(error)}): use {wrong[1]}") from error
 
 
-def _fused(backbone: Backbone, realisation: Mapping[str, Any]) -> Forward:
+def _fused(backbone: Backbone, execution_config: Mapping[str, Any]) -> Forward:
     """Fuse the blocks of a ConvNeXt in kernels of our own, and launch all of them at once."""
     from extract.inference.cuda_graph import recorded
     from extract.inference.fused_convnext import fuse
 
-    forward = fuse(backbone.model, backbone.preprocessing, torch_dtype(realisation["dtype"]))
-    return recorded(forward, _no_pictures(backbone, realisation["batch_size"]))
+    forward = fuse(backbone.model, backbone.preprocessing, torch_dtype(execution_config["dtype"]))
+    return recorded(forward, _no_pictures(backbone, execution_config["batch_size"]))
 
 
 def torch_dtype(name: str) -> torch.dtype:
@@ -167,7 +167,7 @@ def _no_pictures(backbone: Backbone, n: int) -> torch.Tensor:
     return torch.zeros(n, size, size, 3, dtype=torch.uint8, device=backbone.device)
 
 
-def _openvino(backbone: Backbone, realisation: Mapping[str, Any]) -> Forward:
+def _openvino(backbone: Backbone, execution_config: Mapping[str, Any]) -> Forward:
     """Give the model as it is to OpenVINO, which folds by itself."""
     import torch
 
@@ -180,9 +180,9 @@ def _openvino(backbone: Backbone, realisation: Mapping[str, Any]) -> Forward:
         model.eval(),
         backbone.name,
         size=preprocessing.size,
-        batch_size=realisation["batch_size"],
-        threads=realisation["threads"],
-        dtype=realisation["dtype"],
+        batch_size=execution_config["batch_size"],
+        threads=execution_config["threads"],
+        dtype=execution_config["dtype"],
     )
 
 
@@ -202,7 +202,7 @@ def can_run(runtime: str | None) -> bool:
 
 
 def choose_dtype(wanted: str, name: str, device: str, runtime: str = "auto") -> str:
-    """Take the numbers asked for; ``auto`` is the model's half on a GPU, and fp32 elsewhere.
+    """Take the requested dtype; ``auto`` is the model's half on a GPU, and fp32 elsewhere.
 
     Parameters
     ----------
@@ -233,7 +233,7 @@ def choose_dtype(wanted: str, name: str, device: str, runtime: str = "auto") -> 
 def choose_runtime(
     wanted: str, name: str, device: str, dtype: str, compiled: bool | None = None
 ) -> str:
-    """Take the runtime asked for; ``auto`` is the fastest that is here.
+    """Take the requested runtime; ``auto`` is the fastest that is here.
 
     Parameters
     ----------

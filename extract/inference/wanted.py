@@ -14,7 +14,7 @@ from extract.command_line import typed_count
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ExecutionOptions:
     """How a user wants rows computed; what is None or ``auto`` is chosen.
 
     The help of each option says what it is; ``threads`` are those of torch on a CPU.

@@ -121,7 +121,7 @@ def _put_into(convolution: Any, norm: Any) -> None:
 
 
 def _rest_of(norm: Any) -> torch.nn.Module:
-    """Take what a batch norm of timm's does beside norming: dropout and activation."""
+    """Take what a batch norm of timm's does besides norming: dropout and activation."""
     import torch
 
     kept = [part for part in norm.children() if not isinstance(part, torch.nn.Identity)]
@@ -129,7 +129,7 @@ def _rest_of(norm: Any) -> torch.nn.Module:
 
 
 def _evenly_padded(convolution: Any, height: int, width: int) -> torch.nn.Module:
-    """Give a convolution whose padding is by one more after than before as much of it before.
+    """Give a convolution with one more padding after than before as much of it before.
 
     The kernel grows by a first row or column of zeros, which reads what was added.
     """

@@ -45,7 +45,7 @@ class GpuLoader:
     def load(
         self, tasks: Sequence[Task], files: Sequence[Sequence[PictureFile | None]]
     ) -> list[list[LoadedPicture]]:
-        """Load some tasks together, whose files were read; their pictures, task by task."""
+        """Load some tasks together, after their files were read; their pictures, task by task."""
         rows = [each for task in tasks for each in zip(task.rows, task.places, strict=True)]
         read = [file for some in files for file in some]
         done = self._decode([(file, p) for file, (_, p) in zip(read, rows, strict=True)], rows)

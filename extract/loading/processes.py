@@ -23,7 +23,7 @@ import numpy as np
 
 from extract.errors import DecodingError
 from extract.images.decoding import PictureFile
-from extract.images.memory_limits import TooHeavyHere, share_memory
+from extract.images.memory_limits import OverMemoryShare, share_memory
 from extract.loading.on_gpu import GpuLoader
 from extract.loading.picture import LoadedPicture, PictureLoader, Task
 
@@ -267,7 +267,7 @@ def _work(
                 at[0] = row
                 try:
                     loaded.append(loader.load(row, places))
-                except TooHeavyHere:
+                except OverMemoryShare:
                     loaded.append(None)
             at[0] = NOTHING
             connection.send((loaded, time.monotonic() - began))
@@ -277,7 +277,7 @@ def _work(
 
 def _read(
     gpu: GpuLoader,
-    asked: Connection,
+    requested: Connection,
     others: list[Connection],
     read: Connection,
     at: np.ndarray,
@@ -296,8 +296,10 @@ def _read(
         files: list[list[PictureFile | None]] = []
         held = 0
         try:
-            while not tasks or (len(tasks) < MOST_AT_ONCE and held < MOST_HELD and asked.poll()):
-                tasks.append(asked.recv())
+            while not tasks or (
+                len(tasks) < MOST_AT_ONCE and held < MOST_HELD and requested.poll()
+            ):
+                tasks.append(requested.recv())
                 at[0] = tasks[-1].rows[0]
                 files.append(gpu.read(tasks[-1]))
                 held += sum(file.size for file in files[-1] if file)

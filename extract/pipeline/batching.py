@@ -113,7 +113,7 @@ class Forwarding:
             refused = picture.refused
             if refused is None and source >= 0:
                 computed.status[i] = SOUND
-                computed.realisation[i] = run.execution_config_of[source]
+                computed.execution_config[i] = run.execution_config_of[source]
                 computed.dimensions[i] = run.dimensions_of[source]
                 continue
             sources[i] = -1
@@ -121,7 +121,7 @@ class Forwarding:
             computed.vectors[i] = np.nan
             computed.status[i] = refused.reason
             refusals.append(run.line_of(int(flight.rows[i]), picture, refused))
-        run.execution_config_of[flight.rows] = computed.realisation
+        run.execution_config_of[flight.rows] = computed.execution_config
         run.dimensions_of[flight.rows] = computed.dimensions
         for i in flight.forwarded:
             sha256 = flight.loaded[i].sha256
@@ -148,8 +148,8 @@ class Forwarding:
         computed.mtime_ns[:] = [picture.mtime_ns for picture in loaded]
         hashes = b"".join(picture.sha256 for picture in loaded)
         computed.content_sha256[:] = np.frombuffer(hashes, np.uint8).reshape(-1, 32)
-        computed.realisation[:] = [
-            run.execution_config_by(loaded[i].ways) if i >= 0 else run.plan.realisation
+        computed.execution_config[:] = [
+            run.execution_config_by(loaded[i].ways) if i >= 0 else run.plan.execution_config
             for i in originals
         ]
         computed.status[np.isfinite(vectors).all(axis=1)] = SOUND

@@ -12,7 +12,7 @@ from extract.command_line import counted, log
 from extract.errors import NothingEmbedded
 from extract.ids import shown
 from extract.inference.fidelity import Fidelity
-from extract.pipeline.extraction import Report, Seen
+from extract.pipeline.extraction import CropSummary, Report
 from extract.workspace import Workspace
 
 COMMAND = "python -m extract"
@@ -20,7 +20,7 @@ COMMAND = "python -m extract"
 
 @dataclass(frozen=True, eq=False)
 class EmbeddedFile:
-    """What a run did to one file; ``weights`` are as they were asked for."""
+    """What a run did to one file; ``weights`` are as they were requested."""
 
     workspace: Workspace
     catalog: Catalog
@@ -62,23 +62,23 @@ class EmbeddedFile:
             "mostly_cut_off": report.seen.n_mostly_cut_off,
             "sizes_known": report.seen.n_known,
             "view": backbone.view.described() if backbone.view else None,
-            "realisation": dict(report.realisation),
+            "realisation": dict(report.execution_config),
             "fidelity": report.fidelity.described() if report.fidelity else None,
             "notes": [*self.catalog.notes, *report.notes],
         }
 
     def text(self, n_files: int = 1) -> str:
-        """Spell what was done for people; the pictures went through so many files."""
+        """Spell what was done for people; the pictures went through this many files."""
         backbone, report = self.backbone, self.report
         n_refused, rate = sum(report.refused.values()), report.images_per_second
         counts = (
             f"{report.embedded} embedded, {report.reused} reused, {n_refused} refused, "
             f"{report.to_do} to do" + ("" if report.tried else "; nothing new")
         )
-        if view := backbone.view:  # what is refused or renamed was said of the plain file
+        if view := backbone.view:  # what is refused or renamed was reported of the plain file
             far = report.fidelity if report.fidelity and not report.fidelity.kept else None
-            said = f"{self.name}: view {view.index} of {view.policy}, seed {view.seed}"
-            return f"{said}; {counts}" + (f"\n{fidelity_text(far)}" if far else "")
+            line = f"{self.name}: view {view.index} of {view.policy}, seed {view.seed}"
+            return f"{line}; {counts}" + (f"\n{fidelity_text(far)}" if far else "")
         lines = [
             self.name,
             f"{backbone.name} ({self.source_of_weights} weights, pooling {backbone.pooling}, "
@@ -113,7 +113,7 @@ class Embedded:
         return "\n".join(file.text(len(self.files)) for file in self.files)
 
     def check(self) -> None:
-        """Log an error for each file whose rows are not what the model gives.
+        """Log an error for each file with rows that are not what the model gives.
 
         Raises
         ------
@@ -123,7 +123,7 @@ class Embedded:
         for file in self.files:
             report = file.report
             if report.fidelity and not report.fidelity.kept:
-                # an error to the log, so that it is said with --quiet too
+                # an error to the log, so that it is printed with --quiet too
                 log.error(f"{file.name}: {fidelity_text(report.fidelity)}")
             if report.embedded + report.reused == 0 and report.to_do < report.n_images:
                 raise nothing_embedded(file.workspace, report)
@@ -146,27 +146,27 @@ def _examples(report: Report) -> list[str]:
     ]
 
 
-def _seen(seen: Seen, n_sound: int) -> str:
+def _seen(seen: CropSummary, n_sound: int) -> str:
     """Say how many pictures lose more than half, and what shows them whole."""
     if seen.whole:
         return f"every picture is seen whole ({seen.resize})"
-    said = (
+    line = (
         f"{seen.n_mostly_cut_off:,} of {seen.n_known:,} pictures lose more than half of their area"
     )
     if unknown := n_sound - seen.n_known:
-        said += f", of {unknown:,} that an earlier version embedded it is not known"
-    return f"{seen.resize}: {said}; --resize auto shows pictures whole"
+        line += f", of {unknown:,} that an earlier version embedded it is not known"
+    return f"{seen.resize}: {line}; --resize auto shows pictures whole"
 
 
 def fidelity_text(found: Fidelity) -> str:
     """Spell how near rows are to the reference path, and what to type where they are not."""
-    said = (
+    line = (
         f"{found.n_rows} rows computed again by the reference path: worst cosine "
-        f"{found.worst_cosine:.6f}, at least {found.floor} is asked"
+        f"{found.worst_cosine:.6f}, at least {found.floor} is required"
     )
     if found.kept:
-        return said
+        return line
     return (
-        f"WARNING: {said}. These vectors are NOT what the model gives: compute them anew with "
+        f"WARNING: {line}. These vectors are NOT what the model gives: compute them again with "
         "--restart --dtype fp32 --decoder fast, or --runtime eager --decoder reference"
     )

@@ -21,7 +21,7 @@ from extract.stopping import stop_on_signals
 from extract.storage.catalog_roots import check_root, recorded_root
 from extract.storage.catalog_source import list_source
 from extract.storage.embeddings_file import read_provenance
-from extract.storage.new_files import empty_ones_taken_back
+from extract.storage.new_files import removing_empty_files
 from extract.workspace import Workspace
 
 
@@ -64,9 +64,9 @@ def embed_catalog(
     check_root(workspace, listed, output)
     choose_device(chosen.device)  # one that is not here is said before anything is loaded
     targets = []
-    asked = "resize" in typed or "resize" in backbones.fixed
+    requested = "resize" in typed or "resize" in backbones.fixed
     for loaded in chosen.load():
-        backbone, path = _with_its_file(workspace, loaded, listed.name, output, asked=asked)
+        backbone, path = _with_its_file(workspace, loaded, listed.name, output, requested=requested)
         plain = backbone.on(device_for(path, chosen.device))
         targets.append(Target(plain, path))
         for view in drawn:
@@ -103,7 +103,7 @@ def embed_targets(
     with stop_on_signals(log.warning) as stop:
         bar = EmbeddingBar(stop, quiet)
         try:
-            with empty_ones_taken_back([target.path for target in targets]):
+            with removing_empty_files([target.path for target in targets]):
                 reports = extract_together(
                     catalog, targets, options=options, record=record, monitor=bar
                 )
@@ -134,11 +134,11 @@ def _check_output(output: Path | None, *, n_models: int, n_views: int) -> None:
 
 
 def _with_its_file(
-    workspace: Workspace, backbone: Backbone, catalog: str, output: Path | None, *, asked: bool
+    workspace: Workspace, backbone: Backbone, catalog: str, output: Path | None, *, requested: bool
 ) -> tuple[Backbone, Path]:
     """Say which file a backbone's vectors go to, and with which geometry.
 
-    The weights' own geometry was the default once: where none is asked for, and there is no file of
+    The weights' own geometry was the default once: where none is given, and there is no file of
     today's default, its file goes on growing.
     """
 
@@ -150,11 +150,11 @@ def _with_its_file(
         path, identity = file_of(one), one.provenance.identity_sha256
         return path.exists() and read_provenance(path).identity_sha256 == identity
 
-    own = None if asked else backbone.as_it_came()
+    own = None if requested else backbone.with_published_preprocessing()
     if own is None or is_there(backbone) or not is_there(own):
         return backbone, file_of(backbone)
     log.info(
-        f"going on with {workspace.relative(file_of(own))}, whose pictures are prepared as the "
+        f"going on with {workspace.relative(file_of(own))}, with pictures prepared as the "
         f"weights came ({own.preprocessing.resize}): {typed_command(COMMAND)} --resize auto "
         "makes a file of whole pictures"
     )
@@ -164,7 +164,7 @@ def _with_its_file(
 def _show_views(
     workspace: Workspace, catalog: Catalog, targets: Sequence[Target], embedded: Embedded
 ) -> None:
-    """Draw some pictures beside their views, so that one sees what the head will learn from."""
+    """Draw some pictures next to their views, to see what the head will learn from."""
     from extract.images.augmentation_sheet import draw_views
     from extract.results import new_run, write_json
 

@@ -15,7 +15,7 @@ from extract.catalog.catalog import Catalog
 from extract.errors import EmbeddingsFileError
 from extract.files.file_lock import locked
 from extract.inference.execution_config import (
-    choose_realisation,
+    choose_execution_config,
     usable_cores,
     variants,
     ways_of,
@@ -41,7 +41,7 @@ from extract.workspace import AnyPath
 
 
 @dataclass(frozen=True)
-class Seen:
+class CropSummary:
     """How many pictures of a file the model sees less than half of.
 
     Parameters
@@ -62,11 +62,11 @@ class Seen:
     n_mostly_cut_off: int
 
 
-def seen_of(preprocessing: Preprocessing, dimensions: np.ndarray) -> Seen:
+def crop_summary(preprocessing: Preprocessing, dimensions: np.ndarray) -> CropSummary:
     """Count the pictures that lose more than half; ndarray of shape (n, 2), 0 where not known."""
     known = dimensions[dimensions.all(axis=1)]
     cut_off = int((preprocessing.seen_share(known) < 0.5).sum())
-    return Seen(preprocessing.resize, preprocessing.shows_whole, len(known), cut_off)
+    return CropSummary(preprocessing.resize, preprocessing.shows_whole, len(known), cut_off)
 
 
 @dataclass(frozen=True)
@@ -93,11 +93,11 @@ class Report:
         Of the loop, without loading the model.
     stopped : bool
         Whether the run was stopped before its end.
-    realisation : mapping
+    execution_config : mapping
     fidelity : Fidelity or None
         How near this run's rows, and those of earlier runs, are to the reference path; None where
         they took it, or nothing was computed.
-    seen : Seen
+    seen : CropSummary
     notes : tuple of str
     examples : mapping of str to (str, str)
         Of each reason that rows are refused for one picture: its id, and what is wrong with it.
@@ -113,9 +113,9 @@ class Report:
     tried: int
     seconds: float
     stopped: bool
-    realisation: Mapping[str, Any]
+    execution_config: Mapping[str, Any]
     fidelity: Fidelity | None
-    seen: Seen
+    seen: CropSummary
     notes: tuple[str, ...]
     examples: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
@@ -240,7 +240,9 @@ def _prepare_all(
             stats,
             table,
             variants(
-                choose_realisation(target.backbone, table, options, stats[:, 0], monitor.warned)
+                choose_execution_config(
+                    target.backbone, table, options, stats[:, 0], monitor.warned
+                )
             ),
             read_contents,
             replace(options, retry_failed=options.retry_failed or options.stop_at_refusal),
@@ -267,7 +269,7 @@ def _prepare(
     path, backbone = target.path, target.backbone
     described = run_record(backbone, None if options.restart else table, record, dense=plan.dense)
     if table is None or plan.lay_out:
-        provenance = Provenance(backbone.identity, plan.realisations, described)
+        provenance = Provenance(backbone.identity, plan.execution_configs, described)
         lay_out(path, catalog, provenance, backbone.n_dims, plan.carried)
         table = read_table(path, trusted=True)
         plan = replace(plan, carried=None)  # the older file is gone
@@ -304,9 +306,9 @@ def _report(
         tried=int(((status != TO_DO) & plan.to_do).sum()),
         seconds=seconds,
         stopped=stopped and to_do > 0,
-        realisation=run.realisation,
+        execution_config=run.execution_config,
         fidelity=tally.fidelity,
-        seen=seen_of(run.backbone.preprocessing, run.table.now("dimensions")[status == SOUND]),
+        seen=crop_summary(run.backbone.preprocessing, run.table.now("dimensions")[status == SOUND]),
         notes=tuple(notes),
         examples={
             each["code"]: (each["id"], each["message"])
@@ -325,7 +327,7 @@ def _counts(plan: Plan, copied: int) -> list[tuple[int, str]]:
             "kept",
         ),
         (
-            plan.read_anew,
+            plan.read_again,
             "pictures are read otherwise than when the file was made (color profiles, alpha, "
             "depth, canvas) and were to be done again; the other rows are kept",
         ),

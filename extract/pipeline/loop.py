@@ -18,7 +18,7 @@ from extract.images.gpu_decoding import has_engine
 from extract.inference.execution_config import policy
 from extract.inference.fidelity import MOST_RECOMPUTED, Fidelity, is_reference, measure_fidelity
 from extract.inference.forward_pass import ForwardPass
-from extract.inference.runtimes import apply_realisation
+from extract.inference.runtimes import apply_execution_config
 from extract.loading.batch_ring import BatchRing
 from extract.loading.on_gpu import GpuLoader
 from extract.loading.picture import Destination, PictureLoader
@@ -27,7 +27,7 @@ from extract.loading.threads import LoadingThreads
 from extract.pipeline.batching import Forwarding
 from extract.pipeline.monitor import Monitor
 from extract.pipeline.output_job import FileRun
-from extract.pipeline.prefetch import Crew, loaded_pictures
+from extract.pipeline.prefetch import LoadingWorkers, loaded_pictures
 from extract.pipeline.writing import ComputedSlice, WritingThread
 from extract.refusals import SOUND
 from extract.storage.embeddings import canonical_json
@@ -90,7 +90,7 @@ def embed_in_one_pass(
         n_to_do=sum(int(run.due.sum()) for run, _ in due),
         n_done=sum(int((~run.plan.to_do).sum()) for run, _ in due),
         n_rows=sum(len(run.catalog) for run, _ in due),
-        realisations=[run.realisation for run, _ in due],
+        execution_configs=[run.execution_config for run, _ in due],
         decoding=_decoded_by([run for run, _ in due], workers),
     )
     files = [_OpenFile(run, tally, RowWriter(run.table)) for run, tally in due]
@@ -131,10 +131,12 @@ def _compute(
     runs = [file.run for file in files]
     for run in runs:
         _ = run.finished  # made before threads and processes that load pictures need it
-    apply_realisation(runs[0].realisation)
+    apply_execution_config(runs[0].execution_config)
     with ExitStack() as stages:
         rings = [stages.enter_context(closing(_ring(run, workers))) for run in runs]
-        crew: Crew = stages.enter_context(closing(_crew(runs, rings, workers, monitor)))
+        loaders: LoadingWorkers = stages.enter_context(
+            closing(_start_loading(runs, rings, workers, monitor))
+        )
         on_their_way = _on_their_way(runs, rings)
         writing = [
             stages.enter_context(
@@ -155,7 +157,7 @@ def _compute(
                 stopping |= monitor.should_stop()
             return stopping
 
-        with closing(loaded_pictures(runs, rings, crew)) as loaded:
+        with closing(loaded_pictures(runs, rings, loaders)) as loaded:
             for row, picture in loaded:
                 for number, forwarding in enumerate(on_their_way):
                     passed.stopped |= hand_over(number, forwarding.take(row, picture))
@@ -165,7 +167,7 @@ def _compute(
             hand_over(number, forwarding.finish())
         passed.seconds = time.monotonic() - began
         worked = {
-            "decoding": crew.busy_seconds / workers,
+            "decoding": loaders.busy_seconds / workers,
             "forward pass": sum(each.busy_seconds for each in on_their_way),
             "writing": sum(each.busy_seconds for each in writing),
         }
@@ -180,21 +182,21 @@ def _on_their_way(runs: Sequence[FileRun], rings: Sequence[BatchRing]) -> list[F
         if run.backbone.device.startswith("cuda"):
             ring.pin()
         # views of one backbone go through one model: it is folded or converted once
-        key = (id(run.backbone.model), canonical_json(run.realisation))
+        key = (id(run.backbone.model), canonical_json(run.execution_config))
         if key not in passes:
-            passes[key] = ForwardPass(run.backbone, run.realisation)
+            passes[key] = ForwardPass(run.backbone, run.execution_config)
         found.append(Forwarding(run, ring, passes[key]))
     return found
 
 
 def _fidelity(run: FileRun) -> Fidelity | None:
     """Compute some of this run's rows again through the reference path, where it took another."""
-    if is_reference(run.realisation):
+    if is_reference(run.execution_config):
         return None
     computed = np.flatnonzero(run.due & (run.table.now("status") == SOUND))
     drawn = np.sort(np.random.default_rng(0).permutation(computed)[:MOST_RECOMPUTED])
     vectors = run.table.take_vectors(drawn)
-    found = measure_fidelity(run.catalog, run.backbone, run.realisation, drawn, vectors)
+    found = measure_fidelity(run.catalog, run.backbone, run.execution_config, drawn, vectors)
     return found and found.worse_of(run.record.get("fidelity"))
 
 
@@ -204,14 +206,14 @@ def _ring(run: FileRun, workers: int) -> BatchRing:
     return BatchRing(LEAST_BATCHES + ahead, batch_size, run.backbone.preprocessing.size)
 
 
-def _crew(
+def _start_loading(
     runs: Sequence[FileRun], rings: Sequence[BatchRing], workers: int, monitor: Monitor
-) -> Crew:
+) -> LoadingWorkers:
     """Take threads where they are few; processes where they are many, or with a GPU."""
     destinations = [
         Destination(
             run.backbone.preprocessing,
-            policy(run.realisation),
+            policy(run.execution_config),
             ring.batches,
             run.needs,
             run.backbone.view,
@@ -219,7 +221,7 @@ def _crew(
         for run, ring in zip(runs, rings, strict=True)
     ]
     loader = PictureLoader(runs[0].catalog, destinations)
-    gpu = next((run.backbone.device for run in runs if policy(run.realisation) == "gpu"), None)
+    gpu = next((run.backbone.device for run in runs if policy(run.execution_config) == "gpu"), None)
     if not _in_processes(runs, workers):
         return LoadingThreads(loader, workers)
     return LoadingProcesses(
@@ -235,7 +237,7 @@ def _gpu_loader(loader: PictureLoader, gpu: str) -> GpuLoader:
 
 def _in_processes(runs: Sequence[FileRun], workers: int) -> bool:
     forks = sys.platform == "linux" and "fork" in multiprocessing.get_all_start_methods()
-    on_gpu = any(policy(run.realisation) == "gpu" for run in runs)
+    on_gpu = any(policy(run.execution_config) == "gpu" for run in runs)
     return forks and (workers > FEW_WORKERS or on_gpu)
 
 

@@ -18,7 +18,7 @@ class Monitor:
         n_to_do: int,
         n_done: int,
         n_rows: int,
-        realisations: Sequence[Mapping[str, Any]],
+        execution_configs: Sequence[Mapping[str, Any]],
         decoding: str,
     ) -> None:
         """Receive the work before it begins: rows of all files, and how each is computed."""

@@ -9,7 +9,7 @@ import typer
 
 from extract.command_line import typed_count
 from extract.errors import UsageError
-from extract.inference.wanted import Wanted
+from extract.inference.wanted import ExecutionOptions
 from extract.option_groups import Typed
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Options(Wanted):
-    """How a run goes about its work, beside how its rows are computed: as the help of each says.
+class Options(ExecutionOptions):
+    """How a run goes about its work, in addition to how its rows are computed.
 
     ``workers`` are as many as this process may use cores without it; ``stop_at_refusal`` ends the
     run at the first picture that is refused.
@@ -31,7 +31,7 @@ class Options(Wanted):
     ] = None
     limit: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="At most so many new pictures, in whole batches."),
+        typer.Option(metavar="N", min=1, help="At most this many new pictures, in whole batches."),
     ] = None
     restart: Annotated[bool, typer.Option("--restart", help="Compute every row again.")] = False
     retry_failed: Annotated[

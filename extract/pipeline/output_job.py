@@ -46,9 +46,9 @@ class FileRun:
     relabelled: str | None = None
 
     @property
-    def realisation(self) -> Mapping[str, Any]:
+    def execution_config(self) -> Mapping[str, Any]:
         """How this run computes."""
-        return self.plan.realisations[self.plan.realisation]
+        return self.plan.execution_configs[self.plan.execution_config]
 
     @cached_property
     def batches(self) -> Batches:
@@ -89,8 +89,8 @@ class FileRun:
         """Give a row's execution config in this run, by what made its picture ready."""
         found = self._known_ways.get(ways)
         if found is None:
-            way = dict(ways).get(policy(self.realisation))
-            found = self._execution_configs[way] if way else self.plan.realisation
+            way = dict(ways).get(policy(self.execution_config))
+            found = self._execution_configs[way] if way else self.plan.execution_config
             self._known_ways[ways] = found
         return found
 
@@ -101,18 +101,20 @@ class FileRun:
     @cached_property
     def _execution_configs(self) -> dict[Way, int]:
         """The execution configs that differ from this run's only in what makes pictures ready."""
-        same = [{**r, "decoder": "", "resize": "", "reading": ""} for r in self.plan.realisations]
-        mine = same[self.plan.realisation]
+        same = [
+            {**r, "decoder": "", "resize": "", "reading": ""} for r in self.plan.execution_configs
+        ]
+        mine = same[self.plan.execution_config]
         return {
             tuple(str(r[part]) for part in ("decoder", "resize", "reading") if part in r): i
-            for i, r in enumerate(self.plan.realisations)
+            for i, r in enumerate(self.plan.execution_configs)
             if same[i] == mine
         }
 
     @cached_property
     def execution_config_of(self) -> np.ndarray:
         """Each finished row's execution config, this run's as they come; (n_images,), uint8."""
-        return np.array(self.table.rows.realisation)
+        return np.array(self.table.rows.execution_config)
 
     @cached_property
     def dimensions_of(self) -> np.ndarray:

@@ -15,7 +15,7 @@ from extract.refusals import SOUND, TO_DO, Reason
 from extract.storage.content_index import ContentIndex
 from extract.storage.embeddings_table import EmbeddingsTable
 from extract.storage.layout import CarriedRows
-from extract.storage.provenance_check import MOST_REALISATIONS
+from extract.storage.provenance_check import MOST_EXECUTION_CONFIGS
 
 ReadContents = Callable[[np.ndarray], Mapping[int, bytes]]
 """Row numbers in, sha256 of the bytes of those pictures that can be read out."""
@@ -58,9 +58,9 @@ class Plan:
         changed, another way of computing, or ``--restart``); else the file there is filled.
     carried : CarriedRows or None
         Rows of the file there that go into the new one.
-    realisations : tuple of mapping
+    execution_configs : tuple of mapping
         Those of the file, the one of this run among them.
-    realisation : int
+    execution_config : int
         Index of this run's.
     to_do : ndarray of shape (n_images,), bool
     to_reset : ndarray of int
@@ -77,14 +77,14 @@ class Plan:
         Rows of the file of pictures that are not listed any more.
     found_again : int
         Rows kept because their picture's bytes are those of a row: renamed, moved, written again.
-    read_anew : int
+    read_again : int
         Sound rows to be done again because their picture is read otherwise than it was.
     """
 
     lay_out: bool
     carried: CarriedRows | None
-    realisations: tuple[Mapping[str, Any], ...]
-    realisation: int
+    execution_configs: tuple[Mapping[str, Any], ...]
+    execution_config: int
     to_do: np.ndarray
     to_reset: np.ndarray
     dense: bool = False
@@ -92,12 +92,12 @@ class Plan:
     gone: int = 0
     dropped: int = 0
     found_again: int = 0
-    read_anew: int = 0
+    read_again: int = 0
 
     @property
     def batch_size(self) -> int:
         """Pictures in one batch."""
-        return int(self.realisations[self.realisation]["batch_size"])
+        return int(self.execution_configs[self.execution_config]["batch_size"])
 
     def batches(self, limit: int | None = None) -> Batches:
         """Cut what is to do into batches.
@@ -168,16 +168,16 @@ def plan_run(
     source[list(found)] = list(found.values())
     moved = [new for new, old in found.items() if old >= 0]
     to_do = source < 0
-    realisations = _with(table.provenance.realisations, ways)
+    execution_configs = _with(table.provenance.execution_configs, ways)
     replaced = to_do[known] & rows.sound  # a picture that was embedded and has other bytes now
     same_list = catalog.ids == table.ids and catalog.paths == table.paths
-    new_way = len(realisations) > len(table.provenance.realisations)
+    new_way = len(execution_configs) > len(table.provenance.execution_configs)
     new_way &= bool(to_do.any()) or read_otherwise is not None
     decided = Plan(
         False,
         None,
-        realisations,
-        realisations.index(ways[0]),
+        execution_configs,
+        execution_configs.index(ways[0]),
         to_do,
         none,
         dense=table.provenance.record.get("batches") == DENSE,
@@ -185,7 +185,7 @@ def plan_run(
         gone=int(rows.gone.sum()),
         dropped=len(table) - len(np.union1d(row, source[moved])),
         found_again=len(moved),
-        read_anew=len(reread),
+        read_again=len(reread),
     )
     if same_list and not (new_way or moved or replaced.any()):
         return replace(decided, to_reset=known[(rows.status != TO_DO) & to_do[known]])
@@ -296,12 +296,12 @@ def _same_paths(
 
 
 def _with(
-    realisations: tuple[Mapping[str, Any], ...], ways: Sequence[Mapping[str, Any]]
+    execution_configs: tuple[Mapping[str, Any], ...], ways: Sequence[Mapping[str, Any]]
 ) -> tuple[Mapping[str, Any], ...]:
-    found = (*realisations, *(way for way in ways if way not in realisations))
-    if len(found) > MOST_REALISATIONS:
+    found = (*execution_configs, *(way for way in ways if way not in execution_configs))
+    if len(found) > MOST_EXECUTION_CONFIGS:
         raise EmbeddingsFileError(
-            f"its rows were computed in ways of which it lists {len(realisations)}, and it "
+            f"its rows were computed in ways of which it lists {len(execution_configs)}, and it "
             "has no room for more: compute them all in one way with --restart, or type no "
             "other batch size, threads, dtype, runtime and decoder than it has"
         )

@@ -13,7 +13,7 @@ from extract.loading.picture import LoadedPicture, Place, Task
 from extract.pipeline.output_job import FileRun
 
 
-class Crew(Protocol):
+class LoadingWorkers(Protocol):
     """What loads pictures: threads or processes."""
 
     task_size: int
@@ -33,7 +33,7 @@ class Crew(Protocol):
 
 
 def loaded_pictures(
-    runs: Sequence[FileRun], rings: Sequence[BatchRing], crew: Crew
+    runs: Sequence[FileRun], rings: Sequence[BatchRing], loaders: LoadingWorkers
 ) -> Generator[tuple[int, LoadedPicture]]:
     """Yield the rows that are due in any file with what became of their pictures, in order.
 
@@ -42,18 +42,18 @@ def loaded_pictures(
     runs : sequence of FileRun
     rings : sequence of BatchRing
         One a file, of at least four batches; whoever takes a picture releases them.
-    crew : Crew
+    loaders : LoadingWorkers
     """
     smallest = min(run.plan.batch_size for run in runs)
-    tasks = _tasks(runs, min(crew.task_size, smallest))
+    tasks = _tasks(runs, min(loaders.task_size, smallest))
     submitted: deque[Task] = deque()
     task = next(tasks, None)
     while task is not None or submitted:
         while task is not None and _has_room(task, rings):
-            crew.submit(task)
+            loaders.submit(task)
             submitted.append(task)
             task = next(tasks, None)
-        yield from zip(submitted.popleft().rows, crew.next(), strict=True)
+        yield from zip(submitted.popleft().rows, loaders.next(), strict=True)
 
 
 def _has_room(task: Task, rings: Sequence[BatchRing]) -> bool:

@@ -25,13 +25,13 @@ class EmbeddingBar(Monitor):
         n_to_do: int,
         n_done: int,
         n_rows: int,
-        realisations: Sequence[Mapping[str, Any]],
+        execution_configs: Sequence[Mapping[str, Any]],
         decoding: str,
     ) -> None:
         """Open the bar and say how the run computes."""
-        several = len(realisations) > 1
-        what = f"rows of {len(realisations)} files" if several else "pictures"
-        ways = dict.fromkeys(described(r) for r in realisations)
+        several = len(execution_configs) > 1
+        what = f"rows of {len(execution_configs)} files" if several else "pictures"
+        ways = dict.fromkeys(described(r) for r in execution_configs)
         log.info(
             f"{n_to_do} {what} to embed {'; '.join(ways)} {decoding}"
             + (f"; {n_done} of {n_rows} are there already" if n_done else "")
@@ -56,8 +56,8 @@ class EmbeddingBar(Monitor):
     def waited(self, seconds: float, stages: Mapping[str, float]) -> None:
         """Say how long each stage had nothing to do: the one that never waits is the slowest."""
         self.close()
-        said = ", ".join(f"{stage} {idle:.1f} s" for stage, idle in stages.items())
-        log.info(f"of {seconds:.1f} s each stage was idle: {said}")
+        shown = ", ".join(f"{stage} {idle:.1f} s" for stage, idle in stages.items())
+        log.info(f"of {seconds:.1f} s each stage was idle: {shown}")
 
     def should_stop(self) -> bool:
         """Say whether a signal came."""

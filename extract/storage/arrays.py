@@ -27,7 +27,7 @@ BLOCK_NUMBERS = 1 << 22
 """How many numbers of a large file are looked at together: 16 MiB of float32."""
 
 LEVEL = "label"
-"""What a level is called whose labels came without a name."""
+"""Name of a level of labels that came without one."""
 
 
 def read_arrays(

@@ -80,7 +80,7 @@ def list_source(
 
 
 def _refuse_another_way(name: str, table: Mapping[str, str]) -> None:
-    """Refuse a folder where a table said ids or labels the last time: they would be lost."""
+    """Refuse a folder where a table gave ids or labels the last time: they would be lost."""
     lost = [
         f"--{option.replace('_', '-')} {table[option]}"
         for option in ("id_column", "label_column")

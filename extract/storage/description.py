@@ -19,7 +19,7 @@ MOST_IDS = 10
 
 
 def describe_file(workspace: Workspace, path: Path) -> dict[str, Any]:
-    """Return identity, realisations, record, counts and refused pictures, by the keys of the JSON.
+    """Return identity, execution configs, record, counts and refusals, by the JSON keys.
 
     Raises
     ------
@@ -31,7 +31,7 @@ def describe_file(workspace: Workspace, path: Path) -> dict[str, Any]:
         "file": workspace.relative(path),
         "identity": dict(table.provenance.identity),
         "rules": table.provenance.rules,
-        "realisations": [dict(r) for r in table.provenance.realisations],
+        "realisations": [dict(r) for r in table.provenance.execution_configs],
         "record": dict(table.provenance.record),
         "counts": table.counts(),
         "n_images": len(table),
@@ -43,7 +43,7 @@ def describe_file(workspace: Workspace, path: Path) -> dict[str, Any]:
 
 def _ways(table: EmbeddingsTable) -> list[dict[str, Any]]:
     """Say how many rows were computed in each way; of all but the most usual way, which."""
-    ways = table.rows_by_realisation()
+    ways = table.rows_by_execution_config()
     usual = max(ways, key=lambda i: len(ways[i]), default=None)
     return [
         {
@@ -66,8 +66,8 @@ def as_text(described: Mapping[str, Any]) -> str:
     ]
     for part in ("identity", "rules", "record"):
         lines.append(f"{part}:")
-        said = {k: v for k, v in result[part].items() if (part, k) != ("identity", "rules")}
-        lines += [shown(f"  {k}: {_plain(v)}") for k, v in said.items()]
+        kept = {k: v for k, v in result[part].items() if (part, k) != ("identity", "rules")}
+        lines += [shown(f"  {k}: {_plain(v)}") for k, v in kept.items()]
     lines.append("realisations:")
     lines += [shown(f"  {i}: {_plain(r)}") for i, r in enumerate(result["realisations"])]
     for way in result["rows_by_realisation"]:

@@ -49,14 +49,14 @@ class Provenance:
     ----------
     identity : mapping
         What a number means: backbone, weights, pooling, geometry. Another identity, another file.
-    realisations : tuple of mapping
+    execution_configs : tuple of mapping
         How rows were computed: decoder, dtype, device, batch size, threads.
     record : mapping
         Versions, command, dates, where the pictures lie. Never invalidates anything.
     """
 
     identity: Mapping[str, Any]
-    realisations: tuple[Mapping[str, Any], ...]
+    execution_configs: tuple[Mapping[str, Any], ...]
     record: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -65,7 +65,7 @@ class Provenance:
             ("identity", self.identity),
             ("identity's weights", weights),
             ("record", self.record),
-            *(("realisations", r) for r in self.realisations),
+            *(("realisations", r) for r in self.execution_configs),
         ):
             if not isinstance(value, Mapping):
                 raise ValueError(f"{what} must be a mapping, got {type(value).__name__}")
@@ -83,7 +83,7 @@ class Provenance:
     @property
     def names_readings(self) -> bool:
         """Whether its rows record readings of pictures that their mode alone does not imply."""
-        return any("reading" in way for way in self.realisations)
+        return any("reading" in way for way in self.execution_configs)
 
     @property
     def rules(self) -> dict[str, Any]:

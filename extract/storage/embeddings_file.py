@@ -163,13 +163,13 @@ def _read_provenance(file: h5py.File) -> Provenance:
     checked = _is_checked(file)
     provenance = Provenance(
         identity=read_json(text_attribute(file, "identity")),
-        realisations=tuple(read_json(text_attribute(file, "realisations"))),
+        execution_configs=tuple(read_json(text_attribute(file, "realisations"))),
         record=_read_record(text_attribute(file, "record")),
     )
     if provenance.identity_sha256 != text_attribute(file, "identity_sha256"):
         raise ValueError("its identity does not fit its hash")
     refuse_unusable(provenance)
-    if checked and sha256_of(list(provenance.realisations)) != text_attribute(
+    if checked and sha256_of(list(provenance.execution_configs)) != text_attribute(
         file, "realisations_sha256"
     ):
         raise ValueError("its execution configs do not fit their hash")
@@ -269,7 +269,7 @@ def read_embeddings(path: AnyPath) -> EmbeddingSet:
     path = Path(path)
     before = state_of(path)
     table = read_table(path)
-    vectors, proven, finite = table.own_vectors()
+    vectors, proven, finite = table.private_vectors()
     counts = table.counts(proven)
     if "damaged" in counts and state_of(path) != before:
         raise changed(path, "was written over")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from extract.files.private_memory import Inode, opened, own_memory, read_into
+from extract.files.private_memory import Inode, allocate_private_memory, opened, read_into
 from extract.ids import bytes_of
 from extract.refusals import SOUND, TO_DO, reason_code
 from extract.storage.arrays import BLOCK_NUMBERS, finite_rows
@@ -115,7 +115,7 @@ def sum_fields(ids: Sequence[str], fields: Mapping[str, np.ndarray]) -> np.ndarr
 class EmbeddingsTable:
     """An embeddings file as read: its head, its rows (vectors mapped, not loaded), its places.
 
-    What is mapped may be cut or written over while it is looked at: only :meth:`own_vectors`,
+    What is mapped may be cut or written over while it is looked at: only :meth:`private_vectors`,
     :meth:`take_vectors` and :meth:`blocks` read what stays as it was read.
 
     Parameters
@@ -195,7 +195,7 @@ class EmbeddingsTable:
             proven[first : first + len(vectors)] = self._proven(first, vectors)
         return proven
 
-    def own_vectors(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def private_vectors(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Read the proven rows of finite numbers once, into memory that is this process's own.
 
         Returns
@@ -213,7 +213,7 @@ class EmbeddingsTable:
         width = 4 * self.n_dims
         marked = int((self.rows.status == SOUND).sum())
         step = max(1, BLOCK_NUMBERS // self.n_dims)
-        room = own_memory(width * min(len(self), marked + step), self.path.parent)
+        room = allocate_private_memory(width * min(len(self), marked + step), self.path.parent)
         vectors = room.view("<f4").reshape(-1, self.n_dims)
         proven, finite = np.zeros(len(self), bool), np.zeros(len(self), bool)
         kept = 0
@@ -280,7 +280,7 @@ class EmbeddingsTable:
         fits[~fits] = stored[~fits] == sum_fields([self.ids[i] for i in summed.tolist()], few)
         return fits
 
-    def rows_by_realisation(self) -> dict[int, np.ndarray]:
+    def rows_by_execution_config(self) -> dict[int, np.ndarray]:
         """Give the finished rows of each execution config, as they stand in the file now."""
         fields = self.fields_now()
         finished = np.flatnonzero(fields["status"] == SOUND)
@@ -288,9 +288,9 @@ class EmbeddingsTable:
         of_row = fields["realisation"][finished]
         return {int(i): finished[of_row == i] for i in np.unique(of_row)}
 
-    def usual_realisation(self) -> Mapping[str, Any]:
+    def most_common_execution_config(self) -> Mapping[str, Any]:
         """Give the execution config of most finished rows; the last one where none is."""
-        ways, rows = self.provenance.realisations, self.rows_by_realisation()
+        ways, rows = self.provenance.execution_configs, self.rows_by_execution_config()
         usual = max(rows, key=lambda i: len(rows[i]), default=len(ways) - 1)
         return ways[usual] if 0 <= usual < len(ways) else {}
 

@@ -15,7 +15,7 @@ from extract.storage.labels_file import labels_path
 
 
 @contextmanager
-def empty_ones_taken_back(paths: Iterable[Path]) -> Iterator[None]:
+def removing_empty_files(paths: Iterable[Path]) -> Iterator[None]:
     """Remove files that are new and hold nothing when the work ends, and folders made for them.
 
     A file of which rows are to do stays: the same command goes on with it, but where the work ended

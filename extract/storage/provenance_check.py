@@ -11,7 +11,7 @@ from extract.ids import bytes_of
 from extract.refusals import SOUND
 from extract.storage.embeddings import Provenance
 
-MOST_REALISATIONS = 256
+MOST_EXECUTION_CONFIGS = 256
 """A row holds the number of its own in one byte."""
 
 MOST_BATCH_SIZE, MOST_THREADS = 1 << 16, 1 << 12
@@ -25,17 +25,17 @@ def refuse_unusable(provenance: Provenance) -> None:
     ------
     ValueError
     """
-    identity, realisations = provenance.identity, provenance.realisations
+    identity, execution_configs = provenance.identity, provenance.execution_configs
     if not isinstance(identity.get("geometry", {}), Mapping):
         raise ValueError("its identity's geometry is no mapping")
     _refuse_beyond("seed", identity.get("weights", {}).get("seed"), 0, MOST_SEED)
-    if not 1 <= len(realisations) <= MOST_REALISATIONS:
+    if not 1 <= len(execution_configs) <= MOST_EXECUTION_CONFIGS:
         raise ValueError(
-            f"it has {len(realisations)} execution configs, not 1 to {MOST_REALISATIONS}"
+            f"it has {len(execution_configs)} execution configs, not 1 to {MOST_EXECUTION_CONFIGS}"
         )
-    for realisation in realisations:
-        _refuse_beyond("batch_size", realisation.get("batch_size"), 1, MOST_BATCH_SIZE)
-        _refuse_beyond("threads", realisation.get("threads"), 1, MOST_THREADS)
+    for execution_config in execution_configs:
+        _refuse_beyond("batch_size", execution_config.get("batch_size"), 1, MOST_BATCH_SIZE)
+        _refuse_beyond("threads", execution_config.get("threads"), 1, MOST_THREADS)
 
 
 def _refuse_beyond(name: str, value: object, least: int, most: int) -> None:
@@ -58,7 +58,7 @@ def refuse_odd_ids(ids: Sequence[str]) -> None:
 
 
 def refuse_unknown_execution_configs(
-    provenance: Provenance, status: np.ndarray, realisation: np.ndarray
+    provenance: Provenance, status: np.ndarray, execution_config: np.ndarray
 ) -> None:
     """Refuse sound rows with an execution config that the file does not list.
 
@@ -66,6 +66,6 @@ def refuse_unknown_execution_configs(
     ------
     ValueError
     """
-    count = len(provenance.realisations)
-    if (realisation[status == SOUND] >= count).any():
+    count = len(provenance.execution_configs)
+    if (execution_config[status == SOUND] >= count).any():
         raise ValueError(f"a row's execution config is not one of the {count} that it lists")

@@ -89,8 +89,8 @@ def check_counts(evidence: Evidence) -> Check:
     """Every status is a known number, every execution config one of the file's."""
     table = evidence.table
     unknown = ~np.isin(table.rows.status, KNOWN_STATUS)
-    ways = len(table.provenance.realisations)
-    stray = (table.rows.realisation >= ways) & (table.rows.status != TO_DO)
+    ways = len(table.provenance.execution_configs)
+    stray = (table.rows.execution_config >= ways) & (table.rows.status != TO_DO)
     counts = table.counts(evidence.proven)
     refused = counts["refused"]
     parts = [f"{counts['sound']} sound", f"{counts['to_do']} to do"]

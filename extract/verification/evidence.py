@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from extract.backbones.registry import Backbone, load_again
+from extract.backbones.registry import Backbone, load_from_provenance
 from extract.errors import UsageError, WeightsDiffer, WeightsError
 from extract.images.decoding import read_picture
 from extract.images.memory_limits import picture_memory
@@ -168,7 +168,7 @@ def find_backbone(provenance: Provenance, weights_file: Path | None = None) -> A
             f"the file's weights are {provenance.weights} ones: leave --weights {weights_file} out"
         )
     try:
-        return AvailableBackbone(load_again(provenance, weights_file=weights_file))
+        return AvailableBackbone(load_from_provenance(provenance, weights_file=weights_file))
     except WeightsDiffer as error:
         return AvailableBackbone(None, str(error), differs=True)
     except WeightsError as error:  # a file that is given and does not fit is not the right one

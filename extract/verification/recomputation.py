@@ -28,17 +28,24 @@ LARGEST_SIDE = 8192
 """Beyond it an identity is no backbone's, and its transform would only fill the memory."""
 
 
-def lowest_cosine(realisation: Mapping[str, Any]) -> float:
+def lowest_cosine(execution_config: Mapping[str, Any]) -> float:
     """Give how far a row computed so may be from the reference path on this machine's CPU.
 
     Batches of another size and other processors move the last bits of fp32 on a CPU; a GPU sums in
     another order; half precision was seen at 0.9931 on photographs, and is allowed when requested.
     """
-    if realisation.get("dtype", "fp32") != "fp32" or realisation.get("decoder") == "scaled":
+    if (
+        execution_config.get("dtype", "fp32") != "fp32"
+        or execution_config.get("decoder") == "scaled"
+    ):
         return ROUGH_COSINE
-    if not is_reference(realisation):
+    if not is_reference(execution_config):
         return FP32_FLOOR
-    return SAME_MACHINE_COSINE if realisation.get("device", "cpu") == "cpu" else OTHER_DEVICE_COSINE
+    return (
+        SAME_MACHINE_COSINE
+        if execution_config.get("device", "cpu") == "cpu"
+        else OTHER_DEVICE_COSINE
+    )
 
 
 def agrees(stored: np.ndarray, again: np.ndarray, lowest: np.ndarray | float) -> np.ndarray:
@@ -99,8 +106,8 @@ def recompute(evidence: Evidence, backbone: Backbone) -> Recomputed | None:
     again = backbone.embed(torch.stack(list(pixels.values())))
     rows = np.array(list(pixels))
     stored = table.take_vectors(rows)
-    ways = table.provenance.realisations
-    numbers = table.rows.realisation[rows].tolist()
+    ways = table.provenance.execution_configs
+    numbers = table.rows.execution_config[rows].tolist()
     lowest = np.array([lowest_cosine(ways[n] if n < len(ways) else {}) for n in numbers])
     wrong = ~agrees(stored, again, lowest)
     return Recomputed(rows, cosines(stored, again), lowest, wrong, len(seen) - len(pixels))

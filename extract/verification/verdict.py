@@ -21,8 +21,8 @@ MARKS = {True: "ok", False: "FAILED", None: "not checked"}
 
 NEW_FILE = "embed the catalogue into a new file, python -m extract --output FILE"
 UPGRADE = "upgrade sosie, and verify again"
-READ_ANEW = (
-    "run python -m extract again: it computes the rows anew that an earlier version read otherwise "
+READ_AGAIN = (
+    "run python -m extract again: it redoes the rows that an earlier version read otherwise "
     "(color profiles, depth), and where that is not all, --restart"
 )
 RESTART = "compute every row again, python -m extract --restart"
@@ -38,7 +38,7 @@ NEXT = {
     "doubled": RESTART,
     "recomputed": RESTART,
     "contents": "compute what has changed by content, python -m extract --rehash",
-    "check_sums": "run python -m extract again, which makes damaged rows and a damaged record anew",
+    "check_sums": "run python -m extract again, which redoes damaged rows and a damaged record",
 }
 """What to type where a check failed, the furthest-reaching first: it mends the others as well."""
 
@@ -72,9 +72,9 @@ class Verdict:
                 lines.append(f"{'':<12} {'':<13} {more}")
         passed = [check.passed for check in self.checks]
         counts = ((True, "passed"), (False, "failed"), (None, "not checked"))
-        said = ", ".join(f"{passed.count(v)} {what}" for v, what in counts if v in passed)
+        line = ", ".join(f"{passed.count(v)} {what}" for v, what in counts if v in passed)
         lines.append(
-            f"{'sound' if self.sound else 'not sound'}: {said}"
+            f"{'sound' if self.sound else 'not sound'}: {line}"
             + (f"; {self.way_out}" if self.way_out else "")
         )
         return "\n".join(lines)
@@ -126,5 +126,5 @@ def verify_file(
     )
     failed = [check.name for check in checks if check.passed is False]
     if failed == ["recomputed"] and not table.provenance.names_readings:
-        return Verdict(name, checks, READ_ANEW)
+        return Verdict(name, checks, READ_AGAIN)
     return Verdict(name, checks, next((NEXT[check] for check in NEXT if check in failed), None))

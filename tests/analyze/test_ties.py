@@ -195,13 +195,13 @@ def test_a_probe_says_the_same_of_equal_rows() -> None:
     labels = np.empty(240, int)
     for number in range(40):
         labels[kind == number] = [0, 0, 0, 1, 1, 1]
-    taught = np.arange(240)
-    said = fit_linear_probe(vectors, labels, taught)(vectors)
+    training_set = np.arange(240)
+    said = fit_linear_probe(vectors, labels, training_set)(vectors)
     assert (said == 0).all()
     folds = np.tile(np.arange(2), 120)
     for number in range(40):
         folds[kind == number] = [0, 0, 1, 1, 0, 1]
-    right = linear_probe(vectors, labels, taught, folds)
+    right = linear_probe(vectors, labels, training_set, folds)
     for number in range(40):
         own = kind == number
         for fold in (0, 1):

@@ -11,8 +11,8 @@ import torch
 
 from extract.backbones.registry import Backbone, load_backbone
 from extract.catalog.demo import KINDS, draw_picture
-from extract.inference.execution_config import choose_realisation
-from extract.inference.runtimes import apply_realisation
+from extract.inference.execution_config import choose_execution_config
+from extract.inference.runtimes import apply_execution_config
 
 MODELS = ("convnext_base", "efficientnet_b3", "cvt_13", "cvt_21", "vgg16", "efficientnet_lite0")
 BATCH = 32
@@ -30,7 +30,7 @@ def measure(
         there = load_backbone(model, weights="random", device=device, resize=resize)
         here = load_backbone(model, weights="random", resize=resize)
         assert here.provenance.identity_sha256 == there.provenance.identity_sha256
-        apply_realisation(choose_realisation(there, None))  # fp32 is fp32: no TF32
+        apply_execution_config(choose_execution_config(there, None))  # fp32 is fp32: no TF32
         transform = here.preprocessing.transform()
         pixels = torch.stack([transform(picture) for picture in drawn])
         cpu, cpu_rate = _embed(here, pixels)

@@ -33,7 +33,7 @@ from extract.loading.threads import LoadingThreads
 from extract.pipeline.extraction import Options, extract_embeddings
 from extract.pipeline.loop import FEW_WORKERS, LEAST_BATCHES
 from extract.pipeline.monitor import Monitor
-from extract.pipeline.prefetch import Crew
+from extract.pipeline.prefetch import LoadingWorkers
 from extract.pipeline.record import versions_of
 from extract.storage.embeddings_file import read_embeddings
 from tests.benchmarks.process_costs import (
@@ -69,14 +69,14 @@ class Measured:
         Bytes; of the first round alone, as memory that was given back before it costs time again.
     vectors : ndarray of shape (n_images, n_dims)
         Of the last round.
-    realisation : mapping
+    execution_config : mapping
     """
 
     loops: list[Cost] = field(default_factory=list)
     beside: list[Cost] = field(default_factory=list)
     peaks: list[int] = field(default_factory=list)
     vectors: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32))
-    realisation: dict[str, Any] = field(default_factory=dict)
+    execution_config: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -257,7 +257,7 @@ def _time_ours(catalog: Catalog, backbone: Backbone, options: Options, into: Mea
             report = extract_embeddings(catalog, backbone, path, options=options, monitor=monitor)
         assert report.embedded == len(catalog), "a picture is refused: leave it out"
         into.vectors = np.array(read_embeddings(path).vectors)
-    into.realisation = dict(report.realisation)
+    into.execution_config = dict(report.execution_config)
     into.loops.append(monitor.loop)
     into.beside.append(Cost(whole.cpu - monitor.loop.cpu, whole.wall - monitor.loop.wall))
 
@@ -267,7 +267,7 @@ class _Parts:
 
     def __init__(self, catalog: Catalog, backbone: Backbone, compared: Compared) -> None:
         self._catalog, self._backbone = catalog, backbone
-        ways = {name: m.realisation for name, m in compared.paths.items() if "fast" in name}
+        ways = {name: m.execution_config for name, m in compared.paths.items() if "fast" in name}
         self._batch_size = int(next(iter(ways.values()))["batch_size"])
         n_batches = len(catalog) // self._batch_size or 1
         self._ready = self._ring(min(n_batches, MOST_READY_BATCHES))
@@ -300,22 +300,22 @@ class _Parts:
         destination = Destination(seen, "fast", ring.batches, lambda *_: True)
         loader, workers = PictureLoader(self._catalog, [destination]), usable_cores()
         few = workers <= FEW_WORKERS
-        crew: Crew = (
+        loaders: LoadingWorkers = (
             LoadingThreads(loader, workers) if few else LoadingProcesses(loader, workers, print)
         )
         asked: deque[Task] = deque()
         room = ring.n_batches * self._batch_size
-        for begin in range(0, n_images, crew.task_size):
-            rows = tuple(range(begin, min(begin + crew.task_size, n_images)))
+        for begin in range(0, n_images, loaders.task_size):
+            rows = tuple(range(begin, min(begin + loaders.task_size, n_images)))
             places = tuple((Place(0, *divmod(row, self._batch_size)),) for row in rows)
             while asked and rows[-1] - asked[0].rows[0] >= room:
                 asked.popleft()
-                crew.next()
-            crew.submit(Task(rows, places))
+                loaders.next()
+            loaders.submit(Task(rows, places))
             asked.append(Task(rows, places))
         for _ in asked:
-            crew.next()
-        crew.close()
+            loaders.next()
+        loaders.close()
 
 
 def overlap_of_neighbors(vectors: np.ndarray, reference: np.ndarray, k: int = NEIGHBORS) -> float:
@@ -357,7 +357,7 @@ def described(compared: Compared) -> dict[str, Any]:
             "beside_cpu_s": [cost.cpu for cost in path.beside],
             "beside_wall_s": [cost.wall for cost in path.beside],
             "peak_bytes": max(path.peaks),
-            "realisation": path.realisation,
+            "realisation": path.execution_config,
         }
         if name in compared.forward:
             limit = compared.limit_ms(name)

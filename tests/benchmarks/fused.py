@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from extract.backbones.registry import Backbone, load_backbone
-from extract.inference.execution_config import Wanted, choose_realisation
+from extract.inference.execution_config import ExecutionOptions, choose_execution_config
 from extract.inference.fidelity import cosines
 from extract.inference.fused_check import why_not_fused
 from extract.inference.runtimes import RUNTIMES, Forward, prepared
@@ -177,7 +177,7 @@ def _guards(backbone: Backbone, batch_size: int, dtype: str) -> dict[str, Any]:
     found["right"] = why_not_fused(backbone, dtype)
     found["seconds of the check"] = round(time.monotonic() - began, 2)
     assert found["right"] is None, found["right"]
-    asked, many = Wanted(batch_size, runtime="fused", decoder="fast"), np.full(100_000, 9)
+    asked, many = ExecutionOptions(batch_size, runtime="fused", decoder="fast"), np.full(100_000, 9)
     wrong = {
         "taps turned": lambda maps, taps, *more: kernel(maps, taps.flip(0), *more),
         "no scale": lambda maps, taps, bias, scale, *more: kernel(
@@ -189,7 +189,7 @@ def _guards(backbone: Backbone, batch_size: int, dtype: str) -> dict[str, Any]:
     for name, other in wrong.items():
         notes: list[str] = []
         with mock.patch.object(fused_convnext, "convolve_and_norm", other):
-            chosen = choose_realisation(backbone, None, asked, many, notes.append)
+            chosen = choose_execution_config(backbone, None, asked, many, notes.append)
         found[name] = [chosen["runtime"], *notes]
     found["right after"] = why_not_fused(backbone, dtype)
     assert found["right after"] is None, found["right after"]

@@ -31,15 +31,15 @@ from tests.benchmarks.geometries import AVERAGES, BATCH, CROP, GEOMETRIES
 
 BACKBONES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 REDUCTIONS = ("none", "pca:0.99", "pca:0.99,tsne")
-TAUGHT = {"logistic regression": "logistic_regression", "head": "head"}
-COLUMNS = ("5-NN", "1-NN", "mAP", *(f"ARI {r}" for r in REDUCTIONS), *TAUGHT)
+TRAINING_SET = {"logistic regression": "logistic_regression", "head": "head"}
+COLUMNS = ("5-NN", "1-NN", "mAP", *(f"ARI {r}" for r in REDUCTIONS), *TRAINING_SET)
 TELLS_COPIES = (CROP, "squash", "pad")
 """Whatever is asked, so that splits and resamples are the same."""
 
 N_RESAMPLES = 2000
 N_FOLDS = 5
 N_PROCESSES = 2
-REALISATION = {"runtime": "openvino", "dtype": "fp32", "batch_size": BATCH, "threads": 1}
+EXECUTION_CONFIG = {"runtime": "openvino", "dtype": "fp32", "batch_size": BATCH, "threads": 1}
 """Decoded and resized by Pillow, as the reference is."""
 
 FOUNDING = ManifestColumns(label="product_category_tree", label_separator=" >> ")
@@ -233,7 +233,7 @@ def _vectors(catalog: Catalog, backbone: str, geometry: str, folder: Path) -> np
 
     seen, own = GEOMETRIES[geometry], load_backbone(backbone, resize=CROP)
     wanted = seen.preprocessing(own.preprocessing)
-    forward = prepared(replace(own, preprocessing=wanted), REALISATION)
+    forward = prepared(replace(own, preprocessing=wanted), EXECUTION_CONFIG)
     rows = []
     for first in range(0, len(catalog), BATCH):
         files = [read_picture(catalog.images_root, p) for p in catalog.paths[first : first + BATCH]]
@@ -261,14 +261,14 @@ def _scores(
         scores[cell, "mAP"] = PictureMean(found)
     asked = [r for r in REDUCTIONS if f"ARI {r}" in columns]
     scores |= _clustered(pictures, asked, seeds, cache)
-    if set(TAUGHT) & set(columns):
+    if set(TRAINING_SET) & set(columns):
         cells = list(pictures.seen)
         right = joblib.Parallel(n_jobs=N_PROCESSES)(
             joblib.delayed(_taught)(pictures.seen[cell], pictures.same, shuffles, cache)
             for cell in cells
         )
         for cell, own in zip(cells, right, strict=True):
-            scores |= {(cell, c): PictureMean(v) for c, v in zip(TAUGHT, own, strict=True)}
+            scores |= {(cell, c): PictureMean(v) for c, v in zip(TRAINING_SET, own, strict=True)}
     return scores
 
 
@@ -300,7 +300,7 @@ def _taught(embeddings: EmbeddingSet, same: Copies, shuffles: int, cache: Path) 
         return kept
     plan = Plan(n_folds=N_FOLDS, n_shuffles=shuffles)
     report = assess_head(embeddings, plan=plan, copies=same, keep=False)
-    answers = [np.stack(list(report.predicted[name])) for name in TAUGHT.values()]
+    answers = [np.stack(list(report.predicted[name])) for name in TRAINING_SET.values()]
     right = np.array(
         [np.where(a >= 0, a == report.labels, np.nan).mean(axis=0) for a in answers], np.float64
     )

@@ -21,7 +21,7 @@ import numpy as np
 
 from extract.backbones.registry import Backbone, load_backbone
 from extract.catalog.catalog import Catalog, list_folder
-from extract.inference.execution_config import choose_realisation
+from extract.inference.execution_config import choose_execution_config
 from extract.inference.fidelity import cosines
 from extract.inference.forward_pass import ForwardPass, Launched
 from extract.inference.runtimes import prepared
@@ -59,8 +59,8 @@ class Spec:
 class NoForward(ForwardPass):
     """Answers at once with numbers, so that only loading takes time."""
 
-    def __init__(self, backbone: Backbone, realisation: Any) -> None:
-        batch_size = realisation["batch_size"]
+    def __init__(self, backbone: Backbone, execution_config: Any) -> None:
+        batch_size = execution_config["batch_size"]
         self._vectors = np.ones((batch_size, backbone.n_dims), np.float32)
         self.in_flight = 0
 
@@ -74,7 +74,7 @@ class Waits(Monitor):
     said: ClassVar[dict[str, float]] = {}
 
     def waited(self, seconds: float, stages: Any) -> None:
-        Waits.said = {stage: round(idle / seconds, 3) for stage, idle in stages.items()}
+        Waits.predictions = {stage: round(idle / seconds, 3) for stage, idle in stages.items()}
 
 
 @contextmanager
@@ -161,10 +161,10 @@ def _forward_alone(backbone: Backbone, options: dict[str, Any], spec: Spec) -> f
     """Pictures a second of the forward pass, from pixels on the device."""
     import torch
 
-    realisation = choose_realisation(backbone, None, Options(**options))
+    execution_config = choose_execution_config(backbone, None, Options(**options))
     began = time.monotonic()
-    forward = prepared(backbone, realisation)
-    size, batch_size = backbone.preprocessing.size, realisation["batch_size"]
+    forward = prepared(backbone, execution_config)
+    size, batch_size = backbone.preprocessing.size, execution_config["batch_size"]
     shape = batch_size, size, size, 3
     batches = [torch.randint(0, 256, shape, dtype=torch.uint8) for _ in range(2)]
     batches = [batch.to(backbone.device) for batch in batches]
@@ -172,7 +172,7 @@ def _forward_alone(backbone: Backbone, options: dict[str, Any], spec: Spec) -> f
     wait = torch.cuda.synchronize if backbone.device.startswith("cuda") else (lambda: None)
     wait()
     seconds = time.monotonic() - began
-    print(f"{spec.model}: {realisation}, ready in {seconds:.1f} s", flush=True)
+    print(f"{spec.model}: {execution_config}, ready in {seconds:.1f} s", flush=True)
     rates = []
     for _ in range(5):
         began = time.monotonic()
@@ -194,11 +194,12 @@ def _round(
         assert report.embedded == len(catalog)
         assert report.copied == 0  # every picture was forwarded
         spec.found.setdefault(f"end to end {decoder}", []).append(rate)
-        spec.found[f"waited {decoder}"] = Waits.said
+        spec.found[f"waited {decoder}"] = Waits.predictions
         table = read_table(report.file)
-        ways = table.provenance.realisations
+        ways = table.provenance.execution_configs
         spec.found[f"rows {decoder}"] = {
-            f"{ways[i]['decoder']}": len(rows) for i, rows in table.rows_by_realisation().items()
+            f"{ways[i]['decoder']}": len(rows)
+            for i, rows in table.rows_by_execution_config().items()
         }
     if spec.loader:
         rate = _loader(catalog, backbone, spec.loader)
@@ -216,7 +217,7 @@ def _run(
         report = extract_embeddings(
             catalog, backbone, path, options=Options(**options), monitor=Waits()
         )
-    batch_size = report.realisation["batch_size"]
+    batch_size = report.execution_config["batch_size"]
     first = min(STEADY_FROM, len(times) // 3)
     return (len(times) - 2 - first) * batch_size / (times[-2] - times[first]), report
 

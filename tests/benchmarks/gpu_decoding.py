@@ -150,7 +150,7 @@ def _print_rows(model: str, weights: str, resizes: Sequence[str], on: Any) -> No
 
     from extract.backbones.registry import load_backbone
     from extract.images.gpu_decoding import decode_on_gpu
-    from extract.inference.execution_config import Wanted, choose_realisation
+    from extract.inference.execution_config import ExecutionOptions, choose_execution_config
     from extract.inference.fidelity import FP32_FLOOR, cosines
     from extract.inference.runtimes import prepared
     from tests.benchmarks.extraction_speed import overlap_of_neighbors
@@ -162,8 +162,8 @@ def _print_rows(model: str, weights: str, resizes: Sequence[str], on: Any) -> No
     for resize in resizes:
         backbone = load_backbone(model, weights=weights, device=str(on), resize=resize)
         wanted = backbone.preprocessing
-        way = choose_realisation(
-            backbone, None, Wanted(len(files), None, "reference", "fp32", "eager")
+        way = choose_execution_config(
+            backbone, None, ExecutionOptions(len(files), None, "reference", "fp32", "eager")
         )
         forward = prepared(backbone, way)
         exact = torch.from_numpy(np.stack([wanted.placed(picture) for picture in opened]))

@@ -14,7 +14,7 @@ from analyze.head.splitting.stratified_splits import StratifiedSplitter
 from analyze.head.training.head_training import TrainingSpec, train_head
 from analyze.head.training.network import HeadSpec
 from analyze.head.training.objective import LevelTargets
-from analyze.head.training.taught import hold_out
+from analyze.head.training.training_set import hold_out
 from analyze.measures.estimates import Estimate, mean_over_pictures
 from analyze.measures.levels import choose_level
 from analyze.measures.probes import fit_linear_probe
@@ -62,8 +62,8 @@ class Pictures:
         for number, (shuffle, split) in enumerate(self.splits):
             right[shuffle, split.test] = 0
             for seed in range(n_seeds):
-                taught, held_out = hold_out(features, LevelTargets.of_one(self.labels), split)
-                trained = train_head(taught, *setting, seed=1000 * seed + number)
+                training_set, held_out = hold_out(features, LevelTargets.of_one(self.labels), split)
+                trained = train_head(training_set, *setting, seed=1000 * seed + number)
                 ((logits,),) = held_out.ask([trained.logits])
                 said = trained.head.classes[0][logits.argmax(axis=1)]
                 found = said == self.labels[split.test]
@@ -137,8 +137,10 @@ def _read(
     ]
     right = np.full((len(shuffled), len(rows)), np.nan)
     for place, split in splits:
-        taught = split.taught
-        said = fit_linear_probe(kept.vectors[taught], labels[taught], groups[taught], split.seed)
+        training_set = split.training_set
+        said = fit_linear_probe(
+            kept.vectors[training_set], labels[training_set], groups[training_set], split.seed
+        )
         answers = said(kept.vectors[split.test])
         right[place, split.test] = answers == labels[split.test]
     return Pictures(path.stem, features[:, rows], labels, groups, splits, right)

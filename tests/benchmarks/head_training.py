@@ -15,7 +15,7 @@ from analyze.head.training.head_training import TrainingSpec, epoch_batches, tra
 from analyze.head.training.inputs import Scaling, StageMaps
 from analyze.head.training.network import HeadSpec, build_network, forward
 from analyze.head.training.objective import LevelTargets
-from analyze.head.training.taught import Taught, hold_out
+from analyze.head.training.training_set import TrainingData, hold_out
 from extract.backbones.partial_finetuning import find_last_stage, stage_inputs
 from extract.backbones.registry import Backbone, load_backbone
 from extract.catalog.catalog import list_folder
@@ -38,13 +38,15 @@ def measure(images: Path, model: str, pictures: int, views: int, rounds: int) ->
     labels = np.arange(pixels.shape[1]) % 7
     split = StratifiedSplitter(labels, np.arange(len(labels))).at_once()
     targets = LevelTargets.of_one(labels)
-    taught, _ = hold_out(features, targets, split, maps=StageMaps(stage, maps))
-    own = pixels[:, torch.from_numpy(split.taught)]
+    training_set, _ = hold_out(features, targets, split, maps=StageMaps(stage, maps))
+    own = pixels[:, torch.from_numpy(split.training_set)]
     ways: dict[str, Callable[[], float]] = {
-        "stored vectors": lambda: _stored(taught, "none"),
-        "pictures, frozen backbone": lambda: _on_pictures(backbone, own, taught, tuned=False),
-        "stored maps, last stage trained": lambda: _stored(taught, "last"),
-        "pictures, last stage trained": lambda: _on_pictures(backbone, own, taught, tuned=True),
+        "stored vectors": lambda: _stored(training_set, "none"),
+        "pictures, frozen backbone": lambda: _on_pictures(backbone, own, training_set, tuned=False),
+        "stored maps, last stage trained": lambda: _stored(training_set, "last"),
+        "pictures, last stage trained": lambda: _on_pictures(
+            backbone, own, training_set, tuned=True
+        ),
     }
     found: dict[str, list[float]] = {name: [] for name in ways}
     torch.set_num_threads(1)
@@ -67,29 +69,31 @@ def _pixels(images: Path, backbone: Backbone, pictures: int, views: int) -> torc
     return torch.stack([torch.stack([reference_pixels(f, seen, v) for f in files]) for v in wanted])
 
 
-def _stored(taught: Taught, unfreeze: str) -> float:
+def _stored(training_set: TrainingData, unfreeze: str) -> float:
     """Train as ``analyze head`` does; validation is in it, which makes it the slower."""
     epochs = STORED_EPOCHS if unfreeze == "none" else PICTURE_EPOCHS
     training = TrainingSpec(epochs=epochs, patience=epochs, refit=False, unfreeze=unfreeze)
-    given = taught if unfreeze == "last" else replace(taught, maps=None)
+    given = training_set if unfreeze == "last" else replace(training_set, maps=None)
     began = time.process_time()
     train_head(given, SPEC, training)
     return (time.process_time() - began) / epochs
 
 
-def _on_pictures(backbone: Backbone, pixels: torch.Tensor, taught: Taught, *, tuned: bool) -> float:
+def _on_pictures(
+    backbone: Backbone, pixels: torch.Tensor, training_set: TrainingData, *, tuned: bool
+) -> float:
     """Run the whole backbone on each batch; pictures are decoded already."""
     stage = find_last_stage(backbone)
     model = stage.fresh().model if tuned else backbone.model
-    scaling = Scaling.of_directions(taught.directions[0, taught.train])
+    scaling = Scaling.of_directions(training_set.directions[0, training_set.train])
     mean = torch.from_numpy(scaling.mean)
     network = build_network(len(scaling.mean), [7], SPEC, seed=0)
     trained = [*network.parameters(), *(p for p in model.parameters() if p.requires_grad)]
     steps = torch.optim.AdamW(trained, lr=3e-4, fused=True)
-    draws, labels = np.random.default_rng(0), torch.from_numpy(taught.targets.codes[0])
+    draws, labels = np.random.default_rng(0), torch.from_numpy(training_set.targets.codes[0])
     began = time.process_time()
-    for views, places in epoch_batches(draws, len(taught.train), len(pixels) - 1, 64):
-        rows = torch.from_numpy(taught.train[places])
+    for views, places in epoch_batches(draws, len(training_set.train), len(pixels) - 1, 64):
+        rows = torch.from_numpy(training_set.train[places])
         with torch.set_grad_enabled(tuned):
             vectors = model(pixels[torch.from_numpy(views), rows])
         unit = torch.nn.functional.normalize(vectors)

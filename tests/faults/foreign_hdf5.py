@@ -37,7 +37,7 @@ def write_file(
     *,
     identity: Any = None,
     record: str = '{"model":"tiny"}',
-    realisations: str = '[{"batch_size":2,"threads":1}]',
+    execution_configs: str = '[{"batch_size":2,"threads":1}]',
     vectors: np.ndarray | None = None,
     **how: Any,
 ) -> None:
@@ -51,7 +51,7 @@ def write_file(
         file.attrs["format_version"] = 1
         file.attrs["identity"] = canonical_json(identity)
         file.attrs["identity_sha256"] = sha256_of(identity)
-        file.attrs["realisations"] = realisations
+        file.attrs["realisations"] = execution_configs
         file.attrs["catalog_fingerprint"] = ids_fingerprint(ids)
         file.attrs["record"] = record.ljust(RECORD_BYTES)
         for name in ("ids", "paths"):

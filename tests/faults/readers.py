@@ -61,10 +61,10 @@ def _embeddings(path: Path) -> str:
 
 
 def _again(path: Path) -> str:
-    from extract.backbones.registry import load_again
+    from extract.backbones.registry import load_from_provenance
 
     try:
-        load_again(read_table(path).provenance)
+        load_from_provenance(read_table(path).provenance)
     except SosieError as error:
         raise type(error)(f"{path.stem}: {error}") from error  # it speaks of a model, not a file
     return "built what a file named"

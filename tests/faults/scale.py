@@ -88,12 +88,12 @@ def _path(work: Path) -> Path:
 
 
 def _lay_out(work: Path, n_rows: int, n_dims: int) -> None:
-    from extract.inference.execution_config import choose_realisation
+    from extract.inference.execution_config import choose_execution_config
     from extract.storage.embeddings import Provenance
     from extract.storage.layout import lay_out
 
     backbone = _backbone(n_dims)
-    provenance = Provenance(backbone.identity, (choose_realisation(backbone, None),))
+    provenance = Provenance(backbone.identity, (choose_execution_config(backbone, None),))
     lay_out(_path(work), _catalog(work, n_rows), provenance, n_dims)
 
 

@@ -16,12 +16,12 @@ import numpy as np
 
 from analyze.clustering.cache import ClusteringCache
 from analyze.clustering.clustering import cluster
-from analyze.head.prediction.head_file import SeveralLabels, StoredHead, read_head, write_head
+from analyze.head.prediction.head_file import MultilabelOutput, StoredHead, read_head, write_head
 from analyze.head.prediction.predictions import predict
 from analyze.head.training.inputs import Scaling
 from analyze.head.training.network import Head, HeadSpec, build_network
 from analyze.head.training.objective import LevelTargets
-from analyze.head.training.taught import Taught
+from analyze.head.training.training_set import TrainingData
 from analyze.neighbors.indexes.index_cache import open_index
 from analyze.neighbors.indexes.index_choice import Choice
 from analyze.neighbors.novelty import TrainingVectors, kept_directions
@@ -40,7 +40,10 @@ from extract.storage.row_writer import RowWriter
 
 N_DIMS = 6
 IDENTITY = {"backbone": "tiny", "weights": {"source": "random", "seed": 0}}
-REALISATIONS = ({"batch_size": 2, "threads": 1, "device": "cpu"}, {"batch_size": 2, "threads": 2})
+EXECUTION_CONFIGS = (
+    {"batch_size": 2, "threads": 1, "device": "cpu"},
+    {"batch_size": 2, "threads": 2},
+)
 RECORD = {"model": "tiny", "images_root": "photos", "versions": {"sosie": "0.1.0"}}
 IDS = ("cups/1", "cups/2", "cups/3", "hats/1", "hats/2", "hats/3", "rugs/1", "rugs/2")
 REFUSED, TO_DO = 2, 7
@@ -98,13 +101,13 @@ def _catalog() -> Catalog:
 
 def _make_embeddings(folder: Path) -> list[Path]:
     path, catalog = folder / "tiny-12345678.h5", _catalog()
-    lay_out(path, catalog, Provenance(IDENTITY, REALISATIONS, RECORD), N_DIMS)
+    lay_out(path, catalog, Provenance(IDENTITY, EXECUTION_CONFIGS, RECORD), N_DIMS)
     n_done = TO_DO
     rows = Rows(vectors=_vectors(n_done), **blank_fields(n_done))
     rows.status[:] = SOUND
     rows.content_sha256[:] = np.random.default_rng(5).integers(0, 256, (n_done, 32))
     rows.size[:], rows.mtime_ns[:] = np.arange(n_done) + 1_000, np.arange(n_done) + 10**18
-    rows.realisation[:] = np.arange(n_done) % 2
+    rows.execution_config[:] = np.arange(n_done) % 2
     if "dimensions" in ROW_FIELDS:
         rows.dimensions[:] = (480, 640)
     rows.status[REFUSED], rows.vectors[REFUSED] = Reason.MISSING, np.nan
@@ -140,10 +143,10 @@ def _read_embeddings(folder: Path, said: list[str]) -> dict[str, Any]:
         "refused": {r["id"]: {k: v for k, v in r.items() if v} for r in read_refusals(table)},
         "names": [v.name for v in (*found.levels, *found.multi_labels)] + list(found.columns),
         "identity": found.provenance.identity,
-        "realisations": found.provenance.realisations,
+        "realisations": found.provenance.execution_configs,
         "record": dict(read_provenance(path).record),
         "n_rows": len(table),
-        "ways": {w: r.tolist() for w, r in table.rows_by_realisation().items()},
+        "ways": {w: r.tolist() for w, r in table.rows_by_execution_config().items()},
     }
 
 
@@ -174,7 +177,7 @@ def a_head(several: bool = False, levels: int = 1) -> StoredHead:
         Provenance(IDENTITY, (), {"model": "tiny"}),
         {"split": split, "metrics": {"accuracy": 0.9375}},
         (np.array([0, 0, 1]),) if levels > 1 else (),
-        several=SeveralLabels((0.5, 0.25), "|") if several else None,
+        several=MultilabelOutput((0.5, 0.25), "|") if several else None,
         vectors=TrainingVectors(kept_directions(_vectors(20)), 0.25),
     )
 
@@ -272,11 +275,11 @@ def _make_trials(folder: Path) -> list[Path]:
     from analyze.head.tuning.trials import tune_head
 
     labels = np.arange(24) % 2
-    taught = Taught(
+    training_set = TrainingData(
         _vectors(24)[None], LevelTargets.of_one(labels), np.arange(16), np.arange(16, 24)
     )
     quick = TrainingSpec(learning_rate=0.01, epochs=2, patience=1)
-    tune_head(taught, HeadSpec(width=4), quick, n_trials=3, folder=folder)
+    tune_head(training_set, HeadSpec(width=4), quick, n_trials=3, folder=folder)
     return list(folder.glob("*.db"))
 
 

@@ -76,8 +76,8 @@ def watched(board: Board, seconds: float) -> type[ForwardPass]:
     """Make a forward pass that counts the pictures it is given, and takes its time."""
 
     class Watched(ForwardPass):
-        def __init__(self, backbone: Any, realisation: Mapping[str, Any]) -> None:
-            super().__init__(backbone, realisation)
+        def __init__(self, backbone: Any, execution_config: Mapping[str, Any]) -> None:
+            super().__init__(backbone, execution_config)
             self._real, self.launch = self.launch, self._watched
 
         def _watched(self, pixels: Any) -> Launched:

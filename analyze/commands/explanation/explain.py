@@ -33,10 +33,10 @@ def explain(
 ) -> None:
     """Show which places of a picture speak for its class, its cluster, or its neighbor."""
     from analyze.explanation.choice import check_ids
-    from analyze.explanation.reporting.asking import ask_backbone
     from analyze.explanation.reporting.files import write_explanations
     from analyze.explanation.reporting.gathered import gather
     from analyze.explanation.reporting.methods import read_boxes
+    from analyze.explanation.reporting.request import ask_backbone
     from analyze.explanation.reporting.result import explanations_json
     from analyze.explanation.reporting.text import explanations_text
     from analyze.pictures.picture_folder import PictureFolder
@@ -48,21 +48,21 @@ def explain(
     stored = _head(workspace, wanted)
     path = _file(workspace, stored, inputs.selection())
     vectors = read_embeddings(path)
-    check_ids(wanted, vectors)  # said before a backbone is loaded
+    check_ids(wanted, vectors)  # refused before a backbone is loaded
     pictures = PictureFolder.of(vectors, workspace, images)
     with ended_by_signals("stopped; nothing is written"):
         about = (wanted, methods, stored, pictures)
-        asked, found, notes = ask_backbone(
+        request, found, notes = ask_backbone(
             *about, weights=execution.weights, device=execution.device, bar=bar
         )
-        gathered = gather(asked, methods, boxes, bar)
+        gathered = gather(request, methods, boxes, bar)
         notes = [*(stored.notes if stored else ()), *notes, *gathered.notes]
-        result = {"file": workspace.relative(path), **explanations_json(asked, found, notes)}
+        result = {"file": workspace.relative(path), **explanations_json(request, found, notes)}
         if wanted.head is not None:
             result["head"] = workspace.relative(workspace.find_file(wanted.head))
         with run_folder(workspace, "explain", result, vectors) as folder:
-            write_explanations(folder, found, asked, gathered, result, svg=output.svg, bar=bar)
-    output.print_result(result, explanations_text(asked.target, gathered, result))
+            write_explanations(folder, found, request, gathered, result, svg=output.svg, bar=bar)
+    output.print_result(result, explanations_text(request.target, gathered, result))
 
 
 def _head(workspace: Workspace, wanted: Wanted) -> StoredHead | None:
@@ -90,7 +90,7 @@ def _head(workspace: Workspace, wanted: Wanted) -> StoredHead | None:
 
 
 def _file(workspace: Workspace, stored: StoredHead | None, wanted: Selection) -> Path:
-    """Find the embeddings that are meant; a head says of which backbone they are."""
+    """Return the embeddings that are meant; a head records of which backbone they are."""
     from analyze.stored_files.selection import choose_for_head, choose_one
 
     if stored is None:

@@ -1,4 +1,4 @@
-"""``python -m analyze head``: a head trained on stored features, beside honest baselines."""
+"""``python -m analyze head``: a head trained on stored features, next to baselines."""
 
 from __future__ import annotations
 
@@ -19,13 +19,11 @@ from extract.stopping import ended_by_signals
 
 @dataclass(frozen=True)
 class Features:
-    """What a head is trained on beside the vectors of its file."""
+    """What a head is trained on in addition to the vectors of its file."""
 
     join: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME", help="Another backbone whose vectors stand beside; may be repeated."
-        ),
+        typer.Option(metavar="NAME", help="Another backbone, concatenated; may be repeated."),
     ] = None
     views: Annotated[
         bool, typer.Option("--views/--no-views", help="Train on the stored views too.")
@@ -66,32 +64,32 @@ def head(
     workspace, wanted = output.workspace(), inputs.selection()
     path = choose_one(workspace, wanted)
     rivals = choose_rivals(workspace, path, against or [], wanted)
-    beside = choose_rivals(workspace, path, features.join or [], wanted, option="--join")
+    join_paths = choose_rivals(workspace, path, features.join or [], wanted, option="--join")
     with ended_by_signals(STOPPED if trials else "stopped; nothing is written"):
         contenders, notes = read_contenders(
-            [path, *rivals], beside, views=features.views, spelled=workspace.relative
+            [path, *rivals], join_paths, views=features.views, spelled=workspace.relative
         )
         first = contenders[0]
         maps = None
         if plan.training.unfreeze != "none":
             with output.progress_bar("pictures") as progress:
-                first, maps, said = picture(
+                first, maps, noted = picture(
                     workspace, path, first, features.images, features.device, progress
                 )
-            notes += said
+            notes += noted
             warn_of_hours(maps, plan, trials or 0)
         with output.progress_bar("trials" if trials else "heads") as progress:
             tuners = make_tuners(workspace, plan, trials, len(contenders), progress)
-            told = None if tuners else progress  # a tuner tells of its trials itself
+            reported = None if tuners else progress  # a tuner tells of its trials itself
             if rivals:
                 compared = compare_heads(
-                    contenders, level=level, plan=plan, choosers=tuners or None, progress=told
+                    contenders, level=level, plan=plan, choosers=tuners or None, progress=reported
                 )
                 report = compared.report
             else:
                 compared, choose = None, tuners[0] if tuners else None
                 report = assess_head(
-                    *first, level=level, plan=plan, choose=choose, maps=maps, progress=told
+                    *first, level=level, plan=plan, choose=choose, maps=maps, progress=reported
                 )
         result = {"file": workspace.relative(path), **(compared or report).to_json()}
         result["notes"] = list(dict.fromkeys([*notes, *result["notes"]]))

@@ -1,4 +1,4 @@
-"""``python -m analyze predict``: what a trained head says of pictures."""
+"""``python -m analyze predict``: predictions of a trained head."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from analyze.commands import options
-from analyze.commands.head.asked_files import embed_as_taught, files_of_all
+from analyze.commands.head.requested_files import embed_like_training_set, files_of_all
 from analyze.commands.run_folder import run_folder
 from extract import command_line as cl
 from extract.errors import UsageError
@@ -21,7 +21,9 @@ def predict(
     head: Annotated[Path, typer.Option(metavar="FILE", help="The head.json of analyze head.")],
     images: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Pictures; they are embedded as the head was taught."),
+        typer.Option(
+            metavar="DIR", help="Pictures; they are embedded as the head's training set was."
+        ),
     ] = None,
     inputs: options.Inputs,
     abstain_below: Annotated[
@@ -32,7 +34,7 @@ def predict(
 ) -> None:
     """Give every picture its class, or its labels, with probabilities, as a CSV.
 
-    Without --images the stored file of --embeddings, --model or --catalog is asked.
+    Without --images the stored file of --embeddings, --model or --catalog is used.
     """
     from analyze.head.figures.predictions_sheet import draw_predictions
     from analyze.head.joined import is_joined
@@ -54,12 +56,12 @@ def predict(
     wanted = inputs.selection()
     if images is not None and wanted != Selection(catalog=inputs.catalog):
         raise UsageError(
-            "--images are embedded anew, as the head was taught: leave --embeddings and --model, "
+            "--images are embedded as the head's training set was: leave --embeddings and --model, "
             "--resize and --pooling out"
         )
     stored = read_head(workspace.find_file(head))
     if images is not None:
-        paths = embed_as_taught(
+        paths = embed_like_training_set(
             workspace, stored, images, inputs.catalog, execution, quiet=output.quiet
         )
     elif is_joined(stored.provenance):

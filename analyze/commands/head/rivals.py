@@ -1,4 +1,4 @@
-"""Which files ``analyze head`` compares with, or reads beside its own."""
+"""Which files ``analyze head`` compares with, or concatenates with its own."""
 
 from __future__ import annotations
 
@@ -52,5 +52,5 @@ def _of_model(workspace: Workspace, wanted: Selection, typed: str) -> Path:
     try:
         return choose_one(workspace, wanted)
     except UsageError as error:
-        said = str(error).replace("--embeddings FILE", "its path")
-        raise UsageError(f"{typed}: {said}") from None
+        noted = str(error).replace("--embeddings FILE", "its path")
+        raise UsageError(f"{typed}: {noted}") from None

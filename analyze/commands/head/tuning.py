@@ -1,4 +1,4 @@
-"""``--trials`` of ``analyze head``: what it says and writes."""
+"""``--trials`` of ``analyze head``: what it prints and writes."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def make_tuners(
     for number in range(n_backbones):
         # of folds the head that is kept is tuned too, on all that they tested; rivals keep none
         n_studies = n_splits + (1 if plan.n_folds and not number else 0)
-        told = part_of(progress, number, n_backbones)
+        reported = part_of(progress, number, n_backbones)
         settings = (plan.head, plan.training, trials, n_studies)
-        tuners.append(Tuner(*settings, workspace.heads, told))
+        tuners.append(Tuner(*settings, workspace.heads, reported))
     return tuners
 
 
 def say_tuning(workspace: Workspace, tuners: list[Tuner], result: dict[str, Any]) -> None:
-    """Add what was tuned to what is said of the heads and of their rivals."""
+    """Add what was tuned to the results of the heads and of their rivals."""
     result["tuning"] = None
     if not tuners:
         return

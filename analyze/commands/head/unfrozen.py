@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("sosie")
 
 FEW_HOURS = 0.05
-"""Below it nobody need be told."""
+"""Below it no note is needed."""
 
 
 def check_unfrozen(plan: Plan, against: Sequence[str], join: Sequence[str]) -> None:
@@ -36,7 +36,7 @@ def check_unfrozen(plan: Plan, against: Sequence[str], join: Sequence[str]) -> N
         if given:
             raise UsageError(
                 f"--unfreeze {plan.training.unfreeze} trains one backbone: leave {option} out; the "
-                "head on the frozen backbone stands beside it anyway"
+                "head on the frozen backbone is reported with it anyway"
             )
 
 
@@ -60,19 +60,19 @@ def picture(
     Raises
     ------
     UsageError
-        When no picture can be opened, or the backbone cannot be parted.
+        When no picture can be opened, or the backbone cannot be split.
     """
     from analyze.head.rivals import Contender
     from analyze.head.training.stage_maps import read_stage_maps
     from analyze.pictures.picture_folder import PictureFolder
     from analyze.pictures.stored_views import find_views
-    from extract.backbones.registry import load_again
+    from extract.backbones.registry import load_from_provenance
     from extract.images.augmentation import view_of
     from extract.inference.execution_config import device_for
     from extract.storage.embeddings_file import read_provenance
 
     embeddings, views = contender
-    backbone = load_again(embeddings.provenance, device=device_for(path, device))
+    backbone = load_from_provenance(embeddings.provenance, device=device_for(path, device))
     wanted = []
     for each in find_views(path, embeddings.provenance) if views is not None else ():
         view = view_of(read_provenance(each).identity)

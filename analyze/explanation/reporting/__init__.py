@@ -1,1 +1,1 @@
-"""Explanations of some pictures by some methods: asked for, scored, written, said."""
+"""Explanations of some pictures by some methods: computed, scored, written, printed."""

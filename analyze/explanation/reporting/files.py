@@ -17,8 +17,8 @@ from analyze.explanation.evaluation.figure import (
     title_of_method,
 )
 from analyze.explanation.explanation import Explanation
-from analyze.explanation.reporting.asking import Asked, Bar, no_bar
 from analyze.explanation.reporting.gathered import Gathered, Scored
+from analyze.explanation.reporting.request import Bar, ExplanationRequest, no_bar
 from analyze.explanation.shapley import global_importance as totals
 from analyze.explanation.shapley import sheets as share_sheets
 from analyze.explanation.shapley.shap_values import Shares
@@ -30,7 +30,7 @@ from extract.results import write_csv, write_tables
 def write_explanations(
     folder: Path,
     found: Sequence[Explanation],
-    asked: Asked,
+    request: ExplanationRequest,
     gathered: Gathered,
     result: dict[str, Any],
     *,
@@ -42,10 +42,10 @@ def write_explanations(
     Parameters
     ----------
     result : dict
-        Its ``results`` says where the folder is, ``items`` and ``evaluation`` are lists.
+        Its ``results`` is the folder, ``items`` and ``evaluation`` are lists.
     """
-    methods = asked.maps
-    made, target = asked.vectors.provenance, asked.target
+    methods = request.maps
+    made, target = request.vectors.provenance, request.target
     model = made.title
     unseen = "each map on its own scale · gray: not seen by the model"
     subtitle = f"{model} · bright: speaks for it, {unseen}"
@@ -62,25 +62,31 @@ def write_explanations(
     if methods:
         tables.write_arrays(folder / "maps.npz", found, methods)
     of_shares = f"{model} · orange adds, purple takes away, {unseen}"
-    _write_more(folder, asked, gathered, of_shares, result, svg=svg)
+    _write_more(folder, request, gathered, of_shares, result, svg=svg)
     write_csv(folder / "explanations.csv", tables.HEADER, tables.rows(result["items"]))
 
 
 def _write_more(
-    folder: Path, asked: Asked, found: Gathered, subtitle: str, result: dict[str, Any], *, svg: bool
+    folder: Path,
+    request: ExplanationRequest,
+    found: Gathered,
+    subtitle: str,
+    result: dict[str, Any],
+    *,
+    svg: bool,
 ) -> None:
     """Write sheets, tables and figures of what was gathered; add items and scores to the result."""
     for method, shares in found.shares.items():
-        _write_shares(folder, asked, method, shares, subtitle, result, svg=svg)
+        _write_shares(folder, request, method, shares, subtitle, result, svg=svg)
     if found.features is not None:
-        _write_features(folder, asked, found.features, result, svg=svg)
+        _write_features(folder, request, found.features, result, svg=svg)
     if found.scored is not None:
-        _write_scores(folder, asked, found.scored, result, svg=svg)
+        _write_scores(folder, request, found.scored, result, svg=svg)
 
 
 def _write_shares(
     folder: Path,
-    asked: Asked,
+    request: ExplanationRequest,
     method: str,
     shares: Sequence[Shares],
     subtitle: str,
@@ -90,15 +96,15 @@ def _write_shares(
 ) -> None:
     one = pages_needed(len(shares)) == 1
     names = []
-    pages = share_sheets.pages_of(shares, method, asked.target, subtitle)
+    pages = share_sheets.pages_of(shares, method, request.target, subtitle)
     for page, sheet in enumerate(pages, start=1):
         names.append(method if one else f"{method}-{page}")
         figure_style.save(sheet, folder, names[-1], svg=svg)
     result["items"] += [
-        each.to_json(asked.target, f"{result['results']}/{names[i // A_PAGE]}.png")
+        each.to_json(request.target, f"{result['results']}/{names[i // A_PAGE]}.png")
         for i, each in enumerate(shares)
     ]
-    total = totals.total(shares, asked.target)
+    total = totals.total(shares, request.target)
     written = {
         f"{method}_classes.csv": totals.class_rows(total),
         f"{method}_places.csv": totals.place_rows(total),
@@ -107,8 +113,8 @@ def _write_shares(
     figure = draw_places(
         total.places,
         total.counts,
-        title=f"{title_of_method(method)}: where in the frame, {asked.vectors.provenance.name}",
-        subtitle="mean size of the shares, of what the model sees, by what was asked",
+        title=f"{title_of_method(method)}: where in the frame, {request.vectors.provenance.name}",
+        subtitle="mean size of the shares, of what the model sees, by the explained class",
     )
     figure_style.save(figure, folder, f"{method}_places", svg=svg)
     np.savez_compressed(
@@ -122,15 +128,15 @@ def _write_shares(
 
 def _write_features(
     folder: Path,
-    asked: Asked,
+    request: ExplanationRequest,
     features: tuple[np.ndarray, np.ndarray, np.ndarray],
     result: dict[str, Any],
     *,
     svg: bool,
 ) -> None:
     shares, columns, errors = features
-    name = asked.vectors.provenance.name
-    absolute, signed = totals.of_features(shares, columns, asked.target)
+    name = request.vectors.provenance.name
+    absolute, signed = totals.of_features(shares, columns, request.target)
     write_tables(folder, {"shap_features.csv": totals.feature_rows(absolute, signed)})
     figure = draw_features(
         absolute,
@@ -148,19 +154,21 @@ def _write_features(
 
 
 def _write_scores(
-    folder: Path, asked: Asked, scored: Scored, result: dict[str, Any], *, svg: bool
+    folder: Path, request: ExplanationRequest, scored: Scored, result: dict[str, Any], *, svg: bool
 ) -> None:
-    said = [{"model": asked.backbone.name, **score.to_json()} for score in scored.scores]
-    result["evaluation"] = said
+    predictions = [{"model": request.backbone.name, **score.to_json()} for score in scored.scores]
+    result["evaluation"] = predictions
     result["agreement"] = agreement_rows(scored.drawn)
-    write_csv(folder / "evaluation.csv", list(said[0]), [list(row.values()) for row in said])
+    write_csv(
+        folder / "evaluation.csv", list(predictions[0]), [list(row.values()) for row in predictions]
+    )
     agreed = result["agreement"]
     if agreed:
         write_csv(folder / "agreement.csv", list(agreed[0]), [list(row.values()) for row in agreed])
     figure = draw_evaluation(
         scored.scores,
-        title=f"Whether maps of {asked.vectors.provenance.name} are to be believed",
-        subtitle=f"{scored.scores[0].n_images} pictures · {asked.followed.of} of what was asked · "
+        title=f"Whether maps of {request.vectors.provenance.name} are to be believed",
+        subtitle=f"{scored.scores[0].n_images} pictures · {request.followed.of} of one class · "
         "bars: 95 % over pictures · dashed: a map of noise",
     )
     figure_style.save(figure, folder, "evaluation", svg=svg)

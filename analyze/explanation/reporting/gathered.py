@@ -1,4 +1,4 @@
-"""What is found beside maps: shares of answers, their totals, and scores of all methods."""
+"""Results other than maps: SHAP values, global importance, and scores of all methods."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from analyze.explanation.evaluation.measured_maps import Box, Drawing, Shown, ev
 from analyze.explanation.explanation import Progress
 from analyze.explanation.feature_taps import tap_of
 from analyze.explanation.placement import place_of
-from analyze.explanation.reporting.asking import Asked, Bar, no_bar
 from analyze.explanation.reporting.methods import Methods
+from analyze.explanation.reporting.request import Bar, ExplanationRequest, no_bar
 from analyze.explanation.shapley.shap_values import (
     Sampling,
     Shares,
@@ -32,7 +32,7 @@ BACKGROUND = 20
 """Pictures that shares of pixels are held against."""
 
 MOST_OF_FEATURES = 100
-"""Pictures whose shares are reckoned by number of the embedding, where no more are asked for."""
+"""Pictures with SHAP values by dimension of the embedding, where no more are requested."""
 
 
 class Scored(NamedTuple):
@@ -52,7 +52,9 @@ class Gathered:
     notes: list[str] = field(default_factory=list)
 
 
-def gather(asked: Asked, methods: Methods, boxes: Mapping[str, Box], bar: Bar = no_bar) -> Gathered:
+def gather(
+    request: ExplanationRequest, methods: Methods, boxes: Mapping[str, Box], bar: Bar = no_bar
+) -> Gathered:
     """Reckon shares, what they come to by number of the embedding, and scores.
 
     Parameters
@@ -60,29 +62,31 @@ def gather(asked: Asked, methods: Methods, boxes: Mapping[str, Box], bar: Bar = 
     boxes : mapping of str to Box
         Where things are, by the pictures' ids.
     bar : callable
-        From what is counted to a context that gives what is told of progress.
+        From what is counted to a context that gives the callback of progress.
     """
     found = Gathered()
     if not methods.shares and not methods.evaluate:
         return found
-    background, rows = _background(asked)
-    sampling = Sampling(background, methods.samples, asked.seed)
+    background, rows = _background(request)
+    sampling = Sampling(background, methods.samples, request.seed)
     if methods.shares:
         found.notes.append(
-            f"shares of pixels are against {len(rows)} pictures drawn by seed {asked.seed}, those "
+            f"shares of pixels are against {len(rows)} pictures of seed {request.seed}, those "
             "of patches against their blur"
         )
-    about = (asked.backbone, asked.target, asked.questions, asked.opened)
+    about = (request.backbone, request.target, request.questions, request.opened)
     with bar("shares") as progress:
         for place, method in enumerate(methods.shares):
-            told = _part_of(
-                progress, place * len(asked.questions), len(methods.shares) * len(asked.questions)
+            report = _part_of(
+                progress,
+                place * len(request.questions),
+                len(methods.shares) * len(request.questions),
             )
-            found.shares[method] = share_out(*about, method, sampling, progress=told)
-    if methods.shares and asked.target.name in ("head", "pretrained"):
-        found.features = _features(asked, sampling, rows)
+            found.shares[method] = share_out(*about, method, sampling, progress=report)
+    if methods.shares and request.target.name in ("head", "pretrained"):
+        found.features = _features(request, sampling, rows)
     if methods.evaluate:
-        found.scored = _scored(asked, methods, boxes, sampling, bar)
+        found.scored = _scored(request, methods, boxes, sampling, bar)
     return found
 
 
@@ -90,14 +94,14 @@ def _part_of(progress: Progress, before: int, total: int) -> Callable[[int], Non
     return lambda done: progress(before + done, total)
 
 
-def _background(asked: Asked) -> tuple[torch.Tensor, list[int]]:
-    """Draw pictures that are not asked about, as far as they can be opened."""
-    taken = {question.subject.row for question in asked.questions}
-    order = np.random.default_rng(asked.seed).permutation(len(asked.vectors)).tolist()
+def _background(request: ExplanationRequest) -> tuple[torch.Tensor, list[int]]:
+    """Draw pictures that are not explained, as far as they can be opened."""
+    taken = {question.subject.row for question in request.questions}
+    order = np.random.default_rng(request.seed).permutation(len(request.vectors)).tolist()
     order = [row for row in order if row not in taken] + [row for row in order if row in taken]
     opened, rows = [], []
     for row in order:
-        picture = asked.pictures.open(row)
+        picture = request.pictures.open(row)
         if picture is not None:
             opened.append(picture)
             rows.append(row)
@@ -105,27 +109,27 @@ def _background(asked: Asked) -> tuple[torch.Tensor, list[int]]:
             break
     if not rows:
         raise UsageError("no picture to hold shares against can be opened: give --images DIR")
-    return read_background(asked.backbone, opened), rows
+    return read_background(request.backbone, opened), rows
 
 
 def _features(
-    asked: Asked, sampling: Sampling, rows: Sequence[int]
+    request: ExplanationRequest, sampling: Sampling, rows: Sequence[int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Say what each number of the embedding adds, for pictures drawn beside those asked about."""
-    given = [question.subject.vector for question in asked.questions]
-    columns = [question.column for question in asked.questions]
+    """Return what each dimension of the embedding adds, for pictures other than those explained."""
+    given = [question.subject.vector for question in request.questions]
+    columns = [question.column for question in request.questions]
     lacking = MOST_OF_FEATURES - len(given)
     if lacking > 0:
-        order = np.random.default_rng(asked.seed + 1).permutation(len(asked.vectors))[:lacking]
-        others = asked.vectors.vectors[order]
+        order = np.random.default_rng(request.seed + 1).permutation(len(request.vectors))[:lacking]
+        others = request.vectors.vectors[order]
         given += list(others)
-        columns += asked.target.answer(others).tolist()
+        columns += request.target.answer(others).tolist()
     of = np.array(columns)
     shares, errors = worth_of_features(
-        asked.target.values,
+        request.target.values,
         np.stack(given),
         of,
-        asked.vectors.vectors[list(rows)],
+        request.vectors.vectors[list(rows)],
         n_samples=sampling.n_samples,
         seed=sampling.seed,
     )
@@ -133,18 +137,18 @@ def _features(
 
 
 def _scored(
-    asked: Asked,
+    request: ExplanationRequest,
     methods: Methods,
     boxes: Mapping[str, Box],
     sampling: Sampling,
     bar: Bar,
 ) -> Scored:
-    transform = asked.backbone.preprocessing.transform()
+    transform = request.backbone.preprocessing.transform()
     shown, contents = [], []
-    for question in asked.questions:
-        picture = asked.opened(question.subject)
+    for question in request.questions:
+        picture = request.opened(question.subject)
         if picture is not None:
-            place = place_of(asked.backbone.preprocessing, *picture.size)
+            place = place_of(request.backbone.preprocessing, *picture.size)
             box = boxes.get(question.subject.id)
             pixels = transform(picture)
             shown.append(Shown(question.subject.id, pixels, question.column, place, box))
@@ -152,13 +156,13 @@ def _scored(
     numbers = {content: i for i, content in enumerate(dict.fromkeys(contents))}
     groups = np.array([numbers[content] for content in contents])
     drawing = Drawing(
-        *(asked.backbone, asked.tap, asked.target),
+        *(request.backbone, request.tap, request.target),
         *(sampling.background, sampling.n_samples, sampling.seed),
     )
-    names = [*asked.maps, *methods.shares]
+    names = [*request.maps, *methods.shares]
     with bar("scores") as progress:
-        drawn = evaluate(drawing, asked.followed, shown, names, _randomized(drawing), progress)
-    return Scored(score_methods(drawn, groups, asked.seed), drawn)
+        drawn = evaluate(drawing, request.followed, shown, names, _randomized(drawing), progress)
+    return Scored(score_methods(drawn, groups, request.seed), drawn)
 
 
 def _randomized(drawing: Drawing) -> Drawing:

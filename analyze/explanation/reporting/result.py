@@ -6,33 +6,33 @@ from collections.abc import Sequence
 from typing import Any
 
 from analyze.explanation.explanation import Explanation
-from analyze.explanation.reporting.asking import Asked
+from analyze.explanation.reporting.request import ExplanationRequest
 
 LOW_COSINE = 0.999
 
 
 def explanations_json(
-    asked: Asked, found: Sequence[Explanation], notes: Sequence[str]
+    request: ExplanationRequest, found: Sequence[Explanation], notes: Sequence[str]
 ) -> dict[str, Any]:
-    """Spell what was asked with the keys that programs read; items and scores are added later."""
+    """Return the request with the keys that programs read; items and scores are added later."""
     return {
-        **asked.vectors.provenance.to_json(),
-        "n_images": len(asked.vectors),
-        "target": asked.target.name,
-        "of": asked.target.of,
+        **request.vectors.provenance.to_json(),
+        "n_images": len(request.vectors),
+        "target": request.target.name,
+        "of": request.target.of,
         "head": None,
-        "seed": asked.seed,
+        "seed": request.seed,
         "items": [],
         "evaluation": [],
-        "missing": _missing(asked),
-        "notes": [*notes, *asked.pictures.notes(), *_cosine_note(found)],
+        "missing": _missing(request),
+        "notes": [*notes, *request.pictures.notes(), *_cosine_note(found)],
     }
 
 
-def _missing(asked: Asked) -> list[dict[str, str]]:
-    """List the pictures that were asked for and could not be opened, with the reason."""
-    rows = dict.fromkeys(q.subject.row for q in asked.questions if q.subject.row is not None)
-    ids, missed = asked.vectors.ids, asked.pictures.missed
+def _missing(request: ExplanationRequest) -> list[dict[str, str]]:
+    """List the pictures that were requested and could not be opened, with the reason."""
+    rows = dict.fromkeys(q.subject.row for q in request.questions if q.subject.row is not None)
+    ids, missed = request.vectors.ids, request.pictures.missed
     return [{"id": ids[row], "reason": missed[row]} for row in rows if row in missed]
 
 

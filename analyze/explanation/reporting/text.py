@@ -1,4 +1,4 @@
-"""What is said of explanations, line by line."""
+"""The text of explanations, line by line."""
 
 from __future__ import annotations
 

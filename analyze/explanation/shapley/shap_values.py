@@ -68,12 +68,12 @@ class Shares:
 
 @dataclass(frozen=True, eq=False)
 class Sampling:
-    """What shares are drawn from.
+    """What SHAP values are sampled from.
 
     Parameters
     ----------
     background : tensor of shape (n, 3, size, size), float32
-        Pictures that answers are held against.
+        Background pictures.
     n_samples : int
         Of each picture's shares.
     seed : int
@@ -103,7 +103,7 @@ def share_out(
     method : str
         Of :data:`analyze.explanation.shapley.attributions.ATTRIBUTIONS`.
     progress : callable, optional
-        Told how many are done.
+        Called with the number that are done.
     """
     transform = backbone.preprocessing.transform()
     found = []

@@ -12,7 +12,14 @@ from analyze.explanation.faithfulness import reduced
 from analyze.explanation.placement import spread
 from analyze.explanation.shapley.attributions import ATTRIBUTIONS
 from analyze.explanation.shapley.shap_values import Shares
-from analyze.explanation.sheets import A_PAGE, UNSEEN, asked_lines, mistake_lines, name_of, title_of
+from analyze.explanation.sheets import (
+    A_PAGE,
+    UNSEEN,
+    mistake_lines,
+    name_of,
+    question_lines,
+    title_of,
+)
 from analyze.explanation.targets import Target
 from analyze.presentation.contact_sheet import Tile, draw_sheet
 
@@ -41,7 +48,7 @@ def pages_of(shares: Sequence[Shares], method: str, target: Target, subtitle: st
 def _tiles(number: int, found: Shares, target: Target) -> list[Tile]:
     question, made = found.question, found.attribution
     true = [] if question.subject.label is None else [f"true: {question.subject.label}"]
-    lines = asked_lines(question, found.attribution.value, target)
+    lines = question_lines(question, found.attribution.value, target)
     drawn = _scaled(found)
     error = made.error
     sums = [f"from {made.base:.2f} to {made.value:.2f}"]

@@ -20,7 +20,7 @@ def draw_calibration(
     share: str = "share that is right",
     counted: str = "tested pictures",
 ) -> Any:
-    """Draw accuracy by probability beside accuracy and coverage by threshold.
+    """Draw accuracy by probability, and accuracy and coverage by threshold.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def _coverage(axes: Any, calibration: Calibration) -> None:
         label="of those right",
     )
     axes.set(xlim=(-0.02, 1.02), ylim=(0, 1.02), ylabel="share")
-    axes.set_xlabel("nothing is said below this probability")
+    axes.set_xlabel("nothing is predicted below this probability")
     axes.legend(frameon=False, loc="lower left", fontsize=8)
     _plain(axes)
 

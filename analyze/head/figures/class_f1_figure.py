@@ -1,4 +1,4 @@
-"""Drawing heads of several labels: F1 a class, beside the baselines or heads on other backbones."""
+"""Drawing multilabel heads: F1 a class, next to the baselines or heads on other backbones."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def draw_class_f1(report: SetReport) -> Any:
 def draw_f1_of_each(reports: Mapping[str, SetReport]) -> Any:
     """Draw F1 of heads by the names of their backbones, classes that the first finds better above.
 
-    Of many classes those whose F1 differs most.
+    Of many classes those with the largest differences of F1.
     """
     name, first = next(iter(reports.items()))
-    said = [f"{n}, macro F1 {own.scores[HEAD].macro_f1.mean:.3f}" for n, own in reports.items()]
+    named = [f"{n}, macro F1 {own.scores[HEAD].macro_f1.mean:.3f}" for n, own in reports.items()]
     f1 = [_f1(own.class_scores[HEAD]) for own in reports.values()]
     dots = [
         (label, BACKBONE_COLORS[i % 8], MARKERS[i % 9], 9 + 55 / 4**i, own)
-        for i, (label, own) in enumerate(zip(axis_labels(said, 60), f1, strict=True))
+        for i, (label, own) in enumerate(zip(axis_labels(named, 60), f1, strict=True))
     ]
     gained = np.nan_to_num(f1[0] - np.stack(f1[1:]))
     largest = np.argsort(-np.abs(gained).max(axis=0), kind="stable")[:MOST_COMPARED]
@@ -104,7 +104,7 @@ def _draw(parts: Sequence[Rows], titled: bool = False) -> Any:
         axes.get_yticklabels()[place].set_fontweight("bold")
     axes.set_ylim(n_rows - 0.4, -0.6)
     axes.set_xlim(-0.02, 1.02)
-    axes.set_xlabel("F1 at each class's threshold; beside a class its tested pictures")
+    axes.set_xlabel("F1 at each class's threshold; next to a class its test pictures")
     axes.grid(axis="x", color="#E5E5E5", linewidth=0.7, zorder=0)
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)

@@ -36,7 +36,7 @@ def _(report: ClassReport) -> dict[str, Any]:
         "calibration": draw_calibration(report.calibration, title=believed),
     }
     if report.tree is not None:
-        drawn["levels"] = draw_levels(report.tree, title=f"Levels taught together, {report.name}")
+        drawn["levels"] = draw_levels(report.tree, title=f"Levels trained together, {report.name}")
     return drawn
 
 
@@ -57,7 +57,7 @@ def _(report: SetReport) -> dict[str, Any]:
 
 @drawing()
 def draw_head_confusion(report: ClassReport) -> Any:
-    """Draw what heads predict of pictures that they were not taught: classes down."""
+    """Draw what heads predict of pictures that they were not trained on: classes down."""
     counts = report.confusion
     kept = seen_classes([counts])
     n_shown = len(kept)

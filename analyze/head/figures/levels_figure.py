@@ -1,4 +1,4 @@
-"""Drawing heads of several levels beside heads and baselines of one."""
+"""Drawing heads of several levels next to heads and baselines of one."""
 
 from __future__ import annotations
 

@@ -16,9 +16,9 @@ UNLIKE = "unlike all that the head was trained on"
 
 
 def draw_predictions(found: Predictions, pictures: PictureFolder) -> Any | None:
-    """Draw a row a class that is said, and the pictures unlike all in one of their own, first.
+    """Draw a row a predicted class, and the pictures unlike all in one of their own, first.
 
-    Of many classes those said most often are drawn, and how many more there are is said.
+    Of many classes the most predicted are drawn, with the number of the others.
 
     Returns
     -------
@@ -30,8 +30,8 @@ def draw_predictions(found: Predictions, pictures: PictureFolder) -> Any | None:
     marked = set(far)
     alike = {k: [i for i in own if i not in marked] for k, own in found.by_class().items()}
     alike = {name: rows for name, rows in alike.items() if rows}
-    most_said = sorted(alike, key=lambda name: -len(alike[name]))[: MOST_ROWS - 1]
-    wanted = [(k, rows, style_of(k, names)[0]) for k, rows in alike.items() if k in most_said]
+    most_predicted = sorted(alike, key=lambda name: -len(alike[name]))[: MOST_ROWS - 1]
+    wanted = [(k, rows, style_of(k, names)[0]) for k, rows in alike.items() if k in most_predicted]
     wanted = [*([(UNLIKE, far, UNMATCHED)] if far else []), *wanted]
     n_shown = 6 if len(wanted) <= LONGEST_COLUMN else 3
     rows = [
@@ -40,12 +40,12 @@ def draw_predictions(found: Predictions, pictures: PictureFolder) -> Any | None:
     ]
     if not any(picture is not None for row in rows for picture in row.pictures):
         return None
-    more = len(alike) - len(most_said)
+    more = len(alike) - len(most_predicted)
     return draw_classes(
         rows,
         title=f"{len(found.ids):,} pictures by predicted class",
         subtitle=f"up to {n_shown} of each class, the most probable first"
         + ("; of those unlike all the farthest" if far else "")
-        + (f"; {more} classes said less often are not drawn" if more else ""),
+        + (f"; {more} classes predicted less often are not drawn" if more else ""),
         longest=LONGEST_COLUMN,
     )

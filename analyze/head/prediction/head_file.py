@@ -30,7 +30,7 @@ NEWEST = 3
 """Of heads of any kind that hold their training vectors, which earlier versions do not know."""
 
 UNPROVEN = (
-    "the head is of an earlier version, whose head.json has no check sum: nothing proves classes "
+    "the head is of an earlier version, its head.json has no check sum: nothing proves classes "
     "and temperature; train it again for one that has"
 )
 
@@ -42,13 +42,13 @@ MOST_WIDTH, MOST_DEPTH = 65_536, 64
 
 
 @dataclass(frozen=True)
-class SeveralLabels:
-    """What a head that gives several labels a picture needs beside its classes.
+class MultilabelOutput:
+    """Thresholds of a multilabel head, and its separator of labels.
 
     Parameters
     ----------
     thresholds : tuple of float
-        The probability of each class from which on it is said.
+        The probability of each class from which on it is predicted.
     separator : str
         What stands between the labels of a picture.
     """
@@ -75,19 +75,19 @@ class StoredHead:
     temperatures : tuple of float
         Of each output: its logits are divided by it before they become probabilities.
     provenance : Provenance
-        Of the vectors it was taught; other vectors are refused.
+        Of the vectors it was trained on; other vectors are refused.
     about : mapping
-        Split, metrics, settings: said, not used.
+        Split, metrics, settings: for people, not used.
     parents : tuple of ndarray of int
         Of every level but the first: the place of each class's parent among those above.
     stage : mapping of str to ndarray
         The backbone's last stage where it was trained with the head, else empty.
-    several : SeveralLabels or None
+    multilabel : MultilabelOutput or None
         Where a picture may have any number of the classes; None where it has one.
     vectors : TrainingVectors or None
         To tell what is unlike them; a head of an earlier version has none.
     notes : tuple of str
-        What has to be said of the files it was read from.
+        Notes on the files it was read from.
     """
 
     head: Head
@@ -98,14 +98,14 @@ class StoredHead:
     about: Mapping[str, Any]
     parents: tuple[np.ndarray, ...] = ()
     stage: Mapping[str, np.ndarray] = field(default_factory=dict)
-    several: SeveralLabels | None = None
+    multilabel: MultilabelOutput | None = None
     vectors: TrainingVectors | None = None
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not len(self.classes) == len(self.levels) >= 1:
             raise ValueError("a head must have classes for each of its levels")
-        outputs = output_sizes(self.classes, self.several)
+        outputs = output_sizes(self.classes, self.multilabel)
         different = all(len(set(names)) == len(names) for names in self.classes)
         if not different or [len(codes) for codes in self.head.classes] != outputs:
             raise ValueError("a level must have as many different classes as logits")
@@ -113,23 +113,23 @@ class StoredHead:
             np.isfinite(each) and each > 0 for each in self.temperatures
         ):
             raise ValueError(f"a level must have a temperature above 0: {self.temperatures}")
-        if self.several is not None and [len(self.several.thresholds)] != outputs:
+        if self.multilabel is not None and [len(self.multilabel.thresholds)] != outputs:
             raise ValueError("a head of several labels must have a threshold for each class")
         if len(self.parents) != len(self.levels) - 1:
             raise ValueError("each level but the first must have its classes' parents")
         for above, below, own in zip(self.classes, self.classes[1:], self.parents, strict=False):
-            # of one label a picture a class above that nothing stands below could never be said
+            # of one label a picture a class above with nothing below could never be predicted
             places, known = set(own.tolist()), set(range(len(above)))
             if (
                 len(own) != len(below)
                 or not places <= known
-                or not (self.several or places == known)
+                or not (self.multilabel or places == known)
             ):
                 raise ValueError("every class must have a parent, and every parent a class")
 
     @property
-    def taught_ids(self) -> set[str]:
-        """The ids of pictures that it was taught, as far as it says."""
+    def training_ids(self) -> set[str]:
+        """The ids of pictures that it was trained on, as far as they are recorded."""
         split = self.about.get("split") or {}
         return {row_id for side in ("train", "validation") for row_id in split.get(side, ())}
 
@@ -139,10 +139,10 @@ class StoredHead:
         return SetTree(self.levels, self.classes, self.parents)
 
 
-def output_sizes(classes: Sequence[Sequence[str]], several: object) -> list[int]:
+def output_sizes(classes: Sequence[Sequence[str]], multilabel: object) -> list[int]:
     """Count the logits of each output: one a level, or one for all where labels are several."""
     sizes = [len(names) for names in classes]
-    return [sum(sizes)] if several else sizes
+    return [sum(sizes)] if multilabel else sizes
 
 
 def write_head(folder: Path, stored: StoredHead, name: str = "head") -> Path:
@@ -166,12 +166,12 @@ def write_head(folder: Path, stored: StoredHead, name: str = "head") -> Path:
     if len(stored.levels) > 1:
         more["temperatures"] = list(stored.temperatures)
         more["parents"] = [own.tolist() for own in stored.parents]
-    if stored.several is not None:
-        more |= {"kind": MULTI_LABEL, "thresholds": list(stored.several.thresholds)}
-        more["separator"] = stored.several.separator
-    said = {
+    if stored.multilabel is not None:
+        more |= {"kind": MULTI_LABEL, "thresholds": list(stored.multilabel.thresholds)}
+        more["separator"] = stored.multilabel.separator
+    record = {
         "format": FORMAT,
-        "format_version": _version(stored.several, stored.vectors is not None),
+        "format_version": _version(stored.multilabel, stored.vectors is not None),
         "model": stored.provenance.model,
         "identity": dict(stored.provenance.identity),
         "identity_sha256": stored.provenance.identity_sha256,
@@ -187,27 +187,27 @@ def write_head(folder: Path, stored: StoredHead, name: str = "head") -> Path:
     }
     (folder / f"{name}.safetensors").write_bytes(content)
     path = folder / f"{name}.json"
-    checked = with_check_sum(said)
+    checked = with_check_sum(record)
     path.write_text(json.dumps(checked, indent=1, allow_nan=False) + "\n", encoding="ascii")
     return path
 
 
-def _version(several: object, holds_vectors: bool) -> int:
+def _version(multilabel: object, holds_vectors: bool) -> int:
     """Give the first version that knows what a head is made of."""
-    return NEWEST if holds_vectors else MULTI_LABEL_VERSION if several else VERSION
+    return NEWEST if holds_vectors else MULTI_LABEL_VERSION if multilabel else VERSION
 
 
-def _several_labels(said: Mapping[str, Any]) -> SeveralLabels | None:
+def _multilabel_output(record: Mapping[str, Any]) -> MultilabelOutput | None:
     """Read what a kind needs; a kind of which nothing is known is refused."""
-    kind = said.get("kind")
+    kind = record.get("kind")
     if kind not in (None, MULTI_LABEL):
         raise ValueError(f"it is of kind {kind!r}, which this version does not know")
-    version = _version(kind, UNLIKE_ABOVE in said)
-    if said["format_version"] != version:
-        raise ValueError(f"its format_version is {said['format_version']}, not {version}")
+    version = _version(kind, UNLIKE_ABOVE in record)
+    if record["format_version"] != version:
+        raise ValueError(f"its format_version is {record['format_version']}, not {version}")
     if kind is None:
         return None
-    return SeveralLabels(tuple(map(float, said["thresholds"])), str(said["separator"]))
+    return MultilabelOutput(tuple(map(float, record["thresholds"])), str(record["separator"]))
 
 
 def read_head(path: Path) -> StoredHead:
@@ -216,7 +216,7 @@ def read_head(path: Path) -> StoredHead:
     Parameters
     ----------
     path : Path
-        Of either file; the other one lies beside it.
+        Of either file; the other one lies next to it.
 
     Raises
     ------
@@ -225,77 +225,77 @@ def read_head(path: Path) -> StoredHead:
     HeadFileError
         With what is wrong, in one line.
     """
-    said_in, numbers_in = path.with_suffix(".json"), path.with_suffix(".safetensors")
+    record_path, numbers_in = path.with_suffix(".json"), path.with_suffix(".safetensors")
     if path.suffix not in (".json", ".safetensors"):
         raise UsageError(
             f"{shown(str(path))} is no head: give the head.json that analyze head wrote; pickles "
             "are not loaded, since they could run code"
         )
-    for each in (said_in, numbers_in):
+    for each in (record_path, numbers_in):
         if not each.is_file():
             raise UsageError(f"no file {shown(str(each))}: a head is two files side by side")
     try:
-        return _read(said_in, numbers_in)
+        return _read(record_path, numbers_in)
     except (OSError, ValueError, KeyError, TypeError, OverflowError, UsageError) as error:
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
         why = f"{why} is missing" if isinstance(error, KeyError) else why
         raise HeadFileError(
-            f"{shown(str(said_in))} is no head that can be used: {shown(why)}; train one with "
+            f"{shown(str(record_path))} is no head that can be used: {shown(why)}; train one with "
             "python -m analyze head"
         ) from error
 
 
-def _read(said_in: Path, numbers_in: Path) -> StoredHead:
-    if said_in.stat().st_size > MOST_JSON or numbers_in.stat().st_size > MOST_TENSORS:
+def _read(record_path: Path, numbers_in: Path) -> StoredHead:
+    if record_path.stat().st_size > MOST_JSON or numbers_in.stat().st_size > MOST_TENSORS:
         raise ValueError("it is larger than any head")
-    said = read_json(said_in.read_bytes())
-    if not isinstance(said, dict) or said.get("format") != FORMAT:
+    record = read_json(record_path.read_bytes())
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise ValueError(f"its format is not {FORMAT}")
-    version = said["format_version"]
+    version = record["format_version"]
     if type(version) is int and version > NEWEST:
-        raise HeadFileError(of_later_format(shown(str(said_in)), version, NEWEST))
-    several = _several_labels(said)
+        raise HeadFileError(of_later_format(shown(str(record_path)), version, NEWEST))
+    multilabel = _multilabel_output(record)
     content = numbers_in.read_bytes()
-    if hashlib.sha256(content).hexdigest() != said["tensors_sha256"]:
+    if hashlib.sha256(content).hexdigest() != record["tensors_sha256"]:
         raise ValueError(f"{numbers_in.name} is not the one it was written with")
-    spec = _spec(said["network"])
-    classes = tuple(tuple(map(str, names)) for names in said["classes"])
-    n_dims = said["n_dims"]
+    spec = _spec(record["network"])
+    classes = tuple(tuple(map(str, names)) for names in record["classes"])
+    n_dims = record["n_dims"]
     if type(n_dims) is not int or not 0 < n_dims <= MOST_WIDTH:
         raise ValueError(f"n_dims is {n_dims!r}")
-    outputs = output_sizes(classes, several)
-    tensors = _tensors(content, n_dims, outputs, spec, UNLIKE_ABOVE in said)
+    outputs = output_sizes(classes, multilabel)
+    tensors = _tensors(content, n_dims, outputs, spec, UNLIKE_ABOVE in record)
     vectors = None
-    if UNLIKE_ABOVE in said:
-        vectors = TrainingVectors(tensors.pop(VECTORS), float(said[UNLIKE_ABOVE]))
+    if UNLIKE_ABOVE in record:
+        vectors = TrainingVectors(tensors.pop(VECTORS), float(record[UNLIKE_ABOVE]))
     scaling = Scaling(tensors.pop(MEAN), float(tensors.pop(FACTOR)[0]))
     stage = {k.removeprefix(STAGE): tensors.pop(k) for k in list(tensors) if k.startswith(STAGE)}
     codes = tuple(np.arange(n) for n in outputs)
-    provenance = Provenance(said["identity"], (), {"model": said["model"]})
-    if provenance.identity_sha256 != said["identity_sha256"]:
+    provenance = Provenance(record["identity"], (), {"model": record["model"]})
+    if provenance.identity_sha256 != record["identity_sha256"]:
         raise ValueError("its identity is not the one it was written with")
     used = {"format", "format_version", "identity", "network", "classes", "temperature"}
     used |= {"temperatures", "parents", "kind", "thresholds", "separator", UNLIKE_ABOVE, CHECK_SUM}
-    about = {k: v for k, v in said.items() if k not in used}
+    about = {k: v for k, v in record.items() if k not in used}
     stored = StoredHead(
         Head(spec, scaling, codes, tensors),
         classes,
-        tuple(map(str, said["levels"])),
-        tuple(map(float, said.get("temperatures", [said["temperature"]]))),
+        tuple(map(str, record["levels"])),
+        tuple(map(float, record.get("temperatures", [record["temperature"]]))),
         provenance,
         about,
-        tuple(np.array([operator.index(p) for p in own], int) for own in said.get("parents", [])),
+        tuple(np.array([operator.index(p) for p in own], int) for own in record.get("parents", [])),
         stage,
-        several=several,
+        multilabel=multilabel,
         vectors=vectors,
     )
-    # last, since what cannot be at all says more than that it was changed
-    _, proven = without_check_sum(said)
+    # last: an impossible value is the better message than a changed file
+    _, proven = without_check_sum(record)
     return stored if proven else replace(stored, notes=(UNPROVEN,))
 
 
-def _spec(said: Mapping[str, Any]) -> HeadSpec:
-    spec = HeadSpec(**said)
+def _spec(record: Mapping[str, Any]) -> HeadSpec:
+    spec = HeadSpec(**record)
     for name, most in (("width", MOST_WIDTH), ("depth", MOST_DEPTH)):
         value = getattr(spec, name)
         if type(value) is not int or value > most:
@@ -320,7 +320,7 @@ def _tensors(
     shapes = {k: tuple(v.shape) for k, v in expected.items()} | {MEAN: (n_dims,), FACTOR: (1,)}
     if with_vectors:  # of any number
         shapes[VECTORS] = (*tensors.get(VECTORS, np.empty(0)).shape[:1], n_dims)
-    # a stage's shapes are its backbone's to know, which is asked when it is put there
+    # a stage's shapes are its backbone's to know, which checks them when it is put there
     of_head = {name for name in tensors if not name.startswith(STAGE)}
     if of_head != set(shapes):
         odd = sorted(of_head ^ set(shapes))
@@ -335,24 +335,24 @@ def _tensors(
 
 
 def check_identity(stored: StoredHead, provenance: Provenance) -> None:
-    """Refuse vectors that are not those the head was taught.
+    """Refuse vectors that are not those the head was trained on.
 
     Raises
     ------
     UsageError
         With the parts of the identity that differ.
     """
-    taught, given = stored.provenance.identity, provenance.identity
+    trained_on, given = stored.provenance.identity, provenance.identity
     if stored.provenance.identity_sha256 == provenance.identity_sha256:
         return
     parts = [
         part
-        for part in sorted({*taught, *given})
-        if canonical_json(taught.get(part)) != canonical_json(given.get(part))
+        for part in sorted({*trained_on, *given})
+        if canonical_json(trained_on.get(part)) != canonical_json(given.get(part))
     ]
     raise UsageError(
-        f"the head was taught vectors of {stored.provenance.model} "
+        f"the head was trained on vectors of {stored.provenance.model} "
         f"({stored.provenance.words}), these are of {provenance.model} "
         f"({provenance.words}): {', '.join(parts)} differ; embed the pictures as it was "
-        "taught, or give predict --images and it does so"
+        "trained on, or give predict --images and it does so"
     )

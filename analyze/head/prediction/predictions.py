@@ -1,4 +1,4 @@
-"""What a stored head says of pictures."""
+"""Predictions of a stored head."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from analyze.head.training.probabilities import sigmoid, softmax
 from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet
 
-NOT_SAID = -1
+UNDECIDED = -1
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class Predictions(ABC):
     @property
     @abstractmethod
     def abstained(self) -> np.ndarray:
-        """Say of which pictures nothing is said; ndarray of shape (n_images,), bool."""
+        """Return which pictures have no prediction; ndarray of shape (n_images,), bool."""
 
     @property
     def unlike(self) -> np.ndarray | None:
@@ -51,12 +51,12 @@ class Predictions(ABC):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes that may be said; of a tree those of the last level."""
+        """Names of the classes that may be predicted; of a tree those of the last level."""
         return self.stored.classes[-1]
 
     @abstractmethod
     def by_class(self) -> dict[str, list[int]]:
-        """Give the rows that each class is said of, the most probable first."""
+        """Return the rows that each class is predicted of, the most probable first."""
 
     def counts(self) -> dict[str, int]:
         """Count the answers given, by class; those of the last level stand there with 0 too."""
@@ -108,25 +108,25 @@ class ClassPredictions(Predictions):
 
     @property
     def abstained(self) -> np.ndarray:
-        """Say of which pictures nothing is said; ndarray of shape (n_images,), bool."""
-        found: np.ndarray = self.depth == NOT_SAID
+        """Return which pictures have no prediction; ndarray of shape (n_images,), bool."""
+        found: np.ndarray = self.depth == UNDECIDED
         return found
 
-    def said(self) -> list[str | None]:
+    def predictions(self) -> list[str | None]:
         """Give each picture the class of the last level that is answered."""
         classes = self.stored.classes
         return [
-            None if level == NOT_SAID else classes[level][self.path[level][i]]
+            None if level == UNDECIDED else classes[level][self.path[level][i]]
             for i, level in enumerate(self.depth.tolist())
         ]
 
     def by_class(self) -> dict[str, list[int]]:
         """Give the rows of each class, the most probable first; of the last level, none too."""
         found: dict[str, list[int]] = {name: [] for name in self.stored.classes[-1]}
-        said = self.said()
-        sure = self.sureness[np.maximum(self.depth, 0), np.arange(len(said))]
+        predictions = self.predictions()
+        sure = self.sureness[np.maximum(self.depth, 0), np.arange(len(predictions))]
         for row in np.argsort(-sure, kind="stable").tolist():
-            name = said[row]
+            name = predictions[row]
             if name is not None:
                 found.setdefault(name, []).append(row)
         return found
@@ -138,17 +138,17 @@ class ClassPredictions(Predictions):
         of its own.
         """
         levels, classes = self.stored.levels, self.stored.classes
-        several = len(levels) > 1
+        many_levels = len(levels) > 1
         named = [f"{name}{end}" for name in levels for end in ("", "_probability")]
         yield [
             *("id", "class", "probability", "abstained", "next_class", "next_probability"),
-            *(named if several else ()),
+            *(named if many_levels else ()),
         ]
-        for i, (row_id, name) in enumerate(zip(self.ids, self.said(), strict=True)):
+        for i, (row_id, name) in enumerate(zip(self.ids, self.predictions(), strict=True)):
             level = max(0, int(self.depth[i]))
             row = [row_id, name or "", float(self.sureness[level, i]), int(name is None)]
             row += self._next(i, level)
-            for number in range(len(levels)) if several else ():
+            for number in range(len(levels)) if many_levels else ():
                 answered = number <= self.depth[i]
                 row.append(classes[number][self.path[number][i]] if answered else "")
                 row.append(float(self.sureness[number, i]))
@@ -186,16 +186,16 @@ class SetPredictions(Predictions):
 
     @cached_property
     def sureness(self) -> np.ndarray:
-        """The probability that every class is told right; ndarray of shape (n_images,)."""
+        """The probability that every class is right; ndarray of shape (n_images,)."""
         return sureness(self.probabilities, self.has)
 
     @property
     def abstained(self) -> np.ndarray:
-        """Say of which pictures nothing is said; ndarray of shape (n_images,), bool."""
+        """Return which pictures have no prediction; ndarray of shape (n_images,), bool."""
         return self.sureness < self.abstain_below
 
-    def said(self) -> list[tuple[str, ...] | None]:
-        """Give each picture its labels, of which there may be none; None where nothing is said."""
+    def predictions(self) -> list[tuple[str, ...] | None]:
+        """Return the labels of each picture, maybe none; None where nothing is predicted."""
         classes = self.classes
         return [
             None if unsure else tuple(classes[c] for c in np.flatnonzero(own).tolist())
@@ -230,22 +230,22 @@ class SetPredictions(Predictions):
 
     def _spelled(self, classes: tuple[str, ...], part: slice) -> Iterator[list[Any]]:
         """Spell the labels among some classes, how many they are, and how sure all of them are."""
-        joined = self.stored.several.separator.join if self.stored.several else "".join
+        joined = self.stored.multilabel.separator.join if self.stored.multilabel else "".join
         sure = sureness(self.probabilities[:, part], self.has[:, part]).tolist()
         for own, silent, probability in zip(self.has[:, part], self.abstained, sure, strict=True):
             names = [classes[c] for c in np.flatnonzero(own).tolist()]
             yield [*(["", ""] if silent else [joined(names), len(names)]), probability]
 
 
-def sureness(probabilities: np.ndarray, said: np.ndarray) -> np.ndarray:
+def sureness(probabilities: np.ndarray, predictions: np.ndarray) -> np.ndarray:
     """Give the probability that a whole set is right, classes taken apart; ndarray (n_images,).
 
     Parameters
     ----------
     probabilities : ndarray of shape (n_images, n_classes)
-    said : ndarray of shape (n_images, n_classes), bool
+    predictions : ndarray of shape (n_images, n_classes), bool
     """
-    found: np.ndarray = np.where(said, probabilities, 1 - probabilities).prod(axis=1)
+    found: np.ndarray = np.where(predictions, probabilities, 1 - probabilities).prod(axis=1)
     return found
 
 
@@ -257,7 +257,7 @@ def predict(
     Parameters
     ----------
     embeddings : EmbeddingSet
-        Of the identity that the head was taught.
+        Of the identity that the head was trained on.
     abstain_below : float
         From 0, where every picture is answered, to 1.
 
@@ -276,9 +276,11 @@ def predict(
     scaled = stored.head.logits(embeddings.vectors)[-1] / stored.temperatures[-1]
     far = None if stored.vectors is None else stored.vectors.distances(embeddings.vectors)
     about = (stored, embeddings.ids, abstain_below, far)
-    if stored.several is not None:
+    if stored.multilabel is not None:
         raised = stored.set_tree.raised
         found = raised(sigmoid(scaled))
-        return SetPredictions(*about, found, raised(found >= np.array(stored.several.thresholds)))
+        return SetPredictions(
+            *about, found, raised(found >= np.array(stored.multilabel.thresholds))
+        )
     probabilities = summed_upwards(softmax(scaled), stored.parents)
     return ClassPredictions(*about, probabilities, likeliest_path(probabilities, stored.parents))

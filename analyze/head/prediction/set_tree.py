@@ -60,7 +60,7 @@ class SetTree:
         Parameters
         ----------
         values : ndarray of shape (..., n_classes), number or bool
-            Probabilities: none is then less than one below it; or what is said: a class is where
+            Probabilities: none is then less than one below it; or predictions: a class is where
             one below it is.
         """
         found = values.copy()

@@ -11,9 +11,9 @@ EVEN = 0.5
 LEAST_POSITIVES = 5
 """Validation pictures that a class must have before its threshold is another than a half."""
 
-DOUBT = 10
-"""Pictures that speak for a half: the logit of the best threshold is taken for n / (n + DOUBT) of
-what n pictures of the class say."""
+PRIOR_PICTURES = 10
+"""Prior pictures of a half: of n pictures of the class the logit of the best threshold counts
+n / (n + PRIOR_PICTURES)."""
 
 SUREST = 20.0
 """Logit beyond which no threshold goes: a probability that is still less than 1."""
@@ -22,14 +22,16 @@ SUREST = 20.0
 def thresholds_of(trained: Trained) -> np.ndarray:
     """Choose the thresholds of a head's classes; ndarray of shape (n_classes,), float64.
 
-    By its validation pictures, of whose logits the head that gave them never trained.
+    By its validation pictures, which the head that gave the logits was not trained on.
     """
     logits, has = trained.validation_logits[0], trained.validation_labels[0]
     return choose_thresholds(logits / trained.temperatures[0], has)
 
 
-def choose_thresholds(logits: np.ndarray, has: np.ndarray, doubt: float = DOUBT) -> np.ndarray:
-    """Choose for each class the probability from which on it is said.
+def choose_thresholds(
+    logits: np.ndarray, has: np.ndarray, prior: float = PRIOR_PICTURES
+) -> np.ndarray:
+    """Return for each class the probability from which on it is predicted.
 
     That of the best F1 on these pictures, drawn towards a half by as much as they are few.
 
@@ -38,7 +40,7 @@ def choose_thresholds(logits: np.ndarray, has: np.ndarray, doubt: float = DOUBT)
     logits : ndarray of shape (n, n_classes)
         Divided by the temperature; of pictures that were not trained on.
     has : ndarray of shape (n, n_classes), bool
-    doubt : float
+    prior : float
         How many pictures of a class weigh as much as the half does.
 
     Returns
@@ -51,7 +53,7 @@ def choose_thresholds(logits: np.ndarray, has: np.ndarray, doubt: float = DOUBT)
         n_yes = int(yes.sum())
         if LEAST_POSITIVES <= n_yes < len(yes):
             best = best_cut(own.astype(np.float64), yes)
-            drawn = np.clip(best * n_yes / (n_yes + doubt), -SUREST, SUREST)
+            drawn = np.clip(best * n_yes / (n_yes + prior), -SUREST, SUREST)
             thresholds[place] = sigmoid(np.array(drawn))
     return thresholds
 
@@ -68,8 +70,8 @@ def best_cut(scores: np.ndarray, yes: np.ndarray) -> float:
     """
     order = np.argsort(-scores, kind="stable")
     ranked, right = scores[order], np.cumsum(yes[order])
-    said = np.arange(1, len(scores) + 1)
-    f1 = 2 * right / (said + right[-1])
+    n_predicted = np.arange(1, len(scores) + 1)
+    f1 = 2 * right / (n_predicted + right[-1])
     after = np.append(ranked[1:], ranked[-1])
     between = (ranked + after) / 2  # after the last there is nothing to stand between
     cuts = np.append(ranked[:-1] > ranked[1:], True)

@@ -20,7 +20,7 @@ class Tree:
     Parameters
     ----------
     levels : tuple of Level
-        Of a picture whose label ends above a level, the label it ends with: so every picture that
+        Of a picture with a label ending above a level, that label: so every picture that
         has a label at the first level has one at each.
     parents : tuple of ndarray of shape (n_categories,), int
         Of every level but the first: the code at the level above of each of its categories.
@@ -70,7 +70,7 @@ def grow_tree(levels: Sequence[Level]) -> Tree:
     for above, below in itertools.pairwise(levels):
         if not is_parent(above, below):
             raise UsageError(
-                f"level {below.name} does not divide level {above.name}, so they cannot be taught "
+                f"level {below.name} does not divide level {above.name}, so they cannot be trained "
                 "together: name one with --level"
             )
         last = grown[-1]

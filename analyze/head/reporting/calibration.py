@@ -83,7 +83,7 @@ def calibrate(
     Parameters
     ----------
     warm, cold : sequence of ndarray of shape (n,), float
-        Of each head, probabilities of what it says of pictures it was tested on, with its
+        Of each head, probabilities of its predictions of pictures it was tested on, with its
         temperature and without.
     true : sequence of ndarray of shape (n,), bool
     of_pictures : pair of sequence of ndarray, optional

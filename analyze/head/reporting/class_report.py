@@ -26,7 +26,7 @@ MOST_SUSPECTS = 20
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ClassReport(HeadReport):
-    """How good a head of one label a picture is on pictures it was not taught.
+    """How good a head of one label a picture is on pictures it was not trained on.
 
     Parameters
     ----------
@@ -34,12 +34,12 @@ class ClassReport(HeadReport):
     labels : ndarray of shape (n_images,), int
         Places in ``classes``.
     logits : ndarray of shape (n_shuffles or n_seeds, n_images, n_classes), float32
-        Of heads that were not taught the picture; NaN where it was not tested, -inf for a class
+        Of heads that were not trained on the picture; NaN where it was not tested, -inf for a class
         that the head does not know.
     predicted : mapping of str to ndarray of shape (n_shuffles or n_seeds, n_images), int
         Of ``head`` and each baseline; -1 where a picture was not tested.
     tree : TreeReport or None
-        Where several levels were taught together; the rest of the report is of the first.
+        Where several levels were trained together; the rest of the report is of the first.
     """
 
     labels: np.ndarray
@@ -74,7 +74,7 @@ class ClassReport(HeadReport):
 
     @cached_property
     def probabilities(self) -> np.ndarray:
-        """Calibrated, the mean of the heads that were not taught the picture.
+        """Calibrated, the mean of the heads that were not trained on the picture.
 
         Returns
         -------
@@ -91,18 +91,18 @@ class ClassReport(HeadReport):
 
     @cached_property
     def suspects(self) -> tuple[Suspect, ...]:
-        """Labels that heads which were not taught them do not believe."""
+        """Likely label errors: labels that heads not trained on them do not predict."""
         return find_suspects(self.probabilities, self.labels, self.ids, self.classes)
 
     def differences_to(self, other: Self) -> dict[str, Estimate]:
-        """Give the differences at the levels of a tree, where several were taught together."""
+        """Return the differences at the levels of a tree, where several were trained together."""
         if self.tree is None or other.tree is None:
             return {}
         return self.tree.differences_to(other.tree, self.groups, **self.plan.resampling)
 
     @property
     def held_out(self) -> tuple[HeldOutMistakes, ...]:
-        """Mistakes by the mean probabilities of the heads that were not taught the picture."""
+        """Mistakes by the mean probabilities of the heads that were not trained on the picture."""
         if self.tree is not None:
             return self.tree.held_out(self.ids)
         own = self.probabilities
@@ -114,7 +114,7 @@ class ClassReport(HeadReport):
         return [self.classes[code] for code in self.labels.tolist()]
 
     def spelled_answers(self, name: str = HEAD) -> list[list[str]]:
-        """Spell the class that is said of each picture, run by run; empty where none is."""
+        """Return the predicted class of each picture, run by run; empty where none is."""
         names = (*self.classes, "")  # -1 is the last
         return [[names[code] for code in run] for run in self.predicted[name].tolist()]
 

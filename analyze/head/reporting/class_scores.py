@@ -57,7 +57,7 @@ def f1_over_pictures(
     groups : ndarray of shape (n_images,), int
         Copies have one number.
     minus : pair of ndarray, optional
-        The same of another's answers, whose F1 is taken off.
+        The same of another's answers, to take off its F1.
     """
     counts = [(shared, both), *([] if minus is None else [minus])]
     rows = np.flatnonzero(sum(of for _, of in counts))
@@ -136,13 +136,17 @@ def score_classes(
     """
     scores = []
     for i, name in enumerate(names):
-        right, asked, said = int(counts[i, i]), int(counts[i].sum()), int(counts[:, i].sum())
-        both = asked + said
+        right, judged, predictions = (
+            int(counts[i, i]),
+            int(counts[i].sum()),
+            int(counts[:, i].sum()),
+        )
+        both = judged + predictions
         scores.append(
             ClassScore(
                 name,
-                right / said if said else None,
-                right / asked if asked else None,
+                right / predictions if predictions else None,
+                right / judged if judged else None,
                 2 * right / both if both else None,
                 int(n_tested[i]),
             )

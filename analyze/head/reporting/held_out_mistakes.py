@@ -1,4 +1,4 @@
-"""Mistakes about pictures that the heads which made them were not taught."""
+"""Mistakes on pictures that the heads which made them were not trained on."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ LEAST_PROBABILITY = 1e-12
 
 @dataclass(frozen=True)
 class Mistake:
-    """A picture about which something wrong is said.
+    """A picture with a wrong prediction.
 
     Parameters
     ----------
     labels, predicted : tuple of str
-        The truth and what is said: one class each, or any number of labels.
+        The truth and the prediction: one class each, or any number of labels.
     probability : float
-        Of the truth; of several labels, that all of them are told right.
+        Of the truth; of several labels, that all of them are right.
     worst_label : str
-        What is said wrongly; of several labels the one told with the largest loss.
+        The wrong prediction; of several labels the one with the largest loss.
     worst_label_probability : float
         Of that class.
     """
@@ -40,7 +40,7 @@ class Mistake:
 
 @dataclass(frozen=True)
 class HeldOutMistakes:
-    """What came of asking about pictures that were not taught, at one level.
+    """Mistakes on pictures that were not trained on, at one level.
 
     Parameters
     ----------
@@ -58,12 +58,12 @@ class HeldOutMistakes:
         return asdict(self)
 
     @classmethod
-    def of_json(cls, said: Mapping[str, Any]) -> HeldOutMistakes:
+    def of_json(cls, predictions: Mapping[str, Any]) -> HeldOutMistakes:
         """Read what :meth:`to_json` spelled."""
         return cls(
-            str(said["level"]),
-            int(said["n_images"]),
-            int(said["n_errors"]),
+            str(predictions["level"]),
+            int(predictions["n_images"]),
+            int(predictions["n_errors"]),
             tuple(
                 Mistake(
                     str(each["id"]),
@@ -73,7 +73,7 @@ class HeldOutMistakes:
                     str(each["worst_label"]),
                     float(each["worst_label_probability"]),
                 )
-                for each in said["mistakes"]
+                for each in predictions["mistakes"]
             ),
         )
 
@@ -91,17 +91,17 @@ def class_mistakes(
     Parameters
     ----------
     probabilities : ndarray of shape (n_images, n_classes)
-        NaN where a picture was not asked about.
+        NaN where a picture was not tested.
     answers : ndarray of shape (n_images,), int
         Places in ``classes``.
     labels : sequence of (str or None)
         The truth; a class that is not among the classes has the probability 0.
     """
     places = {name: i for i, name in enumerate(classes)}
-    asked = ~np.isnan(probabilities).any(axis=1) & np.array([name is not None for name in labels])
+    judged = ~np.isnan(probabilities).any(axis=1) & np.array([name is not None for name in labels])
     code = np.array([places.get(name or "", -1) for name in labels], int)
     own = np.where(code >= 0, probabilities[np.arange(len(ids)), code], 0.0)
-    wrong = np.flatnonzero(asked & (answers != code))
+    wrong = np.flatnonzero(judged & (answers != code))
     order = wrong[np.argsort(own[wrong], kind="stable")]
     mistakes = tuple(
         Mistake(
@@ -114,38 +114,38 @@ def class_mistakes(
         )
         for i in order[:MOST_KEPT].tolist()
     )
-    return HeldOutMistakes(level, int(asked.sum()), len(wrong), mistakes)
+    return HeldOutMistakes(level, int(judged.sum()), len(wrong), mistakes)
 
 
 def set_mistakes(
     level: str,
     probabilities: np.ndarray,
-    said: np.ndarray,
+    predictions: np.ndarray,
     has: np.ndarray,
     ids: Sequence[str],
     classes: Sequence[str],
 ) -> HeldOutMistakes:
-    """Find sets of labels that are told wrong, the largest loss first.
+    """Return the sets of labels with mistakes, the largest loss first.
 
     Parameters
     ----------
     probabilities : ndarray of shape (n_runs, n_images, n_classes)
         NaN where a run did not ask about a picture.
-    said : ndarray of shape (n_runs, n_images, n_classes), bool
-        A label is said of a picture where more than half of the runs say it.
+    predictions : ndarray of shape (n_runs, n_images, n_classes), bool
+        A label counts as predicted where more than half of the runs predict it.
     has : ndarray of shape (n_images, n_classes), bool
     """
     times = (~np.isnan(probabilities[:, :, 0])).sum(axis=0)
-    asked, runs = times > 0, np.maximum(times, 1)[:, None]
+    judged, runs = times > 0, np.maximum(times, 1)[:, None]
     loss, mean = np.zeros(has.shape), np.zeros(has.shape)
     for own in np.nan_to_num(probabilities, nan=-1.0):
         there = own[:, :1] >= 0
         of_truth = np.where(has, own, 1.0 - own).astype(np.float64)
         loss -= np.where(there, np.log(np.clip(of_truth, LEAST_PROBABILITY, 1)), 0) / runs
         mean += np.where(there, own, 0) / runs
-    by_most = 2 * said.sum(axis=0) > times[:, None]
+    by_most = 2 * predictions.sum(axis=0) > times[:, None]
     odd = by_most != has
-    wrong = np.flatnonzero(asked & odd.any(axis=1))
+    wrong = np.flatnonzero(judged & odd.any(axis=1))
     total = loss.sum(axis=1)
     order = wrong[np.argsort(-total[wrong], kind="stable")]
     worst = np.where(odd, loss, -1.0).argmax(axis=1)
@@ -164,4 +164,4 @@ def set_mistakes(
         )
         for i in order[:MOST_KEPT].tolist()
     )
-    return HeldOutMistakes(level, int(asked.sum()), len(wrong), mistakes)
+    return HeldOutMistakes(level, int(judged.sum()), len(wrong), mistakes)

@@ -1,4 +1,4 @@
-"""What a stored head said of pictures: as JSON, as a table, as text."""
+"""Predictions of a stored head: as JSON, as a table, as text."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def predictions_json(
     Parameters
     ----------
     left_out : mapping of str to int
-        Pictures that were not asked about, by reason.
+        Pictures without a prediction, by reason.
     """
     return {
         **stored.provenance.to_json(),
@@ -49,20 +49,20 @@ def predictions_json(
 
 def _notes(stored: StoredHead, found: Predictions) -> list[str]:
     """Say what the head's files lack, and of how many pictures the answer is no news."""
-    taught = stored.taught_ids
-    n_taught = sum(row_id in taught for row_id in found.ids)
+    training_ids = stored.training_ids
+    n_in_training = sum(row_id in training_ids for row_id in found.ids)
     notes = [*stored.notes, *([] if stored.vectors else [EARLIER])]
-    if not n_taught:
+    if not n_in_training:
         return notes
     return [
         *notes,
-        f"{n_taught} of {len(found.ids)} pictures were taught, by their ids: what is said of them "
+        f"{n_in_training} of {len(found.ids)} pictures are of the training set: their answers "
         "is no measure of the head",
     ]
 
 
 def predictions_table(path: Path, found: Predictions) -> Table:
-    """A row a picture of the asked file; those that have no vector stand there with the reason.
+    """A row a picture of the file; those without a vector have the reason.
 
     Parameters
     ----------

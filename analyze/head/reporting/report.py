@@ -1,4 +1,4 @@
-"""What is known of any head that was tested: accuracy beside baselines, trainings, splits."""
+"""Report of any tested head: accuracy next to baselines, trainings, splits."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HEAD, STRONGEST = "head", "logistic_regression"
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class HeadReport(ABC):
-    """How good a head is on pictures that it was not taught.
+    """How good a head is on pictures that it was not trained on.
 
     Parameters
     ----------
@@ -35,16 +35,16 @@ class HeadReport(ABC):
     level : str
         The level, or the column of several labels.
     classes : tuple of str
-        Those of tested or taught pictures.
+        Those of test or training pictures.
     ids : tuple of str
         The labelled pictures; row i of the arrays is about ``ids[i]``.
     groups : ndarray of shape (n_images,), int
         Copies have one number.
     right : mapping of str to ndarray of shape (n_shuffles or n_seeds, n_images), float64
-        Of ``head`` and each baseline: 1 where all that is said is right, 0 where it is not, NaN
+        Of ``head`` and each baseline: 1 where the whole prediction is right, 0 where it is not, NaN
         where a picture was not tested.
     final : Trained or None
-        The head to keep: taught all there is where folds tested it, else the first of the split;
+        The head to keep: trained on everything where folds tested it, else the first of the split;
         None where none is wanted.
     final_split : Split or None
     final_vectors : TrainingVectors or None
@@ -91,7 +91,7 @@ class HeadReport(ABC):
 
     @cached_property
     def accuracies(self) -> dict[str, Estimate]:
-        """Share of the pictures of which all is told right, of the head and each baseline."""
+        """Share of the pictures with all predicted right, of the head and each baseline."""
         return {
             name: mean_over_pictures(own, self.groups, least=0.0, **self.plan.resampling)
             for name, own in self.right.items()
@@ -122,7 +122,7 @@ class HeadReport(ABC):
         return self.baseline_differences[STRONGEST]
 
     def differences_to(self, other: Self) -> dict[str, Estimate]:
-        """Give its other scores minus those of a head that was asked about the same pictures.
+        """Return its other scores minus those of a head tested on the same pictures.
 
         Paired, by name; nothing of one label a picture, which accuracy tells all of.
         """
@@ -136,7 +136,7 @@ class HeadReport(ABC):
     @property
     @abstractmethod
     def held_out(self) -> tuple[HeldOutMistakes, ...]:
-        """The mistakes of heads about pictures they were not taught, level by level."""
+        """The mistakes of heads on pictures they were not trained on, level by level."""
 
     @abstractmethod
     def spelled_labels(self) -> list[str]:
@@ -144,7 +144,7 @@ class HeadReport(ABC):
 
     @abstractmethod
     def spelled_answers(self, name: str = HEAD) -> list[list[str]]:
-        """Spell what is said of each picture, run by run; empty where it was not tested."""
+        """Return the prediction of each picture, run by run; empty where it was not tested."""
 
     @abstractmethod
     def scores_json(self) -> dict[str, Any]:
@@ -159,7 +159,7 @@ class HeadReport(ABC):
         """Give what a head's logits stand for, as fields of :class:`StoredHead`."""
 
     def baseline_json(self, name: str) -> dict[str, Any]:
-        """Spell what is known of a baseline beside its accuracy."""
+        """Return the scores of a baseline in addition to its accuracy."""
         return {}
 
     def baselines_json(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from analyze.head.training.head_training import Trained
 
 @dataclass(frozen=True, eq=False)
 class HeadRun:
-    """One head, taught on one split with one seed.
+    """One head, trained on one split with one seed.
 
     Parameters
     ----------

@@ -39,7 +39,7 @@ class SetClassScore:
 
 def score_set_classes(
     probabilities: np.ndarray,
-    said: np.ndarray,
+    predictions: np.ndarray,
     at_half: np.ndarray,
     thresholds: np.ndarray,
     has: np.ndarray,
@@ -52,7 +52,7 @@ def score_set_classes(
     ----------
     probabilities : ndarray of shape (n_runs, n_images, n_classes), float
         NaN where a run did not test a picture.
-    said, at_half : ndarray of shape (n_runs, n_images, n_classes), bool
+    predictions, at_half : ndarray of shape (n_runs, n_images, n_classes), bool
         By the thresholds, and by a half for every class.
     thresholds : ndarray of shape (n_trainings, n_classes), float
         1 of a class that a training does not know.
@@ -60,7 +60,7 @@ def score_set_classes(
     tested : ndarray of shape (n_runs, n_images), bool
     """
     times, ever = tested.sum(axis=0), tested.any(axis=0)
-    shared, both = (own.sum(axis=0) for own in count_sets(said, has, tested))
+    shared, both = (own.sum(axis=0) for own in count_sets(predictions, has, tested))
     shared_half, both_half = (own.sum(axis=0) for own in count_sets(at_half, has, tested))
     there = (has * times[:, None]).sum(axis=0)
     found = []
@@ -92,8 +92,8 @@ def _average_precision(
     probabilities: np.ndarray, yes: np.ndarray, tested: np.ndarray
 ) -> float | None:
     found = [
-        float(average_precision(own[asked], yes[asked], np.ones((int(asked.sum()), 1)))[0])
-        for own, asked in zip(probabilities, tested, strict=True)
+        float(average_precision(own[judged], yes[judged], np.ones((int(judged.sum()), 1)))[0])
+        for own, judged in zip(probabilities, tested, strict=True)
     ]
     known = [value for value in found if not np.isnan(value)]
     return float(np.mean(known)) if known else None

@@ -1,4 +1,4 @@
-"""What is known of heads of several labels a picture: their sets of labels, beside baselines."""
+"""Report of multilabel heads: their sets of labels, next to baselines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from analyze.head.prediction.head_file import MULTI_LABEL, SeveralLabels
+from analyze.head.prediction.head_file import MULTI_LABEL, MultilabelOutput
 from analyze.head.prediction.predictions import sureness
 from analyze.head.prediction.set_tree import SetTree
 from analyze.head.prediction.thresholds import thresholds_of
@@ -26,13 +26,13 @@ from analyze.measures.estimates import Estimate
 
 @dataclass(frozen=True, eq=False)
 class SetAnswers:
-    """What the head, or a baseline, says of the classes of each tested picture, run by run.
+    """Predictions of the head, or of a baseline, of each tested picture, run by run.
 
     Parameters
     ----------
     probabilities : ndarray of shape (n_runs, n_images, n_classes), float32
         NaN where a run did not test a picture.
-    said : ndarray of shape (n_runs, n_images, n_classes), bool
+    predictions : ndarray of shape (n_runs, n_images, n_classes), bool
         By the thresholds.
     at_half : ndarray of shape (n_runs, n_images, n_classes), bool
         By a half for every class.
@@ -43,22 +43,26 @@ class SetAnswers:
     """
 
     probabilities: np.ndarray
-    said: np.ndarray
+    predictions: np.ndarray
     at_half: np.ndarray
     thresholds: list[np.ndarray]
     contradicting: np.ndarray
 
     def of(self, part: slice) -> SetAnswers:
-        """Keep what is said of some classes."""
+        """Return the predictions of some classes."""
         return SetAnswers(
-            *(self.probabilities[:, :, part], self.said[:, :, part], self.at_half[:, :, part]),
+            *(
+                self.probabilities[:, :, part],
+                self.predictions[:, :, part],
+                self.at_half[:, :, part],
+            ),
             *([own[part] for own in self.thresholds], self.contradicting),
         )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SetReport(HeadReport):
-    """How good a head of several labels is on pictures that it was not taught.
+    """How good a multilabel head is on pictures that it was not trained on.
 
     Scores are of all classes together, also where they are of several levels.
 
@@ -81,7 +85,7 @@ class SetReport(HeadReport):
 
     @property
     def accuracies(self) -> dict[str, Estimate]:
-        """Share of the pictures of which every class is told right, of head and baselines."""
+        """Share of the pictures with every class right, of head and baselines."""
         return {name: own.accuracy for name, own in self.scores.items()}
 
     @cached_property
@@ -89,14 +93,15 @@ class SetReport(HeadReport):
         """At the thresholds, of the head and each baseline."""
         about = (self.has, self.tested, self.groups)
         return {
-            name: score_sets((own.said, own.probabilities), *about, **self.plan.resampling)
+            name: score_sets((own.predictions, own.probabilities), *about, **self.plan.resampling)
             for name, own in self.answers.items()
         }
 
     def differences_to(self, other: Self) -> dict[str, Estimate]:
         """Give the F1 of both kinds and the mean average precision minus another's, paired."""
         own, others = (
-            (each.said, each.probabilities) for each in (self.answers[HEAD], other.answers[HEAD])
+            (each.predictions, each.probabilities)
+            for each in (self.answers[HEAD], other.answers[HEAD])
         )
         about = (self.has, self.tested, self.groups)
         found = score_sets(own, *about, minus=others, **self.plan.resampling)
@@ -121,7 +126,7 @@ class SetReport(HeadReport):
         """How each class fares, of the head and each baseline."""
         return {
             name: score_set_classes(
-                *(own.probabilities, own.said, own.at_half, np.stack(own.thresholds)),
+                *(own.probabilities, own.predictions, own.at_half, np.stack(own.thresholds)),
                 *(self.has, self.tested, self.classes),
             )
             for name, own in self.answers.items()
@@ -143,7 +148,9 @@ class SetReport(HeadReport):
             has=has,
             tree=SetTree((level,), (classes,)),
             answers=answers,
-            right={k: exactly_right(own.said, has, self.tested) for k, own in answers.items()},
+            right={
+                k: exactly_right(own.predictions, has, self.tested) for k, own in answers.items()
+            },
         )
 
     @property
@@ -159,22 +166,22 @@ class SetReport(HeadReport):
         warm, cold, yes, sure, right = [], [], [], [], []
         for run, temperature in zip(self.runs, temperatures, strict=True):
             place, rows = run.place, run.split.test
-            (taught,) = run.trained.head.classes
-            own = answers.probabilities[place, rows].astype(np.float64)[:, taught]
-            said = answers.said[place, rows]
+            (known_classes,) = run.trained.head.classes
+            own = answers.probabilities[place, rows].astype(np.float64)[:, known_classes]
+            predictions = answers.predictions[place, rows]
             warm.append(own.ravel())
             cold.append(sigmoid(temperature * _logit(own)).ravel())
-            yes.append(has[np.ix_(rows, taught)].ravel())
-            sure.append(sureness(own, said[:, taught]))
-            right.append((said == has[rows]).all(axis=1))
+            yes.append(has[np.ix_(rows, known_classes)].ravel())
+            sure.append(sureness(own, predictions[:, known_classes]))
+            right.append((predictions == has[rows]).all(axis=1))
         return calibrate(warm, cold, yes, temperatures, of_pictures=(sure, right))
 
     @property
     def held_out(self) -> tuple[HeldOutMistakes, ...]:
-        """Sets told wrong by most of the heads that were not taught the picture."""
+        """Sets predicted wrong by most of the heads that were not trained on the picture."""
         return tuple(
             set_mistakes(
-                *(own.level, own.answers[HEAD].probabilities, own.answers[HEAD].said),
+                *(own.level, own.answers[HEAD].probabilities, own.answers[HEAD].predictions),
                 *(own.has, own.ids, own.classes),
             )
             for own in self.levels or (self,)
@@ -185,8 +192,8 @@ class SetReport(HeadReport):
         return self._spelled(self.has)
 
     def spelled_answers(self, name: str = HEAD) -> list[list[str]]:
-        """Spell the labels that are said of each picture, run by run."""
-        return [self._spelled(run) for run in self.answers[name].said]
+        """Return the predicted labels of each picture, run by run."""
+        return [self._spelled(run) for run in self.answers[name].predictions]
 
     def _spelled(self, has: np.ndarray) -> list[str]:
         joined = self.separator.join
@@ -197,7 +204,7 @@ class SetReport(HeadReport):
         known = self.tree.take(final.head.classes[0])
         return {
             **vars(known),
-            "several": SeveralLabels(tuple(thresholds_of(final).tolist()), self.separator),
+            "multilabel": MultilabelOutput(tuple(thresholds_of(final).tolist()), self.separator),
         }
 
     def scores_json(self) -> dict[str, Any]:
@@ -205,7 +212,7 @@ class SetReport(HeadReport):
         return self.scores[HEAD].to_json()
 
     def baseline_json(self, name: str) -> dict[str, Any]:
-        """Spell what is known of a baseline beside its accuracy."""
+        """Return the scores of a baseline in addition to its accuracy."""
         scores = {k: v for k, v in self.scores[name].to_json().items() if k != "accuracy"}
         return {**scores, "at_half": self.scores_at_half[name].to_json()}
 
@@ -224,7 +231,7 @@ class SetReport(HeadReport):
         return found
 
     def level_json(self) -> dict[str, Any]:
-        """Spell what a report of all levels says of this one."""
+        """Return this level's part of a report of all levels."""
         about = {"level": self.level, "n_classes": len(self.classes)}
         return {**about, **self.scores_json(), "baselines": self.baselines_json()}
 

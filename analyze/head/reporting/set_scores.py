@@ -25,7 +25,7 @@ class SetScores:
     Parameters
     ----------
     accuracy : Estimate
-        Share of the pictures of which every class is told right.
+        Share of the pictures with every class right.
     micro_f1, macro_f1 : Estimate
         Over all labels together, and the mean over classes.
     mean_average_precision : Estimate
@@ -61,7 +61,7 @@ def score_sets(
     Parameters
     ----------
     answers : pair of ndarray of shape (n_runs, n_images, n_classes)
-        What is said, bool, and probabilities, NaN where a run did not test a picture.
+        Predictions, bool, and probabilities, NaN where a run did not test a picture.
     has : ndarray of shape (n_images, n_classes), bool
     tested : ndarray of shape (n_runs, n_images), bool
     groups : ndarray of shape (n_images,), int
@@ -75,7 +75,8 @@ def score_sets(
     rows = np.flatnonzero(tested.any(axis=0))
     has, tested, groups = has[rows], tested[:, rows], groups[rows]
     both = [
-        (said[:, rows], of[:, rows]) for said, of in (answers, *([] if minus is None else [minus]))
+        (predictions[:, rows], of[:, rows])
+        for predictions, of in (answers, *([] if minus is None else [minus]))
     ]
     right, *others = (exactly_right(own, has, tested) for own, _ in both)
     counts = [count_sets(own, has, tested) for own, _ in both]
@@ -92,13 +93,13 @@ def score_sets(
     )
 
 
-def exactly_right(said: np.ndarray, has: np.ndarray, tested: np.ndarray) -> np.ndarray:
-    """Say where every class is told right, 0 or 1, NaN untested; ndarray (n_runs, n_images)."""
-    return np.where(tested, (said == has).all(axis=2), np.nan)
+def exactly_right(predictions: np.ndarray, has: np.ndarray, tested: np.ndarray) -> np.ndarray:
+    """Return where every class is right, 0 or 1, NaN untested; ndarray (n_runs, n_images)."""
+    return np.where(tested, (predictions == has).all(axis=2), np.nan)
 
 
 def count_sets(
-    said: np.ndarray, has: np.ndarray, tested: np.ndarray
+    predictions: np.ndarray, has: np.ndarray, tested: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Count over the runs, of each picture and class, what answer and truth share and have.
 
@@ -107,14 +108,14 @@ def count_sets(
     shared, both : ndarray of shape (n_images, n_classes), int64
         1 a run where both say yes; 1 for each that does.
     """
-    asked = tested[:, :, None]
-    shared = (said & has & asked).sum(axis=0)
-    both = (said & asked).sum(axis=0) + has * tested.sum(axis=0)[:, None]
+    judged = tested[:, :, None]
+    shared = (predictions & has & judged).sum(axis=0)
+    both = (predictions & judged).sum(axis=0) + has * tested.sum(axis=0)[:, None]
     return shared, both
 
 
 def macro_f1(shared: np.ndarray, both: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Average F1 over the classes that are said or there; a number a column of the weights.
+    """Average F1 over the classes that are predicted or there; a number a column of the weights.
 
     Parameters
     ----------
@@ -131,7 +132,7 @@ def macro_f1(shared: np.ndarray, both: np.ndarray, weights: np.ndarray) -> np.nd
 def average_precision(scores: np.ndarray, yes: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Reckon the average precision of one class, scikit-learn's, for each column of weights.
 
-    Pictures of one score count as said together. NaN where no picture has the class.
+    Pictures of one score count as predicted together. NaN where no picture has the class.
 
     Parameters
     ----------
@@ -143,10 +144,10 @@ def average_precision(scores: np.ndarray, yes: np.ndarray, weights: np.ndarray) 
     order = np.argsort(-scores, kind="stable")
     ranked, right, weights = scores[order], yes[order], weights[order].astype(np.float64)
     last_of_equals = np.append(ranked[1:] != ranked[:-1], True)
-    said = np.cumsum(weights, axis=0)[last_of_equals]
+    predictions = np.cumsum(weights, axis=0)[last_of_equals]
     hits = np.cumsum(weights * right[:, None], axis=0)[last_of_equals]
     gained = np.diff(hits, axis=0, prepend=0.0)
-    precision = np.divide(hits, said, out=np.zeros_like(hits), where=said > 0)
+    precision = np.divide(hits, predictions, out=np.zeros_like(hits), where=predictions > 0)
     total = hits[-1]
     found: np.ndarray = np.divide(
         (precision * gained).sum(axis=0), total, out=np.full(total.shape, np.nan), where=total > 0
@@ -159,8 +160,8 @@ def mean_average_precision(
 ) -> np.ndarray:
     """Average over classes, and over runs: one number a column of the weights."""
     of_runs = []
-    for own, asked in zip(probabilities, tested, strict=True):
-        rows = np.flatnonzero(asked)
+    for own, judged in zip(probabilities, tested, strict=True):
+        rows = np.flatnonzero(judged)
         of_classes = np.stack(
             [
                 average_precision(scores, yes, weights[rows])

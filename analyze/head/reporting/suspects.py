@@ -1,4 +1,4 @@
-"""Labels that heads which were not taught them do not believe."""
+"""Likely label errors: labels that heads not trained on them do not predict."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Suspect:
-    """A picture whose label is probably wrong.
+    """A picture with a label that is probably wrong.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def find_suspects(
     Parameters
     ----------
     probabilities : ndarray of shape (n_images, n_classes)
-        Calibrated, of heads that were not taught the picture; NaN where no head was asked.
+        Calibrated, of heads that were not trained on the picture; NaN where none was tested.
     labels : ndarray of shape (n_images,), int
 
     Returns
@@ -51,23 +51,23 @@ def find_suspects(
     tuple of Suspect
         The least believed first.
     """
-    asked = np.flatnonzero(~np.isnan(probabilities).any(axis=1))
-    own = probabilities[asked, labels[asked]]
+    judged = np.flatnonzero(~np.isnan(probabilities).any(axis=1))
+    own = probabilities[judged, labels[judged]]
     usual = np.full(len(classes), np.inf)
-    for code in np.unique(labels[asked]).tolist():
-        usual[code] = own[labels[asked] == code].mean()
-    confident = np.where(probabilities[asked] >= usual, probabilities[asked], -1.0)
+    for code in np.unique(labels[judged]).tolist():
+        usual[code] = own[labels[judged] == code].mean()
+    confident = np.where(probabilities[judged] >= usual, probabilities[judged], -1.0)
     likeliest = confident.argmax(axis=1)
-    suspect = (confident.max(axis=1) >= 0) & (likeliest != labels[asked])
+    suspect = (confident.max(axis=1) >= 0) & (likeliest != labels[judged])
     # ties by row
-    order = np.argsort(own - probabilities[asked, likeliest], kind="stable")
+    order = np.argsort(own - probabilities[judged, likeliest], kind="stable")
     return tuple(
         Suspect(
-            ids[asked[i]],
-            classes[labels[asked[i]]],
+            ids[judged[i]],
+            classes[labels[judged[i]]],
             classes[likeliest[i]],
             float(own[i]),
-            float(probabilities[asked[i], likeliest[i]]),
+            float(probabilities[judged[i], likeliest[i]]),
         )
         for i in order.tolist()
         if suspect[i]

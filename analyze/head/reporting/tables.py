@@ -65,11 +65,11 @@ def _of_all(report: HeadReport) -> dict[str, Table]:
 
 
 def runs(report: HeadReport) -> Table:
-    """A row a trained head: where it was tested, how well, beside the baselines."""
-    said = [run.to_json(report.right) for run in report.runs]
-    plain = [name for name in said[0] if name != "baselines"]
-    yield [*plain, *said[0]["baselines"]]
-    for row in said:
+    """A row a trained head: where it was tested, how well, next to the baselines."""
+    predictions = [run.to_json(report.right) for run in report.runs]
+    plain = [name for name in predictions[0] if name != "baselines"]
+    yield [*plain, *predictions[0]["baselines"]]
+    for row in predictions:
         yield [*(row[name] for name in plain), *row["baselines"].values()]
 
 
@@ -116,7 +116,7 @@ def confusion(report: ClassReport) -> Table:
 
 
 def suspects(report: ClassReport) -> Table:
-    """A row a label that heads which were not taught it do not believe, the worst first."""
+    """A row a likely label error by heads that were not trained on it, the worst first."""
     yield ["id", "label", "suggested", "probability", "probability_suggested"]
     for suspect in report.suspects:
         yield list(suspect.to_json().values())
@@ -137,36 +137,38 @@ def levels(report: TreeReport) -> Table:
 
 def level_classes(report: TreeReport) -> Table:
     """A row a class of each level: precision, recall, F1, tested pictures."""
-    said = [{"level": own.level, **each.to_json()} for own in report.levels for each in own.scores]
-    yield from _spelled(said)
+    predictions = [
+        {"level": own.level, **each.to_json()} for own in report.levels for each in own.scores
+    ]
+    yield from _spelled(predictions)
 
 
 def level_predictions(report: TreeReport, ids: tuple[str, ...]) -> Table:
-    """A row a tested picture, run and level: its label, and what each says."""
+    """A row a tested picture, run and level: its label, and each prediction."""
     names = list(report.answers)
     yield ["id", "run", "level", "label", *names]
     for number, level in enumerate(report.tree.levels):
-        said = [report.answers[name][number] for name in names]
-        for run, asked in enumerate(said[0] >= 0):
-            for i in np.flatnonzero(asked).tolist():
-                spelled = [level.categories[own[run, i]] for own in said]
+        predictions = [report.answers[name][number] for name in names]
+        for run, judged in enumerate(predictions[0] >= 0):
+            for i in np.flatnonzero(judged).tolist():
+                spelled = [level.categories[own[run, i]] for own in predictions]
                 yield [ids[i], run, level.name, level.value(i), *spelled]
 
 
 def set_predictions(report: SetReport) -> Table:
     """A row a tested picture and run: its labels, what head and baselines say, how sure."""
     head = report.answers[HEAD]
-    both = zip(head.probabilities, head.said, strict=True)
-    sure = [sureness(own, said) for own, said in both]
+    both = zip(head.probabilities, head.predictions, strict=True)
+    sure = [sureness(own, predictions) for own, predictions in both]
     yield from _answers(report, "labels", list(report.answers), sure)
 
 
 def _answers(report: HeadReport, truth: str, names: list[str], sure: list[np.ndarray]) -> Table:
     yield ["id", "run", truth, *names, "probability"]
-    labels, said = report.spelled_labels(), [report.spelled_answers(name) for name in names]
+    labels, predictions = report.spelled_labels(), [report.spelled_answers(name) for name in names]
     for run, tested in enumerate(report.tested):
         for i in np.flatnonzero(tested).tolist():
-            answers = (own[run][i] for own in said)
+            answers = (own[run][i] for own in predictions)
             yield [report.ids[i], run, labels[i], *answers, float(sure[run][i])]
 
 

@@ -1,4 +1,4 @@
-"""What is said of tested heads, line by line."""
+"""The text of tested heads, line by line."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ COLUMNS = {"precision": 9, "recall": 6, "F1": 5, "AP": 5, "threshold": 9, "n": 5
 
 
 def heading(report: HeadReport, file: str) -> list[str]:
-    """Say what was taught, on which pictures and how they were parted."""
+    """Return what was trained, on which pictures and by which split."""
     split, labels = report.split, f"level {report.level}"
     if isinstance(report, SetReport):
         labels = f"several labels of {', '.join(report.tree.levels)}"
@@ -126,7 +126,7 @@ def _(report: SetReport) -> list[str]:
         ]
     if report.levels:
         share = f"{report.contradicted:.1%} of the head's answers would contradict this tree"
-        lines.append(f"{share} if a class were not said with those below it")
+        lines.append(f"{share} if a class were not predicted with those below it")
     else:
         lines = _set_table(report)
     return [*lines, f"{_believed(report)}, over all pictures and classes"]
@@ -156,7 +156,7 @@ def level_lines(report: TreeReport) -> list[str]:
         )
         if level.together_minus_alone is not None:
             apart = wording.estimate(level.together_minus_alone, signed=True)
-            lines.append(f"  minus a head taught this level alone {apart}")
+            lines.append(f"  minus a head trained on this level alone {apart}")
         baseline = wording.estimate(level.baseline_differences[STRONGEST], signed=True)
         lines.append(f"  minus logistic regression {baseline}")
     f1, above = report.hierarchical_f1[HEAD], report.f1_differences[STRONGEST]

@@ -21,16 +21,16 @@ class LevelOutcome:
     Parameters
     ----------
     accuracy : Estimate
-        Of the output of this level, in the head that was taught all levels together.
+        Of the output of this level, in the head that was trained on all levels together.
     path : Estimate
         Of the walk down the tree that is the head's answer
         (:func:`analyze.head.prediction.tree.likeliest_path`).
     alone : Estimate or None
-        Of heads taught this level and no other; None where validation rows cannot stop them.
+        Of heads trained on this level and no other; None where validation rows cannot stop them.
     together_minus_alone : Estimate or None
         Paired.
     baselines, baseline_differences : mapping of str to Estimate
-        The accuracy of each baseline taught this level, and what the level's output has over it.
+        The accuracy of each baseline trained on this level, what the level's output has over it.
     scores : tuple of ClassScore
         Of this level's output.
     """
@@ -84,12 +84,12 @@ class TreeReport:
     right_parent_wrong_leaf : float
         Share of answers that are wrong at the last level and right at the one above.
     contradicted : float
-        Share of answers whose first level's output says another class than the path does.
+        Share of predictions with another class at the first level's output than in the path.
     answers : mapping of str to tuple of ndarray of shape (n_runs, n_images), int
         ``head``, ``path`` and each baseline: codes a level; -1 where a run did not ask.
     probabilities : ndarray of shape (n_images, n_classes), float64
-        Of the last level, the mean of the heads that were not taught the picture; NaN where no
-        head was asked.
+        Of the last level, the mean of the heads that were not trained on it; NaN where no
+        head tested it.
     """
 
     tree: Tree
@@ -106,8 +106,8 @@ class TreeReport:
         found = summed_upwards(self.probabilities, self.tree.parents)
         path = likeliest_path(found, self.tree.parents)
         return tuple(
-            class_mistakes(level.name, own, said, level.values(), ids, level.categories)
-            for level, own, said in zip(self.tree.levels, found, path, strict=True)
+            class_mistakes(level.name, own, predictions, level.values(), ids, level.categories)
+            for level, own, predictions in zip(self.tree.levels, found, path, strict=True)
         )
 
     def differences_to(
@@ -168,12 +168,12 @@ def _common_labels(tree: Tree, leaves: np.ndarray) -> tuple[np.ndarray, np.ndarr
     """Count, over the runs, labels that answer and truth share, and labels of both, a picture."""
     own_labels = tree.own_labels()
     truth = tree.levels[-1].codes
-    asked = leaves >= 0
-    answered = np.where(asked, leaves, 0)
+    judged = leaves >= 0
+    answered = np.where(judged, leaves, 0)
     shared = np.zeros(leaves.shape, np.int64)
     for number, own in enumerate(own_labels):
         right = tree.climbed(answered, number) == tree.climbed(truth, number)
         shared += right & own[truth] & own[answered]
     per_leaf = own_labels.sum(axis=0)
     both = per_leaf[answered] + per_leaf[truth]
-    return (shared * asked).sum(axis=0), (both * asked).sum(axis=0)
+    return (shared * judged).sum(axis=0), (both * judged).sum(axis=0)

@@ -107,11 +107,11 @@ class IterativeSplitter(Splitter):
         return train, validation, test, ()
 
     def part_validation(self, rows: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Take a part of what is taught for validation."""
+        """Take a part of the training set for validation."""
         has, groups = self.has[rows], self.groups[rows]
         if len(np.unique(groups)) < 2:
             raise UsageError(
-                "all that is taught is copies of one picture: nothing says when to stop"
+                "the whole training set is copies of one picture: nothing tells when to stop"
             )
         share = 1 / VALIDATION_PARTS
         parts = iterative_parts(has, groups, (1 - share, share), seed)
@@ -121,8 +121,8 @@ class IterativeSplitter(Splitter):
 
     def check(self, split: Split) -> None:
         """Refuse train pictures that all have the same labels."""
-        taught = self.has[split.train]
-        if (taught == taught[0]).all():
+        train_labels = self.has[split.train]
+        if (train_labels == train_labels[0]).all():
             raise UsageError(
                 f"{split.method}: every train picture has the same labels, so there is nothing to "
                 "tell apart: label more pictures"
@@ -140,5 +140,5 @@ def unseen_note(has: np.ndarray, splits: Sequence[Split], names: Sequence[str]) 
     more = f" and {int(unseen.sum()) - 3} more" if unseen.sum() > 3 else ""
     return (
         f"{int(unseen.sum())} classes are tested where no train picture has them, and are never "
-        f"said there: {listed}{more}",
+        f"predicted there: {listed}{more}",
     )

@@ -1,4 +1,4 @@
-"""Splits: which pictures are taught, which say when to stop, which are tested once at the end."""
+"""Splits: pictures to train on, to stop by, and to test once at the end."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from extract.catalog.split_folders import SPLITS
 from extract.errors import UsageError
 
 N_PARTS = 5
-"""Of the split 60/20/20: three parts are taught, one says when to stop, one is tested."""
+"""Of the split 60/20/20: three parts train, one validates, one is tested."""
 
 VALIDATION_PARTS = 4
-"""One in so many of what is taught says when to stop, which makes 60/20/20 of five folds too."""
+"""One in this many of the training set validates, which makes 60/20/20 of five folds too."""
 
 SIDES = ("train", "validation", "test")
 
@@ -54,7 +54,7 @@ class Split:
                 raise ValueError(f"a split's {side} rows must ascend")
 
     @property
-    def taught(self) -> np.ndarray:
+    def training_set(self) -> np.ndarray:
         """Train and validation rows together, ascending."""
         return np.sort(np.concatenate([self.train, self.validation]))
 
@@ -93,11 +93,11 @@ class Splitter(ABC):
 
     @abstractmethod
     def three_sides(self, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, tuple[str, ...]]:
-        """Give train, validation and test rows of 60/20/20, and what is to be said of them."""
+        """Return train, validation and test rows of 60/20/20, and notes on them."""
 
     @abstractmethod
     def part_validation(self, rows: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Part what is taught into train and validation rows, three to one."""
+        """Split the training set into train and validation rows, three to one."""
 
     def left_out(self, folds: np.ndarray, n_folds: int) -> tuple[str, ...]:
         """Say which labelled pictures are in no fold."""
@@ -106,7 +106,7 @@ class Splitter(ABC):
     def of_column(
         self, name: str, train: np.ndarray, validation: np.ndarray, test: np.ndarray
     ) -> tuple[np.ndarray, list[str]]:
-        """Give the validation rows that can be used, and what is to be said of the sides."""
+        """Return the validation rows that can be used, and notes on the sides."""
         return validation, []
 
     def check(self, split: Split) -> None:  # noqa: B027 - some need not be
@@ -129,28 +129,28 @@ class Splitter(ABC):
         return self._checked(train, validation, test, self.method, seed, notes)
 
     def folds(self, n_folds: int, seed: int = 0) -> tuple[Split, ...]:
-        """Test every picture once; a quarter of what is taught says when to stop.
+        """Test every picture once; a quarter of the training set validates.
 
         Raises
         ------
         UsageError
-            When there are too few different pictures for so many folds.
+            When there are too few different pictures for this many folds.
         """
         folds = self.fold_numbers(self.groups, n_folds, seed)
         notes = self.left_out(folds, n_folds)
         splits = []
         for number in range(n_folds):
             tested = np.flatnonzero(folds == number)
-            taught = np.flatnonzero((folds != number) & (folds >= 0))
-            sides = (*self.part_validation(taught, seed), tested)
+            training_set = np.flatnonzero((folds != number) & (folds >= 0))
+            sides = (*self.part_validation(training_set, seed), tested)
             method = f"fold {number + 1} of {n_folds}"
             splits.append(self._checked(*sides, method, seed, notes))
         return tuple(splits)
 
-    def all_taught(self, rows: np.ndarray, seed: int = 0) -> Split:
-        """Teach all of some pictures, a quarter of which says when to stop; none is tested."""
+    def all_for_training(self, rows: np.ndarray, seed: int = 0) -> Split:
+        """Train on all of some pictures, a quarter of which validates; none is tested."""
         train, validation = self.part_validation(rows, seed)
-        split = Split(train, validation, rows[:0], "all pictures taught", seed)
+        split = Split(train, validation, rows[:0], "all pictures in training", seed)
         self.check(split)
         return split
 
@@ -183,7 +183,7 @@ class Splitter(ABC):
 
         Yields
         ------
-        taught, tested : ndarray of int
+        training_set, tested : ndarray of int
             Of each fold; of the one split where there are no folds.
         """
         folds = self.fold_numbers(np.arange(len(self.groups)), n_folds or N_PARTS, seed)
@@ -200,7 +200,7 @@ class Splitter(ABC):
         notes: tuple[str, ...],
     ) -> Split:
         if not (len(train) and len(validation) and len(test)):
-            raise UsageError("too few different pictures for so many parts: label more pictures")
+            raise UsageError("too few different pictures for this many parts: label more pictures")
         split = Split(train, validation, test, method, seed, notes)
         self.check(split)
         return split
@@ -225,7 +225,7 @@ def sides_of_column(
     other = sorted({str(s) for s in sides} - {*SIDES, ""})
     if other:
         raise UsageError(
-            f"column {name!r} holds {other[0]!r}: a split's column says train, validation or test"
+            f"column {name!r} holds {other[0]!r}: a split's column holds train, validation or test"
         )
     notes = []
     if n_blank := int((sides == "").sum()):

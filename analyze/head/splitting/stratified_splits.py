@@ -65,7 +65,7 @@ class StratifiedSplitter(Splitter):
     def of_column(
         self, name: str, train: np.ndarray, validation: np.ndarray, test: np.ndarray
     ) -> tuple[np.ndarray, list[str]]:
-        """Leave out validation pictures of classes that are not trained; say what is untaught."""
+        """Leave out validation pictures of classes that are not trained, with notes."""
         labels, notes = self.labels, []
         unseen = set(labels[test].tolist()) - set(labels[train].tolist())
         if unseen:
@@ -74,31 +74,31 @@ class StratifiedSplitter(Splitter):
                 f"{n_lost} tested pictures are of {len(unseen)} classes that no train picture "
                 "has: they count as wrong"
             )
-        untaught = ~np.isin(labels[validation], labels[train])
-        if untaught.any():
+        untrained = ~np.isin(labels[validation], labels[train])
+        if untrained.any():
             notes.append(
-                f"{int(untaught.sum())} validation pictures left out: no train picture is of "
+                f"{int(untrained.sum())} validation pictures left out: no train picture is of "
                 "their class"
             )
         if len(np.unique(labels[train])) < 2:
             raise UsageError(f"column {name!r} trains on one class alone: nothing to tell apart")
-        return validation[~untaught], notes
+        return validation[~untrained], notes
 
     def part_validation(self, rows: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Take a part of what is taught for validation; a class is never in it alone."""
+        """Take a part of the training set for validation; a class is never in it alone."""
         labels, groups = self.labels[rows], self.groups[rows]
         n_groups = len(np.unique(groups))
         if n_groups < 2:
             raise UsageError(
-                "all that is taught is copies of one picture: nothing says when to stop"
+                "the whole training set is copies of one picture: nothing tells when to stop"
             )
         largest = int(np.bincount(labels).max())
         if largest < 2:
-            raise UsageError("every class has one picture that is taught: label more pictures")
+            raise UsageError("every class has one training picture: label more pictures")
         for train, validation in group_folds(
             labels, groups, min(VALIDATION_PARTS, n_groups, largest), seed
         ):
             seen = np.isin(labels[validation], labels[train])
             if len(train) and seen.any() and len(np.unique(labels[train])) > 1:
                 return np.sort(rows[train]), np.sort(rows[validation[seen]])
-        raise UsageError("too few different pictures are taught for a validation part: label more")
+        raise UsageError("too few different training pictures for a validation part: label more")

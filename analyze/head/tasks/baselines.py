@@ -19,8 +19,8 @@ def fit_nearest(vectors: np.ndarray, labels: np.ndarray, k: int = N_NEAREST) -> 
 
     Parameters
     ----------
-    vectors : ndarray of shape (n_taught, n_dims), float32
-    labels : ndarray of shape (n_taught,), int
+    vectors : ndarray of shape (n_train, n_dims), float32
+    labels : ndarray of shape (n_train,), int
     k : int
         Lowered to the number of rows.
     """

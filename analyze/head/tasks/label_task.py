@@ -13,37 +13,37 @@ from analyze.head.tasks.pictures import Pictures
 from analyze.head.training.head_training import Trained
 from analyze.head.training.objective import Targets
 from analyze.head.training.spec import HeadSpec, TrainingSpec
-from analyze.head.training.taught import Taught, UnseenPictures
+from analyze.head.training.training_set import TrainingData, UnseenPictures
 
 BASELINES = ("logistic_regression", "knn")
 FROZEN = "frozen_head"
 """The same head on the frozen backbone: what a trained last stage is held against."""
 
 UNLIKE = "unlike"
-"""What is said, beside the labels, of pictures that resemble none trained on."""
+"""Key of the predictions that mark pictures unlike all trained on."""
 
 Predictor = Callable[[UnseenPictures], Mapping[str, Any]]
-"""From tested pictures to what is said of them, by the name of who says it."""
+"""From test pictures to predictions, by the name of what predicts."""
 
 
-def finding_unlike(trained: Trained, taught: Taught) -> Predictor:
-    """Give what says which pictures are unlike all that a head was trained on."""
-    known = trained.training_vectors(taught)
+def finding_unlike(trained: Trained, training_set: TrainingData) -> Predictor:
+    """Return the predictor of pictures unlike all that a head was trained on."""
+    known = trained.training_vectors(training_set)
     return lambda tested: {UNLIKE: known.unlike(tested.by(trained.stage))}
 
 
 class Answers(Protocol):
     """What head and baselines say of each tested picture, run by run."""
 
-    def record(self, run: int, rows: np.ndarray, said: Mapping[str, Any]) -> None:
-        """Write down what a run says of its tested rows."""
+    def record(self, run: int, rows: np.ndarray, predictions: Mapping[str, Any]) -> None:
+        """Record a run's predictions of its tested rows."""
 
     def right(self, name: str) -> np.ndarray:
-        """Say where all is told right: 1, 0, or NaN; ndarray of shape (n_runs, n_images)."""
+        """Return where all is right: 1, 0, or NaN; ndarray of shape (n_runs, n_images)."""
 
 
 class LabelTask(Protocol):
-    """The pictures that can be taught and tested, and what their labels are."""
+    """The pictures that can be trained and tested on, and their labels."""
 
     @property
     def pictures(self) -> Pictures:
@@ -68,14 +68,16 @@ class LabelTask(Protocol):
     def answers(self, n_runs: int, names: Sequence[str]) -> Answers:
         """Make room for what the head and the named baselines say."""
 
-    def baselines(self, taught: Taught, groups: np.ndarray, seed: int) -> list[Predictor]:
+    def baselines(
+        self, training_set: TrainingData, groups: np.ndarray, seed: int
+    ) -> list[Predictor]:
         """Fit what the head is held against."""
 
     def predictor(self, trained: Trained, name: str) -> Predictor:
-        """Give what says a head's answers under a name."""
+        """Return a predictor of a head's answers under a name."""
 
     def alone(
-        self, taught: Taught, head: HeadSpec, training: TrainingSpec, seed: int
+        self, training_set: TrainingData, head: HeadSpec, training: TrainingSpec, seed: int
     ) -> list[Predictor]:
         """Train what else is held against a head of one seed."""
 

@@ -27,7 +27,7 @@ from analyze.head.training.inputs import StageMaps
 from analyze.head.training.objective import LevelTargets
 from analyze.head.training.probabilities import softmax
 from analyze.head.training.spec import HeadSpec, TrainingSpec
-from analyze.head.training.taught import Taught, UnseenPictures
+from analyze.head.training.training_set import TrainingData, UnseenPictures
 from analyze.measures.estimates import mean_over_pictures
 from analyze.pictures.near_duplicates import Copies
 from extract.catalog.catalog import MISSING_LABEL, Level
@@ -49,7 +49,7 @@ class LabelTree(SingleLabel):
     """
 
     tree: Tree
-    also_said = (PATH, ALONE)
+    also_predicted = (PATH, ALONE)
 
     @classmethod
     def of_levels(
@@ -95,25 +95,25 @@ class LabelTree(SingleLabel):
         return {PATH: np.stack(codes), LEAVES: leaves}
 
     def alone(
-        self, taught: Taught, head: HeadSpec, training: TrainingSpec, seed: int
+        self, training_set: TrainingData, head: HeadSpec, training: TrainingSpec, seed: int
     ) -> list[Predictor]:
         """Train a head of each level that validation rows can stop."""
         trained: list[Trained | None] = []
-        for labels in taught.targets.arrays:
-            known = np.isin(labels[taught.validation], labels[taught.train])
+        for labels in training_set.targets.arrays:
+            known = np.isin(labels[training_set.validation], labels[training_set.train])
             one = LevelTargets.of_one(labels)
-            some = taught.validation[known]
-            alone = replace(taught, targets=one, validation=some) if known.any() else None
+            some = training_set.validation[known]
+            alone = replace(training_set, targets=one, validation=some) if known.any() else None
             trained.append(train_head(alone, head, training, seed=seed) if alone else None)
 
-        def said(tested: UnseenPictures) -> dict[str, np.ndarray]:
+        def predictions(tested: UnseenPictures) -> dict[str, np.ndarray]:
             codes = np.full((len(trained), len(tested.vectors)), MISSING_LABEL)
             for level, own in enumerate(trained):
                 if own is not None:
                     codes[level] = own.head.classes[0][own.logits(tested)[0].argmax(axis=1)]
             return {ALONE: codes}
 
-        return [said]
+        return [predictions]
 
     def report(self, answers: LevelAnswers, known: Mapping[str, Any]) -> ClassReport:
         """Report answers at the first level, and at every level of the tree."""
@@ -121,20 +121,23 @@ class LabelTree(SingleLabel):
         return replace(report, tree=self._in_tree(answers, report.groups, report.plan.resampling))
 
     def _baselines(self, answers: LevelAnswers) -> list[str]:
-        return [name for name in answers.said if name not in (HEAD, *self.also_said)]
+        return [name for name in answers.predictions if name not in (HEAD, *self.also_predicted)]
 
     def _in_tree(
         self, answers: LevelAnswers, groups: np.ndarray, words: dict[str, int]
     ) -> TreeReport:
-        said, tree = answers.said, self.tree
-        leaves = {HEAD: said[PATH][-1], **{n: said[n][-1] for n in self._baselines(answers)}}
+        predictions, tree = answers.predictions, self.tree
+        leaves = {
+            HEAD: predictions[PATH][-1],
+            **{n: predictions[n][-1] for n in self._baselines(answers)},
+        }
         f1, apart = score_tree(tree, leaves, groups, **words)
         tested = leaves[HEAD] >= 0
         times = tested.sum(axis=0)[:, None]
         truth, above = self.codes[-1], len(self.codes) - 2
         wrong = (leaves[HEAD] != truth) & tested
         near = tree.climbed(leaves[HEAD], above) == tree.climbed(truth, above)
-        first = said[PATH][0] != said[HEAD][0]
+        first = predictions[PATH][0] != predictions[HEAD][0]
         return TreeReport(
             tree=tree,
             levels=tuple(self._outcome(answers, k, groups, words) for k in range(len(self.codes))),
@@ -142,7 +145,7 @@ class LabelTree(SingleLabel):
             f1_differences=apart,
             right_parent_wrong_leaf=float((wrong & near).sum() / tested.sum()),
             contradicted=float((first & tested).sum() / tested.sum()),
-            answers={name: tuple(own) for name, own in said.items() if name != ALONE},
+            answers={name: tuple(own) for name, own in predictions.items() if name != ALONE},
             probabilities=np.where(times > 0, answers.leaves / np.maximum(times, 1), np.nan),
         )
 
@@ -150,9 +153,9 @@ class LabelTree(SingleLabel):
         self, answers: LevelAnswers, number: int, groups: np.ndarray, words: dict[str, int]
     ) -> LevelOutcome:
         level, codes = self.tree.levels[number], self.codes[number]
-        right = {name: answers.right(name, number) for name in answers.said}
+        right = {name: answers.right(name, number) for name in answers.predictions}
         baselines = self._baselines(answers)
-        own, n_classes = answers.said[HEAD][number], len(level.categories)
+        own, n_classes = answers.predictions[HEAD][number], len(level.categories)
         n_tested = np.bincount(codes[(own >= 0).any(axis=0)], minlength=n_classes)
         counts = count_confusion(codes, own, n_classes)
         accuracies = {

@@ -28,14 +28,14 @@ from analyze.head.training.inputs import StageMaps
 from analyze.head.training.objective import ClassSets
 from analyze.head.training.probabilities import sigmoid
 from analyze.head.training.spec import HeadSpec, Plan, TrainingSpec
-from analyze.head.training.taught import Taught, UnseenPictures
+from analyze.head.training.training_set import TrainingData, UnseenPictures
 from analyze.pictures.near_duplicates import Copies
 from extract.catalog.multi_label import MultiLabel
 from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet
 
 NEVER = 1.0
-"""The threshold of a class that a head was not taught: its probability is 0."""
+"""The threshold of a class that a head was not trained on: its probability is 0."""
 
 
 class ProbabilityAnswers:
@@ -61,21 +61,21 @@ class ProbabilityAnswers:
             for name in names
         }
 
-    def record(self, run: int, rows: np.ndarray, said: Mapping[str, Any]) -> None:
-        """Write down what a run says of its tested rows."""
+    def record(self, run: int, rows: np.ndarray, predictions: Mapping[str, Any]) -> None:
+        """Record a run's predictions of its tested rows."""
         raised = self.tree.raised
-        for name, (given, thresholds) in said.items():
+        for name, (given, thresholds) in predictions.items():
             own, probabilities, alone = self.of[name], raised(given), given >= thresholds
             own.probabilities[run, rows] = probabilities
-            own.said[run, rows] = raised(probabilities >= thresholds)
+            own.predictions[run, rows] = raised(probabilities >= thresholds)
             own.at_half[run, rows] = probabilities >= EVEN
             own.contradicting[run, rows] = (raised(alone) != alone).any(axis=1)
             own.thresholds.append(thresholds)
 
     def right(self, name: str) -> np.ndarray:
-        """Say where every class is told right: 1, 0, or NaN."""
+        """Return where every class is right: 1, 0, or NaN."""
         own = self.of[name]
-        return exactly_right(own.said, self.has, ~np.isnan(own.probabilities[:, :, 0]))
+        return exactly_right(own.predictions, self.has, ~np.isnan(own.probabilities[:, :, 0]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,9 +153,11 @@ class MultipleLabels:
         """Make room for what the head and the named baselines say."""
         return ProbabilityAnswers(self.has, self.tree, n_runs, (HEAD, *names))
 
-    def baselines(self, taught: Taught, groups: np.ndarray, seed: int) -> list[Predictor]:
-        """Fit a regression a class, and nearest neighbors, whose votes are shares."""
-        vectors, (has,) = taught.features[0], taught.targets.arrays
+    def baselines(
+        self, training_set: TrainingData, groups: np.ndarray, seed: int
+    ) -> list[Predictor]:
+        """Fit a regression a class, and nearest neighbors, with votes as shares."""
+        vectors, (has,) = training_set.features[0], training_set.targets.arrays
         regression, nearest = BASELINES
         linear, thresholds = fit_one_against_rest(vectors, has, groups, seed)
         shares, halves = fit_shares(vectors, has), np.full(has.shape[1], EVEN)
@@ -165,20 +167,20 @@ class MultipleLabels:
         ]
 
     def predictor(self, trained: Trained, name: str) -> Predictor:
-        """Put a head's answers at the places of its classes; others are never said."""
+        """Put a head's answers at the places of its classes; others are never predicted."""
         (known,) = trained.head.classes
         thresholds = np.full(len(self.classes), NEVER)
         thresholds[known] = thresholds_of(trained)
 
-        def said(tested: UnseenPictures) -> dict[str, Any]:
+        def predictions(tested: UnseenPictures) -> dict[str, Any]:
             found = np.zeros((len(tested.vectors), len(self.classes)))
             found[:, known] = sigmoid(trained.logits(tested)[0] / trained.temperatures[0])
             return {name: (found, thresholds)}
 
-        return said
+        return predictions
 
     def alone(
-        self, taught: Taught, head: HeadSpec, training: TrainingSpec, seed: int
+        self, training_set: TrainingData, head: HeadSpec, training: TrainingSpec, seed: int
     ) -> list[Predictor]:
         """Nothing else is trained."""
         return []
@@ -205,13 +207,13 @@ class MultipleLabels:
         return replace(report, notes=(*report.notes, note))
 
     def _few_note(self, final: Trained) -> tuple[str, ...]:
-        """Say how many classes have no threshold of their own, and what says more of them."""
+        """Note how many classes have no threshold of their own, and a remedy."""
         counts = final.validation_labels[0].sum(axis=0)
         n_few = int((counts < LEAST_POSITIVES).sum())
         if not n_few:
             return ()
         weighted = self.plan.training.class_weights
-        more = "" if weighted else "; --class-weights says rare labels more often"
+        more = "" if weighted else "; --class-weights predicts rare labels more often"
         return (
             f"{n_few} of {len(counts)} classes have fewer than {LEAST_POSITIVES} validation "
             f"pictures: their threshold is a half{more}",
@@ -229,7 +231,7 @@ def choose_multi_label(
         A name, or a number where there are no levels; without it the only column, if no level is
         there.
     n_levels : int
-        Of several that are taught together the first is meant.
+        Of several that are trained together the first is meant.
 
     Raises
     ------
@@ -259,7 +261,7 @@ def choose_multi_label(
 def _columns_from(
     first: MultiLabel, there: tuple[MultiLabel, ...], n_levels: int
 ) -> tuple[MultiLabel, ...]:
-    """Take a column and those below it that are taught together."""
+    """Take a column and those below it that are trained together."""
     found = there[there.index(first) :][:n_levels]
     if len(found) < n_levels:
         raise UsageError(
@@ -273,7 +275,7 @@ def _columns_from(
 def _kept_classes(
     has: np.ndarray, groups: np.ndarray, plan: Plan
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Number the classes that can be taught and tested; say what is left out."""
+    """Number the classes that can be trained and tested on; note what is left out."""
     there = has.any(axis=0)
     if there.sum() < 2:
         raise UsageError("one class alone: there is nothing to tell apart")

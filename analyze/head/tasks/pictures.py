@@ -1,4 +1,4 @@
-"""Which pictures can be taught and tested: those with a label, and a direction in every view."""
+"""Pictures to train and test on: those with a label, and a direction in every view."""
 
 from __future__ import annotations
 

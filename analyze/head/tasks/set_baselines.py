@@ -1,4 +1,4 @@
-"""The honest baselines of several labels, taught on the same rows: one class against the rest."""
+"""Multilabel baselines, trained on the same rows: one class against the rest."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def fit_one_against_rest(
 
     Parameters
     ----------
-    vectors : ndarray of shape (n_taught, n_dims), float32
-    has : ndarray of shape (n_taught, n_classes), bool
-    groups : ndarray of shape (n_taught,), int
+    vectors : ndarray of shape (n_train, n_dims), float32
+    has : ndarray of shape (n_train, n_classes), bool
+    groups : ndarray of shape (n_train,), int
 
     Returns
     -------
@@ -59,7 +59,7 @@ def fit_one_against_rest(
 def fit_regressions(
     features: np.ndarray, has: np.ndarray, strength: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Fit a regression a class; a class that all rows have, or none, is said of all others so.
+    """Fit a regression a class; a class that all rows have, or none, is constant.
 
     Parameters
     ----------
@@ -88,8 +88,8 @@ def fit_shares(vectors: np.ndarray, has: np.ndarray, k: int = N_NEAREST) -> Shar
 
     Parameters
     ----------
-    vectors : ndarray of shape (n_taught, n_dims), float32
-    has : ndarray of shape (n_taught, n_classes), bool
+    vectors : ndarray of shape (n_train, n_dims), float32
+    has : ndarray of shape (n_train, n_classes), bool
     k : int
         Lowered to the number of rows.
     """
@@ -113,11 +113,11 @@ def _chosen(
     folds = iterative_parts(has, groups, [1 / INNER_FOLDS] * INNER_FOLDS, seed)
     logits = np.zeros((len(GRID), *has.shape))
     for number in np.unique(folds):
-        taught, tested = np.flatnonzero(folds != number), np.flatnonzero(folds == number)
-        if not len(taught):
+        train, tested = np.flatnonzero(folds != number), np.flatnonzero(folds == number)
+        if not len(train):
             continue
         for i, strength in enumerate(GRID):
-            weights, offsets = fit_regressions(features[taught], has[taught], strength)
+            weights, offsets = fit_regressions(features[train], has[train], strength)
             logits[i, tested] = features[tested] @ weights + offsets
     losses = (np.logaddexp(0, logits) - has * logits).sum(axis=(1, 2))
     best = int(losses.argmin())

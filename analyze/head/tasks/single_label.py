@@ -20,7 +20,7 @@ from analyze.head.training.head_training import Trained
 from analyze.head.training.inputs import StageMaps
 from analyze.head.training.objective import LevelTargets
 from analyze.head.training.spec import HeadSpec, TrainingSpec
-from analyze.head.training.taught import Taught, UnseenPictures
+from analyze.head.training.training_set import TrainingData, UnseenPictures
 from analyze.measures.levels import choose_level, no_labels
 from analyze.measures.probes import fit_linear_probe
 from analyze.pictures.near_duplicates import Copies
@@ -50,13 +50,13 @@ class LevelAnswers:
     ) -> None:
         shape = (len(codes), n_runs, codes.shape[1])
         self.codes = codes
-        self.said = {name: np.full(shape, MISSING_LABEL) for name in names}
+        self.predictions = {name: np.full(shape, MISSING_LABEL) for name in names}
         self.leaves = np.zeros((codes.shape[1], 0))
         self.logits = np.full((*shape[1:], n_classes), np.nan, np.float32)
 
-    def record(self, run: int, rows: np.ndarray, said: Mapping[str, Any]) -> None:
-        """Write down what a run says of its tested rows."""
-        for name, own in said.items():
+    def record(self, run: int, rows: np.ndarray, predictions: Mapping[str, Any]) -> None:
+        """Record a run's predictions of its tested rows."""
+        for name, own in predictions.items():
             if name == LOGITS:
                 self.logits[run, rows] = own
             elif name == LEAVES:
@@ -64,11 +64,11 @@ class LevelAnswers:
                     self.leaves = np.zeros((len(self.leaves), own.shape[1]))
                 self.leaves[rows] += own
             else:
-                self.said[name][:, run, rows] = own
+                self.predictions[name][:, run, rows] = own
 
     def right(self, name: str, level: int = 0) -> np.ndarray:
         """Say where an answer is right: 1, 0, or NaN; ndarray of shape (n_runs, n_images)."""
-        own = self.said[name][level]
+        own = self.predictions[name][level]
         return np.where(own >= 0, own == self.codes[level], np.nan)
 
 
@@ -90,8 +90,8 @@ class SingleLabel:
     labels: Level
     codes: np.ndarray
     classes: tuple[str, ...]
-    also_said: ClassVar[tuple[str, ...]] = ()
-    """Beside the head and its baselines."""
+    also_predicted: ClassVar[tuple[str, ...]] = ()
+    """In addition to the head and its baselines."""
 
     @classmethod
     def of(
@@ -133,15 +133,19 @@ class SingleLabel:
 
     def answers(self, n_runs: int, names: Sequence[str]) -> LevelAnswers:
         """Make room for what the head and the named baselines say."""
-        said = (HEAD, *self.also_said, *names)
-        return LevelAnswers(self.codes, n_runs, len(self.classes), said)
+        predictions = (HEAD, *self.also_predicted, *names)
+        return LevelAnswers(self.codes, n_runs, len(self.classes), predictions)
 
-    def baselines(self, taught: Taught, groups: np.ndarray, seed: int) -> list[Predictor]:
+    def baselines(
+        self, training_set: TrainingData, groups: np.ndarray, seed: int
+    ) -> list[Predictor]:
         """Fit logistic regression and nearest neighbors at each level."""
-        vectors = taught.features[0]
+        vectors = training_set.features[0]
         regression, nearest = BASELINES
-        linear = [fit_linear_probe(vectors, own, groups, seed) for own in taught.targets.arrays]
-        near = [fit_nearest(vectors, own) for own in taught.targets.arrays]
+        linear = [
+            fit_linear_probe(vectors, own, groups, seed) for own in training_set.targets.arrays
+        ]
+        near = [fit_nearest(vectors, own) for own in training_set.targets.arrays]
         return [
             lambda tested: {regression: np.stack([each(tested.vectors) for each in linear])},
             lambda tested: {nearest: np.stack([each(tested.vectors) for each in near])},
@@ -151,7 +155,7 @@ class SingleLabel:
         """Give a head's answers: the likeliest class of each output."""
         known, n_classes = trained.head.classes, len(self.classes)
 
-        def said(tested: UnseenPictures) -> dict[str, np.ndarray]:
+        def predictions(tested: UnseenPictures) -> dict[str, np.ndarray]:
             logits = trained.logits(tested)
             codes = [of[own.argmax(axis=1)] for own, of in zip(logits, known, strict=True)]
             if name != HEAD:
@@ -160,14 +164,14 @@ class SingleLabel:
             spread[:, known[0]] = logits[0]
             return {HEAD: np.stack(codes), LOGITS: spread, **self.of_logits(trained, logits)}
 
-        return said
+        return predictions
 
     def of_logits(self, trained: Trained, logits: tuple[np.ndarray, ...]) -> dict[str, np.ndarray]:
         """Give what else a head's logits say."""
         return {}
 
     def alone(
-        self, taught: Taught, head: HeadSpec, training: TrainingSpec, seed: int
+        self, training_set: TrainingData, head: HeadSpec, training: TrainingSpec, seed: int
     ) -> list[Predictor]:
         """Nothing else is trained."""
         return []
@@ -178,14 +182,14 @@ class SingleLabel:
 
     def report(self, answers: LevelAnswers, known: Mapping[str, Any]) -> ClassReport:
         """Report answers at the first level."""
-        predicted = {name: answers.said[name][0] for name in known["right"]}
+        predicted = {name: answers.predictions[name][0] for name in known["right"]}
         return ClassReport(
             **known, labels=self.codes[0], logits=answers.logits, predicted=predicted
         )
 
 
 def labels_to_learn(embeddings: EmbeddingSet, level: str | None) -> Level:
-    """Find the level that is meant; the first without a wish.
+    """Return the level of this name; the first by default.
 
     Raises
     ------

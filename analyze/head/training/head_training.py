@@ -15,7 +15,7 @@ from analyze.head.training.network import Head, build_network, forward
 from analyze.head.training.objective import Objective
 from analyze.head.training.probabilities import Activation
 from analyze.head.training.spec import PLAIN_SHARE, HeadSpec, TrainingSpec
-from analyze.head.training.taught import Taught, UnseenPictures
+from analyze.head.training.training_set import TrainingData, UnseenPictures
 from analyze.neighbors.novelty import TrainingVectors, kept_directions, threshold_of
 from analyze.similarity import nearest_distances
 from analyze.threads import one_thread_of_torch
@@ -56,7 +56,7 @@ class Trained:
         Of each to the nearest train row by the stage that was not trained on them; None where none
         was trained, and the distances are those of the stored vectors.
     rows : ndarray of int
-        Of what was taught: those that the head was trained on.
+        Of the training set: those that the head was trained on.
     stage : mapping of str to ndarray, optional
         The backbone's last stage, where it was trained.
     """
@@ -77,11 +77,11 @@ class Trained:
         """Answer for plain pictures: one ndarray an output."""
         return self.head.logits(tested.by(self.stage))
 
-    def training_vectors(self, taught: Taught) -> TrainingVectors:
-        """Give what it was trained on, to tell what is unlike that; ``taught`` was its teacher."""
+    def training_vectors(self, training_set: TrainingData) -> TrainingVectors:
+        """Return the vectors it was trained on, by which unlike pictures are found."""
         near = self.validation_distances
-        above = threshold_of(taught.validation_distances if near is None else near)
-        return TrainingVectors(kept_directions(taught.plain.by(self.stage)[self.rows]), above)
+        above = threshold_of(training_set.validation_distances if near is None else near)
+        return TrainingVectors(kept_directions(training_set.plain.by(self.stage)[self.rows]), above)
 
     @cached_property
     def temperatures(self) -> tuple[float, ...]:
@@ -94,14 +94,14 @@ class Trained:
 
 
 def train_head(
-    taught: Taught,
+    training_set: TrainingData,
     spec: HeadSpec | None = None,
     training: TrainingSpec | None = None,
     *,
     seed: int = 0,
     on_epoch: Callable[[int, Epoch], None] | None = None,
 ) -> Trained:
-    """Train a head until validation says stop, and keep its best epoch.
+    """Train a head with early stopping, and keep its best epoch.
 
     On one thread, so that the same seed gives the same bits.
 
@@ -110,7 +110,7 @@ def train_head(
     seed : int
         Of the first weights, the batches, the views drawn and the dropout.
     on_epoch : callable, optional
-        Told of each epoch, from 1; may raise to give up.
+        Called with each epoch, from 1; may raise to give up.
 
     Raises
     ------
@@ -119,23 +119,23 @@ def train_head(
     """
     spec, training = spec or HeadSpec(), training or TrainingSpec()
     began = time.perf_counter()
-    goal = taught.goal()
+    goal = training_set.goal()
 
     def started(rows: np.ndarray) -> _Run:
         smoothing, weights = training.label_smoothing, training.class_weights
         wanted = goal.loss(goal.wanted, rows, smoothing, weights)
-        return _Run(_inputs(taught, rows, training), rows, wanted, spec, training, seed)
+        return _Run(_inputs(training_set, rows, training), rows, wanted, spec, training, seed)
 
     with one_thread_of_torch():
-        run = started(taught.train)
-        curves, best, logits = _until_validation_stops(run, taught.validation, on_epoch)
+        run = started(training_set.train)
+        curves, best, logits = _until_validation_stops(run, training_set.validation, on_epoch)
         head, stage = Head(spec, run.inputs.scaling, goal.classes, best.weights), best.stage
-        near, rows = None, taught.train
+        near, rows = None, training_set.train
         if stage is not None:
-            before = taught.plain.by(stage)
-            near = nearest_distances(kept_directions(before[rows]), before[taught.validation])
+            before = training_set.plain.by(stage)
+            near = nearest_distances(kept_directions(before[rows]), before[training_set.validation])
         if training.refit:
-            rows = np.arange(taught.n_rows)
+            rows = np.arange(training_set.n_rows)
             again = started(rows)
             for _ in range(best.epoch):
                 again.epoch()
@@ -147,7 +147,7 @@ def train_head(
         best_epoch=best.epoch,
         stopped_epoch=len(curves),
         validation_logits=logits,
-        validation_labels=goal.labels_of(taught.validation),
+        validation_labels=goal.labels_of(training_set.validation),
         validation_distances=near,
         activation=goal.activation,
         rows=rows,
@@ -188,12 +188,12 @@ class _Best:
     stage: Mapping[str, np.ndarray] | None = None
 
 
-def _inputs(taught: Taught, rows: np.ndarray, training: TrainingSpec) -> Inputs:
+def _inputs(training_set: TrainingData, rows: np.ndarray, training: TrainingSpec) -> Inputs:
     if training.unfreeze == "none":
-        return StoredVectors(taught.directions, rows)
-    if taught.maps is None:
+        return StoredVectors(training_set.directions, rows)
+    if training_set.maps is None:
         raise ValueError("to train the last stage, what it reads must be given")
-    return StageVectors(taught.maps, taught.directions, rows)
+    return StageVectors(training_set.maps, training_set.directions, rows)
 
 
 class _Run:
@@ -244,7 +244,7 @@ class _Run:
             self._dropout = torch.random.get_rng_state()
         return losses / n_rows, hits / n_rows
 
-    def asked(self, rows: np.ndarray) -> tuple[tuple[np.ndarray, ...], float, float]:
+    def evaluated(self, rows: np.ndarray) -> tuple[tuple[np.ndarray, ...], float, float]:
         """Answer for plain pictures: logits of each output, mean loss, accuracy."""
         import torch
 
@@ -272,7 +272,7 @@ def _until_validation_stops(
     best_logits: tuple[np.ndarray, ...] = ()
     for number in range(1, run.training.epochs + 1):
         train_loss, train_accuracy = run.epoch()
-        logits, loss, accuracy = run.asked(validation)
+        logits, loss, accuracy = run.evaluated(validation)
         if not np.isfinite([train_loss, loss]).all():
             break
         curves.append(Epoch(train_loss, train_accuracy, loss, accuracy))

@@ -26,7 +26,7 @@ BLOCK_PICTURES = 64
 class Scaling:
     """What is done to vectors before the first layer: length 1, a mean off, one common scale.
 
-    One scale for all numbers keeps what the backbone says of their importance; it makes their
+    One scale for all numbers keeps their importance in the backbone; it makes their
     mean square 1, so that one learning rate suits every backbone.
 
     Parameters
@@ -70,7 +70,7 @@ class Inputs(Protocol):
         """Give scaled vectors of shape (n, n_dims)."""
 
     def trained(self) -> list[torch.nn.Parameter]:
-        """Give what is trained beside the head."""
+        """Return what is trained together with the head."""
 
     def state(self) -> dict[str, np.ndarray] | None:
         """Copy what is trained as it is now; None of what is frozen."""
@@ -81,7 +81,7 @@ class StoredVectors:
 
     Parameters
     ----------
-    directions : ndarray of shape (n_views + 1, n_taught, n_dims), float32
+    directions : ndarray of shape (n_views + 1, n_train, n_dims), float32
         Of length 1.
     rows : ndarray of int
         Those that are trained on, of which the scale is learned.
@@ -143,11 +143,11 @@ class StageMaps:
 
 
 class StageVectors:
-    """The last stage is trained too: vectors come out of it anew each time.
+    """The last stage is trained too: vectors are computed by it each time.
 
     Parameters
     ----------
-    directions : ndarray of shape (n_views + 1, n_taught, n_dims), float32
+    directions : ndarray of shape (n_views + 1, n_train, n_dims), float32
         Of the stored vectors, of length 1: the scale is theirs.
     rows : ndarray of int
         Those that are trained on.

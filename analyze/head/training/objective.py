@@ -18,7 +18,7 @@ EVEN = 0.5
 
 
 class Objective(Protocol):
-    """What is wanted of the rows of one training; rows are numbers of all that is taught."""
+    """Targets of the rows of one training; rows are numbers of the training set."""
 
     n_classes: tuple[int, ...]
     """Of each output."""
@@ -30,20 +30,20 @@ class Objective(Protocol):
         """Give the mean loss, neither smoothed nor weighted, and the accuracy."""
 
     def n_right(self, logits: Sequence[torch.Tensor], rows: torch.Tensor) -> int:
-        """Count the rows whose first output is right."""
+        """Count the rows with a right first output."""
 
 
 @dataclass(frozen=True, eq=False)
 class Goal:
-    """What a head is to answer about all that is taught; an objective is of some of its rows.
+    """Targets of the whole training set; an objective is of some of its rows.
 
     Parameters
     ----------
     classes : tuple of ndarray of int
         Of each output the codes that its logits stand for, ascending: those of train rows.
     wanted : tuple of ndarray
-        Of each output: int of shape (n_taught,), places among the classes, ``UNKNOWN`` where no
-        train row is of that class; or bool of shape (n_taught, n_classes).
+        Of each output: int of shape (n_train,), places among the classes, ``UNKNOWN`` where no
+        train row is of that class; or bool of shape (n_train, n_classes).
     loss : callable
         (wanted, rows, label_smoothing, class_weights) -> the objective where rows are trained on.
     """
@@ -111,7 +111,7 @@ class LevelTargets:
         """Refuse missing labels, and a first level that cannot be trained."""
         first = self.codes[0]
         if self.codes.size and self.codes.min() < 0:
-            raise ValueError("every taught row must have a label at every level")
+            raise ValueError("every training row must have a label at every level")
         if len(np.unique(first[train])) < 2:
             raise ValueError("train rows must be of two classes or more")
         if not np.isin(first[validation], first[train]).all():
@@ -148,7 +148,7 @@ class ClassSets:
         """Refuse what is no table of yes and no, and train rows without any class."""
         if self.has.ndim != 2 or self.has.dtype != bool:
             raise ValueError(
-                f"labels must be bool of shape (n_taught, n_classes), got {self.has.dtype} of "
+                f"labels must be bool of shape (n_train, n_classes), got {self.has.dtype} of "
                 f"{self.has.shape}"
             )
         if not self.has[train].any():
@@ -165,10 +165,10 @@ class CrossEntropy:
 
     Parameters
     ----------
-    codes : sequence of ndarray of shape (n_taught,), int
+    codes : sequence of ndarray of shape (n_train,), int
         Places among each output's classes; ``UNKNOWN`` where it has no such class.
     trained : ndarray of int
-        Rows whose classes are counted for the weights.
+        Rows with classes that are counted for the weights.
     class_weights : bool
         Whether every class counts as much.
     """
@@ -221,7 +221,7 @@ class CrossEntropy:
         return float(np.mean(losses)), self.n_right(logits, rows) / len(rows)
 
     def n_right(self, logits: Sequence[torch.Tensor], rows: torch.Tensor) -> int:
-        """Count the rows whose likeliest class of the first output is theirs."""
+        """Count the rows with the right likeliest class of the first output."""
         return int((logits[0].argmax(dim=1) == self._codes[0][rows]).sum())
 
 
@@ -230,10 +230,10 @@ class BinaryCrossEntropy:
 
     Parameters
     ----------
-    labels : sequence of ndarray of shape (n_taught, n_classes), bool
+    labels : sequence of ndarray of shape (n_train, n_classes), bool
         One output's.
     trained : ndarray of int
-        Rows whose classes are counted for the weights.
+        Rows with classes that are counted for the weights.
     label_smoothing : float
         How far targets move from 0 and 1 towards a half.
     class_weights : bool
@@ -262,7 +262,7 @@ class BinaryCrossEntropy:
         return loss
 
     def judged(self, logits: Sequence[torch.Tensor], rows: torch.Tensor) -> tuple[float, float]:
-        """Give the mean binary cross-entropy, and the share of rows whose classes are all right."""
+        """Give the mean binary cross-entropy, and the share of rows with all classes right."""
         import torch
 
         loss = torch.nn.functional.binary_cross_entropy_with_logits(
@@ -271,7 +271,7 @@ class BinaryCrossEntropy:
         return float(loss), self.n_right(logits, rows) / len(rows)
 
     def n_right(self, logits: Sequence[torch.Tensor], rows: torch.Tensor) -> int:
-        """Count the rows of which every class is told right, yes from a half on."""
+        """Count the rows with every class right, yes from a half on."""
         return int(((logits[0] >= 0) == self._has[rows]).all(dim=1).sum())
 
 

@@ -38,7 +38,7 @@ def planned_splits(
     if name not in columns:
         have = ", ".join(columns) or "none"
         raise UsageError(
-            f"no column {name!r} beside the embeddings: there are {have}; a column of the "
+            f"no column {name!r} next to the embeddings: there are {have}; a column of the "
             "--manifest becomes one when extract runs"
         )
     return [(0, 0, splitter.by_column(name, columns[name], plan.seed))]
@@ -52,7 +52,7 @@ def training_seeds(plan: Plan, shuffle: int, fold: int) -> list[int]:
 
 
 def described(plan: Plan, splits: Sequence[Split]) -> dict[str, Any]:
-    """Describe how pictures were parted."""
+    """Describe the split strategy."""
     if not plan.n_folds:
         return {**splits[0].to_json(), "n_seeds": plan.n_seeds}
     return {

@@ -8,12 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 UNKNOWN = -100
-"""The class of a row that an output is not asked about: torch's own mark, which no loss counts."""
+"""The class of a row without a target for an output: torch's own mark, which no loss counts."""
 
 COLDEST, HOTTEST = 0.05, 20.0
 
 N_PARTS, MOST_CHECKED = 10, 2000
-"""A temperature is tried on each part of so many pictures, fitted on the others."""
+"""A temperature is tried on each part of this many pictures, fitted on the others."""
 
 
 class Activation(NamedTuple):
@@ -74,7 +74,7 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """Find the temperature of least cross-entropy (Guo et al. 2017).
 
-    A few pictures that are all right would ask for no doubt at all; so each counts as right but for
+    A few pictures that are all right would give no uncertainty; so each counts as right but for
     1 / (n + 2), as in Platt (1999), which many pictures make nothing of.
 
     Parameters
@@ -89,8 +89,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     targets[np.arange(n), labels] = 1 - 1 / (n + 2)
 
     def loss(temperature: float) -> float:
-        said = softmax(logits / temperature)
-        return float(-(targets * np.log(np.maximum(said, 1e-300))).sum(axis=1).mean())
+        predictions = softmax(logits / temperature)
+        return float(-(targets * np.log(np.maximum(predictions, 1e-300))).sum(axis=1).mean())
 
     return _least(loss) if n else 1.0
 
@@ -99,7 +99,7 @@ def fit_shared_temperature(logits: np.ndarray, has: np.ndarray) -> float:
     """Find the temperature of least binary cross-entropy over all classes.
 
     Targets are those of Platt (1999), class by class: a few pictures that are all right ask for
-    some doubt.
+    some uncertainty.
 
     Parameters
     ----------

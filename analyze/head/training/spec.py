@@ -22,7 +22,7 @@ than where the plain picture was one of nine."""
 class HeadSpec:
     """How a head is built: ``depth`` times linear, ReLU, dropout; then a linear output a level.
 
-    The help of each option says what it is.
+    The help of each option describes it.
     """
 
     width: Annotated[int, typer.Option(metavar="N", help="Of the hidden layers.")] = 256
@@ -40,7 +40,7 @@ class HeadSpec:
 
 @dataclass(frozen=True)
 class TrainingSpec:
-    """How a head is trained; the help of each option says what it is.
+    """How a head is trained; the help of each option describes it.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ class TrainingSpec:
 
 @dataclass(frozen=True)
 class Plan:
-    """Which splits, which head, how it is trained; the help of each option says what it is.
+    """Which splits, which head, how it is trained; the help of each option describes it.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ class Plan:
     n_levels: Annotated[
         int,
         typer.Option(
-            "--levels", metavar="N", min=1, help="Levels taught together, from --level downwards."
+            "--levels", metavar="N", min=1, help="Levels trained together, from --level downwards."
         ),
     ] = 1
     n_folds: Annotated[
@@ -128,7 +128,7 @@ class Plan:
     n_shuffles: Annotated[
         int,
         typer.Option(
-            "--shuffles", metavar="N", min=1, help="How often pictures are parted into folds."
+            "--shuffles", metavar="N", min=1, help="How often pictures are split into folds."
         ),
     ] = 3
     n_seeds: Annotated[

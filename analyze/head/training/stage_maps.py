@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PICTURES_AT_ONCE = 16
 MOST_SHARE = 0.6
-"""Of the memory that is free: training holds copies of what it is taught."""
+"""Of the memory that is free: training holds copies of the training set."""
 
 
 def read_stage_maps(
@@ -43,7 +43,7 @@ def read_stage_maps(
     folder : PictureFolder
         Which notes the pictures that cannot be opened.
     progress : callable, optional
-        Told how many pictures are done.
+        Called with the number of pictures that are done.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def read_stage_maps(
     Raises
     ------
     UsageError
-        When the backbone cannot be parted, no picture can be opened, or all do not fit in memory.
+        When the backbone cannot be split, no picture can be opened, or all do not fit in memory.
     """
     import torch
 
@@ -76,8 +76,8 @@ def read_stage_maps(
         if maps is None:
             maps = _room_for((len(views) + 1, n_images, *found.shape[1:]))
         places = slice(len(opened), len(opened) + len(there))
-        parted = found.reshape(len(there), len(views) + 1, *found.shape[1:])
-        maps[:, places] = parted.swapaxes(0, 1)
+        by_picture = found.reshape(len(there), len(views) + 1, *found.shape[1:])
+        maps[:, places] = by_picture.swapaxes(0, 1)
         opened += [row for row, _ in there]
     if maps is None:
         why = "; ".join(folder.notes())
@@ -99,10 +99,10 @@ def seconds_of_step(maps: StageMaps, n_rows: int) -> float:
 
 
 def count_trainings(plan: Plan, n_trials: int) -> int:
-    """Count the trainings of a plan, of which each split has so many trials first."""
+    """Count the trainings of a plan, each split of which has a number of trials first."""
     splits = plan.n_folds * plan.n_shuffles + 1 if plan.n_folds else 1
     trainings = splits * (n_trials + 1) if plan.n_folds else n_trials + plan.n_seeds
-    # a head of each level alone, beside every one that is tested
+    # a head of each level alone, for every one that is tested
     tested = splits - 1 if plan.n_folds else plan.n_seeds
     return trainings + (plan.n_levels * tested if plan.n_levels > 1 else 0)
 

@@ -24,7 +24,7 @@ Settings = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Interval:
-    """Any number from ``low`` to ``high``, even on a logarithmic scale where that is said."""
+    """Any number from ``low`` to ``high``, even on a logarithmic scale where that is set."""
 
     low: float
     high: float
@@ -45,7 +45,7 @@ def space_around(head: HeadSpec, training: TrainingSpec) -> dict[str, Interval |
     """Say what is searched; it holds the settings as typed, so that trial 1 can be they.
 
     A weight decay of 0 stays 0: it is no point of a logarithmic scale. Whether the last stage is
-    trained is searched where it was asked for.
+    trained is searched where it was requested.
     """
     space: dict[str, Interval | Choices] = {
         "learning_rate": _around(LEARNING_RATES, training.learning_rate, log=True),

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analyze.head.training.spec import HeadSpec, TrainingSpec
-from analyze.head.training.taught import Taught
+from analyze.head.training.training_set import TrainingData
 from analyze.head.tuning.search import Space
 from extract.errors import EmbeddingsFileError, FileLocked, in_one_line, of_later_format
 from extract.files.file_lock import locked
@@ -38,15 +38,25 @@ KEYED_PACKAGES = ("optuna", "torch", "numpy")
 
 
 def trials_file(
-    folder: Path, taught: Taught, head: HeadSpec, training: TrainingSpec, space: Space, seed: int
+    folder: Path,
+    training_set: TrainingData,
+    head: HeadSpec,
+    training: TrainingSpec,
+    space: Space,
+    seed: int,
 ) -> Path:
-    """Name the file after what is taught, what is searched, the seed and the versions.
+    """Name the file after the training set, what is searched, the seed and the versions.
 
-    Embeddings, views, level and split are in it as what they come to: the rows that are taught.
+    Embeddings, views, level and split are in it as what they come to: the training rows.
     How many trials are wanted is not, so that more can be added.
     """
     digest = hashlib.sha256()
-    for array in (taught.features, *taught.targets.arrays, taught.train, taught.validation):
+    for array in (
+        training_set.features,
+        *training_set.targets.arrays,
+        training_set.train,
+        training_set.validation,
+    ):
         digest.update(repr((array.shape, array.dtype.str)).encode())
         digest.update(np.ascontiguousarray(array).data)
     key = {
@@ -54,21 +64,21 @@ def trials_file(
         "head": asdict(head),
         "training": asdict(training),
         "space": {name: {type(of).__name__: asdict(of)} for name, of in space.items()},
-        "stage": _stage_of(taught, training),
+        "stage": _stage_of(training_set, training),
         "seed": seed,
         "versions": {"sosie": REVISION, **{name: version(name) for name in KEYED_PACKAGES}},
     }
     return folder / f"{sha256_of(key)[:32]}.db"
 
 
-def _stage_of(taught: Taught, training: TrainingSpec) -> list[str] | None:
+def _stage_of(training_set: TrainingData, training: TrainingSpec) -> list[str] | None:
     """Name the last stage that may be trained, and where it is run."""
-    if training.unfreeze == "none" or taught.maps is None:
+    if training.unfreeze == "none" or training_set.maps is None:
         return None
     from extract.backbones.partial_finetuning import state_sha256
 
-    stage = taught.maps.stage
-    return [stage.name, state_sha256(stage.state()), taught.maps.device]
+    stage = training_set.maps.stage
+    return [stage.name, state_sha256(stage.state()), training_set.maps.device]
 
 
 class KeptTrials:
@@ -101,7 +111,7 @@ class KeptTrials:
 def open_kept(path: Path | None) -> Iterator[KeptTrials]:
     """Open, or make, a file of trials for one run alone.
 
-    Where it cannot be written or is damaged a warning says so: the answer is had all the same.
+    Where it cannot be written or is damaged a warning reports it; the result is returned.
 
     Raises
     ------
@@ -139,7 +149,7 @@ def _kept(path: Path, open_until: ExitStack) -> KeptTrials:
         return KeptTrials(path, study)
     except OSError:
         raise
-    except RuntimeError as error:  # of another version of Optuna, which says what to do
+    except RuntimeError as error:  # of another version of Optuna, with advice
         raise OSError(in_one_line(error, 300)) from error
     except Exception as error:  # damaged rows end in errors of many kinds
         raise OSError(f"no file of trials ({in_one_line(error, 80)}): delete it") from error
@@ -169,11 +179,11 @@ def _proven(study: optuna.Study, path: Path) -> list[optuna.trial.FrozenTrial]:
     trials: list[optuna.trial.FrozenTrial] = study.get_trials()
     n_unproven = 0
     for number, trial in enumerate(trials):
-        said = trial.user_attrs.pop(CHECK_SUM, None)
-        n_unproven += said is None
+        record = trial.user_attrs.pop(CHECK_SUM, None)
+        n_unproven += record is None
         if not trial.state.is_finished() or trial.number != number:
             raise ValueError(f"trial {number + 1} is not whole")
-        if said not in (None, _check_sum(trial)):
+        if record not in (None, _check_sum(trial)):
             raise ValueError(f"trial {number + 1} does not fit its check sum")
     if n_unproven:
         log.warning(
@@ -189,7 +199,7 @@ def _check_sum(trial: optuna.trial.FrozenTrial) -> str:
     """Sum up all of a trial that is read again; a loss may be no number."""
     from optuna.distributions import distribution_to_json
 
-    said = {
+    record = {
         "number": trial.number,
         "state": trial.state.name,
         "values": trial.values,
@@ -198,7 +208,7 @@ def _check_sum(trial: optuna.trial.FrozenTrial) -> str:
         "losses": trial.intermediate_values,
         "seconds": trial.user_attrs["seconds"],
     }
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
 def _warn(path: Path | None, error: Exception) -> None:

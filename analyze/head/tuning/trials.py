@@ -1,4 +1,4 @@
-"""Tuning by Optuna: what is taught decides, trial after trial, and every finished one is kept."""
+"""Tuning by Optuna on the training set; every finished trial is kept."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 from analyze.head.training.head_training import Epoch, train_head
 from analyze.head.training.plan import Progress
 from analyze.head.training.spec import HeadSpec, TrainingSpec
-from analyze.head.training.taught import Taught
+from analyze.head.training.training_set import TrainingData
 from analyze.head.tuning.search import (
     Choices,
     Space,
@@ -95,7 +95,7 @@ def require_optuna() -> None:
 
 
 def tune_head(
-    taught: Taught,
+    training_set: TrainingData,
     head: HeadSpec | None = None,
     training: TrainingSpec | None = None,
     *,
@@ -111,7 +111,7 @@ def tune_head(
 
     Parameters
     ----------
-    taught : Taught
+    training_set : TrainingData
         All that is looked at.
     head, training : HeadSpec, TrainingSpec, optional
         Trial 1, and all that is not searched.
@@ -122,7 +122,7 @@ def tune_head(
     folder : Path, optional
         Where trials are kept, in a file named after all that they depend on.
     progress : callable, optional
-        Told how many of the trials are done.
+        Called with the number of trials that are done.
 
     Raises
     ------
@@ -138,10 +138,12 @@ def tune_head(
 
     head, training = head or HeadSpec(), training or TrainingSpec()
     space = space_around(head, training)
-    path = None if folder is None else trials_file(folder, taught, head, training, space, seed)
+    path = (
+        None if folder is None else trials_file(folder, training_set, head, training, space, seed)
+    )
 
     def try_one(trial: optuna.Trial) -> None:
-        _try_one(trial, taught, settled(head, training, _drawn(trial, space)), seed)
+        _try_one(trial, training_set, settled(head, training, _drawn(trial, space)), seed)
 
     with _silenced(), open_kept(path) as kept:
         study = _study()
@@ -169,7 +171,7 @@ def tune_head(
 
 
 def _study() -> optuna.Study:
-    """Make a study in memory, whose finished trials alone are copied to the file.
+    """Make a study in memory; its finished trials alone are copied to the file.
 
     So no half of a trial is ever on disk, and an epoch costs no write.
     """
@@ -180,7 +182,7 @@ def _study() -> optuna.Study:
 
 
 def _sampler(seed: int, number: int) -> optuna.samplers.TPESampler:
-    """Give each trial chance of its own: one stream for all would start anew when resumed."""
+    """Give each trial a random stream of its own: one for all would start again when resumed."""
     import optuna
 
     own = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
@@ -198,9 +200,12 @@ def _drawn(trial: optuna.Trial, space: Space) -> dict[str, Any]:
 
 
 def _try_one(
-    trial: optuna.Trial, taught: Taught, settings: tuple[HeadSpec, TrainingSpec], seed: int
+    trial: optuna.Trial,
+    training_set: TrainingData,
+    settings: tuple[HeadSpec, TrainingSpec],
+    seed: int,
 ) -> None:
-    """Train until validation, or the median of the others, says stop; the trial learns of it."""
+    """Train until validation, or the median of the others, stops it; the trial is informed."""
 
     def report(number: int, epoch: Epoch) -> None:
         trial.report(epoch.validation_loss, number)
@@ -208,11 +213,11 @@ def _try_one(
             raise _GivenUp
 
     head, training = settings
-    train_head(taught, head, replace(training, refit=False), seed=seed, on_epoch=report)
+    train_head(training_set, head, replace(training, refit=False), seed=seed, on_epoch=report)
 
 
 def _tell(study: optuna.Study, try_one: Callable[[optuna.Trial], None]) -> None:
-    """Run the study's next trial; one whose loss is no number is given up like a poor one."""
+    """Run the study's next trial; one with a loss that is no number is pruned like a poor one."""
     from optuna.trial import TrialState
 
     trial, began = study.ask(), time.perf_counter()
@@ -244,7 +249,7 @@ def _as_tried(trial: optuna.trial.FrozenTrial) -> Trial:
 
 @contextmanager
 def _silenced() -> Iterator[None]:
-    """Let our own progress bar be all that is said."""
+    """Show our own progress bar alone."""
     import optuna
 
     before = optuna.logging.get_verbosity()

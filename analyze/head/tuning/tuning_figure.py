@@ -52,7 +52,7 @@ def draw_tuning(
     subtitle: str,
     lacking: str | None = None,
 ) -> Any:
-    """Draw the history of the trials beside the importance of the settings.
+    """Draw the history of the trials and the importance of the settings.
 
     Parameters
     ----------

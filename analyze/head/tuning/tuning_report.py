@@ -1,4 +1,4 @@
-"""What is known of a tuning: the studies of one report, each on what its split taught."""
+"""Report of a tuning: its studies, each on the training set of its split."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from analyze.head.splitting.splits import Split
 from analyze.head.training.plan import Progress
 from analyze.head.training.spec import HeadSpec, TrainingSpec
-from analyze.head.training.taught import Taught
+from analyze.head.training.training_set import TrainingData
 from analyze.head.tuning.search import best_so_far
 from analyze.head.tuning.trials import Tuned, tune_head
 
@@ -19,7 +19,7 @@ Spelling = Callable[[Path], str]
 
 @dataclass(eq=False)
 class Tuner:
-    """Chooses the settings of every split anew, from what that split teaches.
+    """Chooses the settings of every split from its own training set.
 
     Parameters
     ----------
@@ -28,9 +28,9 @@ class Tuner:
     folder : Path, optional
         Where trials are kept.
     progress : callable, optional
-        Told how many trials of all splits are done.
+        Called with the number of trials of all splits that are done.
     studies : list of (Split, Tuned)
-        Those that were asked for so far.
+        Those that were requested so far.
     """
 
     head: HeadSpec
@@ -41,7 +41,9 @@ class Tuner:
     progress: Progress | None = None
     studies: list[tuple[Split, Tuned]] = field(default_factory=list)
 
-    def __call__(self, taught: Taught, split: Split, seed: int) -> tuple[HeadSpec, TrainingSpec]:
+    def __call__(
+        self, training_set: TrainingData, split: Split, seed: int
+    ) -> tuple[HeadSpec, TrainingSpec]:
         """Tune on what one split teaches."""
         before = len(self.studies) * self.n_trials
 
@@ -50,7 +52,7 @@ class Tuner:
                 self.progress(before + done, self.n_splits * self.n_trials)
 
         tuned = tune_head(
-            taught,
+            training_set,
             self.head,
             self.training,
             n_trials=self.n_trials,
@@ -74,7 +76,7 @@ def tuning_json(studies: list[tuple[Split, Tuned]], spelled: Spelling = str) -> 
     """Spell a tuning with the keys that programs read.
 
     Of several splits each has a best of its own, so that none stands for all: ``best`` and
-    ``storage`` are null there, ``value`` is the mean, and ``studies`` says the rest.
+    ``storage`` are null there, ``value`` is the mean, and ``studies`` has the rest.
 
     Parameters
     ----------

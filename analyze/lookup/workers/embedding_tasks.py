@@ -43,10 +43,10 @@ class BackboneSource:
     def load(self) -> Any:
         """Load it; gives what embeds as the rows of the file were."""
         from analyze.neighbors.query import embedder_for
-        from extract.backbones.registry import load_again
+        from extract.backbones.registry import load_from_provenance
 
-        backbone = load_again(self.provenance, weights_file=self.weights)
-        return embedder_for(backbone, self.provenance.realisations)
+        backbone = load_from_provenance(self.provenance, weights_file=self.weights)
+        return embedder_for(backbone, self.provenance.execution_configs)
 
 
 @dataclass(frozen=True)

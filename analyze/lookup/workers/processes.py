@@ -15,7 +15,7 @@ from typing import Any
 
 from analyze.lookup.workers.deadline import Deadline, TryAgain
 from analyze.lookup.workers.worker import Failure, Task, Unusable, Worker, work
-from extract.images.memory_limits import TooHeavyHere
+from extract.images.memory_limits import OverMemoryShare
 from extract.refusals import Reason, Refused
 
 log = logging.getLogger("sosie")
@@ -100,7 +100,7 @@ class Processes:
         """
         deadline = deadline or Deadline()
         found = self._in_any(task, deadline, alone=False)
-        if found is not TooHeavyHere:
+        if found is not OverMemoryShare:
             return then(found)
         deadline.wait_for(_taken(Processes._alone), "heavy pictures before this one")
         try:

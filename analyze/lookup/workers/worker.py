@@ -17,7 +17,7 @@ import numpy as np
 
 from analyze.lookup.workers.deadline import TryAgain
 from extract.errors import SosieError
-from extract.images.memory_limits import TooHeavyHere, share_memory
+from extract.images.memory_limits import OverMemoryShare, share_memory
 from extract.machine.allocation import give_back_freed_memory
 from extract.refusals import Reason, Refused
 
@@ -178,8 +178,8 @@ def work(connection: Connection) -> None:
 def _done(task: Task, kept: dict[str, Any]) -> Any:
     try:
         return task.do(kept)
-    except TooHeavyHere:
-        return TooHeavyHere
+    except OverMemoryShare:
+        return OverMemoryShare
     except Refused as refused:
         return refused.bare()
     except SosieError as error:

@@ -19,7 +19,7 @@ from analyze.neighbors.indexes.exact_search import load_faiss
 from analyze.neighbors.indexes.index_types import IndexKind
 from extract.errors import EmbeddingsFileError, of_later_format
 from extract.files.durability import written_whole
-from extract.files.private_memory import opened, own_memory, read_into
+from extract.files.private_memory import allocate_private_memory, opened, read_into
 from extract.files.strict_json import later_version, read_json, with_check_sum, without_check_sum
 from extract.ids import shown
 from extract.storage.embeddings import canonical_json
@@ -124,7 +124,7 @@ def read_stored(file: IndexFile) -> tuple[StoredIndex | None, str | None]:
         if not proven:
             return None, "the stored index is of an earlier version, without a check sum"
         with opened(file.path) as stored:
-            content = own_memory(os.fstat(stored.fileno()).st_size, file.folder)
+            content = allocate_private_memory(os.fstat(stored.fileno()).st_size, file.folder)
             read_into(stored, 0, content)
         if hashlib.sha256(content.data).hexdigest() != record["sha256"]:
             raise ValueError("its bytes do not fit their hash")

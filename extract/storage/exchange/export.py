@@ -164,7 +164,7 @@ def provenance_json(vectors: EmbeddingSet) -> str:
         "identity": dict(provenance.identity),
         "identity_sha256": provenance.identity_sha256,
         "rules": provenance.rules,
-        "realisations": [dict(r) for r in provenance.realisations],
+        "realisations": [dict(r) for r in provenance.execution_configs],
         "record": dict(provenance.record),
         "left_out": dict(vectors.left_out),
     }

@@ -27,7 +27,7 @@ from extract.workspace import Workspace
 
 ROWS_AT_ONCE = 4096
 UNKNOWN_CONTENT = bytes(32)
-"""Stored for a row whose picture is not known; read as unknown."""
+"""Stored for a row without a known picture; read as unknown."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -37,7 +37,7 @@ def teach(root: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def taught(
+def training_set(
     once: Callable[[str, Callable[[Path], None]], Path], few_strengths: None
 ) -> tuple[Path, str]:
     """A shop, and a head that was taught what is in it."""
@@ -46,13 +46,13 @@ def taught(
 
 
 @pytest.fixture
-def head(taught: tuple[Path, str]) -> str:
-    return taught[1]
+def head(training_set: tuple[Path, str]) -> str:
+    return training_set[1]
 
 
 @pytest.fixture
-def shop(taught: tuple[Path, str], tmp_path: Path) -> Path:
-    return Path(shutil.copytree(taught[0], tmp_path / "shop", symlinks=True))
+def shop(training_set: tuple[Path, str], tmp_path: Path) -> Path:
+    return Path(shutil.copytree(training_set[0], tmp_path / "shop", symlinks=True))
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ QUICK = ("--width", "16", "--epochs", "15", "--patience", "4", "--resamples", "1
 
 
 @pytest.fixture(scope="module")
-def taught(
+def training_set(
     embedded_shop: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, dict[str, Any]]:
     """A shop, and a head that was taught what is in it."""
@@ -34,8 +34,8 @@ def taught(
 
 
 @pytest.fixture
-def shop(taught: tuple[Path, dict[str, Any]], tmp_path: Path) -> Path:
-    return Path(shutil.copytree(taught[0], tmp_path / "shop", symlinks=True))
+def shop(training_set: tuple[Path, dict[str, Any]], tmp_path: Path) -> Path:
+    return Path(shutil.copytree(training_set[0], tmp_path / "shop", symlinks=True))
 
 
 @pytest.fixture
@@ -48,8 +48,8 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_head_has_the_keys_promised(taught: tuple[Path, dict[str, Any]]) -> None:
-    root, said = taught
+def test_head_has_the_keys_promised(training_set: tuple[Path, dict[str, Any]]) -> None:
+    root, said = training_set
     promised = "model split folds accuracy baselines difference against calibration classes leaks"
     assert {*promised.split(), "head", "results"} <= set(said)
     assert {"mean", "low", "high"} <= set(said["accuracy"])
@@ -62,14 +62,14 @@ def test_head_has_the_keys_promised(taught: tuple[Path, dict[str, Any]]) -> None
 
 
 def test_pictures_are_embedded_as_taught_and_none_is_lost(
-    taught: tuple[Path, dict[str, Any]], shop: Path, run: Run
+    training_set: tuple[Path, dict[str, Any]], shop: Path, run: Run
 ) -> None:
     new = shop / "new"
     new.mkdir()
     for i in range(3):
         draw(new / f"{i}.jpg", "Watches", 70 + i)
     (new / "broken.jpg").write_bytes(b"no picture")
-    head = taught[1]["head"]
+    head = training_set[1]["head"]
     done = run("analyze", "predict", "--head", head, "--images", "new", "--json")
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
@@ -86,13 +86,13 @@ def test_pictures_are_embedded_as_taught_and_none_is_lost(
 
 
 def test_pictures_unlike_all_that_was_trained_on_are_marked(
-    taught: tuple[Path, dict[str, Any]], shop: Path, run: Run
+    training_set: tuple[Path, dict[str, Any]], shop: Path, run: Run
 ) -> None:
     for i in range(3):
         draw(shop / "new" / f"{i}.jpg", "Watches", 70 + i)
         draw_noise(shop / "new" / f"noise{i}.png", i)
     ask = ("analyze", "predict", "--catalog", "new", "--head")
-    words = ("analyze", "predict", "--images", "new", "--head", taught[1]["head"])
+    words = ("analyze", "predict", "--images", "new", "--head", training_set[1]["head"])
     done = run(*words)
     assert re.search(
         r"^3 unlike all that the head was trained on: farther than 0\.\d{3} from the "
@@ -100,14 +100,14 @@ def test_pictures_unlike_all_that_was_trained_on_are_marked(
         done.stdout,
         re.M,
     )
-    said = json.loads(run(*ask, taught[1]["head"], "--json").stdout)
+    said = json.loads(run(*ask, training_set[1]["head"], "--json").stdout)
     assert said["n_unlike"] == 3
-    assert said["share_unlike_tested"] == taught[1]["share_unlike"]
+    assert said["share_unlike_tested"] == training_set[1]["share_unlike"]
     table = rows_of(shop / said["file"])
     assert list(table[0])[-3:] == ["distance", "unlike", "not_asked"]
     assert [row["unlike"] for row in table] == ["0"] * 3 + ["1"] * 3
     assert all((float(r["distance"]) > said["unlike_above"]) == (r["unlike"] == "1") for r in table)
-    stored = read_head(shop / taught[1]["head"])
+    stored = read_head(shop / training_set[1]["head"])
     write_head(shop, replace(stored, vectors=None, about={}), "earlier")
     assert (shop / said["results"] / "predictions.png").stat().st_size > 2000
     shutil.rmtree(shop / "new")
@@ -153,20 +153,24 @@ def test_head_on_two_backbones_reads_both(shop: Path, run: Run) -> None:
     assert "is the head's own file" in twice.stderr
 
 
-def test_pictures_that_were_taught_are_said(taught: tuple[Path, dict[str, Any]], run: Run) -> None:
-    said = run("analyze", "predict", "--head", taught[1]["head"], "--catalog", "photos").stdout
-    n = taught[1]["n_images"]
-    assert f"note: {n} of {n} pictures were taught" in said
+def test_pictures_that_were_taught_are_said(
+    training_set: tuple[Path, dict[str, Any]], run: Run
+) -> None:
+    said = run(
+        "analyze", "predict", "--head", training_set[1]["head"], "--catalog", "photos"
+    ).stdout
+    n = training_set[1]["n_images"]
+    assert f"note: {n} of {n} pictures are of the training set" in said
 
 
 def test_vectors_of_another_backbone_are_refused(
-    taught: tuple[Path, dict[str, Any]], run: Run
+    training_set: tuple[Path, dict[str, Any]], run: Run
 ) -> None:
     words = ["--images", "photos", "--model", "efficientnet_lite0", "--weights", "random"]
     assert run("extract", *words, "--catalog", "drawn", "--limit", "1").returncode == 0
-    done = run("analyze", "predict", "--head", taught[1]["head"], "--catalog", "drawn")
+    done = run("analyze", "predict", "--head", training_set[1]["head"], "--catalog", "drawn")
     assert done.returncode == 2
-    assert "the head was taught vectors of efficientnet_lite0" in done.stderr
+    assert "the head was trained on vectors of efficientnet_lite0" in done.stderr
     assert "backbone, weights differ" in done.stderr
 
 
@@ -184,9 +188,11 @@ def test_vectors_of_another_backbone_are_refused(
     ],
 )
 def test_wrong_words_are_one_line(
-    taught: tuple[Path, dict[str, Any]], run: Run, words: list[str], why: str
+    training_set: tuple[Path, dict[str, Any]], run: Run, words: list[str], why: str
 ) -> None:
-    done = run("analyze", "predict", *[taught[1]["head"] if w == "HEAD" else w for w in words])
+    done = run(
+        "analyze", "predict", *[training_set[1]["head"] if w == "HEAD" else w for w in words]
+    )
     assert done.returncode in (1, 2)
     assert why in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

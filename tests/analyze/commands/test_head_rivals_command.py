@@ -60,7 +60,7 @@ def test_a_backbone_is_held_against_another_from_pictures_on(
     assert rival["weights"] == "random"
     assert compared["n_images"] == 11
     assert compared["left_out_by_reason"]["not the same in all files"] == 1
-    assert "cannot be told apart with 11 pictures" in rival["verdict"]
+    assert "cannot be distinguished with 11 pictures" in rival["verdict"]
     mean = compared["accuracy"]["mean"] - rival["accuracy"]["mean"]
     assert rival["difference"]["mean"] == pytest.approx(mean)
     assert sum(map(sum, rival["confusion"]["counts"])) == 11
@@ -88,7 +88,7 @@ def test_the_text_says_which_is_better(shop: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert f"{RIVAL} (random weights): accuracy " in done.stdout
     assert "left out: 1 not the same in all files" in done.stdout
-    assert "cannot be told apart with 11 pictures" in done.stdout
+    assert "cannot be distinguished with 11 pictures" in done.stdout
     assert "McNemar p " in done.stdout
     assert {path.stem for path in (shop / "results/latest").glob("*.svg")} == set(FIGURES)
 

@@ -23,9 +23,9 @@ from analyze.stored_files.selection import (
     Selection,
     choose_any,
     choose_by_recipe,
+    choose_files,
     choose_one,
     choose_one_by_recipe,
-    choose_several,
 )
 from analyze.stored_files.stored_file import StoredFile
 from extract.__main__ import main as extract_main
@@ -184,7 +184,7 @@ def test_a_head_reads_what_it_was_taught_and_rivals_are_named_by_words(
         answer = typed(*head, *words, "--json")
         assert answer.json["embeddings"] == taken
         assert (answer.json["resize"], answer.json["pooling"]) == ("crop", "head")
-        assert f"taking {taken} (random, crop, head), as the head was taught" in answer.notes
+        assert f"taking {taken} (random, crop, head), as the head was trained on" in answer.notes
     why = ("explain", "--head", found["head"], "--id", "hats/1.png", "--method", "layercam")
     assert typed(*why, "--json").json["file"] == taken
     other_one = typed(*head, "--model", NET, "--resize", "squash", "--pooling", "auto")
@@ -306,9 +306,7 @@ def test_default_else_the_only_complete_one_else_none(
     assert choose_one(workspace, Selection()) == pad
     assert choose_one(workspace, Selection(pooling="cls")) == cls
     assert choose_one(workspace, Selection(resize="squash")) == squash
-    assert choose_several(workspace, Selection(pooling="auto")) == tuple(
-        sorted([crop, pad, squash])
-    )
+    assert choose_files(workspace, Selection(pooling="auto")) == tuple(sorted([crop, pad, squash]))
 
     stored(tmp_path, "pad", weights="random")  # other weights are another question
     with pytest.raises(
@@ -338,7 +336,7 @@ def test_two_sizes_of_one_geometry_are_told_apart_in_pixels_and_each_can_be_take
         assert choose_one(workspace, Selection(resize=asked)) == taken
         said = [f"taking {taken.relative_to(tmp_path).as_posix()} {words}"] if words else []
         assert caplog.messages == said
-    several = choose_several(workspace, Selection(resize="pad"))
+    several = choose_files(workspace, Selection(resize="pad"))
     assert set(several) == {larger, own}
     names = distinct_names([read_embeddings(path) for path in (larger, own)])
     assert names == (f"{LITE} pad 256", f"{LITE} pad 224")
@@ -375,7 +373,7 @@ def test_a_file_behind_its_catalogue_is_said_and_not_the_one_that_any_will_do_fo
     ]
     assert choose_any(workspace, Selection(resize="model")) == begun
     caplog.clear()
-    assert len(choose_several(workspace, Selection())) == 3
+    assert len(choose_files(workspace, Selection())) == 3
     assert [note.split()[0] for note in caplog.messages] == [first.relative_to(tmp_path).as_posix()]
 
 
@@ -432,7 +430,7 @@ def test_recipes_compare_geometries_and_leave_what_they_do_not_say(tmp_path: Pat
     assert set(choose_by_recipe(workspace, free, Selection())) == {crop, pad}
     assert choose_one_by_recipe(workspace, free, Selection()) == pad
     assert choose_one_by_recipe(workspace, free, Selection(resize="crop")) == crop
-    with pytest.raises(UsageError, match="no embeddings made as the recipe r says"):
+    with pytest.raises(UsageError, match="no embeddings made by the recipe r"):
         choose_by_recipe(workspace, recipe('resize = "squash"'), Selection())
 
 

@@ -20,7 +20,9 @@ QUICK = ("--width", "32", "--learning-rate", "0.01", "--epochs", "20", "--resamp
 
 
 @pytest.fixture(scope="module")
-def taught(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], dict[str, Any]]:
+def training_set(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, dict[str, Any], dict[str, Any]]:
     """A shop, what clustering says of it, and a head that was taught what its manifest lists."""
     root = tmp_path_factory.mktemp("shop")
     rows = ["image,kind,price"]
@@ -41,8 +43,8 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, An
 
 
 @pytest.fixture
-def shop(taught: tuple[Path, dict[str, Any], dict[str, Any]], tmp_path: Path) -> Path:
-    return Path(shutil.copytree(taught[0], tmp_path / "shop", symlinks=True))
+def shop(training_set: tuple[Path, dict[str, Any], dict[str, Any]], tmp_path: Path) -> Path:
+    return Path(shutil.copytree(training_set[0], tmp_path / "shop", symlinks=True))
 
 
 @pytest.fixture
@@ -56,9 +58,9 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 
 def test_a_head_learns_what_the_manifest_lists(
-    taught: tuple[Path, dict[str, Any], dict[str, Any]],
+    training_set: tuple[Path, dict[str, Any], dict[str, Any]],
 ) -> None:
-    root, clustered, said = taught
+    root, clustered, said = training_set
     assert clustered["level"] is None
     assert any("column kind lists several" in note for note in clustered["notes"])
     assert (said["kind"], said["level"], said["n_images"]) == ("multi-label", "kind", 42)
@@ -78,12 +80,12 @@ def test_a_head_learns_what_the_manifest_lists(
 
 
 def test_new_pictures_get_their_labels(
-    taught: tuple[Path, dict[str, Any], dict[str, Any]], shop: Path, run: Run
+    training_set: tuple[Path, dict[str, Any], dict[str, Any]], shop: Path, run: Run
 ) -> None:
     for kind in LABELS:
         draw(shop / "new" / f"{kind}.jpg", kind, 70)
     (shop / "new" / "broken.jpg").write_bytes(b"no picture")
-    head = ("analyze", "predict", "--head", taught[2]["head"])
+    head = ("analyze", "predict", "--head", training_set[2]["head"])
     done = run(*head, "--images", "new", "--json")
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)

@@ -94,9 +94,9 @@ def test_pairs_differ_in_one_thing_and_families_are_adjusted_alone() -> None:
         p_value(first.difference, both) <= first.p_adjusted <= 3 * p_value(first.difference, both)
     )
     assert first.verdict.startswith("a is better than b by 0.")
-    assert first.told_apart
-    assert pairs[2].verdict.startswith("b and c cannot be told apart with 99 pictures: ")
-    assert not pairs[2].told_apart
+    assert first.distinguished
+    assert pairs[2].verdict.startswith("b and c cannot be distinguished with 99 pictures: ")
+    assert not pairs[2].distinguished
     others = compare_pairs(six, scores, resampled, differing="reduction", **words)  # type: ignore[arg-type]
     assert [(p.a.model.name, p.a.reduction, p.b.reduction) for p in others] == [
         (name, "none", "l2") for name in "abc"
@@ -120,7 +120,7 @@ def test_what_only_seeds_can_explain_is_not_told_apart() -> None:
         differing="model",
     )
     assert pair.low > 0
-    assert "cannot be told apart with 3 seeds" in pair.verdict
+    assert "cannot be distinguished with 3 seeds" in pair.verdict
 
 
 @pytest.fixture
@@ -170,7 +170,7 @@ def test_the_same_backbone_twice_cannot_be_told_apart(backbones: list[EmbeddingS
     assert (pair.difference, pair.low, pair.high, pair.p_adjusted) == (0, 0, 0, 1)
     assert (
         pair.verdict
-        == "blurred and twin cannot be told apart with 240 pictures: 0.000 (0.000 to 0.000)"
+        == "blurred and twin cannot be distinguished with 240 pictures: 0.000 (0.000 to 0.000)"
     )
 
 

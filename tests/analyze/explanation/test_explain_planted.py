@@ -82,9 +82,14 @@ def planted() -> tuple[Backbone, EmbeddingSet, list[Drawn], np.ndarray]:
     codes = (np.arange(80) % 4).astype(np.int32)
     vectors = embedded(backbone, [draw(CLASSES[code], rng)[0] for code in codes])
     ids = tuple(f"{i:03}" for i in range(len(codes)))
-    taught = EmbeddingSet(ids, vectors, backbone.provenance, (Level("kind", CLASSES, codes),))
+    training_set = EmbeddingSet(ids, vectors, backbone.provenance, (Level("kind", CLASSES, codes),))
     held_out = [draw(kind, rng) for kind in ("checked", "columns", "rows") * 14]
-    return backbone, taught, held_out, embedded(backbone, [picture for picture, _ in held_out])
+    return (
+        backbone,
+        training_set,
+        held_out,
+        embedded(backbone, [picture for picture, _ in held_out]),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -118,8 +123,8 @@ def share_on_square(found: list[Explanation], drawn: list[Drawn]) -> float:
 def test_peaks_lie_on_the_square(
     planted: tuple[Backbone, EmbeddingSet, list[Drawn], np.ndarray], tap: Tap
 ) -> None:
-    backbone, taught, held_out, vectors = planted
-    stored = assess_head(taught, plan=PLAN).stored(taught.provenance)
+    backbone, training_set, held_out, vectors = planted
+    stored = assess_head(training_set, plan=PLAN).stored(training_set.provenance)
     found = explained(backbone, tap, stored, held_out, vectors)
     said = [CLASSES[each.question.answer or 0] for each in found]
     right = [a == b for a, b in zip(said, ["checked", "columns", "rows"] * 14, strict=True)]
@@ -159,8 +164,8 @@ def insertion_p(
 def test_maps_of_the_square_beat_noise(
     planted: tuple[Backbone, EmbeddingSet, list[Drawn], np.ndarray], tap: Tap
 ) -> None:
-    backbone, taught, held_out, vectors = planted
-    stored = assess_head(taught, plan=PLAN).stored(taught.provenance)
+    backbone, training_set, held_out, vectors = planted
+    stored = assess_head(training_set, plan=PLAN).stored(training_set.provenance)
     assert insertion_p(backbone, tap, stored, held_out[:FOLLOWED], vectors[:FOLLOWED]) < 0.01
 
 
@@ -169,9 +174,9 @@ def test_maps_of_the_square_beat_noise(
 def test_a_head_taught_noise_finds_no_square(
     planted: tuple[Backbone, EmbeddingSet, list[Drawn], np.ndarray], tap: Tap
 ) -> None:
-    backbone, taught, held_out, vectors = planted
-    codes = np.random.default_rng(3).permutation(taught.levels[0].codes)
-    noise = replace(taught, levels=(Level("kind", CLASSES, codes),))
-    stored = assess_head(noise, plan=PLAN).stored(taught.provenance)
+    backbone, training_set, held_out, vectors = planted
+    codes = np.random.default_rng(3).permutation(training_set.levels[0].codes)
+    noise = replace(training_set, levels=(Level("kind", CLASSES, codes),))
+    stored = assess_head(noise, plan=PLAN).stored(training_set.provenance)
     assert share_on_square(explained(backbone, tap, stored, held_out, vectors), held_out) < 0.8
     assert insertion_p(backbone, tap, stored, held_out[:FOLLOWED], vectors[:FOLLOWED]) > 0.01

@@ -21,7 +21,7 @@ from analyze.explanation.saliency_maps import weigh
 from analyze.explanation.targets import Target, in_numpy
 from analyze.explanation.truth import truth_of_head
 from analyze.head.assessment import assess_head
-from analyze.head.prediction.head_file import SeveralLabels, StoredHead
+from analyze.head.prediction.head_file import MultilabelOutput, StoredHead
 from analyze.head.prediction.predictions import SetPredictions, predict
 from analyze.head.training.head_training import TrainingSpec
 from analyze.head.training.network import HeadSpec, forward
@@ -60,7 +60,7 @@ def draw(has: np.ndarray, rng: np.random.Generator) -> tuple[Image.Image, dict[s
 class Planted(NamedTuple):
     backbone: Backbone
     tap: Tap
-    taught: EmbeddingSet
+    training_set: EmbeddingSet
     stored: StoredHead
 
 
@@ -76,11 +76,11 @@ def planted() -> Planted:
     listed = [tuple(NAMES[i] for i in np.flatnonzero(own)) for own in has]
     ids = tuple(f"{i:03}" for i in range(len(has)))
     labels = MultiLabel.from_values("patches", listed)
-    taught = EmbeddingSet(ids, vectors, backbone.provenance, multi_labels=(labels,))
+    training_set = EmbeddingSet(ids, vectors, backbone.provenance, multi_labels=(labels,))
     model = backbone.model
     tap = Tap(lambda pixels: (model[:2](pixels), model[2:]), 10, 10)  # type: ignore[index]
-    stored = assess_head(taught, plan=PLAN).stored(taught.provenance)
-    return Planted(backbone, tap, taught, stored)
+    stored = assess_head(training_set, plan=PLAN).stored(training_set.provenance)
+    return Planted(backbone, tap, training_set, stored)
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def target(planted: Planted) -> Target:
 
 
 def with_thresholds(stored: StoredHead, *thresholds: float) -> StoredHead:
-    return replace(stored, several=SeveralLabels(thresholds, "|"))
+    return replace(stored, multilabel=MultilabelOutput(thresholds, "|"))
 
 
 def test_a_map_lies_on_the_patch_of_its_label_and_not_on_the_other(
@@ -118,21 +118,21 @@ def test_a_map_lies_on_the_patch_of_its_label_and_not_on_the_other(
 def test_each_is_explained_for_the_likeliest_label_that_is_said(
     planted: Planted, target: Target
 ) -> None:
-    stored, taught = planted.stored, planted.taught
-    said = predict(stored, taught)
+    stored, training_set = planted.stored, planted.training_set
+    said = predict(stored, training_set)
     assert isinstance(said, SetPredictions)
-    logits = stored.head.logits(taught.vectors)[0]
-    np.testing.assert_allclose(in_numpy(target.values, taught.vectors), logits, atol=1e-4)
+    logits = stored.head.logits(training_set.vectors)[0]
+    np.testing.assert_allclose(in_numpy(target.values, training_set.vectors), logits, atol=1e-4)
     probability = head_target(stored, 0, "probability")
     np.testing.assert_allclose(
-        in_numpy(probability.values, taught.vectors), said.probabilities, atol=1e-5
+        in_numpy(probability.values, training_set.vectors), said.probabilities, atol=1e-5
     )
-    truth = taught.multi_labels[0]
-    subjects = subjects_of_rows(taught, range(len(taught)), truth)
+    truth = training_set.multi_labels[0]
+    subjects = subjects_of_rows(training_set, range(len(training_set)), truth)
     assert [subject.labels for subject in subjects] == list(truth.values())
     questions = ask(target, subjects, None)
     for i, (question, has) in enumerate(zip(questions, said.has, strict=True)):
-        assert question.said == tuple(np.flatnonzero(has).tolist())
+        assert question.predictions == tuple(np.flatnonzero(has).tolist())
         allowed = has if has.any() else np.ones(3, bool)
         likeliest = max(np.flatnonzero(allowed), key=lambda c: logits[i, c])
         assert question.column == question.answer == likeliest
@@ -147,13 +147,13 @@ def test_thresholds_decide_what_is_said(planted: Planted) -> None:
     both = planted.backbone.embed_pictures(
         [draw(np.array([True, False, True]), np.random.default_rng(3))[0]]
     )
-    (given,) = predict(planted.stored, replace_rows(planted.taught, both)).probabilities  # type: ignore[attr-defined]
+    (given,) = predict(planted.stored, replace_rows(planted.training_set, both)).probabilities  # type: ignore[attr-defined]
     likeliest, next_one = np.argsort(-given)[:2].tolist()
     bars = [0.999] * 3
     bars[likeliest], bars[next_one] = (1 + given[likeliest]) / 2, given[next_one] / 2
     strict = head_target(with_thresholds(planted.stored, *bars), 0, "logit")
     (question,) = ask(strict, [Subject("new", both[0])], None)
-    assert (question.column, question.said) == (next_one, (next_one,))
+    assert (question.column, question.predictions) == (next_one, (next_one,))
     spelled = question.to_json(strict)
     assert spelled["predicted"] == NAMES[next_one]
     assert spelled["predicted_labels"] == [NAMES[next_one]]
@@ -161,7 +161,7 @@ def test_thresholds_decide_what_is_said(planted: Planted) -> None:
     bars[next_one] = (1 + given[next_one]) / 2
     silent = head_target(with_thresholds(planted.stored, *bars), 0, "logit")
     (question,) = ask(silent, [Subject("new", both[0])], None)
-    assert (question.column, question.said) == (likeliest, ())
+    assert (question.column, question.predictions) == (likeliest, ())
     spelled = question.to_json(silent)
     assert (spelled["predicted"], spelled["predicted_probability"]) == (None, None)
     assert (spelled["asked"], spelled["predicted_labels"]) == (NAMES[likeliest], [])
@@ -208,14 +208,14 @@ def test_the_map_is_the_gradient_of_small_steps(planted: Planted, target: Target
 def test_labels_do_not_share_a_sum(planted: Planted, of: str) -> None:
     """Yes against no: what one label's weights become moves that label alone."""
     target = head_target(planted.stored, 0, of)
-    some = torch.from_numpy(planted.taught.vectors[:4].astype(np.float64))
+    some = torch.from_numpy(planted.training_set.vectors[:4].astype(np.float64))
     assert torch.autograd.gradcheck(target.values, some.clone().requires_grad_())
     head = planted.stored.head
     last = next(reversed([name for name, own in head.weights.items() if len(own) == 3]))
     weights = {**head.weights, last: head.weights[last] + np.array([0, 5, 0], np.float32)}
     moved = replace(planted.stored, head=replace(head, weights=weights))
     before, after = (
-        in_numpy(head_target(stored, 0, of).values, planted.taught.vectors)
+        in_numpy(head_target(stored, 0, of).values, planted.training_set.vectors)
         for stored in (planted.stored, moved)
     )
     np.testing.assert_array_equal(after[:, [0, 2]], before[:, [0, 2]])
@@ -225,7 +225,7 @@ def test_labels_do_not_share_a_sum(planted: Planted, of: str) -> None:
 def test_sheets_say_probability_and_threshold(target: Target) -> None:
     bars = replace(target, thresholds=(0.4, 0.5, 0.6))
     question = Question(Subject("a", np.ones(8, np.float32)), 2, 0, 0.55, 0.9, (0, 1))
-    lines = sheets.asked_lines(question, 1.0, bars)
+    lines = sheets.question_lines(question, 1.0, bars)
     assert lines == [
         *(
             "why red?",
@@ -234,16 +234,16 @@ def test_sheets_say_probability_and_threshold(target: Target) -> None:
             "predicted: green, plain",
         ),
     ]
-    said = sheets.asked_lines(replace(question, column=0, probability=0.9), 1.0, bars)
+    said = sheets.question_lines(replace(question, column=0, probability=0.9), 1.0, bars)
     assert said[1:3] == ["probability 0.90", "predicted, threshold 0.40"]
-    silent = sheets.asked_lines(replace(question, said=()), 1.0, bars)
+    silent = sheets.question_lines(replace(question, predictions=()), 1.0, bars)
     assert silent[-1] == "predicted: no label"
     assert "what speaks for the label" in sheets.title_of(bars)
 
 
 def test_each_label_has_its_sample(planted: Planted) -> None:
-    (truth,) = planted.taught.multi_labels
-    rows = sampled_rows(truth, len(planted.taught), 4, seed=0)
+    (truth,) = planted.training_set.multi_labels
+    rows = sampled_rows(truth, len(planted.training_set), 4, seed=0)
     has = truth.matrix()
     assert [bool(has[row, i // 4]) for i, row in enumerate(rows)] == [True] * 12
 
@@ -252,7 +252,7 @@ def test_what_is_not_there_is_one_line(planted: Planted, target: Target) -> None
     assert [level_of_head(planted.stored, wanted) for wanted in (None, "1", "patches")] == [0] * 3
     with pytest.raises(UsageError, match="knows no level 'kind': it has 1 patches"):
         level_of_head(planted.stored, "kind")
-    subject = Subject("a", planted.taught.vectors[0])
+    subject = Subject("a", planted.training_set.vectors[0])
     with pytest.raises(UsageError, match=r"no class 'blue' to explain: there are green, plain"):
         ask(target, [subject], "blue")
 

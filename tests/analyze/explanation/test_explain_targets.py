@@ -29,7 +29,7 @@ from analyze.head.prediction.head_file import StoredHead
 from analyze.head.prediction.predictions import predict
 from analyze.head.training.inputs import Scaling
 from analyze.head.training.network import Head, HeadSpec, build_network
-from extract.backbones.pretrained_classifier import OwnClassifier
+from extract.backbones.pretrained_classifier import PretrainedClassifier
 from extract.catalog.catalog import Level
 from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet, Provenance
@@ -81,7 +81,7 @@ def test_head_gives_the_logits_and_probabilities_of_its_predictions(
     )
     assert logit.classes == ("cup", "hat", "vase")
     questions = ask(logit, subjects_of_rows(embeddings_of(vectors), range(40), None), None)
-    assert [logit.columns[q.column] for q in questions] == said.said()
+    assert [logit.columns[q.column] for q in questions] == said.predictions()
     np.testing.assert_allclose([q.probability for q in questions], said.sureness[0])
 
 
@@ -136,7 +136,7 @@ def test_head_on_two_backbones_is_refused() -> None:
 
 def test_own_classifier(vectors: np.ndarray) -> None:
     layer = torch.nn.Linear(N_DIMS, 4)
-    own = OwnClassifier(layer, ("tench, Tinca tinca", "crane", "crane", "digital watch"))
+    own = PretrainedClassifier(layer, ("tench, Tinca tinca", "crane", "crane", "digital watch"))
     with torch.no_grad():
         expected = layer(torch.from_numpy(vectors)).numpy()
     target = pretrained_target(own, "logit")

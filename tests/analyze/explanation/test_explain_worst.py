@@ -130,7 +130,7 @@ def test_pictures_the_head_never_saw_are_asked_about(
     catalog: EmbeddingSet, stored: StoredHead, embeddings_of: Make
 ) -> None:
     vectors, names = shown(12, seed=4)
-    said = list(predict(stored, embeddings_of(vectors)).said())  # type: ignore[attr-defined]
+    said = list(predict(stored, embeddings_of(vectors)).predictions())  # type: ignore[attr-defined]
     assert said == names
     names[7] = "a >> 2" if names[7] != "a >> 2" else "b >> 1"
     new = embeddings_of(

@@ -106,7 +106,7 @@ def test_one_split_is_tested_by_several_seeds(few: Planted, embeddings_of: Make)
     (split,) = {id(run.split): run.split for run in report.runs}.values()
     assert len(split.test) == 24
     assert ((report.predicted["head"] >= 0).sum(axis=1) == 24).all()
-    assert np.isnan(report.logits[:, split.taught]).all()
+    assert np.isnan(report.logits[:, split.training_set]).all()
     said = report.to_json()
     assert said["split"]["n_seeds"] == 3
     assert said["split"]["n_test"] == 24
@@ -206,8 +206,10 @@ def test_the_regression_is_the_probe_of_the_same_folds(
     labels, alone = separated[1], np.arange(120)
     probed = linear_probe(vectors, labels, alone, folds_of(labels, alone))
     for split in StratifiedSplitter(labels, alone).folds(5):
-        taught = split.taught
-        classes_of = fit_linear_probe(vectors[taught], labels[taught], alone[taught])
+        training_set = split.training_set
+        classes_of = fit_linear_probe(
+            vectors[training_set], labels[training_set], alone[training_set]
+        )
         said = classes_of(vectors[split.test]) == labels[split.test]
         assert (said == probed[split.test]).all()
     assert 0.5 < probed.mean() < 1

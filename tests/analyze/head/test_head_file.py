@@ -66,8 +66,8 @@ def test_round_trip_gives_the_same_answers_bit_for_bit(stored: StoredHead, tmp_p
     assert read_head(tmp_path / "head.safetensors").classes == again.classes
     said = json.loads(path.read_text())
     split = said["split"]
-    taught = sorted(split["train"] + split["validation"] + split["test"])
-    assert taught == list(asked.ids)  # every picture is taught, none is tested
+    training_set = sorted(split["train"] + split["validation"] + split["test"])
+    assert training_set == list(asked.ids)  # every picture is taught, none is tested
     assert said["identity_sha256"] == asked.provenance.identity_sha256
 
 
@@ -97,7 +97,7 @@ def test_vectors_of_another_identity_are_refused(stored: StoredHead) -> None:
     from dataclasses import replace
 
     other = replace(made(1), provenance=Provenance({"backbone": "tiny", "weights": {}}, ()))
-    with pytest.raises(UsageError, match=r"was taught vectors of tiny .* weights differ"):
+    with pytest.raises(UsageError, match=r"was trained on vectors of tiny .* weights differ"):
         predict(stored, other)
     for wrong in (-0.1, 1.5, float("nan")):
         with pytest.raises(UsageError, match="--abstain-below must be from 0 to 1"):

@@ -117,7 +117,9 @@ def test_sheet_draws_each_class_surest_first_and_what_is_unlike_apart(
     assert len(figure.axes) == (n_drawn + 1) + len(asked)
     assert max(asked.count(row) for row in asked) == 1
     assert len(asked) == 3 + (5 + 2 + 6 if n_classes == 3 else n_drawn * n_pictures)
-    assert any(f"{n_classes - 62} classes said less often" in w for w in words) == (n_classes > 62)
+    assert any(f"{n_classes - 62} classes predicted less often" in w for w in words) == (
+        n_classes > 62
+    )
     width, height = figure.get_size_inches()
     assert max(width, height) < 25
     folder = SimpleNamespace(show=lambda row: None)

@@ -118,7 +118,7 @@ def test_identical_vectors_differ_by_nothing(few: Planted, embeddings_of: Make) 
     assert (difference.mean, difference.low, difference.high) == (0, 0, 0)
     assert rival.discordant == (0, 0)
     assert (rival.discordant.p_value, rival.p_adjusted) == (1, 1)
-    assert "cannot be told apart with 120 pictures" in rival.verdict
+    assert "cannot be distinguished with 120 pictures" in rival.verdict
     alone = assess_head(embeddings, plan=PLAN)
     assert alone.logits.tobytes() == found.report.logits.tobytes()
     assert alone.accuracy == found.report.accuracy == rival.report.accuracy
@@ -135,11 +135,11 @@ def test_a_planted_better_backbone_is_told(separated: Planted, embeddings_of: Ma
     done: list[tuple[int, int]] = []
     found = compare_heads(contenders, plan=PLAN, progress=lambda *told: done.append(told))
     poor, twin = found.rivals
-    assert poor.told_apart
+    assert poor.distinguished
     assert poor.verdict.startswith("good is better than poor by 0.")
     assert poor.difference.low is not None
     assert poor.difference.low > 0.1
-    assert not twin.told_apart
+    assert not twin.distinguished
     assert poor.p_adjusted == pytest.approx(min(1, 2 * poor.discordant.p_value))
     assert poor.difference.mean == pytest.approx(
         found.report.accuracy.mean - poor.report.accuracy.mean
@@ -269,7 +269,7 @@ def test_a_backbone_that_finds_more_labels_is_told(of_sets: HeadComparison) -> N
         same = again.differences[name]
         assert (same.mean, same.low, same.high) == (0, 0, 0)
     assert (again.discordant, again.discordant.p_value) == ((0, 0), 1)
-    assert not again.told_apart
+    assert not again.distinguished
     said = json.loads(json.dumps(of_sets.to_json(), allow_nan=False))["against"][0]
     assert said["differences"]["macro_f1"]["mean"] == hardly.differences["macro_f1"].mean
     assert said["macro_f1"]["mean"] == scores[1].macro_f1.mean
@@ -361,7 +361,7 @@ def test_a_backbone_is_better_at_the_level_that_it_sees(of_levels: HeadCompariso
     first, second, f1 = top.differences.values()
     assert first.low <= 0 <= first.high  # type: ignore[operator]
     assert second.low > 0.2  # type: ignore[operator]
-    assert not top.told_apart  # which is of the first level
+    assert not top.distinguished  # which is of the first level
     heads = [tree.hierarchical_f1["head"].mean for tree in trees]
     assert f1.mean == pytest.approx(heads[0] - heads[1])
     assert f1.low > 0  # type: ignore[operator]

@@ -26,7 +26,7 @@ def test_a_stratified_split_is_60_20_20_in_every_class() -> None:
     for label, size in enumerate((50, 40, 30)):
         counts = [(LABELS[rows] == label).sum() for rows in (split.train, split.validation)]
         assert counts == [size * 3 // 5, size // 5]
-    whole = np.sort(np.concatenate([split.taught, split.test]))
+    whole = np.sort(np.concatenate([split.training_set, split.test]))
     assert (whole == ALONE).all()
     again, other = (
         StratifiedSplitter(LABELS, ALONE).at_once(seed=3),
@@ -55,7 +55,7 @@ def test_every_fold_teaches_and_validates_every_class() -> None:
     for split in StratifiedSplitter(LABELS, ALONE).folds(4, seed=1):
         for rows in (split.train, split.validation, split.test):
             assert set(LABELS[rows]) == {0, 1, 2}
-        assert len(split.validation) == pytest.approx(len(split.taught) / 4, abs=2)
+        assert len(split.validation) == pytest.approx(len(split.training_set) / 4, abs=2)
 
 
 def test_a_naive_split_leaks_the_planted_copies_and_ours_does_not() -> None:
@@ -84,7 +84,7 @@ def test_a_naive_split_leaks_the_planted_copies_and_ours_does_not() -> None:
     assert leaks["groups"] == 15
     assert f"{leaks['pictures']} pictures" in leak_note(leaks)[0]
     ours = StratifiedSplitter(LABELS, copies.groups).folds(5, 0)
-    kept = count_leaks(copies, [(split.taught, split.test) for split in ours])
+    kept = count_leaks(copies, [(split.training_set, split.test) for split in ours])
     assert kept["pictures"] == 0
     assert leak_note(kept) == ()
 
@@ -137,7 +137,7 @@ def test_a_column_without_validation_takes_some_of_train() -> None:
     values = ["train"] * 90 + ["test"] * 30
     split = StratifiedSplitter(ALONE % 3, ALONE).by_column("part", values)
     assert len(split.validation) in range(20, 26)
-    assert split.taught.tolist() == list(range(90))
+    assert split.training_set.tolist() == list(range(90))
 
 
 def test_a_tested_class_that_nobody_teaches_counts_and_is_said() -> None:
@@ -172,7 +172,7 @@ def test_rare_classes_and_missing_labels_are_left_out_and_said() -> None:
     labels[3] = 8  # a class of one
     labels[10:20] = -1
     split = StratifiedSplitter(labels, ALONE).at_once()
-    rows = np.concatenate([split.taught, split.test])
+    rows = np.concatenate([split.training_set, split.test])
     assert set(labels[rows]) == {0, 1, 2}
     assert len(rows) == 106
     assert split.notes == (
@@ -184,7 +184,7 @@ def test_copies_do_not_make_a_class_large_enough() -> None:
     labels, groups = LABELS.copy(), ALONE.copy()
     labels[:8] = 7
     groups[:8] = 0
-    assert 7 not in labels[StratifiedSplitter(labels, groups).at_once().taught]
+    assert 7 not in labels[StratifiedSplitter(labels, groups).at_once().training_set]
 
 
 @pytest.mark.parametrize(
@@ -207,15 +207,15 @@ def test_classes_of_two_taught_pictures_have_a_validation_side() -> None:
     for split in StratifiedSplitter(labels, np.arange(12)).folds(2, seed=1):
         assert set(labels[split.train]) == {0, 1, 2}
         assert len(split.validation)
-    with pytest.raises(UsageError, match="every class has one picture that is taught"):
+    with pytest.raises(UsageError, match="every class has one training picture"):
         StratifiedSplitter(np.repeat([0, 1, 2], 2), np.arange(6)).folds(2, seed=1)
 
 
 def test_all_may_be_taught_and_copies_still_do_not_say_when_to_stop() -> None:
     labels = np.arange(40) % 2
     groups = np.arange(40) // 4  # two pictures of either class
-    split = StratifiedSplitter(labels, groups).all_taught(np.arange(4, 40), 3)
-    assert split.taught.tolist() == list(range(4, 40))
+    split = StratifiedSplitter(labels, groups).all_for_training(np.arange(4, 40), 3)
+    assert split.training_set.tolist() == list(range(4, 40))
     assert len(split.test) == 0
     assert not set(groups[split.train]) & set(groups[split.validation])
     assert set(labels[split.validation]) == {0, 1}

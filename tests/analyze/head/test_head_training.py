@@ -15,7 +15,7 @@ from analyze.head.training.inputs import Scaling
 from analyze.head.training.network import Head, HeadSpec, build_network, forward
 from analyze.head.training.objective import LevelTargets, balanced_weights
 from analyze.head.training.probabilities import softmax
-from analyze.head.training.taught import Taught, hold_out
+from analyze.head.training.training_set import TrainingData, hold_out
 from extract.errors import UsageError
 
 Planted = tuple[np.ndarray, np.ndarray]
@@ -23,7 +23,7 @@ SMALL = HeadSpec(width=16)
 QUICK = TrainingSpec(learning_rate=0.01, epochs=30, patience=5, batch_size=16)
 
 
-def parted(planted: Planted, seed: int = 0) -> tuple[Taught, Split]:
+def parted(planted: Planted, seed: int = 0) -> tuple[TrainingData, Split]:
     vectors, labels = planted
     split = StratifiedSplitter(labels, np.arange(len(labels))).at_once(seed)
     return hold_out(vectors, LevelTargets.of_one(labels), split)[0], split
@@ -38,26 +38,26 @@ def same_weights(one: Head, other: Head) -> bool:
 def test_separable_classes_are_told_apart_without_a_miss(separated: Planted) -> None:
     vectors, labels = separated
     split = StratifiedSplitter(labels, np.arange(len(labels))).at_once()
-    taught, held_out = hold_out(vectors, LevelTargets.of_one(labels), split)
-    trained = train_head(taught, SMALL, QUICK)
+    training_set, held_out = hold_out(vectors, LevelTargets.of_one(labels), split)
+    trained = train_head(training_set, SMALL, QUICK)
     ((logits,),) = held_out.ask([trained.logits])
     assert (trained.head.classes[0][logits.argmax(axis=1)] == labels[split.test]).all()
 
 
 @pytest.mark.parametrize("depth", [0, 1, 2])
 def test_the_same_seed_gives_the_same_bits(few: Planted, depth: int) -> None:
-    taught, _ = parted(few)
+    training_set, _ = parted(few)
     spec, brief = HeadSpec(width=16, depth=depth), replace(QUICK, epochs=6)
-    first = train_head(taught, spec, brief, seed=5)
+    first = train_head(training_set, spec, brief, seed=5)
     torch.rand(7)  # chance used elsewhere changes nothing
     before = torch.random.get_rng_state()
     threads = torch.get_num_threads()
-    again = train_head(taught, spec, brief, seed=5)
+    again = train_head(training_set, spec, brief, seed=5)
     assert same_weights(first.head, again.head)
     assert first.curves == again.curves
     assert (torch.random.get_rng_state() == before).all()
     assert torch.get_num_threads() == threads
-    assert not same_weights(first.head, train_head(taught, spec, brief, seed=6).head)
+    assert not same_weights(first.head, train_head(training_set, spec, brief, seed=6).head)
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "adam"])
@@ -114,13 +114,13 @@ def test_features_train_the_head_that_pictures_do(optimizer: str, n_views: int) 
 
 
 def test_the_best_epoch_is_kept_and_patience_ends(overlapping: Planted) -> None:
-    taught, _ = parted(overlapping)
+    training_set, _ = parted(overlapping)
     training = TrainingSpec(learning_rate=0.02, epochs=200, patience=4, refit=False)
-    trained = train_head(taught, HeadSpec(width=32, dropout=0), training)
+    trained = train_head(training_set, HeadSpec(width=32, dropout=0), training)
     losses = [epoch.validation_loss for epoch in trained.curves]
     assert trained.best_epoch == 1 + int(np.argmin(losses))
     assert trained.stopped_epoch == len(losses) == trained.best_epoch + 4 < 200
-    rows = taught.features[0, taught.validation]
+    rows = training_set.features[0, training_set.validation]
     (logits,) = trained.head.logits(rows)
     np.testing.assert_allclose(logits, trained.validation_logits[0], atol=1e-5)
     sure = np.take_along_axis(softmax(logits), trained.validation_labels[0][:, None], axis=1)
@@ -129,10 +129,12 @@ def test_the_best_epoch_is_kept_and_patience_ends(overlapping: Planted) -> None:
 
 
 def test_refitting_uses_all_taught_rows_for_as_many_epochs(few: Planted) -> None:
-    taught, _ = parted(few)
-    trained = train_head(taught, SMALL, QUICK, seed=1)
-    everything = np.arange(taught.n_rows)
-    whole = Taught(taught.features, taught.targets, everything, taught.validation)
+    training_set, _ = parted(few)
+    trained = train_head(training_set, SMALL, QUICK, seed=1)
+    everything = np.arange(training_set.n_rows)
+    whole = TrainingData(
+        training_set.features, training_set.targets, everything, training_set.validation
+    )
     for_as_many = TrainingSpec(
         learning_rate=0.01, epochs=trained.best_epoch, patience=99, batch_size=16, refit=False
     )
@@ -153,10 +155,10 @@ def test_the_test_rows_change_nothing_that_is_trained(few: Planted) -> None:
     changed, others = views.copy(), labels.copy()
     changed[:, split.test] = 1e6
     others[split.test] = (others[split.test] + 1) % 5
-    taught, _ = hold_out(views, LevelTargets.of_one(labels), split)
+    training_set, _ = hold_out(views, LevelTargets.of_one(labels), split)
     elsewhere, _ = hold_out(changed, LevelTargets.of_one(others), split)
     one, other = (
-        train_head(own, SMALL, replace(QUICK, epochs=6)).head for own in (taught, elsewhere)
+        train_head(own, SMALL, replace(QUICK, epochs=6)).head for own in (training_set, elsewhere)
     )
     assert same_weights(one, other)
 
@@ -211,11 +213,11 @@ def test_class_weights_raise_the_recall_of_the_rare() -> None:
     vectors = random.normal(size=(300, 6)).astype(np.float32)
     vectors[:, 0] += labels * 1.5
     split = StratifiedSplitter(labels, np.arange(300)).at_once()
-    taught, _ = hold_out(vectors, LevelTargets.of_one(labels), split)
+    training_set, _ = hold_out(vectors, LevelTargets.of_one(labels), split)
     found = []
     for weighted in (False, True):
         training = TrainingSpec(learning_rate=0.03, class_weights=weighted, epochs=15)
-        said = train_head(taught, SMALL, training).head.logits(vectors)[0].argmax(axis=1)
+        said = train_head(training_set, SMALL, training).head.logits(vectors)[0].argmax(axis=1)
         found.append((said[labels == 1] == 1).mean())
     assert found[1] > found[0] + 0.2
 
@@ -227,9 +229,9 @@ def test_several_levels_share_a_trunk() -> None:
 
 
 def test_a_loss_that_is_no_number_is_one_clear_line(overlapping: Planted) -> None:
-    taught, _ = parted(overlapping)
+    training_set, _ = parted(overlapping)
     with pytest.raises(UsageError, match="lower --learning-rate"):
-        train_head(taught, SMALL, TrainingSpec(learning_rate=1e38))
+        train_head(training_set, SMALL, TrainingSpec(learning_rate=1e38))
 
 
 @pytest.mark.parametrize(
@@ -252,15 +254,18 @@ def test_wrong_settings_are_one_clear_line(make: object, said: str) -> None:
 
 
 def test_what_cannot_be_taught_is_refused(overlapping: Planted) -> None:
-    taught, _ = parted(overlapping)
-    broken = taught.features.copy()
+    training_set, _ = parted(overlapping)
+    broken = training_set.features.copy()
     broken[0, 3, 2] = np.nan
     with pytest.raises(ValueError, match="finite"):
-        Taught(broken, taught.targets, taught.train, taught.validation)
+        TrainingData(broken, training_set.targets, training_set.train, training_set.validation)
     with pytest.raises(ValueError, match="label"):
-        Taught(
-            taught.features, LevelTargets(taught.targets.codes - 1), taught.train, taught.validation
+        TrainingData(
+            training_set.features,
+            LevelTargets(training_set.targets.codes - 1),
+            training_set.train,
+            training_set.validation,
         )
-    same = np.flatnonzero(taught.targets.codes[0] == 0)
+    same = np.flatnonzero(training_set.targets.codes[0] == 0)
     with pytest.raises(ValueError, match="two classes"):
-        Taught(taught.features, taught.targets, same, taught.validation)
+        TrainingData(training_set.features, training_set.targets, same, training_set.validation)

@@ -30,7 +30,7 @@ from analyze.head.training.network import HeadSpec, build_network, forward
 from analyze.head.training.objective import CrossEntropy, LevelTargets
 from analyze.head.training.plan import Plan
 from analyze.head.training.probabilities import UNKNOWN
-from analyze.head.training.taught import Taught
+from analyze.head.training.training_set import TrainingData
 from extract.catalog.catalog import Level
 from extract.catalog.label_column import label_levels
 from extract.errors import HeadFileError, UsageError
@@ -158,9 +158,11 @@ def test_one_level_is_trained_as_if_there_were_no_others(
 ) -> None:
     vectors, labels = few
     rows = np.arange(len(labels))
-    plain = Taught(vectors[None], LevelTargets.of_one(labels), rows[::2], rows[1::2])
+    plain = TrainingData(vectors[None], LevelTargets.of_one(labels), rows[::2], rows[1::2])
     same = replace(plain, targets=LevelTargets(np.stack([labels, np.zeros_like(labels)])[:1]))
-    one, other = (train_head(taught, HeadSpec(width=8), QUICK) for taught in (plain, same))
+    one, other = (
+        train_head(training_set, HeadSpec(width=8), QUICK) for training_set in (plain, same)
+    )
     for name, weights in one.head.weights.items():
         assert weights.tobytes() == other.head.weights[name].tobytes()
 

@@ -17,7 +17,7 @@ from analyze.head.training.head_training import TrainingSpec, train_head
 from analyze.head.training.network import HeadSpec
 from analyze.head.training.objective import LevelTargets
 from analyze.head.training.plan import Plan
-from analyze.head.training.taught import Taught, hold_out
+from analyze.head.training.training_set import TrainingData, hold_out
 from analyze.head.tuning import search
 from analyze.head.tuning import trials as tuning
 from analyze.head.tuning.search import Choices, Interval, Trial
@@ -43,16 +43,16 @@ def narrow_heads() -> object:
 
 
 @pytest.fixture(scope="module")
-def taught(few: Planted) -> Taught:
+def training_set(few: Planted) -> TrainingData:
     vectors, labels = few
     split = StratifiedSplitter(labels, np.arange(120)).at_once()
     return hold_out(vectors, LevelTargets.of_one(labels), split)[0]
 
 
 @pytest.fixture(scope="module")
-def whole(taught: Taught, tmp_path_factory: pytest.TempPathFactory) -> Tuned:
+def whole(training_set: TrainingData, tmp_path_factory: pytest.TempPathFactory) -> Tuned:
     folder = tmp_path_factory.mktemp("whole")
-    return tune_head(taught, SMALL, QUICK, n_trials=14, seed=3, folder=folder)
+    return tune_head(training_set, SMALL, QUICK, n_trials=14, seed=3, folder=folder)
 
 
 def without_time(tuned: Tuned) -> list[Trial]:
@@ -64,23 +64,23 @@ def stored(path: Path) -> list[optuna.trial.FrozenTrial]:
     return study.get_trials()
 
 
-def test_the_first_trial_is_what_was_typed(taught: Taught, whole: Tuned) -> None:
+def test_the_first_trial_is_what_was_typed(training_set: TrainingData, whole: Tuned) -> None:
     first = whole.trials[0]
     typed = {"learning_rate": 0.003, "width": 16, "dropout": 0.25, "weight_decay": 0.01}
     assert typed.items() <= first.settings.items()
-    trained = train_head(taught, SMALL, QUICK, seed=3)
+    trained = train_head(training_set, SMALL, QUICK, seed=3)
     losses = [epoch.validation_loss for epoch in trained.curves]
     assert (first.value, first.best_epoch) == (min(losses), trained.best_epoch)
     assert whole.best.value is not None
     assert whole.best.value <= min(losses)
 
 
-def test_the_best_is_the_lowest_of_what_is_kept(taught: Taught, whole: Tuned) -> None:
+def test_the_best_is_the_lowest_of_what_is_kept(training_set: TrainingData, whole: Tuned) -> None:
     assert whole.storage is not None
     finished = [t for t in stored(whole.storage) if t.state.name == "COMPLETE"]
     lowest = min(finished, key=lambda trial: trial.value)
     assert (whole.best.value, dict(whole.best.settings)) == (lowest.value, lowest.params)
-    again = train_head(taught, whole.head, whole.training, seed=3)
+    again = train_head(training_set, whole.head, whole.training, seed=3)
     assert min(epoch.validation_loss for epoch in again.curves) == lowest.value
     assert (whole.head.width, whole.training.learning_rate) == (
         lowest.params["width"],
@@ -90,7 +90,7 @@ def test_the_best_is_the_lowest_of_what_is_kept(taught: Taught, whole: Tuned) ->
 
 
 def test_a_stopped_run_goes_on_as_if_it_had_not_been(
-    taught: Taught, whole: Tuned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    training_set: TrainingData, whole: Tuned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stopping(*args: object, seed: int, on_epoch: Callable[..., None], **words: object) -> None:
         if len(calls) == 12:
@@ -106,12 +106,12 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(
     with monkeypatch.context() as patch:
         patch.setattr(tuning, "train_head", stopping)
         with pytest.raises(KeyboardInterrupt):
-            tune_head(taught, SMALL, QUICK, n_trials=14, seed=3, folder=tmp_path)
+            tune_head(training_set, SMALL, QUICK, n_trials=14, seed=3, folder=tmp_path)
     (path,) = tmp_path.glob("*.db")
     assert len(stored(path)) == 12
     told: list[tuple[int, int]] = []
     resumed = tune_head(
-        taught,
+        training_set,
         SMALL,
         QUICK,
         n_trials=14,
@@ -125,30 +125,30 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(
 
 
 def test_typed_again_nothing_is_tried_again(
-    taught: Taught, whole: Tuned, monkeypatch: pytest.MonkeyPatch
+    training_set: TrainingData, whole: Tuned, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert whole.storage is not None
     monkeypatch.setattr(tuning, "train_head", None)
     folder = whole.storage.parent
-    again = tune_head(taught, SMALL, QUICK, n_trials=14, seed=3, folder=folder)
+    again = tune_head(training_set, SMALL, QUICK, n_trials=14, seed=3, folder=folder)
     assert (again.trials, again.best) == (whole.trials, whole.best)
-    fewer = tune_head(taught, SMALL, QUICK, n_trials=12, seed=3, folder=folder)
+    fewer = tune_head(training_set, SMALL, QUICK, n_trials=12, seed=3, folder=folder)
     assert fewer.trials == whole.trials[:12]
     with pytest.raises(TypeError):  # one more is to be trained
-        tune_head(taught, SMALL, QUICK, n_trials=15, seed=3, folder=folder)
+        tune_head(training_set, SMALL, QUICK, n_trials=15, seed=3, folder=folder)
 
 
 def test_trials_are_those_of_the_seed_and_of_what_is_taught(
-    taught: Taught, whole: Tuned, tmp_path: Path
+    training_set: TrainingData, whole: Tuned, tmp_path: Path
 ) -> None:
-    unkept = tune_head(taught, SMALL, QUICK, n_trials=12, seed=3)
+    unkept = tune_head(training_set, SMALL, QUICK, n_trials=12, seed=3)
     assert without_time(unkept) == without_time(whole)[:12]
     assert unkept.storage is None
-    other = tune_head(taught, SMALL, QUICK, n_trials=2, seed=4, folder=tmp_path)
+    other = tune_head(training_set, SMALL, QUICK, n_trials=2, seed=4, folder=tmp_path)
     assert other.trials[1].settings != whole.trials[1].settings
-    nudged = replace(taught, features=taught.features * np.float32(1.5) + 1)
+    nudged = replace(training_set, features=training_set.features * np.float32(1.5) + 1)
     names = {other.storage}
-    for changed, training in ((nudged, QUICK), (taught, replace(QUICK, batch_size=32))):
+    for changed, training in ((nudged, QUICK), (training_set, replace(QUICK, batch_size=32))):
         names.add(tune_head(changed, SMALL, training, n_trials=1, folder=tmp_path).storage)
     assert len(names) == 3
 
@@ -177,7 +177,7 @@ def test_each_fold_is_tuned_on_what_it_teaches(few: Planted, embeddings_of: Make
     tuner = Tuner(SMALL, QUICK, 2, 4, progress=lambda done, total: told.append((done, total)))
     report = assess_head(embeddings_of(*few), plan=plan, choose=tuner)
     assert told[-1] == (8, 8)
-    methods = [*(f"fold {i} of 3" for i in (1, 2, 3)), "all pictures taught"]
+    methods = [*(f"fold {i} of 3" for i in (1, 2, 3)), "all pictures in training"]
     assert [split.method for split, _ in tuner.studies] == methods
     assert report.final.head.spec == tuner.studies[-1][1].head  # what is kept is tuned too
     for run, (split, tuned) in zip(report.runs, tuner.studies[:-1], strict=True):
@@ -190,11 +190,13 @@ def test_each_fold_is_tuned_on_what_it_teaches(few: Planted, embeddings_of: Make
     assert len(list(trial_rows(tuner.studies))) == 1 + 8
 
 
-def test_a_planted_bad_region_is_given_up(taught: Taught, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_planted_bad_region_is_given_up(
+    training_set: TrainingData, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Rates below 1e-6 learn nothing: once most of the others are good, those end early."""
     monkeypatch.setattr(search, "LEARNING_RATES", (1e-8, 0.1))
     monkeypatch.setattr(tuning, "N_RANDOM", 30)  # learned from, the region would not be entered
-    tuned = tune_head(taught, SMALL, replace(QUICK, patience=12), n_trials=30, seed=0)
+    tuned = tune_head(training_set, SMALL, replace(QUICK, patience=12), n_trials=30, seed=0)
     hopeless = [t for t in tuned.trials[10:] if t.settings["learning_rate"] < 1e-6]
     assert len(hopeless) > 3
     assert all(trial.pruned and trial.n_epochs < 12 for trial in hopeless)
@@ -202,28 +204,28 @@ def test_a_planted_bad_region_is_given_up(taught: Taught, monkeypatch: pytest.Mo
 
 
 def test_a_loss_that_is_no_number_is_a_poor_trial(
-    taught: Taught, monkeypatch: pytest.MonkeyPatch
+    training_set: TrainingData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wild = replace(QUICK, learning_rate=1e38)
     with pytest.raises(UsageError, match="lower --learning-rate"):
-        tune_head(taught, SMALL, wild, n_trials=1)
-    tuned = tune_head(taught, SMALL, wild, n_trials=12)
+        tune_head(training_set, SMALL, wild, n_trials=1)
+    tuned = tune_head(training_set, SMALL, wild, n_trials=12)
     assert (tuned.trials[0].pruned, tuned.trials[0].best_epoch) == (True, 0)
     assert tuned.best.settings["learning_rate"] < 1e30
     with pytest.raises(UsageError, match="--trials"):
-        tune_head(taught, n_trials=0)
+        tune_head(training_set, n_trials=0)
 
 
 def test_without_optuna_one_line_says_what_to_type(
-    taught: Taught, monkeypatch: pytest.MonkeyPatch
+    training_set: TrainingData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(UsageError, match=r'pip install -e "\.\[head\]"$'):
-        tune_head(taught, n_trials=2)
+        tune_head(training_set, n_trials=2)
 
 
 def test_what_cannot_be_kept_is_tried_all_the_same(
-    taught: Taught, whole: Tuned, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    training_set: TrainingData, whole: Tuned, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert whole.storage is not None
     words = {"n_trials": 2, "seed": 3}
@@ -232,16 +234,16 @@ def test_what_cannot_be_kept_is_tried_all_the_same(
     (tmp_path / "damaged" / whole.storage.name).write_bytes(b"no database at all" * 99)
     for folder in (tmp_path / "file", tmp_path / "damaged"):
         caplog.clear()
-        tuned = tune_head(taught, SMALL, QUICK, folder=folder, **words)  # type: ignore[arg-type]
+        tuned = tune_head(training_set, SMALL, QUICK, folder=folder, **words)  # type: ignore[arg-type]
         assert without_time(tuned) == without_time(whole)[:2]
         assert tuned.storage is None
         assert "trials are not kept" in caplog.text
     with locked(tmp_path / whole.storage.name), pytest.raises(FileLocked, match="another run"):
-        tune_head(taught, SMALL, QUICK, folder=tmp_path, **words)  # type: ignore[arg-type]
+        tune_head(training_set, SMALL, QUICK, folder=tmp_path, **words)  # type: ignore[arg-type]
 
 
 def test_a_trial_that_was_changed_is_tried_again_and_said(
-    taught: Taught, whole: Tuned, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    training_set: TrainingData, whole: Tuned, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert whole.storage is not None
     path = tmp_path / whole.storage.name
@@ -257,7 +259,7 @@ def test_a_trial_that_was_changed_is_tried_again_and_said(
             database.execute(change)
         before = path.read_bytes()
         caplog.clear()
-        tuned = tune_head(taught, SMALL, QUICK, n_trials=2, seed=3, folder=tmp_path)
+        tuned = tune_head(training_set, SMALL, QUICK, n_trials=2, seed=3, folder=tmp_path)
         assert without_time(tuned) == without_time(whole)[:2]
         assert said in caplog.text
         assert ("upgrade sosie" in caplog.text) != ("delete it" in caplog.text)
@@ -266,15 +268,15 @@ def test_a_trial_that_was_changed_is_tried_again_and_said(
         database.execute("DELETE FROM trial_user_attributes WHERE key = 'json_sha256'")
         database.execute("DELETE FROM study_user_attributes")
     caplog.clear()
-    tuned = tune_head(taught, SMALL, QUICK, n_trials=14, seed=3, folder=tmp_path)
+    tuned = tune_head(training_set, SMALL, QUICK, n_trials=14, seed=3, folder=tmp_path)
     assert tuned.trials == whole.trials
     assert "14 trials" in caplog.text
     assert "without check sums" in caplog.text
 
 
-def test_any_path_will_do(taught: Taught, tmp_path: Path) -> None:
+def test_any_path_will_do(training_set: TrainingData, tmp_path: Path) -> None:
     folder = tmp_path / "100% {a}?b#c é"
-    tuned = tune_head(taught, SMALL, QUICK, n_trials=1, folder=folder)
+    tuned = tune_head(training_set, SMALL, QUICK, n_trials=1, folder=folder)
     assert tuned.storage is not None
     assert tuned.storage.is_relative_to(folder)
     assert tuned.storage.stat().st_size > 0
@@ -324,12 +326,12 @@ def test_importance_needs_two_different_values(values: tuple[float, ...], said: 
 
 
 def test_a_setting_that_decides_is_the_most_important(
-    taught: Taught, monkeypatch: pytest.MonkeyPatch
+    training_set: TrainingData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(search, "LEARNING_RATES", (1e-8, 0.1))
     monkeypatch.setattr(tuning, "N_RANDOM", 40)
     monkeypatch.setattr(tuning, "N_UNPRUNED", 40)  # what is given up is no part of importance
-    tuned = tune_head(taught, SMALL, replace(QUICK, epochs=6), n_trials=40)
+    tuned = tune_head(training_set, SMALL, replace(QUICK, epochs=6), n_trials=40)
     assert tuned.n_pruned == 0
     assert next(iter(tuned.importance)) == "learning_rate"
     assert sum(tuned.importance.values()) == pytest.approx(1)

@@ -20,7 +20,7 @@ from analyze.head.training.inputs import Scaling, StageMaps
 from analyze.head.training.network import HeadSpec, build_network, forward
 from analyze.head.training.objective import LevelTargets
 from analyze.head.training.plan import Plan
-from analyze.head.training.taught import UnseenPictures, hold_out
+from analyze.head.training.training_set import UnseenPictures, hold_out
 from analyze.head.tuning import search
 from analyze.head.tuning.search import Choices
 from analyze.head.tuning.trial_storage import trials_file
@@ -71,8 +71,8 @@ def test_stored_maps_train_what_pictures_do(
     backbone: Backbone, pixels: torch.Tensor, maps: StageMaps, features: np.ndarray
 ) -> None:
     """Trained by a plain loop that runs the whole backbone on each batch's pictures."""
-    taught, _ = hold_out(features, LevelTargets.of_one(LABELS), SPLIT, maps=maps)
-    trained = train_head(taught, SPEC, TRAINING, seed=3)
+    training_set, _ = hold_out(features, LevelTargets.of_one(LABELS), SPLIT, maps=maps)
+    trained = train_head(training_set, SPEC, TRAINING, seed=3)
     whole = maps.stage.fresh().model
     head = build_network(features.shape[2], [2], SPEC, seed=3)
     names = dict(whole.named_parameters())
@@ -103,21 +103,21 @@ def test_stored_maps_train_what_pictures_do(
 
 
 def test_the_same_seed_gives_the_same_bits(maps: StageMaps, features: np.ndarray) -> None:
-    taught, _ = hold_out(features, LevelTargets.of_one(LABELS), SPLIT, maps=maps)
-    one, other = (train_head(taught, SPEC, replace(TRAINING, refit=True)) for _ in range(2))
+    training_set, _ = hold_out(features, LevelTargets.of_one(LABELS), SPLIT, maps=maps)
+    one, other = (train_head(training_set, SPEC, replace(TRAINING, refit=True)) for _ in range(2))
     assert one.stage is not None
     assert other.stage is not None
     for name, values in one.stage.items():
         assert values.tobytes() == other.stage[name].tobytes()
     # what is far is asked of the stage that never trained on the validation pictures
-    before = train_head(taught, SPEC, TRAINING)
+    before = train_head(training_set, SPEC, TRAINING)
     assert before.stage is not None
     unit = maps.embedded(before.stage)
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
     nearest = (unit[SPLIT.validation] @ unit[SPLIT.train].T).max(axis=1)
     np.testing.assert_allclose(one.validation_distances, 1 - nearest, atol=1e-4)
-    kept = one.training_vectors(taught).directions.astype(np.float32)
-    unit = maps.take(SPLIT.taught).embedded(one.stage)
+    kept = one.training_vectors(training_set).directions.astype(np.float32)
+    unit = maps.take(SPLIT.training_set).embedded(one.stage)
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
     np.testing.assert_allclose(kept, unit, atol=1e-3)  # refitted: validation pictures too
 
@@ -194,12 +194,12 @@ def test_whether_the_stage_stays_frozen_is_searched_where_asked_for(
     frozen = replace(TRAINING, unfreeze="none")
     assert "unfreeze" not in search.space_around(SPEC, frozen)
     assert search.settled(SPEC, TRAINING, {"unfreeze": "none"})[1].unfreeze == "none"
-    taught, _ = hold_out(features, LevelTargets.of_one(LABELS), SPLIT, maps=maps)
+    training_set, _ = hold_out(features, LevelTargets.of_one(LABELS), SPLIT, maps=maps)
     other = replace(
         maps, stage=maps.stage.restored({n: v + 1 for n, v in maps.stage.state().items()})
     )
     files = {
-        trials_file(tmp_path, replace(taught, maps=own), SPEC, TRAINING, space, 0)
+        trials_file(tmp_path, replace(training_set, maps=own), SPEC, TRAINING, space, 0)
         for own in (maps, other, replace(maps, device="cuda"))
     }
     assert len(files) == 3

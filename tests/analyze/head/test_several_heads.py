@@ -30,7 +30,7 @@ from analyze.head.training.network import HeadSpec
 from analyze.head.training.objective import BinaryCrossEntropy, ClassSets
 from analyze.head.training.plan import Plan
 from analyze.head.training.probabilities import SIGMOID, fit_shared_temperature, sigmoid
-from analyze.head.training.taught import Taught
+from analyze.head.training.training_set import TrainingData
 from analyze.measures.bootstrap import interval, resampled_weights
 from extract.catalog.multi_label import MultiLabel
 from extract.errors import HeadFileError, UsageError
@@ -118,8 +118,10 @@ def test_loss_equals_binary_cross_entropy_written_out() -> None:
 
 def test_training_twice_gives_the_same_bits(catalog: EmbeddingSet) -> None:
     has = catalog.multi_labels[0].matrix()
-    taught = Taught(catalog.vectors[None], ClassSets(has), np.arange(160), np.arange(160, 240))
-    one, other = (train_head(taught, PLAN.head, QUICK, seed=3) for _ in range(2))
+    training_set = TrainingData(
+        catalog.vectors[None], ClassSets(has), np.arange(160), np.arange(160, 240)
+    )
+    one, other = (train_head(training_set, PLAN.head, QUICK, seed=3) for _ in range(2))
     for name, tensor in one.head.weights.items():
         np.testing.assert_array_equal(tensor, other.head.weights[name])
 
@@ -181,7 +183,7 @@ def test_few_pictures_leave_a_half_and_many_move_it() -> None:
     few = np.flatnonzero(yes)[:4]
     some = np.concatenate([few, np.flatnonzero(~yes)[:60]])
     assert choose_thresholds(columns[some], has[some]).tolist() == [0.5]
-    at_half, free = 0.5, choose_thresholds(columns, has, doubt=0)[0]
+    at_half, free = 0.5, choose_thresholds(columns, has, prior=0)[0]
     drawn_in = choose_thresholds(columns, has)[0]
     assert free < drawn_in < at_half
     assert f1_score(yes, sigmoid(logits) >= drawn_in) > f1_score(yes, logits >= 0) + 0.3
@@ -197,9 +199,9 @@ def test_temperature_undoes_an_overconfident_factor() -> None:
 def test_thresholds_are_of_validation_pictures_alone(catalog: EmbeddingSet) -> None:
     has = catalog.multi_labels[0].matrix()
     train, validation = np.arange(160), np.arange(160, 240)
-    taught = Taught(catalog.vectors[None], ClassSets(has), train, validation)
+    training_set = TrainingData(catalog.vectors[None], ClassSets(has), train, validation)
     once = replace(QUICK, refit=False)
-    trained = train_head(taught, PLAN.head, once, seed=0)
+    trained = train_head(training_set, PLAN.head, once, seed=0)
     logits = trained.head.logits(catalog.vectors[validation])[0]
     np.testing.assert_allclose(trained.validation_logits[0], logits, atol=1e-4)
     (temperature,), thresholds = trained.temperatures, thresholds_of(trained)
@@ -207,7 +209,7 @@ def test_thresholds_are_of_validation_pictures_alone(catalog: EmbeddingSet) -> N
     assert temperature == pytest.approx(chosen, rel=1e-3)
     expected = choose_thresholds(logits / temperature, has[validation])
     np.testing.assert_allclose(thresholds, expected, atol=1e-3)
-    refitted = train_head(taught, PLAN.head, QUICK, seed=0)
+    refitted = train_head(training_set, PLAN.head, QUICK, seed=0)
     assert thresholds_of(refitted).tolist() == thresholds.tolist()
 
 
@@ -360,7 +362,7 @@ def test_report_has_the_keys_promised(report: SetReport, tmp_path: Path) -> None
 
 
 def test_class_scores_are_counted_over_what_was_said(report: SetReport) -> None:
-    said = report.answers["head"].said[0]
+    said = report.answers["head"].predictions[0]
     for i, each in enumerate(report.class_scores["head"]):
         assert each.score.f1 == pytest.approx(f1_score(report.has[:, i], said[:, i]))
         assert each.score.n == report.has[:, i].sum()
@@ -391,8 +393,8 @@ def test_a_stored_head_says_what_it_said(
     head_in: Path, report: SetReport, catalog: EmbeddingSet
 ) -> None:
     stored = read_head(head_in)
-    assert stored.several is not None
-    assert stored.several.separator == "|"
+    assert stored.multilabel is not None
+    assert stored.multilabel.separator == "|"
     assert stored.classes == (NAMES,)
     found = predict(stored, catalog)
     own = sigmoid(report.final.head.logits(catalog.vectors)[0] / report.final.temperatures[0])
@@ -404,7 +406,7 @@ def test_a_stored_head_says_what_it_said(
     probabilities = [f"probability_{name}" for name in NAMES]
     assert header[5:] == [*probabilities, "distance", "unlike"]
     assert [row[-1] for row in rows] == [0] * len(rows)  # all of them were trained on
-    for row, labels in zip(rows, found.said(), strict=True):
+    for row, labels in zip(rows, found.predictions(), strict=True):
         assert row[1] == "|".join(labels or ())
         assert row[2] == len(labels or ())
     assert found.counts() == dict(zip(NAMES, found.has.sum(axis=0).tolist(), strict=True))
@@ -465,13 +467,13 @@ def test_a_head_without_training_vectors_is_written_as_ever(
     said = json.loads(write_head(tmp_path, replace(stored, vectors=None)).read_text())
     assert said["format_version"] == 1
     assert not {"kind", "thresholds", "separator", "unlike_above"} & set(said)
-    assert read_head(tmp_path / "head.json").several is None
+    assert read_head(tmp_path / "head.json").multilabel is None
 
 
 # degenerate cases
 
 
-def taught(embeddings_of: Make, has: np.ndarray, **plan: object) -> SetReport:
+def training_set(embeddings_of: Make, has: np.ndarray, **plan: object) -> SetReport:
     catalog = embeddings_of(drawn(has, 2))
     listed = replace(catalog, multi_labels=(listing(has),))
     return assess_head(listed, plan=replace(PLAN, n_seeds=1, **plan))  # type: ignore[arg-type]
@@ -481,17 +483,17 @@ def test_one_class_and_none_are_refused(embeddings_of: Make) -> None:
     one = np.zeros((30, 6), bool)
     one[:, 2] = True
     with pytest.raises(UsageError, match="one class alone"):
-        taught(embeddings_of, one)
+        training_set(embeddings_of, one)
     with pytest.raises(UsageError, match="no labelled picture"):
-        taught(embeddings_of, np.zeros((30, 6), bool))
+        training_set(embeddings_of, np.zeros((30, 6), bool))
     with pytest.raises(UsageError, match="one class alone"):
         assess_head(embeddings_of(drawn(one), one[:, 2]))
     with pytest.raises(UsageError, match=r"--levels .*column kind lists several"):
-        taught(embeddings_of, attributes(30), n_levels=2)
+        training_set(embeddings_of, attributes(30), n_levels=2)
     both = one.copy()
     both[:, 3] = True
     with pytest.raises(UsageError, match="the same labels"):
-        taught(embeddings_of, both)
+        training_set(embeddings_of, both)
 
 
 def test_a_class_of_one_is_left_out_and_said(embeddings_of: Make) -> None:
@@ -500,7 +502,7 @@ def test_a_class_of_one_is_left_out_and_said(embeddings_of: Make) -> None:
     has[~has.any(axis=1), 0] = True
     has[0] = [False] * 5 + [True]
     has[1, 5] = True
-    found = taught(embeddings_of, has)
+    found = training_set(embeddings_of, has)
     assert found.classes == NAMES[:5]
     assert found.left_out == {"labels of too few pictures": 1}
     assert "0000.png" not in found.ids
@@ -508,11 +510,11 @@ def test_a_class_of_one_is_left_out_and_said(embeddings_of: Make) -> None:
     (few,) = (note for note in found.notes if "their threshold is a half" in note)
     n_few = sum(each.threshold == 0.5 for each in found.class_scores["head"])
     assert few.startswith(f"{n_few} of 5 classes have fewer than 5 validation pictures")
-    assert few.endswith("--class-weights says rare labels more often")
+    assert few.endswith("--class-weights predicts rare labels more often")
     rare = np.zeros((20, 6), bool)
     rare[np.arange(20), np.arange(20) % 6] = True
     with pytest.raises(UsageError, match="fewer than two classes of 5 different pictures"):
-        taught(embeddings_of, rare)
+        training_set(embeddings_of, rare)
 
 
 def test_pictures_without_labels_or_direction_are_left_out(embeddings_of: Make) -> None:
@@ -539,7 +541,7 @@ def test_a_class_unseen_in_training_is_never_said(embeddings_of: Make) -> None:
     found = assess_head(catalog, plan=replace(PLAN, n_seeds=1, split_column="side"))
     assert found.split["method"] == "column side"
     assert any("1 classes are tested where no train picture has them" in n for n in found.notes)
-    assert not found.answers["head"].said[:, :, 5].any()
+    assert not found.answers["head"].predictions[:, :, 5].any()
     assert found.class_scores["head"][5].threshold is None
     assert found.class_scores["head"][5].score.f1 == 0
     assert found.stored(catalog.provenance).classes == (NAMES[:5],)
@@ -555,7 +557,7 @@ def test_copies_that_a_naive_split_would_leak_are_counted(embeddings_of: Make) -
     assert found.leaks["byte_identical"] > 40
     assert any("copies are kept on one side" in note for note in found.notes)
     for run in found.runs:
-        assert not set(run.split.test // 2) & set(run.split.taught // 2)
+        assert not set(run.split.test // 2) & set(run.split.training_set // 2)
 
 
 def test_the_column_that_is_meant_is_found(embeddings_of: Make) -> None:
@@ -577,7 +579,7 @@ def test_the_column_that_is_meant_is_found(embeddings_of: Make) -> None:
 
 def test_a_split_that_trains_on_nothing_is_no_split() -> None:
     with pytest.raises(ValueError, match="must have a class"):
-        Taught(
+        TrainingData(
             np.ones((1, 4, 2), np.float32),
             ClassSets(np.zeros((4, 2), bool)),
             np.arange(2),

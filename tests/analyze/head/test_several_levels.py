@@ -94,7 +94,7 @@ def test_the_tree_that_was_planted_is_found_and_never_contradicted(report: SetRe
     for own in report.answers.values():
         above, below = ABOVE, np.arange(3, 8)
         assert (own.probabilities[:, :, above] >= own.probabilities[:, :, below]).all()
-        for said in (own.said, own.at_half):
+        for said in (own.predictions, own.at_half):
             assert (said[:, :, above] | ~said[:, :, below]).all()
     assert 0 < report.contradicted < 1  # so the rule has altered some
     assert report.scores["head"].macro_f1.mean > 0.7
@@ -173,7 +173,7 @@ def test_a_class_that_is_left_out_leaves_none_below_it_alone(embeddings_of: Make
 
 def test_each_level_is_scored_by_its_own_classes(report: SetReport) -> None:
     said = json.loads(json.dumps(report.to_json(), allow_nan=False))
-    head, parts = report.answers["head"].said[0], (slice(0, 3), slice(3, 8))
+    head, parts = report.answers["head"].predictions[0], (slice(0, 3), slice(3, 8))
     for level, part, name in zip(said["levels"], parts, ("group", "kind"), strict=True):
         own, has = head[:, part], report.has[:, part]
         assert (level["level"], level["n_classes"]) == (name, has.shape[1])
@@ -181,7 +181,7 @@ def test_each_level_is_scored_by_its_own_classes(report: SetReport) -> None:
         assert level["accuracy"]["mean"] == pytest.approx(right.mean())
         assert level["macro_f1"]["mean"] == pytest.approx(f1_score(has, own, average="macro"))
         for baseline, known in level["baselines"].items():
-            other = (report.answers[baseline].said[0][:, part] == has).all(axis=1)
+            other = (report.answers[baseline].predictions[0][:, part] == has).all(axis=1)
             assert known["accuracy"] == pytest.approx(other.mean())
             assert known["difference"]["mean"] == pytest.approx(right.mean() - other.mean())
             assert "mean_average_precision" in known
@@ -290,11 +290,11 @@ def test_each_level_is_explained_as_it_is_predicted(
     target = head_target(stored, level, "probability")
     assert target.columns == stored.classes[level]
     assert target.probabilities is not None
-    assert target.said is not None
+    assert target.predictions is not None
     np.testing.assert_array_equal(
         target.probabilities(catalog.vectors), found.probabilities[:, part]
     )
-    np.testing.assert_array_equal(target.said(catalog.vectors), found.has[:, part])
+    np.testing.assert_array_equal(target.predictions(catalog.vectors), found.has[:, part])
     values = in_numpy(target.values, catalog.vectors)
     np.testing.assert_allclose(values, found.probabilities[:, part], atol=1e-5)
     some = torch.from_numpy(catalog.vectors[:3].astype(np.float64)).requires_grad_()

@@ -427,14 +427,14 @@ class Loading:
     """A service whose backbone is still loading, as its page and ``/api/health`` tell it."""
 
     def __init__(self, visit: Visit) -> None:
-        self.said: dict[str, str] = {"uploads": "loading"}
+        self.predictions: dict[str, str] = {"uploads": "loading"}
         visit.page.route("**/api/health", self.health)
         visit.page.route(re.compile(r"/(product.*|map)?$"), self.page)
 
     def health(self, route: Route) -> None:
         answer = route.fetch()
         told = answer.json()
-        told["files"] = [{**each, **self.said} for each in told["files"]]
+        told["files"] = [{**each, **self.predictions} for each in told["files"]]
         route.fulfill(response=answer, json=told)
 
     def page(self, route: Route) -> None:
@@ -457,7 +457,7 @@ def test_a_picture_waits_for_a_backbone_that_loads(visit: Visit, path: str) -> N
     expect(visit.page.locator(".held")).to_contain_text("as soon as the model has loaded")
     visit.page.wait_for_timeout(700)
     assert "POST" not in sent
-    service.said = {"uploads": "ready"}
+    service.predictions = {"uploads": "ready"}
     expect(visit.page.locator("h1")).to_have_text("Your picture")
     expect(visit.hits.first.locator(".name")).to_have_text(f"{KINDS[4]} number 1")
     expect(visit.page.locator(".held, .when-loading:visible")).to_have_count(0)
@@ -465,11 +465,14 @@ def test_a_picture_waits_for_a_backbone_that_loads(visit: Visit, path: str) -> N
 
 def test_a_backbone_that_does_not_load_is_said_until_it_does(visit: Visit) -> None:
     service = Loading(visit)
-    service.said = {"uploads": "unavailable", "uploads_reason": "its weights are cut <b>off</b>"}
+    service.predictions = {
+        "uploads": "unavailable",
+        "uploads_reason": "its weights are cut <b>off</b>",
+    }
     visit.go("/")
     expect(visit.page.locator(".when-unavailable")).to_contain_text("weights are cut <b>off</b>")
     expect(visit.page.locator(".when-loading")).to_be_hidden()
-    service.said = {"uploads": "ready"}
+    service.predictions = {"uploads": "ready"}
     expect(visit.page.locator(".when-unavailable")).to_be_hidden()
     visit.upload(picture_of(KINDS[4], 1))
     expect(visit.hits.first.locator(".name")).to_have_text(f"{KINDS[4]} number 1")

@@ -27,7 +27,7 @@ from analyze.lookup.workers.processes import Processes, TaskFailed
 from analyze.pictures.duplicates import fingerprint, near_equal
 from analyze.pictures.model_input import AsSeen
 from extract.images.decoding import decode_picture
-from extract.inference.execution_config import reference_realisation
+from extract.inference.execution_config import reference_execution_config
 from extract.inference.forward_pass import PictureEmbedder
 from extract.refusals import Refused
 from extract.transforms.preprocessing import Preprocessing
@@ -171,7 +171,7 @@ def test_a_picture_opened_apart_is_embedded_as_any_other(
     noise.save(out, "PNG" if kind in ("PNG", "clear") else "JPEG", exif=exif)
     backbone = tiny_backbone()
     for decoder in ("reference", "fast", "scaled"):
-        way = {**reference_realisation(backbone), "decoder": decoder}
+        way = {**reference_execution_config(backbone), "decoder": decoder}
         embedder = PictureEmbedder(backbone, way)
         opened = processes.ask(Open(out.getvalue(), embedder.preprocessing, embedder.decoder))
         apart, here = embedder.embed_decoded(opened.decoded), embedder.embed(out.getvalue())

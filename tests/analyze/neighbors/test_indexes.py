@@ -282,16 +282,16 @@ def test_what_an_index_was_taught_is_kept_as_the_catalogue_grows(
 ) -> None:
     small = drawn(1000)
     opening(small, name)
-    taught: list[object] = []
+    training_set: list[object] = []
 
     def watched(*args: object) -> object:
-        taught.append(args[4])
+        training_set.append(args[4])
         return build(*args)  # type: ignore[arg-type]
 
     monkeypatch.setattr("analyze.neighbors.indexes.index_cache.build", watched)
     grown = np.concatenate([small, drawn(300, seed=3)])
     opened = opening(grown, name)
-    assert taught[0] is not None
+    assert training_set[0] is not None
     assert any("grew from 1000 to 1300 rows" in note for note in opened.notes)
     assert opened.index is not None
     last = grown[1299]
@@ -299,7 +299,7 @@ def test_what_an_index_was_taught_is_kept_as_the_catalogue_grows(
     found = opened.index.find(grown[1000:], AT)
     assert shares(list(found.rows), brute_each(grown, grown[1000:], AT)) > 0.9
     opening(np.concatenate([grown, drawn(4500, seed=6)]), name)
-    assert taught[1] is None  # far beyond what it was taught on
+    assert training_set[1] is None  # far beyond what it was taught on
 
 
 def test_a_damaged_index_is_built_again_and_said(opening: Open, tmp_path: Path) -> None:

@@ -14,12 +14,12 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from analyze.neighbors.query import other_realisation, query_by_id, query_by_picture
+from analyze.neighbors.query import differing_execution_config, query_by_id, query_by_picture
 from analyze.pictures.picture_folder import PictureFolder
-from extract.backbones.registry import Backbone, load_again, load_backbone
+from extract.backbones.registry import Backbone, load_backbone, load_from_provenance
 from extract.catalog.catalog import list_folder
 from extract.errors import PictureRefused, UsageError, WeightsError
-from extract.inference.execution_config import reference_realisation
+from extract.inference.execution_config import reference_execution_config
 from extract.pipeline.extraction import Options, extract_embeddings
 from extract.storage.embeddings import EmbeddingSet, Provenance
 from extract.storage.embeddings_file import read_embeddings
@@ -74,10 +74,10 @@ def test_a_picture_is_embedded_as_the_rows_of_the_file_were(
     extract_embeddings(list_folder(pictures), backbone, file, options=options)
     rows = read_embeddings(file)
     assert len(rows) == 26
-    ways = rows.provenance.realisations
-    assert other_realisation(rows, backbone, PictureFolder(rows, pictures)) is None
+    ways = rows.provenance.execution_configs
+    assert differing_execution_config(rows, backbone, PictureFolder(rows, pictures)) is None
     for row, row_id in enumerate(rows.ids):
-        query = query_by_picture(pictures / row_id, backbone, realisations=ways)
+        query = query_by_picture(pictures / row_id, backbone, execution_configs=ways)
         np.testing.assert_allclose(query.vector, rows.vectors[row], rtol=1e-5, atol=1e-6)
         assert query.row is None
         assert query.content_sha256 == rows.content_sha256[row].tobytes()
@@ -140,13 +140,13 @@ def stored(
     """Embed a folder as if on another machine."""
     catalog = list_folder(pictures)
     opened = [Image.open(pictures / path).convert("RGB") for path in catalog.paths]
-    here = {**reference_realisation(backbone), **(others or {})}
+    here = {**reference_execution_config(backbone), **(others or {})}
     provenance = Provenance(backbone.identity, (here,), {"model": "tiny"})
     return EmbeddingSet(catalog.ids, backbone.embed_pictures(opened), provenance)
 
 
 def said_of(rows: EmbeddingSet, backbone: Backbone, folder: Path | None) -> str | None:
-    return other_realisation(rows, backbone, PictureFolder(rows, folder))
+    return differing_execution_config(rows, backbone, PictureFolder(rows, folder))
 
 
 def test_nothing_is_said_where_rows_were_computed_as_a_query_is(
@@ -229,7 +229,7 @@ def provenance_of(backbone: Backbone, /, **changes: Any) -> Provenance:
 def test_the_backbone_of_a_file_is_built_again_with_its_seed_pooling_and_geometry(
     vit: Backbone,
 ) -> None:
-    again = load_again(provenance_of(vit))
+    again = load_from_provenance(provenance_of(vit))
     assert again.identity == vit.identity
     assert (again.weights["seed"], again.pooling) == (3, "mean")
     assert again.preprocessing.resize == "squash"
@@ -251,14 +251,14 @@ def test_vectors_of_other_weights_pooling_or_geometry_are_refused() -> None:
     }
     for what, change in changes.items():
         with pytest.raises(WeightsError, match=f"its {what.split()[0]} differ"):
-            load_again(provenance_of(resnet, **change))
+            load_from_provenance(provenance_of(resnet, **change))
 
 
 def test_a_pooling_that_the_backbone_has_not_is_refused() -> None:
     resnet = load_backbone("timm:test_resnet", weights="random")
-    assert load_again(provenance_of(resnet)).identity == resnet.identity
+    assert load_from_provenance(provenance_of(resnet)).identity == resnet.identity
     with pytest.raises(UsageError, match="class token"):
-        load_again(provenance_of(resnet, pooling="cls"))
+        load_from_provenance(provenance_of(resnet, pooling="cls"))
 
 
 def test_weights_of_a_file_have_to_be_given_and_to_be_the_same(tmp_path: Path) -> None:
@@ -271,12 +271,12 @@ def test_weights_of_a_file_have_to_be_given_and_to_be_the_same(tmp_path: Path) -
     own, other = (tmp_path / f"{seed}.safetensors" for seed in (1, 2))
     backbone = load_backbone("timm:test_resnet", weights=str(own))
     with pytest.raises(WeightsError, match="--weights FILE"):
-        load_again(provenance_of(backbone))
+        load_from_provenance(provenance_of(backbone))
     moved = shutil.copy(own, tmp_path / "moved.safetensors")
-    again = load_again(provenance_of(backbone), weights_file=Path(moved))
+    again = load_from_provenance(provenance_of(backbone), weights_file=Path(moved))
     assert again.identity == backbone.identity
     with pytest.raises(WeightsError, match="its weights differ"):
-        load_again(provenance_of(backbone), weights_file=other)
+        load_from_provenance(provenance_of(backbone), weights_file=other)
 
 
 def test_a_path_that_a_file_from_elsewhere_calls_its_weights_is_not_opened(
@@ -292,4 +292,4 @@ def test_a_path_that_a_file_from_elsewhere_calls_its_weights_is_not_opened(
     monkeypatch.setattr("extract.backbones.registry.read_tensors", read_tensors)
     weights = {**resnet.identity["weights"], "source": str(secret)}
     with pytest.raises(WeightsError, match="--weights FILE"):
-        load_again(provenance_of(resnet, weights=weights))
+        load_from_provenance(provenance_of(resnet, weights=weights))

@@ -168,7 +168,7 @@ def test_equal_files_fold_under_one_hit_and_are_listed(products: EmbeddingSet) -
 
 def test_saved_copies_fold_where_pictures_can_be_opened(products: EmbeddingSet, shop: Path) -> None:
     hits = asked(products, by_id(products, "Watches/0.png"), shop, top=99)
-    assert len(hits) == 8, "nine products, of which one is asked about"
+    assert len(hits) == 8, "nine products, one of them the query"
     for kind in KINDS[:2]:
         (hit,) = (hit for row_id, hit in hits.items() if row_id.startswith(f"{kind}/0"))
         rows = (hit.row, *hit.equal_bytes, *hit.near_equal)

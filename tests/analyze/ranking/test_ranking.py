@@ -79,7 +79,7 @@ def test_planted_backbones_come_in_their_order(
 def test_backbones_as_good_as_each_other_are_seldom_told_apart(
     planted: dict[str, EmbeddingSet],
 ) -> None:
-    told_apart = 0
+    distinguished = 0
     for seed in range(12):
         noise = np.random.default_rng(100 + seed).normal(size=(2, N, 12))
         vectors = (2.2 * np.eye(4, 12)[LABELS] + noise).astype(np.float32)
@@ -90,11 +90,13 @@ def test_backbones_as_good_as_each_other_are_seldom_told_apart(
         a, b = found.a.name, found.b.name
         assert found.p_adjusted is not None
         if found.p_adjusted < 0.05:
-            told_apart += 1
+            distinguished += 1
             assert found.verdict.startswith(f"{a} is better than {b} by ")
         else:
-            assert found.verdict.startswith(f"{a} and {b} cannot be told apart with 240 pictures: ")
-    assert told_apart <= 2
+            assert found.verdict.startswith(
+                f"{a} and {b} cannot be distinguished with 240 pictures: "
+            )
+    assert distinguished <= 2
 
 
 def test_a_backbone_and_its_twin_are_equal_in_everything(
@@ -103,7 +105,7 @@ def test_a_backbone_and_its_twin_are_equal_in_everything(
     same = rank([planted["fair"], called(planted["fair"], "twin")], n_resamples=500)
     assert same.pairs[0].p_adjusted == 1
     assert (same.pairs[0].low, same.pairs[0].high) == (0, 0)
-    (likeness,) = same.likeness
+    (likeness,) = same.model_similarity
     assert likeness.cka == pytest.approx(1)
     assert likeness.cka_debiased == pytest.approx(1)
     assert likeness.neighbor_overlap == 1
@@ -117,7 +119,7 @@ def test_ari_is_the_mean_of_single_clusterings(planted: dict[str, EmbeddingSet])
         assigned = cluster(reduce(fair, "l2", seed), 4, seed).assignments
         alone.append(score_clusters(LABELS, assigned)[0]["ari"])
     assert found.rows[0].value == pytest.approx(np.mean(alone))
-    assert (found.pairs, found.likeness) == ((), ())
+    assert (found.pairs, found.model_similarity) == ((), ())
 
 
 def test_copies_are_drawn_together_and_never_neighbors(

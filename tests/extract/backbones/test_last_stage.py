@@ -14,7 +14,7 @@ from extract.backbones.partial_finetuning import (
     tuned_identity,
     untuned_identity,
 )
-from extract.backbones.registry import load_again, load_backbone
+from extract.backbones.registry import load_backbone, load_from_provenance
 from extract.errors import UsageError, WeightsDiffer, WeightsError
 from extract.storage.embeddings import Provenance
 
@@ -69,7 +69,7 @@ def test_a_trained_stage_is_another_identity() -> None:
     np.testing.assert_allclose(other.embed(pixels), expected, rtol=1e-4, atol=1e-5)
     assert not np.allclose(other.embed(pixels), backbone.embed(pixels))
     with pytest.raises(WeightsError, match="predict --head FILE --images DIR"):
-        load_again(Provenance(trained.identity, (), {"model": backbone.name}))
+        load_from_provenance(Provenance(trained.identity, (), {"model": backbone.name}))
     with pytest.raises(WeightsDiffer, match="of another backbone"):
         tuned(load_backbone("timm:test_vit", weights="random"), state)
     with pytest.raises(WeightsDiffer, match="of another backbone"):

@@ -74,7 +74,7 @@ def test_every_row_says_what_decoded_its_own_picture(shop: Path, run: Run) -> No
             ("reference", "pillow"),
         ]
         table = read_table(shop.parent / "x.h5")
-        of_row = dict(zip(table.ids, table.rows.realisation.tolist(), strict=True))
+        of_row = dict(zip(table.ids, table.rows.execution_config.tolist(), strict=True))
         expected = {"jpg": ways["fast", "torchvision"], "png": ways["reference", "torchvision"]}
         assert of_row == {f"{i}.{kind}": expected[kind] for i in range(6) for kind in expected}
         counted = {each["realisation"]: each for each in shown["rows_by_realisation"]}

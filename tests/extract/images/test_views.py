@@ -22,7 +22,7 @@ from extract.images import decoders
 from extract.images.augmentation import POLICIES, Policy, View, augment, reference_pixels, view_of
 from extract.images.augmentation_sheet import GAP, HEAD, TILE, draw_views
 from extract.images.decoding import read_picture
-from extract.inference.execution_config import Wanted, choose_realisation
+from extract.inference.execution_config import ExecutionOptions, choose_execution_config
 from extract.loading import picture as loading
 from extract.pipeline.extraction import Options, Target, extract_embeddings, extract_together
 from extract.storage.embeddings_file import read_embeddings
@@ -226,7 +226,7 @@ def test_resumed_views_equal_uninterrupted_ones(
 def test_gpu_leaves_views_to_the_cores(backbone: Backbone) -> None:
     on_gpu = replace(backbone, device="cuda", view=FIRST)
     with pytest.raises(UsageError, match="views are made by the cores: choose --decoder fast"):
-        choose_realisation(on_gpu, None, Wanted(4, 1, "gpu"))
+        choose_execution_config(on_gpu, None, ExecutionOptions(4, 1, "gpu"))
 
 
 def test_sheet_shows_pictures_beside_their_views(pictures: Path, backbone: Backbone) -> None:

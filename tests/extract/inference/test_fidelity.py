@@ -162,7 +162,7 @@ def test_it_is_kept_under_every_geometry_and_no_geometry_passes_for_another(
                 continue
             path = tmp_path / f"{resize}-{runtime}.h5"
             report = extract(folder, backbone, path, replace(FAST, runtime=runtime))
-            assert report.realisation["decoder"] == "fast"
+            assert report.execution_config["decoder"] == "fast"
             assert report.fidelity is not None
             assert report.fidelity.n_rows == 6
             assert report.fidelity.worst_cosine >= FP32_FLOOR, (resize, runtime)
@@ -195,8 +195,8 @@ def test_it_is_not_measured_of_the_reference_path(
 class Turning(ForwardPass):
     """A fast path that is wrong: it moves every vector a little."""
 
-    def __init__(self, backbone: Backbone, realisation: Any) -> None:
-        super().__init__(backbone, realisation)
+    def __init__(self, backbone: Backbone, execution_config: Any) -> None:
+        super().__init__(backbone, execution_config)
         self.launch = self._turned
 
     def _turned(self, pixels: torch.Tensor) -> Launched:

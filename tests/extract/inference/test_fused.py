@@ -22,9 +22,9 @@ from extract.errors import UsageError
 from extract.inference import execution_config
 from extract.inference.execution_config import (
     COMPILES_FROM,
-    Wanted,
-    choose_realisation,
-    realisation_here,
+    ExecutionOptions,
+    available_execution_config,
+    choose_execution_config,
 )
 from extract.inference.fused_convnext import takes
 from extract.inference.runtimes import choose_runtime
@@ -114,8 +114,8 @@ def elsewhere(convnext: Backbone, monkeypatch: pytest.MonkeyPatch) -> Backbone:
 
 
 def runtime_of(backbone: Backbone, pictures: np.ndarray = MANY, **wanted: Any) -> str:
-    asked = Wanted(batch_size=8, decoder="fast", **wanted)
-    return str(choose_realisation(backbone, None, asked, pictures)["runtime"])
+    asked = ExecutionOptions(batch_size=8, decoder="fast", **wanted)
+    return str(choose_execution_config(backbone, None, asked, pictures)["runtime"])
 
 
 def test_enough_pictures_of_a_convnext_are_fused_on_a_gpu(elsewhere: Backbone) -> None:
@@ -142,15 +142,15 @@ def test_rows_too_far_from_the_reference_are_torchs_and_a_note_says_so(
         ("fused", MANY, "compiled"),
         ("fused", MANY[1:], "folded"),
     ):
-        asked = Wanted(batch_size=8, decoder="fast", runtime=runtime)
-        found = choose_realisation(elsewhere, None, asked, pictures, notes.append)
+        asked = ExecutionOptions(batch_size=8, decoder="fast", runtime=runtime)
+        found = choose_execution_config(elsewhere, None, asked, pictures, notes.append)
         assert found["runtime"] == chosen
     assert notes == ["fused rows are far: torch computes instead"] * 3
 
 
 def test_a_query_of_fused_rows_is_computed_without_preparing_for_many(convnext: Backbone) -> None:
     stored = {"device": "cpu", "dtype": "bf16", "runtime": "fused", "decoder": "fast"}
-    assert realisation_here(convnext, [stored])["runtime"] == "folded"
+    assert available_execution_config(convnext, [stored])["runtime"] == "folded"
 
 
 def test_fused_is_refused_where_it_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,7 +60,7 @@ def reference(lite: Backbone, drawn: list[Image.Image]) -> np.ndarray:
     return np.concatenate([lite.embed(seen[:B]), lite.embed(seen[B:])])
 
 
-def realisation(runtime: str, **changed: Any) -> dict[str, Any]:
+def execution_config(runtime: str, **changed: Any) -> dict[str, Any]:
     plain = {"runtime": runtime, "dtype": "fp32", "batch_size": B, "threads": 1}
     return {**plain, **changed}
 
@@ -68,7 +68,7 @@ def realisation(runtime: str, **changed: Any) -> dict[str, Any]:
 def made(backbone: Backbone, runtime: str, **changed: Any) -> runtimes.Forward:
     if runtime == "openvino":
         need_openvino()
-    return prepared(backbone, realisation(runtime, **changed))
+    return prepared(backbone, execution_config(runtime, **changed))
 
 
 made_of_lite = cache(made)  # conversion takes seconds
@@ -407,7 +407,7 @@ def test_a_forward_pass_is_gone_with_its_run_not_when_garbage_is_collected() -> 
     """What it holds of a device would else be let go in processes forked since, which abort."""
     gc.disable()
     try:
-        forward = ForwardPass(tiny_backbone(), realisation("eager"))
+        forward = ForwardPass(tiny_backbone(), execution_config("eager"))
         gone = weakref.ref(forward)
         del forward
         assert gone() is None

@@ -20,7 +20,7 @@ from extract.backbones.registry import Backbone
 from extract.catalog.catalog import Catalog, list_folder
 from extract.images import gpu_decoding
 from extract.images.decoders import prepare_picture
-from extract.inference.execution_config import choose_realisation
+from extract.inference.execution_config import choose_execution_config
 from extract.loading import on_gpu as loading_on_gpu
 from extract.loading.on_gpu import GpuLoader
 from extract.loading.picture import Destination, LoadedPicture, PictureLoader, Place, Task
@@ -216,9 +216,9 @@ def gpu_run(monkeypatch: pytest.MonkeyPatch) -> None:
     gpu_decoding.gpu_decoder.cache_clear()
 
     def chosen(*words: Any) -> dict[str, Any]:
-        return {**choose_realisation(*words), "decoder": "gpu", "resize": "gpu"}
+        return {**choose_execution_config(*words), "decoder": "gpu", "resize": "gpu"}
 
-    monkeypatch.setattr(extraction, "choose_realisation", chosen)
+    monkeypatch.setattr(extraction, "choose_execution_config", chosen)
 
 
 @pytest.mark.usefixtures("gpu_run")
@@ -244,7 +244,7 @@ def test_rows_are_right_whoever_decoded_their_pictures(tmp_path: Path) -> None:
         assert each.pictures == 58
         table = read_table(report.file)
         assert [line["id"] for line in read_refusals(table)] == ["13.jpg"]
-        ways = [table.provenance.realisations[i] for i in table.rows.realisation]
+        ways = [table.provenance.execution_configs[i] for i in table.rows.execution_config]
         by = [(way["decoder"], way["resize"]) for way in ways]
         assert by.count(("gpu", "gpu")) >= 10
         assert by.count(("fast", "torchvision")) >= 8  # the first tasks are the process's

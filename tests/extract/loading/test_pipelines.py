@@ -56,8 +56,8 @@ class Listening(Monitor):
 class Later(ForwardPass):
     """Answers only when it is waited for, and not before the next batch was launched."""
 
-    def __init__(self, backbone: Backbone, realisation: Any) -> None:
-        super().__init__(backbone, realisation)
+    def __init__(self, backbone: Backbone, execution_config: Any) -> None:
+        super().__init__(backbone, execution_config)
         self.in_flight = 2
         self.launch = self._later
 

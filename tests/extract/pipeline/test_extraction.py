@@ -281,10 +281,10 @@ def test_batch_size_and_threads_of_the_file_are_kept(
     path = tmp_path / "x.h5"
     extract(pictures, backbone, path, Options(batch_size=3, threads=1, limit=3))
     report = extract(pictures, backbone, path, Options())
-    assert report.realisation["batch_size"] == 3
-    assert report.realisation["threads"] == 1
-    ways = read_table(path).provenance.realisations
-    assert ways == variants(report.realisation)
+    assert report.execution_config["batch_size"] == 3
+    assert report.execution_config["threads"] == 1
+    ways = read_table(path).provenance.execution_configs
+    assert ways == variants(report.execution_config)
     assert len(ways) == 3 + 2 * len(READINGS)
 
 

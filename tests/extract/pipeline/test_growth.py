@@ -369,8 +369,8 @@ def test_rows_computed_in_another_way_say_so(grow: Grow, pictures: Path, tmp_pat
     assert "1 on cpu, batches of 3" in note
     table = read_table(tmp_path / "x.h5")
     rows = {
-        table.provenance.realisations[i]["batch_size"]: len(found)
-        for i, found in table.rows_by_realisation().items()
+        table.provenance.execution_configs[i]["batch_size"]: len(found)
+        for i, found in table.rows_by_execution_config().items()
     }
     assert rows == {4: 22, 3: 1}
 
@@ -379,7 +379,7 @@ def test_more_ways_than_a_row_can_name_are_refused_and_nothing_is_touched(
     grow: Grow, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # of 256, which take long to fill
-    monkeypatch.setattr("extract.pipeline.plan.MOST_REALISATIONS", 8)
+    monkeypatch.setattr("extract.pipeline.plan.MOST_EXECUTION_CONFIGS", 8)
     draw_noise(pictures / "cups" / "new.png", 900)
     before = (tmp_path / "x.h5").read_bytes()
     with pytest.raises(EmbeddingsFileError, match=r"no room for more: .*--restart"):

@@ -161,7 +161,7 @@ def test_files_begun_with_other_batches_and_threads_go_on_with_their_own(
     for path, backbone in targets.items():
         together(pictures, {path: backbone}, ways[backbone])
     reports = together(pictures, targets, Options(workers=2))
-    assert [(r.realisation["batch_size"], r.realisation["threads"]) for r in reports] == [
+    assert [(r.execution_config["batch_size"], r.execution_config["threads"]) for r in reports] == [
         (4, 1),
         (6, 2),
     ]
@@ -170,7 +170,7 @@ def test_files_begun_with_other_batches_and_threads_go_on_with_their_own(
             pictures, backbone, tmp_path / "alone" / path.name, replace(ways[backbone], limit=None)
         )
         assert bits(path) == whole
-        stored = read_table(path).provenance.realisations
+        stored = read_table(path).provenance.execution_configs
         by_mode = [(r["decoder"], r["resize"]) for r in stored if "reading" not in r]
         assert by_mode == list(FAST_WAYS)
 

@@ -102,8 +102,8 @@ def test_grown_and_shrunk_list_carries_rows_by_id(tmp_path: Path) -> None:
 def test_another_way_of_computing_is_added_not_put_over_the_old(tmp_path: Path) -> None:
     decided = plan(stored(tmp_path, [0, 1]), how={"batch_size": 2, "threads": 1})
     assert decided.lay_out
-    assert decided.realisations == (HOW, {"batch_size": 2, "threads": 1})
-    assert decided.realisation == 1
+    assert decided.execution_configs == (HOW, {"batch_size": 2, "threads": 1})
+    assert decided.execution_config == 1
     assert decided.batch_size == 2
     assert np.flatnonzero(~decided.to_do).tolist() == [0, 1]
 
@@ -130,13 +130,16 @@ def test_what_may_become_of_rows_is_added_once_behind_what_is_asked_for(
     )
     assert decided.lay_out
     before = () if restart else (HOW, ways[2])
-    assert decided.realisations == (*before, *(way for way in ways if way not in before))
-    assert decided.realisations[decided.realisation] == ways[0]
-    lay_out(path, catalog(), Provenance({}, decided.realisations), 6)
-    fill(path, [1, 2], way=decided.realisation)
+    assert decided.execution_configs == (*before, *(way for way in ways if way not in before))
+    assert decided.execution_configs[decided.execution_config] == ways[0]
+    lay_out(path, catalog(), Provenance({}, decided.execution_configs), 6)
+    fill(path, [1, 2], way=decided.execution_config)
     again = plan_run(catalog(), stats, read_table(path), ways, lambda _: {})
     assert not again.lay_out
-    assert (again.realisations, again.realisation) == (decided.realisations, decided.realisation)
+    assert (again.execution_configs, again.execution_config) == (
+        decided.execution_configs,
+        decided.execution_config,
+    )
 
 
 def test_limit_is_rounded_up_to_whole_slices(tmp_path: Path) -> None:

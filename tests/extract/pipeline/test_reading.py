@@ -90,7 +90,7 @@ def test_a_file_of_an_earlier_version_has_its_few_pictures_read_anew(
     table = read_table(path)
     rows = [table.ids.index(name) for name in names]
     for row in rows:
-        way = table.provenance.realisations[table.rows.realisation[row]]
+        way = table.provenance.execution_configs[table.rows.execution_config[row]]
         assert way["reading"] == READING
         assert "by the header" in described(way)
         expected = embedded_alone(backbone, pictures / table.ids[row])
@@ -103,7 +103,8 @@ def test_a_file_of_an_earlier_version_has_its_few_pictures_read_anew(
     same = [before.ids.index(table.ids[row]) for row in others]
     np.testing.assert_array_equal(table.rows.vectors[others], vectors[same])
     assert not any(
-        "reading" in table.provenance.realisations[i] for i in table.rows.realisation[others]
+        "reading" in table.provenance.execution_configs[i]
+        for i in table.rows.execution_config[others]
     )
 
     looked = []
@@ -132,7 +133,9 @@ def test_each_row_names_the_library_that_read_it_where_another_may_see_other_lev
             here.setattr(extra_formats, "_installed", installed.get)
             notes = extract_embeddings(list_folder(folder), backbone, path, options=options).notes
     table = read_table(path)
-    said = [table.provenance.realisations[i].get("reading") for i in table.rows.realisation]
+    said = [
+        table.provenance.execution_configs[i].get("reading") for i in table.rows.execution_config
+    ]
     expected = {
         "a.heic": f"{READING}; HEIC by torchcodec",
         "a.png": None,

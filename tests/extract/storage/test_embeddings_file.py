@@ -29,7 +29,7 @@ from extract.storage.layout import CarriedRows, lay_out
 from extract.storage.row_writer import RowWriter
 
 IDS = ("a/1.jpg", "a/\udcff.jpg", "b/2.jpg", "é/3.jpg")
-REALISATION = {"batch_size": 2, "threads": 1}
+EXECUTION_CONFIG = {"batch_size": 2, "threads": 1}
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def catalog(tmp_path: Path) -> Catalog:
 @pytest.fixture
 def path(tmp_path: Path, catalog: Catalog) -> Path:
     path = tmp_path / "cache" / "tiny-12345678.h5"
-    provenance = Provenance({"backbone": "tiny"}, (REALISATION,), {"model": "tiny"})
+    provenance = Provenance({"backbone": "tiny"}, (EXECUTION_CONFIG,), {"model": "tiny"})
     lay_out(path, catalog, provenance, 6)
     return path
 
@@ -53,7 +53,7 @@ def test_any_hdf5_tool_reads_what_the_format_promises(path: Path, catalog: Catal
         assert file.attrs["format"] == "sosie-embeddings"
         assert file.attrs["format_version"] == 1
         assert json.loads(file.attrs["identity"]) == {"backbone": "tiny"}
-        assert json.loads(file.attrs["realisations"]) == [REALISATION]
+        assert json.loads(file.attrs["realisations"]) == [EXECUTION_CONFIG]
         record = json.loads(file.attrs["record"])
         assert record.pop("json_sha256") == sha256(b'{"model":"tiny"}').hexdigest()
         assert record == {"model": "tiny"}
@@ -115,7 +115,7 @@ def test_one_flipped_bit_beside_a_vector_makes_its_row_unsound(path: Path, datas
     table = read_table(path)
     assert table.sound().tolist() == [True, True, False, True]
     assert table.counts()["damaged"] == 1
-    assert {k: v.tolist() for k, v in table.rows_by_realisation().items()} == {0: [0, 1, 3]}
+    assert {k: v.tolist() for k, v in table.rows_by_execution_config().items()} == {0: [0, 1, 3]}
 
 
 def test_a_refusal_of_which_a_bit_flipped_is_damaged_and_no_other_reason(path: Path) -> None:

@@ -94,7 +94,7 @@ def _odd_float(path: Path) -> None:
         h5py.Dataset(h5py.h5d.create(file.id, b"embeddings", kind, space))[...] = values
 
 
-def _unknown_realisation(path: Path) -> None:
+def _unknown_execution_config(path: Path) -> None:
     with h5py.File(path, "r+") as file:
         file["realisation"][2] = 1
 
@@ -123,7 +123,7 @@ def _identity(identity: object) -> Callable[[Path], None]:
         (_enumeration, "another type"),
         (_big_endian, "another type"),
         (_odd_float, "another type"),
-        (_unknown_realisation, "execution config"),
+        (_unknown_execution_config, "execution config"),
         (_attribute("realisations", "[]"), "0 execution configs"),
         (_attribute("realisations", '[{"batch_size":-1}]'), "batch_size"),
         (_attribute("realisations", '[{"threads":true}]'), "threads"),

@@ -17,7 +17,7 @@ from small_catalogs import Run, draw_noise
 
 from analyze import analyze_embeddings
 from extract import Workspace, export_embeddings, read_embeddings
-from extract.backbones.registry import load_again
+from extract.backbones.registry import load_from_provenance
 from extract.errors import EmbeddingsFileError, UsageError, WeightsError
 from extract.storage.exchange.imported import Imported, import_file
 from extract.storage.exchange.vector_files import LabelSource, read_vectors
@@ -135,7 +135,7 @@ def test_no_run_goes_on_with_it_and_no_backbone_is_loaded(
     file = tmp_path / imported.file
     before = file.read_bytes()
     with pytest.raises(WeightsError, match=r"v holds imported vectors: .*--images DIR"):
-        load_again(imported.provenance)
+        load_from_provenance(imported.provenance)
     done = run("extract", "--images", str(tmp_path / "pictures"), "--output", str(file))
     assert done.returncode != 0
     assert done.stderr.count("\n") == 1

@@ -368,8 +368,8 @@ def test_number_of_no_realisation_and_unknown_status_are_named(path: Path, shop:
     put(path, "status", 9, 200)
     put(path, "fields_crc32", 9, 0)
     evidence = evidence_of(path, shop)
-    ways = len(evidence.table.provenance.realisations)
-    evidence.table.rows.realisation[6] = ways  # a file that says so is not read at all
+    ways = len(evidence.table.provenance.execution_configs)
+    evidence.table.rows.execution_config[6] = ways  # a file that says so is not read at all
     check = check_counts(evidence)
     assert check.passed is False
     assert check.rows == tuple(evidence.table.ids[i] for i in (6, 9))

@@ -18,11 +18,11 @@ from extract.errors import UsageError
 from extract.images.decoding import READINGS
 from extract.inference.execution_config import (
     WAYS_OF_DECODING,
-    Wanted,
-    choose_realisation,
+    ExecutionOptions,
+    available_execution_config,
+    choose_execution_config,
     device_for,
     policy,
-    realisation_here,
     variants,
 )
 from extract.inference.fidelity import is_reference
@@ -76,12 +76,14 @@ def test_the_way_of_most_rows_is_kept(tmp_path: Path) -> None:
     ways = ({"batch_size": 8, "device": "cpu"}, {"batch_size": 2, "device": "cuda"})
     path = tmp_path / "x.h5"
     lay_out(path, Catalog("shop", tmp_path, ids, ids), Provenance({}, ways), 6)
-    assert read_table(path).usual_realisation() == ways[1]  # no row is finished: the last
+    assert (
+        read_table(path).most_common_execution_config() == ways[1]
+    )  # no row is finished: the last
     fill(path, [0, 1, 2])
     fill(path, [3, 4], way=1)
-    assert read_table(path).usual_realisation() == ways[0]
+    assert read_table(path).most_common_execution_config() == ways[0]
     fill(path, [0, 5], way=1)
-    assert read_table(path).usual_realisation() == ways[1]
+    assert read_table(path).most_common_execution_config() == ways[1]
 
 
 # what is chosen
@@ -112,9 +114,11 @@ def elsewhere(backbone: Backbone) -> Backbone:
 
 
 def test_a_new_file_on_a_cpu_is_computed_in_the_fast_way(backbone: Backbone) -> None:
-    chosen = choose_realisation(backbone, None)
+    chosen = choose_execution_config(backbone, None)
     assert chosen == {**FAST, "threads": torch.get_num_threads()}
-    assert choose_realisation(backbone, None, file_bytes=np.full(10**6, 9))["runtime"] == "folded"
+    assert (
+        choose_execution_config(backbone, None, file_bytes=np.full(10**6, 9))["runtime"] == "folded"
+    )
 
 
 @pytest.mark.parametrize(
@@ -132,11 +136,13 @@ def test_auto_keeps_how_a_file_was_begun(
     if way["runtime"] == "openvino":
         need_openvino()
     table = file_of(tmp_path, *((each, 0) for each in variants(way)))
-    assert choose_realisation(backbone, table) == way  # laid out, and stopped before its first row
+    assert (
+        choose_execution_config(backbone, table) == way
+    )  # laid out, and stopped before its first row
     table = file_of(tmp_path, (way, 3))
-    assert choose_realisation(backbone, table) == way
-    told = Wanted(batch_size=7, threads=1, decoder="fast", dtype="fp32", runtime="torch")
-    assert choose_realisation(backbone, table, told) == {**FAST, "batch_size": 7}
+    assert choose_execution_config(backbone, table) == way
+    told = ExecutionOptions(batch_size=7, threads=1, decoder="fast", dtype="fp32", runtime="torch")
+    assert choose_execution_config(backbone, table, told) == {**FAST, "batch_size": 7}
 
 
 def test_most_rows_decide_but_for_the_decoder_that_leaves_pictures_to_others(
@@ -145,11 +151,11 @@ def test_most_rows_decide_but_for_the_decoder_that_leaves_pictures_to_others(
     scaled = {**FAST, "decoder": "scaled"}
     fast, other, reference = variants(scaled)[1:4]
     table = file_of(tmp_path, (scaled, 1), (fast, 5), (other, 9), (reference, 0))
-    assert choose_realisation(backbone, table) == scaled
+    assert choose_execution_config(backbone, table) == scaled
     table = file_of(tmp_path, (FAST, 0), (other, 20))  # nothing but PNGs
-    assert choose_realisation(backbone, table) == FAST
+    assert choose_execution_config(backbone, table) == FAST
     table = file_of(tmp_path, (REFERENCE, 11), ({**FAST, "batch_size": 4}, 9))
-    chosen = choose_realisation(backbone, table)
+    chosen = choose_execution_config(backbone, table)
     assert (chosen["decoder"], chosen["runtime"], chosen["batch_size"]) == ("fast", "eager", 16)
 
 
@@ -158,10 +164,10 @@ def test_the_dtype_and_runtime_of_another_device_are_not_kept(
 ) -> None:
     monkeypatch.setattr("extract.images.gpu_decoding.gpu_decoder", lambda _: "torchvision")
     far = {**FAST, "device": "cuda", "dtype": "fp16", "runtime": "compiled", "decoder": "gpu"}
-    here = choose_realisation(backbone, file_of(tmp_path, (far, 4)))
+    here = choose_execution_config(backbone, file_of(tmp_path, (far, 4)))
     assert here == FAST
     table = file_of(tmp_path, (FAST, 4))
-    there = choose_realisation(elsewhere, table, Wanted(compiled=False))
+    there = choose_execution_config(elsewhere, table, ExecutionOptions(compiled=False))
     assert (there["device"], there["dtype"], there["runtime"]) == ("cuda", "bf16", "folded")
     assert there["decoder"] == "fast"  # as the file's, not the GPU's
 
@@ -170,36 +176,40 @@ def test_what_is_typed_wins_over_what_the_file_has_and_the_rest_follows(
     tmp_path: Path, backbone: Backbone
 ) -> None:
     half = file_of(tmp_path, ({**FAST, "dtype": "bf16"}, 4))
-    eager = choose_realisation(backbone, half, Wanted(runtime="eager", decoder="reference"))
+    eager = choose_execution_config(
+        backbone, half, ExecutionOptions(runtime="eager", decoder="reference")
+    )
     assert eager == REFERENCE  # of fp32, whatever the file has
     exact = file_of(tmp_path, (REFERENCE, 4))
-    chosen = choose_realisation(backbone, exact, Wanted(dtype="bf16"))
+    chosen = choose_execution_config(backbone, exact, ExecutionOptions(dtype="bf16"))
     assert (chosen["dtype"], chosen["runtime"]) == ("bf16", "folded")
     with pytest.raises(UsageError, match="use --runtime torch for bf16"):
-        choose_realisation(backbone, half, Wanted(dtype="bf16", runtime="eager"))
+        choose_execution_config(backbone, half, ExecutionOptions(dtype="bf16", runtime="eager"))
 
 
 def test_the_gpu_decodes_only_beside_a_gpu_that_can(
     tmp_path: Path, backbone: Backbone, elsewhere: Backbone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(UsageError, match="--decoder gpu needs --device cuda: choose --decoder"):
-        choose_realisation(backbone, None, Wanted(decoder="gpu"))
-    wanted, auto = (Wanted(batch_size=8, compiled=False, decoder=d) for d in ("gpu", "auto"))
+        choose_execution_config(backbone, None, ExecutionOptions(decoder="gpu"))
+    wanted, auto = (
+        ExecutionOptions(batch_size=8, compiled=False, decoder=d) for d in ("gpu", "auto")
+    )
     monkeypatch.setattr("extract.images.gpu_decoding.gpu_decoder", lambda _: "torchvision")
     for asked in (wanted, auto):
-        assert choose_realisation(elsewhere, None, asked)["decoder"] == "gpu"
-        assert choose_realisation(elsewhere, None, asked)["resize"] == "gpu"
+        assert choose_execution_config(elsewhere, None, asked)["decoder"] == "gpu"
+        assert choose_execution_config(elsewhere, None, asked)["resize"] == "gpu"
     # in fp32 it would lose more than fp32 may, so it has to be asked for
     full = {d: replace(w, dtype="fp32") for d, w in (("gpu", wanted), ("fast", auto))}
-    assert all(choose_realisation(elsewhere, None, w)["decoder"] == d for d, w in full.items())
+    assert all(choose_execution_config(elsewhere, None, w)["decoder"] == d for d, w in full.items())
 
     def none_works(device: torch.device) -> str:
         raise UsageError(f"no JPEG decoder works on {device}")
 
     monkeypatch.setattr("extract.images.gpu_decoding.gpu_decoder", none_works)
-    assert choose_realisation(elsewhere, None, auto)["decoder"] == "fast"
+    assert choose_execution_config(elsewhere, None, auto)["decoder"] == "fast"
     with pytest.raises(UsageError, match="no JPEG decoder works on cuda:0"):
-        choose_realisation(elsewhere, None, wanted)
+        choose_execution_config(elsewhere, None, wanted)
 
 
 @pytest.mark.parametrize("by_engine", [False, True])
@@ -210,11 +220,13 @@ def test_with_cores_enough_a_gpu_decodes_only_in_its_engine(
     monkeypatch.setattr("extract.images.gpu_decoding.gpu_decoder", lambda _: "any")
     monkeypatch.setattr("extract.images.gpu_decoding.has_engine", lambda _: by_engine)
     small, large = np.full(9, 40_000), np.full(9, 400_000)
-    auto = Wanted(batch_size=8, compiled=False)
-    chosen = [choose_realisation(elsewhere, None, auto, each)["decoder"] for each in (small, large)]
+    auto = ExecutionOptions(batch_size=8, compiled=False)
+    chosen = [
+        choose_execution_config(elsewhere, None, auto, each)["decoder"] for each in (small, large)
+    ]
     assert chosen == ["gpu" if by_engine else "fast", "gpu"]
     full = replace(auto, dtype="fp32")
-    assert choose_realisation(elsewhere, None, full, small)["decoder"] == "fast"
+    assert choose_execution_config(elsewhere, None, full, small)["decoder"] == "fast"
 
 
 @pytest.mark.parametrize("triton", [False, True])
@@ -226,8 +238,8 @@ def test_compiling_is_for_many_pictures_on_a_gpu_where_it_can_be_had(
     )
 
     def runtime(where: Backbone, n_images: int, **wanted: Any) -> str:
-        asked = Wanted(batch_size=8, decoder="fast", **wanted)
-        return str(choose_realisation(where, None, asked, np.full(n_images, 9))["runtime"])
+        asked = ExecutionOptions(batch_size=8, decoder="fast", **wanted)
+        return str(choose_execution_config(where, None, asked, np.full(n_images, 9))["runtime"])
 
     assert [runtime(backbone, n) for n in (1, 49_999, 50_000, 10**6)] == ["folded"] * 4
     assert runtime(elsewhere, 49_999) == runtime(elsewhere, 10**6, compiled=False) == "folded"
@@ -249,10 +261,16 @@ def test_a_file_of_fused_rows_goes_on_fused_in_half_precision_alone(
     monkeypatch.setattr("extract.inference.execution_config.why_not_fused", lambda *_: None)
     half = {**FAST, "device": "cuda", "dtype": "bf16", "runtime": "fused"}
     table = file_of(tmp_path, (half, 4))
-    assert choose_realisation(elsewhere, table) == half
-    assert choose_realisation(elsewhere, table, Wanted(dtype="fp32"))["runtime"] == "folded"
-    assert choose_realisation(elsewhere, table, Wanted(runtime="torch"))["runtime"] == "folded"
-    assert choose_realisation(backbone, table)["runtime"] == "folded"
+    assert choose_execution_config(elsewhere, table) == half
+    assert (
+        choose_execution_config(elsewhere, table, ExecutionOptions(dtype="fp32"))["runtime"]
+        == "folded"
+    )
+    assert (
+        choose_execution_config(elsewhere, table, ExecutionOptions(runtime="torch"))["runtime"]
+        == "folded"
+    )
+    assert choose_execution_config(backbone, table)["runtime"] == "folded"
 
 
 # what a row's realisation says of the run's
@@ -288,15 +306,21 @@ def test_a_query_takes_the_first_way_that_can_be_had_here(backbone: Backbone) ->
     threads = torch.get_num_threads()
     compiled = {**FAST, "runtime": "compiled", "dtype": "bf16"}
     far = {**FAST, "device": "cuda"}
-    assert realisation_here(backbone, ()) == {**REFERENCE, "batch_size": 1, "threads": threads}
-    assert realisation_here(backbone, [far]) == realisation_here(backbone, ())
-    here = realisation_here(backbone, [far, compiled, REFERENCE])
+    assert available_execution_config(backbone, ()) == {
+        **REFERENCE,
+        "batch_size": 1,
+        "threads": threads,
+    }
+    assert available_execution_config(backbone, [far]) == available_execution_config(backbone, ())
+    here = available_execution_config(backbone, [far, compiled, REFERENCE])
     assert here == {**compiled, "runtime": "folded", "threads": threads}
     fell_back = {**FAST, "decoder": "reference"}
-    assert realisation_here(backbone, [fell_back])["decoder"] == "fast"
+    assert available_execution_config(backbone, [fell_back])["decoder"] == "fast"
     for unknown in ({**FAST, "decoder": "later"}, {**FAST, "dtype": "fp4"}):
-        assert realisation_here(backbone, [unknown]) == realisation_here(backbone, ())
-    older = realisation_here(backbone, [{"device": "cpu", "batch_size": 8}])
+        assert available_execution_config(backbone, [unknown]) == available_execution_config(
+            backbone, ()
+        )
+    older = available_execution_config(backbone, [{"device": "cpu", "batch_size": 8}])
     assert is_reference(older)
 
 
@@ -304,7 +328,7 @@ def test_a_query_without_the_files_runtime_takes_the_reference(
     backbone: Backbone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("extract.inference.runtimes.find_spec", lambda _: None)
-    assert is_reference(realisation_here(backbone, [{**FAST, "runtime": "openvino"}]))
+    assert is_reference(available_execution_config(backbone, [{**FAST, "runtime": "openvino"}]))
 
 
 def test_a_query_of_a_file_that_a_gpu_decoded_is_decoded_on_the_host(

@@ -1,4 +1,4 @@
-"""Which vectors ``analyze predict`` asks a head about: stored ones, or of pictures embedded now."""
+"""The vectors that ``analyze predict`` predicts on: stored, or of pictures embedded now."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from analyze.stored_files.selection import Selection
 
 
-def embed_as_taught(
+def embed_like_training_set(
     workspace: Workspace,
     stored: StoredHead,
     images: Path,
@@ -24,10 +24,10 @@ def embed_as_taught(
     *,
     quiet: bool,
 ) -> list[Path]:
-    """Embed a folder with the backbones that the head was taught, into the cache."""
+    """Embed a folder with the backbones that the head was trained on, into the cache."""
     from analyze.head.joined import parts_of
     from extract.backbones.partial_finetuning import tuned, untuned_identity
-    from extract.backbones.registry import load_again
+    from extract.backbones.registry import load_from_provenance
     from extract.catalog.imagefolder import list_imagefolder
     from extract.inference.execution_config import device_for
     from extract.pipeline.embedded import nothing_embedded
@@ -42,7 +42,7 @@ def embed_as_taught(
     targets = []
     for part in parts_of(stored.provenance):
         plain = replace(part, identity=untuned_identity(part.identity))
-        backbone = load_again(
+        backbone = load_from_provenance(
             plain, weights_file=execution.weights if part.weights == "file" else None
         )
         if stored.stage:

@@ -1,4 +1,4 @@
-"""What training sees of a split, and what is kept from it until the end."""
+"""Training data of a split, and the test set that is kept until the end."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, eq=False)
-class Taught:
-    """What training sees: copies of the taught rows, of nothing else.
+class TrainingData:
+    """Data of a training: copies of the training rows, of nothing else.
 
     Parameters
     ----------
-    features : ndarray of shape (n_views + 1, n_taught, n_dims), float32
+    features : ndarray of shape (n_views + 1, n_train, n_dims), float32
         The plain pictures first.
     train, validation : ndarray of int
         Rows of these arrays.
@@ -42,7 +42,7 @@ class Taught:
     def __post_init__(self) -> None:
         if self.features.ndim != 3:
             raise ValueError(
-                f"features must have shape (n_views + 1, n_taught, n_dims), got "
+                f"features must have shape (n_views + 1, n_train, n_dims), got "
                 f"{self.features.shape}"
             )
         if not np.isfinite(self.features).all():
@@ -53,7 +53,7 @@ class Taught:
 
     @property
     def n_rows(self) -> int:
-        """How many pictures are taught."""
+        """How many pictures are in the training set."""
         return int(self.features.shape[1])
 
     @property
@@ -62,7 +62,7 @@ class Taught:
         return UnseenPictures(self.features[PLAIN], self.maps)
 
     def goal(self) -> Goal:
-        """Say what is wanted of the rows."""
+        """Return the targets of the rows."""
         return self.targets.goal(self.train)
 
     @cached_property
@@ -102,7 +102,7 @@ class UnseenPictures(NamedTuple):
 
 
 class HeldOut:
-    """The tested rows, which are asked about once, when all that is asked has been trained."""
+    """The test set: predicted once, when everything has been trained."""
 
     def __init__(self, tested: UnseenPictures) -> None:
         self._tested: UnseenPictures | None = tested
@@ -116,14 +116,14 @@ class HeldOut:
             The second time: what was learned from a test is no longer tested by it.
         """
         if self._tested is None:
-            raise RuntimeError("the test rows have been asked about already")
+            raise RuntimeError("the test set has been predicted already")
         tested, self._tested = self._tested, None
         return [predict(tested) for predict in predictors]
 
 
 def hold_out(
     features: np.ndarray, targets: Targets, split: Split, maps: StageMaps | None = None
-) -> tuple[Taught, HeldOut]:
+) -> tuple[TrainingData, HeldOut]:
     """Part features into what training gets and what is kept from it.
 
     Parameters
@@ -135,11 +135,13 @@ def hold_out(
         Of all pictures.
     """
     stacked = features[None] if features.ndim == 2 else features
-    taught = split.taught
-    train, validation = (np.searchsorted(taught, rows) for rows in (split.train, split.validation))
-    kept = maps.take(taught) if maps else None
+    training_set = split.training_set
+    train, validation = (
+        np.searchsorted(training_set, rows) for rows in (split.train, split.validation)
+    )
+    kept = maps.take(training_set) if maps else None
     held = maps.take(split.test, plain=True) if maps else None
     return (
-        Taught(stacked[:, taught], targets.take(taught), train, validation, kept),
+        TrainingData(stacked[:, training_set], targets.take(training_set), train, validation, kept),
         HeldOut(UnseenPictures(stacked[PLAIN, split.test], held)),
     )

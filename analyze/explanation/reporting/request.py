@@ -1,4 +1,4 @@
-"""A backbone asked: pictures chosen, questions made of them, their maps drawn."""
+"""Explanations of a backbone: pictures chosen, questions made of them, their maps drawn."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from analyze.explanation.spec import Wanted
 from analyze.explanation.targets import Target
 from analyze.head.prediction.head_file import StoredHead, check_identity
 from analyze.pictures.picture_folder import PictureFolder
-from extract.backbones.registry import Backbone, choose_device, load_again
+from extract.backbones.registry import Backbone, choose_device, load_from_provenance
 from extract.errors import SosieError, UsageError
 from extract.machine.allocation import keep_freed_memory
 from extract.storage.embeddings import EmbeddingSet
@@ -33,8 +33,8 @@ def no_bar(_: str) -> Iterator[Progress]:
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
-    """A backbone, and the questions that it is asked.
+class ExplanationRequest:
+    """A backbone, and the questions to explain.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def ask_backbone(
     weights: Path | None = None,
     device: str = "auto",
     bar: Bar = no_bar,
-) -> tuple[Asked, list[Explanation], list[str]]:
+) -> tuple[ExplanationRequest, list[Explanation], list[str]]:
     """Load the backbone of some vectors, choose pictures, and draw their maps.
 
     Parameters
@@ -81,11 +81,11 @@ def ask_backbone(
     weights : Path, optional
         The backbone's, where they came from a file.
     bar : callable
-        From what is counted to a context that gives what is told of progress.
+        From what is counted to a context that gives the callback of progress.
 
     Returns
     -------
-    asked : Asked
+    request : ExplanationRequest
     found : list of Explanation
     notes : list of str
 
@@ -98,7 +98,9 @@ def ask_backbone(
     if stored is not None:
         check_identity(stored, vectors.provenance)
     keep_freed_memory()
-    backbone = load_again(vectors.provenance, weights_file=weights, device=choose_device(device))
+    backbone = load_from_provenance(
+        vectors.provenance, weights_file=weights, device=choose_device(device)
+    )
     if backbone.view is not None:
         raise UsageError(
             "the file holds augmented views, not pictures as they are: ask the file one folder up"
@@ -116,7 +118,7 @@ def ask_backbone(
             f"nothing is explained: {'; '.join(notes)}; choose pictures with --id ID, --image FILE "
             "or --sample N"
         )
-    target, questions, said = ask_all(wanted, vectors, truth, subjects, target)
+    target, questions, predictions = ask_all(wanted, vectors, truth, subjects, target)
 
     def opened(subject: Subject) -> Any:
         return subject.picture if subject.row is None else pictures.open(subject.row)
@@ -131,4 +133,4 @@ def ask_backbone(
         wanted = replace(wanted, of="probability")
         followed = make_target(wanted, stored, backbone, vectors, truth, weights) or target
     context = (backbone, tap, target, followed, vectors, questions, opened, pictures, maps)
-    return Asked(*context, wanted.seed), found, [*notes, *said]
+    return ExplanationRequest(*context, wanted.seed), found, [*notes, *predictions]
