@@ -46,7 +46,7 @@ def the_one(
     alike = len({file.but_for_geometry_and_pooling for file in files}) == 1
     taken = _default_of(files, resize or "auto") if alike else None
     if taken is None:
-        raise (refused or (lambda several: _which(workspace, several)))(files)
+        raise (refused or (lambda found_files: _which(workspace, found_files)))(files)
     log.info(_note_of(workspace, taken, [file for file in files if file is not taken]))
     return taken
 

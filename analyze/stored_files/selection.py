@@ -89,7 +89,7 @@ def choose_any(workspace: Workspace, wanted: Selection) -> Path:
     UsageError
         When none fits, or several catalogues do; the message lists them.
     """
-    files = [StoredFile.at(path) for path in _several(workspace, wanted)]
+    files = [StoredFile.at(path) for path in _choose_many(workspace, wanted)]
     taken = newest(files).path
     if len(files) > 1:
         log.info(f"of {len(files)} files of this catalogue taking {workspace.relative(taken)}")
@@ -107,7 +107,7 @@ def choose_files(workspace: Workspace, wanted: Selection) -> tuple[Path, ...]:
     UsageError
         When none fits, or several catalogues do; the message lists them.
     """
-    return tuple(up_to_date(workspace, _several(workspace, wanted)))
+    return tuple(up_to_date(workspace, _choose_many(workspace, wanted)))
 
 
 def choose_to_join(workspace: Workspace, wanted: Selection, *, join: bool) -> tuple[Path, ...]:
@@ -127,11 +127,11 @@ def choose_to_join(workspace: Workspace, wanted: Selection, *, join: bool) -> tu
     return (choose_one(workspace, wanted),)
 
 
-def _several(workspace: Workspace, wanted: Selection) -> list[Path]:
+def _choose_many(workspace: Workspace, wanted: Selection) -> list[Path]:
     chosen = _named(workspace, wanted)
     if wanted.models or not chosen:
         fitting = _found(workspace, wanted)
-        _refuse_several_catalogs(fitting)
+        _refuse_many_catalogs(fitting)
         chosen += [file.path for file in fitting]
     return list({path.resolve(): path for path in chosen}.values())
 
@@ -211,7 +211,7 @@ def _by_recipe(workspace: Workspace, recipe: Recipe, wanted: Selection) -> list[
         if file.made and file.model == fixed.model and file.fits(resize, pooling)
         if fixed.weights in (None, file.made.weights)
     ]
-    _refuse_several_catalogs(fitting)
+    _refuse_many_catalogs(fitting)
     if not fitting:
         typed = " ".join(["--recipe", shlex.quote(recipe.typed), wanted.how]).rstrip()
         raise UsageError(
@@ -275,7 +275,7 @@ def _of_models(files: list[StoredFile], models: Sequence[str]) -> list[StoredFil
     return [file for file in files if not models or file.model in models]
 
 
-def _refuse_several_catalogs(files: Sequence[StoredFile]) -> None:
+def _refuse_many_catalogs(files: Sequence[StoredFile]) -> None:
     catalogs = sorted({file.catalog for file in files})
     if len(catalogs) > 1:
         raise too_many(
