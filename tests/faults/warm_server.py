@@ -300,6 +300,8 @@ def _become(job: dict[str, Any]) -> None:
         tempfile.tempdir = None
         util.spawnv_passfds = _spawn
     sys.argv = job["words"]
+    # a service before this one loaded it too, of which runpy would warn on stderr
+    sys.modules.pop(f"{job['words'][0]}.__main__", None)
     runpy.run_module(job["words"][0], run_name="__main__", alter_sys=True)
 
 
