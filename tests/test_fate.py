@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
+from served import serving
 
 from tests.benchmarks.fate import Fate, Seen, judged, run
 from tests.benchmarks.serving import environment
@@ -22,7 +24,8 @@ def test_a_growing_catalogue_is_answered_from_all_along_as_the_command_answers(
         assert process.wait() == 0, process.said
         return process.said
 
-    found = run(9, kills=False, per_kind=2, growths=1, pause=1.5, command=command)
+    serve = partial(serving, warm=warm_server)
+    found = run(9, kills=False, per_kind=2, growths=1, pause=1.5, command=command, serve=serve)
     assert found["right"], found
     assert found["answers_compared"] > 20
     assert {"id", "picture", "page", "product", "thumbnail"} <= found["requests"].keys()

@@ -18,8 +18,9 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,9 @@ NEAR = 1e-5
 
 Command = Callable[..., str]
 """Runs the words of a command in a workspace; gives its stdout."""
+
+Serve = Callable[..., AbstractContextManager[Any]]
+"""Starts a service by its words in a workspace."""
 
 
 @dataclass
@@ -113,13 +117,14 @@ def run(
     growths: int = GROWTHS,
     pause: float = 0.0,
     command: Command | None = None,
+    serve: Serve | None = None,
 ) -> dict[str, Any]:
     """Ask a service for a while in which its catalogue grows; say what was seen.
 
-    Each client pauses so many seconds before it asks again. A command is started from nothing,
-    unless told how.
+    Each client pauses so many seconds before it asks again. Commands and the service are started
+    from nothing, unless told how.
     """
-    command = command or _command
+    command, serve = command or _command, serve or partial(serving, weighed=False)
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary) / "workspace"
         _draw(root / "shop", 0, per_kind)
@@ -127,7 +132,7 @@ def run(
         sent = _drawn_to_send(Path(temporary))
         ids = _ids(root)
         seen, fate = Seen(), Fate([], 0, [], [_command_says(command, root, ids, sent)])
-        with serving(root, "--model", "efficientnet_lite0", weighed=False) as served:
+        with serve(root, "--model", "efficientnet_lite0") as served:
             served.wait_for_uploads()
             _tell(f"{len(ids)} pictures are served")
             pid, url = served.process.pid, f"http://127.0.0.1:{served.port}"
