@@ -39,6 +39,7 @@ QUICK = TrainingSpec(learning_rate=0.003, epochs=12, patience=4)
 def narrow_heads() -> object:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(search, "WIDTHS", (8, 32))
+        patch.setattr(tuning, "N_RANDOM", 4)
         yield
 
 
@@ -52,7 +53,7 @@ def training_set(few: Planted) -> TrainingData:
 @pytest.fixture(scope="module")
 def whole(training_set: TrainingData, tmp_path_factory: pytest.TempPathFactory) -> Tuned:
     folder = tmp_path_factory.mktemp("whole")
-    return tune_head(training_set, SMALL, QUICK, n_trials=14, seed=3, folder=folder)
+    return tune_head(training_set, SMALL, QUICK, n_trials=8, seed=3, folder=folder)
 
 
 def without_time(tuned: Tuned) -> list[Trial]:
@@ -93,7 +94,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(
     training_set: TrainingData, whole: Tuned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stopping(*args: object, seed: int, on_epoch: Callable[..., None], **words: object) -> None:
-        if len(calls) == 12:
+        if len(calls) == 6:
             on_epoch = interrupt
         calls.append(seed)
         train_head(*args, seed=seed, on_epoch=on_epoch, **words)  # type: ignore[arg-type]
@@ -106,20 +107,20 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(
     with monkeypatch.context() as patch:
         patch.setattr(tuning, "train_head", stopping)
         with pytest.raises(KeyboardInterrupt):
-            tune_head(training_set, SMALL, QUICK, n_trials=14, seed=3, folder=tmp_path)
+            tune_head(training_set, SMALL, QUICK, n_trials=8, seed=3, folder=tmp_path)
     (path,) = tmp_path.glob("*.db")
-    assert len(stored(path)) == 12
+    assert len(stored(path)) == 6
     told: list[tuple[int, int]] = []
     resumed = tune_head(
         training_set,
         SMALL,
         QUICK,
-        n_trials=14,
+        n_trials=8,
         seed=3,
         folder=tmp_path,
         progress=lambda done, total: told.append((done, total)),
     )
-    assert told == [(done, 14) for done in range(12, 15)]
+    assert told == [(done, 8) for done in range(6, 9)]
     assert without_time(resumed) == without_time(whole)
     assert resumed.importance == whole.importance
 
@@ -130,19 +131,19 @@ def test_typed_again_nothing_is_tried_again(
     assert whole.storage is not None
     monkeypatch.setattr(tuning, "train_head", None)
     folder = whole.storage.parent
-    again = tune_head(training_set, SMALL, QUICK, n_trials=14, seed=3, folder=folder)
+    again = tune_head(training_set, SMALL, QUICK, n_trials=8, seed=3, folder=folder)
     assert (again.trials, again.best) == (whole.trials, whole.best)
-    fewer = tune_head(training_set, SMALL, QUICK, n_trials=12, seed=3, folder=folder)
-    assert fewer.trials == whole.trials[:12]
+    fewer = tune_head(training_set, SMALL, QUICK, n_trials=6, seed=3, folder=folder)
+    assert fewer.trials == whole.trials[:6]
     with pytest.raises(TypeError):  # one more is to be trained
-        tune_head(training_set, SMALL, QUICK, n_trials=15, seed=3, folder=folder)
+        tune_head(training_set, SMALL, QUICK, n_trials=9, seed=3, folder=folder)
 
 
 def test_trials_are_those_of_the_seed_and_of_what_is_taught(
     training_set: TrainingData, whole: Tuned, tmp_path: Path
 ) -> None:
-    unkept = tune_head(training_set, SMALL, QUICK, n_trials=12, seed=3)
-    assert without_time(unkept) == without_time(whole)[:12]
+    unkept = tune_head(training_set, SMALL, QUICK, n_trials=6, seed=3)
+    assert without_time(unkept) == without_time(whole)[:6]
     assert unkept.storage is None
     other = tune_head(training_set, SMALL, QUICK, n_trials=2, seed=4, folder=tmp_path)
     assert other.trials[1].settings != whole.trials[1].settings
@@ -268,9 +269,9 @@ def test_a_trial_that_was_changed_is_tried_again_and_said(
         database.execute("DELETE FROM trial_user_attributes WHERE key = 'json_sha256'")
         database.execute("DELETE FROM study_user_attributes")
     caplog.clear()
-    tuned = tune_head(training_set, SMALL, QUICK, n_trials=14, seed=3, folder=tmp_path)
+    tuned = tune_head(training_set, SMALL, QUICK, n_trials=8, seed=3, folder=tmp_path)
     assert tuned.trials == whole.trials
-    assert "14 trials" in caplog.text
+    assert "8 trials" in caplog.text
     assert "without check sums" in caplog.text
 
 
