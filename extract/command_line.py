@@ -41,9 +41,9 @@ SeedOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 VerboseOption = Annotated[
-    int, typer.Option("--verbose", "-v", count=True, help="Say more; -vv shows tracebacks.")
+    int, typer.Option("--verbose", "-v", count=True, help="Log more; -vv shows tracebacks.")
 ]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Only results and errors.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only results and errors.")]
 CatalogOption = Annotated[
     str | None, typer.Option("--catalog", metavar="NAME", help="Name in cache/embeddings.")
 ]
@@ -52,7 +52,7 @@ RecipeOption = Annotated[
     typer.Option(
         "--recipe",
         metavar="NAME|FILE",
-        help="Fixes all of it, from the resize to the seeds: openclassrooms, or a file.toml.",
+        help="Fix everything from the resize to the seeds: openclassrooms, or a file.toml.",
     ),
 ]
 

@@ -18,7 +18,7 @@ def catalog(
     inputs: options.Inputs,
     level: options.LevelOption = None,
     examples: Annotated[
-        int, typer.Option(metavar="N", min=1, max=12, help="Pictures a class.")
+        int, typer.Option(metavar="N", min=1, max=12, help="Pictures per class.")
     ] = 6,
     folder: options.Pictures,
     seed: cl.SeedOption = 0,

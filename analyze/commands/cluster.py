@@ -40,7 +40,8 @@ class Settings:
     score: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME", help="Also without labels: umap_silhouette, stability; may be repeated."
+            metavar="NAME",
+            help="Score without labels: umap_silhouette, stability; may be repeated.",
         ),
     ] = None
     seed: cl.SeedOption = 0

@@ -47,12 +47,15 @@ class Repeats:
     """How often clusterings are repeated and pictures drawn again."""
 
     resamples: Annotated[
-        int, typer.Option(metavar="N", min=200, help="Of pictures, for the intervals.")
+        int,
+        typer.Option(
+            metavar="N", min=200, help="Bootstrap resamples of pictures, for the intervals."
+        ),
     ] = 2000
-    seeds: Annotated[int, typer.Option(metavar="N", min=1, help="How many seeds.")] = 20
+    seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Number of seeds.")] = 20
     seed: Annotated[
         int,
-        typer.Option("--seed", metavar="N", min=0, max=2**32 - 1, help="The first of the seeds."),
+        typer.Option("--seed", metavar="N", min=0, max=2**32 - 1, help="First random seed."),
     ] = 0
 
     def __post_init__(self) -> None:

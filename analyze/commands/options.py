@@ -54,7 +54,9 @@ ModelListOption = Annotated[
 ResizeOption = Annotated[
     Literal["auto", "model", "crop", "squash", "pad"] | None,
     typer.Option(
-        "--resize", help="Of stored files: auto as extract makes them now, model as weights came."
+        "--resize",
+        help="Resize of the stored files: auto as extract makes them now, "
+        "model as the weights came.",
     ),
 ]
 PoolingOption = Annotated[
@@ -62,7 +64,7 @@ PoolingOption = Annotated[
     typer.Option(
         "--pooling",
         metavar="auto|cls|mean|NAME",
-        help="Of stored files: auto is what the model's own classifier reads.",
+        help="Pooling of the stored files: auto is the input of the model's own classifier.",
     ),
 ]
 ImagesOption = Annotated[
@@ -70,7 +72,7 @@ ImagesOption = Annotated[
     typer.Option("--images", metavar="DIR", help="The pictures, if outside the workspace."),
 ]
 SeenOption = Annotated[
-    bool, typer.Option("--seen", help="Show pictures as the model saw them, not whole.")
+    bool, typer.Option("--seen", help="Show pictures as the model sees them, not whole.")
 ]
 SvgOption = Annotated[bool, typer.Option("--svg", help="Figures as SVG too.")]
 
@@ -121,7 +123,7 @@ class JoinedInputs(StoredFiles):
         typer.Option(metavar="NAME", help="The stored file of a backbone; several with --join."),
     ] = None
     join: Annotated[
-        bool, typer.Option("--join", help="Lay the vectors of several files side by side.")
+        bool, typer.Option("--join", help="Concatenate the vectors of several files.")
     ] = False
     views: Annotated[
         bool, typer.Option("--views", help="Average each picture with its stored views.")
@@ -139,10 +141,10 @@ class Index:
     ] = "auto"
     index_dims: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Turn rows onto N principal axes first."),
+        typer.Option(metavar="N", min=1, help="Project rows onto N principal components first."),
     ] = None
     recall: Annotated[
-        float, typer.Option(metavar="R", help="Wanted of an index that is not exact.")
+        float, typer.Option(metavar="R", help="Target recall of an approximate index.")
     ] = 0.98
 
 
@@ -151,11 +153,11 @@ class Products:
     """Which column names products, and which weights embed new pictures."""
 
     name_column: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Of the products' names.")
+        str | None, typer.Option(metavar="COLUMN", help="Column of the products' names.")
     ] = None
     weights: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Where the file's weights came from a file."),
+        typer.Option(metavar="FILE", help="Weights, if the file's came from a file."),
     ] = None
 
 
@@ -172,7 +174,8 @@ class Execution:
     """With which weights, and where, a backbone is run again."""
 
     weights: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Where the backbone's came from a file.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Weights, if the backbone's came from a file."),
     ] = None
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")] = (
         "auto"

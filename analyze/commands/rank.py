@@ -30,7 +30,10 @@ def rank(
         typer.Option(metavar="K", help="Default: as many as classes; else the mean of several."),
     ] = None,
     resamples: Annotated[
-        int, typer.Option(metavar="N", min=100, help="Of the pictures, for the intervals.")
+        int,
+        typer.Option(
+            metavar="N", min=100, help="Bootstrap resamples of pictures, for the intervals."
+        ),
     ] = 2000,
     seed: cl.SeedOption = 0,
     output: options.Output,

@@ -20,16 +20,24 @@ class Queries:
 
     k: Annotated[
         list[int] | None,
-        typer.Option("--k", metavar="N", min=1, help="Of precision and recall; default 5 and 10."),
+        typer.Option(
+            "--k", metavar="N", min=1, help="Hits for precision and recall at N; default 5 and 10."
+        ),
     ] = None
     queries: Annotated[
-        int, typer.Option(metavar="N", min=2, help="Of more pictures a sample is searched.")
+        int,
+        typer.Option(
+            metavar="N", min=2, help="Maximum number of queries; of more a sample is drawn."
+        ),
     ] = 5000
     worst: Annotated[
         int, typer.Option(metavar="N", min=0, max=100, help="Worst queries on a contact sheet.")
     ] = 10
     resamples: Annotated[
-        int, typer.Option(metavar="N", min=100, help="Of the pictures, for the intervals.")
+        int,
+        typer.Option(
+            metavar="N", min=100, help="Bootstrap resamples of pictures, for the intervals."
+        ),
     ] = 2000
 
 

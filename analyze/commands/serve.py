@@ -25,14 +25,15 @@ class Address:
     """Where the service listens, and whom it answers."""
 
     port: Annotated[
-        int, typer.Option(metavar="N", min=0, max=65535, help="0 takes any that is free.")
+        int,
+        typer.Option(metavar="N", min=0, max=65535, help="Port to listen on; 0 takes a free one."),
     ] = PORT
     host: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="To listen on; default 127.0.0.1.")
+        str | None, typer.Option(metavar="ADDRESS", help="Address to listen on; default 127.0.0.1.")
     ] = None
     allow_remote: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Let others in, who call this machine NAME."),
+        typer.Option(metavar="NAME", help="Accept requests to this host name from other machines."),
     ] = None
 
 
@@ -45,7 +46,7 @@ def serve(
     level: options.LevelOption = None,
     level_title: Annotated[
         list[str] | None,
-        typer.Option(metavar="LEVEL=WORDS", help="What the page calls a level; repeatable."),
+        typer.Option(metavar="LEVEL=WORDS", help="Name of a level on the page; may be repeated."),
     ] = None,
     products: options.Products,
     index: options.Index,

@@ -21,19 +21,25 @@ class Request:
 
     query: Annotated[
         list[str] | None,
-        typer.Option(metavar="ID|IMAGE", help="Tried as an id first, then as a file; repeatable."),
+        typer.Option(metavar="ID|IMAGE", help="Id, or else a picture file; may be repeated."),
     ] = None
-    top: Annotated[int, typer.Option(metavar="N", help="Hits; copies do not count.")] = 10
+    top: Annotated[
+        int, typer.Option(metavar="N", help="Number of hits; copies are not counted.")
+    ] = 10
     where: Annotated[
         list[str] | None,
-        typer.Option(metavar="LEVEL=VALUE", help="Search only inside this; repeatable."),
+        typer.Option(
+            metavar="LEVEL=VALUE", help="Search only inside this category; may be repeated."
+        ),
     ] = None
     diverse: Annotated[
-        bool, typer.Option("--diverse", help="Hits unlike each other (marginal relevance).")
+        bool, typer.Option("--diverse", help="Diverse hits (maximal marginal relevance).")
     ] = False
     diverse_weight: Annotated[
         float | None,
-        typer.Option(metavar="W", help="Of similarity against novelty, 0 to 1; default 0.7."),
+        typer.Option(
+            metavar="W", help="Weight of similarity against diversity, 0 to 1; default 0.7."
+        ),
     ] = None
 
     @property

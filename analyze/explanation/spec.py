@@ -26,10 +26,13 @@ class Wanted:
     ] = None
     class_name: Annotated[
         str | None,
-        typer.Option("--class", metavar="NAME|N", help="Why this one? Default: the answer."),
+        typer.Option(
+            "--class", metavar="NAME|N", help="Class to explain; default: the predicted one."
+        ),
     ] = None
     of: Annotated[
-        str | None, typer.Option(metavar="NAME", help="logit (default) or probability.")
+        str | None,
+        typer.Option(metavar="NAME", help="Output explained: logit (default) or probability."),
     ] = None
     ids: Annotated[
         list[str] | None, typer.Option("--id", metavar="ID", help="A picture; may be repeated.")
@@ -39,14 +42,15 @@ class Wanted:
     ] = None
     sample: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Of each class; 3 where no picture is named."),
+        typer.Option(metavar="N", min=1, help="Pictures per class; 3 where no picture is named."),
     ] = None
     worst: Annotated[
         int | None,
         typer.Option(metavar="N", min=1, help="The worst mistakes about held-out pictures."),
     ] = None
     neighbor: Annotated[
-        str | None, typer.Option(metavar="ID", help="Held against it; default the nearest.")
+        str | None,
+        typer.Option(metavar="ID", help="Neighbor to compare with; default the nearest."),
     ] = None
     clusters: ClustersOption = None
     level: LevelOption = None

@@ -33,16 +33,17 @@ class BackboneOptions:
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Of the table (python -m extract models), timm:NAME or hf:REPO; may be repeated. "
+            help="Backbone: of python -m extract models, timm:NAME or hf:REPO; may be repeated. "
             f"Default: {DEFAULT_MODEL}.",
         ),
     ] = None
     weights: Annotated[
-        str, typer.Option(metavar="pretrained|random|FILE", help="random is drawn from --seed.")
+        str,
+        typer.Option(metavar="pretrained|random|FILE", help="Random ones are drawn from --seed."),
     ] = "pretrained"
     pooling: Annotated[
         Literal["auto", "cls", "mean"],
-        typer.Option(help="auto: what the model's own classifier reads."),
+        typer.Option(help="auto: the input of the model's own classifier."),
     ] = "auto"
     resize: Annotated[
         Literal["auto", "model", "crop", "squash", "pad"],

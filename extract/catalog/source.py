@@ -30,7 +30,7 @@ class CatalogSource:
         ),
     ] = None
     manifest: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="Table of pictures, a row each.")
+        Path | None, typer.Option(metavar="CSV", help="Table of pictures, one row each.")
     ] = None
     image_column: Annotated[
         str, typer.Option(metavar="COLUMN", help="The manifest's column of paths.")
@@ -39,18 +39,18 @@ class CatalogSource:
         str | None, typer.Option(metavar="COLUMN", help="Column of unique ids.")
     ] = None
     label_column: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Column of classes.")
+        str | None, typer.Option(metavar="COLUMN", help="Column of class labels.")
     ] = None
     label_separator: Annotated[
         str | None,
-        typer.Option(metavar="TEXT", help="Between the levels of a label, such as ' >> '."),
+        typer.Option(metavar="TEXT", help="Separator of the levels of a label, such as ' >> '."),
     ] = None
     multi_label_separator: Annotated[
         str | None,
-        typer.Option(metavar="TEXT", help="Between labels where a picture has several: '|'."),
+        typer.Option(metavar="TEXT", help="Separator of several labels of a picture: '|'."),
     ] = None
     images_dir: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where the manifest's pictures are.")
+        Path | None, typer.Option(metavar="DIR", help="Folder of the manifest's pictures.")
     ] = None
     catalog: CatalogOption = None
 

@@ -31,7 +31,9 @@ def embed(
     backbones: BackboneOptions,
     options: Options,
     copies: Views,
-    output: Annotated[Path | None, typer.Option(metavar="FILE", help="Write there.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Embeddings file to write.")
+    ] = None,
     common: cl.Common,
 ) -> None:
     """Embed a catalogue into cache/embeddings: what is there already is not computed again.

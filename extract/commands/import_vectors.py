@@ -17,7 +17,9 @@ class RowOptions:
 
     ids: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Ids, a line each; default: the file's own, or 0, 1, 2."),
+        typer.Option(
+            metavar="FILE", help="Ids, one per line; default: the file's own, or 0, 1, 2."
+        ),
     ] = None
     labels: Annotated[
         Path | None,
@@ -27,7 +29,7 @@ class RowOptions:
         list[str] | None, typer.Option(metavar="NAME", help="Column of labels; may be repeated.")
     ] = None
     images_dir: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where pictures lie, by their ids.")
+        Path | None, typer.Option(metavar="DIR", help="Folder of the pictures, by their ids.")
     ] = None
 
 
@@ -40,7 +42,8 @@ def import_vectors(
     rows: RowOptions,
     catalog: Annotated[str | None, typer.Option(metavar="NAME", help="Default: SOURCE.")] = None,
     name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Stands for the backbone; default: SOURCE.")
+        str | None,
+        typer.Option(metavar="NAME", help="Name used for the backbone; default: SOURCE."),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace that file.")] = False,
     common: cl.Common,

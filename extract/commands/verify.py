@@ -24,7 +24,7 @@ def verify(
     ] = None,
     weights: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Where the file's weights came from a file."),
+        typer.Option(metavar="FILE", help="Weights, if the file's came from a file."),
     ] = None,
     seed: cl.SeedOption = 0,
     common: cl.Common,

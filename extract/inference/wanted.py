@@ -40,7 +40,7 @@ class ExecutionOptions:
     runtime: Annotated[
         Literal["auto", "eager", "torch", "fused", "openvino"],
         typer.Option(
-            help="What computes; eager is the reference, torch is it made fast, fused is ConvNeXt "
+            help="Runtime: eager is the reference, torch the same made fast, fused is ConvNeXt "
             "in kernels of its own on a GPU."
         ),
     ] = "auto"
@@ -48,7 +48,7 @@ class ExecutionOptions:
         bool | None,
         typer.Option(
             "--compile/--no-compile",
-            help="Let torch compile the model first. Default: on a GPU, for many pictures.",
+            help="Compile the model with torch first. Default: on a GPU, for many pictures.",
         ),
     ] = None
 

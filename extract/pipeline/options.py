@@ -38,11 +38,13 @@ class Options(ExecutionOptions):
         bool, typer.Option("--retry-failed", help="Try refused pictures again.")
     ] = False
     rehash: Annotated[
-        bool, typer.Option("--rehash", help="Trust the bytes of every picture, not its date.")
+        bool, typer.Option("--rehash", help="Compare pictures by content, not by date.")
     ] = False
     stop_at_refusal: Annotated[
         bool,
-        typer.Option("--on-bad-image", help="What a broken picture does to the run."),
+        typer.Option(
+            "--on-bad-image", help="Whether a broken picture is skipped or stops the run."
+        ),
         Typed(Literal["skip", "stop"], "skip", "stop".__eq__),
     ] = False
 

@@ -23,7 +23,7 @@ class Features:
 
     join: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Another backbone, concatenated; may be repeated."),
+        typer.Option(metavar="NAME", help="Backbone to concatenate; may be repeated."),
     ] = None
     views: Annotated[
         bool, typer.Option("--views/--no-views", help="Train on the stored views too.")
@@ -42,14 +42,14 @@ def head(
     inputs: options.Inputs,
     against: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME|FILE", help="Another backbone to compare; may be repeated."),
+        typer.Option(metavar="NAME|FILE", help="Backbone to compare with; may be repeated."),
     ] = None,
     level: options.LevelOption = None,
     plan: Plan,
     features: Features,
     trials: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Settings tried on what each split teaches."),
+        typer.Option(metavar="N", min=1, help="Optuna trials per split, on its training set."),
     ] = None,
     output: options.Output,
 ) -> None:

@@ -27,7 +27,7 @@ def predict(
     ] = None,
     inputs: options.Inputs,
     abstain_below: Annotated[
-        float, typer.Option(metavar="P", help="Say nothing of pictures less probable.")
+        float, typer.Option(metavar="P", help="Abstain below this probability.")
     ] = 0.0,
     execution: options.Execution,
     output: options.Output,

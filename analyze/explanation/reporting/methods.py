@@ -28,14 +28,14 @@ class Methods:
         ),
     ] = None
     evaluate: Annotated[
-        bool, typer.Option("--evaluate", help="Score the methods: are the maps to be believed?")
+        bool, typer.Option("--evaluate", help="Evaluate how faithful the maps are.")
     ] = False
     boxes: Annotated[
         Path | None,
-        typer.Option(metavar="CSV", help="id, left, top, right, bottom: where things are."),
+        typer.Option(metavar="CSV", help="Boxes of objects: id, left, top, right, bottom."),
     ] = None
     samples: Annotated[
-        int, typer.Option(metavar="N", min=10, help="Of each picture's shares (shap).")
+        int, typer.Option(metavar="N", min=10, help="Samples per picture for SHAP values.")
     ] = 200
 
     def __post_init__(self) -> None:

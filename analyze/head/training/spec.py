@@ -25,8 +25,10 @@ class HeadSpec:
     The help of each option describes it.
     """
 
-    width: Annotated[int, typer.Option(metavar="N", help="Of the hidden layers.")] = 256
-    dropout: Annotated[float, typer.Option(metavar="SHARE", help="In the hidden layers.")] = 0.5
+    width: Annotated[int, typer.Option(metavar="N", help="Width of the hidden layers.")] = 256
+    dropout: Annotated[
+        float, typer.Option(metavar="SHARE", help="Dropout in the hidden layers.")
+    ] = 0.5
     depth: Annotated[int, typer.Option(metavar="N", help="Hidden layers; 0 is linear.")] = 1
 
     def __post_init__(self) -> None:
@@ -54,31 +56,34 @@ class TrainingSpec:
     """
 
     optimizer: Annotated[str, typer.Option(metavar="NAME", help="adamw or adam.")] = "adamw"
-    learning_rate: Annotated[float, typer.Option(metavar="RATE", help="Of the optimizer.")] = 3e-4
-    weight_decay: Annotated[float, typer.Option(metavar="RATE", help="Of the optimizer.")] = 0.01
-    epochs: Annotated[int, typer.Option(metavar="N", help="At most.")] = 200
+    learning_rate: Annotated[float, typer.Option(metavar="RATE", help="Learning rate.")] = 3e-4
+    weight_decay: Annotated[float, typer.Option(metavar="RATE", help="Weight decay.")] = 0.01
+    epochs: Annotated[int, typer.Option(metavar="N", help="Maximum number of epochs.")] = 200
     patience: Annotated[
         int, typer.Option(metavar="N", help="Epochs without a lower validation loss.")
     ] = 20
-    batch_size: Annotated[int, typer.Option(metavar="N", help="Rows a training step.")] = 64
+    batch_size: Annotated[int, typer.Option(metavar="N", help="Rows per training step.")] = 64
     label_smoothing: Annotated[
-        float, typer.Option(metavar="SHARE", help="Of the target given to all classes.")
+        float, typer.Option(metavar="SHARE", help="Share of the target spread over all classes.")
     ] = 0.0
     class_weights: Annotated[
-        bool, typer.Option("--class-weights", help="Every class counts as much.")
+        bool, typer.Option("--class-weights", help="Weight classes equally.")
     ] = False
     refit: Annotated[
         bool,
-        typer.Option("--refit/--no-refit", help="Train again on train and validation together."),
+        typer.Option(
+            "--refit/--no-refit", help="Retrain on training and validation sets together."
+        ),
     ] = True
     plain_share: Annotated[
-        float, typer.Option(metavar="SHARE", help="Of rows seen plain, with --views.")
+        float,
+        typer.Option(metavar="SHARE", help="Share of rows without augmentation, with --views."),
     ] = PLAIN_SHARE
     unfreeze: Annotated[
         str, typer.Option(metavar="none|last", help="Train the backbone's last stage too.")
     ] = "none"
     stage_rate: Annotated[
-        float, typer.Option(metavar="SHARE", help="Its learning rate, of the head's.")
+        float, typer.Option(metavar="SHARE", help="Its learning rate, as a share of the head's.")
     ] = STAGE_RATE
 
     def __post_init__(self) -> None:
@@ -116,36 +121,44 @@ class Plan:
     n_levels: Annotated[
         int,
         typer.Option(
-            "--levels", metavar="N", min=1, help="Levels trained together, from --level downwards."
+            "--levels",
+            metavar="N",
+            min=1,
+            help="Number of levels trained together, from --level down.",
         ),
     ] = 1
     n_folds: Annotated[
         int | None,
         typer.Option(
-            "--folds", metavar="K", min=2, help="Test every picture once; default one 60/20/20."
+            "--folds",
+            metavar="K",
+            min=2,
+            help="Folds of cross-validation; default one 60/20/20 split.",
         ),
     ] = None
     n_shuffles: Annotated[
         int,
-        typer.Option(
-            "--shuffles", metavar="N", min=1, help="How often pictures are split into folds."
-        ),
+        typer.Option("--shuffles", metavar="N", min=1, help="Repeats of the split into folds."),
     ] = 3
     n_seeds: Annotated[
         int,
         typer.Option(
-            "--seeds", metavar="N", min=1, help="Trainings on the one split, without folds."
+            "--seeds", metavar="N", min=1, help="Trainings on one split, where there are no folds."
         ),
     ] = 10
     split_column: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Of the manifest: train, validation, test.")
+        str | None,
+        typer.Option(metavar="COLUMN", help="Column of the split: train, validation, test."),
     ] = None
     head: HeadSpec = field(default_factory=HeadSpec)
     training: TrainingSpec = field(default_factory=TrainingSpec)
     n_resamples: Annotated[
         int,
         typer.Option(
-            "--resamples", metavar="N", min=100, help="Of the pictures, for the intervals."
+            "--resamples",
+            metavar="N",
+            min=100,
+            help="Bootstrap resamples of pictures, for the intervals.",
         ),
     ] = 2000
     seed: SeedOption = 0
