@@ -137,7 +137,7 @@ def _is_at_work(process: str) -> bool:
     return True
 
 
-def texts(values: Any) -> tuple[str, ...]:
+def check_texts(values: Any) -> tuple[str, ...]:
     """Check a list of texts, as notes are kept with an array.
 
     Raises

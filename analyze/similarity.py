@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from analyze.threads import one_thread
-from analyze.ties import ROUNDING, ROUNDING_OF_DOUBLES, best_of, cosines_of, first_equal
+from analyze.ties import ROUNDING, ROUNDING_OF_DOUBLES, best_of, cosines_of, first_occurrence
 from analyze.unit_vectors import unit_rows
 
 BLOCK_BYTES = 64 << 20
@@ -41,7 +41,7 @@ def most_similar_rows(
     found = np.full((len(queries), k), -1)
     directions = unit_rows(known)
     own, of_queries = numbers or (np.arange(len(known)), np.full(len(queries), -1))
-    kept = _may_be_answers(first_equal(directions), own, k)
+    kept = _may_be_answers(first_occurrence(directions), own, k)
     known, directions, own = known[kept], directions[kept], own[kept]
     block = max(1, BLOCK_BYTES // (4 * len(known)))
     with one_thread():

@@ -24,7 +24,7 @@ DIGEST_BYTES = 16
 NOTHING = np.zeros(0, int)
 
 
-def first_equal(rows: np.ndarray) -> np.ndarray:
+def first_occurrence(rows: np.ndarray) -> np.ndarray:
     """Number rows so that equal ones have one number: the place of the first of them.
 
     Parameters

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from analyze.array_cache import ArrayCache, texts
+from analyze.array_cache import ArrayCache, check_texts
 from analyze.clustering.clustering import CLUSTERINGS, Clustering, finds_number, number_of_clusters
 from analyze.measures.contingency_metrics import NOISE
 from analyze.reduction.cache import reduction_key
@@ -45,7 +45,7 @@ class ClusteringCache:
             if assignments.ndim != 1 or assignments.dtype.kind not in "iu":
                 raise ValueError(f"assignments must be whole numbers, got {assignments.dtype}")
             notes, number = (
-                texts(record["notes"]),
+                check_texts(record["notes"]),
                 number_of_clusters(method, n_clusters, assignments),
             )
             return Clustering(embeddings.ids, assignments, number, method, seed, notes)

@@ -14,7 +14,7 @@ from analyze.clustering.methods import Assigned, distinct_rows
 from analyze.measures.contingency_metrics import NOISE
 from analyze.reduction.reduction import Reduced, as_reduced, ordinary_scale
 from analyze.threads import one_thread
-from analyze.ties import first_equal
+from analyze.ties import first_occurrence
 from extract.errors import UsageError, one_of
 from extract.storage.arrays import Vectors
 from extract.storage.embeddings import EmbeddingSet
@@ -223,7 +223,7 @@ def cluster(
             warnings.simplefilter("ignore", ConvergenceWarning)  # noted
             assigned = spec.assign(coordinates, effective, seed)
             # products by which a center is nearest differ by the place of a row
-            same = first_equal(coordinates)
+            same = first_occurrence(coordinates)
             assigned = replace(assigned, assignments=assigned.assignments[same])
     number = number_of_clusters(method, n_clusters, assigned.assignments)
     notes += assigned.notes

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analyze.measures.contingency_metrics import NOISE
-from analyze.ties import first_equal, first_of_greatest
+from analyze.ties import first_occurrence, first_of_greatest
 from analyze.unit_vectors import unit_rows
 from extract.errors import UsageError
 
@@ -127,7 +127,7 @@ def spherical(coordinates: np.ndarray, n_clusters: int, seed: int) -> Assigned:
         notes.append(f"{n_clusters} clusters lowered to {n_directions}: no more directions differ")
         n_clusters = n_directions
     random = np.random.RandomState(seed)
-    firsts, of_row = np.unique(first_equal(rows), return_inverse=True)
+    firsts, of_row = np.unique(first_occurrence(rows), return_inverse=True)
     starts = [_spherical_start(rows, firsts, of_row, n_clusters, random) for _ in range(N_STARTS)]
     assignments = np.zeros(len(unit), np.int32)
     # starts that end alike differ by rounding, which must not number the clusters

@@ -112,11 +112,11 @@ def choose_subjects(
         if truth is None or target is None or stored is None:
             raise UsageError("--worst needs labels at the head's level, which the file has not")
         number = level_of_head(stored, wanted.level)
-        mistakes, predictions = worst_mistakes(
+        mistakes, noted = worst_mistakes(
             stored, stored.levels[number], target, vectors, truth, wanted.worst
         )
         rows += mistakes
-        notes += predictions
+        notes += noted
     rows = list(dict.fromkeys(rows))
     training_ids = stored.training_ids if stored is not None else set()
     n_in_training = sum(vectors.ids[row] in training_ids for row in rows)

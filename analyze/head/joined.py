@@ -55,7 +55,7 @@ def parts_of(provenance: Provenance) -> list[Provenance]:
     return [Provenance(i, (), {"model": n}) for i, n in zip(joined, names, strict=True)]
 
 
-def read_contenders(
+def read_candidates(
     paths: Sequence[Path],
     join_paths: Sequence[Path] = (),
     *,

@@ -12,7 +12,7 @@ from analyze.head.prediction.head_file import write_head
 from analyze.head.reporting.report import HeadReport
 from analyze.head.reporting.runs import epochs_of, seconds_of
 from analyze.head.reporting.tables import tables_of
-from analyze.head.reporting.text import accuracy_lines, class_lines, heading, trained
+from analyze.head.reporting.text import accuracy_lines, class_lines, heading, training_summary
 from analyze.head.rival_tables import tables_of_rivals
 from analyze.head.rivals import HeadComparison, Rival
 from analyze.head.tuning.tuning_report import tuning_lines
@@ -45,7 +45,7 @@ def head_text(found: HeadReport | HeadComparison, result: Mapping[str, Any]) -> 
         Its report as JSON, with ``file``, ``head``, ``results`` and ``tuning``.
     """
     report = found if isinstance(found, HeadReport) else found.report
-    lines = [*heading(report, result["file"]), *accuracy_lines(report), trained(report)]
+    lines = [*heading(report, result["file"]), *accuracy_lines(report), training_summary(report)]
     lines += rival_lines(found) if isinstance(found, HeadComparison) else []
     lines += tuning_lines(result["tuning"]) if result["tuning"] else []
     lines += [*class_lines(report), f"the head: {result['head']}"]

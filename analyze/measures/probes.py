@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from analyze.threads import one_thread
-from analyze.ties import first_equal, first_of_greatest
+from analyze.ties import first_occurrence, first_of_greatest
 from analyze.unit_vectors import unit_rows
 from extract.catalog.catalog import MISSING_LABEL
 
@@ -149,7 +149,7 @@ def fit_linear_probe(
         directions = unit_rows(vectors).astype(np.float64)
         mean = directions.mean(axis=0)
         axes = spanned_axes(directions - mean)
-        features = ((directions - mean) @ axes)[first_equal(directions)]
+        features = ((directions - mean) @ axes)[first_occurrence(directions)]
         _, logs = _tried(features, labels, groups, seed)
         fitted = fit_regression(features, labels, GRID[int(logs.argmax())])
 
@@ -184,7 +184,7 @@ def _rotated(vectors: np.ndarray) -> np.ndarray:
     A rotation changes no prediction: the penalty is on lengths alone.
     """
     features = unit_rows(vectors).astype(np.float64)
-    firsts = first_equal(features)
+    firsts = first_occurrence(features)
     features -= features.mean(axis=0)
     if len(features) >= features.shape[1]:
         return features

@@ -174,7 +174,7 @@ def differing_execution_config(
     from extract.inference.execution_config import (
         WAYS_OF_DECODING,
         available_execution_config,
-        policy,
+        requested_decoder,
     )
     from extract.inference.fidelity import MOST_RECOMPUTED, cosines
 
@@ -182,7 +182,7 @@ def differing_execution_config(
     here = available_execution_config(backbone, stored)
     left = WAYS_OF_DECODING[here["decoder"]]  # what its decoder leaves, a query leaves it too
     comparable = [
-        {**r, "decoder": here["decoder"] if way in left else policy(r)}
+        {**r, "decoder": here["decoder"] if way in left else requested_decoder(r)}
         for r in stored
         for way in [(r.get("decoder", "reference"), r.get("resize", "pillow"))]
     ]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analyze.threads import one_thread
-from analyze.ties import first_equal
+from analyze.ties import first_occurrence
 from analyze.unit_vectors import unit_rows
 from extract.catalog.catalog import MISSING_LABEL
 
@@ -188,7 +188,7 @@ def _rank(
     """Give, a query each: places of the relevant answers, the first answers, their cosines."""
     found = []
     # rows of one direction are one: products would differ by their place
-    firsts, of_row = np.unique(first_equal(unit_rows(vectors)), return_inverse=True)
+    firsts, of_row = np.unique(first_occurrence(unit_rows(vectors)), return_inverse=True)
     different = vectors[firsts]
     block = max(1, BLOCK_BYTES // (8 * max(1, len(vectors))))
     for first in range(0, len(queries), block):

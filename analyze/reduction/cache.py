@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from analyze.array_cache import ArrayCache, keyed_versions, texts
+from analyze.array_cache import ArrayCache, check_texts, keyed_versions
 from analyze.reduction.reduction import Progress, Reduced, parse_steps, reduce, uses_chance
 from extract.storage.embeddings import EmbeddingSet
 
@@ -53,7 +53,7 @@ class ReductionCache:
         key = reduction_key(embeddings, reduction, seed)
 
         def build(coordinates: np.ndarray, record: Mapping[str, Any]) -> Reduced:
-            parameters, notes = tuple(map(dict, record["parameters"])), texts(record["notes"])
+            parameters, notes = tuple(map(dict, record["parameters"])), check_texts(record["notes"])
             if coordinates.dtype != np.float32 or not coordinates.size:
                 raise ValueError(f"coordinates must be float32, got {coordinates.dtype}")
             return Reduced(embeddings.ids, coordinates, reduction, parameters, seed, notes)

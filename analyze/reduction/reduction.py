@@ -12,7 +12,7 @@ import numpy as np
 from analyze.reduction import steps as reduction_steps
 from analyze.reduction.steps import Place, Progress, StepResult, ordinary_scale
 from analyze.threads import one_thread
-from analyze.ties import first_equal
+from analyze.ties import first_occurrence
 from extract.errors import UsageError
 from extract.storage.arrays import Vectors
 from extract.storage.embeddings import EmbeddingSet, as_embeddings
@@ -233,7 +233,7 @@ def reduce(
                     f"all {len(coordinates)} rows are equal, {step.method} finds no direction "
                     "in them: use --reduce none"
                 )
-            same = first_equal(coordinates)
+            same = first_occurrence(coordinates)
             result = REDUCTIONS[step.method].apply(coordinates, step.parameters, seed, progress)
             coordinates = result.coordinates[same]  # products would part equal rows
             used.append({"method": step.method, **result.used})
@@ -250,7 +250,7 @@ def _place_through(places: tuple[Place, ...], n_dims: int, vectors: np.ndarray) 
         raise ValueError(f"vectors to place must have shape (m, {n_dims}), got {vectors.shape}")
     if not len(vectors):
         raise ValueError("no vectors to place")
-    firsts, of_row = np.unique(first_equal(vectors), return_inverse=True)
+    firsts, of_row = np.unique(first_occurrence(vectors), return_inverse=True)
     placed = vectors[firsts].astype(np.float32)
     with one_thread():
         for place in places:

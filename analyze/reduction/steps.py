@@ -239,7 +239,7 @@ def tsne(
     from openTSNE.affinity import PerplexityBasedNN
     from openTSNE.initialization import pca as principal_components
 
-    from analyze.reduction.tsne_neighbors import SummedDistances
+    from analyze.reduction.tsne_neighbors import Float64Neighbors
 
     n_rows = len(vectors)
     if n_rows < FEWEST_TSNE_ROWS:
@@ -261,7 +261,7 @@ def tsne(
         start = principal_components(centered(vectors)[0], random_state=seed)
         start = on_grid(start, grid_of(start))
     k = min(n_rows - 1, int(3 * perplexity))
-    neighbors = SummedDistances(vectors, k, metric="euclidean", n_jobs=1, random_state=seed)
+    neighbors = Float64Neighbors(vectors, k, metric="euclidean", n_jobs=1, random_state=seed)
     affinities = PerplexityBasedNN(perplexity=perplexity, n_jobs=1, knn_index=neighbors)
     fitted = TSNE(
         n_components=2,

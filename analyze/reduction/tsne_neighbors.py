@@ -11,7 +11,7 @@ import numpy as np
 from openTSNE.nearest_neighbors import Sklearn
 
 
-class SummedDistances(Sklearn):  # type: ignore[misc]
+class Float64Neighbors(Sklearn):  # type: ignore[misc]
     """Exact neighbors; their distances are sums in float64, a pair each, and not products."""
 
     def build(self) -> tuple[np.ndarray, np.ndarray]:

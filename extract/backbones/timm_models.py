@@ -17,7 +17,7 @@ from extract.backbones.weights import (
     Checkpoint,
     Headless,
     fit,
-    in_order_of,
+    match_names,
     tensors_sha256,
     translated,
 )
@@ -185,7 +185,7 @@ def find_timm_model(name: str) -> TimmModel:
 def _named(model: Any, checkpoint: Checkpoint) -> Mapping[str, Any]:
     """Give a checkpoint's tensors the names of the whole model."""
     tensors = checkpoint.tensors
-    return in_order_of(model, tensors) if checkpoint.in_order else tensors
+    return match_names(model, tensors) if checkpoint.in_order else tensors
 
 
 def _only_classifier(model: Any, input_size: tuple[int, ...], name: str) -> tuple[str, Any]:

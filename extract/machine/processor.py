@@ -16,7 +16,7 @@ CU_CTX_SCHED_BLOCKING_SYNC = 4
 
 
 @dataclass(frozen=True)
-class Processor:
+class CpuInfo:
     """A processor as the system describes it.
 
     Parameters
@@ -41,21 +41,21 @@ class Processor:
         return any(flag.startswith("amx") for flag in self.flags)
 
 
-def read_processor(text: str) -> Processor:
+def read_processor(text: str) -> CpuInfo:
     """Read the first processor of a ``/proc/cpuinfo``."""
     fields = dict(
         re.findall(r"^(vendor_id|flags)[ \t]*:[ \t]*(.*)$", text.partition("\n\n")[0], re.M)
     )
-    return Processor(fields.get("vendor_id", ""), frozenset(fields.get("flags", "").split()))
+    return CpuInfo(fields.get("vendor_id", ""), frozenset(fields.get("flags", "").split()))
 
 
 @cache
-def this_processor() -> Processor:
+def this_processor() -> CpuInfo:
     """Read this machine's processor; nothing is known of it off Linux."""
     try:
         return read_processor(CPUINFO.read_text(errors="replace"))
     except OSError:
-        return Processor()
+        return CpuInfo()
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import numpy as np
 from extract.errors import PictureRefused
 from extract.ids import shown
 from extract.images.gpu_decoding import has_engine
-from extract.inference.execution_config import policy
+from extract.inference.execution_config import requested_decoder
 from extract.inference.fidelity import MOST_RECOMPUTED, Fidelity, is_reference, measure_fidelity
 from extract.inference.forward_pass import ForwardPass
 from extract.inference.runtimes import apply_execution_config
@@ -213,7 +213,7 @@ def _start_loading(
     destinations = [
         Destination(
             run.backbone.preprocessing,
-            policy(run.execution_config),
+            requested_decoder(run.execution_config),
             ring.batches,
             run.needs,
             run.backbone.view,
@@ -221,7 +221,10 @@ def _start_loading(
         for run, ring in zip(runs, rings, strict=True)
     ]
     loader = PictureLoader(runs[0].catalog, destinations)
-    gpu = next((run.backbone.device for run in runs if policy(run.execution_config) == "gpu"), None)
+    gpu = next(
+        (run.backbone.device for run in runs if requested_decoder(run.execution_config) == "gpu"),
+        None,
+    )
     if not _in_processes(runs, workers):
         return LoadingThreads(loader, workers)
     return LoadingProcesses(
@@ -237,7 +240,7 @@ def _gpu_loader(loader: PictureLoader, gpu: str) -> GpuLoader:
 
 def _in_processes(runs: Sequence[FileRun], workers: int) -> bool:
     forks = sys.platform == "linux" and "fork" in multiprocessing.get_all_start_methods()
-    on_gpu = any(policy(run.execution_config) == "gpu" for run in runs)
+    on_gpu = any(requested_decoder(run.execution_config) == "gpu" for run in runs)
     return forks and (workers > FEW_WORKERS or on_gpu)
 
 

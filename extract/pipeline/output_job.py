@@ -11,7 +11,7 @@ import numpy as np
 
 from extract.backbones.registry import Backbone
 from extract.catalog.catalog import Catalog
-from extract.inference.execution_config import policy
+from extract.inference.execution_config import requested_decoder
 from extract.loading.picture import LoadedPicture, Way
 from extract.pipeline.plan import Batches, Plan
 from extract.refusals import SOUND, Refused
@@ -89,7 +89,7 @@ class FileRun:
         """Give a row's execution config in this run, by what made its picture ready."""
         found = self._known_ways.get(ways)
         if found is None:
-            way = dict(ways).get(policy(self.execution_config))
+            way = dict(ways).get(requested_decoder(self.execution_config))
             found = self._execution_configs[way] if way else self.plan.execution_config
             self._known_ways[ways] = found
         return found

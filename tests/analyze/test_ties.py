@@ -24,7 +24,7 @@ from analyze.neighbors.indexes.index_types import INDEX_KINDS, IndexKind, build
 from analyze.neighbors.retrieval import rank_all
 from analyze.pictures.near_duplicates import NEAR_COSINE, find_copies
 from analyze.reduction.reduction import Reduced, reduce
-from analyze.ties import first_equal, first_of_greatest
+from analyze.ties import first_occurrence, first_of_greatest
 from analyze.unit_vectors import unit_rows
 
 pytestmark = pytest.mark.numbers
@@ -183,10 +183,10 @@ def test_an_empty_cluster_gets_all_rows_of_a_kind() -> None:
 def test_equal_rows_lie_in_one_place(steps: str) -> None:
     vectors, kind = doubled(0, 60)
     reduced = reduce(vectors, steps)
-    assert of_one_kind(first_equal(reduced.coordinates), kind)
+    assert of_one_kind(first_occurrence(reduced.coordinates), kind)
     assert reduced.place is not None
     placed = reduced.place(vectors[:30])
-    assert of_one_kind(first_equal(placed), kind[:30])
+    assert of_one_kind(first_occurrence(placed), kind[:30])
 
 
 def test_a_probe_says_the_same_of_equal_rows() -> None:
@@ -216,7 +216,7 @@ def test_a_head_says_the_same_of_equal_rows() -> None:
     weights = {k: v.numpy() for k, v in build_network(N_DIMS, [7], spec, 0).state_dict().items()}
     head = Head(spec, Scaling.learned(vectors), (np.arange(7),), weights)
     (logits,) = head.logits(vectors)
-    assert of_one_kind(first_equal(logits), kind)
+    assert of_one_kind(first_occurrence(logits), kind)
 
 
 def test_what_is_explained_is_the_lower_of_equal_ones() -> None:
@@ -250,8 +250,8 @@ def test_diverse_hits_are_the_lower_of_equal_ones() -> None:
 
 def test_equal_rows_have_the_number_of_the_first() -> None:
     rows = np.array([[0.0, 1], [2, 3], [-0.0, 1], [2, 3], [4, 5]], np.float32)
-    assert first_equal(rows).tolist() == [0, 1, 0, 1, 4]
-    assert first_equal(rows[:0]).tolist() == []
+    assert first_occurrence(rows).tolist() == [0, 1, 0, 1, 4]
+    assert first_occurrence(rows[:0]).tolist() == []
 
 
 def test_the_first_of_those_that_rounding_cannot_tell_is_the_greatest() -> None:

@@ -55,7 +55,7 @@ def head(
 ) -> None:
     """Train the supervised head on stored features, and hold it against honest baselines."""
     from analyze.head.assessment import assess_head
-    from analyze.head.joined import read_contenders
+    from analyze.head.joined import read_candidates
     from analyze.head.results import head_text, write_report
     from analyze.head.rivals import compare_heads
     from analyze.stored_files.selection import choose_one
@@ -66,7 +66,7 @@ def head(
     rivals = choose_rivals(workspace, path, against or [], wanted)
     join_paths = choose_rivals(workspace, path, features.join or [], wanted, option="--join")
     with ended_by_signals(STOPPED if trials else "stopped; nothing is written"):
-        contenders, notes = read_contenders(
+        contenders, notes = read_candidates(
             [path, *rivals], join_paths, views=features.views, spelled=workspace.relative
         )
         first = contenders[0]

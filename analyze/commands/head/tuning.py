@@ -10,14 +10,14 @@ from extract.workspace import Workspace
 if TYPE_CHECKING:
     from analyze.head.training.plan import Progress
     from analyze.head.training.spec import Plan
-    from analyze.head.tuning.tuning_report import Tuner
+    from analyze.head.tuning.tuning_report import HyperparameterSearch
 
 STOPPED = "stopped; the trials that were finished are kept: the same command goes on from them"
 
 
 def make_tuners(
     workspace: Workspace, plan: Plan, trials: int | None, n_backbones: int, progress: Progress
-) -> list[Tuner]:
+) -> list[HyperparameterSearch]:
     """Make what tunes each split of each backbone; nothing where that is not wanted.
 
     Raises
@@ -29,7 +29,7 @@ def make_tuners(
         return []
     from analyze.head.rivals import part_of
     from analyze.head.tuning.trials import require_optuna
-    from analyze.head.tuning.tuning_report import Tuner
+    from analyze.head.tuning.tuning_report import HyperparameterSearch
 
     require_optuna()
     n_splits = plan.n_folds * plan.n_shuffles if plan.n_folds else 1
@@ -39,11 +39,13 @@ def make_tuners(
         n_studies = n_splits + (1 if plan.n_folds and not number else 0)
         reported = part_of(progress, number, n_backbones)
         settings = (plan.head, plan.training, trials, n_studies)
-        tuners.append(Tuner(*settings, workspace.heads, reported))
+        tuners.append(HyperparameterSearch(*settings, workspace.heads, reported))
     return tuners
 
 
-def say_tuning(workspace: Workspace, tuners: list[Tuner], result: dict[str, Any]) -> None:
+def say_tuning(
+    workspace: Workspace, tuners: list[HyperparameterSearch], result: dict[str, Any]
+) -> None:
     """Add what was tuned to the results of the heads and of their rivals."""
     result["tuning"] = None
     if not tuners:
@@ -58,7 +60,7 @@ def say_tuning(workspace: Workspace, tuners: list[Tuner], result: dict[str, Any]
         result["settings"] = {**result["settings"], **tuning["best"]}
 
 
-def write_tuning(folder: Path, tuners: list[Tuner], result: dict[str, Any]) -> None:
+def write_tuning(folder: Path, tuners: list[HyperparameterSearch], result: dict[str, Any]) -> None:
     """Write the trials as a table and as a figure, those of rivals as tables."""
     if not tuners:
         return

@@ -17,7 +17,7 @@ from analyze.explanation.evaluation.figure import (
     title_of_method,
 )
 from analyze.explanation.explanation import Explanation
-from analyze.explanation.reporting.gathered import Gathered, Scored
+from analyze.explanation.reporting.gathered import Gathered, MethodScores
 from analyze.explanation.reporting.request import Bar, ExplanationRequest, no_bar
 from analyze.explanation.shapley import global_importance as totals
 from analyze.explanation.shapley import sheets as share_sheets
@@ -154,13 +154,18 @@ def _write_features(
 
 
 def _write_scores(
-    folder: Path, request: ExplanationRequest, scored: Scored, result: dict[str, Any], *, svg: bool
+    folder: Path,
+    request: ExplanationRequest,
+    scored: MethodScores,
+    result: dict[str, Any],
+    *,
+    svg: bool,
 ) -> None:
-    predictions = [{"model": request.backbone.name, **score.to_json()} for score in scored.scores]
-    result["evaluation"] = predictions
+    score_rows = [{"model": request.backbone.name, **score.to_json()} for score in scored.scores]
+    result["evaluation"] = score_rows
     result["agreement"] = agreement_rows(scored.drawn)
     write_csv(
-        folder / "evaluation.csv", list(predictions[0]), [list(row.values()) for row in predictions]
+        folder / "evaluation.csv", list(score_rows[0]), [list(row.values()) for row in score_rows]
     )
     agreed = result["agreement"]
     if agreed:

@@ -18,8 +18,8 @@ from analyze.explanation.reporting.request import Bar, ExplanationRequest, no_ba
 from analyze.explanation.shapley.shap_values import (
     Sampling,
     Shares,
+    compute_shap_values,
     read_background,
-    share_out,
     worth_of_features,
 )
 from extract.backbones.registry import load_backbone
@@ -35,7 +35,7 @@ MOST_OF_FEATURES = 100
 """Pictures with SHAP values by dimension of the embedding, where no more are requested."""
 
 
-class Scored(NamedTuple):
+class MethodScores(NamedTuple):
     """Scores of methods, and what they were reckoned from."""
 
     scores: tuple[Score, ...]
@@ -48,7 +48,7 @@ class Gathered:
 
     shares: dict[str, list[Shares]] = field(default_factory=dict)
     features: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
-    scored: Scored | None = None
+    scored: MethodScores | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -82,7 +82,7 @@ def gather(
                 place * len(request.questions),
                 len(methods.shares) * len(request.questions),
             )
-            found.shares[method] = share_out(*about, method, sampling, progress=report)
+            found.shares[method] = compute_shap_values(*about, method, sampling, progress=report)
     if methods.shares and request.target.name in ("head", "pretrained"):
         found.features = _features(request, sampling, rows)
     if methods.evaluate:
@@ -142,7 +142,7 @@ def _scored(
     boxes: Mapping[str, Box],
     sampling: Sampling,
     bar: Bar,
-) -> Scored:
+) -> MethodScores:
     transform = request.backbone.preprocessing.transform()
     shown, contents = [], []
     for question in request.questions:
@@ -162,7 +162,7 @@ def _scored(
     names = [*request.maps, *methods.shares]
     with bar("scores") as progress:
         drawn = evaluate(drawing, request.followed, shown, names, _randomized(drawing), progress)
-    return Scored(score_methods(drawn, groups, request.seed), drawn)
+    return MethodScores(score_methods(drawn, groups, request.seed), drawn)
 
 
 def _randomized(drawing: Drawing) -> Drawing:

@@ -118,7 +118,7 @@ def ask_backbone(
             f"nothing is explained: {'; '.join(notes)}; choose pictures with --id ID, --image FILE "
             "or --sample N"
         )
-    target, questions, predictions = ask_all(wanted, vectors, truth, subjects, target)
+    target, questions, noted = ask_all(wanted, vectors, truth, subjects, target)
 
     def opened(subject: Subject) -> Any:
         return subject.picture if subject.row is None else pictures.open(subject.row)
@@ -133,4 +133,4 @@ def ask_backbone(
         wanted = replace(wanted, of="probability")
         followed = make_target(wanted, stored, backbone, vectors, truth, weights) or target
     context = (backbone, tap, target, followed, vectors, questions, opened, pictures, maps)
-    return ExplanationRequest(*context, wanted.seed), found, [*notes, *predictions]
+    return ExplanationRequest(*context, wanted.seed), found, [*notes, *noted]

@@ -84,7 +84,7 @@ class Sampling:
     seed: int
 
 
-def share_out(
+def compute_shap_values(
     backbone: Backbone,
     target: Target,
     questions: Sequence[Question],

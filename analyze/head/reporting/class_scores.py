@@ -136,16 +136,16 @@ def score_classes(
     """
     scores = []
     for i, name in enumerate(names):
-        right, judged, predictions = (
+        right, judged, n_predicted = (
             int(counts[i, i]),
             int(counts[i].sum()),
             int(counts[:, i].sum()),
         )
-        both = judged + predictions
+        both = judged + n_predicted
         scores.append(
             ClassScore(
                 name,
-                right / predictions if predictions else None,
+                right / n_predicted if n_predicted else None,
                 right / judged if judged else None,
                 2 * right / both if both else None,
                 int(n_tested[i]),

@@ -58,12 +58,12 @@ class HeldOutMistakes:
         return asdict(self)
 
     @classmethod
-    def of_json(cls, predictions: Mapping[str, Any]) -> HeldOutMistakes:
+    def of_json(cls, content: Mapping[str, Any]) -> HeldOutMistakes:
         """Read what :meth:`to_json` spelled."""
         return cls(
-            str(predictions["level"]),
-            int(predictions["n_images"]),
-            int(predictions["n_errors"]),
+            str(content["level"]),
+            int(content["n_images"]),
+            int(content["n_errors"]),
             tuple(
                 Mistake(
                     str(each["id"]),
@@ -73,7 +73,7 @@ class HeldOutMistakes:
                     str(each["worst_label"]),
                     float(each["worst_label_probability"]),
                 )
-                for each in predictions["mistakes"]
+                for each in content["mistakes"]
             ),
         )
 

@@ -144,10 +144,10 @@ def average_precision(scores: np.ndarray, yes: np.ndarray, weights: np.ndarray) 
     order = np.argsort(-scores, kind="stable")
     ranked, right, weights = scores[order], yes[order], weights[order].astype(np.float64)
     last_of_equals = np.append(ranked[1:] != ranked[:-1], True)
-    predictions = np.cumsum(weights, axis=0)[last_of_equals]
+    n_predicted = np.cumsum(weights, axis=0)[last_of_equals]
     hits = np.cumsum(weights * right[:, None], axis=0)[last_of_equals]
     gained = np.diff(hits, axis=0, prepend=0.0)
-    precision = np.divide(hits, predictions, out=np.zeros_like(hits), where=predictions > 0)
+    precision = np.divide(hits, n_predicted, out=np.zeros_like(hits), where=n_predicted > 0)
     total = hits[-1]
     found: np.ndarray = np.divide(
         (precision * gained).sum(axis=0), total, out=np.full(total.shape, np.nan), where=total > 0

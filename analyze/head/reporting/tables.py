@@ -66,10 +66,10 @@ def _of_all(report: HeadReport) -> dict[str, Table]:
 
 def runs(report: HeadReport) -> Table:
     """A row a trained head: where it was tested, how well, next to the baselines."""
-    predictions = [run.to_json(report.right) for run in report.runs]
-    plain = [name for name in predictions[0] if name != "baselines"]
-    yield [*plain, *predictions[0]["baselines"]]
-    for row in predictions:
+    runs = [run.to_json(report.right) for run in report.runs]
+    plain = [name for name in runs[0] if name != "baselines"]
+    yield [*plain, *runs[0]["baselines"]]
+    for row in runs:
         yield [*(row[name] for name in plain), *row["baselines"].values()]
 
 
@@ -137,10 +137,10 @@ def levels(report: TreeReport) -> Table:
 
 def level_classes(report: TreeReport) -> Table:
     """A row a class of each level: precision, recall, F1, tested pictures."""
-    predictions = [
+    scores = [
         {"level": own.level, **each.to_json()} for own in report.levels for each in own.scores
     ]
-    yield from _spelled(predictions)
+    yield from _spelled(scores)
 
 
 def level_predictions(report: TreeReport, ids: tuple[str, ...]) -> Table:

@@ -43,7 +43,7 @@ def heading(report: HeadReport, file: str) -> list[str]:
     ]
 
 
-def trained(report: HeadReport) -> str:
+def training_summary(report: HeadReport) -> str:
     """Say how many heads were trained, for how long, and when they were best."""
     best = sorted(run.trained.best_epoch for run in report.runs)
     spread = f"{best[0]}" if best[0] == best[-1] else f"{best[0]} to {best[-1]}"

@@ -13,7 +13,7 @@ from analyze.head.training.probabilities import sigmoid
 from analyze.measures.probes import GRID, INNER_FOLDS, MOST_TUNED, fit_regression, spanned_axes
 from analyze.similarity import most_similar_rows
 from analyze.threads import one_thread
-from analyze.ties import first_equal
+from analyze.ties import first_occurrence
 from analyze.unit_vectors import unit_rows
 
 Shares = Callable[[np.ndarray], np.ndarray]
@@ -44,7 +44,7 @@ def fit_one_against_rest(
     centered = directions - mean
     with one_thread():
         axes = spanned_axes(centered)
-        features = (centered @ axes)[first_equal(directions)]
+        features = (centered @ axes)[first_occurrence(directions)]
         strength, logits, rows = _chosen(features, has, groups, seed)
         weights, offsets = fit_regressions(features, has, strength)
     thresholds = choose_thresholds(logits, has[rows])

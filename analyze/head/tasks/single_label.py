@@ -133,8 +133,8 @@ class SingleLabel:
 
     def answers(self, n_runs: int, names: Sequence[str]) -> LevelAnswers:
         """Make room for what the head and the named baselines say."""
-        predictions = (HEAD, *self.also_predicted, *names)
-        return LevelAnswers(self.codes, n_runs, len(self.classes), predictions)
+        predictors = (HEAD, *self.also_predicted, *names)
+        return LevelAnswers(self.codes, n_runs, len(self.classes), predictors)
 
     def baselines(
         self, training_set: TrainingData, groups: np.ndarray, seed: int

@@ -10,7 +10,7 @@ import numpy as np
 
 from analyze.head.training.inputs import Scaling
 from analyze.head.training.spec import HeadSpec
-from analyze.ties import first_equal
+from analyze.ties import first_occurrence
 
 if TYPE_CHECKING:
     import torch
@@ -67,7 +67,7 @@ class Head:
             raise ValueError(f"vectors must have shape (n, {self.n_dims}), got {vectors.shape}")
         network = self.network()
         # equal rows are one: products would differ by their place
-        firsts, of_row = np.unique(first_equal(vectors), return_inverse=True)
+        firsts, of_row = np.unique(first_occurrence(vectors), return_inverse=True)
         found = tuple(np.empty((len(firsts), len(own)), np.float32) for own in self.classes)
         with torch.inference_mode():
             for first in range(0, len(firsts), BLOCK_ROWS):

@@ -18,7 +18,7 @@ Spelling = Callable[[Path], str]
 
 
 @dataclass(eq=False)
-class Tuner:
+class HyperparameterSearch:
     """Chooses the settings of every split from its own training set.
 
     Parameters
@@ -115,7 +115,7 @@ def trial_rows(studies: list[tuple[Split, Tuned]]) -> Iterator[list[Any]]:
             ]
 
 
-def trial_tables(tuners: Sequence[Tuner]) -> dict[str, Iterator[list[Any]]]:
+def trial_tables(tuners: Sequence[HyperparameterSearch]) -> dict[str, Iterator[list[Any]]]:
     """Give the trials of a head, and of its rivals, by the names of their files."""
     names = ["trials.csv", *(f"against_trials_{i}.csv" for i in range(1, len(tuners)))]
     return {name: trial_rows(tuner.studies) for name, tuner in zip(names, tuners, strict=True)}

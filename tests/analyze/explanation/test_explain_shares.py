@@ -23,8 +23,8 @@ from analyze.explanation.shapley.attributions import (
 from analyze.explanation.shapley.shap_values import (
     Sampling,
     Shares,
+    compute_shap_values,
     read_background,
-    share_out,
     worth_of_features,
 )
 from analyze.explanation.targets import Target
@@ -134,7 +134,7 @@ def shares_of(backbone: Backbone, target: Target) -> list[Shares]:
     subjects = [Subject(f"{i}.jpg", np.ones(1), picture=p) for i, p in enumerate(pictures)]
     questions = [Question(s, i % 2, 0, 0.5, 0.5) for i, s in enumerate(subjects)]
     done: list[int] = []
-    found = share_out(
+    found = compute_shap_values(
         backbone,
         target,
         questions,

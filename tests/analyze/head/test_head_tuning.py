@@ -23,7 +23,12 @@ from analyze.head.tuning import trials as tuning
 from analyze.head.tuning.search import Choices, Interval, Trial
 from analyze.head.tuning.trials import Tuned, tune_head
 from analyze.head.tuning.tuning_figure import draw_tuning
-from analyze.head.tuning.tuning_report import Tuner, mean_importance, trial_rows, tuning_json
+from analyze.head.tuning.tuning_report import (
+    HyperparameterSearch,
+    mean_importance,
+    trial_rows,
+    tuning_json,
+)
 from extract.errors import FileLocked, UsageError
 from extract.files.file_lock import locked
 from extract.storage.embeddings import EmbeddingSet
@@ -163,7 +168,7 @@ def test_what_is_tested_has_no_say(overlapping: Planted, embeddings_of: Make) ->
         if scrambled:
             test = chosen[0].studies[0][0].test
             vectors[test] = vectors[np.random.default_rng(0).permutation(test)]
-        tuner = Tuner(SMALL, QUICK, n_trials=3, n_splits=1)
+        tuner = HyperparameterSearch(SMALL, QUICK, n_trials=3, n_splits=1)
         accuracy = assess_head(embeddings_of(vectors, labels), plan=plan, choose=tuner).accuracy
         chosen.append(tuner)
         assert (accuracy.mean < 0.45) == scrambled
@@ -175,7 +180,9 @@ def test_what_is_tested_has_no_say(overlapping: Planted, embeddings_of: Make) ->
 def test_each_fold_is_tuned_on_what_it_teaches(few: Planted, embeddings_of: Make) -> None:
     told: list[tuple[int, int]] = []
     plan = Plan(n_folds=3, n_shuffles=1, head=SMALL, training=QUICK, n_resamples=100)
-    tuner = Tuner(SMALL, QUICK, 2, 4, progress=lambda done, total: told.append((done, total)))
+    tuner = HyperparameterSearch(
+        SMALL, QUICK, 2, 4, progress=lambda done, total: told.append((done, total))
+    )
     report = assess_head(embeddings_of(*few), plan=plan, choose=tuner)
     assert told[-1] == (8, 8)
     methods = [*(f"fold {i} of 3" for i in (1, 2, 3)), "all pictures in training"]

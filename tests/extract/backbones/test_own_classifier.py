@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from extract.backbones.pretrained_classifier import imagenet_names, load_pretrained_classifier
 from extract.backbones.registry import load_backbone
-from extract.backbones.weights import PackagedWeights, in_order_of, read_tensors
+from extract.backbones.weights import PackagedWeights, match_names, read_tensors
 from extract.errors import UsageError, WeightsError
 
 LITE0 = PackagedWeights(
@@ -26,7 +26,7 @@ def pixels_of(size: int) -> torch.Tensor:
 def test_of_packaged_weights() -> None:
     backbone = load_backbone("efficientnet_lite0")
     whole = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
-    whole.load_state_dict(in_order_of(whole, read_tensors(LITE0.path())))
+    whole.load_state_dict(match_names(whole, read_tensors(LITE0.path())))
     own = load_pretrained_classifier(backbone)
     pixels = pixels_of(224)
     with torch.inference_mode():

@@ -26,7 +26,7 @@ from extract.inference.forward_pass import ForwardPass
 from extract.inference.normalizing import exact_normalisation
 from extract.inference.runtimes import RUNTIMES, choose_dtype, choose_runtime, prepared
 from extract.machine import processor
-from extract.machine.processor import Processor
+from extract.machine.processor import CpuInfo
 from tests.faults.warm_server import WarmServer
 
 B, SIDE = 4, 96
@@ -240,7 +240,7 @@ def test_what_cannot_be_compiled_is_said_before_the_first_picture(
 def test_the_reference_computes_float32_exactly_and_the_fast_path_fast(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    wide = Processor("AuthenticAMD", frozenset({"avx512f"}))
+    wide = CpuInfo("AuthenticAMD", frozenset({"avx512f"}))
     monkeypatch.setattr(processor, "this_processor", lambda: wide)
     seen: list[str] = []
 

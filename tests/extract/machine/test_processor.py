@@ -11,7 +11,7 @@ import torch
 
 from extract.machine import processor
 from extract.machine.processor import (
-    Processor,
+    CpuInfo,
     fast_float32_products,
     kernels_of_openblas,
     read_processor,
@@ -19,13 +19,13 @@ from extract.machine.processor import (
 )
 
 WIDE = frozenset({"avx2", "avx512f"})
-TRAPPED = Processor("AuthenticAMD", WIDE)
+TRAPPED = CpuInfo("AuthenticAMD", WIDE)
 OTHERS = {
-    "narrow": Processor("AuthenticAMD", frozenset({"avx2"})),
-    "intel": Processor("GenuineIntel", WIDE),
-    "nothing known": Processor(),
+    "narrow": CpuInfo("AuthenticAMD", frozenset({"avx2"})),
+    "intel": CpuInfo("GenuineIntel", WIDE),
+    "nothing known": CpuInfo(),
 }
-TILES = Processor("AuthenticAMD", WIDE | {"amx_bf16"})
+TILES = CpuInfo("AuthenticAMD", WIDE | {"amx_bf16"})
 
 CPUINFO = """processor\t: 0
 vendor_id\t: AuthenticAMD
@@ -44,7 +44,7 @@ ARM = "processor\t: 0\nBogoMIPS\t: 50.00\nFeatures\t: fp asimd bf16\n"
 def on(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
 
-    def take(here: Processor) -> None:
+    def take(here: CpuInfo) -> None:
         monkeypatch.setattr(processor, "this_processor", lambda: here)
 
     return take
@@ -52,17 +52,17 @@ def on(monkeypatch: pytest.MonkeyPatch):
 
 def test_the_first_processor_is_read() -> None:
     read = read_processor(CPUINFO)
-    assert read == Processor("AuthenticAMD", frozenset("fpu avx2 avx512f avx512_bf16".split()))
+    assert read == CpuInfo("AuthenticAMD", frozenset("fpu avx2 avx512f avx512_bf16".split()))
     assert read.is_wide_amd
     assert not read.has_tiles
-    assert read_processor(ARM) == read_processor("") == Processor()
+    assert read_processor(ARM) == read_processor("") == CpuInfo()
 
 
 def test_a_system_that_says_nothing_has_no_flags(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(processor, "CPUINFO", tmp_path / "none")
-    assert this_processor.__wrapped__() == Processor()
+    assert this_processor.__wrapped__() == CpuInfo()
 
 
 def test_fast_products_are_only_for_the_processor_that_needs_them(on) -> None:
