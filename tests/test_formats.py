@@ -77,7 +77,7 @@ def test_heads_are_read_and_say_where_no_check_sum_proves_them(summed: bool) -> 
     kinds, sorts = predict(tree, some_embeddings()).probabilities
     np.testing.assert_allclose(kinds[0], [0.7047817, 0.2952183], atol=1e-5)
     np.testing.assert_allclose(sorts[0], [0.4577711, 0.2470106, 0.2952183], atol=1e-5)
-    assert several.several == MultilabelOutput((0.5, 0.25), "|")
+    assert several.multilabel == MultilabelOutput((0.5, 0.25), "|")
     for head in (tree, several):
         assert [("no check sum" in note) for note in head.notes] == [True] * (not summed)
 

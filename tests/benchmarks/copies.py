@@ -113,7 +113,7 @@ def _judged(pair: Pair, backbone: Backbone | None) -> Judged:
 
 def scores(judged: Iterable[Judged]) -> tuple[float, float]:
     """Give precision and recall of copies."""
-    said = [each for each in judged if each.predictions is Relation.COPY]
+    said = [each for each in judged if each.said is Relation.COPY]
     right = sum(each.copy for each in said)
     return right / max(1, len(said)), right / max(1, sum(each.copy for each in judged))
 
@@ -132,7 +132,7 @@ def lines_of(name: str, judged: Sequence[Judged]) -> list[str]:
     ]
     for kind in dict.fromkeys((each.copy, each.source, each.how) for each in judged):
         these = [each for each in judged if (each.copy, each.source, each.how) == kind]
-        counts = [sum(each.predictions is what for each in these) for what in (*Relation, None)]
+        counts = [sum(each.said is what for each in these) for what in (*Relation, None)]
         apart = [each.apart for each in these]
         lines.append(
             f"  {'copies' if kind[0] else 'others'}, {kind[1]}, {kind[2]}: {counts[0]} copies, "
@@ -147,7 +147,7 @@ def _by_width(numbers: Sequence[int], images: Path | None) -> Iterator[str]:
     """Say how often another text is told, by its width."""
     for width in WIDTHS:
         told = [
-            judge(pair).predictions is not Relation.COPY
+            judge(pair).said is not Relation.COPY
             for folder in dict.fromkeys((None, images))
             for pair in other_pairs(numbers, folder, ("text", *PACKS), width)
         ]

@@ -74,7 +74,7 @@ class Waits(Monitor):
     said: ClassVar[dict[str, float]] = {}
 
     def waited(self, seconds: float, stages: Any) -> None:
-        Waits.predictions = {stage: round(idle / seconds, 3) for stage, idle in stages.items()}
+        Waits.said = {stage: round(idle / seconds, 3) for stage, idle in stages.items()}
 
 
 @contextmanager
@@ -194,7 +194,7 @@ def _round(
         assert report.embedded == len(catalog)
         assert report.copied == 0  # every picture was forwarded
         spec.found.setdefault(f"end to end {decoder}", []).append(rate)
-        spec.found[f"waited {decoder}"] = Waits.predictions
+        spec.found[f"waited {decoder}"] = Waits.said
         table = read_table(report.file)
         ways = table.provenance.execution_configs
         spec.found[f"rows {decoder}"] = {

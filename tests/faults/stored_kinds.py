@@ -177,7 +177,7 @@ def a_head(several: bool = False, levels: int = 1) -> StoredHead:
         Provenance(IDENTITY, (), {"model": "tiny"}),
         {"split": split, "metrics": {"accuracy": 0.9375}},
         (np.array([0, 0, 1]),) if levels > 1 else (),
-        several=MultilabelOutput((0.5, 0.25), "|") if several else None,
+        multilabel=MultilabelOutput((0.5, 0.25), "|") if several else None,
         vectors=TrainingVectors(kept_directions(_vectors(20)), 0.25),
     )
 
@@ -199,10 +199,10 @@ def _read_head(folder: Path, said: list[str]) -> dict[str, Any]:
         "parents": [own.tolist() for own in stored.parents],
         "about": dict(stored.about),
         "network": asdict(stored.head.spec),
-        "several": stored.several,
+        "several": stored.multilabel,
         "weights": {k: v.tobytes() for k, v in sorted(stored.head.weights.items())},
     }
-    if stored.several is None:
+    if stored.multilabel is None:
         said_of = predict(stored, some_embeddings())
         found["answers"] = [each.tobytes() for each in said_of.probabilities]
         found["distances"] = (said_of.distances.tobytes(), stored.vectors.unlike_above)

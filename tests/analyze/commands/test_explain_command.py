@@ -228,7 +228,7 @@ def test_wrong_words_are_one_line(run: Run, words: list[str], why: str) -> None:
 @pytest.fixture
 def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hold shares against few pictures, follow maps in few steps: that alters numbers alone."""
-    monkeypatch.setattr("analyze.commands.explanation.shap_and_evaluation.BACKGROUND", 3)
+    monkeypatch.setattr("analyze.explanation.reporting.gathered.BACKGROUND", 3)
     monkeypatch.setattr("analyze.explanation.faithfulness.STEPS", 3)
     monkeypatch.setattr("analyze.explanation.evaluation.measured_maps.MOST_RANDOMIZED", 1)
 

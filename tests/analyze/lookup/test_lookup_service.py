@@ -184,7 +184,7 @@ def test_a_form_that_is_none_is_said_to_be(
 def test_s1_it_listens_on_loopback_and_lets_others_in_only_when_told(
     shop: Path, served: Served
 ) -> None:
-    assert served.predictions["url"].startswith("http://127.0.0.1:")
+    assert served.said["url"].startswith("http://127.0.0.1:")
     wanted = f"{served.port:04X}"
     tables = [Path(f"/proc/net/{name}").read_text() for name in ("tcp", "tcp6")]
     rows = [row.split() for table in tables for row in table.splitlines()[1:]]
@@ -198,9 +198,9 @@ def test_s1_it_listens_on_loopback_and_lets_others_in_only_when_told(
 def test_s1_others_need_the_token(shop: Path, warm_server: WarmServer) -> None:
     words = ("--allow-remote", "shop.test")
     with serving(shop, *words, warm=warm_server, torch=False) as remote:
-        token = remote.predictions["token"]
+        token = remote.said["token"]
         assert len(token) >= 32
-        assert remote.predictions["url"] == f"http://shop.test:{remote.port}/?token={token}"
+        assert remote.said["url"] == f"http://shop.test:{remote.port}/?token={token}"
         named = {"host": f"shop.test:{remote.port}"}
         with remote.client(headers=named) as client:
             for path in ("/", "/api/health", "/static/style.css", "/openapi.json"):

@@ -446,7 +446,7 @@ def test_that_umap_compiles_is_said_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.delitem(sys.modules, "umap", raising=False)
-    monkeypatch.setattr(reduction_steps, "_said", [])
+    monkeypatch.setattr(reduction_steps, "_noted", [])
     with caplog.at_level(logging.INFO, "sosie"):
         for _ in range(2):
             reduction_steps.say_umap_compiles()

@@ -321,7 +321,7 @@ def test_the_monitor_is_told_of_the_work_of_all_files(
     together(pictures, targets, monitor=monitor)
     told = monitor.told
     assert (told["n_to_do"], told["n_done"], told["n_rows"]) == (13 + 21, 8, 2 * N_PICTURES)
-    assert len(told["realisations"]) == 2
+    assert len(told["execution_configs"]) == 2
     assert monitor.durable == 13 + 21
 
 
