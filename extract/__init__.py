@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _PARTS = {
+    "embed": "extract.pipeline.embedding",
     "Catalog": "extract.catalog.catalog",
     "list_folder": "extract.catalog.catalog",
     "list_imagefolder": "extract.catalog.imagefolder",
     "list_manifest": "extract.catalog.manifest",
     "ManifestColumns": "extract.catalog.manifest",
+    "CatalogSource": "extract.catalog.source",
+    "BackboneOptions": "extract.backbones.options",
     "load_backbone": "extract.backbones.registry",
     "extract_embeddings": "extract.pipeline.extraction",
     "Options": "extract.pipeline.options",
@@ -28,12 +31,15 @@ _PARTS = {
 __all__ = [*_PARTS, "__version__"]
 
 if TYPE_CHECKING:  # what type checkers and editors see of the parts
+    from extract.backbones.options import BackboneOptions as BackboneOptions
     from extract.backbones.registry import load_backbone as load_backbone
     from extract.catalog.catalog import Catalog as Catalog
     from extract.catalog.catalog import list_folder as list_folder
     from extract.catalog.imagefolder import list_imagefolder as list_imagefolder
     from extract.catalog.manifest import ManifestColumns as ManifestColumns
     from extract.catalog.manifest import list_manifest as list_manifest
+    from extract.catalog.source import CatalogSource as CatalogSource
+    from extract.pipeline.embedding import embed as embed
     from extract.pipeline.extraction import extract_embeddings as extract_embeddings
     from extract.pipeline.options import Options as Options
     from extract.storage.embeddings import EmbeddingSet as EmbeddingSet

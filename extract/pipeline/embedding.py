@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ from extract.pipeline.progress_bar import EmbeddingBar
 from extract.stopping import stop_on_signals
 from extract.storage.catalog_roots import check_root, recorded_root
 from extract.storage.catalog_source import list_source
-from extract.storage.embeddings_file import read_provenance
+from extract.storage.embeddings import EmbeddingSet
+from extract.storage.embeddings_file import read_embeddings, read_provenance
 from extract.storage.new_files import removing_empty_files
-from extract.workspace import Workspace
+from extract.workspace import AnyPath, Workspace
 
 
 def embed_catalog(
@@ -83,6 +85,64 @@ def embed_catalog(
     if drawn and any(report.embedded for report in reports):
         _show_views(workspace, listed, targets, embedded)
     return embedded
+
+
+def embed(
+    images: AnyPath | None = None,
+    *,
+    model: str | None = None,
+    workspace: AnyPath | None = None,
+    source: CatalogSource | None = None,
+    backbones: BackboneOptions | None = None,
+    options: Options | None = None,
+    quiet: bool = True,
+) -> EmbeddingSet:
+    """Vectors of a catalogue, stored as ``python -m extract`` stores them.
+
+    What is stored already is not computed again, and a run that is stopped continues.
+
+    Parameters
+    ----------
+    images : path, optional
+        A folder of pictures, or a CSV of them; without it those of the workspace, else the demo.
+    model : str, optional
+        As of ``--model``; ``efficientnet_lite0`` without it.
+    workspace : path, optional
+        Where ``cache/`` lies; the working directory without it.
+    source : CatalogSource, optional
+        In place of ``images``: columns, separators, folders.
+    backbones : BackboneOptions, optional
+        Weights, resize, pooling, device, seed.
+    options : Options, optional
+        Runtime, decoder, batch size, workers.
+    quiet : bool
+        Without a progress bar.
+
+    Raises
+    ------
+    UsageError, CatalogError, WeightsError
+        When options exclude each other, or pictures or weights are not here.
+    NothingEmbedded
+        When no picture could be embedded.
+
+    Examples
+    --------
+    >>> import extract
+    >>> extract.embed("photos", model="convnext_base")  # doctest: +SKIP
+    EmbeddingSet(1050 x 1024, convnext_base pad, class of 7)
+    """
+    if source is None:
+        path = Path(images) if images is not None else None
+        table = path is not None and path.suffix.lower() == ".csv"
+        source = CatalogSource(manifest=path) if table else CatalogSource(images=path)
+    chosen = backbones or BackboneOptions()
+    if model is not None:
+        chosen = replace(chosen, model=[model])
+    embedded = embed_catalog(
+        Workspace.find(workspace), source, chosen, options or Options(), quiet=quiet
+    )
+    embedded.check()
+    return read_embeddings(embedded.files[0].report.file)
 
 
 def embed_targets(
