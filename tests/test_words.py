@@ -14,6 +14,8 @@ BANNED = {
     "parted": "split",
     "parting": "split",
     "taught": "trained on, training set",
+    "teach": "train on",
+    "teaches": "trains on",
     "untaught": "held out",
     "told": "given, reported, distinguished",
     "beside": "next to, with",

@@ -60,7 +60,7 @@ def assess_head(
     Raises
     ------
     UsageError
-        When there is nothing to teach: no labels, one class, too few pictures of each.
+        When there is nothing to train on: no labels, one class, too few pictures of each.
     """
     plan = plan or Plan()
     task = choose_task(embeddings, views, level, plan, maps=maps)

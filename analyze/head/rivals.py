@@ -173,7 +173,7 @@ def compare_heads(
     Raises
     ------
     UsageError
-        When files have no picture or label in common, or there is nothing to teach.
+        When files have no picture or label in common, or there is nothing to train on.
     """
     if len(contenders) < 2:
         raise UsageError("nothing to compare: name another backbone with --against NAME")

@@ -28,16 +28,17 @@ def embed_like_training_set(
     from analyze.head.joined import parts_of
     from extract.backbones.partial_finetuning import tuned, untuned_identity
     from extract.backbones.registry import load_from_provenance
-    from extract.catalog.imagefolder import list_imagefolder
+    from extract.catalog.source import CatalogSource
     from extract.inference.execution_config import device_for
     from extract.pipeline.embedded import nothing_embedded
     from extract.pipeline.embedding import embed_targets
     from extract.pipeline.extraction import Target
     from extract.pipeline.options import Options
     from extract.storage.catalog_roots import check_root
+    from extract.storage.catalog_source import list_source
 
-    own = (workspace.cache, workspace.results)
-    listed = list_imagefolder(images, name=name, leave_out=own)
+    source = CatalogSource(images=images, catalog=name)
+    listed, listing = list_source(workspace, source, quiet=quiet)
     check_root(workspace, listed, None)
     targets = []
     for part in parts_of(stored.provenance):
@@ -50,7 +51,7 @@ def embed_like_training_set(
         identity = backbone.provenance.short_identity
         path = workspace.embeddings_file(listed.name, backbone.name, identity)
         targets.append(Target(backbone.on(device_for(path, execution.device)), path))
-    for report in embed_targets(workspace, listed, targets, Options(), quiet):
+    for report in embed_targets(workspace, listed, targets, Options(), quiet, listing):
         if report.holds_nothing:
             raise nothing_embedded(workspace, report)
     return [target.path for target in targets]

@@ -110,7 +110,7 @@ class Splitter(ABC):
         return validation, []
 
     def check(self, split: Split) -> None:  # noqa: B027 - some need not be
-        """Refuse to teach what leaves nothing to tell.
+        """Refuse splits that leave nothing to train on or to test.
 
         Raises
         ------
@@ -244,6 +244,6 @@ def sides_of_column(
 
 
 def naive_column_split(values: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Take what a column teaches and tests as if there were no copies; ndarrays of int."""
+    """Take the training and test sets of a column as if there were no copies; ndarrays of int."""
     words = np.char.lower(np.char.strip(np.array(values)))
     return np.flatnonzero((words != "test") & (words != "")), np.flatnonzero(words == "test")

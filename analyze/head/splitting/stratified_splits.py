@@ -32,7 +32,7 @@ class StratifiedSplitter(Splitter):
         present = np.unique(self.labels[self.labelled])
         if not len(present):
             raise UsageError(
-                "no labels, so there is nothing to teach: give extract a --manifest with a "
+                "no labels, so there is nothing to train on: give extract a --manifest with a "
                 "--label-column, or folders that are classes"
             )
         if len(present) == 1:

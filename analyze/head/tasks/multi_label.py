@@ -114,7 +114,7 @@ class MultipleLabels:
         ------
         UsageError
             When there are fewer than two classes, the plan does not go with such labels, or the
-            columns that it teaches together are no tree.
+            columns trained on together are no tree.
         """
         columns = _columns_from(labels, embeddings.multi_labels, plan.n_levels)
         has = np.concatenate([own.matrix() for own in columns], axis=1)
@@ -252,7 +252,7 @@ def choose_multi_label(
         raise UsageError(f"no level {wanted!r}: this catalogue has {have}; name one with --level")
     if len(columns) > 1 and n_levels == 1:
         raise UsageError(
-            f"several columns of labels, say which with --level: {have}; or teach them together, "
+            f"several columns of labels, say which with --level: {have}; or train them together, "
             f"where they are a tree, with --levels {len(columns)}"
         )
     return columns[0]
@@ -265,7 +265,7 @@ def _columns_from(
     found = there[there.index(first) :][:n_levels]
     if len(found) < n_levels:
         raise UsageError(
-            f"--levels {n_levels} teaches a tree of {n_levels} columns: column {first.name} lists "
+            f"--levels {n_levels} trains a tree of {n_levels} columns: column {first.name} lists "
             f"several labels a picture, and {len(found) - 1} below it do; give fewer, or leave "
             "--levels out"
         )

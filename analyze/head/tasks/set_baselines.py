@@ -22,7 +22,7 @@ Shares = Callable[[np.ndarray], np.ndarray]
 def fit_one_against_rest(
     vectors: np.ndarray, has: np.ndarray, groups: np.ndarray, seed: int = 0
 ) -> tuple[Shares, np.ndarray]:
-    """Teach a logistic regression a class, all of one strength.
+    """Train a logistic regression per class, all of one strength.
 
     On rows of length 1 about their mean. The strength is that of the least log loss in inner folds,
     where the thresholds are chosen too.

@@ -199,7 +199,7 @@ def labels_to_learn(embeddings: EmbeddingSet, level: str | None) -> Level:
     chosen = choose_level(embeddings.levels, level, embeddings.multi_labels)
     if chosen is None or not (chosen.codes != MISSING_LABEL).any():
         raise UsageError(
-            f"{no_labels(embeddings.multi_labels)}, so there is nothing to teach: give extract a "
-            "--manifest with a --label-column, or folders that are classes"
+            f"{no_labels(embeddings.multi_labels)}, so there is nothing to train on: give extract "
+            "a --manifest with a --label-column, or folders that are classes"
         )
     return chosen

@@ -44,7 +44,7 @@ class HyperparameterSearch:
     def __call__(
         self, training_set: TrainingData, split: Split, seed: int
     ) -> tuple[HeadSpec, TrainingSpec]:
-        """Tune on what one split teaches."""
+        """Tune on one split's training set."""
         before = len(self.studies) * self.n_trials
 
         def progress(done: int, _total: int) -> None:

@@ -200,3 +200,17 @@ def test_what_shows_pictures_says_why_it_shows_no_labels(run: Run) -> None:
         done = run("analyze", *words, "--json")
         assert done.returncode == 0, done.stderr
         assert any("column kind lists several" in note for note in json.loads(done.stdout)["notes"])
+
+
+def test_pictures_that_are_asked_about_never_take_a_listed_catalogues_labels(
+    run: Run, shop: Path, training_set: tuple[Path, dict[str, Any], dict[str, Any]]
+) -> None:
+    """Its name is that of a table's catalogue: the labels would be lost without a word."""
+    (labels,) = (shop / "cache/embeddings/products").glob("*.labels.h5")
+    before = labels.read_bytes()
+    head = training_set[2]["head"]
+    done = run("analyze", "predict", "--head", head, "--images", ".", "--catalog", "products")
+    assert done.returncode == 2
+    assert "'products' is listed from a table, with --label-column kind" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert labels.read_bytes() == before

@@ -22,7 +22,7 @@ from extract.inference.execution_config import (
     available_execution_config,
     choose_execution_config,
     device_for,
-    policy,
+    requested_decoder,
     variants,
 )
 from extract.inference.fidelity import is_reference
@@ -292,11 +292,14 @@ def test_variants_are_all_that_a_picture_of_a_run_may_come_to() -> None:
 
 
 def test_the_policy_of_a_picture_that_was_left_to_the_reference_decoder_is_fast() -> None:
-    assert policy({}) == "reference"
-    assert policy(REFERENCE) == "reference"
-    assert policy({**FAST, "decoder": "reference"}) == "fast"
-    assert [policy({**FAST, "decoder": d}) for d in ("fast", "scaled")] == ["fast", "scaled"]
-    assert policy({**FAST, "decoder": "gpu", "resize": "gpu"}) == "gpu"
+    assert requested_decoder({}) == "reference"
+    assert requested_decoder(REFERENCE) == "reference"
+    assert requested_decoder({**FAST, "decoder": "reference"}) == "fast"
+    assert [requested_decoder({**FAST, "decoder": d}) for d in ("fast", "scaled")] == [
+        "fast",
+        "scaled",
+    ]
+    assert requested_decoder({**FAST, "decoder": "gpu", "resize": "gpu"}) == "gpu"
 
 
 # a query of the file
