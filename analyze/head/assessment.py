@@ -10,6 +10,7 @@ import numpy as np
 
 from analyze.head.reporting.report import HEAD, HeadReport
 from analyze.head.reporting.runs import HeadRun
+from analyze.head.splitting.leaks import count_leaks, leak_note
 from analyze.head.splitting.splits import Split, naive_column_split
 from analyze.head.tasks.label_task import BASELINES, FROZEN, UNLIKE, LabelTask, finding_unlike
 from analyze.head.tasks.label_tree import LabelTree
@@ -21,7 +22,7 @@ from analyze.head.training.plan import Progress, described, planned_splits, trai
 from analyze.head.training.spec import HeadSpec, Plan, TrainingSpec
 from analyze.head.training.training_set import TrainingData, hold_out
 from analyze.neighbors.novelty import TrainingVectors
-from analyze.pictures.near_duplicates import Copies, count_leaks, leak_note
+from analyze.pictures.near_duplicates import Copies
 from extract.storage.embeddings import EmbeddingSet
 
 Chooser = Callable[[TrainingData, Split, int], tuple[HeadSpec, TrainingSpec]]

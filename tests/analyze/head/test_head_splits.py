@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from analyze.head.splitting.leaks import count_leaks, leak_note
 from analyze.head.splitting.splits import Split
 from analyze.head.splitting.stratified_splits import StratifiedSplitter
-from analyze.pictures.near_duplicates import NEAR_COSINE, count_leaks, find_copies, leak_note
+from analyze.pictures.near_duplicates import NEAR_COSINE, find_copies
 from extract.errors import UsageError
 
 LABELS = np.repeat([0, 1, 2], [50, 40, 30])
