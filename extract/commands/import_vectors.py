@@ -49,7 +49,7 @@ def import_vectors(
     common: cl.Common,
 ) -> None:
     """Import vectors from npy, npz, CSV, parquet, safetensors or HDF5, with ids and labels."""
-    from extract.storage.exchange.imported import import_file
+    from extract.pipeline.imported import import_file
     from extract.storage.exchange.vector_files import LabelSource
 
     imported = import_file(

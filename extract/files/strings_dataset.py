@@ -100,6 +100,21 @@ def plain_dataset(file: h5py.File, name: str, dtype: Any, n_axes: int) -> h5py.D
     return h5py.Dataset(reached)
 
 
+def own_datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
+    """Datasets at the top of any file, with bytes that lie in it; nothing else is opened.
+
+    Links to elsewhere, external storage and virtual datasets could show other files' bytes.
+    """
+    reached = {name: _reach(file, name)[0] for name in file}
+    return {
+        name: h5py.Dataset(stored)
+        for name, stored in reached.items()
+        if isinstance(stored, h5py.h5d.DatasetID)
+        and not stored.get_create_plist().get_external_count()
+        and stored.get_create_plist().get_layout() != h5py.h5d.VIRTUAL
+    }
+
+
 def is_there(file: h5py.File, name: str) -> bool:
     """Whether there is something of a name; a link to elsewhere counts, and is not followed."""
     return _reach(file, name)[1] != NOT_THERE

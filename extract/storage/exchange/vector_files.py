@@ -225,10 +225,11 @@ def _of_hdf5(source: Path) -> VectorFile:
     import h5py
 
     from extract.files.sandboxed_open import crash_on_open
+    from extract.files.strings_dataset import own_datasets
 
     def read() -> VectorFile:
         with h5py.File(source, "r") as file:
-            there = {k: v for k, v in file.items() if isinstance(v, h5py.Dataset)}
+            there = own_datasets(file)
             vectors = there[_matrix(source, there)][...]
             texts = {
                 name: [str(value) for value in found.asstr()[...].tolist()]

@@ -19,7 +19,7 @@ from analyze import analyze_embeddings
 from extract import Workspace, export_embeddings, read_embeddings
 from extract.backbones.registry import load_from_provenance
 from extract.errors import EmbeddingsFileError, UsageError, WeightsError
-from extract.storage.exchange.imported import Imported, import_file
+from extract.pipeline.imported import Imported, import_file
 from extract.storage.exchange.vector_files import LabelSource, read_vectors
 
 RNG = np.random.default_rng(0)
@@ -285,9 +285,38 @@ def test_it_is_typed_as_any_command_and_replaces_nothing_silently(
 def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.save(tmp_path / "v.npy", VECTORS)
     monkeypatch.setattr(
-        "extract.storage.exchange.imported.write_labels",
+        "extract.pipeline.imported.write_labels",
         lambda *_: (_ for _ in ()).throw(OSError(28, "full")),
     )
     with pytest.raises(EmbeddingsFileError):
         import_file(Workspace(tmp_path), tmp_path / "v.npy")
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+
+
+def test_no_picture_outside_the_folder_is_read(tmp_path: Path) -> None:
+    draw_noise(tmp_path / "secret.png", 0)
+    draw_noise(tmp_path / "pictures" / "a.png", 1)
+    (tmp_path / "pictures" / "link.png").symlink_to(tmp_path / "secret.png")
+    ids = ["a.png", "link.png", "../secret.png", str(tmp_path / "secret.png")]
+    np.savez(tmp_path / "v.npz", ids=np.array(ids), vectors=VECTORS[:4])
+    source, pictures = tmp_path / "v.npz", tmp_path / "pictures"
+    imported = import_file(Workspace(tmp_path), source, images_dir=pictures)
+    known = dict(zip(imported.catalog.ids, imported.content_sha256.any(axis=1), strict=True))
+    assert known == {row_id: row_id == "a.png" for row_id in ids}
+
+
+def test_no_other_files_bytes_are_taken_from_hdf5(tmp_path: Path) -> None:
+    hdf5(tmp_path / "other.h5")
+    (tmp_path / "raw").write_bytes(VECTORS.tobytes())
+    with h5py.File(tmp_path / "v.h5", "w") as file:
+        file["vectors"] = h5py.ExternalLink("other.h5", "features")
+        stored = (str(tmp_path / "raw"), 0, VECTORS.nbytes)
+        file.create_dataset("features", VECTORS.shape, "f4", external=[stored])
+        layout = h5py.VirtualLayout(VECTORS.shape, "f4")
+        layout[:] = h5py.VirtualSource(str(tmp_path / "other.h5"), "features", VECTORS.shape)
+        file.create_virtual_dataset("embeddings", layout)
+    with pytest.raises(UsageError, match="not clear which are the vectors: it holds nothing"):
+        read_vectors(tmp_path / "v.h5")
+    with h5py.File(tmp_path / "v.h5", "a") as file:  # packed, as others do
+        file.create_dataset("image", data=VECTORS, compression="gzip")
+    np.testing.assert_array_equal(read_vectors(tmp_path / "v.h5").vectors, VECTORS)

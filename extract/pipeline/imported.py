@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,7 +15,8 @@ import numpy as np
 from extract.catalog.catalog import Catalog
 from extract.errors import UsageError, cannot_write
 from extract.ids import bytes_of, shown
-from extract.refusals import SOUND
+from extract.images.decoding import read_picture
+from extract.refusals import SOUND, Refused
 from extract.storage.arrays import read_arrays
 from extract.storage.embeddings import Provenance
 from extract.storage.embeddings_file import read_table
@@ -26,8 +28,6 @@ from extract.storage.row_writer import RowWriter
 from extract.workspace import Workspace
 
 ROWS_AT_ONCE = 4096
-UNKNOWN_CONTENT = bytes(32)
-"""Stored for a row without a known picture; read as unknown."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,28 +81,17 @@ class Imported:
 
 
 def import_vectors(
-    found: VectorFile,
-    source: Path,
-    *,
-    name: str,
-    catalog: str,
-    images_root: Path,
-    record: Mapping[str, Any] | None = None,
+    found: VectorFile, provenance: Provenance, catalog: str, images_dir: Path | None = None
 ) -> Imported:
     """What a file of vectors holds, checked and in the order of an embeddings file.
 
     Parameters
     ----------
     found : VectorFile
-    source : Path
-        The file or folder it was read from; its sha256 is the identity.
-    name : str
-        Stands for the backbone.
+    provenance : Provenance
     catalog : str
-    images_root : Path
+    images_dir : Path, optional
         Where pictures lie by their ids; those that are there are hashed.
-    record : mapping, optional
-        More of where the vectors come from, such as ``images_root``.
 
     Raises
     ------
@@ -117,19 +106,11 @@ def import_vectors(
     order = np.array(sorted(range(len(ids)), key=lambda row: bytes_of(ids[row])))
     ids = tuple(ids[row] for row in order)
     content = _stored_contents(found, len(ids))[order]
-    for row, row_id in enumerate(ids):
-        if not content[row].any():
-            content[row] = np.frombuffer(_hash_of_picture(images_root, row_id), np.uint8)
+    if images_dir is not None:
+        _hash_pictures(content, ids, images_dir)
     columns = {k: tuple(v[row] for row in order) for k, v in found.columns.items()}
-    listed = Catalog(
-        catalog, images_root, ids, ids, tuple(level.take(order) for level in coded), columns
-    )
-    identity = {"imported": name, "sha256": _sha256_of(source)}
-    provenance = Provenance(
-        identity,
-        ({"decoder": "imported"},),
-        {"model": name, "source": source.name, **(record or {})},
-    )
+    levels = tuple(level.take(order) for level in coded)
+    listed = Catalog(catalog, images_dir or Path(), ids, ids, levels, columns)
     return Imported(listed, vectors[order], content, provenance)
 
 
@@ -167,19 +148,18 @@ def import_file(
         When something cannot be taken, or the file is there.
     """
     found = read_labelled(source, ids, labels or LabelSource())
-    root = (images_dir or workspace.data).resolve()
-    imported = import_vectors(
-        found,
-        source,
-        name=name or source.stem,
-        catalog=catalog or source.stem,
-        images_root=root,
-        record={"images_root": workspace.relative(root)} if images_dir else None,
-    )
-    made = imported.provenance
-    path = workspace.embeddings_file(imported.catalog.name, made.model, made.short_identity)
+    name = name or source.stem
+    made: dict[str, Any] = {"model": name, "source": source.name}
+    if images_dir is not None:
+        images_dir = images_dir.resolve()
+        made["images_root"] = workspace.relative(images_dir)
+    identity = {"imported": name, "sha256": _sha256_of(source)}
+    provenance = Provenance(identity, ({"decoder": "imported"},), made)
+    catalog = catalog or source.stem
+    path = workspace.embeddings_file(catalog, name, provenance.short_identity)
     if path.exists() and not overwrite:
         raise UsageError(f"{workspace.relative(path)} is there already: give --overwrite")
+    imported = import_vectors(found, provenance, catalog, images_dir)
     write_imported(path, imported)
     return replace(imported, file=workspace.relative(path))
 
@@ -198,12 +178,11 @@ def write_imported(path: Path, imported: Imported) -> None:
         with TemporaryDirectory(dir=path.parent, prefix=".import-") as folder:
             draft = Path(folder) / path.name
             lay_out(draft, catalog, imported.provenance, vectors.shape[1])
-            writer = RowWriter(read_table(draft))
-            for first in range(0, len(vectors), ROWS_AT_ONCE):
-                places = np.arange(first, min(first + ROWS_AT_ONCE, len(vectors)))
-                writer.write(places, _rows(imported, places))
-            writer.sync()
-            writer.close()
+            with closing(RowWriter(read_table(draft))) as writer:
+                for first in range(0, len(vectors), ROWS_AT_ONCE):
+                    places = np.arange(first, min(first + ROWS_AT_ONCE, len(vectors)))
+                    writer.write(places, _rows(imported, places))
+                writer.sync()
             write_labels(labels_path(draft), catalog)
             labels_path(draft).replace(labels_path(path))
             draft.replace(path)
@@ -232,13 +211,12 @@ def _stored_contents(found: VectorFile, n_rows: int) -> np.ndarray:
     return contents
 
 
-def _hash_of_picture(images_root: Path, row_id: str) -> bytes:
-    """sha256 of the picture that an id names, zeros where there is none."""
-    path = images_root / row_id
-    if not path.is_file():
-        return UNKNOWN_CONTENT
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
+def _hash_pictures(content: np.ndarray, ids: Sequence[str], images_dir: Path) -> None:
+    """Fill in the sha256 of each picture that is not known and can be read in the folder."""
+    for row in np.flatnonzero(~content.any(axis=1)).tolist():
+        with suppress(Refused):
+            picture = read_picture(images_dir, ids[row])
+            content[row] = np.frombuffer(picture.sha256, np.uint8)
 
 
 def _sha256_of(source: Path) -> str:
