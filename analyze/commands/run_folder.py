@@ -74,6 +74,7 @@ def present(
     with results.new_run(workspace.results, command) as (folder, final):
         found.save(folder, svg=output.svg)
         where = workspace.relative(final)
+        # behind the drawing: notes are on the pictures that were opened for it
         result = {**named, **found.to_json(), **more, "results": where}
         record = run_record(cl.typed_command(COMMAND), inputs)
         results.write_json(folder / "run.json", {**result, **record})
