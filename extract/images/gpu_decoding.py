@@ -251,13 +251,22 @@ def _works(name: str, device: torch.device) -> bool:
 
     if device.type == "cuda" and not torch.cuda.is_available():
         return False
-    picture = Image.linear_gradient("L").resize((96, 64))
-    picture = Image.merge("RGB", (picture, picture.rotate(180), picture.rotate(90)))
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=95)
+    picture = _trial_picture()
     try:
-        pixels, left_out = decode_on_gpu([buffer.getvalue()], TRIAL, device, name)
+        pixels, left_out = decode_on_gpu([trial_file()], TRIAL, device, name)
     except (ImportError, OSError, RuntimeError):
         return False
     off = pixels[0].cpu().numpy().astype(int) - TRIAL.placed(picture)
     return not left_out and bool(abs(off).mean() <= MOST_OFF)
+
+
+def trial_file() -> bytes:
+    """Give a small JPEG that every decoder takes: the first call of one takes seconds."""
+    buffer = io.BytesIO()
+    _trial_picture().save(buffer, "JPEG", quality=95)
+    return buffer.getvalue()
+
+
+def _trial_picture() -> Image.Image:
+    picture = Image.linear_gradient("L").resize((96, 64))
+    return Image.merge("RGB", (picture, picture.rotate(180), picture.rotate(90)))

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import mmap
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from extract.loading.shared_memory import SharedMemory
 
 if TYPE_CHECKING:
     import torch
 
 
 class BatchRing:
-    """A ring of batches of uint8 pixels, in memory that forked processes share.
+    """A ring of batches of uint8 pixels, in memory that processes share.
 
     Whoever decodes writes a picture straight into its place of its batch, and the device reads it
-    from there: no copy between. The memory has no name, so that nothing is left behind by a process
-    that dies.
+    from there: no copy between.
 
     Parameters
     ----------
@@ -29,9 +29,9 @@ class BatchRing:
 
     def __init__(self, n_batches: int, batch_size: int, size: int) -> None:
         self.n_batches = n_batches
-        self._shape = (n_batches, batch_size, size, size, 3)
-        self._memory = mmap.mmap(-1, int(np.prod(self._shape)))
-        self.batches = np.frombuffer(self._memory, np.uint8).reshape(self._shape)
+        shape = n_batches, batch_size, size, size, 3
+        self.memory = SharedMemory.allocate(int(np.prod(shape)))
+        self.batches = self.memory.array(shape)
         self._released = 0
         self._pinned = False
 
@@ -56,11 +56,7 @@ class BatchRing:
 
     def pin(self) -> None:
         """Register the ring with the GPU's driver, so that it copies from there by itself."""
-        import torch
-
-        runtime = torch.cuda.cudart()  # type: ignore[no-untyped-call]
-        failed = runtime.cudaHostRegister(self.batches.ctypes.data, self.batches.nbytes, 0)
-        self._pinned = int(failed) == 0  # memory that cannot be pinned is only slower
+        self._pinned = pin(self.batches)
 
     def close(self) -> None:
         """Let go of what the driver holds; the memory goes with the last reader."""
@@ -70,3 +66,12 @@ class BatchRing:
             runtime = torch.cuda.cudart()  # type: ignore[no-untyped-call]
             runtime.cudaHostUnregister(self.batches.ctypes.data)
             self._pinned = False
+        self.memory.close()
+
+
+def pin(memory: np.ndarray) -> bool:
+    """Register memory with the GPU's driver; say whether it is: what is not is only slower."""
+    import torch
+
+    runtime = torch.cuda.cudart()  # type: ignore[no-untyped-call]
+    return int(runtime.cudaHostRegister(memory.ctypes.data, memory.nbytes, 0)) == 0

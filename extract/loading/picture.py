@@ -12,7 +12,7 @@ from extract.catalog.catalog import Catalog
 from extract.images.augmentation import View, augment
 from extract.images.decoders import prepare_picture
 from extract.images.decoding import picture_stat, read_picture
-from extract.images.memory_limits import picture_memory
+from extract.images.memory_limits import OverMemoryShare, picture_memory
 from extract.refusals import Refused
 from extract.transforms.preprocessing import Preprocessing
 
@@ -127,6 +127,13 @@ class PictureLoader:
         except Refused as refused:
             return LoadedPicture(file.sha256, file.size, file.mtime_ns, refused=refused.bare())
         return LoadedPicture(file.sha256, file.size, file.mtime_ns, ways, dimensions=dimensions)
+
+    def load_within_share(self, row: int, places: Sequence[Place]) -> LoadedPicture | None:
+        """Load a picture, unless it takes more memory than a process's share; None then."""
+        try:
+            return self.load(row, places)
+        except OverMemoryShare:
+            return None
 
     def _put(
         self, content: bytes, sha256: bytes, needed: Sequence[Place]

@@ -2,67 +2,56 @@
 
 from __future__ import annotations
 
-import ctypes
-import fcntl
 import mmap
 import multiprocessing
 import os
 import signal
-import sys
-import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
 import numpy as np
 
 from extract.errors import DecodingError
-from extract.images.decoding import PictureFile
-from extract.images.memory_limits import OverMemoryShare, share_memory
-from extract.loading.on_gpu import GpuLoader
+from extract.images.memory_limits import share_memory
+from extract.loading.gpu_process import DeviceLost, GpuProcess, Link, end_with
+from extract.loading.on_gpu import Begun, GpuLoader
 from extract.loading.picture import LoadedPicture, PictureLoader, Task
 
 TASKS_EACH = 2
 """One at work and one at hand, so that a worker never waits for the parent's answer."""
 
-GPU_THREADS = 2
-"""Of its own engine: while one waits for the device, the other prepares."""
-
-PIPE_BYTES = 1 << 20
-"""Files come through it: from a smaller one they would be read in more pieces."""
-
 TASKS_ON_GPU, MOST_AT_ONCE = 16, 8
 """Of a GPU: some are read while others are decoded, all that are at hand at once."""
 
-MOST_HELD = 64 << 20
-"""Bytes of files that are handed to a GPU's thread at once, or of one task."""
+MOST_LINKS = 8
+"""As many threads may decode on a GPU."""
 
 NICENESS = 5
 """Of processes: what feeds the device in the parent comes first where cores are short."""
-
-SWITCH_SECONDS = 0.00005
-"""Between threads of the parent with a GPU: each of its many short calls waits for its turn."""
 
 MOST_DEATHS_A_PICTURE = 2
 MOST_DEATHS = 20
 NOTHING = -1
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-PR_SET_PDEATHSIG = 1
+
+
+class GpuReady:
+    """What a process that reads for a GPU sends once that can decode."""
 
 
 @dataclass(eq=False)
 class _Worker:
-    """Who loads at the other end of a connection: a process, or a GPU's thread behind one."""
+    """A process that loads, or that reads for a GPU, at the other end of a connection."""
 
+    number: int
     process: Any
     connection: Connection
-    thread: threading.Thread | None = None
-    held: tuple[Connection, ...] = ()
+    on_gpu: bool = False
     most_tasks: int = TASKS_EACH
     tasks: deque[int] = field(default_factory=deque)
 
@@ -73,8 +62,8 @@ class LoadingProcesses:
     Pixels go straight into memory that the processes share; only what is known of a picture comes
     through a pipe. A process that dies is reported and replaced, and its pictures are loaded again.
     A picture that takes more than a process's share of memory is loaded here. A GPU that decodes
-    takes the tasks that no process has room for: as the model needs it too, cores come first. Its
-    files are read and hashed in a process: here each would wait many times for Python's lock.
+    takes the tasks that no process has room for: as the model needs it too, cores come first. Where
+    it cannot decode any more, that is reported, and cores do all.
 
     Parameters
     ----------
@@ -83,7 +72,8 @@ class LoadingProcesses:
     workers : int
     say : callable
         Takes a message when a process dies.
-    gpu : GpuLoader, optional
+    gpu : callable, optional
+        Starts the process that decodes on a GPU.
     """
 
     task_size = 16
@@ -93,11 +83,10 @@ class LoadingProcesses:
         loader: PictureLoader,
         workers: int,
         say: Callable[[str], None],
-        gpu: GpuLoader | None = None,
+        gpu: Callable[[], GpuProcess] | None = None,
     ) -> None:
-        self._loader, self._say, self._n_workers, self._gpu = loader, say, workers, gpu
-        n_threads = 0 if gpu is None else GPU_THREADS if gpu.by_engine else 1
-        self._at = np.frombuffer(mmap.mmap(-1, 8 * (workers + n_threads)), np.int64)
+        self._loader, self._say, self._n_workers = loader, say, workers
+        self._at = np.frombuffer(mmap.mmap(-1, 8 * (workers + MOST_LINKS)), np.int64)
         self._tasks: dict[int, Task] = {}
         self._loaded: dict[int, list[LoadedPicture | Future[LoadedPicture]]] = {}
         self._waiting: deque[int] = deque()
@@ -106,11 +95,14 @@ class LoadingProcesses:
         self.busy_seconds = 0.0
         self._heavy = ThreadPoolExecutor(workers, thread_name_prefix="decode")
         self._workers: list[_Worker] = []
-        self._switch_seconds = sys.getswitchinterval()
-        if gpu is not None:
-            sys.setswitchinterval(SWITCH_SECONDS)
-        for i in range(workers + n_threads):
+        for i in range(workers):
             self._workers.append(self._start(i))
+        self._gpu = gpu() if gpu else None
+        self._lost: set[str] = set()
+        if self._gpu is not None:
+            for i, link in enumerate(self._gpu.links):
+                self._workers.append(self._start_reader(workers + i, link))
+            self._gpu.release()
 
     def submit(self, task: Task) -> None:
         """Request some pictures."""
@@ -136,34 +128,43 @@ class LoadingProcesses:
 
     def close(self) -> None:
         """End every process; none outlives the run."""
-        sys.setswitchinterval(self._switch_seconds)
         self._heavy.shutdown(cancel_futures=True)
         for worker in self._workers:
             worker.connection.close()
         for worker in self._workers:
-            if worker.thread is not None:
-                worker.thread.join()
             worker.process.join(timeout=1)
             if worker.process.is_alive():
                 worker.process.kill()
                 worker.process.join()
+        if self._gpu is not None:
+            self._gpu.close()
 
     def _start(self, number: int) -> _Worker:
         ours, theirs = multiprocessing.Pipe()
-        others = [each for one in self._workers for each in (one.connection, *one.held)] + [ours]
-        if self._gpu is None or number < self._n_workers:
-            process = self._fork(number, _work, self._loader, theirs, others, self._n_workers)
-            theirs.close()
-            return _Worker(process, ours)
-        gpu = replace(self._gpu)  # with a stream of its own
-        read, written = multiprocessing.Pipe(duplex=False)
-        with suppress(OSError, AttributeError):  # of Linux alone
-            fcntl.fcntl(written.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-        process = self._fork(number, _read, gpu, theirs, [*others, read], written)
-        written.close()
-        thread = threading.Thread(target=_load_on_gpu, args=(gpu, read, theirs), daemon=True)
-        thread.start()
-        return _Worker(process, ours, thread, (read, theirs), TASKS_ON_GPU)
+        process = self._fork(
+            number, _work, self._loader, theirs, [*self._connections(), ours], self._n_workers
+        )
+        theirs.close()
+        return _Worker(number, process, ours)
+
+    def _start_reader(self, number: int, link: Link) -> _Worker:
+        ours, theirs = multiprocessing.Pipe()
+        assert self._gpu is not None
+        others = [each.connection for each in self._gpu.links if each is not link]
+        process = self._fork(
+            number,
+            _read_for_gpu,
+            self._loader,
+            theirs,
+            [*self._connections(), *others, ours],
+            self._n_workers,
+            link,
+        )
+        theirs.close()
+        return _Worker(number, process, ours, on_gpu=True, most_tasks=0)
+
+    def _connections(self) -> list[Connection]:
+        return [each.connection for each in self._workers]
 
     def _fork(self, number: int, target: Callable[..., None], *args: Any) -> Any:
         self._at[number] = NOTHING
@@ -186,7 +187,7 @@ class LoadingProcesses:
             free = [each for each in self._workers if len(each.tasks) < each.most_tasks]
             if not free:
                 return
-            worker = min(free, key=lambda each: (each.thread is not None, len(each.tasks)))
+            worker = min(free, key=lambda each: (each.on_gpu, len(each.tasks)))
             number = self._waiting.popleft()
             worker.tasks.append(number)
             try:
@@ -204,6 +205,12 @@ class LoadingProcesses:
             except (EOFError, OSError):
                 self._replace(worker)
                 continue
+            if isinstance(answer, GpuReady):
+                worker.most_tasks = TASKS_ON_GPU
+                continue
+            if isinstance(answer, DeviceLost):
+                self._do_without(worker, str(answer))
+                continue
             if isinstance(answer, BaseException):
                 raise answer
             loaded, seconds = answer
@@ -218,8 +225,7 @@ class LoadingProcesses:
 
     def _replace(self, worker: _Worker) -> None:
         """Put another in the place of one that died; what it had is loaded again."""
-        number = self._workers.index(worker)
-        row = int(self._at[number])
+        row = int(self._at[worker.number])
         worker.connection.close()
         worker.process.join()
         code = worker.process.exitcode
@@ -227,6 +233,9 @@ class LoadingProcesses:
         path = "no picture" if row == NOTHING else repr(self._loader.catalog.paths[row])
         self._deaths[row] += 1
         died = f"decoding process {worker.process.pid} died ({how}) at {path}"
+        if worker.on_gpu:
+            self._do_without(worker, died)
+            return
         most = MOST_DEATHS if row == NOTHING else MOST_DEATHS_A_PICTURE
         if self._deaths[row] >= most or self._deaths.total() >= MOST_DEATHS:
             raise DecodingError(
@@ -235,7 +244,17 @@ class LoadingProcesses:
             )
         self._say(f"{died}: another takes its place, and its pictures are loaded again")
         self._waiting.extendleft(reversed(worker.tasks))
-        self._workers[number] = self._start(number)
+        self._workers[self._workers.index(worker)] = self._start(worker.number)
+
+    def _do_without(self, worker: _Worker, why: str) -> None:
+        """Go on without one that reads for a GPU; cores load what it had."""
+        if why not in self._lost:
+            self._say(f"{why}: cores decode in its place")
+        self._lost.add(why)
+        self._waiting.extendleft(reversed(worker.tasks))
+        self._workers.remove(worker)
+        worker.connection.close()
+        worker.process.join()
 
 
 def _work(
@@ -247,7 +266,7 @@ def _work(
     parent: int,
 ) -> None:
     """Load what is requested until the parent hangs up; what a worker process does."""
-    _end_with(parent)
+    end_with(parent)
     for other in others:
         other.close()
     import torch
@@ -265,76 +284,58 @@ def _work(
             loaded: list[LoadedPicture | None] = []
             for row, places in zip(task.rows, task.places, strict=True):
                 at[0] = row
-                try:
-                    loaded.append(loader.load(row, places))
-                except OverMemoryShare:
-                    loaded.append(None)
+                loaded.append(loader.load_within_share(row, places))
             at[0] = NOTHING
             connection.send((loaded, time.monotonic() - began))
         except Exception as error:  # noqa: BLE001 - raised again by the parent
             connection.send(error)
 
 
-def _read(
-    gpu: GpuLoader,
-    requested: Connection,
+def _read_for_gpu(
+    loader: PictureLoader,
+    connection: Connection,
     others: list[Connection],
-    read: Connection,
+    n_workers: int,
+    link: Link,
     at: np.ndarray,
     parent: int,
 ) -> None:
-    """Read what is requested until the parent hangs up; what the process before a GPU does.
+    """Read what is requested and have it decoded on a GPU, until the parent hangs up.
 
-    It waits to hand files over until the thread is through with those before: the more come at
-    once, the less often that waits for the device, which is busy with the model.
+    Files are read while those before are decoded.
     """
-    _end_with(parent)
+    end_with(parent)
     for other in others:
         other.close()
-    while True:
-        tasks: list[Task] = []
-        files: list[list[PictureFile | None]] = []
-        held = 0
-        try:
-            while not tasks or (
-                len(tasks) < MOST_AT_ONCE and held < MOST_HELD and requested.poll()
-            ):
-                tasks.append(requested.recv())
-                at[0] = tasks[-1].rows[0]
-                files.append(gpu.read(tasks[-1]))
-                held += sum(file.size for file in files[-1] if file)
-            read.send((tasks, files))
-        except (EOFError, OSError):
-            return
-        at[0] = NOTHING
+    import torch
 
-
-def _load_on_gpu(gpu: GpuLoader, read: Connection, answers: Connection) -> None:
-    """Load what was read until no more comes; what the thread of a GPU does."""
-    with closing(read), closing(answers):
+    torch.set_num_threads(1)
+    share_memory(n_workers)
+    gpu = GpuLoader(loader, link)
+    begun: Begun | None = None
+    try:
+        link.wait_until_ready()
+        connection.send(GpuReady())
         while True:
-            try:
-                tasks, files = read.recv()
-            except (EOFError, OSError):
-                return
-            began = time.monotonic()
-            try:
-                answer: list[Any] = [(loaded, 0.0) for loaded in gpu.load(tasks, files)]
-                answer[0] = (answer[0][0], time.monotonic() - began)
-            except Exception as error:  # noqa: BLE001 - raised again by the parent's thread
-                answer = [error]
-            try:
-                for each in answer:
-                    answers.send(each)
-            except OSError:
-                return
+            tasks = _requested(connection, at, wait=begun is None)
+            following = gpu.begin(tasks) if begun is None or connection.poll() else None
+            if begun is not None:
+                for loaded in gpu.finish(begun):
+                    connection.send((loaded, 0.0))
+            at[0] = NOTHING
+            begun = following
+    except (EOFError, OSError):
+        return
+    except Exception as error:  # noqa: BLE001 - raised again by the parent, or cores decode
+        connection.send(error)
 
 
-def _end_with(parent: int) -> None:
-    """Leave signals of the terminal to the parent, and die when it does, however it dies."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(0)
+def _requested(connection: Connection, at: np.ndarray, *, wait: bool) -> Iterator[Task]:
+    """Yield tasks as far as they are at hand, if need be after waiting for the first."""
+    for _ in range(MOST_AT_ONCE):
+        if not wait and not connection.poll():
+            return
+        wait = False
+        task: Task = connection.recv()
+        at[0] = task.rows[0]
+        yield task

@@ -8,19 +8,20 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from extract.errors import PictureRefused
 from extract.ids import shown
-from extract.images.gpu_decoding import has_engine
+from extract.images.gpu_decoding import ENGINE, gpu_decoder
 from extract.inference.execution_config import requested_decoder
 from extract.inference.fidelity import MOST_RECOMPUTED, Fidelity, is_reference, measure_fidelity
 from extract.inference.forward_pass import ForwardPass
 from extract.inference.runtimes import apply_execution_config
 from extract.loading.batch_ring import BatchRing
-from extract.loading.on_gpu import GpuLoader
+from extract.loading.gpu_process import GpuProcess
 from extract.loading.picture import Destination, PictureLoader
 from extract.loading.processes import LoadingProcesses
 from extract.loading.threads import LoadingThreads
@@ -39,6 +40,9 @@ FEW_WORKERS = 4
 
 LEAST_BATCHES = 4
 """Of a ring: one being read by the device, one filled, two that a task may reach into."""
+
+ENGINE_THREADS = 2
+"""With an engine for JPEGs: while one waits for the device, the other prepares."""
 
 PICTURES_AHEAD = 96
 """Of each worker, so that it finds work whenever the forward pass takes long."""
@@ -227,15 +231,16 @@ def _start_loading(
     )
     if not _in_processes(runs, workers):
         return LoadingThreads(loader, workers)
-    return LoadingProcesses(
-        loader, workers, monitor.warned, _gpu_loader(loader, gpu) if gpu else None
-    )
+    start = partial(_start_gpu, gpu, runs, rings) if gpu else None
+    return LoadingProcesses(loader, workers, monitor.warned, start)
 
 
-def _gpu_loader(loader: PictureLoader, gpu: str) -> GpuLoader:
+def _start_gpu(gpu: str, runs: Sequence[FileRun], rings: Sequence[BatchRing]) -> GpuProcess:
     import torch
 
-    return GpuLoader(loader, gpu, has_engine(torch.device(gpu)))
+    decoder = gpu_decoder(torch.device(gpu))
+    threads = ENGINE_THREADS if decoder == ENGINE else 1
+    return GpuProcess(gpu, decoder, rings, [run.backbone.preprocessing for run in runs], threads)
 
 
 def _in_processes(runs: Sequence[FileRun], workers: int) -> bool:

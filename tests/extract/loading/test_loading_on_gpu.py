@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,9 @@ from extract.images import gpu_decoding
 from extract.images.decoders import prepare_picture
 from extract.inference.execution_config import choose_execution_config
 from extract.loading import on_gpu as loading_on_gpu
-from extract.loading.on_gpu import GpuLoader
+from extract.loading.on_gpu import Begun, GpuLoader, Part, decode_into
 from extract.loading.picture import Destination, LoadedPicture, PictureLoader, Place, Task
+from extract.loading.processes import LoadingProcesses
 from extract.pipeline import extraction
 from extract.pipeline.extraction import Options, Target, extract_together
 from extract.pipeline.monitor import Monitor
@@ -66,7 +67,7 @@ class FakeGpu:
         self.left_out, self.asked = left_out, []
 
     def __call__(
-        self, contents: Sequence[bytes], wanted: Preprocessing, device: torch.device
+        self, contents: Sequence[bytes], wanted: Preprocessing, device: torch.device, _: str | None
     ) -> tuple[torch.Tensor, list[int]]:
         self.asked.append(len(contents))
         pixels = torch.zeros((len(contents), wanted.size, wanted.size, 3), dtype=torch.uint8)
@@ -86,10 +87,40 @@ def reference(content: bytes, wanted: Preprocessing) -> np.ndarray:
 def load(
     catalog: Catalog, destinations: Sequence[Destination], tasks: Sequence[Task]
 ) -> list[LoadedPicture]:
-    gpu = GpuLoader(PictureLoader(catalog, destinations), "cpu")
-    loaded = gpu.load(tasks, [gpu.read(task) for task in tasks])
+    gpu = GpuLoader(PictureLoader(catalog, destinations), Here(destinations))
+    begun = gpu.begin(tasks)
+    assert begun.tasks == tasks
+    loaded = gpu.finish(begun)
     assert [len(each) for each in loaded] == [len(task.rows) for task in tasks]
-    return [picture for each in loaded for picture in each]
+    return [picture for each in loaded for picture in each if picture is not None]
+
+
+class Here:
+    """Decodes at once, in this process."""
+
+    def __init__(self, destinations: Sequence[Destination]) -> None:
+        self._destinations = destinations
+        self._memory = np.zeros(1 << 20, np.uint8)
+        self._left_out: list[list[int]] = []
+
+    def memory(self) -> np.ndarray:
+        return self._memory
+
+    def begin(self, parts: Sequence[Part]) -> None:
+        for part in parts:
+            wanted = self._destinations[part.file]
+            contents = [
+                self._memory[first : first + size].tobytes() for first, size in part.contents
+            ]
+            device = torch.device("cpu")
+            self._left_out.append(
+                decode_into(
+                    wanted.batches, part.places, contents, (wanted.preprocessing, None), device
+                )
+            )
+
+    def finish(self) -> list[list[int]]:
+        return self._left_out
 
 
 def ring(wanted: Preprocessing, n_batches: int = 3, batch_size: int = 4) -> np.ndarray:
@@ -211,6 +242,7 @@ def test_without_memory_on_the_device_and_for_large_files_the_others_load(
 @pytest.fixture
 def gpu_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs choose a GPU's decoder, which is the same library's on this CPU."""
+
     by_torchvision = {"torchvision": gpu_decoding.DECODERS["torchvision"]}
     monkeypatch.setattr(gpu_decoding, "DECODERS", by_torchvision)
     gpu_decoding.gpu_decoder.cache_clear()
@@ -219,6 +251,15 @@ def gpu_run(monkeypatch: pytest.MonkeyPatch) -> None:
         return {**choose_execution_config(*words), "decoder": "gpu", "resize": "gpu"}
 
     monkeypatch.setattr(extraction, "choose_execution_config", chosen)
+    start = LoadingProcesses.__init__
+
+    def start_and_wait(self: LoadingProcesses, *words: Any) -> None:
+        start(self, *words)
+        while not all(worker.most_tasks for worker in self._workers):
+            self._listen()
+
+    # cores would be through with so few pictures before
+    monkeypatch.setattr(LoadingProcesses, "__init__", start_and_wait)
 
 
 @pytest.mark.usefixtures("gpu_run")
@@ -265,20 +306,32 @@ def test_rows_are_right_whoever_decoded_their_pictures(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("gpu_run")
-def test_what_reads_for_a_gpu_is_replaced_where_it_dies(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("killed", ["reader", "device"])
+def test_cores_decode_all_where_a_gpu_is_lost(
+    killed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for i in range(30):
         draw_smooth(tmp_path / "shop" / f"{i:02}.jpg", i)
-    once, read = tmp_path / "once", GpuLoader.read
+    once, begin, finish = tmp_path / "once", GpuLoader.begin, GpuLoader.finish
 
-    def deadly(self: GpuLoader, task: Task) -> Any:
-        if not once.exists():
-            once.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-        return read(self, task)
+    def deadly(self: GpuLoader, tasks: Iterable[Task]) -> Any:
+        begun = begin(self, tasks)
+        once.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+        return begun
 
-    monkeypatch.setattr(GpuLoader, "read", deadly)
+    def lost(self: GpuLoader, begun: Begun) -> Any:
+        once.touch()
+        for child in Path(f"/proc/{os.getppid()}/task").glob("*/children"):
+            for pid in child.read_text().split():
+                if b"gpu_process" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    os.kill(int(pid), signal.SIGKILL)
+        return finish(self, begun)
+
+    if killed == "reader":
+        monkeypatch.setattr(GpuLoader, "begin", deadly)
+    else:
+        monkeypatch.setattr(GpuLoader, "finish", lost)
     warnings: list[str] = []
     monitor = Monitor()
     monkeypatch.setattr(monitor, "warned", warnings.append)
@@ -290,4 +343,4 @@ def test_what_reads_for_a_gpu_is_replaced_where_it_dies(
     assert report.embedded == 30
     assert once.exists()
     assert len(warnings) == 1
-    assert "died (signal SIGKILL)" in warnings[0]
+    assert ("died (signal SIGKILL)" if killed == "reader" else "on the GPU ended") in warnings[0]

@@ -1,0 +1,262 @@
+"""The process that decodes on a GPU, and the ends of the connections to it.
+
+It is a program of its own: a fork of one that uses a GPU could not, and Python's other way to start
+one would run the caller's script again. It holds the rings that pixels go to, and for each thread
+the memory that files come in.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+
+import numpy as np
+
+from extract.images.gpu_decoding import decode_on_gpu, trial_file
+from extract.loading.batch_ring import BatchRing, pin
+from extract.loading.on_gpu import MOST_FILE_BYTES, MOST_HELD, Part, decode_into
+from extract.loading.shared_memory import SharedMemory
+from extract.machine.processor import sleep_while_gpu_works
+from extract.transforms.preprocessing import Preprocessing
+
+MOST_AT_ONCE = 16
+"""Pictures of a task; a last one is still added to files that are nearly too many."""
+
+HALF = MOST_HELD + MOST_AT_ONCE * MOST_FILE_BYTES
+"""Bytes of a link's memory that hold what is decoded, while the other half is filled."""
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+PR_SET_PDEATHSIG = 1
+
+READY: list[list[int]] = []
+"""What a thread sends once it can decode."""
+
+
+class DeviceLost(Exception):
+    """Nothing is decoded on the GPU from now on; the message says why."""
+
+
+@dataclass(eq=False)
+class Link:
+    """A connection to one thread of the process, with the memory that files come in.
+
+    Parameters
+    ----------
+    connection : Connection
+    files : SharedMemory
+        Two halves, used in turn.
+    """
+
+    connection: Connection
+    files: SharedMemory
+    _turn: int = field(default=0, init=False)
+
+    def memory(self) -> np.ndarray:
+        """Give the half of the memory that the next files are put into; ndarray, uint8."""
+        self._turn = 1 - self._turn
+        half: np.ndarray = self.files.array((2, HALF))[self._turn]
+        return half
+
+    def begin(self, parts: Sequence[Part]) -> None:
+        """Have files decoded that were put into the memory."""
+        with contextlib.suppress(OSError):  # noticed where it is waited for
+            self.connection.send((self._turn, parts))
+
+    def finish(self) -> list[list[int]]:
+        """Wait for the oldest that was begun; which pictures of each part were left out.
+
+        Raises
+        ------
+        DeviceLost
+            When it cannot decode any more.
+        """
+        try:
+            answer = self.connection.recv()
+        except (EOFError, OSError) as error:
+            raise DeviceLost("the process that decodes on the GPU ended") from error
+        if isinstance(answer, str):
+            raise DeviceLost(answer)
+        left_out: list[list[int]] = answer
+        return left_out
+
+    def wait_until_ready(self) -> None:
+        """Wait until it has the device.
+
+        Raises
+        ------
+        DeviceLost
+            When it cannot decode.
+        """
+        self.finish()
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What the process is given when it starts.
+
+    Parameters
+    ----------
+    parent : int
+        The process with which it ends.
+    device : str
+    decoder : str
+        Which library decodes, a key of ``extract.images.gpu_decoding.DECODERS``: it was tried.
+    preprocessings : list of Preprocessing
+        Of each file of the run.
+    rings : list of (int, tuple of int)
+        Handle of each ring, and its shape.
+    links : list of (int, int)
+        Handles of each thread's connection and of the memory that its files come in.
+    """
+
+    parent: int
+    device: str
+    decoder: str
+    preprocessings: list[Preprocessing]
+    rings: list[tuple[int, tuple[int, ...]]]
+    links: list[tuple[int, int]]
+
+
+class GpuProcess:
+    """Starts the process; its links are for those who read files.
+
+    Parameters
+    ----------
+    device, decoder : str
+        Which library decodes was tried: a key of ``extract.images.gpu_decoding.DECODERS``.
+    rings : sequence of BatchRing
+        Of each file of the run.
+    preprocessings : sequence of Preprocessing
+    n_links : int
+        As many threads it has.
+    """
+
+    def __init__(
+        self,
+        device: str,
+        decoder: str,
+        rings: Sequence[BatchRing],
+        preprocessings: Sequence[Preprocessing],
+        n_links: int,
+    ) -> None:
+        ends = [socket.socketpair() for _ in range(n_links)]
+        self.links = [
+            Link(Connection(ours.detach()), SharedMemory.allocate(2 * HALF)) for ours, _ in ends
+        ]
+        theirs = [end.detach() for _, end in ends]
+        setup = Setup(
+            os.getpid(),
+            device,
+            decoder,
+            list(preprocessings),
+            [(ring.memory.handle, ring.batches.shape) for ring in rings],
+            [(end, link.files.handle) for end, link in zip(theirs, self.links, strict=True)],
+        )
+        ours, inherited = socket.socketpair()
+        handles = [handle for handle, _ in setup.rings]
+        handles += [handle for pair in setup.links for handle in pair]
+        program = f"import sys; sys.path[:] = {sys.path!r}\n"
+        program += f"from extract.loading.gpu_process import serve; serve({inherited.fileno()})"
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", program],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=[*handles, inherited.fileno()],
+        )
+        inherited.close()
+        for end in theirs:
+            os.close(end)
+        with Connection(ours.detach()) as setting_up:
+            setting_up.send(setup)
+
+    def release(self) -> None:
+        """Let go of the links, once those who read have them."""
+        for link in self.links:
+            link.connection.close()
+            link.files.close()
+
+    def close(self) -> None:
+        """End it, which it does by itself when those who read have ended."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=1)
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+
+def serve(handle: int) -> None:
+    """Decode what comes through the links until all are closed; what the process does."""
+    with Connection(handle) as setting_up:
+        setup: Setup = setting_up.recv()
+    end_with(setup.parent)
+    sleep_while_gpu_works(setup.device)
+    import torch
+
+    torch.set_num_threads(1)
+    rings = [SharedMemory.attach(each).array(shape) for each, shape in setup.rings]
+    if setup.device.startswith("cuda"):
+        for ring in rings:
+            pin(ring)
+    threads = [
+        threading.Thread(target=_decode_for, args=(Connection(end), files, setup, rings))
+        for end, files in setup.links
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def end_with(parent: int) -> None:
+    """Leave signals of the terminal to the parent, and die when it does, however it dies."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+def _decode_for(
+    connection: Connection, files: int, setup: Setup, rings: Sequence[np.ndarray]
+) -> None:
+    """Decode what comes through one link, in a stream of its own."""
+    import torch
+
+    device = torch.device(setup.device)
+    halves = SharedMemory.attach(files).array((2, HALF))
+    stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+    with connection, torch.inference_mode(), torch.cuda.stream(stream):
+        try:
+            for preprocessing in setup.preprocessings:  # before any picture waits for it
+                decode_on_gpu([trial_file()], preprocessing, device, setup.decoder)
+            connection.send(READY)
+            while True:
+                turn, parts = connection.recv()
+                memory = torch.from_numpy(halves[turn])
+                left_out = [
+                    decode_into(
+                        rings[part.file],
+                        part.places,
+                        [memory[first : first + size] for first, size in part.contents],
+                        (setup.preprocessings[part.file], setup.decoder),
+                        device,
+                    )
+                    for part in parts
+                ]
+                if stream is not None:
+                    stream.synchronize()
+                connection.send(left_out)
+        except (EOFError, ConnectionError):  # nobody wants anything any more
+            return
+        except Exception as error:  # noqa: BLE001 - the reader's cores decode in its place
+            connection.send(f"decoding on the GPU failed ({type(error).__name__}: {error})")
