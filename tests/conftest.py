@@ -16,6 +16,10 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # No test may find what the user's own caches hold.
 os.environ |= {"HF_HUB_OFFLINE": "1", "HF_HOME": "/no-hub", "TORCH_HOME": "/no-torch"}
+# What is compiled runs on a few rows: to optimize it takes longer than it saves. It is kept for the
+# next worker, and apart from what the user's own programs keep.
+os.environ["NUMBA_OPT"] = "0"
+os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parent.parent / ".pytest_cache" / "numba")
 
 import pytest
 from small_catalogs import Run, draw_noise, embed_shop, made_once, run_in, tiny_backbone
