@@ -27,7 +27,9 @@ from typed_commands import Typist
 
 from analyze.presentation import figure_style
 from extract.backbones.registry import Backbone
+from extract.inference.fidelity import MOST_RECOMPUTED
 from extract.machine.allocation import keep_freed_memory
+from extract.pipeline import loop
 from tests.faults.warm_server import WarmServer
 
 # Even where Python is told to keep nothing: each worker and each command would compile all anew.
@@ -56,6 +58,20 @@ def coarse_figures() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(figure_style, "PNG_DOTS_PER_INCH", 40)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_recomputed() -> Iterator[None]:
+    """Compute four rows of a run again, not 16: more than tests embed, each would be done twice."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "MOST_RECOMPUTED", 4)
+        yield
+
+
+@pytest.fixture
+def all_recomputed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compute as many rows again as after a user's run."""
+    monkeypatch.setattr(loop, "MOST_RECOMPUTED", MOST_RECOMPUTED)
 
 
 @pytest.fixture

@@ -85,6 +85,7 @@ def test_every_row_says_what_decoded_its_own_picture(shop: Path, run: Run) -> No
         assert "  0: batch_size 16, decoder fast, device cpu" in said
 
 
+@pytest.mark.usefixtures("all_recomputed")
 def test_half_precision_is_held_against_the_reference_by_the_run_itself(
     shop: Path, run: Run
 ) -> None:

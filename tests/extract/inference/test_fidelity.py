@@ -37,6 +37,9 @@ FAST = Options(batch_size=4, threads=1, workers=2, decoder="fast")
 REFERENCE = {"decoder": "reference", "resize": "pillow", "dtype": "fp32", "runtime": "eager"}
 
 
+pytestmark = pytest.mark.usefixtures("all_recomputed")
+
+
 @pytest.fixture
 def right(pictures: Path, backbone: Backbone) -> np.ndarray:
     """The vector of every picture, by the reference path."""
