@@ -19,7 +19,8 @@ import pytest
 from small_catalogs import PROJECT, make_shop, run_fresh, run_in
 from typer.main import get_command
 
-from extract.catalog.demo import KINDS
+from analyze.reduction import steps
+from extract.catalog.demo import KINDS, draw_demo
 
 pytestmark = pytest.mark.slow
 README = (PROJECT / "README.md").read_text()
@@ -41,11 +42,16 @@ def follow(root: Path) -> None:
     """Type every command of the README, in its order, in one workspace; keep what they said."""
     make_shop(root)
     said = {}
-    for i, command in enumerate(COMMANDS):
-        words = shlex.split(command, comments=True)
-        run = run_fresh if i < 2 else run_in  # the first two are what newcomers type
-        done = run(root, *words[2:])
-        said[command] = done.returncode, done.stdout, done.stderr
+    with pytest.MonkeyPatch.context() as patch:
+        # all but the first two, which are what newcomers type, need not be good, they must work
+        patch.setitem(draw_demo.__kwdefaults__, "per_kind", 2)
+        for iterations in ("EXAGGERATED_ITERATIONS", "FEW_ROWS_ITERATIONS"):
+            patch.setattr(steps, iterations, 50)
+        for i, command in enumerate(COMMANDS):
+            words = shlex.split(command, comments=True)
+            run = run_fresh if i < 2 else run_in
+            done = run(root, *words[2:])
+            said[command] = done.returncode, done.stdout, done.stderr
     (root / WHAT_WAS_SAID).write_text(json.dumps(said))
 
 
