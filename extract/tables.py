@@ -46,6 +46,18 @@ def _cell(value: Any) -> Any:
     return "" if value is None else value
 
 
+def unguarded(cell: Any) -> Any:
+    """Take off the ``'`` that :func:`write_csv` puts before a formula; other cells stay.
+
+    Examples
+    --------
+    >>> unguarded("'=cup"), unguarded("'cup'")
+    ('=cup', "'cup'")
+    """
+    guarded = isinstance(cell, str) and cell[:1] == "'" and cell[1:].startswith(FORMULA_STARTS)
+    return cell[1:] if guarded else cell
+
+
 def column_names(
     taken: Iterable[str], levels: Iterable[str], columns: Iterable[str]
 ) -> tuple[str, ...]:

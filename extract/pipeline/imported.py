@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from extract.catalog.catalog import Catalog
+from extract.catalog.multi_label import MultiLabel
 from extract.errors import UsageError, cannot_write
 from extract.ids import bytes_of, shown
 from extract.images.decoding import read_picture
@@ -62,6 +63,7 @@ class Imported:
             "n_images": len(self.vectors),
             "n_dims": int(self.vectors.shape[1]),
             "levels": [level.name for level in self.catalog.levels],
+            "multi_labels": [column.name for column in self.catalog.multi_labels],
             "columns": list(self.catalog.columns),
             "n_pictures_known": int(known.sum()),
         }
@@ -70,7 +72,8 @@ class Imported:
         """What was imported, for people."""
         found = self.to_json()
         lines = [self.file, f"{found['n_images']} rows of {found['n_dims']} dimensions"]
-        lines += [f"labels: {', '.join(found['levels'])}"] if found["levels"] else ["no labels"]
+        labels = [*found["levels"], *found["multi_labels"]]
+        lines += [f"labels: {', '.join(labels)}"] if labels else ["no labels"]
         n_known = found["n_pictures_known"]
         if n_known < found["n_images"]:
             lines.append(
@@ -101,16 +104,25 @@ def import_vectors(
     labels = {
         name: [value or None for value in values] if isinstance(values, list) else values
         for name, values in found.labels.items()
+        if name not in found.separators
     }
     ids, vectors, coded = read_arrays(found.vectors, found.ids, labels or None)
     order = np.array(sorted(range(len(ids)), key=lambda row: bytes_of(ids[row])))
     ids = tuple(ids[row] for row in order)
     content = _stored_contents(found, len(ids))[order]
+    paths = tuple(found.paths[row] for row in order) if found.paths else ids
+    if any("\0" in path for path in paths):
+        raise UsageError("path: a path of a picture holds NUL; give another")
     if images_dir is not None:
-        _hash_pictures(content, ids, images_dir)
+        _hash_pictures(content, paths, images_dir)
     columns = {k: tuple(v[row] for row in order) for k, v in found.columns.items()}
     levels = tuple(level.take(order) for level in coded)
-    listed = Catalog(catalog, images_dir or Path(), ids, ids, levels, columns)
+    several = tuple(
+        _multi_label(name, found.labels[name], separator).take(order)
+        for name, separator in found.separators.items()
+    )
+    root = images_dir or Path()
+    listed = Catalog(catalog, root, ids, paths, levels, columns, multi_labels=several)
     return Imported(listed, vectors[order], content, provenance)
 
 
@@ -198,6 +210,11 @@ def _rows(imported: Imported, places: np.ndarray) -> Rows:
     return Rows(imported.vectors[places].copy(), **fields)
 
 
+def _multi_label(name: str, cells: Sequence[str], separator: str) -> MultiLabel:
+    """Read texts that list several labels, as an export of our own spells them."""
+    return MultiLabel.from_values(name, [{*filter(None, c.split(separator))} for c in cells], separator)
+
+
 def _stored_contents(found: VectorFile, n_rows: int) -> np.ndarray:
     contents = np.zeros((n_rows, 32), np.uint8)
     for row, digits in enumerate(found.content_sha256 or ()):
@@ -211,11 +228,11 @@ def _stored_contents(found: VectorFile, n_rows: int) -> np.ndarray:
     return contents
 
 
-def _hash_pictures(content: np.ndarray, ids: Sequence[str], images_dir: Path) -> None:
+def _hash_pictures(content: np.ndarray, paths: Sequence[str], images_dir: Path) -> None:
     """Fill in the sha256 of each picture that is not known and can be read in the folder."""
     for row in np.flatnonzero(~content.any(axis=1)).tolist():
         with suppress(Refused):
-            picture = read_picture(images_dir, ids[row])
+            picture = read_picture(images_dir, paths[row])
             content[row] = np.frombuffer(picture.sha256, np.uint8)
 
 

@@ -215,7 +215,7 @@ class EmbeddingSet:
     left_out : mapping of str to int
         How many rows of the file are not here, by reason (``to_do``, ``missing``, ...).
     content_sha256 : ndarray of shape (n_images, 32), uint8, or None
-        Over the bytes of each picture; None where that is not known.
+        Over the bytes of each picture, zeros where that is not known; None where it is of none.
     paths : tuple of str, or None
         Of the pictures, relative to their folder; None where they are the ids.
     multi_labels : tuple of MultiLabel

@@ -286,7 +286,7 @@ def read_embeddings(path: AnyPath) -> EmbeddingSet:
             f"{path} holds no sound row yet: run python -m extract, or see why with "
             f"python -m extract show {path}"
         )
-    content = table.rows.content_sha256[rows]  # of imported rows zeros, which is not known
+    content = table.rows.content_sha256[rows]  # zeros where it is not known
     labels = read_labels(labels_path(path), ids_fingerprint(table.ids), len(table))
     return EmbeddingSet(
         ids=tuple(table.ids[i] for i in rows),
@@ -295,7 +295,7 @@ def read_embeddings(path: AnyPath) -> EmbeddingSet:
         levels=tuple(level.take(rows) for level in labels.levels),
         columns={name: tuple(values[i] for i in rows) for name, values in labels.columns.items()},
         left_out={reason: int(count) for reason, count in left_out.items() if count},
-        content_sha256=content if content.any(axis=1).all() else None,
+        content_sha256=content if content.any() else None,
         paths=None if table.paths == table.ids else tuple(table.paths[i] for i in rows),
         multi_labels=tuple(column.take(rows) for column in labels.multi_labels),
     )

@@ -25,6 +25,9 @@ Format = Literal["npz", "csv", "parquet"]
 FORMATS: tuple[Format, ...] = ("npz", "csv", "parquet")
 Progress = Callable[[int, int], None]
 
+CHECKSUMS, PATHS = "content_sha256", "path"
+"""Columns of what is known of the pictures."""
+
 ROWS_A_STEP = 256
 """How many rows of a CSV are written between two reports of progress."""
 
@@ -65,7 +68,7 @@ def check_can_export(path: Path, file_format: Format, *, overwrite: bool = False
     if os.path.lexists(path) and not overwrite:
         raise UsageError(f"{path} is there already: give another --output FILE, or --overwrite")
     if file_format == "parquet":
-        _pyarrow()
+        load_pyarrow()
 
 
 def export_file(
@@ -157,9 +160,21 @@ def export_embeddings(
     return _notes(vectors, file_format)
 
 
-def provenance_json(vectors: EmbeddingSet) -> str:
-    """Spell where the vectors come from, and what was left out, as one JSON object."""
-    provenance = vectors.provenance
+def provenance_json(vectors: EmbeddingSet, names: Sequence[str]) -> str:
+    """Spell where the vectors come from, what was left out and what each column is, as JSON.
+
+    Parameters
+    ----------
+    vectors : EmbeddingSet
+    names : sequence of str
+        Under which the file holds its levels, its multi-label columns and its other columns.
+    """
+    provenance, n_labels = vectors.provenance, len(vectors.labels)
+    labels = [
+        {"column": name, "name": own.name, "separator": getattr(own, "separator", None)}
+        for name, own in zip(names, vectors.labels, strict=False)
+    ]
+    columns = zip(names[n_labels:], vectors.columns, strict=True)
     described = {
         "identity": dict(provenance.identity),
         "identity_sha256": provenance.identity_sha256,
@@ -167,6 +182,8 @@ def provenance_json(vectors: EmbeddingSet) -> str:
         "realisations": [dict(r) for r in provenance.execution_configs],
         "record": dict(provenance.record),
         "left_out": dict(vectors.left_out),
+        "labels": labels,
+        "columns": [{"column": column, "name": name} for column, name in columns],
     }
     return json.dumps(described, sort_keys=True)
 
@@ -192,9 +209,9 @@ def _write_npz(path: Path, vectors: EmbeddingSet) -> None:
         f"label_{v.name}": _texts([text or "" for text in v.texts()]) for v in vectors.multi_labels
     }
     arrays |= {f"column_{name}": _texts(values) for name, values in vectors.columns.items()}
-    if vectors.content_sha256 is not None:
-        arrays["content_sha256"] = _texts([row.tobytes().hex() for row in vectors.content_sha256])
-    arrays["provenance"] = _texts(provenance_json(vectors))
+    names = [name for name in arrays if name not in ("ids", "vectors")]
+    arrays |= {name: _texts(values) for name, values in _of_pictures(vectors).items()}
+    arrays["provenance"] = _texts(provenance_json(vectors, names))
     with zipfile.ZipFile(path, "w") as archive:
         for name, array in arrays.items():
             member = zipfile.ZipInfo(f"{name}.npy")  # its date is fixed: same rows, same bytes
@@ -210,7 +227,8 @@ def _texts(values: Sequence[str] | str) -> np.ndarray:
 
 def _write_csv(path: Path, vectors: EmbeddingSet, progress: Progress) -> None:
     numbers = [f"v{i}" for i in range(vectors.vectors.shape[1])]
-    names, columns = _columns(vectors, ["id", *numbers])
+    known = _of_pictures(vectors)
+    names, columns = _columns(vectors, ["id", *known, *numbers])
 
     def rows() -> Iterator[list[Any]]:
         for i, row_id in enumerate(vectors.ids):
@@ -218,27 +236,64 @@ def _write_csv(path: Path, vectors: EmbeddingSet, progress: Progress) -> None:
                 progress(i, len(vectors))
             # nine digits name one float32, also where they are read as a double first
             row = [float(f"{v:.9g}") for v in vectors.vectors[i].tolist()]
-            yield [row_id, *(values[i] for values in columns), *row]
+            yield [row_id, *(values[i] for values in (*known.values(), *columns)), *row]
         progress(len(vectors), len(vectors))
 
-    write_csv(path, ["id", *names, *numbers], rows())
+    write_csv(path, ["id", *known, *names, *numbers], rows())
 
 
 def _write_parquet(path: Path, vectors: EmbeddingSet) -> None:
-    arrow = _pyarrow()
+    load_pyarrow()
     import pyarrow.parquet
 
-    names, columns = _columns(vectors, ["id", "vector"])
+    pyarrow.parquet.write_table(arrow_table(vectors), path)
+
+
+def arrow_table(vectors: EmbeddingSet, more: Mapping[str, Any] | None = None) -> Any:
+    """Lay ids, vectors, labels and other columns out as an Arrow table, a row a picture.
+
+    Parameters
+    ----------
+    vectors : EmbeddingSet
+    more : mapping of str to pyarrow.Array, optional
+        Columns that stand before labels and other columns, which get other names if need be.
+
+    Returns
+    -------
+    pyarrow.Table
+        Its metadata holds the provenance.
+
+    Raises
+    ------
+    SosieError
+        Without pyarrow.
+    """
+    arrow = load_pyarrow()
+    known = _of_pictures(vectors)
+    names, columns = _columns(vectors, ["id", "vector", *known, *(more or {})])
     flat = arrow.array(np.ascontiguousarray(vectors.vectors).ravel())
     arrays = {
         "id": arrow.array(map(_escaped, vectors.ids), arrow.string()),
         "vector": arrow.FixedSizeListArray.from_arrays(flat, vectors.vectors.shape[1]),
+        **(more or {}),
     }
-    for name, values in zip(names, columns, strict=True):
+    for name, values in [*known.items(), *zip(names, columns, strict=True)]:
         texts = [None if value is None else _escaped(value) for value in values]
         arrays[_escaped(name)] = arrow.array(texts, arrow.string())
-    table = arrow.table(arrays).replace_schema_metadata({"provenance": provenance_json(vectors)})
-    pyarrow.parquet.write_table(table, path)
+    provenance = provenance_json(vectors, [_escaped(name) for name in names])
+    return arrow.table(arrays).replace_schema_metadata({"provenance": provenance})
+
+
+def _of_pictures(vectors: EmbeddingSet) -> dict[str, Sequence[str]]:
+    """What is known of the pictures: their hashes, empty where not, and paths that are no ids."""
+    known: dict[str, Sequence[str]] = {}
+    if vectors.content_sha256 is not None:
+        known[CHECKSUMS] = [
+            row.tobytes().hex() if row.any() else "" for row in vectors.content_sha256
+        ]
+    if vectors.paths is not None:
+        known[PATHS] = vectors.paths
+    return known
 
 
 def _columns(
@@ -251,7 +306,14 @@ def _columns(
     return names, [*(values for _, values in labels), *vectors.columns.values()]
 
 
-def _pyarrow() -> ModuleType:
+def load_pyarrow() -> ModuleType:
+    """The library that reads and writes parquet.
+
+    Raises
+    ------
+    SosieError
+        When it is not installed.
+    """
     try:
         import pyarrow
     except ImportError as error:

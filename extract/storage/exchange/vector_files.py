@@ -17,7 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from extract.errors import SosieError, UsageError, one_of
+from extract.files.strict_json import read_json
 from extract.ids import shown
+from extract.storage.exchange.export import CHECKSUMS, PATHS, load_pyarrow
+from extract.tables import unguarded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +34,7 @@ VECTORS = ("vectors", "vector", "embeddings", "embedding", "features")
 DIMENSION = re.compile(r"(\D*)(\d+)")
 """A column of a table that is one dimension, as in ``v0``, ``d12``, ``0``."""
 
-CHECKSUMS = "content_sha256"
+PROVENANCE = "provenance"
 LABEL, COLUMN = "label_", "column_"
 """How arrays of labels and of other columns begin in an npz of our own."""
 
@@ -51,6 +54,10 @@ class VectorFile:
         One value per row; empty where a row has none. Labels may be Series by id.
     content_sha256 : sequence of str, optional
         Of each picture, as hexadecimal digits.
+    paths : sequence of str, optional
+        Of the pictures, where they are not the ids.
+    separators : mapping of str to str
+        What stands between several labels of a row, by the name of the labels.
     """
 
     vectors: np.ndarray
@@ -58,6 +65,8 @@ class VectorFile:
     labels: Texts = field(default_factory=dict)
     columns: Texts = field(default_factory=dict)
     content_sha256: Sequence[str] | None = None
+    paths: Sequence[str] | None = None
+    separators: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_vectors(source: Path) -> VectorFile:
@@ -199,7 +208,11 @@ def _of_npz(source: Path) -> VectorFile:
     with np.load(source, allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
     texts = {k: v.tolist() for k, v in arrays.items() if v.ndim == 1 and v.dtype.kind == "U"}
+    stated = arrays.get(PROVENANCE)
+    described = "" if stated is None or stated.ndim or stated.dtype.kind != "U" else str(stated)
     found = _with_texts(arrays[_matrix(source, arrays)], texts)
+    if described:
+        return _as_described(found, described)
     cut = {
         prefix: {
             k.removeprefix(prefix): v for k, v in found.columns.items() if k.startswith(prefix)
@@ -208,6 +221,28 @@ def _of_npz(source: Path) -> VectorFile:
     }
     others = {k: v for k, v in found.columns.items() if not k.startswith((LABEL, COLUMN))}
     return replace(found, labels=cut[LABEL], columns={**others, **cut[COLUMN]})
+
+
+def _as_described(found: VectorFile, described: str) -> VectorFile:
+    """Name labels and columns as an export of our own says; what it says of no column is left."""
+    try:
+        stated = read_json(described)
+        labels = {each["column"]: each for each in stated["labels"]}
+        columns = {each["column"]: str(each["name"]) for each in stated["columns"]}
+        names = {column: str(each["name"]) for column, each in labels.items()}
+    except (ValueError, KeyError, TypeError):  # another's, or of an earlier version
+        return found
+    own = {names[k]: found.columns[k] for k in names if k in found.columns}
+    return replace(
+        found,
+        labels=own,
+        columns={columns.get(k, k): v for k, v in found.columns.items() if k not in names},
+        separators={
+            names[k]: str(each["separator"])
+            for k, each in labels.items()
+            if names[k] in own and each.get("separator")
+        },
+    )
 
 
 def _of_safetensors(source: Path) -> VectorFile:
@@ -267,7 +302,7 @@ def _of_table(source: Path) -> VectorFile:
             raise ValueError("it has neither a column of lists nor columns v0, v1, ... of numbers")
         vectors = frame[taken].to_numpy(np.float32)
     texts = {str(k): _texts(frame[k]) for k in frame.columns if k not in taken}
-    return _with_texts(vectors, texts)
+    return _as_described(_with_texts(vectors, texts), str(frame.attrs.get(PROVENANCE, "")))
 
 
 def _of_folder(folder: Path) -> VectorFile:
@@ -305,13 +340,21 @@ def _read_csv(source: Path) -> pd.DataFrame:
     older = tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1)
     options: Any = {"float_precision": "round_trip"} if older else {}
     types: Any = defaultdict(lambda: str, dict.fromkeys(dimensions, np.float64))
-    return pd.read_csv(source, dtype=types, keep_default_na=False, **options)
+    frame = pd.read_csv(source, dtype=types, keep_default_na=False, **options)
+    for name in frame.columns.difference(dimensions):
+        frame[name] = [unguarded(cell) for cell in frame[name]]
+    return frame
 
 
 def _read_parquet(source: Path) -> pd.DataFrame:
-    import pandas as pd
+    load_pyarrow()
+    import pyarrow.parquet
 
-    return pd.read_parquet(source)
+    table = pyarrow.parquet.read_table(source)
+    frame: pd.DataFrame = table.to_pandas()
+    stated = (table.schema.metadata or {}).get(PROVENANCE.encode(), b"")
+    frame.attrs[PROVENANCE] = stated.decode("utf-8", "replace")
+    return frame
 
 
 def _dimensions(names: Sequence[str]) -> list[str]:
@@ -358,7 +401,7 @@ def _with_texts(vectors: np.ndarray, texts: Mapping[str, Sequence[str]]) -> Vect
     """Take ids and check sums of pictures from columns of text; the others are columns."""
     own = {name: values for name, values in texts.items() if len(values) == len(vectors)}
     ids = next((own.pop(name) for name in IDS if name in own), None)
-    return VectorFile(vectors, ids, {}, own, own.pop(CHECKSUMS, None))
+    return VectorFile(vectors, ids, {}, own, own.pop(CHECKSUMS, None), own.pop(PATHS, None))
 
 
 FRAMES: dict[str, Callable[[Path], pd.DataFrame]] = {".csv": _read_csv, ".parquet": _read_parquet}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ import pytest
 from safetensors.numpy import save_file
 from small_catalogs import Run, draw_noise
 
-from analyze import analyze_embeddings
-from extract import Workspace, export_embeddings, read_embeddings
+from analyze import analyze_embeddings, assess_head, compare, rank, retrieve
+from analyze.head.training.spec import Plan, TrainingSpec
+from extract import EmbeddingSet, Workspace, export_embeddings, read_embeddings
 from extract.backbones.registry import load_from_provenance
+from extract.catalog.multi_label import MultiLabel
 from extract.errors import EmbeddingsFileError, UsageError, WeightsError
 from extract.pipeline.imported import Imported, import_file
 from extract.storage.exchange.vector_files import LabelSource, read_vectors
@@ -147,15 +150,65 @@ def test_our_own_exports_come_back_bit_for_bit(
     kind: Any, imported: Imported, tmp_path: Path
 ) -> None:
     before = read_embeddings(tmp_path / imported.file)
+    assert before.content_sha256 is not None
+    assert before.content_sha256.any(axis=1).sum() == 6
+    tags = [{"red", "big"}, set(), {"red"}] * 4
+    before = replace(
+        before,
+        ids=tuple(sorted(f"={name}" for name in before.ids)),
+        paths=before.ids,
+        columns={"kind": before.columns.get("size", ("",) * 12), "note": ("=1", "NA", "'") * 4},
+        multi_labels=(MultiLabel.from_values("tags", tags, ";"),) if kind != "csv" else (),
+    )
     export_embeddings(before, tmp_path / f"out.{kind}", kind)
-    labels = LabelSource() if kind == "npz" else LabelSource(columns=("kind",))
+    labels = LabelSource() if kind != "csv" else LabelSource(columns=("kind",))
     back = import_file(Workspace(tmp_path), tmp_path / f"out.{kind}", labels=labels)
     after = read_embeddings(tmp_path / back.file)
-    assert after.ids == before.ids
+    assert (after.ids, after.paths) == (before.ids, before.paths)
     assert after.vectors.tobytes() == before.vectors.tobytes()
+    assert after.content_sha256 is not None
+    np.testing.assert_array_equal(after.content_sha256, before.content_sha256)
     assert after.levels[0].values() == before.levels[0].values()
-    scores = [analyze_embeddings(each, reduction="pca:2").scores for each in (before, after)]
-    assert scores[0] == scores[1]
+    assert [(own.name, own.values()) for own in after.multi_labels] == [
+        (own.name, own.values()) for own in before.multi_labels
+    ]
+    renamed = {"kind_column": "kind"} if kind == "csv" else {}
+    columns = {renamed.get(name, name): values for name, values in after.columns.items()}
+    assert columns == before.columns
+
+
+def without_names(value: Any) -> Any:
+    """Leave out what says where the vectors come from, and how fast they were computed."""
+    of_origin = ("model", "identity", "weights", "resize", "pooling", "models")
+    named = (*of_origin, "images_per_second", "models_in_pass", "seconds")
+    if isinstance(value, dict):
+        return {k: without_names(v) for k, v in value.items() if k not in named}
+    return [*map(without_names, value)] if isinstance(value, list | tuple) else value
+
+
+@pytest.mark.parametrize("kind", ["npz", "csv", "parquet"])
+def test_every_analysis_of_an_import_gives_the_numbers_of_the_original(
+    kind: Any, embedded_shop: Path, tmp_path: Path
+) -> None:
+    (file,) = (embedded_shop / "cache/embeddings/photos").glob("efficientnet_lite0-????????.h5")
+    before = read_embeddings(file)
+    export_embeddings(before, tmp_path / f"out.{kind}", kind)
+    labels = LabelSource() if kind != "csv" else LabelSource(columns=("class",))
+    back = import_file(Workspace(tmp_path), tmp_path / f"out.{kind}", labels=labels)
+    after = read_embeddings(tmp_path / back.file)
+
+    def numbers(vectors: EmbeddingSet) -> list[Any]:
+        plan = Plan(n_folds=2, n_shuffles=1, n_resamples=100, training=TrainingSpec(epochs=2))
+        found: list[Any] = [
+            analyze_embeddings(vectors, reduction="pca:5,tsne:3"),
+            compare([vectors], reductions=["none"], seeds=[0, 1], n_resamples=100),
+            rank([vectors], n_resamples=100),
+            retrieve([vectors], n_resamples=100),
+            assess_head(vectors, plan=plan),
+        ]
+        return [without_names(each.to_json()) for each in found]
+
+    assert numbers(after) == numbers(before)
 
 
 def test_pictures_that_are_known_come_back_from_an_export(tmp_path: Path) -> None:

@@ -82,7 +82,8 @@ def test_csv_gives_back_every_float_and_runs_no_formula(tmp_path: Path) -> None:
     notes = export_embeddings(vectors, tmp_path / "v.csv", "csv")
     header, rows = read_csv(tmp_path / "v.csv")
     numbers = [f"v{i}" for i in range(7)]
-    assert header == ["id", "class", "id_column", "v0_column", "class_column", "a/b", *numbers]
+    known, columns = ["id", "content_sha256"], ["id_column", "v0_column", "class_column", "a/b"]
+    assert header == [*known, "class", *columns, *numbers]
     assert [row[0] for row in rows] == [
         "'-1.jpg",
         "'=cmd|' /C calc'!A0",
@@ -90,11 +91,13 @@ def test_csv_gives_back_every_float_and_runs_no_formula(tmp_path: Path) -> None:
         r"caf\udce9.jpg",
         "カ.jpg",
     ]
-    assert [row[1] for row in rows] == ["b", "", "a", "b", "'=x"]
-    assert [row[2] for row in rows] == ["'=1+1", "", "'@x\"", "two\nlines", "NA"]
-    read = np.array([[float(cell) for cell in row[6:]] for row in rows])
+    assert vectors.content_sha256 is not None
+    assert [row[1] for row in rows] == [each.tobytes().hex() for each in vectors.content_sha256]
+    assert [row[2] for row in rows] == ["b", "", "a", "b", "'=x"]
+    assert [row[3] for row in rows] == ["'=1+1", "", "'@x\"", "two\nlines", "NA"]
+    read = np.array([[float(cell) for cell in row[7:]] for row in rows])
     assert read.astype(np.float32).tobytes() == vectors.vectors.tobytes()
-    assert any(cell.startswith("-") for row in rows for cell in row[6:])
+    assert any(cell.startswith("-") for row in rows for cell in row[7:])
     assert "1 id is not UTF-8" in notes[0]
 
 
@@ -123,7 +126,8 @@ def test_parquet_gives_back_every_bit(tmp_path: Path) -> None:
     (note,) = export_embeddings(vectors, tmp_path / "v.parquet", "parquet")
     assert note == "1 id is not UTF-8: written with \\udcXX for each such byte"
     table = pq.read_table(tmp_path / "v.parquet")
-    assert table.column_names == ["id", "vector", "class", "id_column", "v0", "class_column", "a/b"]
+    known = ["id", "vector", "content_sha256"]
+    assert table.column_names == [*known, "class", "id_column", "v0", "class_column", "a/b"]
     assert table.schema.field("vector").type == pa.list_(pa.float32(), 7)
     assert table["id"].to_pylist() == [*IDS[:3], r"caf\udce9.jpg", IDS[4]]
     assert np.array(table["vector"].to_pylist(), np.float32).tobytes() == vectors.vectors.tobytes()
@@ -132,6 +136,8 @@ def test_parquet_gives_back_every_bit(tmp_path: Path) -> None:
     said = json.loads(table.schema.metadata[b"provenance"])
     assert said["identity"] == {"backbone": "tiny"}
     assert said["identity_sha256"] == vectors.provenance.identity_sha256
+    assert said["labels"] == [{"column": "class", "name": "class", "separator": None}]
+    assert {each["column"]: each["name"] for each in said["columns"]}["class_column"] == "class"
 
 
 def test_without_pyarrow_parquet_names_its_extra(

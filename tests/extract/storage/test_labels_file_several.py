@@ -164,5 +164,5 @@ def test_export_joins_the_labels_of_a_picture(path: Path, tmp_path: Path) -> Non
         assert read["label_kind"].tolist() == ["red|round", "", "blue|red|round"]
     export_embeddings(vectors, tmp_path / "x.csv", "csv")
     lines = (tmp_path / "x.csv").read_text().splitlines()
-    assert lines[0].startswith("id,kind,name,v0")
-    assert [line.split(",")[1] for line in lines[1:]] == ["red|round", "", "blue|red|round"]
+    assert lines[0].startswith("id,content_sha256,kind,name,v0")
+    assert [line.split(",")[2] for line in lines[1:]] == ["red|round", "", "blue|red|round"]
