@@ -179,7 +179,7 @@ def compare_heads(
         raise UsageError("nothing to compare: name another backbone with --against NAME")
     plan = plan or Plan()
     names, same, notes = _same_pictures(contenders, level, plan.n_levels)
-    found = [find_copies(e.vectors, e.content_sha256) for e, _ in same]
+    found = [find_copies(e.vectors, e.content_sha256, e.groups) for e, _ in same]
     copies = join_copies(found)
     reports = [
         assess_task(

@@ -10,6 +10,7 @@ import numpy as np
 
 from analyze.measures.levels import choose_level, no_labels
 from analyze.pictures.duplicates import groups_of_equal_bytes
+from analyze.pictures.near_duplicates import joined_groups
 from extract.catalog.alike_labels import alike_labels
 from extract.catalog.catalog import Level, check_row_counts
 from extract.catalog.multi_label import MultiLabel
@@ -198,13 +199,15 @@ def _kept(sets: tuple[EmbeddingSet, ...], kept: np.ndarray) -> tuple[EmbeddingSe
 
 
 def groups_of_copies(sets: Sequence[EmbeddingSet]) -> np.ndarray:
-    """Number copies by the hashes that any of the files knows."""
+    """Number copies by the hashes that any of the files knows, and pictures of one product."""
     hashes = np.zeros((len(sets[0]), 32), np.uint8)
     for embeddings in sets:
         if embeddings.content_sha256 is not None:
             unknown = ~hashes.any(axis=1)
             hashes[unknown] = embeddings.content_sha256[unknown]
-    return groups_of_equal_bytes(hashes, len(hashes))
+    copies = groups_of_equal_bytes(hashes, len(hashes))
+    grouped = [each.groups for each in sets if each.groups is not None]
+    return joined_groups([copies, *grouped]) if grouped else copies
 
 
 def distinct_names(embedding_sets: Sequence[EmbeddingSet]) -> tuple[str, ...]:

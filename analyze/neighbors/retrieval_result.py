@@ -200,7 +200,8 @@ def retrieve(
     for name in wanted:
         aligned = align(embedding_sets, name)
         sets, known = aligned.embedding_sets, aligned.level
-        copies = join_copies([find_copies(each.vectors, _hashes(sets)) for each in sets])
+        hashes = _hashes(sets)
+        copies = join_copies([find_copies(e.vectors, hashes, e.groups) for e in sets])
         notes += _copies_notes(copies)
         there = np.logical_and.reduce([each.vectors.any(axis=1) for each in sets])
         codes = np.where(there, known.codes, -1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -34,23 +34,30 @@ class Copies:
     Parameters
     ----------
     groups : ndarray of shape (n_images,), int
-        Copies, byte-identical or near-identical, have one number.
+        Copies, byte-identical or near-identical, and pictures of one group (of a product) have one
+        number.
     by_bytes : ndarray of shape (n_images,), int
         Byte-identical copies alone have one number.
     notes : tuple of str
+    grouped : ndarray of shape (n_images,), int, or None
+        Pictures of one product alone have one number.
     """
 
     groups: np.ndarray
     by_bytes: np.ndarray
     notes: tuple[str, ...] = ()
+    grouped: np.ndarray | None = None
 
     def take(self, rows: np.ndarray) -> Copies:
         """Keep some rows, in the order given."""
-        return Copies(self.groups[rows], self.by_bytes[rows], self.notes)
+        grouped = None if self.grouped is None else self.grouped[rows]
+        return Copies(self.groups[rows], self.by_bytes[rows], self.notes, grouped)
 
 
-def find_copies(vectors: np.ndarray, content_sha256: np.ndarray | None) -> Copies:
-    """Group pictures of equal bytes, and those with vectors that hardly differ.
+def find_copies(
+    vectors: np.ndarray, content_sha256: np.ndarray | None, grouped: np.ndarray | None = None
+) -> Copies:
+    """Group pictures of equal bytes, those with vectors that hardly differ, and those of a product.
 
     Near pairs are chained: where a is near b, and b near c, all three are one group.
 
@@ -58,6 +65,8 @@ def find_copies(vectors: np.ndarray, content_sha256: np.ndarray | None) -> Copie
     ----------
     vectors : ndarray of shape (n_images, n_dims), float32
     content_sha256 : ndarray of shape (n_images, 32), uint8, or None
+    grouped : ndarray of shape (n_images,), int, optional
+        Pictures of one number stay together whatever their vectors.
     """
     n = len(vectors)
     by_bytes = groups_of_equal_bytes(content_sha256, n)
@@ -66,7 +75,7 @@ def find_copies(vectors: np.ndarray, content_sha256: np.ndarray | None) -> Copie
     firsts = np.unique(by_bytes, return_index=True)[1]
     ones = np.concatenate([one, np.arange(n)])
     others = np.concatenate([other, firsts[by_bytes]])
-    return _believable(_connected(ones, others, n), by_bytes)
+    return _kept_together(_believable(_connected(ones, others, n), by_bytes), grouped)
 
 
 def join_copies(found: Sequence[Copies]) -> Copies:
@@ -79,8 +88,17 @@ def join_copies(found: Sequence[Copies]) -> Copies:
     found : sequence of Copies
         Row by row of the same pictures.
     """
-    by_bytes = _joined([each.by_bytes for each in found])
-    return _believable(_joined([each.groups for each in found]), by_bytes)
+    by_bytes = joined_groups([each.by_bytes for each in found])
+    grouped = [each.grouped for each in found if each.grouped is not None]
+    joined = _believable(joined_groups([each.groups for each in found]), by_bytes)
+    return _kept_together(joined, joined_groups(grouped) if grouped else None)
+
+
+def _kept_together(found: Copies, grouped: np.ndarray | None) -> Copies:
+    """Join groups that hold pictures of one product; there may be as many as there are."""
+    if grouped is None:
+        return found
+    return replace(found, groups=joined_groups([found.groups, grouped]), grouped=grouped)
 
 
 def _near_pairs(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -116,7 +134,7 @@ def _are_near(vectors: np.ndarray, ones: np.ndarray, others: np.ndarray) -> np.n
     return near
 
 
-def _joined(groupings: Sequence[np.ndarray]) -> np.ndarray:
+def joined_groups(groupings: Sequence[np.ndarray]) -> np.ndarray:
     """Number the groups that rows of equal numbers form, whichever of the groupings has them."""
     n = len(groupings[0])
     firsts = []

@@ -72,8 +72,10 @@ def choose_pictures(
 
 
 def _bare(embeddings: EmbeddingSet) -> EmbeddingSet:
-    """Leave labels and columns: what is clustered may be sent to other processes."""
-    return replace(embeddings, levels=(), columns={}, paths=None, multi_labels=())
+    """Leave labels and all columns but that of groups: it may be sent to other processes."""
+    group = embeddings.group_column
+    columns = {} if group is None else {group: embeddings.columns[group]}
+    return replace(embeddings, levels=(), columns=columns, paths=None, multi_labels=())
 
 
 def _check_classes(level: Level) -> None:

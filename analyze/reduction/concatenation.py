@@ -94,6 +94,7 @@ def join_embeddings(
         Provenance(identity, ()),
         levels=labelled.levels,
         columns=labelled.columns,
+        group_column=labelled.group_column,
         left_out=max(
             (each.left_out for each in embedding_sets), key=lambda left: sum(left.values())
         ),

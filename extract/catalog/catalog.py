@@ -92,6 +92,11 @@ class Catalog:
         What was passed over in listing, for people.
     multi_labels : tuple of MultiLabel
         Multi-label columns; levels hold one label a picture.
+    group_column : str, optional
+        Of ``columns``: rows with one text in it, such as the pictures of a product, stay together
+        in every split.
+    encoding : str, optional
+        What a CSV of it was read as, where that is not UTF-8.
     """
 
     name: str
@@ -102,6 +107,8 @@ class Catalog:
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     multi_labels: tuple[MultiLabel, ...] = ()
+    group_column: str | None = None
+    encoding: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "images_root", Path(self.images_root))
@@ -114,6 +121,7 @@ class Catalog:
             raise ValueError("ids must not hold NUL")
         columns = {"paths": self.paths, **self.columns}
         check_row_counts(len(self.ids), self.levels, columns, self.multi_labels)
+        check_group(self.group_column, self.columns)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -143,6 +151,17 @@ def check_row_counts(
     for what, length in lengths.items():
         if length != n_images:
             raise ValueError(f"{what} must hold {n_images} rows, got {length}")
+
+
+def check_group(group_column: str | None, columns: Mapping[str, Sequence[str]]) -> None:
+    """Refuse a group column that is not among the columns.
+
+    Raises
+    ------
+    ValueError
+    """
+    if group_column is not None and group_column not in columns:
+        raise ValueError(f"the group column {group_column!r} is not among the columns")
 
 
 def ids_fingerprint(ids: Sequence[str]) -> str:

@@ -14,8 +14,8 @@ from extract.catalog.manifest import (
     check_separator,
     labels_of_column,
     no_column,
-    read_table,
 )
+from extract.catalog.manifest_table import read_table
 from extract.catalog.split_folders import COLUMN, split_of_folders
 from extract.errors import CatalogError, UsageError
 from extract.ids import bytes_of, shown
@@ -87,7 +87,7 @@ def list_imagefolder(
     if columns.id is not None:
         id_of = _ids(columns.id, paths, metadata)
         paths.sort(key=lambda path: bytes_of(id_of[path]))
-    used = {FILE_NAME, columns.id, columns.label}
+    used = {FILE_NAME, columns.id, columns.label} - {columns.group}
     split = split_of_folders(["" if _leaves(path) else path for path in paths])
     levels, multi_labels = _labels(paths, metadata, columns, split.paths)
     sides = {} if split.sides is None else {COLUMN: split.sides}
@@ -110,6 +110,7 @@ def list_imagefolder(
             *split.notes,
         ),
         multi_labels=multi_labels,
+        group_column=columns.group,
     )
 
 
@@ -125,6 +126,7 @@ def refuse_columns(folder: Path, columns: ManifestColumns) -> None:
         ("--label-column", columns.label),
         ("--label-separator", columns.label_separator),
         ("--multi-label-separator", columns.multi_label_separator),
+        ("--group-column", columns.group),
     ):
         if column is not None:
             raise UsageError(
@@ -141,17 +143,19 @@ def _read_metadata(scan: FolderScan) -> _Metadata:
     for table in sorted(scan.tables, key=lambda path: path.count("/")):
         path = scan.folder / table
         try:
-            header, numbered = read_table(path)
+            read = read_table(path)
         except CatalogError:
             if _names_pictures(path):
                 raise
-            header, numbered = [], []
-        if FILE_NAME not in header:
+            read = None
+        if read is None or FILE_NAME not in read.header:
             notes.append(f"{shown(table)} has no column {FILE_NAME}: passed over")
             continue
-        columns |= dict.fromkeys(header)
-        for line, row in numbered:
-            found = _Row(f"{shown(str(path))}, line {line}", dict(zip(header, row, strict=True)))
+        notes += read.notes
+        columns |= dict.fromkeys(read.header)
+        for line, row in read.rows:
+            where = f"{shown(str(path))}, line {line}"
+            found = _Row(where, dict(zip(read.header, row, strict=True)))
             _add(rows, posixpath.dirname(table), found)
     return _Metadata(tuple(columns), rows, tuple(notes))
 
@@ -191,7 +195,11 @@ def _leaves(path: str) -> bool:
 
 def _check_named(folder: Path, metadata: _Metadata, columns: ManifestColumns) -> None:
     check_separator(columns)
-    for option, column in (("--id-column", columns.id), ("--label-column", columns.label)):
+    for option, column in (
+        ("--id-column", columns.id),
+        ("--label-column", columns.label),
+        ("--group-column", columns.group),
+    ):
         if column is not None and column not in metadata.columns:
             raise no_column(f"{METADATA} of {folder}", metadata.columns, option, column)
 

@@ -1,24 +1,21 @@
-"""A CSV manifest as a catalogue: one row a picture, labels and other columns with it."""
+"""A table as a catalogue: a row a picture or a product, labels and other columns with it."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from extract.catalog.catalog import Catalog, Level
 from extract.catalog.label_column import label_levels, multi_label_columns
+from extract.catalog.manifest_pictures import ONE_PICTURE, Picture, Pictures, picture_rows
+from extract.catalog.manifest_table import Table, read_table
 from extract.catalog.multi_label import MultiLabel
-from extract.errors import CatalogError, UsageError
-from extract.ids import bytes_of, shown
+from extract.errors import UsageError
+from extract.ids import shown
 from extract.workspace import AnyPath
 
-DELIMITERS = (",", ";", "\t")
-MAX_COLUMNS = 10_000
-MAX_LINE = 5_000_000
+Labels = tuple[tuple[Level, ...], tuple[MultiLabel, ...]]
 
 
 @dataclass(frozen=True)
@@ -37,6 +34,8 @@ class ManifestColumns:
         What stands between the levels of a label, such as ``' >> '``.
     multi_label_separator : str, optional
         What stands between the labels of a multi-label cell, such as ``'|'``.
+    group : str, optional
+        Rows with one text in it, such as the pictures of a product, stay together in every split.
     """
 
     image: str = "image"
@@ -44,6 +43,31 @@ class ManifestColumns:
     label: str | None = None
     label_separator: str | None = None
     multi_label_separator: str | None = None
+    group: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("image", "id", "label", "group"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, value and value.strip())
+
+
+@dataclass(frozen=True)
+class TableOptions:
+    """How the file of a manifest is read.
+
+    Parameters
+    ----------
+    encoding : str, optional
+        Of a CSV; recognized without it.
+    sheet : str, optional
+        Of a workbook with several.
+    pictures : Pictures
+        Which pictures of a row are taken, where it lists several.
+    """
+
+    encoding: str | None = None
+    sheet: str | None = None
+    pictures: Pictures = ONE_PICTURE
 
 
 def list_manifest(
@@ -52,8 +76,9 @@ def list_manifest(
     *,
     images_dir: AnyPath | None = None,
     name: str | None = None,
+    options: TableOptions | None = None,
 ) -> Catalog:
-    """List the pictures of a CSV manifest (UTF-8; comma, semicolon or tab).
+    """List the pictures of a manifest: CSV (comma, semicolon or tab), .xlsx or parquet.
 
     Cells are text as they stand: ``NA`` and ``None`` are names like any other. A label column
     with a separator gives up to three levels, each spelled as its full path; a JSON-like list of
@@ -67,38 +92,50 @@ def list_manifest(
     CatalogError
         When the file cannot be read as a table; the message names file, row and column.
     """
-    manifest = Path(manifest)
+    manifest, options = Path(manifest), options or TableOptions()
     if not manifest.is_file():
         raise UsageError(f"no manifest {manifest}: give a CSV file with --manifest FILE")
     root = Path(images_dir or manifest.parent)
     check_separator(columns)
     if not root.is_dir():
         raise UsageError(f"no folder {root}: give the pictures' folder with --images-dir DIR")
-    header, rows = read_table(manifest)
-    _check_named(manifest, header, columns)
-    position = {column: i for i, column in enumerate(header)}
-    rows = _sorted_by_id(manifest, rows, columns, position)
-    ids = tuple(row[position[columns.id or columns.image]] for _, row in rows)
-    paths = tuple(row[position[columns.image]] for _, row in rows)
-    used = {columns.image, columns.id, columns.label}
-    levels, multi_labels = _labels(manifest, rows, columns, position)
+    table = read_table(manifest, options.encoding, options.sheet)
+    images = [columns.image, *options.pictures.more]
+    _check_named(table, columns, images)
+    table.refuse_odd(images, {columns.id, columns.label, columns.group} - {None})  # type: ignore[arg-type]
+    rows, notes = picture_rows(table, images, columns.id, options.pictures)
+    group, others = _other_columns(table, columns, options.pictures, rows)
+    levels, multi_labels = _labels(table, rows, columns)
     return Catalog(
         name=name or manifest.stem,
         images_root=root.resolve(),
-        ids=ids,
-        paths=paths,
+        ids=tuple(row.id for row in rows),
+        paths=tuple(row.path for row in rows),
         levels=levels,
-        columns={
-            column: tuple(row[i] for _, row in rows)
-            for column, i in position.items()
-            if column not in used
-        },
+        columns=others,
+        notes=(*table.notes, *notes),
         multi_labels=multi_labels,
+        group_column=group,
+        encoding=table.encoding,
     )
 
 
-NumberedRow = tuple[int, list[str]]
-Labels = tuple[tuple[Level, ...], tuple[MultiLabel, ...]]
+def _other_columns(
+    table: Table, columns: ManifestColumns, pictures: Pictures, rows: Sequence[Picture]
+) -> tuple[str | None, dict[str, tuple[str, ...]]]:
+    """Give the columns that are kept by row, and which of them says what belongs together."""
+    used = {columns.image, *pictures.more, columns.id, columns.label} - {columns.group}
+    kept = {
+        column: tuple(row.cells[i] for row in rows)
+        for i, column in enumerate(table.header)
+        if column not in used
+    }
+    if columns.group is not None or not pictures.several or pictures.mode == "first":
+        return columns.group, kept
+    name = columns.id or "product"
+    while name in kept:
+        name = f"{name}_id"
+    return name, {name: tuple(row.product for row in rows), **kept}
 
 
 def check_separator(columns: ManifestColumns) -> None:
@@ -124,86 +161,15 @@ def check_separator(columns: ManifestColumns) -> None:
         )
 
 
-def read_table(manifest: Path) -> tuple[list[str], list[NumberedRow]]:
-    """Read header and rows of a CSV file, each row with the number of its last line.
-
-    Raises
-    ------
-    CatalogError
-        When it is no table; the message names file and line.
-    """
-    try:
-        raw = manifest.read_bytes()
-    except OSError as error:
-        raise CatalogError(
-            f"cannot read {manifest}: {error.strerror}; fix that, or move the file away"
-        ) from error
-    if b"\0" in raw:
-        line = raw[: raw.index(b"\0")].count(b"\n") + 1
-        raise CatalogError(f"{manifest}, line {line}: a NUL byte; save it as plain UTF-8 text")
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw[: error.start].count(b"\n") + 1
-        raise CatalogError(f"{manifest}, line {line}: not UTF-8; save it as UTF-8") from error
-    if not text.strip():
-        raise CatalogError(f"{manifest} is empty: it needs a header line and a row a picture")
-    delimiter = _delimiter(manifest, text)
-    reader = csv.reader(_lines(manifest, text), delimiter=delimiter, strict=True)
-    try:
-        header = next(reader)
-        _check_header(manifest, header)
-        rows = [(reader.line_num, row) for row in reader if row]
-    except csv.Error as error:
-        raise CatalogError(f"{manifest}, line {reader.line_num}: {error}") from error
-    for line, row in rows:
-        if len(row) != len(header):
-            raise CatalogError(
-                f"{manifest}, line {line}: {len(row)} cells where the header has {len(header)}"
-            )
-    if not rows:
-        raise CatalogError(f"{manifest} has a header and no rows: it needs a row a picture")
-    return header, rows
-
-
-def _lines(manifest: Path, text: str) -> Iterator[str]:
-    """Cut into lines; one that is all cells would take a hundred times its length in memory."""
-    for number, line in enumerate(io.StringIO(text, newline=""), start=1):
-        if len(line) > MAX_LINE:
-            raise CatalogError(
-                f"{manifest}, line {number}: {len(line):,} characters; "
-                f"at most {MAX_LINE:,} are read"
-            )
-        yield line
-
-
-def _delimiter(manifest: Path, text: str) -> str:
-    """Take the delimiter that cuts the header into most cells."""
-    first_line = next(_lines(manifest, text))
-    try:
-        return max(DELIMITERS, key=lambda d: len(next(csv.reader([first_line], delimiter=d), [])))
-    except csv.Error as error:
-        raise CatalogError(f"{manifest}, line 1: {error}") from error
-
-
-def _check_header(manifest: Path, header: Sequence[str]) -> None:
-    if not any(header):
-        raise CatalogError(f"{manifest}: the first line is empty; it must name the columns")
-    if len(header) > MAX_COLUMNS:
-        raise CatalogError(f"{manifest}: {len(header)} columns; at most {MAX_COLUMNS} are read")
-    doubled = sorted(column for column, count in Counter(header).items() if count > 1)
-    if doubled:
-        raise CatalogError(f"{manifest}: column {doubled[0]!r} stands twice in the header")
-
-
-def _check_named(manifest: Path, header: Sequence[str], columns: ManifestColumns) -> None:
+def _check_named(table: Table, columns: ManifestColumns, images: Sequence[str]) -> None:
     for option, column in (
-        ("--image-column", columns.image),
+        *(("--image-column", image) for image in images),
         ("--id-column", columns.id),
         ("--label-column", columns.label),
+        ("--group-column", columns.group),
     ):
-        if column is not None and column not in header:
-            raise no_column(str(manifest), header, option, column)
+        if column is not None and column not in table.header:
+            raise no_column(str(table.file), table.header, option, column)
 
 
 def no_column(place: str, header: Sequence[str], option: str, column: str) -> UsageError:
@@ -212,40 +178,11 @@ def no_column(place: str, header: Sequence[str], option: str, column: str) -> Us
     return UsageError(f"no column {column!r} in {place}: it has {listed}; name one with {option}")
 
 
-def _sorted_by_id(
-    manifest: Path,
-    rows: Iterable[NumberedRow],
-    columns: ManifestColumns,
-    position: dict[str, int],
-) -> list[NumberedRow]:
-    """Order rows by the bytes of their id; an empty or doubled id is refused with its line."""
-    column = columns.id or columns.image
-    at = position[column]
-    ordered = sorted(rows, key=lambda numbered: bytes_of(numbered[1][at]))
-    seen: tuple[int, str] | None = None
-    for line, row in ordered:
-        if not row[at].strip():
-            raise CatalogError(f"{manifest}, line {line}: column {column!r} is empty")
-        if seen and seen[1] == row[at]:
-            way_out = "" if columns.id else "; name a column of unique ids with --id-column"
-            raise CatalogError(
-                f"{manifest}, line {line}: {shown(row[at])!r} in column {column!r} "
-                f"stands on line {seen[0]} too{way_out}"
-            )
-        seen = (line, row[at])
-    return ordered
-
-
-def _labels(
-    manifest: Path,
-    rows: Sequence[NumberedRow],
-    columns: ManifestColumns,
-    position: dict[str, int],
-) -> Labels:
+def _labels(table: Table, rows: Sequence[Picture], columns: ManifestColumns) -> Labels:
     if columns.label is None:
         return (), ()
-    at = position[columns.label]
-    cells = [(f"{manifest}, line {line}", row[at]) for line, row in rows]
+    at = table.header.index(columns.label)
+    cells = [(table.place(row.number), row.cells[at]) for row in rows]
     return labels_of_column(columns.label, columns, cells)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -10,9 +11,45 @@ import typer
 
 from extract.command_line import CatalogOption
 from extract.errors import UsageError
+from extract.option_groups import Typed
 
 IMAGE_COLUMN = "image"
 """A manifest's column of paths, where none is named."""
+
+
+def _one_or_several(columns: Sequence[str]) -> str | tuple[str, ...]:
+    return columns[0] if len(columns) == 1 else tuple(columns)
+
+
+@dataclass(frozen=True)
+class TableSource:
+    """How a table is read, and what its rows are."""
+
+    encoding: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Of a CSV, such as cp1252; default: recognized."),
+    ] = None
+    sheet: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Sheet of an .xlsx that has several.")
+    ] = None
+    pictures: Annotated[
+        str | None,
+        typer.Option(
+            metavar="each|first",
+            help="Rows that list several pictures: a row for each picture, or the first alone. "
+            "Default: one picture a row; each with several columns or a separator.",
+        ),
+    ] = None
+    picture_separator: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="Separator of several pictures in a cell: ';'."),
+    ] = None
+    group_column: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN", help="Pictures with one value in it stay together in every split."
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -30,10 +67,13 @@ class CatalogSource:
         ),
     ] = None
     manifest: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="Table of pictures, one row each.")
+        Path | None,
+        typer.Option(metavar="CSV", help="Table of pictures: CSV, .xlsx or parquet."),
     ] = None
     image_column: Annotated[
-        str, typer.Option(metavar="COLUMN", help="The manifest's column of paths.")
+        str | tuple[str, ...],
+        Typed(list[str], [IMAGE_COLUMN], _one_or_several),
+        typer.Option(metavar="COLUMN", help="The manifest's column of paths; may be repeated."),
     ] = IMAGE_COLUMN
     id_column: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="Column of unique ids.")
@@ -52,15 +92,18 @@ class CatalogSource:
     images_dir: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder of the manifest's pictures.")
     ] = None
+    table: TableSource = TableSource()
     catalog: CatalogOption = None
 
     def __post_init__(self) -> None:
         if self.manifest is not None and self.images is not None:
             raise UsageError("--images and --manifest exclude each other: use --images-dir with it")
         of_a_table = self.images_dir is not None or self.image_column != IMAGE_COLUMN
-        if self.manifest is None and of_a_table:
+        table = replace(self.table, group_column=None)
+        if self.manifest is None and (of_a_table or table != TableSource()):
             raise UsageError(
-                "--image-column and --images-dir belong to a table: give it with --manifest CSV"
+                "--image-column, --images-dir, --encoding, --sheet, --pictures and "
+                "--picture-separator belong to a table: give it with --manifest CSV"
             )
 
     @property

@@ -104,7 +104,8 @@ def embed(
     Parameters
     ----------
     images : path, optional
-        A folder of pictures, or a CSV of them; without it those of the workspace, else the demo.
+        A folder of pictures, or a table of them (CSV, .xlsx, parquet); without it those of the
+        workspace, else the demo.
     model : str, optional
         As of ``--model``; ``efficientnet_lite0`` without it.
     workspace : path, optional
@@ -133,7 +134,7 @@ def embed(
     """
     if source is None:
         path = Path(images) if images is not None else None
-        table = path is not None and path.suffix.lower() == ".csv"
+        table = path is not None and path.suffix.lower() in (".csv", ".xlsx", ".parquet")
         source = CatalogSource(manifest=path) if table else CatalogSource(images=path)
     chosen = backbones or BackboneOptions()
     if model is not None:

@@ -122,7 +122,16 @@ def import_vectors(
         for name, separator in found.separators.items()
     )
     root = images_dir or Path()
-    listed = Catalog(catalog, root, ids, paths, levels, columns, multi_labels=several)
+    listed = Catalog(
+        catalog,
+        root,
+        ids,
+        paths,
+        levels,
+        columns,
+        multi_labels=several,
+        group_column=found.group_column if found.group_column in columns else None,
+    )
     return Imported(listed, vectors[order], content, provenance)
 
 
@@ -212,7 +221,9 @@ def _rows(imported: Imported, places: np.ndarray) -> Rows:
 
 def _multi_label(name: str, cells: Sequence[str], separator: str) -> MultiLabel:
     """Read texts that list several labels, as an export of our own spells them."""
-    return MultiLabel.from_values(name, [{*filter(None, c.split(separator))} for c in cells], separator)
+    return MultiLabel.from_values(
+        name, [{*filter(None, c.split(separator))} for c in cells], separator
+    )
 
 
 def _stored_contents(found: VectorFile, n_rows: int) -> np.ndarray:

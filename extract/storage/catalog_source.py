@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Collection, Mapping
 from contextlib import suppress
@@ -13,17 +14,20 @@ from extract.catalog.alike_labels import alike_labels
 from extract.catalog.catalog import Catalog, list_folder
 from extract.catalog.demo import draw_demo
 from extract.catalog.imagefolder import FILE_NAME, list_imagefolder, refuse_columns
-from extract.catalog.manifest import ManifestColumns, list_manifest
+from extract.catalog.manifest import ManifestColumns, TableOptions, list_manifest
+from extract.catalog.manifest_pictures import Pictures
 from extract.catalog.source import IMAGE_COLUMN, CatalogSource
 from extract.command_line import log, progress_bar
 from extract.errors import EmbeddingsFileError, NoPictures, UsageError
+from extract.files.strict_json import read_json
 from extract.storage.embeddings_file import read_provenance
 from extract.workspace import Workspace
 
 TABLE, FOLDER = "table", "folder"
 COLUMNS = ("image_column", "id_column", "label_column")
 SEPARATORS = ("label_separator", "multi_label_separator")
-OPTIONS = (*COLUMNS, *SEPARATORS)
+TABLE_OPTIONS = ("encoding", "sheet", "pictures", "picture_separator", "group_column")
+OPTIONS = (*COLUMNS, *SEPARATORS, *TABLE_OPTIONS)
 """What shapes a catalogue in addition to its pictures' folder, by the names of the parameters."""
 
 
@@ -51,7 +55,7 @@ def list_source(
         How it is listed, for the record.
     """
     kind = TABLE if source.manifest is not None else FOLDER
-    options, defaults = vars(source), vars(CatalogSource())
+    options, defaults = _flat(source), _flat(CatalogSource())
     given = {
         name: str(options[name])
         for name in (*OPTIONS, "images_dir")
@@ -65,18 +69,50 @@ def list_source(
     if source.manifest and last.get("images_dir") == str(source.manifest.parent.resolve()):
         del last["images_dir"]
     taken, kept = settled(given, last)
-    named = [taken.get(name) for name in OPTIONS[1:]]
+    named = [taken.get(name) for name in (*COLUMNS[1:], *SEPARATORS, "group_column")]
     if source.manifest is not None:
-        columns = ManifestColumns(taken.get("image_column") or IMAGE_COLUMN, *named)
-        root = taken.get("images_dir")
-        listed = list_manifest(source.manifest, columns, images_dir=root, name=source.catalog)
+        image, *more = columns_of(taken.get("image_column") or IMAGE_COLUMN)
+        listed = list_manifest(
+            source.manifest,
+            ManifestColumns(image, *named),
+            images_dir=taken.get("images_dir"),
+            name=source.catalog,
+            options=TableOptions(
+                taken.get("encoding"),
+                taken.get("sheet"),
+                Pictures(taken.get("pictures"), taken.get("picture_separator"), tuple(more)),
+            ),
+        )
     else:
         columns = ManifestColumns(FILE_NAME, *named)
         listed = _list_images(workspace, source, columns, quiet=quiet)
     notes = [*listed.notes, *alike_labels([*listed.levels, *listed.multi_labels])]
     if kept:
         notes.append(f"as the last time: {' '.join(kept)}; give an option an empty text to drop it")
-    return replace(listed, notes=tuple(notes)), described(kind, taken)
+    return replace(listed, notes=tuple(notes)), described(kind, taken, listed.encoding)
+
+
+def _flat(source: CatalogSource) -> dict[str, Any]:
+    """Options by name, those of the table too; several columns are spelled as one text."""
+    image = source.image_column
+    columns = image if isinstance(image, str) else json.dumps(list(image), ensure_ascii=False)
+    return {**vars(source), **vars(source.table), "image_column": columns}
+
+
+def columns_of(spelled: str) -> list[str]:
+    """Read the columns of pictures as a listing spells them: one name, or a JSON list of several.
+
+    Examples
+    --------
+    >>> columns_of("image"), columns_of('["front", "back"]')
+    (['image'], ['front', 'back'])
+    """
+    if spelled.startswith('["'):
+        with suppress(ValueError):
+            found = read_json(spelled)
+            if isinstance(found, list) and all(isinstance(name, str) for name in found):
+                return found
+    return [spelled]
 
 
 def _refuse_another_way(name: str, table: Mapping[str, str]) -> None:
@@ -118,9 +154,12 @@ def _list_images(
     return list_folder(workspace.demo, name=name)
 
 
-def described(kind: str, given: Mapping[str, str | None]) -> dict[str, Any]:
-    """Spell how a catalogue is listed, for the record of its file."""
-    return {"from": kind, **{name: given[name] for name in OPTIONS if given.get(name)}}
+def described(
+    kind: str, given: Mapping[str, str | None], encoding: str | None = None
+) -> dict[str, Any]:
+    """Spell how a catalogue is listed, and as what its CSV was read, for the record of its file."""
+    read = {} if encoding is None else {"read_as": encoding}
+    return {"from": kind, **{name: given[name] for name in OPTIONS if given.get(name)}, **read}
 
 
 def last_record(workspace: Workspace, catalog: str, output: Path | None) -> Mapping[str, Any]:
@@ -199,7 +238,11 @@ def settled(
         kept = {name: value for name, value in kept.items() if name not in SEPARATORS}
     if cut:
         kept.pop("label_column", None)
-    options = [f"--{name.replace('_', '-')} {shlex.quote(value)}" for name, value in kept.items()]
+    options = [
+        f"--{name.replace('_', '-')} {shlex.quote(part)}"
+        for name, value in kept.items()
+        for part in (columns_of(value) if name == "image_column" else [value])
+    ]
     return {**kept, **given}, options
 
 

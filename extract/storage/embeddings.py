@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from extract.catalog.catalog import Level, check_row_counts
+from extract.catalog.catalog import Level, check_group, check_row_counts
 from extract.catalog.multi_label import MultiLabel
 from extract.errors import UsageError
 from extract.ids import bytes_of, shown
@@ -220,6 +220,9 @@ class EmbeddingSet:
         Of the pictures, relative to their folder; None where they are the ids.
     multi_labels : tuple of MultiLabel
         Multi-label columns; levels hold one label a picture.
+    group_column : str, optional
+        Of ``columns``: rows with one text in it, such as the pictures of a product, stay together
+        in every split.
     """
 
     ids: tuple[str, ...]
@@ -231,6 +234,7 @@ class EmbeddingSet:
     content_sha256: np.ndarray | None = None
     paths: tuple[str, ...] | None = None
     multi_labels: tuple[MultiLabel, ...] = ()
+    group_column: str | None = None
 
     def __post_init__(self) -> None:
         if self.vectors.ndim != 2 or len(self.vectors) != len(self.ids):
@@ -244,6 +248,7 @@ class EmbeddingSet:
         paths = {} if self.paths is None else {"paths": self.paths}
         columns = {**paths, **self.columns}
         check_row_counts(len(self.ids), self.levels, columns, self.multi_labels)
+        check_group(self.group_column, self.columns)
         shape = (len(self.ids), 32)
         if self.content_sha256 is not None and self.content_sha256.shape != shape:
             raise ValueError(
@@ -379,6 +384,19 @@ class EmbeddingSet:
     def labels(self) -> tuple[Level | MultiLabel, ...]:
         """All columns of labels, those of one label a picture first."""
         return (*self.levels, *self.multi_labels)
+
+    @property
+    def groups(self) -> np.ndarray | None:
+        """A number for each text of the group column; ndarray of shape (n_images,), int, or None.
+
+        An empty cell is a group of its own.
+        """
+        if self.group_column is None:
+            return None
+        values = self.columns[self.group_column]
+        number = {value: i for i, value in enumerate(dict.fromkeys(values))}
+        own = len(number)
+        return np.array([number[v] if v else own + i for i, v in enumerate(values)], np.int64)
 
     @cached_property
     def fingerprint(self) -> str:

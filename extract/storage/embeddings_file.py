@@ -298,4 +298,5 @@ def read_embeddings(path: AnyPath) -> EmbeddingSet:
         content_sha256=content if content.any() else None,
         paths=None if table.paths == table.ids else tuple(table.paths[i] for i in rows),
         multi_labels=tuple(column.take(rows) for column in labels.multi_labels),
+        group_column=labels.group_column,
     )

@@ -14,7 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from extract.catalog.catalog import Catalog, Level
+from extract.catalog.catalog import Catalog, Level, check_group
 from extract.catalog.multi_label import SEPARATOR, MultiLabel
 from extract.errors import EmbeddingsFileError, LaterFormat, of_later_format
 from extract.files.hdf5_output import replaced
@@ -34,6 +34,8 @@ from extract.ids import shown
 
 FORMAT = "sosie-labels"
 FORMAT_VERSION = 1
+GROUP = "group_column"
+"""The attribute that names the column of which rows stay together; there may be none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,11 +48,17 @@ class StoredLabels:
     columns : mapping of str to tuple of str
         The manifest's other columns.
     multi_labels : tuple of MultiLabel
+    group_column : str, optional
+        Of ``columns``: which rows stay together.
     """
 
     levels: tuple[Level, ...] = ()
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     multi_labels: tuple[MultiLabel, ...] = ()
+    group_column: str | None = None
+
+    def __post_init__(self) -> None:
+        check_group(self.group_column, self.columns)
 
 
 @dataclass(frozen=True)
@@ -83,6 +91,8 @@ def write_labels(path: Path, catalog: Catalog) -> None:
         file.attrs["format"] = FORMAT
         file.attrs["format_version"] = FORMAT_VERSION
         file.attrs["catalog_fingerprint"] = catalog.fingerprint
+        if catalog.group_column is not None:
+            file.attrs[GROUP] = catalog.group_column
         parts: Parts = {}
         for i, level in enumerate(catalog.levels):
             group = file.create_group(f"levels/{i}")
@@ -159,7 +169,8 @@ def refuse_later_labels(path: Path) -> None:
 def _spelled(labels: StoredLabels | Catalog) -> list[tuple[Any, ...]]:
     """Spell the labels of all rows, for comparing."""
     multi_labels = [(v.name, v.values(), v.separator) for v in labels.multi_labels]
-    return [*((v.name, v.values()) for v in labels.levels), *multi_labels]
+    levels = [(v.name, v.values()) for v in labels.levels]
+    return [*levels, *multi_labels, (labels.group_column,)]
 
 
 def _named(labels: StoredLabels | Catalog) -> str:
@@ -208,6 +219,7 @@ def _look_over(path: Path) -> None:
         text_attribute(file, "format")
         whole_attribute(file, "format_version")
         text_attribute(file, "catalog_fingerprint")
+        _stored_group(file)
         _stored_crc32(file)
         _parts(file)
 
@@ -239,7 +251,7 @@ def _read_open(file: h5py.File, catalog_fingerprint: str, n_images: int) -> Stor
             columns[part.name] = strings_of(pooled, bounds, n_images)
     if len(levels) + len(multi_labels) + len(columns) < len(parts):
         raise ValueError("two columns of one name")
-    return StoredLabels(tuple(levels), columns, tuple(multi_labels))
+    return StoredLabels(tuple(levels), columns, tuple(multi_labels), _stored_group(file))
 
 
 def _parts(file: h5py.File) -> Parts:
@@ -278,6 +290,10 @@ def _crc32(parts: Parts) -> int:
 def _stored_crc32(file: h5py.File) -> int | None:
     """Give the check sum; None in a file that was written before there was one."""
     return whole_attribute(file, "content_crc32") if "content_crc32" in file.attrs else None
+
+
+def _stored_group(file: h5py.File) -> str | None:
+    return text_attribute(file, GROUP) if GROUP in file.attrs else None
 
 
 def _read_level(part: _Part, n_images: int) -> Level:

@@ -97,7 +97,9 @@ def usable_pictures(
     if not len(rows):
         raise UsageError("no labelled picture has a vector that can be used")
     kept = embeddings.take(rows)
-    copies = copies.take(rows) if copies else find_copies(kept.vectors, kept.content_sha256)
+    copies = (
+        copies.take(rows) if copies else find_copies(kept.vectors, kept.content_sha256, kept.groups)
+    )
     reasons = {
         "no label": int((~labelled).sum()),
         "not finite in a view": int((labelled & ~sound).sum()),

@@ -184,6 +184,7 @@ def provenance_json(vectors: EmbeddingSet, names: Sequence[str]) -> str:
         "left_out": dict(vectors.left_out),
         "labels": labels,
         "columns": [{"column": column, "name": name} for column, name in columns],
+        "group_column": vectors.group_column,
     }
     return json.dumps(described, sort_keys=True)
 

@@ -58,6 +58,8 @@ class VectorFile:
         Of the pictures, where they are not the ids.
     separators : mapping of str to str
         What stands between several labels of a row, by the name of the labels.
+    group_column : str, optional
+        Of ``columns``: which rows stay together.
     """
 
     vectors: np.ndarray
@@ -67,6 +69,7 @@ class VectorFile:
     content_sha256: Sequence[str] | None = None
     paths: Sequence[str] | None = None
     separators: Mapping[str, str] = field(default_factory=dict)
+    group_column: str | None = None
 
 
 def read_vectors(source: Path) -> VectorFile:
@@ -230,13 +233,16 @@ def _as_described(found: VectorFile, described: str) -> VectorFile:
         labels = {each["column"]: each for each in stated["labels"]}
         columns = {each["column"]: str(each["name"]) for each in stated["columns"]}
         names = {column: str(each["name"]) for column, each in labels.items()}
+        group = stated.get("group_column")
     except (ValueError, KeyError, TypeError):  # another's, or of an earlier version
         return found
     own = {names[k]: found.columns[k] for k in names if k in found.columns}
+    others = {columns.get(k, k): v for k, v in found.columns.items() if k not in names}
     return replace(
         found,
         labels=own,
-        columns={columns.get(k, k): v for k, v in found.columns.items() if k not in names},
+        columns=others,
+        group_column=group if group in others else None,
         separators={
             names[k]: str(each["separator"])
             for k, each in labels.items()

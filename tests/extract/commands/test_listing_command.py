@@ -51,6 +51,36 @@ def stored(root: Path, said: Said) -> Any:
 TABLE = ("--manifest", "plain.csv", "--images-dir", "img")
 
 
+def test_pictures_of_a_product_stay_together_when_its_table_grows(root: Path, embed: Any) -> None:
+    rows = [["sku", "front", "back"], ["a", "0.png", "1.png"], ["b", "2.png", ""]]
+    write(root / "t.csv", rows)
+    (root / "t.csv").write_bytes(
+        (root / "t.csv").read_text().replace("a,", "\u00e4,").encode("cp1252")
+    )
+    columns = ("--image-column", "front", "--image-column", "back", "--id-column", "sku")
+    first = embed("--manifest", "t.csv", "--images-dir", "img", *columns, "--json")
+    assert any("read as cp1252" in note for note in first.notes)
+    record = read_provenance(root / first.json["file"]).record
+    assert record["listing"] == {
+        "from": "table",
+        "image_column": '["front", "back"]',
+        "id_column": "sku",
+        "read_as": "cp1252",
+    }
+    write(root / "t.csv", [*rows[:2], ["b", "5.png", "2.png"], ["c", "", "3.png"]])
+    again = embed("--manifest", "t.csv", "--json")
+    assert any("--image-column front --image-column back --id-column sku" in n for n in again.notes)
+    assert again.json["embedded"] == 2
+    found = stored(root, again)
+    assert found.ids == ("a/0.png", "a/1.png", "b/2.png", "b/5.png", "c/3.png")
+    assert found.group_column == "sku"
+    assert found.groups is not None
+    assert found.groups.tolist() == [0, 0, 1, 1, 2]
+    alone = embed("--manifest", "t.csv", "--pictures", "first", "--json")
+    assert stored(root, alone).ids == ("a", "b", "c")
+    assert stored(root, alone).group_column is None
+
+
 def test_a_second_run_with_fewer_options_keeps_the_columns_and_the_folder_and_says_so(
     root: Path, embed: Any
 ) -> None:

@@ -159,6 +159,7 @@ def test_our_own_exports_come_back_bit_for_bit(
         paths=before.ids,
         columns={"kind": before.columns.get("size", ("",) * 12), "note": ("=1", "NA", "'") * 4},
         multi_labels=(MultiLabel.from_values("tags", tags, ";"),) if kind != "csv" else (),
+        group_column="kind" if kind != "csv" else None,
     )
     export_embeddings(before, tmp_path / f"out.{kind}", kind)
     labels = LabelSource() if kind != "csv" else LabelSource(columns=("kind",))
@@ -175,6 +176,7 @@ def test_our_own_exports_come_back_bit_for_bit(
     renamed = {"kind_column": "kind"} if kind == "csv" else {}
     columns = {renamed.get(name, name): values for name, values in after.columns.items()}
     assert columns == before.columns
+    assert after.group_column == before.group_column
 
 
 def without_names(value: Any) -> Any:
