@@ -13,11 +13,21 @@ if TYPE_CHECKING:
 def build_app() -> typer.Typer:
     """Put the commands together."""
     from extract.command_line import new_app
-    from extract.commands import demo, embed, export, import_vectors, models, show, verify
+    from extract.commands import (
+        catalogs,
+        demo,
+        embed,
+        export,
+        import_vectors,
+        models,
+        show,
+        verify,
+    )
 
     app = new_app()
     app.callback()(embed.embed)
     app.command("models")(models.models)
+    app.command("catalogs")(catalogs.catalogs)
     app.command("show")(show.show)
     app.command("verify")(verify.verify)
     app.command("export")(export.export)

@@ -1,0 +1,1 @@
+"""What is stored in the workspace, and its removal."""
