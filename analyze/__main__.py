@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def build_app() -> typer.Typer:
     """Put the commands together."""
-    from analyze.commands import catalog, cluster, compare, rank, retrieval, serve, similar
+    from analyze.commands import catalog, cluster, compare, rank, retrieval, runs, serve, similar
     from analyze.commands.explanation import explain
     from analyze.commands.head import head, predict
     from extract.command_line import new_app
@@ -26,6 +26,7 @@ def build_app() -> typer.Typer:
     app.command("predict")(predict.predict)
     app.command("rank")(rank.rank)
     app.command("retrieval")(retrieval.retrieval)
+    app.command("runs")(runs.runs)
     app.command("serve")(serve.serve)
     app.command("similar")(similar.similar)
     return app

@@ -24,8 +24,8 @@ EXTRACT_ORDER = (
     "verification commands"
 ).split()
 ANALYZE_ORDER = (
-    "presentation pictures measures reduction neighbors clustering comparison ranking head "
-    "explanation stored_files lookup commands"
+    "presentation run_history pictures measures reduction neighbors clustering comparison ranking "
+    "head explanation stored_files lookup commands"
 ).split()
 ORDERS = [("extract", EXTRACT_ORDER), ("analyze", ANALYZE_ORDER)]
 
