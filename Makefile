@@ -15,10 +15,9 @@ test:
 test-all:
 	python -m pytest
 
-# No page is built, all are read as they are: their links and file names are checked, and the README's
-# commands run, once in one process.
+# The pages as a site that opens from a disk, docs/_build/html/index.html; a warning is an error.
 docs:
-	python -m pytest -n 0 tests/test_pages.py tests/test_readme.py
+	python -m sphinx -b html -W --keep-going -q docs docs/_build/html
 
 # Lines of extract and analyze that tests reach, in workers and commands started apart too (not in
 # those that are killed): the figure is TOTAL. Of some tests alone: make coverage TESTS=...
