@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import itertools
 import json
 import os
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from extract.errors import SosieError
+from extract.system_calls import CLOSED_IN_CHILDREN, lock_file
 from extract.tables import write_csv, write_tables
 
 __all__ = ["new_run", "write_csv", "write_json", "write_tables"]
@@ -60,9 +60,9 @@ def new_run(results: Path, command: str) -> Iterator[tuple[Path, Path]]:
 @contextmanager
 def _alone_in(results: Path) -> Iterator[None]:
     """Hold the folder of all runs for as long as names in it are looked at and taken."""
-    handle = os.open(results, os.O_RDONLY | os.O_CLOEXEC)
+    handle = os.open(results, os.O_RDONLY | CLOSED_IN_CHILDREN)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        lock_file(handle)
         yield
     finally:
         os.close(handle)
@@ -83,9 +83,9 @@ def _sweep(results: Path) -> None:
 
 def _hold(folder: Path) -> int:
     """Hold a run's hidden folder until the handle is closed, or the process ends."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | CLOSED_IN_CHILDREN)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock_file(handle, wait=False)
     except OSError:
         os.close(handle)
         raise

@@ -34,6 +34,7 @@ NAVIGATION = {
         "speed",
         "files",
         "python",
+        "platforms",
     ],
     "Reference": [
         f"{GENERATED}/extract-commands",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import glob
 import os
 import socket
@@ -13,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from extract.errors import FileLocked, cannot_write
+from extract.system_calls import CLOSED_IN_CHILDREN, bytes_at, lock_file, write_at
 
 LOOKS, LOOK_SECONDS = 5, 0.02
 
@@ -34,7 +34,7 @@ def locked(path: Path) -> Iterator[None]:
         holder = f"process {os.getpid()} on {socket.gethostname()} since {start}"
         with contextlib.suppress(OSError):  # a full disk: the lock holds without its text
             os.ftruncate(handle, 0)
-            os.pwrite(handle, holder.encode(), 0)
+            write_at(handle, holder.encode(), 0)
         try:
             for left_behind in _left_behind(path):
                 left_behind.unlink()
@@ -48,11 +48,11 @@ def locked(path: Path) -> Iterator[None]:
 def is_locked(path: Path) -> bool:
     """Whether a run is writing an embeddings file, or its labels, now."""
     try:
-        handle = os.open(_lock_path(path), os.O_RDONLY | os.O_CLOEXEC)
+        handle = os.open(_lock_path(path), os.O_RDONLY | CLOSED_IN_CHILDREN)
     except OSError:
         return False
     try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        lock_file(handle, wait=False, shared=True)
     except BlockingIOError:
         return True
     finally:
@@ -70,11 +70,11 @@ def _held(path: Path) -> int:
     while True:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            handle = os.open(lock_path, os.O_RDWR | os.O_CREAT | CLOSED_IN_CHILDREN, 0o644)
         except OSError as error:
             raise cannot_write(f"in {path.parent}", error) from error
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_file(handle, wait=False)
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(handle), lock_path.stat()):
                     return handle
@@ -84,7 +84,8 @@ def _held(path: Path) -> int:
                 os.close(handle)
                 time.sleep(LOOK_SECONDS)
                 continue
-            holder = os.pread(handle, 200, 0).decode("utf-8", "replace").strip() or "another run"
+            text = bytes_at(handle, 200, 0).decode("utf-8", "replace")
+            holder = text.strip() or "another run"
             os.close(handle)
             raise FileLocked(
                 f"{path} is being written by {holder}; wait for it, or write another "

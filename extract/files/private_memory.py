@@ -17,6 +17,7 @@ from typing import BinaryIO
 import numpy as np
 
 from extract.errors import EmbeddingsFileError
+from extract.system_calls import read_at
 
 SHARE_OF_FREE = 0.5
 """Of the free memory: an exact search holds the rows a second time."""
@@ -57,7 +58,8 @@ def allocate_private_memory(n_bytes: int, folder: Path) -> np.ndarray:
         return np.empty(n_bytes, np.uint8)
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
-            os.posix_fallocate(file.fileno(), 0, n_bytes)  # a full disk would be a signal later
+            # a full disk would be a signal later
+            getattr(os, "posix_fallocate", _extend)(file.fileno(), 0, n_bytes)
             return np.frombuffer(mmap.mmap(file.fileno(), n_bytes), np.uint8)
     except OSError as error:
         if n_bytes <= free:
@@ -66,6 +68,10 @@ def allocate_private_memory(n_bytes: int, folder: Path) -> np.ndarray:
             f"{n_bytes / 1e9:.1f} GB are to be read, {free / 1e9:.1f} GB of memory are free, and "
             f"{folder} takes no copy ({error.strerror or error}): make room in either"
         ) from error
+
+
+def _extend(file: int, _offset: int, n_bytes: int) -> None:
+    os.ftruncate(file, n_bytes)  # where room cannot be claimed, as on macOS
 
 
 @contextmanager
@@ -115,7 +121,7 @@ def read_into(file: BinaryIO, at: int, room: np.ndarray) -> None:
     """
     left = room.data.cast("B")
     while left:
-        n_read = os.preadv(file.fileno(), [left], at)
+        n_read = read_at(file.fileno(), left, at)
         if not n_read:
             raise changed(Path(file.name), "was cut short")
         left, at = left[n_read:], at + n_read

@@ -18,6 +18,7 @@ from extract.refusals import SOUND
 from extract.storage.embeddings import row_crc32
 from extract.storage.embeddings_file import HEADER_BYTES, padded_record
 from extract.storage.embeddings_table import ROW_FIELDS, EmbeddingsTable, Rows, sum_fields
+from extract.system_calls import bytes_at, make_durable, write_at
 
 
 class RowWriter:
@@ -69,10 +70,10 @@ class RowWriter:
         """Make all written rows durable, then their status; return how many rows that were."""
         if not self._pending:
             return 0
-        _fdatasync(self._file)
+        make_durable(self._file)
         for first, status in self._pending:
             self._put("status", first, status)
-        _fdatasync(self._file)
+        make_durable(self._file)
         finished = sum(len(status) for _, status in self._pending)
         self._pending.clear()
         return finished
@@ -81,12 +82,12 @@ class RowWriter:
         """Mark rows as still to do, durably, before their bytes are written over."""
         for row in rows:
             self._put("status", int(row), np.zeros(1, np.uint8))
-        _fdatasync(self._file)
+        make_durable(self._file)
 
     def write_record(self, record: Mapping[str, Any]) -> None:
         """Put the record of the run in its place."""
         _pwrite(self._file, padded_record(record).encode(), self._record_at)
-        _fdatasync(self._file)
+        make_durable(self._file)
 
     def close(self) -> None:
         """Give the file back; what was not synced is still to do."""
@@ -94,7 +95,7 @@ class RowWriter:
 
     def _read_vector(self, row: int, n_dims: int) -> np.ndarray:
         at = self._offsets["embeddings"] + row * 4 * n_dims
-        return np.frombuffer(os.pread(self._file, 4 * n_dims, at), "<f4")
+        return np.frombuffer(bytes_at(self._file, 4 * n_dims, at), "<f4")
 
     def _put(self, name: str, row: int, values: np.ndarray) -> None:
         dataset = "embeddings" if name == "vectors" else name
@@ -103,7 +104,7 @@ class RowWriter:
 
     def _find_record(self, path: Path) -> int:
         """Find the record's bytes: HDF5 does not expose where an attribute's text lies."""
-        head = os.pread(self._file, HEADER_BYTES, 0)
+        head = bytes_at(self._file, HEADER_BYTES, 0)
         with h5py.File(path, "r", locking=False) as file:
             stored = bytes_of(text_attribute(file, "record"))  # torn text is still found
         if head.count(stored) != 1:
@@ -122,9 +123,5 @@ def _pwrite(file: int, data: bytes, offset: int) -> None:
     """Write all of it at its place: a pwrite may write less than it was given."""
     view = memoryview(data)
     while view:
-        written = os.pwrite(file, view, offset)
+        written = write_at(file, view, offset)
         view, offset = view[written:], offset + written
-
-
-def _fdatasync(file: int) -> None:
-    getattr(os, "fdatasync", os.fsync)(file)  # macOS has only fsync

@@ -10,6 +10,7 @@ from tests.benchmarks import (
     checkpoints,
     checks,
     comparison_speed,
+    container,
     copies,
     coverage,
     devices,
@@ -46,6 +47,9 @@ if __name__ == "__main__":
     kernels.add_argument("--setting", action="append", dest="settings", choices=processors.SETTINGS)
     kernels.add_argument("--only", action="append", choices=processors.COMMANDS)
     kernels.set_defaults(measure=processors.measure)
+    image = commands.add_parser("container", help="the steps of docs/Dockerfile, without docker")
+    container.add_options(image)
+    image.set_defaults(measure=container.measure)
     rows = commands.add_parser("devices", help="rows of a GPU against those of the CPU, and rates")
     rows.add_argument("--device", default="cuda")
     rows.add_argument("--model", action="append", dest="models")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import logging
 import os
@@ -23,6 +22,7 @@ from extract.files.private_memory import allocate_private_memory, opened, read_i
 from extract.files.strict_json import later_version, read_json, with_check_sum, without_check_sum
 from extract.ids import shown
 from extract.storage.embeddings import canonical_json
+from extract.system_calls import CLOSED_IN_CHILDREN, lock_file
 from extract.workspace import file_name
 
 log = logging.getLogger("sosie")
@@ -177,13 +177,13 @@ def locked_index(file: IndexFile) -> Iterator[bool]:
     try:
         file.folder.mkdir(parents=True, exist_ok=True)
         handle = os.open(
-            file.folder / f"{file.stem}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644
+            file.folder / f"{file.stem}.lock", os.O_RDWR | os.O_CREAT | CLOSED_IN_CHILDREN, 0o644
         )
     except OSError:
         yield False
         return
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        lock_file(handle)
         for left_behind in file.folder.glob(f".{file.stem}.*.tmp"):
             with suppress(OSError):
                 left_behind.unlink()
