@@ -4,22 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from analyze.clustering.automatic import AUTO, Automatic
 from analyze.clustering.choosing_k import ChosenK
 from analyze.clustering.clustering import Clustering, clustering_spec
 from analyze.measures.agreement import Agreement
+from analyze.measures.confusion_figure import confusion_chart
 from analyze.measures.contingency_metrics import METRICS
 from analyze.measures.levels import LevelScores
 from analyze.presentation import wording
+from analyze.presentation.chart import Chart
 from analyze.presentation.result import Draw, Result, Table
-from analyze.reduction.map_coordinates import Plane, plane
+from analyze.reduction.map_figure import (
+    Panel,
+    Plane,
+    class_panel,
+    cluster_panel,
+    draw_map,
+    map_chart,
+    matched_panel,
+)
 from analyze.reduction.reduction import Reduced
 from extract.catalog.catalog import Level
+from extract.errors import UsageError, one_of
 from extract.storage.embeddings import EmbeddingSet
 from extract.tables import column_names
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 WIDEST_CLASS = 60
 
@@ -103,10 +116,10 @@ class Analysis(Result):
             "notes": self._notes(),
         }
 
-    @cached_property
+    @property
     def map_plane(self) -> Plane | None:
         """Where the rows lie on the map; None where they do not span a plane."""
-        return plane(self.reduced)
+        return self.reduced.plane
 
     def text(self) -> str:
         """Return scores, levels and classes as lines for people."""
@@ -124,10 +137,9 @@ class Analysis(Result):
 
     def figures(self) -> dict[str, Draw]:
         """Return ``clusters``, ``confusion`` and ``map``, as far as there is what they show."""
-        from analyze.clustering import figures
         from analyze.clustering.choosing_figure import draw_choice
 
-        agreement, chosen, flat = self.agreement, self.chosen_k, self.map_plane
+        chosen, flat = self.chosen_k, self.map_plane
         title, subtitle = self._headings()
         drawn: dict[str, Draw] = {}
         if chosen and chosen.criteria:
@@ -138,23 +150,77 @@ class Analysis(Result):
                 title="How many clusters?",
                 subtitle=chosen.why,
             )
-        if agreement:
-            drawn["confusion"] = lambda: figures.draw_confusion(
-                agreement, title=title, subtitle=subtitle
-            )
-        level = self.level
+        if confusion := self._confusion():
+            drawn["confusion"] = confusion.figure
         if flat:
-            drawn["map"] = lambda: figures.draw_map(
-                flat.points,
-                flat.axis_names,
-                labels=level.values() if level and agreement else None,
-                categories=level.categories if level else (),
-                assignments=self.clustering.assignments,
-                cluster_to_class=dict(agreement.cluster_to_class) if agreement else {},
-                title=title,
-                subtitle=subtitle,
-            )
+            panels = [*self._panels().values()]
+            drawn["map"] = lambda: draw_map(flat, panels, title=title, subtitle=subtitle)
         return drawn
+
+    def plot_confusion(self, ax: Axes | None = None) -> Axes:
+        """Axes with the confusion matrix: colors are shares of the class, numbers pictures.
+
+        Parameters
+        ----------
+        ax : Axes, optional
+            Where to draw; a new figure of pyplot without it.
+
+        Raises
+        ------
+        UsageError
+            When there are no labels to compare with.
+        """
+        chart = self._confusion()
+        if chart is None:
+            raise UsageError("no confusion matrix: there are no labels to compare clusters with")
+        return chart.plot(ax)
+
+    def plot_map(self, by: str | None = None, ax: Axes | None = None) -> Axes:
+        """Axes with the rows in the plane of the reduction.
+
+        Parameters
+        ----------
+        by : str, optional
+            ``class`` or ``cluster``; by class without it, where there are labels. A cluster has
+            the color of the class matched to it.
+        ax : Axes, optional
+            Where to draw; a new figure of pyplot without it.
+
+        Raises
+        ------
+        UsageError
+            When the rows do not span a plane, or there is no such panel.
+
+        Examples
+        --------
+        >>> from analyze import analyze_embeddings
+        >>> X, y = [[0, 0], [0, 1], [9, 8], [9, 9]], ["cup", "cup", "hat", "hat"]
+        >>> analyze_embeddings(X, level=y).plot_map(by="class").get_legend_handles_labels()[1]
+        ['cup', 'hat']
+        """
+        if self.map_plane is None:
+            raise UsageError("no map: the rows do not span a plane")
+        panels = self._panels()
+        panel = panels[next(iter(panels)) if by is None else one_of(by, panels, "panel of the map")]
+        title, subtitle = self._headings()
+        return map_chart(self.map_plane, panel, title=title, subtitle=subtitle).plot(ax)
+
+    def _confusion(self) -> Chart | None:
+        if self.agreement is None:
+            return None
+        title, subtitle = self._headings()
+        return confusion_chart(self.agreement, title=title, subtitle=subtitle)
+
+    def _panels(self) -> dict[str, Panel]:
+        """Panels of the map, from left to right."""
+        assignments = self.clustering.assignments
+        if self.level is None or self.agreement is None:
+            return {"cluster": cluster_panel(assignments)}
+        names = self.level.categories
+        return {
+            "class": class_panel(self.level.codes, names),
+            "cluster": matched_panel(assignments, self.agreement.cluster_to_class, names),
+        }
 
     def _notes(self) -> list[str]:
         return [

@@ -1,4 +1,4 @@
-"""Drawing a comparison of backbones: finished numbers in, a figure out."""
+"""Drawing a comparison of backbones: finished numbers in, a chart out."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from analyze.presentation.figure_style import FAINT, INK, axis_labels, drawing, entitle, new_figure
+from analyze.presentation.chart import Chart
+from analyze.presentation.figure_style import FAINT, INK, axis_labels, entitle
 from analyze.presentation.palette import backbone_style
 
 LONGEST_BACKBONE = 44
 LETTER_INCHES = 0.08
 
 
-@drawing()
-def draw_comparison(
+def comparison_chart(
     scores: np.ndarray,
     names: Sequence[str],
     columns: Sequence[str],
@@ -24,7 +24,7 @@ def draw_comparison(
     score: str,
     title: str,
     subtitle: str,
-) -> Any:
+) -> Chart:
     """Draw a bar for each backbone and reduction: mean over seeds, its interval, and each seed.
 
     Parameters
@@ -41,37 +41,54 @@ def draw_comparison(
         What the height is.
     """
     n_models, n_columns = scores.shape[:2]
-    width = min(0.3, 0.8 / n_models)
-    legend_columns = _legend_columns(names)
     inches = float(np.clip(1.2 + 0.3 * (n_models + 1) * n_columns, 8.2, 16))
-    figure = new_figure(inches, 4.3 + 0.2 * -(-n_models // legend_columns))
-    figure.set_layout_engine("constrained")
-    axes = figure.subplots()
-    for i in range(n_models):
-        color, hatch = backbone_style(i)
-        places = np.arange(n_columns) + (i - (n_models - 1) / 2) * width
-        axes.bar(
-            places,
-            scores[i].mean(axis=1),
-            0.92 * width,
-            color=color,
-            hatch=hatch,
-            edgecolor="white",
-            linewidth=0,
-            label=str(i),  # matplotlib leaves out names like "_misc"
-            zorder=2,
-        )
-        _draw_seeds(axes, places, scores[i], 0.92 * width)
-        if intervals is not None:
-            _draw_intervals(axes, places, scores[i].mean(axis=1), intervals[i], width)
-    _name_axes(axes, scores, intervals, columns, inches / n_columns, score)
-    legend = figure.legend(
-        loc="outside lower center", ncols=legend_columns, frameon=False, fontsize=8
+    legend_columns = _legend_columns(names)
+
+    def draw_bars(axes: Any) -> None:
+        for i in range(n_models):
+            _draw_backbone(axes, i, scores, intervals)
+        _name_axes(axes, scores, intervals, columns, inches / n_columns, score)
+
+    def draw(axes: Any) -> None:
+        draw_bars(axes)
+        _name_bars(axes.legend(frameon=False, fontsize=7), names)
+
+    def fill(figure: Any) -> Any:
+        figure.set_layout_engine("constrained")
+        axes = figure.subplots()
+        draw_bars(axes)
+        placed = {"loc": "outside lower center", "ncols": legend_columns}
+        _name_bars(figure.legend(**placed, frameon=False, fontsize=8), names)
+        entitle(axes, title, subtitle)
+        return axes
+
+    return Chart((inches, 4.3 + 0.2 * -(-n_models // legend_columns)), fill, draw)
+
+
+def _draw_backbone(axes: Any, i: int, scores: np.ndarray, intervals: np.ndarray | None) -> None:
+    n_models, n_columns = scores.shape[:2]
+    width = min(0.3, 0.8 / n_models)
+    color, hatch = backbone_style(i)
+    places = np.arange(n_columns) + (i - (n_models - 1) / 2) * width
+    axes.bar(
+        places,
+        scores[i].mean(axis=1),
+        0.92 * width,
+        color=color,
+        hatch=hatch,
+        edgecolor="white",
+        linewidth=0,
+        label=str(i),  # matplotlib leaves out names like "_misc"
+        zorder=2,
     )
+    _draw_seeds(axes, places, scores[i], 0.92 * width)
+    if intervals is not None:
+        _draw_intervals(axes, places, scores[i].mean(axis=1), intervals[i], width)
+
+
+def _name_bars(legend: Any, names: Sequence[str]) -> None:
     for drawn, name in zip(legend.get_texts(), axis_labels(names, LONGEST_BACKBONE), strict=True):
         drawn.set_text(name)
-    entitle(axes, title, subtitle)
-    return figure
 
 
 def _name_axes(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,12 +18,18 @@ from analyze.comparison.scores import (
     Setting,
 )
 from analyze.presentation import wording
+from analyze.presentation.chart import Chart
 from analyze.presentation.result import Draw, Result, Table, table_of
 from extract.catalog.catalog import Level
+from extract.errors import UsageError, one_of
 from extract.recipe import Recipe
 from extract.storage.embeddings import EmbeddingSet
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 MOST_ANSWERS = 30
+TITLES = {"ari": "ARI", "ami": "AMI", "nmi": "NMI"}
 
 UNCERTAINTY = (
     "low and high: 95 % interval over pictures (clusterings fixed, pictures a sample of those the "
@@ -167,21 +173,42 @@ class Comparison(Result):
 
     def figures(self) -> dict[str, Draw]:
         """Return ``ari``: a bar for each backbone and reduction, where there are scores."""
-        from analyze.comparison.figure import draw_comparison
-
         if self.cells[0].mean is None:
             return {}
-        return {
-            "ari": lambda: draw_comparison(
-                self.over_seeds("ari"),
-                [model.name for model in self.models],
-                [self._column_name(column) for column in self.columns],
-                self.intervals("ari"),
-                score="ARI",
-                title="Do clusters agree with classes? By backbone and reduction",
-                subtitle=self._subtitle(drawn=True),
-            )
-        }
+        return {"ari": self._chart("ari").figure}
+
+    def plot_scores(self, metric: str = "ari", ax: Axes | None = None) -> Axes:
+        """Axes with a bar for each backbone and reduction: mean over seeds, interval, each seed.
+
+        Parameters
+        ----------
+        metric : str
+            A name of the scores in :meth:`to_frame`.
+        ax : Axes, optional
+            Where to draw; a new figure of pyplot without it.
+
+        Raises
+        ------
+        UsageError
+            When there is no such score, or scores against the labels are not informative.
+        """
+        one_of(metric, dict.fromkeys(cell.metric for cell in self.cells), "score")
+        if not np.isfinite(self.over_seeds(metric)).all():
+            raise UsageError(f"no chart: {metric} is not informative for these labels")
+        return self._chart(metric).plot(ax)
+
+    def _chart(self, metric: str) -> Chart:
+        from analyze.comparison.figure import comparison_chart
+
+        return comparison_chart(
+            self.over_seeds(metric),
+            [model.name for model in self.models],
+            [self._column_name(column) for column in self.columns],
+            self.intervals(metric),
+            score=TITLES.get(metric, metric.replace("_", " ")),
+            title="Do clusters agree with classes? By backbone and reduction",
+            subtitle=self._subtitle(drawn=True),
+        )
 
     def _column_name(self, column: tuple[str, ...]) -> str:
         return column[0] if len(self.clusterings) == 1 else " · ".join(column)

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from analyze.clustering.figures import confusion_size, draw_matrix, draw_shares
 from analyze.head.figures.class_f1_figure import draw_f1_of_each
 from analyze.head.figures.head_figures import not_drawn, seen_classes
 from analyze.head.reporting.class_report import ClassReport
 from analyze.head.reporting.set_report import SetReport
 from analyze.head.rivals import HeadComparison
+from analyze.measures.confusion_figure import confusion_size, draw_matrix, draw_shares
 from analyze.presentation import wording
 from analyze.presentation.figure_style import (
     axis_labels,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
+from analyze.measures.confusion_figure import confusion_chart
 from analyze.measures.contingency_metrics import METRICS, NOISE, JointTables, match
 from extract.catalog.catalog import MISSING_LABEL, Level
 from extract.errors import UsageError
@@ -16,6 +17,7 @@ from extract.storage.embeddings import EmbeddingSet, first_level
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,24 @@ class Agreement:
         columns = pd.Index(self.clusters, name="cluster")
         return pd.DataFrame(self.confusion, index=rows, columns=columns)
 
+    def plot_confusion(self, ax: Axes | None = None) -> Axes:
+        """Axes with the confusion matrix: colors are shares of the class, numbers rows.
+
+        Parameters
+        ----------
+        ax : Axes, optional
+            Where to draw; a new figure of pyplot without it.
+
+        Examples
+        --------
+        >>> from analyze import agree
+        >>> agree(["cup", "hat", "hat"], [1, 0, 0]).plot_confusion().get_ylabel()
+        'class'
+        """
+        ari = self.scores.get("ari")
+        about = f"{self.n_labelled} rows" + ("" if ari is None else f" · ARI {ari:.3f}")
+        return confusion_chart(self, title="Clusters and classes", subtitle=about).plot(ax)
+
     @property
     def unmatched(self) -> tuple[int, ...]:
         """Clusters that are matched to no class; noise is no cluster."""
@@ -150,6 +170,7 @@ def score_clusters(
     return scores, tuple(notes)
 
 
+@runtime_checkable
 class Clustered(Protocol):
     """What a clustering tells of its rows."""
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from analyze.measures.estimates import Estimate
 from analyze.neighbors.retrieval_scores import Retrieved
+from analyze.presentation.chart import Chart
 from analyze.presentation.figure_style import (
     FAINT,
     axis_labels,
@@ -19,6 +20,7 @@ from analyze.presentation.figure_style import (
 )
 from analyze.presentation.palette import backbone_style
 
+RETRIEVAL_TITLE = "How many of the pictures found are of the query's class?"
 PANEL_INCHES = 3.0
 GROUP_INCHES = 0.26
 DOT_INCHES = 0.15
@@ -43,29 +45,57 @@ def metric_in_words(metric: str, k: int | None) -> str:
 def draw_retrieval(found: Sequence[Retrieved], *, subtitle: str) -> Any:
     """Draw each metric's estimate and interval, a dot an embedding, a panel a level."""
     levels = list(dict.fromkeys(each.level.name for each in found))
-    names = list(dict.fromkeys(each.name for each in found))
-    metrics = list(found[0].estimates)
-    deep = len(metrics) * (GROUP_INCHES + DOT_INCHES * len(names))
-    wide = PANEL_INCHES * len(levels)
-    figure = new_figure(wide, deep)
+    figure = new_figure(PANEL_INCHES * len(levels), _depth(found))
     panels = figure.subplots(1, len(levels), sharey=True, squeeze=False)[0]
     figure.subplots_adjust(left=0, right=1, bottom=0, top=1, wspace=0.14)
     for axes, level in zip(panels, levels, strict=True):
-        here = [each for each in found if each.level.name == level]
-        _draw_dots(
-            axes,
-            [metric_in_words(*key) for key in metrics],
-            [[each.estimates[key] for key in metrics] for each in here],
-            [each.number for each in here],
-        )
-        axes.set_xlabel(figure_text(f"level {level}", LONGEST_CLASS))
-    entitle(panels[0], "How many of the pictures found are of the query's class?", subtitle)
+        _draw_level(axes, [each for each in found if each.level.name == level])
+    entitle(panels[0], RETRIEVAL_TITLE, subtitle)
     _name_dots(panels[0], found)
     return figure
 
 
-@drawing()
-def draw_classes(found: Sequence[Retrieved], *, subtitle: str) -> Any:
+def retrieval_chart(found: Sequence[Retrieved], *, subtitle: str) -> Chart:
+    """Draw the panel of one level.
+
+    Parameters
+    ----------
+    found : sequence of Retrieved
+        Of one level.
+    """
+
+    def draw(axes: Any) -> None:
+        _draw_level(axes, found)
+        _name_dots(axes, found, inside=True)
+
+    def fill(figure: Any) -> Any:
+        axes = figure.subplots()
+        figure.subplots_adjust(left=0, right=1, bottom=0, top=1)
+        _draw_level(axes, found)
+        entitle(axes, RETRIEVAL_TITLE, subtitle)
+        _name_dots(axes, found)
+        return axes
+
+    return Chart((PANEL_INCHES, _depth(found)), fill, draw)
+
+
+def _depth(found: Sequence[Retrieved]) -> float:
+    names = {each.name for each in found}
+    return len(found[0].estimates) * (GROUP_INCHES + DOT_INCHES * len(names))
+
+
+def _draw_level(axes: Any, found: Sequence[Retrieved]) -> None:
+    metrics = list(found[0].estimates)
+    _draw_dots(
+        axes,
+        [metric_in_words(*key) for key in metrics],
+        [[each.estimates[key] for key in metrics] for each in found],
+        [each.number for each in found],
+    )
+    axes.set_xlabel(figure_text(f"level {found[0].level.name}", LONGEST_CLASS))
+
+
+def classes_chart(found: Sequence[Retrieved], *, subtitle: str) -> Chart:
     """Draw the mean average precision a class, the worst on top, a dot an embedding.
 
     Parameters
@@ -78,24 +108,34 @@ def draw_classes(found: Sequence[Retrieved], *, subtitle: str) -> Any:
     classes = sorted(first.by_class, key=lambda name: first.by_class[name][1][key].mean)
     more = len(classes) - MOST_CLASSES
     classes = classes[:MOST_CLASSES]
-    deep = len(classes) * (GROUP_INCHES / 2 + DOT_INCHES * len(found))
-    figure = new_figure(1.7 * PANEL_INCHES, max(1.0, deep))
-    axes = figure.subplots()
-    figure.subplots_adjust(left=0, right=1, bottom=0, top=1)
-    _draw_dots(
-        axes,
-        [
-            f"{name} ({first.by_class[c][0]})"
-            for c, name in zip(classes, axis_labels(classes, LONGEST_CLASS), strict=True)
-        ],
-        [[each.by_class[name][1][key] for name in classes] for each in found],
-        [each.number for each in found],
-    )
-    axes.set_xlabel("mAP, 95 % interval over pictures")
     left = f" · the {MOST_CLASSES} worst of {MOST_CLASSES + more} classes" if more > 0 else ""
-    entitle(axes, "Which classes are found, and which are not?", subtitle + left)
-    _name_dots(axes, found)
-    return figure
+
+    def draw_rows(axes: Any) -> None:
+        _draw_dots(
+            axes,
+            [
+                f"{name} ({first.by_class[c][0]})"
+                for c, name in zip(classes, axis_labels(classes, LONGEST_CLASS), strict=True)
+            ],
+            [[each.by_class[name][1][key] for name in classes] for each in found],
+            [each.number for each in found],
+        )
+        axes.set_xlabel("mAP, 95 % interval over pictures")
+
+    def draw(axes: Any) -> None:
+        draw_rows(axes)
+        _name_dots(axes, found, inside=True)
+
+    def fill(figure: Any) -> Any:
+        axes = figure.subplots()
+        figure.subplots_adjust(left=0, right=1, bottom=0, top=1)
+        draw_rows(axes)
+        entitle(axes, "Which classes are found, and which are not?", subtitle + left)
+        _name_dots(axes, found)
+        return axes
+
+    deep = len(classes) * (GROUP_INCHES / 2 + DOT_INCHES * len(found))
+    return Chart((1.7 * PANEL_INCHES, max(1.0, deep)), fill, draw)
 
 
 def _draw_dots(
@@ -131,7 +171,7 @@ def _draw_dots(
     axes.tick_params(axis="x", color=FAINT)
 
 
-def _name_dots(axes: Any, found: Sequence[Retrieved]) -> None:
+def _name_dots(axes: Any, found: Sequence[Retrieved], *, inside: bool = False) -> None:
     """Draw below the axes which dots are of which embedding, where there are several."""
     from matplotlib.lines import Line2D
 
@@ -144,10 +184,6 @@ def _name_dots(axes: Any, found: Sequence[Retrieved]) -> None:
         face = "white" if hatch else color
         label = figure_text(name, LONGEST_NAME)
         handles.append(Line2D([], [], color=color, marker="o", markerfacecolor=face, label=label))
-    axes.legend(
-        handles=handles,
-        loc="upper left",
-        bbox_to_anchor=(0, -34 / (72 * axes.figure.get_size_inches()[1])),
-        frameon=False,
-        fontsize=8,
-    )
+    below = {"bbox_to_anchor": (0, -34 / (72 * axes.figure.get_size_inches()[1]))}
+    placed = {"loc": "best"} if inside else {"loc": "upper left", **below}
+    axes.legend(handles=handles, **placed, frameon=False, fontsize=8)

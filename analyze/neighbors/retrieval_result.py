@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,10 +18,14 @@ from analyze.neighbors.retrieval_scores import Retrieved
 from analyze.pictures.near_duplicates import NEAR_COSINE, Copies, find_copies, join_copies
 from analyze.pictures.picture_folder import PictureFolder
 from analyze.presentation import wording
+from analyze.presentation.chart import Chart
 from analyze.presentation.result import Draw, Result, Table, table_of
 from extract.catalog.catalog import Level
-from extract.errors import UsageError
+from extract.errors import UsageError, one_of
 from extract.storage.embeddings import EmbeddingSet
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 MOST_QUERIES = 5000
 MOST_LISTED = 12
@@ -108,23 +112,68 @@ class Retrieval(Result):
 
     def figures(self) -> dict[str, Draw]:
         """Return ``retrieval``, ``retrieval-classes`` and sheets of the ``worst`` queries."""
-        from analyze.neighbors.retrieval_figure import draw_classes, draw_retrieval
+        from analyze.neighbors.retrieval_figure import draw_retrieval
         from analyze.neighbors.retrieval_sheet import draw_worst
 
         first = self.of_first_level
-        about = f"{self._queries()} · {self.n_resamples} resamples · seed {self.seed}"
-        about = " · ".join([about, *self._geometry()])
         figures: dict[str, Draw] = {
-            "retrieval": lambda: draw_retrieval(self.found, subtitle=about),
-            "retrieval-classes": lambda: draw_classes(
-                first, subtitle=f"level {first[0].level.name}"
-            ),
+            "retrieval": lambda: draw_retrieval(self.found, subtitle=self._about()),
+            "retrieval-classes": self._classes(first).figure,
         }
         if self.n_worst and self.pictures:
             for number, (each, shown) in enumerate(zip(first, self.pictures, strict=True), start=1):
                 name = "worst" if len(first) == 1 else f"worst-{number}"
                 figures[name] = partial(draw_worst, each, self.n_worst, shown)
         return figures
+
+    def plot_retrieval(self, level: str | None = None, ax: Axes | None = None) -> Axes:
+        """Axes with each metric's estimate and interval, a dot an embedding.
+
+        Parameters
+        ----------
+        level : str, optional
+            Name of a level of labels; the first without it.
+        ax : Axes, optional
+            Where to draw; a new figure of pyplot without it.
+
+        Raises
+        ------
+        UsageError
+            When there is no such level.
+        """
+        from analyze.neighbors.retrieval_figure import retrieval_chart
+
+        return retrieval_chart(self._of_level(level), subtitle=self._about()).plot(ax)
+
+    def plot_classes(self, level: str | None = None, ax: Axes | None = None) -> Axes:
+        """Axes with the mean average precision of each class, the worst on top.
+
+        Parameters
+        ----------
+        level : str, optional
+            Name of a level of labels; the first without it.
+        ax : Axes, optional
+            Where to draw; a new figure of pyplot without it.
+
+        Raises
+        ------
+        UsageError
+            When there is no such level.
+        """
+        return self._classes(self._of_level(level)).plot(ax)
+
+    def _of_level(self, level: str | None) -> list[Retrieved]:
+        name = self.levels[0] if level is None else one_of(level, self.levels, "level")
+        return [each for each in self.found if each.level.name == name]
+
+    def _classes(self, found: Sequence[Retrieved]) -> Chart:
+        from analyze.neighbors.retrieval_figure import classes_chart
+
+        return classes_chart(found, subtitle=f"level {found[0].level.name}")
+
+    def _about(self) -> str:
+        about = f"{self._queries()} · {self.n_resamples} resamples · seed {self.seed}"
+        return " · ".join([about, *self._geometry()])
 
     def _worst(self) -> list[dict[str, Any]]:
         return [query for each in self.of_first_level for query in each.worst(self.n_worst)]

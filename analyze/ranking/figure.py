@@ -1,4 +1,4 @@
-"""Drawing a ranking of backbones: finished numbers in, a figure out."""
+"""Drawing a ranking of backbones: finished numbers in, a chart out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from analyze.presentation.figure_style import FAINT, axis_labels, drawing, entitle, new_figure
+from analyze.presentation.chart import Chart
+from analyze.presentation.figure_style import FAINT, axis_labels, entitle
 from analyze.presentation.palette import backbone_style
 from analyze.ranking.scores import RankRow
 
@@ -15,8 +16,7 @@ LONGEST_BACKBONE = 44
 ROW_INCHES = 0.34
 
 
-@drawing()
-def draw_ranking(rows: Sequence[RankRow], *, score: str, title: str, subtitle: str) -> Any:
+def ranking_chart(rows: Sequence[RankRow], *, score: str, title: str, subtitle: str) -> Chart:
     """Draw a dot for each backbone, the best on top, and its interval where there is one.
 
     Parameters
@@ -26,41 +26,51 @@ def draw_ranking(rows: Sequence[RankRow], *, score: str, title: str, subtitle: s
     score : str
         What the places along the axis are.
     """
-    figure = new_figure(8.2, 1.6 + ROW_INCHES * len(rows))
-    figure.set_layout_engine("constrained")
-    axes = figure.subplots()
-    for place, row in enumerate(rows):
-        color, hatch = backbone_style(row.model.number)
-        if row.low is not None and row.high is not None:
-            axes.plot(
-                [row.low, row.high],
-                [place, place],
-                color=color,
-                linewidth=2.2,
-                solid_capstyle="butt",
-                zorder=2,
-            )
-        axes.scatter(
-            [row.value],
-            [place],
-            s=46,
-            color="white" if hatch else color,
-            edgecolors=color,
-            linewidths=1.6,
-            zorder=3,
+
+    def draw(axes: Any) -> None:
+        for place, row in enumerate(rows):
+            _draw_row(axes, place, row)
+        _name_axes(axes, rows, score)
+
+    def fill(figure: Any) -> Any:
+        figure.set_layout_engine("constrained")
+        axes = figure.subplots()
+        draw(axes)
+        entitle(axes, title, subtitle)
+        return axes
+
+    return Chart((8.2, 1.6 + ROW_INCHES * len(rows)), fill, draw)
+
+
+def _draw_row(axes: Any, place: int, row: RankRow) -> None:
+    color, hatch = backbone_style(row.model.number)
+    if row.low is not None and row.high is not None:
+        axes.plot(
+            [row.low, row.high],
+            [place, place],
+            color=color,
+            linewidth=2.2,
+            solid_capstyle="butt",
+            zorder=2,
         )
-        axes.annotate(
-            f"{row.value + 0:.3f}",
-            (1, place),
-            xytext=(6, 0),
-            xycoords=("axes fraction", "data"),
-            textcoords="offset points",
-            va="center",
-            size=8,
-        )
-    _name_axes(axes, rows, score)
-    entitle(axes, title, subtitle)
-    return figure
+    axes.scatter(
+        [row.value],
+        [place],
+        s=46,
+        color="white" if hatch else color,
+        edgecolors=color,
+        linewidths=1.6,
+        zorder=3,
+    )
+    axes.annotate(
+        f"{row.value + 0:.3f}",
+        (1, place),
+        xytext=(6, 0),
+        xycoords=("axes fraction", "data"),
+        textcoords="offset points",
+        va="center",
+        size=8,
+    )
 
 
 def _name_axes(axes: Any, rows: Sequence[RankRow], score: str) -> None:

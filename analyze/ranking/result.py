@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from analyze.presentation import wording
+from analyze.presentation.chart import Chart
 from analyze.presentation.result import Draw, Result, Table, table_of
 from analyze.ranking.criteria import WORDS
 from analyze.ranking.scores import ModelSimilarity, RankedModel, RankPair, RankRow
 from extract.catalog.catalog import Level
+from extract.errors import one_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -91,17 +96,38 @@ class Ranking(Result):
 
     def figures(self) -> dict[str, Draw]:
         """Return ``rank``: a dot for each backbone, the best on top."""
-        from analyze.ranking.figure import draw_ranking
+        return {"rank": self._chart(self.metric).figure}
 
-        rows = self.of_metric(self.metric)
-        score = WORDS[self.metric]
+    def plot_ranking(self, metric: str | None = None, ax: Axes | None = None) -> Axes:
+        """Axes with a dot and an interval for each backbone, the best on top.
+
+        Parameters
+        ----------
+        metric : str, optional
+            One of those that were computed; that of the ranking without it.
+        ax : Axes, optional
+            Where to draw; a new figure of pyplot without it.
+
+        Raises
+        ------
+        UsageError
+            When the metric was not computed.
+        """
+        there = dict.fromkeys(row.metric for row in self.rows)
+        chosen = self.metric if metric is None else one_of(metric, there, "metric")
+        return self._chart(chosen).plot(ax)
+
+    def _chart(self, metric: str) -> Chart:
+        from analyze.ranking.figure import ranking_chart
+
+        rows = self.of_metric(metric)
+        score = WORDS[metric]
         if rows[0].low is not None:
             score += ", 95 % interval over pictures"
         title = "Which backbone knows the classes best?"
         if self.surrogate:
             title = "Which backbone has the clearest clusters? A surrogate: no labels are used"
-        subtitle = self._subtitle()
-        return {"rank": lambda: draw_ranking(rows, score=score, title=title, subtitle=subtitle)}
+        return ranking_chart(rows, score=score, title=title, subtitle=self._subtitle())
 
     def _subtitle(self) -> str:
         parts = [f"{len(self.ids)} pictures"]

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from analyze.measures.agreement import Clustered
 from analyze.reduction import steps as reduction_steps
+from analyze.reduction.map_figure import Plane, class_panel, cluster_panel, map_chart
 from analyze.reduction.steps import Place, Progress, StepResult, ordinary_scale
 from analyze.threads import one_thread
 from analyze.ties import first_occurrence
+from extract.catalog.catalog import Level
 from extract.errors import UsageError
-from extract.storage.arrays import Vectors
-from extract.storage.embeddings import EmbeddingSet, as_embeddings
+from extract.storage.arrays import Labels, Vectors
+from extract.storage.embeddings import EmbeddingSet, as_embeddings, first_level
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
+
+AXIS_NAMES = {"tsne": "t-SNE", "umap": "UMAP", "pca": "PC"}
 
 __all__ = [
+    "AXIS_NAMES",
     "REDUCTIONS",
     "Place",
     "Progress",
@@ -99,6 +106,63 @@ class Reduced:
         names = [f"x{i}" for i in range(self.coordinates.shape[1])]
         index = pd.Index(self.ids, name="id")
         return pd.DataFrame(self.coordinates, index=index, columns=names)
+
+    @cached_property
+    def plane(self) -> Plane | None:
+        """Two coordinates a row: its own if it has two, else principal components.
+
+        None when the rows do not span a plane: one row, or all equal.
+        """
+        coordinates = self.coordinates
+        different = len(coordinates) > 2 and (coordinates != coordinates[0]).any()
+        if not different or coordinates.shape[1] < 2:
+            return None
+        steps = parse_steps(self.reduction)
+        if coordinates.shape[1] == 2:
+            name = AXIS_NAMES.get(steps[-1].method if steps else "", "axis")
+            return Plane(coordinates, (f"{name} 1", f"{name} 2"))
+        flat = reduce(self, "pca:2", self.seed)
+        return Plane(flat.coordinates, ("first principal component", "second principal component"))
+
+    def plot_map(
+        self, by: EmbeddingSet | Level | Labels | Clustered | None = None, ax: Axes | None = None
+    ) -> Axes:
+        """Axes with the rows in the plane, of more than two dimensions by principal components.
+
+        Parameters
+        ----------
+        by : EmbeddingSet, Level, labels or Clustering, optional
+            What gives the colors: labels as of :meth:`EmbeddingSet.from_arrays`, or clusters.
+        ax : Axes, optional
+            Where to draw; a new figure of pyplot without it.
+
+        Raises
+        ------
+        UsageError
+            When the rows do not span a plane, or labels are of other rows.
+
+        Examples
+        --------
+        >>> from analyze import cluster, reduce
+        >>> r = reduce([[0, 0], [1, 9], [2, 0], [9, 1]], "none")
+        >>> r.plot_map(["cup", "cup", "hat", "hat"]).get_legend_handles_labels()[1]
+        ['cup', 'hat']
+        >>> r.plot_map(cluster(r, 2)).get_legend_handles_labels()[1]
+        ['cluster 0', 'cluster 1']
+        """
+        if self.plane is None:
+            raise UsageError("no map: the rows do not span a plane")
+        if by is None:
+            panel = class_panel(np.zeros(len(self.ids), int), ["rows"])
+        elif isinstance(by, Clustered):
+            if tuple(by.ids) != self.ids:
+                raise UsageError("the clusters are of other rows than the map")
+            panel = cluster_panel(by.assignments)
+        else:
+            level = first_level(by, self.ids)
+            panel = class_panel(level.codes, level.categories)
+        about = f"{len(self.ids)} rows · seed {self.seed}"
+        return map_chart(self.plane, panel, title=self.reduction, subtitle=about).plot(ax)
 
 
 @dataclass(frozen=True)

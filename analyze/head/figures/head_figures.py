@@ -8,13 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from analyze.clustering.figures import MOST_ANNOTATED, MOST_NAMED, confusion_size, draw_shares
 from analyze.head.figures.calibration_figure import draw_calibration
 from analyze.head.figures.class_f1_figure import draw_class_f1
 from analyze.head.figures.levels_figure import draw_levels
 from analyze.head.reporting.class_report import ClassReport
 from analyze.head.reporting.report import HeadReport
 from analyze.head.reporting.set_report import SetReport
+from analyze.measures.confusion_figure import (
+    MOST_ANNOTATED,
+    MOST_NAMED,
+    confusion_size,
+    draw_shares,
+)
 from analyze.presentation.figure_style import FAINT, axis_labels, drawing, entitle, new_figure
 from analyze.presentation.palette import BACKBONE_COLORS
 

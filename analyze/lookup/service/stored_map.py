@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from analyze.array_cache import ArrayCache
-from analyze.reduction.map_coordinates import AXIS_NAMES
-from analyze.reduction.reduction import parse_steps
+from analyze.reduction.reduction import AXIS_NAMES, parse_steps
 from extract.storage.embeddings import EmbeddingSet
 
 METHODS = ("tsne", "umap")

@@ -14,10 +14,13 @@ from matplotlib.colors import to_hex, to_rgba
 from matplotlib.text import Annotation
 from PIL import Image
 
-from analyze.clustering.figures import axis_labels, draw_confusion, draw_map, figure_text, save
 from analyze.measures.agreement import Agreement, agree
+from analyze.measures.confusion_figure import confusion_chart
 from analyze.measures.contingency_metrics import NOISE
+from analyze.presentation.figure_style import axis_labels, figure_text, save
 from analyze.presentation.palette import MUTED, UNMATCHED, class_style, style_of
+from analyze.reduction import map_figure
+from analyze.reduction.map_figure import Plane, class_panel, cluster_panel, matched_panel
 from extract.catalog.catalog import Level
 
 LABELS = np.repeat([0, 1, 2], [6, 5, 4])
@@ -56,6 +59,31 @@ def compared(labels: Any, names: Sequence[str], assignments: Any, n_clusters: in
 
 def agreement_of(names: tuple[str, ...] = NAMES) -> Agreement:
     return compared(LABELS, names, ASSIGNMENTS, 5)
+
+
+def draw_map(
+    points: np.ndarray,
+    axis_names: tuple[str, str],
+    *,
+    labels: Sequence[str | None] | None,
+    categories: Sequence[str],
+    assignments: np.ndarray,
+    cluster_to_class: dict[int, str],
+    **headings: str,
+) -> Any:
+    """Draw the map of an analysis: by class and by cluster where there are labels."""
+    panels = [cluster_panel(assignments)]
+    if labels is not None:
+        codes = np.array([-1 if each is None else categories.index(each) for each in labels])
+        panels = [
+            class_panel(codes, categories),
+            matched_panel(assignments, cluster_to_class, categories),
+        ]
+    return map_figure.draw_map(Plane(points, axis_names), panels, **headings)
+
+
+def draw_confusion(agreement: Agreement, **headings: str) -> Any:
+    return confusion_chart(agreement, **headings).figure()
 
 
 def mapped(names: tuple[str, ...] = NAMES, labelled: bool = True, **changes: Any) -> Any:

@@ -18,7 +18,7 @@ from analyze.clustering.analysis import analyze_embeddings
 from analyze.clustering.runs import Execution
 from analyze.comparison import uncertainty
 from analyze.comparison.comparison import compare as compare_all
-from analyze.comparison.figure import draw_comparison
+from analyze.comparison.figure import comparison_chart
 from analyze.comparison.scores import Setting
 from analyze.measures.alignment import align, align_labels, distinct_names
 from analyze.measures.contingency_metrics import METRICS
@@ -403,9 +403,10 @@ def drawn(
     reductions: Sequence[str],
     intervals: np.ndarray | None = None,
 ) -> Any:
-    return draw_comparison(
+    chart = comparison_chart(
         scores, names, reductions, intervals, score="ARI", title="$title", subtitle="subtitle"
     )
+    return chart.figure()
 
 
 def test_bars_dots_and_whiskers_are_the_scores() -> None:

@@ -16,7 +16,7 @@ from analyze.measures.agreement import score_clusters
 from analyze.measures.alignment import align_pictures
 from analyze.presentation.palette import backbone_style
 from analyze.ranking import ranked_pictures
-from analyze.ranking.figure import draw_ranking
+from analyze.ranking.figure import ranking_chart
 from analyze.ranking.ranking import rank
 from analyze.reduction.reduction import reduce
 from extract.errors import UsageError
@@ -263,7 +263,7 @@ def test_nothing_and_copies_of_one_cannot_be_ranked(planted: dict[str, Embedding
 def test_dots_and_intervals_are_the_rows(planted: dict[str, EmbeddingSet]) -> None:
     found = rank([planted[n] for n in ("blind", "good", "fair")], n_resamples=200)
     rows = found.of_metric("knn_5")
-    (axes,) = draw_ranking(rows, score="5-NN", title="$t", subtitle="s").axes
+    (axes,) = ranking_chart(rows, score="5-NN", title="$t", subtitle="s").figure().axes
     dots = np.array([c.get_offsets()[0] for c in axes.collections])
     assert dots[:, 0].tolist() == [row.value for row in rows]
     assert [tuple(line.get_xdata()) for line in axes.lines] == [(r.low, r.high) for r in rows]

@@ -7,7 +7,6 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from analyze.reduction.map_coordinates import plane
 from analyze.reduction.reduction import Reduced
 
 Planted = tuple[np.ndarray, np.ndarray]
@@ -26,7 +25,7 @@ Wrap = Callable[..., Reduced]
 )
 def test_two_coordinates_are_drawn_as_they_are(unreduced: Wrap, reduction: str, first: str) -> None:
     points = np.random.default_rng(0).normal(size=(9, 2)).astype(np.float32)
-    flat = plane(unreduced(points, reduction))
+    flat = unreduced(points, reduction).plane
     assert flat is not None
     np.testing.assert_array_equal(flat.points, points, strict=True)
     assert flat.axis_names == (first, first.replace("1", "2"))
@@ -37,7 +36,7 @@ def test_more_coordinates_are_projected_on_two_components(
     overlapping: Planted, unreduced: Wrap, components: Callable[..., np.ndarray], reduction: str
 ) -> None:
     vectors, _ = overlapping
-    flat = plane(unreduced(vectors, reduction, seed=3))
+    flat = unreduced(vectors, reduction, seed=3).plane
     assert flat is not None
     np.testing.assert_array_equal(flat.points, components(vectors, 2, 3), strict=True)
     assert "principal component" in flat.axis_names[0]
@@ -49,13 +48,13 @@ def test_more_coordinates_are_projected_on_two_components(
     ids=["one row", "two rows", "equal rows", "zeros", "one column"],
 )
 def test_rows_that_span_no_plane_have_none(unreduced: Wrap, coordinates: np.ndarray) -> None:
-    assert plane(unreduced(coordinates.astype(np.float32))) is None
+    assert unreduced(coordinates.astype(np.float32)).plane is None
 
 
 def test_huge_numbers_have_a_plane(separated: Planted, unreduced: Wrap) -> None:
     vectors, _ = separated
-    flat = plane(unreduced(vectors * np.float32(1e20)))
-    ordinary = plane(unreduced(vectors))
+    flat = unreduced(vectors * np.float32(1e20)).plane
+    ordinary = unreduced(vectors).plane
     assert flat is not None
     assert ordinary is not None
     np.testing.assert_allclose(flat.points / np.float32(1e20), ordinary.points, atol=1e-3)

@@ -1,0 +1,189 @@
+"""Drawing rows in the plane: finished numbers in, a figure or a chart out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from analyze.measures.contingency_metrics import NOISE
+from analyze.presentation.chart import Chart
+from analyze.presentation.figure_style import FAINT, drawing, figure_text, new_figure
+from analyze.presentation.palette import UNMATCHED, style_of
+
+MOST_IN_LEGEND = 20
+PANEL_INCHES = 5.2
+Group = tuple[str, str | None, np.ndarray]
+"""Rows drawn alike: text for people, name that gives the style, which rows."""
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """Two coordinates a row.
+
+    Parameters
+    ----------
+    points : ndarray of shape (n_images, 2)
+    axis_names : tuple of str
+    """
+
+    points: np.ndarray
+    axis_names: tuple[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """Which rows are drawn alike.
+
+    Parameters
+    ----------
+    title : str
+    groups : sequence of Group
+    categories : sequence of str
+        Names that have a style, by their place.
+    note : str
+        In a corner; empty for none.
+    """
+
+    title: str
+    groups: Sequence[Group]
+    categories: Sequence[str]
+    note: str = ""
+
+
+def class_panel(codes: np.ndarray, categories: Sequence[str]) -> Panel:
+    """Rows by class; gray where the code is -1, which is no label."""
+    groups: list[Group] = [
+        (figure_text(categories[c]), categories[c], codes == c)
+        for c in np.unique(codes[codes >= 0])
+    ]
+    if (codes < 0).any():
+        groups.append(("no label", None, codes < 0))
+    return Panel("by class", groups, categories)
+
+
+def cluster_panel(assignments: np.ndarray) -> Panel:
+    """Rows by cluster, each in a color of its own; noise is gray."""
+    numbers = [int(c) for c in np.unique(assignments)]
+    groups = [(_cluster_name(c), _cluster_name(c), assignments == c) for c in numbers]
+    return Panel("by cluster", groups, [_cluster_name(c) for c in numbers if c != NOISE])
+
+
+def matched_panel(
+    assignments: np.ndarray, cluster_to_class: Mapping[int, str], categories: Sequence[str]
+) -> Panel:
+    """Rows by cluster in the color of its class; clusters of no class, and noise, are gray."""
+    numbers = [int(c) for c in np.unique(assignments)]
+    groups = [(_cluster_name(c), cluster_to_class.get(c), assignments == c) for c in numbers]
+    gray = [c for c in numbers if c not in cluster_to_class]
+    kinds = ["clusters matched to no class"] if set(gray) - {NOISE} else []
+    kinds += ["noise"] if NOISE in gray else []
+    note = f"gray: {' and '.join(kinds)}" if gray else ""
+    return Panel("by cluster, in the color of its class", groups, categories, note)
+
+
+def _cluster_name(number: int) -> str:
+    return "noise" if number == NOISE else f"cluster {number}"
+
+
+@drawing()
+def draw_map(plane: Plane, panels: Sequence[Panel], *, title: str, subtitle: str) -> Any:
+    """Draw the rows in the plane, panels from left to right; the legend is of the first."""
+    figure = new_figure(*_map_size(plane.points, len(panels)))
+    _fill(figure, plane, panels, title, subtitle)
+    return figure
+
+
+def map_chart(plane: Plane, panel: Panel, *, title: str, subtitle: str) -> Chart:
+    """Draw one panel of a map."""
+
+    def draw(axes: Any) -> None:
+        _draw_panel(axes, plane, panel)
+        axes.set_ylabel(plane.axis_names[1])
+        _legend(axes, axes, panel.groups, fontsize=7)
+
+    def fill(figure: Any) -> Any:
+        return _fill(figure, plane, [panel], title, subtitle)
+
+    return Chart(_map_size(plane.points, 1), fill, draw)
+
+
+def _map_size(points: np.ndarray, panels: int) -> tuple[float, float]:
+    """Size a map in inches so that its panels fit the points; the axes share one scale."""
+    spread = np.maximum(np.ptp(points, axis=0), 1e-12)
+    return PANEL_INCHES * panels, 5.0 * float(np.clip(spread[1] / spread[0], 0.5, 1.1)) + 0.8
+
+
+def _fill(figure: Any, plane: Plane, panels: Sequence[Panel], title: str, subtitle: str) -> Any:
+    """Draw panels with headings above and a legend below; give the first axes."""
+    all_axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, panel in zip(all_axes, panels, strict=True):
+        _draw_panel(axes, plane, panel)
+    all_axes[0].set_ylabel(plane.axis_names[1])
+    height, left = figure.get_size_inches()[1], 0.03
+    _legend(
+        figure,
+        all_axes[0],
+        panels[0].groups,
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0.06 / height),
+        fontsize=8,
+    )
+    top = 1 - 0.68 / height
+    figure.subplots_adjust(left=left, right=0.99, top=top, bottom=0.28 / height, wspace=0.04)
+    figure.text(left, top + 0.46 / height, figure_text(title, 120), weight="bold", size=11)
+    figure.text(left, top + 0.28 / height, figure_text(subtitle, 160), size=8, color=FAINT)
+    return all_axes[0]
+
+
+def _draw_panel(axes: Any, plane: Plane, panel: Panel) -> None:
+    points = plane.points
+    size = float(np.clip(6_000 / len(points), 3, 28))
+    for text, name, members in panel.groups:
+        color, marker = style_of(name, panel.categories)
+        axes.scatter(
+            points[members, 0],
+            points[members, 1],
+            s=size,
+            c=color,
+            marker=marker,
+            linewidths=0.3,
+            edgecolors="white" if color != UNMATCHED else FAINT,
+            alpha=0.9,
+            label=text,
+            rasterized=len(points) > 20_000,
+        )
+    axes.set_title(panel.title)
+    if panel.note:
+        axes.annotate(panel.note, (0.01, 0.01), xycoords="axes fraction", size=7, color=FAINT)
+    axes.set(xticks=[], yticks=[], xlabel=plane.axis_names[0])
+    axes.set_aspect("equal", adjustable="datalim")
+
+
+def _legend(holder: Any, axes: Any, groups: Sequence[Group], **placed: Any) -> None:
+    """Name the classes in a figure or in axes: of many the largest alone, and how many more."""
+    from matplotlib.lines import Line2D
+
+    handles = list(axes.collections)[-len(groups) :]
+    texts = [text for text, _, _ in groups]
+    if len(groups) > MOST_IN_LEGEND:
+        sizes = np.array([members.sum() for _, _, members in groups])
+        unlabelled = [i for i, (_, name, _) in enumerate(groups) if name is None]
+        largest = np.argsort(-sizes, kind="stable")[:MOST_IN_LEGEND].tolist()
+        kept = sorted({*largest, *unlabelled})
+        handles = [*(handles[i] for i in kept), Line2D([], [], linestyle="none")]
+        texts = [*(texts[i] for i in kept), f"and {len(groups) - len(kept)} smaller classes"]
+    longest = max(map(len, texts))
+    room = 1 if holder is axes else (130 if len(holder.axes) > 1 else 60) // (longest + 6)
+    legend = holder.legend(
+        handles,
+        [str(i) for i in range(len(texts))],  # matplotlib leaves out names like "_misc"
+        ncols=max(1, min(len(texts), room)),
+        frameon=False,
+        markerscale=1.3,
+        **placed,
+    )
+    for drawn, text in zip(legend.get_texts(), texts, strict=True):
+        drawn.set_text(text)
