@@ -21,6 +21,12 @@ _PARTS = {
     "retrieve": "analyze.neighbors.retrieval_result",
     "analyze_embeddings": "analyze.clustering.analysis",
     "assess_head": "analyze.head.assessment",
+    "train_head": "analyze.head.classifier",
+    "load_head": "analyze.head.classifier",
+    "HeadClassifier": "analyze.head.classifier",
+    "HeadSpec": "analyze.head.training.spec",
+    "TrainingSpec": "analyze.head.training.spec",
+    "Plan": "analyze.head.training.spec",
 }
 
 __all__ = [*_PARTS]
@@ -31,6 +37,12 @@ if TYPE_CHECKING:  # what type checkers and editors see of the parts
     from analyze.clustering.runs import Execution as Execution
     from analyze.comparison.comparison import compare as compare
     from analyze.head.assessment import assess_head as assess_head
+    from analyze.head.classifier import HeadClassifier as HeadClassifier
+    from analyze.head.classifier import load_head as load_head
+    from analyze.head.classifier import train_head as train_head
+    from analyze.head.training.spec import HeadSpec as HeadSpec
+    from analyze.head.training.spec import Plan as Plan
+    from analyze.head.training.spec import TrainingSpec as TrainingSpec
     from analyze.measures.agreement import agree as agree
     from analyze.neighbors.indexes.exact_search import one_nn_accuracy as one_nn_accuracy
     from analyze.neighbors.neighbor_index import NeighborIndex as NeighborIndex

@@ -12,6 +12,8 @@ MODULES = [
     "extract.storage.embeddings",
     "analyze.clustering.clustering",
     "analyze.clustering.result",
+    "analyze.head.assessment",
+    "analyze.head.classifier",
     "analyze.measures.agreement",
     "analyze.neighbors.indexes.exact_search",
     "analyze.neighbors.neighbor_index",

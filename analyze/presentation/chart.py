@@ -80,6 +80,6 @@ def _enclose(figure: Any) -> None:
     for text, (x, y) in texts:
         text.set_position(((x * width + left) / wide, (y * height + bottom) / high))
     for legend, box in boxes:
-        place = ((box.x0 * width + left) / wide, (box.y0 * height + bottom) / high)
-        legend.set_bbox_to_anchor(place, figure.transFigure)
+        anchor = ((box.x0 * width + left) / wide, (box.y0 * height + bottom) / high)
+        legend.set_bbox_to_anchor(anchor, figure.transFigure)
     figure.set_size_inches(wide, high)

@@ -345,6 +345,9 @@ def check_identity(stored: StoredHead, provenance: Provenance) -> None:
     trained_on, given = stored.provenance.identity, provenance.identity
     if stored.provenance.identity_sha256 == provenance.identity_sha256:
         return
+    imported = trained_on.get("imported")
+    if imported is not None and imported == given.get("imported"):
+        return  # the name says what made them, the rest which pictures they are of
     parts = [
         part
         for part in sorted({*trained_on, *given})

@@ -9,14 +9,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from analyze.head.prediction.tree import parent_places
 from analyze.head.reporting.calibration import Calibration, calibrate
 from analyze.head.reporting.class_scores import ClassScore, count_confusion, score_classes
 from analyze.head.reporting.held_out_mistakes import HeldOutMistakes, class_mistakes
 from analyze.head.reporting.report import HEAD, HeadReport
 from analyze.head.reporting.suspects import Suspect, find_suspects
 from analyze.head.reporting.tree_report import TreeReport
-from analyze.head.training.head_training import Trained
 from analyze.head.training.probabilities import softmax
 from analyze.measures.estimates import Estimate
 
@@ -117,20 +115,6 @@ class ClassReport(HeadReport):
         """Return the predicted class of each picture, run by run; empty where none is."""
         names = (*self.classes, "")  # -1 is the last
         return [[names[code] for code in run] for run in self.predicted[name].tolist()]
-
-    def labels_of_head(self, final: Trained) -> dict[str, Any]:
-        """Give the names of its classes, level by level, and who stands above whom."""
-        known, named = final.head.classes, [(self.level, self.classes)]
-        if self.tree is not None:
-            named = [(level.name, level.categories) for level in self.tree.tree.levels]
-        return {
-            "classes": tuple(
-                tuple(names[code] for code in own.tolist())
-                for own, (_, names) in zip(known, named, strict=True)
-            ),
-            "levels": tuple(name for name, _ in named),
-            "parents": parent_places(known, self.tree.tree.parents) if self.tree else (),
-        }
 
     def scores_json(self) -> dict[str, Any]:
         """Spell the accuracy."""

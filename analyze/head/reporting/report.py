@@ -48,6 +48,8 @@ class HeadReport(ABC):
         None where none is wanted.
     final_split : Split or None
     final_vectors : TrainingVectors or None
+    final_labels : mapping
+        What its logits stand for, as fields of :class:`StoredHead`; empty without a head.
     """
 
     provenance: Provenance
@@ -65,6 +67,7 @@ class HeadReport(ABC):
     final: Trained | None
     final_split: Split | None
     final_vectors: TrainingVectors | None
+    final_labels: Mapping[str, Any]
     notes: tuple[str, ...] = ()
 
     @property
@@ -154,10 +157,6 @@ class HeadReport(ABC):
     def details_json(self) -> dict[str, Any]:
         """Spell what stands at the end: each class, and what is known of this kind alone."""
 
-    @abstractmethod
-    def labels_of_head(self, final: Trained) -> dict[str, Any]:
-        """Give what a head's logits stand for, as fields of :class:`StoredHead`."""
-
     def baseline_json(self, name: str) -> dict[str, Any]:
         """Return the scores of a baseline in addition to its accuracy."""
         return {}
@@ -205,7 +204,7 @@ class HeadReport(ABC):
                 "calibration": self.calibration.to_json(),
                 "held_out": [level.to_json() for level in self.held_out],
             },
-            **self.labels_of_head(final),
+            **self.final_labels,
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -10,16 +10,14 @@ from typing import Any, Self
 
 import numpy as np
 
-from analyze.head.prediction.head_file import MULTI_LABEL, MultilabelOutput
+from analyze.head.prediction.head_file import MULTI_LABEL
 from analyze.head.prediction.predictions import sureness
 from analyze.head.prediction.set_tree import SetTree
-from analyze.head.prediction.thresholds import thresholds_of
 from analyze.head.reporting.calibration import Calibration, calibrate
 from analyze.head.reporting.held_out_mistakes import HeldOutMistakes, set_mistakes
 from analyze.head.reporting.report import HEAD, HeadReport
 from analyze.head.reporting.set_class_scores import SetClassScore, score_set_classes
 from analyze.head.reporting.set_scores import SCORES, SetScores, exactly_right, score_sets
-from analyze.head.training.head_training import Trained
 from analyze.head.training.probabilities import sigmoid
 from analyze.measures.estimates import Estimate
 
@@ -198,14 +196,6 @@ class SetReport(HeadReport):
     def _spelled(self, has: np.ndarray) -> list[str]:
         joined = self.separator.join
         return [joined(self.classes[i] for i in np.flatnonzero(own).tolist()) for own in has]
-
-    def labels_of_head(self, final: Trained) -> dict[str, Any]:
-        """Give the names of its classes, their thresholds, and how a set is spelled."""
-        known = self.tree.take(final.head.classes[0])
-        return {
-            **vars(known),
-            "multilabel": MultilabelOutput(tuple(thresholds_of(final).tolist()), self.separator),
-        }
 
     def scores_json(self) -> dict[str, Any]:
         """Spell accuracy, F1 and average precision."""

@@ -84,5 +84,8 @@ class LabelTask(Protocol):
     def notes(self, splits: Sequence[Split], final: Trained | None) -> list[str]:
         """Say what a reader has to know of labels and splits."""
 
+    def labels_of_head(self, trained: Trained) -> dict[str, Any]:
+        """Give what a head's logits stand for, as fields of :class:`StoredHead`."""
+
     def report(self, answers: Any, known: Mapping[str, Any]) -> HeadReport:
         """Report answers; ``known`` are the fields that all reports share."""

@@ -115,6 +115,18 @@ class LabelTree(SingleLabel):
 
         return [predictions]
 
+    def labels_of_head(self, trained: Trained) -> dict[str, Any]:
+        """Give the names of its classes, level by level, and who stands above whom."""
+        known, levels = trained.head.classes, self.tree.levels
+        return {
+            "classes": tuple(
+                tuple(level.categories[code] for code in own.tolist())
+                for own, level in zip(known, levels, strict=True)
+            ),
+            "levels": tuple(level.name for level in levels),
+            "parents": parent_places(known, self.tree.parents),
+        }
+
     def report(self, answers: LevelAnswers, known: Mapping[str, Any]) -> ClassReport:
         """Report answers at the first level, and at every level of the tree."""
         report = super().report(answers, known)

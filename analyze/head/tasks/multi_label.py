@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from analyze.head.prediction.head_file import MultilabelOutput
 from analyze.head.prediction.set_tree import SetTree, grow_set_tree
 from analyze.head.prediction.thresholds import EVEN, LEAST_POSITIVES, thresholds_of
 from analyze.head.reporting.report import HEAD
@@ -189,6 +190,14 @@ class MultipleLabels:
         """Say which classes are unseen, or too rare for a threshold."""
         few = self._few_note(final) if final else ()
         return [*unseen_note(self.has, splits, self.classes), *few]
+
+    def labels_of_head(self, trained: Trained) -> dict[str, Any]:
+        """Give the names of its classes, their thresholds, and how a set is spelled."""
+        thresholds = tuple(thresholds_of(trained).tolist())
+        return {
+            **vars(self.tree.take(trained.head.classes[0])),
+            "multilabel": MultilabelOutput(thresholds, self.labels.separator),
+        }
 
     def report(self, answers: ProbabilityAnswers, known: Mapping[str, Any]) -> SetReport:
         """Report answers."""

@@ -180,6 +180,12 @@ class SingleLabel:
         """Name classes that differ by a letter or two."""
         return list(alike_labels([self.labels]))
 
+    def labels_of_head(self, trained: Trained) -> dict[str, Any]:
+        """Give the names of its classes."""
+        (known,) = trained.head.classes
+        names = tuple(self.classes[code] for code in known.tolist())
+        return {"classes": (names,), "levels": (self.level,), "parents": ()}
+
     def report(self, answers: LevelAnswers, known: Mapping[str, Any]) -> ClassReport:
         """Report answers at the first level."""
         predicted = {name: answers.predictions[name][0] for name in known["right"]}

@@ -1,0 +1,145 @@
+"""Heads from Python: what they predict, that a file keeps it, and what is refused."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typed_commands import Typist
+
+from analyze import HeadClassifier, HeadSpec, Plan, TrainingSpec, assess_head, load_head, train_head
+from analyze.__main__ import main as analyze
+from extract import EmbeddingSet, Workspace, read_embeddings
+from extract.catalog.multi_label import MultiLabel
+from extract.errors import UsageError
+
+Few = tuple[np.ndarray, np.ndarray]
+SMALL, SHORT = HeadSpec(width=16), TrainingSpec(epochs=12, patience=4, learning_rate=0.01)
+
+
+@pytest.fixture(scope="module")
+def head(few: Few) -> HeadClassifier:
+    return train_head(few[0], few[1].astype(str), head=SMALL, training=SHORT)
+
+
+def test_a_head_is_the_one_that_folds_keep(few: Few, head: HeadClassifier) -> None:
+    plan = Plan(n_folds=2, n_shuffles=1, head=SMALL, training=SHORT, n_resamples=100)
+    report = assess_head(few[0], level=few[1].astype(str), plan=plan)
+    kept = report.stored(report.provenance)
+    assert kept.classes == head.stored.classes
+    assert kept.temperatures == head.stored.temperatures
+    for name, weights in kept.head.weights.items():
+        np.testing.assert_array_equal(weights, head.stored.head.weights[name])
+
+
+def test_classes_are_the_most_probable_and_probabilities_add_up(
+    few: Few, head: HeadClassifier
+) -> None:
+    vectors, labels = few
+    probabilities = head.predict_proba(vectors)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    predicted = head.predict(vectors)
+    assert predicted.tolist() == head.classes_[probabilities.argmax(axis=1)].tolist()
+    assert head.classes_.tolist() == sorted(set(labels.astype(str)))
+    assert head.score(vectors, labels.astype(str)) == (predicted == labels.astype(str)).mean() > 0.5
+    frame = head.predictions(vectors, abstain_below=0.9)
+    assert (frame["abstained"] == (probabilities.max(axis=1) < 0.9)).all()
+
+
+def test_an_order_of_rows_is_kept_and_rows_without_a_label_are_left_out(few: Few) -> None:
+    vectors, labels = few
+    named = [None if i % 7 == 0 else str(c) for i, c in enumerate(labels)]
+    ids = [f"{i}.jpg" for i in range(len(vectors))][::-1]
+    e = EmbeddingSet.from_arrays(vectors, ids=ids, labels=named)
+    head = train_head(e, head=SMALL, training=SHORT)
+    assert any("no label" in note for note in head.notes)
+    assert head.stored.training_ids == {i for i, own in zip(ids, named, strict=True) if own}
+    assert head.predict(e[::-1]).tolist() == head.predict(e)[::-1].tolist()
+    assert head.predictions(e)["id"].tolist() == ids
+
+
+def test_a_file_keeps_every_bit_and_is_never_replaced(
+    few: Few, head: HeadClassifier, tmp_path: Path
+) -> None:
+    path = tmp_path / "made" / "shop.json"
+    head.save(path)
+    read = load_head(str(path))
+    np.testing.assert_array_equal(read.predict_proba(few[0]), head.predict_proba(few[0]))
+    assert repr(read) == repr(head)
+    with pytest.raises(UsageError, match="is there already"):
+        head.save(path)
+    with pytest.raises(UsageError, match="does not end so"):
+        head.save(tmp_path / "head.pkl")
+    with pytest.raises(UsageError, match="pickles are not loaded"):
+        load_head(tmp_path / "head.pkl")
+
+
+def test_the_command_predicts_the_same_with_the_file(own_shop: Path, typist: Typist) -> None:
+    (file,) = Workspace(own_shop).stored_embeddings("photos")
+    e = read_embeddings(file)
+    head = train_head(e, head=SMALL, training=SHORT)
+    head.save(own_shop / "head.json")
+    words = ["--head", "head.json", "--catalog", "photos", "--json"]
+    said = typist(analyze, "predict", *words, at=own_shop).json
+    with (own_shop / said["file"]).open(newline="") as table:
+        rows = [row for row in csv.DictReader(table) if row["class"]]
+    frame = head.predictions(e)
+    assert [row["id"] for row in rows] == frame["id"].tolist()
+    assert [row["class"] for row in rows] == head.predict(e).tolist()
+    assert [float(row["probability"]) for row in rows] == frame["probability"].tolist()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def test_several_labels_are_a_column_a_class(
+    few: Few, embeddings_of: Callable[..., EmbeddingSet]
+) -> None:
+    vectors, labels = few
+    values = [(f"c{c}",) if c % 2 else (f"c{c}", "even") for c in labels.tolist()]
+    e = replace(embeddings_of(vectors), multi_labels=(MultiLabel.from_values("is", values),))
+    head = train_head(e, head=SMALL, training=SHORT)
+    has, probabilities = head.predict(e), head.predict_proba(e)
+    assert has.dtype == bool
+    assert has.shape == probabilities.shape == (len(e), len(head.classes_))
+    assert "even" in head.classes_
+    with pytest.raises(UsageError, match="one label a row"):
+        head.score(e)
+
+
+def test_levels_of_a_tree_are_predicted_at_the_last(
+    few: Few, embeddings_of: Callable[..., EmbeddingSet]
+) -> None:
+    vectors, labels = few
+    below = [f"{c // 2} > {c}" for c in labels.tolist()]
+    e = embeddings_of(vectors, labels // 2, below)
+    head = train_head(e, n_levels=2, head=SMALL, training=SHORT)
+    assert head.stored.levels == ("class", "class_2")
+    assert set(head.predict(e)) <= set(below)
+    assert head.predict_proba(e).shape == (len(e), 5)
+
+
+def test_other_vectors_are_refused(
+    few: Few, head: HeadClassifier, embeddings_of: Callable[..., EmbeddingSet]
+) -> None:
+    vectors, labels = few
+    with pytest.raises(UsageError, match="3 dimensions, and the head takes 24"):
+        head.predict(vectors[:, :3])
+    with pytest.raises(UsageError, match="differ"):
+        head.predict(embeddings_of(vectors, labels))
+    more = EmbeddingSet.from_arrays(vectors[:5])  # of the same name, with another digest
+    assert head.predict(more).tolist() == head.predict(vectors[:5]).tolist()
+    with pytest.raises(UsageError, match="differ"):
+        head.predict(EmbeddingSet.from_arrays(vectors[:5], name="clip"))
+    with pytest.raises(UsageError, match="analyze head"):
+        train_head(vectors, labels.astype(str), training=TrainingSpec(unfreeze="last"))
+    with pytest.raises(UsageError):
+        train_head(vectors, ["one"] * len(vectors))
+    with pytest.raises(UsageError, match="nothing to train on"):
+        train_head(vectors)
