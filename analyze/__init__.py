@@ -21,6 +21,9 @@ _PARTS = {
     "retrieve": "analyze.neighbors.retrieval_result",
     "analyze_embeddings": "analyze.clustering.analysis",
     "assess_head": "analyze.head.assessment",
+    "explain": "analyze.explanation.reporting.explained",
+    "ExplanationSpec": "analyze.explanation.spec",
+    "ExplanationMethods": "analyze.explanation.reporting.methods",
     "train_head": "analyze.head.classifier",
     "load_head": "analyze.head.classifier",
     "HeadClassifier": "analyze.head.classifier",
@@ -36,6 +39,9 @@ if TYPE_CHECKING:  # what type checkers and editors see of the parts
     from analyze.clustering.clustering import cluster as cluster
     from analyze.clustering.runs import Execution as Execution
     from analyze.comparison.comparison import compare as compare
+    from analyze.explanation.reporting.explained import explain as explain
+    from analyze.explanation.reporting.methods import ExplanationMethods as ExplanationMethods
+    from analyze.explanation.spec import ExplanationSpec as ExplanationSpec
     from analyze.head.assessment import assess_head as assess_head
     from analyze.head.classifier import HeadClassifier as HeadClassifier
     from analyze.head.classifier import load_head as load_head

@@ -24,7 +24,7 @@ from analyze.explanation.questions import (
     sampled_rows,
     subjects_of_rows,
 )
-from analyze.explanation.spec import Wanted
+from analyze.explanation.spec import ExplanationSpec
 from analyze.explanation.targets import Target
 from analyze.explanation.truth import Truth, truth_of_head
 from analyze.explanation.worst import worst_mistakes
@@ -48,7 +48,9 @@ SAMPLED = 3
 """Pictures a class where none is named."""
 
 
-def truth_of(wanted: Wanted, stored: StoredHead | None, vectors: EmbeddingSet) -> Truth | None:
+def truth_of(
+    wanted: ExplanationSpec, stored: StoredHead | None, vectors: EmbeddingSet
+) -> Truth | None:
     """Find the labels that are the truth: those of the head's level, where the catalogue has it."""
     if stored is None:
         return choose_level(vectors.levels, wanted.level)
@@ -57,7 +59,7 @@ def truth_of(wanted: Wanted, stored: StoredHead | None, vectors: EmbeddingSet) -
 
 
 def make_target(
-    wanted: Wanted,
+    wanted: ExplanationSpec,
     stored: StoredHead | None,
     backbone: Backbone,
     vectors: EmbeddingSet,
@@ -77,7 +79,7 @@ def make_target(
     return None
 
 
-def _clusters(wanted: Wanted, vectors: EmbeddingSet, level: str | None) -> Target:
+def _clusters(wanted: ExplanationSpec, vectors: EmbeddingSet, level: str | None) -> Target:
     """Cluster as ``python -m analyze`` does by default, and match clusters with classes."""
     found = analyze_embeddings(
         vectors,
@@ -91,7 +93,7 @@ def _clusters(wanted: Wanted, vectors: EmbeddingSet, level: str | None) -> Targe
 
 
 def choose_subjects(
-    wanted: Wanted,
+    wanted: ExplanationSpec,
     vectors: EmbeddingSet,
     truth: Truth | None,
     target: Target | None,
@@ -136,7 +138,7 @@ def choose_subjects(
     return [*known, *new], notes
 
 
-def check_ids(wanted: Wanted, vectors: EmbeddingSet) -> None:
+def check_ids(wanted: ExplanationSpec, vectors: EmbeddingSet) -> None:
     """Refuse ids that were typed and are not there.
 
     Raises
@@ -181,7 +183,7 @@ def _new_picture(path: Path, backbone: Backbone) -> Subject:
 
 
 def ask_all(
-    wanted: Wanted,
+    wanted: ExplanationSpec,
     vectors: EmbeddingSet,
     truth: Truth | None,
     subjects: Sequence[Subject],

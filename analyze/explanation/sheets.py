@@ -20,6 +20,7 @@ A_PAGE = 12
 COLORS = "viridis"
 """Dark to light, also for the color-blind; a map is on a scale of its own."""
 
+SCALE = "each map on its own scale · gray: not seen by the model"
 UNSEEN = (238, 238, 238)
 FRAME = (150, 150, 150)
 OPACITY, RING = 0.8, 6
@@ -76,20 +77,26 @@ def _tiles(number: int, found: Explanation, method: str, target: Target) -> list
             Tile(None, METHODS[method].title, [*lines[:1], why]),
             Tile(found.thumbnail, "picture", lines[1:]),
         ]
-    drawn = _spread(found, method)
     peak = found.peak(method)
     assert peak is not None
     where = f"highest at x {peak[0]}, y {peak[1]}"
+    return [
+        first,
+        Tile(colored(_spread(found, method)), METHODS[method].title, [*lines[:1], where]),
+        Tile(on_picture(found, method), "on the picture", lines[1:]),
+    ]
+
+
+def on_picture(found: Explanation, method: str) -> Image.Image:
+    """Lay a map that is not empty over its picture, with a ring around its peak."""
+    peak = found.peak(method)
+    assert peak is not None
     width, height = found.thumbnail.size
     ring = (
         (peak[0] + 0.5) * width / found.place.width,
         (peak[1] + 0.5) * height / found.place.height,
     )
-    return [
-        first,
-        Tile(colored(drawn), METHODS[method].title, [*lines[:1], where]),
-        Tile(overlaid(found.thumbnail, drawn, ring), "on the picture", lines[1:]),
-    ]
+    return overlaid(found.thumbnail, _spread(found, method), ring)
 
 
 def question_lines(question: Question, value: float, target: Target) -> list[str]:

@@ -14,7 +14,7 @@ from extract.errors import UsageError
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ExplanationSpec:
     """Which answers are explained, and of which pictures."""
 
     target: Annotated[

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from analyze.commands import options
 from analyze.commands.run_folder import run_folder
-from analyze.explanation.reporting.methods import Methods
-from analyze.explanation.spec import Wanted
+from analyze.explanation.reporting.methods import ExplanationMethods
+from analyze.explanation.spec import ExplanationSpec
 from extract import command_line as cl
 from extract.errors import UsageError
 from extract.stopping import ended_by_signals
@@ -24,48 +24,38 @@ if TYPE_CHECKING:
 )
 def explain(
     *,
-    wanted: Wanted,
-    methods: Methods,
+    wanted: ExplanationSpec,
+    methods: ExplanationMethods,
     inputs: options.Inputs,
     images: options.ImagesOption = None,
     execution: options.Execution,
     output: options.Output,
 ) -> None:
     """Show which places of a picture speak for its class, its cluster, or its neighbor."""
-    from analyze.explanation.choice import check_ids
-    from analyze.explanation.reporting.files import write_explanations
-    from analyze.explanation.reporting.gathered import gather
-    from analyze.explanation.reporting.methods import read_boxes
-    from analyze.explanation.reporting.request import ask_backbone
-    from analyze.explanation.reporting.result import explanations_json
+    from analyze.explanation.reporting.explained import explain_pictures
     from analyze.explanation.reporting.text import explanations_text
     from analyze.pictures.picture_folder import PictureFolder
     from extract.storage.embeddings_file import read_embeddings
 
     methods.check()
-    boxes = read_boxes(methods.boxes)
     workspace, bar = output.workspace(), output.progress_bar
     stored = _head(workspace, wanted)
     path = _file(workspace, stored, inputs.selection())
     vectors = read_embeddings(path)
-    check_ids(wanted, vectors)  # refused before a backbone is loaded
     pictures = PictureFolder.of(vectors, workspace, images)
     with ended_by_signals("stopped; nothing is written"):
-        about = (wanted, methods, stored, pictures)
-        request, found, notes = ask_backbone(
-            *about, weights=execution.weights, device=execution.device, bar=bar
-        )
-        gathered = gather(request, methods, boxes, bar)
-        notes = [*(stored.notes if stored else ()), *notes, *gathered.notes]
-        result = {"file": workspace.relative(path), **explanations_json(request, found, notes)}
+        weights, device = execution.weights, execution.device
+        about = (pictures, wanted, methods, stored)
+        found = explain_pictures(*about, weights=weights, device=device, bar=bar)
+        result = {"file": workspace.relative(path), **found.answered()}
         if wanted.head is not None:
             result["head"] = workspace.relative(workspace.find_file(wanted.head))
         with run_folder(workspace, "explain", result, vectors) as folder:
-            write_explanations(folder, found, request, gathered, result, svg=output.svg, bar=bar)
-    output.print_result(result, explanations_text(request.target, gathered, result))
+            found.save(folder, svg=output.svg, result=result, bar=bar)
+    output.print_result(result, explanations_text(found.request.target, found.gathered, result))
 
 
-def _head(workspace: Workspace, wanted: Wanted) -> StoredHead | None:
+def _head(workspace: Workspace, wanted: ExplanationSpec) -> StoredHead | None:
     """Read the head that is explained; never choose among those there are.
 
     Raises

@@ -23,8 +23,12 @@ from analyze.explanation.shapley import global_importance as totals
 from analyze.explanation.shapley import sheets as share_sheets
 from analyze.explanation.shapley.shap_values import Shares
 from analyze.explanation.sheets import A_PAGE, pages_needed
+from analyze.explanation.targets import Target
 from analyze.presentation import figure_style
 from extract.results import write_csv, write_tables
+
+Features = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Shares of the dimensions, the explained columns, errors of the sums."""
 
 
 def write_explanations(
@@ -42,28 +46,75 @@ def write_explanations(
     Parameters
     ----------
     result : dict
-        Its ``results`` is the folder, ``items`` and ``evaluation`` are lists.
+        As of :func:`add_answers`.
     """
+    add_answers(result, found, request, gathered)
     methods = request.maps
     made, target = request.vectors.provenance, request.target
     model = made.title
-    unseen = "each map on its own scale · gray: not seen by the model"
-    subtitle = f"{model} · bright: speaks for it, {unseen}"
+    subtitle = f"{model} · bright: speaks for it, {sheets.SCALE}"
     with bar("sheets") as progress:
-        names, n_pages = [], sheets.pages_needed(len(found))
-        for method in methods:
-            for page, sheet in enumerate(sheets.pages_of(found, method, target, subtitle)):
-                names.append(method if n_pages == 1 else f"{method}-{page + 1}")
-                figure_style.save(sheet, folder, names[-1], svg=svg)
-                progress(len(names), n_pages * len(methods))
-            own = [f"{result['results']}/{name}.png" for name in names[-n_pages:]]
-            where = [own[i // sheets.A_PAGE] for i in range(len(found))]
-            result["items"] += tables.items(found, method, target, where)
+        names = [name for method in methods for name in sheet_names(method, len(found))]
+        drawn = (p for m in methods for p in sheets.pages_of(found, m, target, subtitle))
+        for n_done, (name, sheet) in enumerate(zip(names, drawn, strict=True), start=1):
+            figure_style.save(sheet, folder, name, svg=svg)
+            progress(n_done, len(names))
     if methods:
         tables.write_arrays(folder / "maps.npz", found, methods)
-    of_shares = f"{model} · orange adds, purple takes away, {unseen}"
+    of_shares = f"{model} · orange adds, purple takes away, {sheets.SCALE}"
     _write_more(folder, request, gathered, of_shares, result, svg=svg)
     write_csv(folder / "explanations.csv", tables.HEADER, tables.rows(result["items"]))
+
+
+def sheet_names(method: str, n_items: int) -> list[str]:
+    """Name the sheets of a method, without an ending."""
+    n_pages = pages_needed(n_items)
+    return [method] if n_pages == 1 else [f"{method}-{page + 1}" for page in range(n_pages)]
+
+
+def add_answers(
+    result: dict[str, Any],
+    found: Sequence[Explanation],
+    request: ExplanationRequest,
+    gathered: Gathered,
+) -> None:
+    """Add items, features and scores to a result.
+
+    Parameters
+    ----------
+    result : dict
+        Its ``results`` is the folder of the sheets, ``items`` and ``evaluation`` are lists.
+    """
+
+    def where(method: str, n_items: int) -> list[str]:
+        names = sheet_names(method, n_items)
+        return [f"{result['results']}/{names[i // A_PAGE]}.png" for i in range(n_items)]
+
+    target = request.target
+    for method in request.maps:
+        result["items"] += tables.items(found, method, target, where(method, len(found)))
+    for method, shares in gathered.shares.items():
+        sheets_of = where(method, len(shares))
+        both = zip(shares, sheets_of, strict=True)
+        result["items"] += [each.to_json(target, sheet) for each, sheet in both]
+    if gathered.features is not None:
+        result["features"] = _features_json(gathered.features, target)
+    if gathered.scored is not None:
+        model = {"model": request.backbone.name}
+        result["evaluation"] = [{**model, **score.to_json()} for score in gathered.scored.scores]
+        result["agreement"] = agreement_rows(gathered.scored.drawn)
+
+
+def _features_json(features: Features, target: Target) -> dict[str, Any]:
+    shares, columns, errors = features
+    absolute, _ = totals.of_features(shares, columns, target)
+    return {
+        "n_images": len(shares),
+        "additivity_error": float(np.median(errors)),
+        "largest": {
+            name: np.argsort(-own, kind="stable")[:10].tolist() for name, own in absolute.items()
+        },
+    }
 
 
 def _write_more(
@@ -75,11 +126,11 @@ def _write_more(
     *,
     svg: bool,
 ) -> None:
-    """Write sheets, tables and figures of what was gathered; add items and scores to the result."""
+    """Write sheets, tables and figures of what was gathered."""
     for method, shares in found.shares.items():
-        _write_shares(folder, request, method, shares, subtitle, result, svg=svg)
+        _write_shares(folder, request, method, shares, subtitle, svg=svg)
     if found.features is not None:
-        _write_features(folder, request, found.features, result, svg=svg)
+        _write_features(folder, request, found.features, svg=svg)
     if found.scored is not None:
         _write_scores(folder, request, found.scored, result, svg=svg)
 
@@ -90,20 +141,12 @@ def _write_shares(
     method: str,
     shares: Sequence[Shares],
     subtitle: str,
-    result: dict[str, Any],
     *,
     svg: bool,
 ) -> None:
-    one = pages_needed(len(shares)) == 1
-    names = []
     pages = share_sheets.pages_of(shares, method, request.target, subtitle)
-    for page, sheet in enumerate(pages, start=1):
-        names.append(method if one else f"{method}-{page}")
-        figure_style.save(sheet, folder, names[-1], svg=svg)
-    result["items"] += [
-        each.to_json(request.target, f"{result['results']}/{names[i // A_PAGE]}.png")
-        for i, each in enumerate(shares)
-    ]
+    for name, sheet in zip(sheet_names(method, len(shares)), pages, strict=True):
+        figure_style.save(sheet, folder, name, svg=svg)
     total = totals.total(shares, request.target)
     written = {
         f"{method}_classes.csv": totals.class_rows(total),
@@ -129,8 +172,7 @@ def _write_shares(
 def _write_features(
     folder: Path,
     request: ExplanationRequest,
-    features: tuple[np.ndarray, np.ndarray, np.ndarray],
-    result: dict[str, Any],
+    features: Features,
     *,
     svg: bool,
 ) -> None:
@@ -144,13 +186,6 @@ def _write_features(
         subtitle=f"{len(shares)} pictures · median error of the sum {np.median(errors):.1%}",
     )
     figure_style.save(figure, folder, "shap_features", svg=svg)
-    result["features"] = {
-        "n_images": len(shares),
-        "additivity_error": float(np.median(errors)),
-        "largest": {
-            name: np.argsort(-own, kind="stable")[:10].tolist() for name, own in absolute.items()
-        },
-    }
 
 
 def _write_scores(
@@ -161,9 +196,7 @@ def _write_scores(
     *,
     svg: bool,
 ) -> None:
-    score_rows = [{"model": request.backbone.name, **score.to_json()} for score in scored.scores]
-    result["evaluation"] = score_rows
-    result["agreement"] = agreement_rows(scored.drawn)
+    score_rows = result["evaluation"]
     write_csv(
         folder / "evaluation.csv", list(score_rows[0]), [list(row.values()) for row in score_rows]
     )

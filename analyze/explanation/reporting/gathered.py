@@ -13,7 +13,7 @@ from analyze.explanation.evaluation.measured_maps import Box, Drawing, Shown, ev
 from analyze.explanation.explanation import Progress
 from analyze.explanation.feature_taps import tap_of
 from analyze.explanation.placement import place_of
-from analyze.explanation.reporting.methods import Methods
+from analyze.explanation.reporting.methods import ExplanationMethods
 from analyze.explanation.reporting.request import Bar, ExplanationRequest, no_bar
 from analyze.explanation.shapley.shap_values import (
     Sampling,
@@ -53,7 +53,10 @@ class Gathered:
 
 
 def gather(
-    request: ExplanationRequest, methods: Methods, boxes: Mapping[str, Box], bar: Bar = no_bar
+    request: ExplanationRequest,
+    methods: ExplanationMethods,
+    boxes: Mapping[str, Box],
+    bar: Bar = no_bar,
 ) -> Gathered:
     """Reckon shares, what they come to by number of the embedding, and scores.
 
@@ -138,7 +141,7 @@ def _features(
 
 def _scored(
     request: ExplanationRequest,
-    methods: Methods,
+    methods: ExplanationMethods,
     boxes: Mapping[str, Box],
     sampling: Sampling,
     bar: Bar,

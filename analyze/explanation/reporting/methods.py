@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Methods:
+class ExplanationMethods:
     """By which methods, and whether they are scored."""
 
     method: Annotated[

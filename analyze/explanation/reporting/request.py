@@ -12,9 +12,9 @@ from analyze.explanation.choice import ask_all, choose_subjects, make_target, tr
 from analyze.explanation.explanation import Explanation, Progress, explain
 from analyze.explanation.feature_taps import Tap, tap_of
 from analyze.explanation.questions import Question, Subject
-from analyze.explanation.reporting.methods import Methods
+from analyze.explanation.reporting.methods import ExplanationMethods
 from analyze.explanation.saliency_maps import check_methods
-from analyze.explanation.spec import Wanted
+from analyze.explanation.spec import ExplanationSpec
 from analyze.explanation.targets import Target
 from analyze.head.prediction.head_file import StoredHead, check_identity
 from analyze.pictures.picture_folder import PictureFolder
@@ -63,8 +63,8 @@ class ExplanationRequest:
 
 
 def ask_backbone(
-    wanted: Wanted,
-    methods: Methods,
+    wanted: ExplanationSpec,
+    methods: ExplanationMethods,
     stored: StoredHead | None,
     pictures: PictureFolder,
     *,

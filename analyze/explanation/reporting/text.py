@@ -21,11 +21,13 @@ MOST_LINES = 24
 
 def explanations_text(target: Target, gathered: Gathered, result: Mapping[str, Any]) -> str:
     """Say what was explained, and what else was found."""
-    lines = [
-        result["file"],
-        f"{titled(result)} · {title_of(target)}",
-        *map(_line, result["items"][:MOST_LINES]),
-    ]
+    lines = [result["file"], *explanation_lines(target, gathered, result)]
+    return "\n".join([*lines, *wording.closing(result)])
+
+
+def explanation_lines(target: Target, gathered: Gathered, result: Mapping[str, Any]) -> list[str]:
+    """Say the same, without the file before it and the notes behind it."""
+    lines = [f"{titled(result)} · {title_of(target)}", *map(_line, result["items"][:MOST_LINES])]
     if len(result["items"]) > MOST_LINES:
         lines.append(f"and {len(result['items']) - MOST_LINES} more in explanations.csv")
     empty = sum(item["empty"] is not None for item in result["items"])
@@ -33,7 +35,7 @@ def explanations_text(target: Target, gathered: Gathered, result: Mapping[str, A
         lines.append(f"{empty} of {len(result['items'])} maps are empty, and not drawn")
     lines += _more_lines(gathered)
     lines += [f"not explained: {shown(each['id'])}, {each['reason']}" for each in result["missing"]]
-    return "\n".join([*lines, *wording.closing(result)])
+    return lines
 
 
 def _line(item: Mapping[str, Any]) -> str:

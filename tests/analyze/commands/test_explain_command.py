@@ -11,12 +11,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from PIL import Image
 from small_catalogs import Run, draw, make_shop, run_fresh, run_in
 
+from analyze import ExplanationSpec, explain
 from analyze.head.prediction.head_file import read_head, write_head
+from extract import Workspace, read_embeddings
+from extract.errors import UsageError
 
 pytestmark = pytest.mark.usefixtures("few_strengths")
 
@@ -103,6 +107,46 @@ def test_a_head_is_explained_with_the_keys_promised(shop: Path, head: str, run: 
     again = said_by(run, "--head", head, "--method", "gradcam", "--method", "layercam")
     without = [{**item, "sheet": None} for item in said["items"]]
     assert [{**item, "sheet": None} for item in again["items"]] == without
+
+
+def test_python_explains_as_the_command_does(shop: Path, head: str, run: Run) -> None:
+    said = said_by(run, "--head", head, "--sample", "1", "--method", "gradcam")
+    (file,) = Workspace(shop).stored_embeddings("photos")
+    e = read_embeddings(file)
+    wanted = ExplanationSpec(sample=1)
+    found = explain(e, wanted, head=shop / head, images=shop / "photos", device="cpu")
+    written = shop / said["results"]
+    found.save(shop / "own")
+    assert {p.name for p in (shop / "own").iterdir()} == {
+        p.name for p in written.iterdir() if p.name != "run.json"
+    }
+    theirs = np.load(written / "maps.npz")
+    assert theirs["ids"].tolist() == list(found.ids)
+    np.testing.assert_array_equal(theirs["maps"], found.maps["gradcam"])
+    for sheet in written.glob("*.png"):
+        own = np.asarray(Image.open(shop / "own" / sheet.name))
+        np.testing.assert_array_equal(own, np.asarray(Image.open(sheet)))
+    where = {"sheet"}
+    own_items = found.to_json()["items"]
+    for one, other in zip(own_items, said["items"], strict=True):
+        assert {k: v for k, v in one.items() if k not in where} == {
+            k: v for k, v in other.items() if k not in where
+        }
+    assert found.text().splitlines()[1].startswith(found.ids[0])
+    assert found.to_frame()["id"].tolist() == list(found.ids)
+    axes = found.plot(found.ids[-1])
+    assert axes.images[0].get_array().shape[2] == 3
+    plt.close("all")
+    with pytest.raises(UsageError, match="is there already"):
+        found.save(shop / "own")
+    with pytest.raises(UsageError, match="no picture 'x'"):
+        found.plot("x")
+    with pytest.raises(UsageError, match="leave head= out"):
+        explain(e, "cluster", head=shop / head)
+    with pytest.raises(UsageError, match="give head="):
+        explain(e, "head")
+    with pytest.raises(UsageError, match=r"no id 'x'.*ids are such as"):
+        explain(e, "cluster", ids="x", images=shop / "photos")
 
 
 def test_pictures_that_are_gone_or_changed_are_listed(shop: Path, head: str, run: Run) -> None:

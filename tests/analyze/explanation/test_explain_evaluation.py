@@ -24,7 +24,7 @@ from analyze.explanation.faithfulness import (
     reduced,
 )
 from analyze.explanation.placement import place_of
-from analyze.explanation.reporting.methods import Methods, read_boxes
+from analyze.explanation.reporting.methods import ExplanationMethods, read_boxes
 from extract.errors import UsageError
 
 SIZE = 32
@@ -183,13 +183,13 @@ def test_boxes_are_read_or_refused_in_one_line(tmp_path: pytest.TempPathFactory)
 
 
 def test_methods_are_parted_or_refused_in_one_line() -> None:
-    usual = Methods()
+    usual = ExplanationMethods()
     assert usual.usual
-    assert not Methods(["gradcam"]).usual
+    assert not ExplanationMethods(["gradcam"]).usual
     assert (usual.maps, usual.shares) == (("gradcam",), ())
     pytest.importorskip("shap")
-    every = Methods(evaluate=True)
+    every = ExplanationMethods(evaluate=True)
     assert every.maps == ("gradcam", "hirescam", "layercam")
     assert every.shares == ("shap", "superpixels")
     with pytest.raises(UsageError, match="no method 'lime': choose one of gradcam"):
-        Methods(["lime"]).check()
+        ExplanationMethods(["lime"]).check()
