@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import pytest
 
 MODULES = [
+    "extract.sklearn.extractor",
     "extract.storage.embeddings",
     "analyze.clustering.clustering",
     "analyze.clustering.result",

@@ -21,7 +21,7 @@ BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "manager
 
 EXTRACT_ORDER = (
     "machine files catalog storage formats transforms images backbones inference loading pipeline "
-    "verification commands"
+    "verification sklearn commands"
 ).split()
 ANALYZE_ORDER = (
     "presentation run_history pictures measures reduction neighbors clustering comparison ranking "
