@@ -25,6 +25,12 @@ class Workspace:
     ----------
     root : Path
         Absolute and without links, so that files inside and outside it can be distinguished.
+
+    Examples
+    --------
+    >>> from extract import Workspace
+    >>> Workspace("/shop").cache.as_posix()
+    '/shop/cache'
     """
 
     root: Path

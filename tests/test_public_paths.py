@@ -92,6 +92,26 @@ def test_catalogues_are_listed_embedded_read_and_exported_by_any_path(
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_options_take_any_path(kind: str, tmp_path: Path) -> None:
+    spelled = KINDS[kind]
+    table = extract.CatalogSource(
+        manifest=spelled(tmp_path / "shop.csv"), images_dir=spelled(tmp_path)
+    )
+    assert (table.name, table.images_dir) == ("shop", tmp_path)
+    assert extract.CatalogSource(images=spelled(tmp_path / "photos")).name == "photos"
+    wanted = analyze.ExplanationSpec(head=spelled(tmp_path), image=[spelled(tmp_path)])
+    assert (wanted.head, wanted.image) == (tmp_path, [tmp_path])
+    methods = analyze.ExplanationMethods(evaluate=True, boxes=spelled(tmp_path))
+    assert methods.boxes == tmp_path
+    head = analyze.train_head(np.eye(6, 9) + np.eye(6, 9, 3), list("ababab"))
+    head.save(spelled(tmp_path / "head.json"))
+    assert analyze.load_head(spelled(tmp_path / "head.json")).classes_.tolist() == ["a", "b"]
+    result = analyze.analyze_embeddings(np.eye(5), n_clusters=2)
+    result.save(spelled(tmp_path / "saved"))
+    assert (tmp_path / "saved" / "assignments.csv").exists()
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_caches_and_weights_lie_at_any_path(kind: str, tmp_path: Path) -> None:
     import timm
 

@@ -70,6 +70,20 @@ def analyze_embeddings(
     UsageError
         When a name is unknown, when there are neither labels nor a number of clusters, or when the
         number does not fit.
+
+    Examples
+    --------
+    >>> from analyze import analyze_embeddings
+    >>> X, y = [[0, 0], [0, 1], [9, 8], [9, 9]], ["cup", "cup", "hat", "hat"]
+    >>> found = analyze_embeddings(X, level=y)
+    >>> found.scores["ari"]
+    1.0
+    >>> found.to_frame()[["id", "cluster", "true_class"]]
+      id  cluster true_class
+    0  0        1        cup
+    1  1        1        cup
+    2  2        0        hat
+    3  3        0        hat
     """
     (embeddings,), level = as_sets(embeddings, level)
     if not len(embeddings):

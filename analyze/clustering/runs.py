@@ -130,6 +130,12 @@ class Execution:
     progress, resampling_progress : callable, optional
         Called with how many clusterings or embeddings are done and how many there are; then with
         resamples.
+
+    Examples
+    --------
+    >>> from analyze import Execution
+    >>> Execution("cache/reductions", n_jobs=2).n_jobs
+    2
     """
 
     reduction_cache: AnyPath | None = None

@@ -64,6 +64,20 @@ def compare(
     ------
     UsageError
         When there is nothing to compare, by or on, or the number of clusters does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from analyze import compare
+    >>> y = np.repeat(["cup", "hat"], 10)
+    >>> X = np.random.default_rng(0).normal(size=(20, 9)) + 9 * np.eye(2, 9)[np.repeat([0, 1], 10)]
+    >>> both = {"first": X, "noise": X[:, 5:]}
+    >>> found = compare(both, level=y, reductions=["none"], seeds=range(2), n_resamples=50)
+    >>> found.to_frame().groupby("model")["ari"].mean() > 0.9
+    model
+    first     True
+    noise    False
+    Name: ari, dtype: bool
     """
     embedding_sets, level = as_sets(embedding_sets, level)
     design = _Design.of(reductions, clusterings, seeds)

@@ -15,7 +15,14 @@ from extract.errors import UsageError
 
 @dataclass(frozen=True)
 class ExplanationSpec:
-    """Which answers are explained, and of which pictures."""
+    """Which answers are explained, and of which pictures.
+
+    Examples
+    --------
+    >>> from analyze import ExplanationSpec
+    >>> ExplanationSpec("cluster", clusters=7, sample=2).explained
+    'similarity'
+    """
 
     target: Annotated[
         str,
@@ -66,6 +73,10 @@ class ExplanationSpec:
     def __post_init__(self) -> None:
         from analyze.explanation.targets import check_of
 
+        if self.head is not None:  # from Python any path
+            object.__setattr__(self, "head", Path(self.head))
+        if self.image is not None:
+            object.__setattr__(self, "image", [Path(path) for path in self.image])
         check_of(self.target, self.of)
         pair = self.target == "neighbor"
         for typed, name, fits in (

@@ -77,6 +77,16 @@ def rank(
     ------
     UsageError
         When there is nothing to rank, by or on.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from analyze import rank
+    >>> y = np.repeat(["cup", "hat"], 10)
+    >>> X = np.random.default_rng(0).normal(size=(20, 9)) + 9 * np.eye(2, 9)[np.repeat([0, 1], 10)]
+    >>> found = rank({"noise": X[:, 5:], "first": X}, level=y, metric="knn_1", n_resamples=300)
+    >>> [model.name for model in found.models]
+    ['first', 'noise']
     """
     embedding_sets, level = as_sets(embedding_sets, level)
     labelled = level is not None or any(

@@ -221,6 +221,12 @@ def parse_steps(text: str) -> tuple[Step, ...]:
     ------
     UsageError
         With the step that cannot be read and how it is written.
+
+    Examples
+    --------
+    >>> from analyze import parse_steps
+    >>> parse_steps("l2,pca:50")
+    (Step(method='l2', parameters={}), Step(method='pca', parameters={'n_components': 50}))
     """
     if text.strip() == "none":
         return ()

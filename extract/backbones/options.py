@@ -27,6 +27,12 @@ class BackboneOptions:
 
     Names, weights, pooling and resize are as :func:`~extract.backbones.registry.load_backbone`
     takes them; a recipe fixes the model, and may fix the others but seed and device.
+
+    Examples
+    --------
+    >>> from extract import BackboneOptions
+    >>> BackboneOptions(model=["efficientnet_lite0"], resize="squash").settled().model
+    ['efficientnet_lite0']
     """
 
     model: Annotated[

@@ -229,6 +229,12 @@ def load_backbone(
         When there is no such backbone, or it cannot pool or resize that way.
     WeightsError
         When the weights are not here or do not fit; random ones are never put in their place.
+
+    Examples
+    --------
+    >>> from extract import load_backbone
+    >>> load_backbone("efficientnet_lite0").n_dims
+    1280
     """
     model, _ = find_model(name)
     weights = os.fspath(weights)

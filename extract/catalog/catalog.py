@@ -92,6 +92,12 @@ class Catalog:
         What was passed over in listing, for people.
     multi_labels : tuple of MultiLabel
         Multi-label columns; levels hold one label a picture.
+
+    Examples
+    --------
+    >>> from extract import Catalog
+    >>> len(Catalog("shop", "photos", ids=("a.jpg", "b.jpg"), paths=("a.jpg", "b.jpg")))
+    2
     group_column : str, optional
         Of ``columns``: rows with one text in it, such as the pictures of a product, stay together
         in every split.
@@ -190,6 +196,17 @@ def list_folder(
         When it holds no picture.
     CatalogError
         When it cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from extract import list_folder
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Path(folder, "cups").mkdir()
+    ...     Path(folder, "cups", "0.jpg").touch()
+    ...     list_folder(folder).ids
+    ('cups/0.jpg',)
     """
     return catalog_of_scan(scan_folder(folder, leave_out=leave_out), name=name)
 

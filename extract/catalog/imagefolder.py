@@ -49,7 +49,7 @@ def list_imagefolder(
     name: str | None = None,
     leave_out: Sequence[AnyPath] = (),
 ) -> Catalog:
-    """List a folder of pictures with the rows of its ``metadata.csv`` files.
+    r"""List a folder of pictures with the rows of its ``metadata.csv`` files.
 
     Rows are the pictures found and those named; a path is relative to the metadata file's own
     folder. Without such a file this is :func:`extract.catalog.catalog.list_folder`.
@@ -73,6 +73,17 @@ def list_imagefolder(
         When no picture is found or named.
     CatalogError
         When the folder or a metadata file cannot be read; the message names file and line.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from extract import ManifestColumns, list_imagefolder
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Path(folder, "0.jpg").touch()
+    ...     _ = Path(folder, "metadata.csv").write_text("file_name,kind\n0.jpg,cup\n")
+    ...     list_imagefolder(folder, columns=ManifestColumns(label="kind")).levels[0].values()
+    ('cup',)
     """
     folder = Path(folder)
     columns = columns or ManifestColumns(image=FILE_NAME)

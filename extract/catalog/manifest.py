@@ -34,6 +34,12 @@ class ManifestColumns:
         What stands between the levels of a label, such as ``' >> '``.
     multi_label_separator : str, optional
         What stands between the labels of a multi-label cell, such as ``'|'``.
+
+    Examples
+    --------
+    >>> from extract import ManifestColumns
+    >>> ManifestColumns(image="file", label="kind").label
+    'kind'
     group : str, optional
         Rows with one text in it, such as the pictures of a product, stay together in every split.
     """
@@ -78,7 +84,7 @@ def list_manifest(
     name: str | None = None,
     options: TableOptions | None = None,
 ) -> Catalog:
-    """List the pictures of a manifest: CSV (comma, semicolon or tab), .xlsx or parquet.
+    r"""List the pictures of a manifest: CSV (comma, semicolon or tab), .xlsx or parquet.
 
     Cells are text as they stand: ``NA`` and ``None`` are names like any other. A label column
     with a separator gives up to three levels, each spelled as its full path; a JSON-like list of
@@ -91,6 +97,17 @@ def list_manifest(
         When the manifest, the images' folder or a named column is not there.
     CatalogError
         When the file cannot be read as a table; the message names file, row and column.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from extract import ManifestColumns, list_manifest
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     table = Path(folder, "products.csv")
+    ...     _ = table.write_text("image,kind\n0.jpg,cup\n")
+    ...     list_manifest(table, ManifestColumns(label="kind")).levels[0].values()
+    ('cup',)
     """
     manifest, options = Path(manifest), options or TableOptions()
     if not manifest.is_file():

@@ -58,6 +58,12 @@ class CatalogSource:
 
     Its name is that of the table or the folder without ``catalog``; columns and separators are
     those of :class:`~extract.catalog.manifest.ManifestColumns`.
+
+    Examples
+    --------
+    >>> from extract import CatalogSource
+    >>> CatalogSource(images="photos").name
+    'photos'
     """
 
     images: Annotated[
@@ -96,6 +102,9 @@ class CatalogSource:
     catalog: CatalogOption = None
 
     def __post_init__(self) -> None:
+        for name in ("images", "manifest", "images_dir"):  # from Python any path
+            path = getattr(self, name)
+            object.__setattr__(self, name, None if path is None else Path(path))
         if self.manifest is not None and self.images is not None:
             raise UsageError("--images and --manifest exclude each other: use --images-dir with it")
         of_a_table = self.images_dir is not None or self.image_column != IMAGE_COLUMN

@@ -147,7 +147,19 @@ def extract_embeddings(
     record: Mapping[str, Any] | None = None,
     monitor: Monitor | None = None,
 ) -> Report:
-    """Embed a catalogue into one file; see :func:`extract_together`."""
+    """Embed a catalogue into one file; see :func:`extract_together`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> from extract import extract_embeddings, list_folder, load_backbone
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Image.new("RGB", (8, 8), "red").save(f"{folder}/red.png")
+    ...     backbone = load_backbone("efficientnet_lite0")
+    ...     extract_embeddings(list_folder(folder), backbone, f"{folder}/vectors.h5").embedded
+    1
+    """
     targets = [Target(backbone, Path(path))]
     return extract_together(catalog, targets, options=options, record=record, monitor=monitor)[0]
 

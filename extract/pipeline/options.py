@@ -22,6 +22,12 @@ class Options(ExecutionOptions):
 
     ``workers`` are as many as this process may use cores without it; ``stop_at_refusal`` ends the
     run at the first picture that is refused.
+
+    Examples
+    --------
+    >>> from extract import Options
+    >>> Options(batch_size=16, decoder="reference").batch_size
+    16
     """
 
     workers: Annotated[

@@ -265,6 +265,18 @@ def read_embeddings(path: AnyPath) -> EmbeddingSet:
     ------
     EmbeddingsFileError
         When the file cannot be read, changes meanwhile, or holds no sound row.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> from extract import extract_embeddings, list_folder, load_backbone, read_embeddings
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Image.new("RGB", (8, 8), "red").save(f"{folder}/red.png")
+    ...     backbone, file = load_backbone("efficientnet_lite0"), f"{folder}/vectors.h5"
+    ...     _ = extract_embeddings(list_folder(folder), backbone, file)
+    ...     read_embeddings(file)
+    EmbeddingSet(1 x 1280, efficientnet_lite0 pad)
     """
     path = Path(path)
     before = state_of(path)

@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ExplanationMethods:
-    """By which methods, and whether they are scored."""
+    """By which methods, and whether they are scored.
+
+    Examples
+    --------
+    >>> from analyze import ExplanationMethods
+    >>> ExplanationMethods(["gradcam", "layercam"]).maps
+    ('gradcam', 'layercam')
+    """
 
     method: Annotated[
         list[str] | None,
@@ -39,6 +46,8 @@ class ExplanationMethods:
     ] = 200
 
     def __post_init__(self) -> None:
+        if self.boxes is not None:  # from Python any path
+            object.__setattr__(self, "boxes", Path(self.boxes))
         if self.boxes is not None and not self.evaluate:
             raise UsageError("--boxes is read by --evaluate: give that too")
 

@@ -23,6 +23,12 @@ class HeadSpec:
     """How a head is built: ``depth`` times linear, ReLU, dropout; then a linear output a level.
 
     The help of each option describes it.
+
+    Examples
+    --------
+    >>> from analyze import HeadSpec
+    >>> HeadSpec(depth=0)
+    HeadSpec(width=256, dropout=0.5, depth=0)
     """
 
     width: Annotated[int, typer.Option(metavar="N", help="Width of the hidden layers.")] = 256
@@ -53,6 +59,12 @@ class TrainingSpec:
         Share of an epoch's rows that are seen as they are, where there are views.
     unfreeze : str
         ``none``, or ``last``: the backbone's last stage is trained too.
+
+    Examples
+    --------
+    >>> from analyze import TrainingSpec
+    >>> TrainingSpec(epochs=50).optimizer
+    'adamw'
     """
 
     optimizer: Annotated[str, typer.Option(metavar="NAME", help="adamw or adam.")] = "adamw"
@@ -116,6 +128,12 @@ class Plan:
         Without it there is one split: 60/20/20, or that of a column.
     seed : int
         Of splits, trainings and resamples.
+
+    Examples
+    --------
+    >>> from analyze import HeadSpec, Plan
+    >>> Plan(n_folds=5, n_shuffles=1, head=HeadSpec(width=64)).n_folds
+    5
     """
 
     n_levels: Annotated[

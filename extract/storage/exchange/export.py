@@ -148,6 +148,17 @@ def export_embeddings(
         When a file of that name is there and may not be replaced.
     SosieError
         When it cannot be written, or its format needs a package that is not installed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from extract import EmbeddingSet, export_embeddings
+    >>> e = EmbeddingSet.from_arrays([[1, 0], [0, 1]], ids=["a", "b"])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = export_embeddings(e, f"{folder}/vectors.npz", "npz")
+    ...     np.load(f"{folder}/vectors.npz")["ids"].tolist()
+    ['a', 'b']
     """
     path = Path(path)
     check_can_export(path, file_format, overwrite=overwrite)
