@@ -21,6 +21,7 @@ _PARTS = {
     "retrieve": "analyze.neighbors.retrieval_result",
     "analyze_embeddings": "analyze.clustering.analysis",
     "assess_head": "analyze.head.assessment",
+    "audit": "analyze.auditing.audit",
     "explain": "analyze.explanation.reporting.explained",
     "ExplanationSpec": "analyze.explanation.spec",
     "ExplanationMethods": "analyze.explanation.reporting.methods",
@@ -35,6 +36,7 @@ _PARTS = {
 __all__ = [*_PARTS]
 
 if TYPE_CHECKING:  # what type checkers and editors see of the parts
+    from analyze.auditing.audit import audit as audit
     from analyze.clustering.analysis import analyze_embeddings as analyze_embeddings
     from analyze.clustering.clustering import cluster as cluster
     from analyze.clustering.runs import Execution as Execution

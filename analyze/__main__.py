@@ -12,13 +12,14 @@ if TYPE_CHECKING:
 
 def build_app() -> typer.Typer:
     """Put the commands together."""
-    from analyze.commands import catalog, cluster, compare, rank, retrieval, runs, serve, similar
+    from analyze.commands import audit, catalog, cluster, compare, rank, retrieval, runs, serve, similar
     from analyze.commands.explanation import explain
     from analyze.commands.head import head, predict
     from extract.command_line import new_app
 
     app = new_app()
     app.callback()(cluster.cluster)
+    app.command("audit")(audit.audit)
     app.command("catalog")(catalog.catalog)
     app.command("compare")(compare.compare)
     app.command("explain")(explain.explain)

@@ -67,6 +67,29 @@ def nearest_distances(known: np.ndarray, queries: np.ndarray) -> np.ndarray:
     return distances
 
 
+def cosines_of_rows(vectors: np.ndarray, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Give the cosine of some rows to others of each; float64, NaN where there is no other.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (n_images, n_dims), float32
+    rows : ndarray of shape (n,), int
+    others : ndarray of shape (n, k), int
+        -1 is no row.
+
+    Returns
+    -------
+    ndarray of shape (n, k)
+    """
+    found = np.empty(others.shape)
+    block = max(1, BLOCK_BYTES // (16 * max(1, others.shape[1]) * vectors.shape[1]))
+    for first in range(0, len(rows), block):
+        some = slice(first, first + block)
+        found[some] = cosines_of(vectors[others[some]], vectors[rows[some]])
+    cosines: np.ndarray = np.where(others >= 0, found, np.nan)
+    return cosines
+
+
 def _may_be_answers(firsts: np.ndarray, numbers: np.ndarray, k: int) -> np.ndarray:
     """Leave out rows that always stand behind k equal ones; ascending ndarray of int."""
     of_number = _place_among_equals(np.stack([firsts, numbers]))

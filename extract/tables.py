@@ -46,6 +46,11 @@ def _cell(value: Any) -> Any:
     return "" if value is None else value
 
 
+def spelled_cell(text: str) -> str:
+    """Spell a text as it stands in a table that was written here, to find it again."""
+    return str(_cell(text)).encode("utf-8", "backslashreplace").decode()
+
+
 def unguarded(cell: Any) -> Any:
     """Take off the ``'`` that :func:`write_csv` puts before a formula; other cells stay.
 

@@ -124,6 +124,50 @@ def linear_probe(
     return correct
 
 
+def out_of_fold_probabilities(
+    vectors: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    c: float,
+    *,
+    n_classes: int,
+    seed: int = 0,
+) -> np.ndarray:
+    """Return what regressions trained on the other folds give each class of a picture.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (n_images, n_dims), float32
+    labels, groups : ndarray of shape (n_images,), int
+        -1 is no label; copies have one number and stay in one fold.
+    c : float
+        Of the regression, on rows of length 1 about their mean.
+    n_classes : int
+        Labels are smaller.
+    seed : int
+        Of the folds.
+
+    Returns
+    -------
+    ndarray of shape (n_images, n_classes), float64
+        NaN where a picture is in no fold: its class is too small, or it has no label.
+    """
+    found = np.full((len(labels), n_classes), np.nan)
+    folds = folds_of(labels, groups, seed=seed)
+    rows = np.flatnonzero(folds >= 0)
+    if not len(rows):
+        return found
+    with one_thread():
+        features = _rotated(vectors[rows])
+        for fold in np.unique(folds[rows]):
+            train, test = folds[rows] != fold, folds[rows] == fold
+            fitted = fit_regression(features[train], labels[rows][train], c)
+            given = np.zeros((int(test.sum()), n_classes))
+            given[:, fitted.classes_] = fitted.predict_proba(features[test])
+            found[rows[test]] = given
+    return found
+
+
 def fit_linear_probe(
     vectors: np.ndarray, labels: np.ndarray, groups: np.ndarray, seed: int = 0
 ) -> Callable[[np.ndarray], np.ndarray]:

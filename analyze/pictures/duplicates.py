@@ -64,6 +64,25 @@ class Relation(Enum):
     VARIANT = "variant"
 
 
+@dataclass(frozen=True)
+class Compared:
+    """What one picture is to another, and how near to it.
+
+    Parameters
+    ----------
+    relation : Relation or None
+        None where they show different things, as far as can be seen.
+    apart : float or None
+        Of copies, their largest difference in shares of its limit: 0 to 1.
+    alike : float or None
+        The share of their edges that agrees, 0 to 1; None where no picture was compared.
+    """
+
+    relation: Relation | None
+    apart: float | None = None
+    alike: float | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Fingerprint:
     """What of a picture survives saving and scaling.
@@ -117,20 +136,33 @@ def relation(one: Fingerprint, other: Fingerprint, similarity: float = 1.0) -> R
     Relation or None
         None where they show different things, as far as can be seen.
     """
+    return compared(one, other, similarity).relation
+
+
+def compared(one: Fingerprint, other: Fingerprint, similarity: float = 1.0) -> Compared:
+    """Return what one picture is to another, and how near copies are.
+
+    Parameters
+    ----------
+    one, other, similarity
+        As of :func:`relation`.
+    """
     if similarity < LEAST_SIMILARITY:
-        return None
+        return Compared(None)
     alike = same_shape(one.edges, other.edges)
     if alike < LEAST_ALIKE:
-        return None
+        return Compared(None, alike=alike)
     first, second = (each.planes for each in sorted((one, other), key=_by_cells))
-    if is_small(difference(first, second)):
-        return Relation.COPY
+    found = difference(first, second)
+    if is_small(found):
+        return Compared(Relation.COPY, share_of_limits(found), alike)
     placement = place(first, second)
     if placement.most_moved <= MOST_MOVED:
-        if is_small(difference(first, second, placement)):
-            return Relation.COPY
+        found = difference(first, second, placement)
+        if is_small(found):
+            return Compared(Relation.COPY, share_of_limits(found), alike)
         alike = max(alike, same_shape(edges(first), edges(lay(second, placement))))
-    return Relation.VARIANT if alike >= SAME_SHAPE else None
+    return Compared(Relation.VARIANT if alike >= SAME_SHAPE else None, alike=alike)
 
 
 def _by_cells(known: Fingerprint) -> bytes:
@@ -149,10 +181,15 @@ def place(one: np.ndarray, other: np.ndarray) -> Placement:
 
 def is_small(found: Difference) -> bool:
     """Say whether saving, scaling and a little more light may make such a difference."""
-    return (
-        found.lightness <= MOST_LIGHTER
-        and found.color <= MOST_COLORED
-        and found.structure <= MOST_STRUCTURE
+    return share_of_limits(found) <= 1
+
+
+def share_of_limits(found: Difference) -> float:
+    """Return the largest of the differences, each in shares of its limit; 1 and less is a copy."""
+    return max(
+        found.lightness / MOST_LIGHTER,
+        found.color / MOST_COLORED,
+        found.structure / MOST_STRUCTURE,
     )
 
 

@@ -78,10 +78,15 @@ class PictureFolder:
         found = self._opened(row)
         return None if found is None else found[0]
 
+    def open_with_size(self, row: int) -> tuple[Image.Image, int] | None:
+        """Give a row's picture, upright RGB, and how many bytes its file holds; None as above."""
+        found = self._opened(row)
+        return None if found is None else (found[0], found[2])
+
     def show(self, row: int) -> Image.Image | None:
         """Give a row's picture as a sheet shows it: whole, or as the model saw it."""
         found = self._opened(row)
-        return None if found is None else self.shown(*found, row)
+        return None if found is None else self.shown(*found[:2], row)
 
     def shown(
         self, picture: Image.Image, content_sha256: bytes, row: int | None = None
@@ -99,8 +104,8 @@ class PictureFolder:
         share = self.halved.get(which)
         return [] if share is None else [f"{100 * share:.0f} % of it seen"]
 
-    def _opened(self, row: int) -> tuple[Image.Image, bytes] | None:
-        """Give a row's picture and its file's hash."""
+    def _opened(self, row: int) -> tuple[Image.Image, bytes, int] | None:
+        """Give a row's picture, its file's hash, and how many bytes that holds."""
         from extract.images.decoding import decode_picture, read_picture
         from extract.refusals import Refused
 
@@ -114,7 +119,7 @@ class PictureFolder:
             if known is not None and known[row].any() and file.sha256 != known[row].tobytes():
                 self.missed[row] = "the files have changed since they were embedded"
                 return None
-            return decode_picture(file.content), file.sha256
+            return decode_picture(file.content), file.sha256, len(file.content)
         except Refused as refused:
             self.missed[row] = refused.reason.code
             return None

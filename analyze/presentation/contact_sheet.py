@@ -44,6 +44,8 @@ class Tile:
     color : str, optional
         Of its frame.
     is_query : bool
+    is_empty : bool
+        A place that is left blank, so that the next tile begins a row.
     """
 
     picture: Image.Image | None
@@ -51,6 +53,7 @@ class Tile:
     lines: Sequence[str] = ()
     color: str | None = None
     is_query: bool = False
+    is_empty: bool = False
 
 
 @drawing()
@@ -62,6 +65,8 @@ def draw_sheet(tiles: Sequence[Tile], *, title: str, subtitle: str, columns: int
     across = TILE_INCHES + 0.25
     figure = new_figure(max(columns, 3) * across, -(-len(tiles) // columns) * depth + HEAD_INCHES)
     for i, (tile, lines) in enumerate(zip(tiles, wrapped, strict=True)):
+        if tile.is_empty:
+            continue
         left = MARGIN + (i % columns) * across
         top = HEAD_INCHES + 0.22 + (i // columns) * depth
         _draw_tile(_axes_at(figure, left, top, TILE_INCHES, TILE_INCHES), tile, lines)

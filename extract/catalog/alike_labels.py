@@ -24,9 +24,7 @@ def alike_labels(levels: Iterable[Level | MultiLabel]) -> tuple[str, ...]:
     """
     notes = []
     for level in levels:
-        codes = level.codes[level.codes >= 0]
-        counts = np.bincount(codes, minlength=len(level.categories)).tolist()
-        groups = _alike(dict(zip(level.categories, counts, strict=True)))
+        groups = groups_of_alike(level)
         if not groups:
             continue
         same = [" and ".join(_spelled(group)) for group in groups[:MOST_PAIRS]]
@@ -36,6 +34,13 @@ def alike_labels(levels: Iterable[Level | MultiLabel]) -> tuple[str, ...]:
             "form alone and are classes of their own: spell them alike if they are one"
         )
     return tuple(notes)
+
+
+def groups_of_alike(level: Level | MultiLabel) -> list[dict[str, int]]:
+    """Group the labels of a level that people would read as one, each with its count."""
+    codes = level.codes[level.codes >= 0]
+    counts = np.bincount(codes, minlength=len(level.categories)).tolist()
+    return _alike(dict(zip(level.categories, counts, strict=True)))
 
 
 def _alike(counts: Mapping[str, int]) -> list[dict[str, int]]:

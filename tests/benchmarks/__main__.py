@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.benchmarks import (
     at_size,
+    audit,
     checkpoints,
     checks,
     comparison_speed,
@@ -78,6 +79,16 @@ if __name__ == "__main__":
     speed.add_argument("--peers", action="store_true")
     speed.add_argument("--resize", action="append", dest="resizes", help=ALTERNATED)
     speed.set_defaults(measure=extraction_speed.measure)
+    mend = commands.add_parser("audit", help="does the audit find what was planted")
+    mend.add_argument("part", choices=("copies", "pictures", "labels", "scale"))
+    mend.add_argument("path", type=Path, nargs="?", help="photographs; of labels: their vectors")
+    mend.add_argument("--table", type=Path, help="CSV of their labels")
+    mend.add_argument("--seeds", type=int, default=20)
+    mend.add_argument("--plants", type=int, default=60, help="of each kind, a seed")
+    mend.add_argument("--only", default="", help="kinds, with commas")
+    mend.add_argument("--peer", type=Path, help="a Python that has cleanlab and cleanvision")
+    mend.add_argument("--rows", type=int, default=1_000_000)
+    mend.set_defaults(measure=audit.measure)
     same = commands.add_parser("copies", help="are copies told from variants, on made pairs")
     same.add_argument("images", type=Path, nargs="?", help="photographs; drawn alone without")
     same.add_argument("--pairs", type=int, default=200, help="of copies, and of others, a half")

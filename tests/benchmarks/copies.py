@@ -14,17 +14,15 @@ from PIL import Image
 from analyze.pictures.duplicates import (
     LEAST_ALIKE,
     LEAST_SIMILARITY,
-    MOST_COLORED,
-    MOST_LIGHTER,
     MOST_MOVED,
-    MOST_STRUCTURE,
     Fingerprint,
     Relation,
     fingerprint,
     place,
     relation,
+    share_of_limits,
 )
-from analyze.pictures.image_differences import Difference, difference, same_shape
+from analyze.pictures.image_differences import difference, same_shape
 from extract.backbones.registry import Backbone, load_backbone
 from tests.benchmarks.copied_pictures import Pair, copied_pairs, other_pairs
 
@@ -91,16 +89,8 @@ def judge(pair: Pair, similarity: float = 1.0) -> Judged:
     found = [difference(one, other)]
     if placement.most_moved <= MOST_MOVED:
         found.append(difference(one, other, placement))
-    apart = min(_share(each) for each in found)
+    apart = min(share_of_limits(each) for each in found)
     return Judged(pair.source, pair.how, pair.copy, relation(*known, similarity), apart, similarity)
-
-
-def _share(found: Difference) -> float:
-    return max(
-        found.lightness / MOST_LIGHTER,
-        found.color / MOST_COLORED,
-        found.structure / MOST_STRUCTURE,
-    )
 
 
 def _judged(pair: Pair, backbone: Backbone | None) -> Judged:

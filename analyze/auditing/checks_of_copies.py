@@ -1,0 +1,128 @@
+"""Checks of pictures that are there more than once: copies, variants, placeholders."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from analyze.auditing.copy_groups import CopyGroup, connected_groups
+from analyze.auditing.findings import Evidence, Scored
+from analyze.auditing.measurements import Measurements
+from analyze.pictures.duplicates import LEAST_SIMILARITY, Relation
+from analyze.pictures.near_duplicates import NEAR_COSINE
+from extract.catalog.catalog import MISSING_LABEL
+
+SHARED = 2.0
+"""Products that share a picture, times the share of them that are of another class than most: three
+of three classes, four of two."""
+
+UNLABELLED_SPREAD, LEAST_SPREAD = 0.4, 0.1
+"""Spread over classes where that is not known, and at least: five products, twenty."""
+
+MOST_SHOWN = 8
+"""Pictures that are named as evidence."""
+
+
+def find_copies(measured: Measurements) -> Scored:
+    """Find the pictures that are copies of one to keep."""
+    groups = {
+        row: group
+        for group in measured.copies
+        if spread_score(measured, group) < SHARED
+        for row in group.rows
+        if row != group.keep
+    }
+
+    def evidence(row: int) -> Evidence:
+        group = groups[row]
+        kept = measured.embeddings.ids[group.keep]
+        return Evidence(
+            (group.keep,), f"{group.how[row]}; keep {kept}, {group.why} ({len(group.rows)} copies)"
+        )
+
+    rows = sorted(groups)
+    scores = [groups[row].scores[row] for row in rows]
+    return Scored.sorted(rows, scores, 0.0, _how_copies_were_found(measured), evidence)
+
+
+def _how_copies_were_found(measured: Measurements) -> str:
+    """Say from which cosine on pictures were compared, and what the data say of that limit."""
+    copies = [link for link in measured.links if link.relation is Relation.COPY]
+    if measured.pictures is None:
+        return f"vectors with a cosine from {NEAR_COSINE} on: no picture was opened"
+    least = f"pixels compared from a cosine of {LEAST_SIMILARITY} on"
+    if not copies:
+        return f"{least}; equal bytes alone were found"
+    lowest = min(link.cosine for link in copies)
+    known = {(link.one, link.other) for link in copies}
+    others = [c for one, other, c in measured.nearest.pairs(lowest) if (one, other) not in known]
+    highest = f"{others[0]:.3f}" if others else f"below {lowest:.3f}"
+    return f"{least}: copies have {lowest:.3f} and more, the nearest pair that is none {highest}"
+
+
+def find_variants(measured: Measurements) -> Scored:
+    """Find pictures that show the shape of another one in another color, lightness or print."""
+    numbers = measured.copy_numbers
+    best: dict[int, float] = {}
+    pairs = []
+    for link in measured.links:
+        if link.relation is Relation.VARIANT and numbers[link.one] != numbers[link.other]:
+            pairs.append((link.one, link.other))
+            for row in (link.one, link.other):
+                best[row] = max(best.get(row, 0.0), link.score)
+    groups = connected_groups(pairs, np.arange(len(numbers)))
+    group_of = {row: group for group in groups for row in group}
+
+    def evidence(row: int) -> Evidence:
+        others = tuple(other for other in group_of[row] if other != row)
+        return Evidence(
+            others[:MOST_SHOWN],
+            f"the shape of {len(others)} other pictures, in another look"
+            if len(others) > 1
+            else "the shape of another picture, in another look",
+        )
+
+    rows = sorted(best)
+    why = "edges agree from 0.86 on, and lightness, color or print differ by more than in copies"
+    return Scored.sorted(rows, [best[row] for row in rows], 0.0, why, evidence)
+
+
+def find_placeholders(measured: Measurements) -> Scored:
+    """Find pictures that many products of several classes share."""
+    groups = {row: group for group in measured.copies for row in group.rows}
+
+    def evidence(row: int) -> Evidence:
+        group = groups[row]
+        others = tuple(other for other in group.rows if other != row)
+        return Evidence(
+            others[:MOST_SHOWN], f"one picture for {len(group.rows)} products{_of(measured, group)}"
+        )
+
+    scores = {id(group): spread_score(measured, group) for group in measured.copies}
+    rows = sorted(groups)
+    why = "products that share a picture, times the share of them that are of another class"
+    return Scored.sorted(rows, [scores[id(groups[row])] for row in rows], SHARED, why, evidence)
+
+
+def spread_score(measured: Measurements, group: CopyGroup) -> float:
+    """Give how many products share a picture, times how far they are spread over classes."""
+    size, codes = len(group.rows), _codes(measured, group)
+    if codes is None:
+        return size * UNLABELLED_SPREAD
+    spread = 1 - np.unique(codes, return_counts=True)[1].max() / len(codes)
+    return size * max(float(spread), LEAST_SPREAD)
+
+
+def _codes(measured: Measurements, group: CopyGroup) -> np.ndarray | None:
+    """Give the labels there are of a group; None where the catalogue has one class or none."""
+    level = measured.level
+    if level is None or len(np.unique(level.codes[level.codes != MISSING_LABEL])) < 2:
+        return None
+    codes = level.codes[list(group.rows)]
+    codes = codes[codes != MISSING_LABEL]
+    return codes if len(codes) else None
+
+
+def _of(measured: Measurements, group: CopyGroup) -> str:
+    codes = _codes(measured, group)
+    n = 0 if codes is None else len(np.unique(codes))
+    return f" of {n} classes" if n > 1 else ""

@@ -1,0 +1,242 @@
+"""What is planted in a small catalogue is found, with its evidence, and nothing else."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps
+from small_catalogs import draw, shirt_of_gray
+
+from analyze import audit
+from analyze.auditing.audit import Audit, audit_catalog
+from analyze.auditing.checks import CHECKS
+from analyze.pictures.picture_folder import PictureFolder
+from extract.catalog.catalog import Level
+from extract.errors import UsageError
+from extract.storage.embeddings import EmbeddingSet
+
+KINDS = ("Mugs", "Vases", "Watches")
+N_EACH = 6
+SIGN = 4
+
+
+def watermarked(picture: Image.Image) -> Image.Image:
+    page = Image.new("RGBA", picture.size)
+    font = ImageFont.load_default(picture.width / 9)
+    middle = (picture.width / 2, picture.height / 2)
+    ink = (255, 255, 255, 110)
+    ImageDraw.Draw(page).text(middle, "SAMPLE SHOP", ink, font, anchor="mm")
+    return Image.alpha_composite(picture.convert("RGBA"), page).convert("RGB")
+
+
+def changed(first: Image.Image, second: Image.Image, third: Image.Image) -> dict[str, Image.Image]:
+    """Make copies of the first and spoiled versions of the second and the third."""
+    wide, high = first.size
+    return {
+        "Mugs/0-mirrored": ImageOps.mirror(first),
+        "Mugs/0-cut": first.crop((round(wide * 0.07), round(high * 0.06), wide, high)),
+        "Mugs/0-framed": ImageOps.expand(first, 30, (255, 255, 255)),
+        "Mugs/0-marked": watermarked(first),
+        "Mugs/0-small": first.resize((150, 150)),
+        "Vases/blurred": second.filter(ImageFilter.GaussianBlur(4)),
+        "Vases/dark": ImageEnhance.Brightness(third).enhance(0.2),
+        "Vases/blank": Image.new("RGB", (300, 300), (251, 251, 251)),
+        "Vases/tiny": second.resize((60, 60)),
+        "Vases/long": Image.new("RGB", (400, 110), "white"),
+    }
+
+
+def sign() -> Image.Image:
+    page = Image.new("RGB", (300, 300), (235, 235, 235))
+    ImageDraw.Draw(page).rectangle((90, 70, 210, 160), outline=(120, 120, 120), width=4)
+    font = ImageFont.load_default(26)
+    ImageDraw.Draw(page).text((150, 200), "no image", (90, 90, 90), font, anchor="mm")
+    return page
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("spoiled")
+    for kind in KINDS:
+        for i in range(N_EACH):
+            draw(root / kind / f"{i}.png", kind, i)
+    opened = [Image.open(root / name).convert("RGB") for name in ("Mugs/0.png", "Vases/0.png")]
+    for name, picture in changed(opened[0], opened[1], opened[1]).items():
+        picture.save(root / f"{name}.png")
+    art = ImageDraw.Draw(long := Image.new("RGB", (400, 110), "white"))
+    art.rectangle((20, 30, 380, 80), fill=(60, 90, 160))
+    long.save(root / "Vases/long.png")
+    opened[0].save(root / "Mugs/0-again.jpg", quality=70)
+    for level in (40, 150):
+        (root / "Watches").mkdir(exist_ok=True)
+        shirt_of_gray(level).save(root / "Watches" / f"shirt-{level}.png")
+    for i in range(SIGN):
+        sign().save(root / KINDS[i % 3] / f"sign-{i}.jpg", quality=70 + i)
+    return root
+
+
+@pytest.fixture(scope="module")
+def shop(folder: Path) -> EmbeddingSet:
+    """Vectors as a backbone gives them: a direction a class and a product, and a little noise."""
+    rng = np.random.default_rng(0)
+    ids = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.*"))
+    products: dict[str, np.ndarray] = {}
+    rows = []
+    for row_id in ids:
+        kind, _, name = row_id.partition("/")
+        number = name.partition(".")[0].partition("-")[0]
+        product = number if number in ("shirt", "sign") else f"{kind}{number}"
+        if product not in products:
+            products[product] = rng.normal(size=32)
+            if number not in ("shirt", "sign"):
+                products[product][KINDS.index(kind)] += 9
+        rows.append(products[product] + 0.25 * rng.normal(size=32))
+    return EmbeddingSet.from_arrays(rows, ids, [row_id.partition("/")[0] for row_id in ids])
+
+
+@pytest.fixture(scope="module")
+def found(shop: EmbeddingSet, folder: Path) -> Audit:
+    return audit_catalog(shop, shop.levels[0], PictureFolder(shop, folder))
+
+
+def ids_of(found: Audit, check: str) -> set[str]:
+    return {each.id for each in found.findings(check)}
+
+
+def test_copies_are_found_however_they_were_made_and_the_first_is_kept(found: Audit) -> None:
+    copies = {each.id: each for each in found.findings("copy")}
+    how = {
+        "Mugs/0-again.jpg": "saved again",
+        "Mugs/0-small.png": "saved again",
+        "Mugs/0-mirrored.png": "mirrored",
+        "Mugs/0-cut.png": "cut",
+        "Mugs/0-framed.png": "framed",
+        "Mugs/0-marked.png": "marked",
+    }
+    ((kept,),) = {
+        each.evidence for row_id, each in copies.items() if row_id in {*how, "Mugs/0.png"}
+    }
+    assert kept in ("Mugs/0.png", "Mugs/0-mirrored.png")
+    assert copies.keys() - {"Vases/tiny.png"} == (how.keys() | {"Mugs/0.png"}) - {kept}
+    for row_id in how.keys() - {kept, "Mugs/0-mirrored.png"}:
+        words = (how[row_id], "mirrored") if "mirrored" in kept else (how[row_id],)
+        assert copies[row_id].reason.startswith(words), copies[row_id].reason
+
+
+def test_another_lightness_is_a_variant_and_never_a_copy(found: Audit) -> None:
+    shirts = {"Watches/shirt-40.png", "Watches/shirt-150.png"}
+    assert shirts <= ids_of(found, "variant")
+    assert not shirts & ids_of(found, "copy")
+
+
+@pytest.mark.parametrize("kind", ["blurred", "dark", "blank", "tiny", "odd_aspect"])
+def test_spoiled_picture_is_found_and_no_other(found: Audit, kind: str) -> None:
+    name = "long" if kind == "odd_aspect" else kind
+    assert ids_of(found, kind) - {"Vases/tiny.png"} == {f"Vases/{name}.png"} - {"Vases/tiny.png"}
+    assert kind != "tiny" or "Vases/tiny.png" in ids_of(found, kind)
+
+
+def test_picture_that_products_of_several_classes_share_is_a_placeholder(found: Audit) -> None:
+    signs = {f"{KINDS[i % 3]}/sign-{i}.jpg" for i in range(SIGN)}
+    assert ids_of(found, "placeholder") == signs
+    assert not signs & ids_of(found, "copy")
+
+
+@pytest.fixture(scope="module")
+def plain() -> EmbeddingSet:
+    """Vectors of three classes, without pictures."""
+    rng = np.random.default_rng(1)
+    labels = [kind for kind in KINDS for _ in range(14)]
+    rows = rng.normal(size=(len(labels), 16))
+    rows[np.arange(len(labels)), [KINDS.index(label) for label in labels]] += 6
+    ids = [f"{label}/{i % 14}" for i, label in enumerate(labels)]
+    return EmbeddingSet.from_arrays(rows, ids, labels)
+
+
+def test_swapped_label_is_the_first_and_its_own_is_suggested(plain: EmbeddingSet) -> None:
+    assert not audit(plain).findings("label_error")
+    values = list(plain.levels[0].values())
+    values[plain.ids.index("Mugs/5")] = "Watches"
+    swapped = replace(plain, levels=(Level.from_values("label", values),))
+    (first,) = audit(swapped).findings("label_error")
+    assert (first.id, first.label, first.suggested_label) == ("Mugs/5", "Watches", "Mugs")
+    assert all(other.startswith("Mugs") for other in first.evidence)
+
+
+def test_picture_far_from_all_is_an_outlier(plain: EmbeddingSet) -> None:
+    vectors = plain.vectors.copy()
+    vectors[plain.ids.index("Vases/3")] = np.linspace(-9, 9, vectors.shape[1])
+    found = audit(replace(plain, vectors=vectors))
+    assert found.findings("outlier")[0].id == "Vases/3"
+    assert found.findings("outlier_in_class")[0].id == "Vases/3"
+
+
+def test_label_spelled_otherwise_is_to_become_the_frequent_one(plain: EmbeddingSet) -> None:
+    values = ["vases " if row_id == "Vases/2" else v for row_id, v in _labelled(plain)]
+    found = audit(replace(plain, levels=(Level.from_values("label", values),)))
+    (only,) = found.findings("label_spelling")
+    assert (only.id, only.suggested_label) == ("Vases/2", "Vases")
+
+
+def _labelled(shop: EmbeddingSet) -> list[tuple[str, str | None]]:
+    return list(zip(shop.ids, shop.levels[0].values(), strict=True))
+
+
+def test_another_threshold_computes_nothing_again(
+    found: Audit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("analyze.auditing.audit.measure_catalog", None)
+    lower = found.at(blurred=0.0)
+    assert lower.measured is found.measured
+    assert len(ids_of(lower, "blurred")) > len(ids_of(found, "blurred"))
+    with pytest.raises(UsageError, match="check"):
+        found.at(blured=1.0)
+
+
+def test_without_pictures_copies_are_found_by_vectors(shop: EmbeddingSet) -> None:
+    found = audit(shop)
+    assert {"Mugs/0-again.jpg", "Mugs/0-small.png"} <= ids_of(found, "copy") | {
+        each.evidence[0] for each in found.findings("copy")
+    }
+    assert "blurred" not in found.scored
+    with pytest.raises(UsageError, match="pictures"):
+        found.at(blurred=1.0)
+    assert any("--images" in note for note in found.notes)
+
+
+def test_result_has_a_frame_a_page_of_thumbnails_and_sheets(found: Audit, tmp_path: Path) -> None:
+    frame = found.to_frame()
+    assert list(frame.columns[:4]) == ["id", "finding", "score", "evidence"]
+    assert len(frame) == len(found.findings()) == len(found.to_json()["findings"])
+    page = found._repr_html_()
+    assert page.count("<img") >= 10
+    assert "data:image/jpeg" in page
+    found.save(tmp_path / "saved")
+    assert {path.name for path in (tmp_path / "saved").iterdir()} >= {
+        "audit.csv",
+        "decisions.csv",
+        "sheet-copy.png",
+        "sheet-blurred.png",
+    }
+
+
+def test_every_check_is_named_once() -> None:
+    assert len({check.name for check in CHECKS}) == len(CHECKS)
+
+
+def test_order_of_rows_changes_no_score(plain: EmbeddingSet) -> None:
+    order = list(range(len(plain)))
+    random.Random(0).shuffle(order)
+    straight, turned = audit(plain), audit(plain.take(np.array(order)))
+    scores = [
+        dict(
+            zip(found.scored["outlier"].rows.tolist(), found.scored["outlier"].scores, strict=True)
+        )
+        for found in (straight, turned)
+    ]
+    for row, before in enumerate(order):
+        assert scores[1][row] == pytest.approx(scores[0][before], abs=1e-5)
