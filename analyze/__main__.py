@@ -12,7 +12,17 @@ if TYPE_CHECKING:
 
 def build_app() -> typer.Typer:
     """Put the commands together."""
-    from analyze.commands import audit, catalog, cluster, compare, rank, retrieval, runs, serve, similar
+    from analyze.commands import (
+        audit,
+        catalog,
+        cluster,
+        compare,
+        rank,
+        retrieval,
+        runs,
+        serve,
+        similar,
+    )
     from analyze.commands.explanation import explain
     from analyze.commands.head import head, predict
     from extract.command_line import new_app

@@ -16,6 +16,7 @@ from analyze import (
     agree,
     analyze_embeddings,
     assess_head,
+    audit,
     cluster,
     compare,
     explain,
@@ -27,6 +28,7 @@ from analyze import (
     retrieve,
     train_head,
 )
+from analyze.auditing.audit import Audit
 from analyze.clustering.clustering import Clustering
 from analyze.clustering.result import Analysis
 from analyze.comparison.result import Comparison
@@ -95,6 +97,7 @@ assert_type(analyze_embeddings(embeddings), Analysis)
 assert_type(compare({"own": own}, execution=Execution(n_jobs=2)), Comparison)
 assert_type(rank([own]), Ranking)
 assert_type(retrieve(own, level=["cup", "hat"]), Retrieval)
+assert_type(audit(embeddings), Audit)
 head = train_head(embeddings, head=HeadSpec(width=64), training=TrainingSpec(epochs=9))
 assert_type(head, HeadClassifier)
 assert_type(head.predict(embeddings), np.ndarray)

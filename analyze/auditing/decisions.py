@@ -8,7 +8,7 @@ from pathlib import Path
 
 from analyze.auditing.findings import RELABEL, REMOVE, Finding
 from analyze.presentation.result import Table
-from extract.catalog.manifest import read_table
+from extract.catalog.manifest_table import read_table
 from extract.errors import UsageError
 from extract.ids import shown
 from extract.tables import spelled_cell
@@ -105,7 +105,8 @@ def read_decisions(
     """
     if not path.is_file():
         raise UsageError(f"no file {path}: give the decisions.csv that you filled in, --apply FILE")
-    header, rows = read_table(path)
+    table = read_table(path)
+    header, rows = table.header, table.rows
     missing = [column for column in NEEDED if column not in header]
     if missing:
         raise UsageError(
@@ -121,7 +122,7 @@ def read_decisions(
             continue
         problem = _problem(row, id_of, seen, key_now)
         if problem is not None:
-            wrong.append(f"line {line}: {problem}")
+            wrong.append(f"{table.unit} {line}: {problem}")
             continue
         seen[row["id"], row["finding"]] = line
         label = row.get("new_label") or row.get("suggested_label") or None

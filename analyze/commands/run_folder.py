@@ -36,7 +36,7 @@ def run_folder(
     inputs : EmbeddingSet or sequence of them
     """
     from analyze.presentation.run_record import run_record
-    from extract import results
+    from extract.files import results
 
     with results.new_run(workspace.results, name) as (folder, final):
         result["results"] = workspace.relative(final)
@@ -68,7 +68,7 @@ def present(
         What it has behind the result's own keys.
     """
     from analyze.presentation.run_record import run_record
-    from extract import results
+    from extract.files import results
 
     workspace = output.workspace()
     with results.new_run(workspace.results, command) as (folder, final):

@@ -18,8 +18,8 @@ from analyze.head.rivals import HeadComparison, Rival
 from analyze.head.tuning.tuning_report import tuning_lines
 from analyze.presentation import wording
 from analyze.presentation.figure_style import save
+from extract.files.results import write_tables
 from extract.ids import shown
-from extract.results import write_tables
 
 
 def write_report(folder: Path, found: HeadReport | HeadComparison, *, svg: bool = False) -> Path:

@@ -92,17 +92,17 @@ class Catalog:
         What was passed over in listing, for people.
     multi_labels : tuple of MultiLabel
         Multi-label columns; levels hold one label a picture.
+    group_column : str, optional
+        Of ``columns``: rows with one text in it, such as the pictures of a product, stay together
+        in every split.
+    encoding : str, optional
+        What a CSV of it was read as, where that is not UTF-8.
 
     Examples
     --------
     >>> from extract import Catalog
     >>> len(Catalog("shop", "photos", ids=("a.jpg", "b.jpg"), paths=("a.jpg", "b.jpg")))
     2
-    group_column : str, optional
-        Of ``columns``: rows with one text in it, such as the pictures of a product, stay together
-        in every split.
-    encoding : str, optional
-        What a CSV of it was read as, where that is not UTF-8.
     """
 
     name: str

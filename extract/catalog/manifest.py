@@ -34,14 +34,14 @@ class ManifestColumns:
         What stands between the levels of a label, such as ``' >> '``.
     multi_label_separator : str, optional
         What stands between the labels of a multi-label cell, such as ``'|'``.
+    group : str, optional
+        Rows with one text in it, such as the pictures of a product, stay together in every split.
 
     Examples
     --------
     >>> from extract import ManifestColumns
     >>> ManifestColumns(image="file", label="kind").label
     'kind'
-    group : str, optional
-        Rows with one text in it, such as the pictures of a product, stay together in every split.
     """
 
     image: str = "image"

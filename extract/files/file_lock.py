@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from extract.errors import FileLocked, cannot_write
-from extract.system_calls import CLOSED_IN_CHILDREN, bytes_at, lock_file, write_at
+from extract.machine.system_calls import CLOSED_IN_CHILDREN, bytes_at, lock_file, write_at
 
 LOOKS, LOOK_SECONDS = 5, 0.02
 

@@ -17,7 +17,7 @@ from typing import BinaryIO
 import numpy as np
 
 from extract.errors import EmbeddingsFileError
-from extract.system_calls import read_at
+from extract.machine.system_calls import read_at
 
 SHARE_OF_FREE = 0.5
 """Of the free memory: an exact search holds the rows a second time."""

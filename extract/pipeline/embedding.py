@@ -226,8 +226,8 @@ def _show_views(
     workspace: Workspace, catalog: Catalog, targets: Sequence[Target], embedded: Embedded
 ) -> None:
     """Draw some pictures next to their views, to see what the head will learn from."""
+    from extract.files.results import new_run, write_json
     from extract.images.augmentation_sheet import draw_views
-    from extract.results import new_run, write_json
 
     first = targets[0].backbone.preprocessing
     views = list(dict.fromkeys(t.backbone.view for t in targets if t.backbone.view))

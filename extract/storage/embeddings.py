@@ -220,15 +220,15 @@ class EmbeddingSet:
         Of the pictures, relative to their folder; None where they are the ids.
     multi_labels : tuple of MultiLabel
         Multi-label columns; levels hold one label a picture.
+    group_column : str, optional
+        Of ``columns``: rows with one text in it, such as the pictures of a product, stay together
+        in every split.
 
     Examples
     --------
     >>> from extract import EmbeddingSet
     >>> EmbeddingSet.from_arrays([[1, 0], [0, 1]], ids=["a", "b"])
     EmbeddingSet(2 x 2, vectors)
-    group_column : str, optional
-        Of ``columns``: rows with one text in it, such as the pictures of a product, stay together
-        in every split.
     """
 
     ids: tuple[str, ...]

@@ -14,11 +14,11 @@ import numpy as np
 from extract.errors import EmbeddingsFileError
 from extract.files.strings_dataset import text_attribute
 from extract.ids import bytes_of
+from extract.machine.system_calls import bytes_at, make_durable, write_at
 from extract.refusals import SOUND
 from extract.storage.embeddings import row_crc32
 from extract.storage.embeddings_file import HEADER_BYTES, padded_record
 from extract.storage.embeddings_table import ROW_FIELDS, EmbeddingsTable, Rows, sum_fields
-from extract.system_calls import bytes_at, make_durable, write_at
 
 
 class RowWriter:

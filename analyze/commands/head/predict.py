@@ -49,7 +49,7 @@ def predict(
     from analyze.presentation.figure_style import save
     from analyze.reduction.concatenation import join_embeddings
     from analyze.stored_files.selection import Selection, choose_for_head
-    from extract.results import write_tables
+    from extract.files.results import write_tables
     from extract.storage.embeddings_file import read_embeddings
 
     workspace = output.workspace()

@@ -67,7 +67,7 @@ def write_tuning(folder: Path, tuners: list[HyperparameterSearch], result: dict[
     from analyze.head.tuning.tuning_figure import draw_studies
     from analyze.head.tuning.tuning_report import trial_tables
     from analyze.presentation.figure_style import save
-    from extract.results import write_tables
+    from extract.files.results import write_tables
 
     write_tables(folder, trial_tables(tuners))
     save(draw_studies(tuners[0].studies, result["tuning"], result), folder, "tuning")

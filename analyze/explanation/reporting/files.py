@@ -25,7 +25,7 @@ from analyze.explanation.shapley.shap_values import Shares
 from analyze.explanation.sheets import A_PAGE, pages_needed
 from analyze.explanation.targets import Target
 from analyze.presentation import figure_style
-from extract.results import write_csv, write_tables
+from extract.files.results import write_csv, write_tables
 
 Features = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Shares of the dimensions, the explained columns, errors of the sums."""

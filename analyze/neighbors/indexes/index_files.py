@@ -21,8 +21,8 @@ from extract.files.durability import written_whole
 from extract.files.private_memory import allocate_private_memory, opened, read_into
 from extract.files.strict_json import later_version, read_json, with_check_sum, without_check_sum
 from extract.ids import shown
+from extract.machine.system_calls import CLOSED_IN_CHILDREN, lock_file
 from extract.storage.embeddings import canonical_json
-from extract.system_calls import CLOSED_IN_CHILDREN, lock_file
 from extract.workspace import file_name
 
 log = logging.getLogger("sosie")

@@ -13,8 +13,8 @@ from analyze.clustering.clustering import cluster
 from analyze.reduction.cache import ReductionCache
 from extract.__main__ import main as extract
 from extract.files.file_lock import locked
+from extract.files.results import write_json
 from extract.files.strict_json import with_check_sum
-from extract.results import write_json
 from extract.storage.embeddings_file import read_embeddings, read_provenance
 from extract.storage.inventory.stored_catalogs import spelled_age, spelled_bytes
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from small_catalogs import offline_environment
 
-from extract import system_calls
+from extract.machine import system_calls
 from extract.storage.embeddings_file import read_embeddings
 
 LACKING = """

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from extract.errors import SosieError
-from extract.system_calls import CLOSED_IN_CHILDREN, lock_file
+from extract.machine.system_calls import CLOSED_IN_CHILDREN, lock_file
 from extract.tables import write_csv, write_tables
 
 __all__ = ["new_run", "write_csv", "write_json", "write_tables"]

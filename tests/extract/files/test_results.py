@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from small_catalogs import PROJECT
 
-from extract import results
 from extract.errors import SosieError
-from extract.results import new_run, write_csv, write_json
+from extract.files import results
+from extract.files.results import new_run, write_csv, write_json
 from extract.tables import csv_bytes
 
 
@@ -174,7 +174,7 @@ def test_rows_may_come_one_by_one(tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from extract.results import new_run
+from extract.files.results import new_run
 
 with new_run(Path(sys.argv[1]), "analyze") as (temporary, _):
     (temporary / "run.json").write_text("half")
