@@ -42,6 +42,8 @@ BETWEEN = " | "
 """What stands between the ids of a cell."""
 
 MOST_LISTED = 5
+MOST_ERRORS = 0.25
+"""Of the pictures: labels are seldom so wrong."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -277,7 +279,7 @@ def audit_catalog(
     """
     measured = measure_catalog(embeddings, level, pictures, index=index, seed=seed, bars=bars)
     scored = {check.name: check.find(measured) for check in CHECKS if check.may_look(measured)}
-    notes = []
+    notes = list(measured.notes)
     if measured.pictures is None:
         notes.append(
             "no picture was opened, so quality and variants were not looked for, and copies by "
@@ -289,4 +291,9 @@ def audit_catalog(
         notes.append(f"{no_labels(embeddings.multi_labels)}: labels were not judged")
     elif measured.labels is None:
         notes.append(f"level {shown(level.name)} has one class: labels were not judged")
+    elif measured.labels.n_errors > MOST_ERRORS * len(embeddings):
+        notes.append(
+            f"{measured.labels.n_errors:,} labels are at odds with confident answers: these "
+            "vectors hardly tell the classes of this level, so few of them may be errors"
+        )
     return Audit(measured, scored, pictures, tuple(notes))

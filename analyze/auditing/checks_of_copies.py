@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analyze.auditing.copy_groups import CopyGroup, connected_groups
+from analyze.auditing.copy_groups import CopyGroup, connected_groups, least_of_altered
 from analyze.auditing.findings import Evidence, Scored
 from analyze.auditing.measurements import Measurements
 from analyze.pictures.duplicates import LEAST_SIMILARITY, Relation
@@ -49,13 +49,18 @@ def _how_copies_were_found(measured: Measurements) -> str:
     copies = [link for link in measured.links if link.relation is Relation.COPY]
     if measured.pictures is None:
         return f"vectors with a cosine from {NEAR_COSINE} on: no picture was opened"
-    least = f"pixels compared from a cosine of {LEAST_SIMILARITY} on"
+    pairs = measured.nearest.pairs(LEAST_SIMILARITY)
+    altered = least_of_altered(pairs, len(measured.embeddings))
+    least = (
+        f"pixels compared from a cosine of {LEAST_SIMILARITY} on, mirrored, cut and framed ones "
+        f"from {altered:.3g} on"
+    )
     if not copies:
         return f"{least}; equal bytes alone were found"
     lowest = min(link.cosine for link in copies)
     known = {(link.one, link.other) for link in copies}
-    others = [c for one, other, c in measured.nearest.pairs(lowest) if (one, other) not in known]
-    highest = f"{others[0]:.3f}" if others else f"below {lowest:.3f}"
+    others = [c for one, other, c in pairs if (one, other) not in known]
+    highest = f"{others[0]:.3f}" if others else f"below {LEAST_SIMILARITY}"
     return f"{least}: copies have {lowest:.3f} and more, the nearest pair that is none {highest}"
 
 

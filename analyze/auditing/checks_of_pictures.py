@@ -13,13 +13,7 @@ import numpy as np
 from analyze.auditing.findings import Evidence, Scored
 from analyze.auditing.measurements import Measurements
 from analyze.auditing.outliers import MODIFIED_Z
-from analyze.pictures.picture_quality import LONGEST
-
-BLANK = 0.92
-"""Of 1 less the range of levels, of the brightest: what saving and noise leave of one color."""
-
-SAVED = 6.0
-"""Levels that saving alone ranges over."""
+from analyze.pictures.picture_quality import BLANK, LONGEST, blankness
 
 BLURRED = 1.35
 """Pixels, at 384 of the longer side: photographs have 0.8 to 1.2, and 1.5 and more when blurred by
@@ -44,8 +38,8 @@ HALF = 0.5
 
 def find_blank(measured: Measurements) -> Scored:
     """Find pictures of one color."""
-    plain, brightest = measured.quality("plain"), measured.quality("brightest")
-    scores = 1 - np.maximum(0, plain - SAVED) / (brightest + 8)
+    plain = measured.quality("plain")
+    scores = blankness(plain, measured.quality("brightest"))
 
     def reason(row: int) -> str:
         return f"levels range over {plain[row]:.0f} of 255"

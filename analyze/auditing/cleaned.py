@@ -15,7 +15,7 @@ from analyze.auditing.decisions import KEEP, Decision, read_decisions
 from analyze.auditing.findings import REMOVE
 from analyze.presentation import wording
 from analyze.presentation.result import Result, Table
-from extract.catalog.catalog import Catalog, Level
+from extract.catalog.catalog import MAX_LEVELS, Catalog, Level
 from extract.ids import shown
 from extract.storage.catalog_listing import listed_catalog
 from extract.storage.embeddings import EmbeddingSet
@@ -72,7 +72,8 @@ class Cleaned(Result):
     def options(self) -> list[str]:
         """Return the options with which ``extract`` takes the manifest, its path left out."""
         names = self.columns[2:]
-        found = ["--images-dir", str(self.catalog.images_root), "--id-column", "id"]
+        found = ["--images-dir", str(self.catalog.images_root), "--image-column", "image"]
+        found += ["--id-column", "id"]
         if self.catalog.levels or self.catalog.multi_labels:
             found += ["--label-column", names[0]]
         if self.separator:
@@ -155,6 +156,10 @@ class Cleaned(Result):
         lower = [each for each in self.decisions if each.decision not in (KEEP, REMOVE)]
         if self.separator and len(self.catalog.levels) > 1 and lower:
             notes.append("a new label stands alone: levels below that of the old one are empty")
+        if self.separator and len(self.catalog.levels) == MAX_LEVELS:
+            notes.append(
+                f"labels hold {MAX_LEVELS} levels, as many as are stored: deeper ones are not in it"
+            )
         if len(self.catalog.levels) > 1 and not self.separator:
             names = ", ".join(shown(level.name) for level in self.catalog.levels[1:])
             notes.append(f"{names}: columns of their own, no longer levels of the labels")
@@ -166,7 +171,7 @@ def _place(levels: Sequence[Level], name: str | None) -> int:
     return names.index(name) if name in names else 0
 
 
-def apply_decisions(path: Path, decided: Path, embeddings: EmbeddingSet) -> Cleaned:
+def apply_decisions(path: Path, decided: Path, embeddings: EmbeddingSet, root: Path) -> Cleaned:
     """Apply a table of decisions to the catalogue of an embeddings file.
 
     Parameters
@@ -177,6 +182,8 @@ def apply_decisions(path: Path, decided: Path, embeddings: EmbeddingSet) -> Clea
         ``decisions.csv`` of an audit, filled in.
     embeddings : EmbeddingSet
         Of the file, as it is now.
+    root : Path
+        Of the workspace.
 
     Raises
     ------
@@ -199,5 +206,5 @@ def apply_decisions(path: Path, decided: Path, embeddings: EmbeddingSet) -> Clea
         label = None if level is None else level.value(rows[0])
         return key_of(embeddings, check.name, rows, label)
 
-    listed, separator = listed_catalog(path)
+    listed, separator = listed_catalog(path, root)
     return Cleaned(listed, separator, read_decisions(decided, listed.ids, key_now))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,10 @@ BY_VECTORS = "hardly another vector"
 LEAST_OF_ALTERED = 0.75
 """Cosine from which pictures are held against each other mirrored, cut and framed, which takes
 several times as long: see the audit's benchmark."""
+
+ALTERED_EACH = 6
+"""Pairs for each picture that are, the most similar first: of vectors that are all alike, others
+would be without end."""
 
 MORE = 1.1
 """Times as many pixels, or bytes a pixel, that make one copy better than another."""
@@ -52,7 +56,7 @@ class Link:
 
 
 def find_links(
-    pairs: Iterable[tuple[int, int, float]],
+    pairs: Sequence[tuple[int, int, float]],
     measures: PictureMeasures | None,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[Link, ...]:
@@ -60,19 +64,20 @@ def find_links(
 
     Parameters
     ----------
-    pairs : iterable of (row, row, cosine)
-        The lower row first, no pair twice, none of equal bytes.
+    pairs : sequence of (row, row, cosine)
+        The lower row first, no pair twice, none of equal bytes; the most similar first.
     measures : PictureMeasures or None
         Without pictures a cosine from :data:`NEAR_COSINE` on makes a copy.
     progress : callable, optional
         Pairs done -> None.
     """
     found = []
+    least = least_of_altered(pairs, 0 if measures is None else len(measures.opened))
     for done, (one, other, cosine) in enumerate(pairs, start=1):
         if measures is None or not (measures.opened[one] and measures.opened[other]):
             link = _by_vectors(one, other, cosine)
         else:
-            link = _by_pixels(one, other, cosine, measures)
+            link = _by_pixels(one, other, cosine, measures, least)
         if link is not None:
             found.append(link)
         if progress is not None:
@@ -86,15 +91,24 @@ def _by_vectors(one: int, other: int, cosine: float) -> Link | None:
     return Link(one, other, Relation.COPY, cosine, cosine, BY_VECTORS)
 
 
-def _by_pixels(one: int, other: int, cosine: float, measures: PictureMeasures) -> Link | None:
-    if cosine < LEAST_SIMILARITY:
+def least_of_altered(pairs: Sequence[tuple[int, int, float]], n_images: int) -> float:
+    """Choose the cosine from which pictures are held against each other as altered copies."""
+    most = ALTERED_EACH * n_images
+    return max(LEAST_OF_ALTERED, pairs[most][2]) if most < len(pairs) else LEAST_OF_ALTERED
+
+
+def _by_pixels(
+    one: int, other: int, cosine: float, measures: PictureMeasures, least: float
+) -> Link | None:
+    # two of one color are alike, and may have been of anything
+    if cosine < LEAST_SIMILARITY or measures.blank[one] or measures.blank[other]:
         return None
     a, b = measures.fingerprint(one), measures.fingerprint(other)
     seen = compared(a, b, cosine)
     if seen.relation is Relation.COPY:
         return Link(one, other, Relation.COPY, cosine, 1 - (seen.apart or 0.0), SAVED_AGAIN)
     change: Alteration | None = None
-    if cosine >= LEAST_OF_ALTERED:
+    if cosine >= least:
         change = altered(a, b)
     if change is not None:
         worse = None if change.first is None else one if change.first else other

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -16,7 +16,12 @@ from analyze.auditing.outliers import class_distances, neighbor_distances
 from analyze.auditing.picture_measures import PictureMeasures, measure_pictures
 from analyze.neighbors.indexes.exact_search import Index
 from analyze.pictures.duplicates import LEAST_SIMILARITY, groups_of_equal_bytes
-from analyze.pictures.near_duplicates import NEAR_COSINE, find_copies
+from analyze.pictures.near_duplicates import (
+    LEAST_CHAIN,
+    MOST_IN_A_CHAIN,
+    NEAR_COSINE,
+    find_copies,
+)
 from analyze.pictures.picture_folder import PictureFolder
 from extract.catalog.catalog import Level
 from extract.storage.embeddings import EmbeddingSet
@@ -29,6 +34,10 @@ Bars = Callable[[str], AbstractContextManager[Progress | None]]
 def no_bars(_what: str) -> AbstractContextManager[Progress | None]:
     """Show nothing."""
     return nullcontext()
+
+
+MOST_BY_VECTORS = 20_000
+"""Pictures of which near copies by vectors, all against all, are kept in one fold too."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +59,7 @@ class Measurements:
     labels : LabelScores or None
     pictures : PictureMeasures or None
         None where pictures are not looked at.
+    notes : tuple of str
     """
 
     embeddings: EmbeddingSet
@@ -60,6 +70,7 @@ class Measurements:
     copies: tuple[CopyGroup, ...]
     labels: LabelScores | None
     pictures: PictureMeasures | None
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def copy_numbers(self) -> np.ndarray:
@@ -131,15 +142,19 @@ def measure_catalog(
         counted = None if progress is None else lambda done: progress(done, len(pairs))
         links = find_links(pairs, measures, counted)
     copies = group_copies(links, by_bytes, measures)
-    found = Measurements(embeddings, level, by_bytes, nearest, links, copies, None, measures)
+    largest = max((len(np.unique(by_bytes[list(group.rows)])) for group in copies), default=0)
+    notes: tuple[str, ...] = ()
+    if measures is None and largest > max(LEAST_CHAIN, MOST_IN_A_CHAIN * len(embeddings)):
+        notes = (
+            f"{largest} pictures hang together by a cosine of {NEAR_COSINE} or more: these vectors "
+            "are too alike to find copies, so only those of equal bytes are listed",
+        )
+        links, copies = (), group_copies((), by_bytes, measures)
+    found = Measurements(embeddings, level, by_bytes, nearest, links, copies, None, measures, notes)
     if level is None:
         return found
-    kept_together = found.copy_numbers
+    together = found.copy_numbers
     if len(embeddings) <= MOST_BY_VECTORS:
-        kept_together = find_copies(embeddings.vectors, embeddings.content_sha256).groups
-    labels = score_labels(embeddings.vectors, level, found.others, kept_together, seed)
-    return Measurements(embeddings, level, by_bytes, nearest, links, copies, labels, measures)
-
-
-MOST_BY_VECTORS = 20_000
-"""Pictures of which near copies by vectors, all against all, are kept in one fold too."""
+        together = find_copies(embeddings.vectors, embeddings.content_sha256).groups
+    labels = score_labels(embeddings.vectors, level, found.others, together, seed)
+    return replace(found, labels=labels)

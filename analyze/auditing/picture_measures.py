@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from analyze.pictures.duplicates import Fingerprint, fingerprint
 from analyze.pictures.image_differences import SIDE
 from analyze.pictures.model_input import as_seen
 from analyze.pictures.picture_folder import PictureFolder
-from analyze.pictures.picture_quality import Quality, measure_quality
+from analyze.pictures.picture_quality import BLANK, Quality, blankness, measure_quality
 
 NAMES = (*(each.name for each in fields(Quality)), "n_bytes", "seen")
 """What is known of a picture: its quality, bytes of its file, share of it that the model saw."""
@@ -45,6 +45,12 @@ class PictureMeasures:
     opened: np.ndarray
     numbers: dict[str, np.ndarray]
     fingerprint: Callable[[int], Fingerprint]
+
+    @cached_property
+    def blank(self) -> np.ndarray:
+        """Which pictures are of one color; ndarray of shape (n_images,), bool."""
+        found: np.ndarray = blankness(self.numbers["plain"], self.numbers["brightest"]) >= BLANK
+        return found
 
     def size(self, row: int) -> tuple[int, int]:
         """Give width and height in pixels."""

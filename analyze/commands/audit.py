@@ -70,7 +70,7 @@ def audit(
     vectors = read_embeddings(path)
     named = {"file": workspace.relative(path)}
     if apply is not None:
-        cleaned = apply_decisions(path, workspace.find_file(apply), vectors)
+        cleaned = apply_decisions(path, workspace.find_file(apply), vectors, workspace.root)
         present(output, "audit-applied", cleaned, vectors, named)
         return
     pictures = PictureFolder.of(vectors, workspace, folder.images, seen=folder.seen)

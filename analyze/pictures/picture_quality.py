@@ -38,6 +38,13 @@ are, and exposed 2 to 5 times as long, lifted by 90 to 180 levels, or blended wi
 CELLS = 48
 """A side, on which is looked whether a picture shows anything."""
 
+BLANK = 0.96
+"""Blankness of pictures of one color, saved and with a little noise; 98 of 100 photographs have
+less than 0.6."""
+
+SAVED = 3.0
+"""Levels that saving and noise alone leave."""
+
 CLIPPED = 254
 THIN = 7
 """Pixels."""
@@ -134,6 +141,18 @@ def edge_width(luma: np.ndarray) -> float:
     down, right = np.gradient(luma)
     steepness = np.hypot(down, right)[at_edges] / contrast[at_edges]
     return float(1 / (np.sqrt(2 * np.pi) * max(1e-3, float(np.quantile(steepness, SHARPEST)))))
+
+
+def blankness(plain: np.ndarray, brightest: np.ndarray) -> np.ndarray:
+    """Give how blank pictures are: 1 less the range of levels, in shares of the brightest.
+
+    Parameters
+    ----------
+    plain, brightest : ndarray of shape (n,)
+        As of :class:`Quality`.
+    """
+    ranged: np.ndarray = np.maximum(0, plain - SAVED) / (brightest + 8)
+    return 1 - ranged
 
 
 def white_ground(pixels: np.ndarray) -> np.ndarray:

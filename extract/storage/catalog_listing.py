@@ -12,13 +12,15 @@ from extract.storage.labels_file import labels_path, read_labels
 OF_FOLDERS = "/"
 
 
-def listed_catalog(path: Path) -> tuple[Catalog, str | None]:
+def listed_catalog(path: Path, root: Path) -> tuple[Catalog, str | None]:
     """Read ids, paths, labels and columns of a file, of pictures that were refused too.
 
     Parameters
     ----------
     path : Path
         Of the embeddings file.
+    root : Path
+        Of the workspace, as seen from which the pictures' folder is recorded.
 
     Returns
     -------
@@ -39,10 +41,11 @@ def listed_catalog(path: Path) -> tuple[Catalog, str | None]:
     separator = listing.get("label_separator")
     if listing.get("from") == "folder" and not listing.get("label_column"):
         separator = OF_FOLDERS if len(labels.levels) > 1 else None
-    root = record.get("images_root")
+    recorded = record.get("images_root")
+    images = Path(recorded) if isinstance(recorded, str) else Path()
     catalog = Catalog(
         path.parent.name,
-        Path(root if isinstance(root, str) else "."),
+        images if root == Path.cwd() else root / images,
         table.ids,
         table.paths,
         labels.levels,

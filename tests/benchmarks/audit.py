@@ -34,6 +34,8 @@ Picture = Image.Image
 Change = Callable[[Picture, random.Random], Picture]
 SHARE = 0.05
 LONGEST = 512
+T_OF_19 = 2.093
+"""Of a paired interval of 95 % over twenty seeds."""
 
 
 def saved(picture: Picture, rng: random.Random) -> Picture:
@@ -206,6 +208,7 @@ def measure_copies(images: Path, table: Path | None, seeds: int, plants: int, on
     """Print recall and precision for each way of copying."""
     total: dict[str, list[int]] = {name: [0, 0, 0] for name in COPIES}
     false: set[tuple[str, ...]] = set()
+    missed: dict[str, list[float]] = {}
     n_found = n_true = 0
     kinds = [name for name in COPIES if not only or name in only.split(",")]
     for seed in range(seeds):
@@ -234,6 +237,11 @@ def measure_copies(images: Path, table: Path | None, seeds: int, plants: int, on
             original = row_of[f"{row_id.rpartition('-')[0]}.png"]
             total[name][0] += 1
             total[name][1] += numbers[row] == numbers[original]
+            if numbers[row] != numbers[original]:
+                pair = found.measured.embeddings.vectors[[row, original]]
+                missed.setdefault(name, []).append(
+                    float(pair[0] @ pair[1] / np.prod(np.linalg.norm(pair, axis=1)))
+                )
             total[name][2] += any({link.one, link.other} == {row, original} for link in variants)
         for group in found.measured.copies:
             ids = [found.measured.embeddings.ids[row] for row in group.rows]
@@ -246,6 +254,8 @@ def measure_copies(images: Path, table: Path | None, seeds: int, plants: int, on
     for name in kinds:
         n, copies, variant = total[name]
         print(f"{name}: {n} planted, {copies / n:.4f} copies, {variant / n:.4f} variants")
+        if name in missed:
+            print(f"  cosines of those missed: {np.round(sorted(missed[name]), 2).tolist()}")
     print("groups of several originals, natural copies among them:")
     print("\n".join(sorted({" ".join(each) for each in false})))
 
@@ -323,10 +333,10 @@ def measure_labels(embeddings: Path, seeds: int, peer: Path | None) -> None:
     n, n_classes = len(stored), len(level.categories)
     copies = find_copies(stored.vectors, stored.content_sha256)
     nearest = find_nearest(stored.vectors, copies.by_bytes).without(copies.groups)
-    rows: list[dict[str, float]] = []
     before = score_labels(stored.vectors, level, nearest, copies.groups)
     assert before is not None
     natural = set(np.argsort(-before.uncertainty, kind="stable")[: before.n_errors].tolist())
+    plants, ranked, given = [], [], []
     for seed in range(seeds):
         rng = np.random.default_rng(seed)
         planted = rng.choice(n, round(SHARE * n), replace=False)
@@ -341,26 +351,29 @@ def measure_labels(embeddings: Path, seeds: int, peer: Path | None) -> None:
             )
             for i in range(3)
         ]
-        given = np.mean(runs, axis=0)
-        ranked = {"audit": np.argsort(-ours.uncertainty, kind="stable")}
-        ranked["own probability"] = np.argsort(given[np.arange(n), codes], kind="stable")
-        if peer is not None:
-            ranked |= _cleanlab(peer, given, codes)
-        found = {
-            who: float(np.isin(order[: len(planted)], planted).mean())
-            for who, order in ranked.items()
-        }
-        old = [row for row in ranked["audit"].tolist() if row not in natural or row in planted]
-        found["audit, natural suspects apart"] = float(np.isin(old[: len(planted)], planted).mean())
-        rows.append(found)
-        print(seed, {who: round(value, 3) for who, value in found.items()}, flush=True)
+        plants.append((planted, codes))
+        given.append(np.mean(runs, axis=0))
+        ranked.append({"audit": np.argsort(-ours.uncertainty, kind="stable")})
+    if peer is not None:
+        theirs = _cleanlab(peer, np.stack(given), np.stack([codes for _, codes in plants]))
+        ranked = [own | other for own, other in zip(ranked, theirs, strict=True)]
+    rows = [
+        {who: _hits(order, planted) for who, order in orders.items()}
+        for orders, (planted, _) in zip(ranked, plants, strict=True)
+    ]
+    for row, orders, (planted, _) in zip(rows, ranked, plants, strict=True):
+        for who in ("audit", *(who for who in orders if who != "audit")):
+            order = orders[who]
+            apart = np.array([r not in natural or r in planted for r in order.tolist()])
+            row[f"{who}, natural suspects apart"] = _hits(order[apart], planted)
     for who in rows[0]:
+        ours_name = "audit, natural suspects apart" if "apart" in who else "audit"
         values = np.array([row[who] for row in rows])
-        apart = np.array([row["audit"] - row[who] for row in rows])
-        half = 1.96 * apart.std(ddof=1) / np.sqrt(len(rows))
+        more = np.array([row[ours_name] - row[who] for row in rows])
+        half = T_OF_19 * more.std(ddof=1) / np.sqrt(len(rows))
         print(
-            f"{who}: {values.mean():.3f}; audit less this {apart.mean():+.3f} "
-            f"({apart.mean() - half:+.3f} to {apart.mean() + half:+.3f})"
+            f"{who}: {values.mean():.3f}; audit less this {more.mean():+.3f} "
+            f"({more.mean() - half:+.3f} to {more.mean() + half:+.3f})"
         )
     print("suspects before anything was planted:")
     for row in sorted(natural, key=lambda row: -before.uncertainty[row]):
@@ -370,7 +383,12 @@ def measure_labels(embeddings: Path, seeds: int, peer: Path | None) -> None:
         print(f"  {stored.ids[row]} {level.value(row)} -> {level.categories[best]}")
 
 
-def _cleanlab(peer: Path, given: np.ndarray, codes: np.ndarray) -> dict[str, np.ndarray]:
+def _hits(order: np.ndarray, planted: np.ndarray) -> float:
+    """Give the precision at the number planted."""
+    return float(np.isin(order[: len(planted)], planted).mean())
+
+
+def _cleanlab(peer: Path, given: np.ndarray, codes: np.ndarray) -> list[dict[str, np.ndarray]]:
     script = Path(__file__).with_name("audit_peers.py")
     with tempfile.TemporaryDirectory() as folder:
         np.savez(Path(folder) / "given.npz", given=given, codes=codes)
@@ -380,7 +398,8 @@ def _cleanlab(peer: Path, given: np.ndarray, codes: np.ndarray) -> dict[str, np.
             text=True,
             check=True,
         )
-    return {k: np.array(v) for k, v in json.loads(done.stdout.splitlines()[-1]).items()}
+    found = json.loads(done.stdout.splitlines()[-1])
+    return [{who: np.array(order) for who, order in each.items()} for each in found]
 
 
 def measure_scale(n_rows: int, n_dims: int) -> None:

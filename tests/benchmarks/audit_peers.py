@@ -5,21 +5,29 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 
-def labels(path: str) -> dict[str, list[int]]:
-    """Rank pictures by cleanlab's scores of label quality, the least believed first."""
+def labels(path: str) -> list[dict[str, list[int]]]:
+    """Rank pictures by cleanlab's scores of label quality, the worst first, for each run."""
+    import numpy as np
+
+    stored = np.load(path)
+    return [_ranked(*each) for each in zip(stored["given"], stored["codes"], strict=True)]
+
+
+def _ranked(given: Any, codes: Any) -> dict[str, list[int]]:
     import numpy as np
     from cleanlab.filter import find_label_issues
     from cleanlab.rank import get_label_quality_scores
 
-    stored = np.load(path)
-    given, codes = stored["given"], stored["codes"]
     found = {}
     for method in ("self_confidence", "normalized_margin", "confidence_weighted_entropy"):
         scores = get_label_quality_scores(codes, given, method=method)
         found[f"cleanlab {method}"] = np.argsort(scores, kind="stable").tolist()
-    issues = find_label_issues(codes, given, return_indices_ranked_by="self_confidence").tolist()
+    issues = find_label_issues(
+        codes, given, return_indices_ranked_by="self_confidence", n_jobs=1
+    ).tolist()
     rest = [row for row in found["cleanlab self_confidence"] if row not in set(issues)]
     found["cleanlab find_label_issues"] = issues + rest
     return found

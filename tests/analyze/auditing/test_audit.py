@@ -240,3 +240,16 @@ def test_order_of_rows_changes_no_score(plain: EmbeddingSet) -> None:
     ]
     for row, before in enumerate(order):
         assert scores[1][row] == pytest.approx(scores[0][before], abs=1e-5)
+
+
+def test_vectors_that_are_all_alike_give_no_copies_and_a_note() -> None:
+    rows = np.ones((40, 8)) + 0.01 * np.random.default_rng(0).normal(size=(40, 8))
+    found = audit(rows)
+    assert not found.findings("copy")
+    assert any("too alike" in note for note in found.notes)
+
+
+def test_labels_that_vectors_do_not_show_are_noted() -> None:
+    rng = np.random.default_rng(0)
+    found = audit(rng.normal(size=(60, 8)), ["ab"[i % 2] for i in range(60)])
+    assert any("at odds" in note for note in found.notes)
