@@ -20,7 +20,7 @@ _PARTS = {
     "rank": "analyze.ranking.ranking",
     "retrieve": "analyze.neighbors.retrieval_result",
     "analyze_embeddings": "analyze.clustering.analysis",
-    "assess_head": "analyze.head.assessment",
+    "assess_head": "analyze.head.results",
     "audit": "analyze.auditing.audit",
     "explain": "analyze.explanation.reporting.explained",
     "ExplanationSpec": "analyze.explanation.spec",
@@ -44,10 +44,10 @@ if TYPE_CHECKING:  # what type checkers and editors see of the parts
     from analyze.explanation.reporting.explained import explain as explain
     from analyze.explanation.reporting.methods import ExplanationMethods as ExplanationMethods
     from analyze.explanation.spec import ExplanationSpec as ExplanationSpec
-    from analyze.head.assessment import assess_head as assess_head
     from analyze.head.classifier import HeadClassifier as HeadClassifier
     from analyze.head.classifier import load_head as load_head
     from analyze.head.classifier import train_head as train_head
+    from analyze.head.results import assess_head as assess_head
     from analyze.head.training.spec import HeadSpec as HeadSpec
     from analyze.head.training.spec import Plan as Plan
     from analyze.head.training.spec import TrainingSpec as TrainingSpec

@@ -33,7 +33,7 @@ from analyze.clustering.clustering import Clustering
 from analyze.clustering.result import Analysis
 from analyze.comparison.result import Comparison
 from analyze.explanation.reporting.explained import Explanations
-from analyze.head.reporting.report import HeadReport
+from analyze.head.results import HeadAssessment
 from analyze.measures.agreement import Agreement
 from analyze.neighbors.indexes.exact_search import OneNearest
 from analyze.neighbors.retrieval_result import Retrieval
@@ -102,6 +102,6 @@ head = train_head(embeddings, head=HeadSpec(width=64), training=TrainingSpec(epo
 assert_type(head, HeadClassifier)
 assert_type(head.predict(embeddings), np.ndarray)
 assert_type(load_head("head.json"), HeadClassifier)
-assert_type(assess_head(embeddings, plan=Plan(n_folds=5)), HeadReport)
+assert_type(assess_head(embeddings, plan=Plan(n_folds=5)), HeadAssessment)
 wanted, methods = ExplanationSpec("cluster", clusters=7), ExplanationMethods(["gradcam"])
 assert_type(explain(embeddings, wanted, methods=methods), Explanations)

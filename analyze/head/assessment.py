@@ -21,20 +21,18 @@ from analyze.head.training.inputs import StageMaps
 from analyze.head.training.plan import Progress, described, planned_splits, training_seeds
 from analyze.head.training.spec import HeadSpec, Plan, TrainingSpec
 from analyze.head.training.training_set import TrainingData, hold_out
-from analyze.inputs import LevelOrLabels, as_sets
 from analyze.neighbors.novelty import TrainingVectors
 from analyze.pictures.near_duplicates import Copies
-from extract.storage.arrays import Vectors
 from extract.storage.embeddings import EmbeddingSet
 
 Chooser = Callable[[TrainingData, Split, int], tuple[HeadSpec, TrainingSpec]]
 
 
 def assess_head(
-    embeddings: EmbeddingSet | Vectors,
+    embeddings: EmbeddingSet,
     views: np.ndarray | None = None,
     *,
-    level: LevelOrLabels = None,
+    level: str | None = None,
     plan: Plan | None = None,
     choose: Chooser | None = None,
     maps: StageMaps | None = None,
@@ -44,12 +42,10 @@ def assess_head(
 
     Parameters
     ----------
-    embeddings : EmbeddingSet, array_like or DataFrame of shape (n, n_dims)
     views : ndarray of shape (n_views, n_images, n_dims), float32, optional
         Augmented views of the same pictures, for training alone.
-    level : str, or labels, optional
-        Name or number of a level of labels, or of a column of several; default the first. Labels
-        are as of :meth:`EmbeddingSet.from_arrays`.
+    level : str, optional
+        Name or number of a level of labels, or of a column of several; default the first.
     choose : callable, optional
         (training set, its split, a seed) -> the head and the training of that split; default
         those of the plan.
@@ -66,19 +62,8 @@ def assess_head(
     ------
     UsageError
         When there is nothing to train on: no labels, one class, too few pictures of each.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from analyze import Plan, assess_head
-    >>> y = np.repeat(["cup", "hat"], 10)
-    >>> X = np.random.default_rng(0).normal(size=(20, 9)) + 4 * np.eye(2, 9)[np.repeat([0, 1], 10)]
-    >>> report = assess_head(X, level=y, plan=Plan(n_seeds=1, n_resamples=100))
-    >>> report.accuracy.mean
-    1.0
     """
     plan = plan or Plan()
-    (embeddings,), level = as_sets(embeddings, level)
     task = choose_task(embeddings, views, level, plan, maps=maps)
     return assess_task(task, plan, choose, progress=progress)
 

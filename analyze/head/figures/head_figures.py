@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import singledispatch
+from functools import partial, singledispatch
 from typing import Any
 
 import numpy as np
@@ -20,37 +20,40 @@ from analyze.measures.confusion_figure import (
     confusion_size,
     draw_shares,
 )
+from analyze.presentation.chart import Chart
 from analyze.presentation.figure_style import FAINT, axis_labels, drawing, entitle, new_figure
 from analyze.presentation.palette import BACKBONE_COLORS
+from analyze.presentation.result import Draw
 
 TRAIN, VALIDATION = "#888888", BACKBONE_COLORS[0]
 
 
 @singledispatch
-def figures_of(report: HeadReport) -> dict[str, Any]:
-    """Draw every figure of a report, by the name of its file."""
+def figures_of(report: HeadReport) -> dict[str, Draw]:
+    """Give what draws every figure of a report, by the name of its file."""
     raise TypeError(f"no figures of a {type(report).__name__}")
 
 
 @figures_of.register
-def _(report: ClassReport) -> dict[str, Any]:
+def _(report: ClassReport) -> dict[str, Draw]:
     believed = f"How far the head on {report.name} can be believed"
-    drawn = {
-        "confusion": draw_head_confusion(report),
-        "curves": draw_curves(report),
-        "calibration": draw_calibration(report.calibration, title=believed),
+    drawn: dict[str, Draw] = {
+        "confusion": head_confusion_chart(report).figure,
+        "curves": partial(draw_curves, report),
+        "calibration": lambda: draw_calibration(report.calibration, title=believed),
     }
     if report.tree is not None:
-        drawn["levels"] = draw_levels(report.tree, title=f"Levels trained together, {report.name}")
+        title = f"Levels trained together, {report.name}"
+        drawn["levels"] = partial(draw_levels, report.tree, title=title)
     return drawn
 
 
 @figures_of.register
-def _(report: SetReport) -> dict[str, Any]:
+def _(report: SetReport) -> dict[str, Draw]:
     return {
-        "class_f1": draw_class_f1(report),
-        "curves": draw_curves(report),
-        "calibration": draw_calibration(
+        "class_f1": partial(draw_class_f1, report),
+        "curves": partial(draw_curves, report),
+        "calibration": lambda: draw_calibration(
             report.calibration,
             title=f"How far the head on {report.name} can be believed",
             probability="probability of a label",
@@ -60,22 +63,27 @@ def _(report: SetReport) -> dict[str, Any]:
     }
 
 
-@drawing()
-def draw_head_confusion(report: ClassReport) -> Any:
+def head_confusion_chart(report: ClassReport) -> Chart:
     """Draw what heads predict of pictures that they were not trained on: classes down."""
     counts = report.confusion
     kept = seen_classes([counts])
     n_shown = len(kept)
     width, height = confusion_size(n_shown, n_shown)
-    figure = new_figure(width + 1.2, height)
-    axes = figure.subplots()
     some = [report.classes[i] for i in kept]
     named = axis_labels(some, 30) if n_shown <= MOST_NAMED else None
-    draw_shares(axes, counts[np.ix_(kept, kept)], named, named)
-    axes.set_xlabel("predicted class")
-    axes.set_ylabel("class" if named is not None else f"{n_shown} classes, by name")
-    entitle(axes, f"What the head on {report.name} takes for what", _subtitle(report))
-    return figure
+
+    def draw(axes: Any) -> None:
+        draw_shares(axes, counts[np.ix_(kept, kept)], named, named)
+        axes.set_xlabel("predicted class")
+        axes.set_ylabel("class" if named is not None else f"{n_shown} classes, by name")
+
+    def fill(figure: Any) -> Any:
+        axes = figure.subplots()
+        draw(axes)
+        entitle(axes, f"What the head on {report.name} takes for what", _subtitle(report))
+        return axes
+
+    return Chart((width + 1.2, height), fill, draw)
 
 
 @drawing()

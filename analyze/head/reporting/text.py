@@ -27,17 +27,18 @@ COLUMNS = {"precision": 9, "recall": 6, "F1": 5, "AP": 5, "threshold": 9, "n": 5
 """Of the table of classes, with their widths."""
 
 
-def heading(report: HeadReport, file: str) -> list[str]:
+def heading(report: HeadReport, file: str | None = None) -> list[str]:
     """Return what was trained, on which pictures and by which split."""
     split, labels = report.split, f"level {report.level}"
     if isinstance(report, SetReport):
         labels = f"several labels of {', '.join(report.tree.levels)}"
+    made = f"{report.name}, {report.provenance.weights} weights"
     about = [f"{len(report.ids)} pictures", labels, split["method"]]
     if "n_seeds" in split:
         about.append(f"{split['n_seeds']} seeds")
     about += [f"{report.n_views} views"] if report.n_views else []
     return [
-        f"{file}: {report.name}, {report.provenance.weights} weights",
+        f"{file}: {made}" if file else made,
         " · ".join([*about, f"seed {split['seed']}"]),
         *wording.left_out(report.left_out),
     ]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from typed_commands import Typist
@@ -28,12 +29,35 @@ def head(few: Few) -> HeadClassifier:
 
 def test_a_head_is_the_one_that_folds_keep(few: Few, head: HeadClassifier) -> None:
     plan = Plan(n_folds=2, n_shuffles=1, head=SMALL, training=SHORT, n_resamples=100)
-    report = assess_head(few[0], level=few[1].astype(str), plan=plan)
-    kept = report.stored(report.provenance)
+    found = assess_head(few[0], few[1].astype(str), plan=plan)
+    kept = found.head.stored
     assert kept.classes == head.stored.classes
     assert kept.temperatures == head.stored.temperatures
     for name, weights in kept.head.weights.items():
         np.testing.assert_array_equal(weights, head.stored.head.weights[name])
+
+
+def test_an_assessment_is_a_result(few: Few, tmp_path: Path) -> None:
+    plan = Plan(n_seeds=1, head=SMALL, training=SHORT, n_resamples=100)
+    found = assess_head(few[0], few[1].astype(str), plan=plan)
+    assert repr(found) == found.text()
+    assert f"{found.accuracy.mean:.3f}" in found.text()
+    assert set(found.baselines) == {"logistic_regression", "knn"}
+    counts = np.array(found.to_json()["confusion"]["counts"])
+    axes = found.plot_confusion()
+    cells = [int(text.get_text()) for text in axes.texts if text.get_text().isdigit()]
+    assert cells == counts.ravel().tolist()
+    plt.close("all")
+    found.save(tmp_path / "own")
+    assert {p.stem for p in (tmp_path / "own").iterdir()} == {
+        *found.tables(),
+        *found.figures(),
+        "head",
+    }
+    read = load_head(tmp_path / "own" / "head.json")
+    np.testing.assert_array_equal(read.predict(few[0]), found.head.predict(few[0]))
+    with pytest.raises(UsageError, match="is there already"):
+        found.save(tmp_path / "own")
 
 
 def test_classes_are_the_most_probable_and_probabilities_add_up(

@@ -11,7 +11,7 @@ import pytest
 from matplotlib.text import Annotation
 
 from analyze.head.against_figure import draw_against
-from analyze.head.figures.head_figures import draw_curves, draw_head_confusion, figures_of
+from analyze.head.figures.head_figures import draw_curves, figures_of, head_confusion_chart
 from analyze.head.rivals import Contender, HeadComparison, compare_heads
 from analyze.head.training.head_training import TrainingSpec
 from analyze.head.training.network import HeadSpec
@@ -78,14 +78,14 @@ def test_two_confusions_and_their_difference_stand_side_by_side(compared: HeadCo
 
 def test_a_confusion_has_rows_for_classes(compared: HeadComparison) -> None:
     report = compared.report
-    axes = draw_head_confusion(report).axes[0]
+    axes = head_confusion_chart(report).figure().axes[0]
     assert (numbers_in(axes, (5, 5)) == report.confusion).all()
     assert [text.get_text() for text in axes.get_yticklabels()] == list(report.classes)
 
 
 def test_classes_that_nobody_saw_are_left_out_and_said(compared: HeadComparison) -> None:
     many = with_many_classes(compared, 24, 11)
-    axes = draw_head_confusion(many.report).axes[0]
+    axes = head_confusion_chart(many.report).figure().axes[0]
     assert len(axes.get_yticklabels()) == 11
     assert any("13 classes not drawn" in text.get_text() for text in axes.texts)
     figure = draw_against(many)

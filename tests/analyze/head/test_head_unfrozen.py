@@ -179,7 +179,7 @@ def test_the_stage_is_trained_by_labels_of_every_kind(
     assert FROZEN in said["baselines"]
     assert all(FROZEN in level["baselines"] for level in said.get("levels", ()))
     assert FROZEN in "".join("".join(map(str, row)) for row in tables_of(report)["folds.csv"])
-    assert all(figure.axes for figure in figures_of(report).values())
+    assert all(draw().axes for draw in figures_of(report).values())
     read = read_head(write_head(tmp_path, report.stored(provenance)))
     own = run.trained.logits(UnseenPictures(features[0], maps))
     for kept, there in zip(own, read.head.logits(maps.embedded(read.stage)), strict=True):
