@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_catalogs import PROJECT
 
 from analyze.clustering.clustering import cluster
 from analyze.reduction.reduction import reduce
 
 pytestmark = [pytest.mark.numbers, pytest.mark.slow]
 
+PROJECT = Path(__file__).parents[2]  # not from small_catalogs, which loads torch
 OLDEST = {"OPENBLAS_CORETYPE": "Prescott"}
 """A processor of 2004, whose kernels every x86-64 can run; elsewhere the name is passed over."""
 
