@@ -80,11 +80,16 @@ def fine_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(figure_style, "PNG_DOTS_PER_INCH", PNG_DOTS_PER_INCH)
 
 
-@pytest.fixture(autouse=True)
-def own_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read files without a copy of this process first: it costs, and tests wrote them here."""
-    for module in ("embeddings_file", "labels_file"):
-        monkeypatch.setattr(f"extract.storage.{module}.crash_on_open", lambda *_: None)
+@pytest.fixture(scope="session", autouse=True)
+def own_files() -> Iterator[None]:
+    """Read files without a copy of this process first: it costs, and tests wrote them here.
+
+    For the session, so that what is made for a module or for all reads so too.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("embeddings_file", "labels_file"):
+            patch.setattr(f"extract.storage.{module}.crash_on_open", lambda *_: None)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -28,8 +28,10 @@ IDS = ("a.jpg", "b.jpg", "c.jpg", "d.jpg")
 
 
 @pytest.fixture(autouse=True)
-def own_files() -> None:
-    """Files of others are read by a copy of this process first, as ever."""
+def foreign_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of others are read by a copy of this process first, as by a user's command."""
+    for module in ("embeddings_file", "labels_file"):
+        monkeypatch.setattr(f"extract.storage.{module}.crash_on_open", crash_on_open)
 
 
 @pytest.fixture
