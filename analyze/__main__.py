@@ -17,6 +17,7 @@ def build_app() -> typer.Typer:
         catalog,
         cluster,
         compare,
+        export,
         rank,
         retrieval,
         runs,
@@ -33,6 +34,7 @@ def build_app() -> typer.Typer:
     app.command("catalog")(catalog.catalog)
     app.command("compare")(compare.compare)
     app.command("explain")(explain.explain)
+    app.command("export")(export.export)
     app.command("head")(head.head)
     app.command("predict")(predict.predict)
     app.command("rank")(rank.rank)

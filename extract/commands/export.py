@@ -15,7 +15,7 @@ def export(
     *,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="An embeddings file.")],
     file_format: Annotated[
-        Literal["npz", "csv", "parquet"] | None,
+        Literal["npz", "csv", "parquet", "lancedb"] | None,
         typer.Option("--format", help="Default: what --output ends in, or npz."),
     ] = None,
     output: Annotated[
@@ -25,7 +25,7 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace that file.")] = False,
     common: cl.Common,
 ) -> None:
-    """Write the sound rows as npz, CSV or parquet: ids, vectors, labels, other columns."""
+    """Write the sound rows as npz, CSV, parquet or LanceDB: ids, vectors, labels, columns."""
     from extract.storage.exchange.export import as_text, export_file
 
     workspace = common.workspace()

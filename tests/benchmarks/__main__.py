@@ -16,6 +16,7 @@ from tests.benchmarks import (
     coverage,
     devices,
     door,
+    elsewhere,
     extraction_speed,
     fate,
     fused,
@@ -127,6 +128,11 @@ if __name__ == "__main__":
     kernels.add_argument("--only", nargs="+", choices=("kernel", "batches", "one", "guards"))
     kernels.add_argument("--out", type=Path, help="JSON")
     kernels.set_defaults(measure=fused.measure)
+    others = commands.add_parser("elsewhere", help="other tools open what is exported")
+    others.add_argument("--only", action="append", choices=elsewhere.PACKAGES)
+    others.add_argument("--environment", type=Path, help="a virtual environment to install into")
+    others.add_argument("--workspace", type=Path)
+    others.set_defaults(measure=elsewhere.measure)
     table = commands.add_parser("compare", help="how long a comparison takes, and the same again")
     table.add_argument("--pictures", type=int, default=1050, dest="n_images")
     table.add_argument("--models", type=int, default=4, dest="n_models")

@@ -1,4 +1,4 @@
-"""Embeddings for other tools: npz, CSV or parquet."""
+"""Embeddings for other tools: npz, CSV, parquet or a LanceDB table."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import struct
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any, Literal
 
@@ -21,8 +22,8 @@ from extract.storage.embeddings_file import read_embeddings
 from extract.tables import column_names, write_csv
 from extract.workspace import AnyPath, Workspace
 
-Format = Literal["npz", "csv", "parquet"]
-FORMATS: tuple[Format, ...] = ("npz", "csv", "parquet")
+Format = Literal["npz", "csv", "parquet", "lancedb"]
+FORMATS: tuple[Format, ...] = ("npz", "csv", "parquet", "lancedb")
 Progress = Callable[[int, int], None]
 
 CHECKSUMS, PATHS = "content_sha256", "path"
@@ -67,8 +68,12 @@ def check_can_export(path: Path, file_format: Format, *, overwrite: bool = False
     """
     if os.path.lexists(path) and not overwrite:
         raise UsageError(f"{path} is there already: give another --output FILE, or --overwrite")
-    if file_format == "parquet":
+    if file_format == "lancedb" and path.exists() and not _is_database(path):
+        raise UsageError(f"{path} is no LanceDB database, and is not replaced: give another name")
+    if file_format in ("parquet", "lancedb"):
         load_pyarrow()
+    if file_format == "lancedb":
+        _lancedb()
 
 
 def export_file(
@@ -131,7 +136,8 @@ def export_embeddings(
     vectors : EmbeddingSet
     path : path
         Its folder is made where it is not there.
-    file_format : {'npz', 'csv', 'parquet'}
+    file_format : {'npz', 'csv', 'parquet', 'lancedb'}
+        LanceDB's is a folder, with one table of the folder's name.
     overwrite : bool
         Whether a file of that name may be replaced.
     progress : callable, optional
@@ -164,6 +170,9 @@ def export_embeddings(
     check_can_export(path, file_format, overwrite=overwrite)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if file_format == "lancedb":
+            _write_lancedb(path, vectors)
+            return _notes(vectors, file_format)
         with written_whole(path) as temporary:
             _write(temporary, vectors, file_format, progress or (lambda done, total: None))
     except OSError as error:
@@ -259,6 +268,33 @@ def _write_parquet(path: Path, vectors: EmbeddingSet) -> None:
     import pyarrow.parquet
 
     pyarrow.parquet.write_table(arrow_table(vectors), path)
+
+
+def _write_lancedb(path: Path, vectors: EmbeddingSet) -> None:
+    """Make a database next to the one that is there, then put it into its place."""
+    with TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
+        made = Path(folder) / "made"
+        _lancedb().connect(str(made)).create_table(path.stem, arrow_table(vectors))
+        if path.exists():
+            path.rename(Path(folder) / "before")
+        made.rename(path)
+
+
+def _is_database(path: Path) -> bool:
+    """Whether a folder holds LanceDB's tables and nothing else, so that it may be replaced."""
+    inside = list(path.iterdir()) if path.is_dir() else []
+    return bool(inside) and all(each.suffix == ".lance" and each.is_dir() for each in inside)
+
+
+def _lancedb() -> ModuleType:
+    try:
+        import lancedb
+    except ImportError as error:
+        raise SosieError(
+            'a LanceDB table needs lancedb: pip install lancedb (the extra "lancedb" brings it)'
+        ) from error
+    found: ModuleType = lancedb
+    return found
 
 
 def arrow_table(vectors: EmbeddingSet, more: Mapping[str, Any] | None = None) -> Any:

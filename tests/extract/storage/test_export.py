@@ -6,6 +6,7 @@ import csv
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -147,6 +148,37 @@ def test_without_pyarrow_parquet_names_its_extra(
     with pytest.raises(SosieError, match=r'^parquet needs pyarrow: pip install .*"parquet"'):
         export_embeddings(some_set(), tmp_path / "v.parquet", "parquet")
     assert not list(tmp_path.iterdir())
+
+
+class FakeDatabase:
+    """Keeps tables as LanceDB does: a folder each; the real one is tried by a benchmark."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+
+    def create_table(self, name: str, table: Any) -> None:
+        (self.folder / f"{name}.lance").mkdir(parents=True)
+        (self.folder / f"{name}.lance" / "rows").write_text(str(table.num_rows))
+
+
+def test_a_database_is_put_in_its_place_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "lancedb", None)
+    path = tmp_path / "shop.lancedb"
+    with pytest.raises(SosieError, match=r'^a LanceDB table needs lancedb.*"lancedb"'):
+        export_embeddings(some_set(), path, "lancedb")
+    monkeypatch.setitem(sys.modules, "lancedb", SimpleNamespace(connect=FakeDatabase))
+    export_embeddings(some_set(), path, "lancedb")
+    assert (path / "shop.lance" / "rows").read_text() == "5"
+    with pytest.raises(UsageError, match="is there already"):
+        export_embeddings(some_set(), path, "lancedb")
+    export_embeddings(some_set().take(np.arange(2)), path, "lancedb", overwrite=True)
+    assert (path / "shop.lance" / "rows").read_text() == "2"
+    assert list(tmp_path.iterdir()) == [path]
+    (path / "mine.txt").write_text("kept")
+    with pytest.raises(UsageError, match="is no LanceDB database, and is not replaced"):
+        export_embeddings(some_set(), path, "lancedb", overwrite=True)
 
 
 @pytest.mark.parametrize("file_format", ["npz", "csv"])
