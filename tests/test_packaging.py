@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
+import warnings
 import zipfile
+from collections.abc import Callable
+from email.parser import HeaderParser
 from pathlib import Path
 
-from small_catalogs import PROJECT
+import pytest
+import yaml
+from small_catalogs import PROJECT, offline_environment
+
+import extract
 
 
-def test_wheel_holds_the_two_packages_and_nothing_else(tmp_path: Path) -> None:
-    subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path, PROJECT],
-        check=True,
-        capture_output=True,
-    )
-    (wheel,) = tmp_path.glob("*.whl")
+def build_wheel(folder: Path) -> None:
+    words = ["-m", "build", "--wheel", "--no-isolation", "--outdir", folder, PROJECT]
+    subprocess.run([sys.executable, *words], check=True, capture_output=True)
+
+
+@pytest.fixture(scope="session")
+def wheel(once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
+    (built,) = once("wheel", build_wheel).glob("*.whl")
+    return built
+
+
+def test_wheel_holds_the_two_packages_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"extract", "analyze"}
@@ -47,3 +61,65 @@ def test_only_lower_bounds_and_both_scripts_are_declared() -> None:
         "sosie-extract": "extract.__main__:main",
         "sosie-analyze": "analyze.__main__:main",
     }
+
+
+def test_the_wheel_says_what_an_index_shows(wheel: Path) -> None:
+    shipped = zipfile.ZipFile(wheel)
+    (name,) = (each for each in shipped.namelist() if each.endswith("/METADATA"))
+    metadata = HeaderParser().parsestr(shipped.read(name).decode())
+    assert metadata["Version"] == extract.__version__
+    for field in ("Summary", "Author", "License-Expression", "Keywords", "Requires-Python"):
+        assert metadata[field]
+    assert {"Typing :: Typed", "Operating System :: POSIX :: Linux"} <= {
+        *metadata.get_all("Classifier", [])
+    }
+    assert metadata.get_payload().startswith("# Sosie")  # type: ignore[union-attr]
+    assert {"extract/py.typed", "analyze/py.typed"} <= {*shipped.namelist()}
+
+
+def test_the_version_to_cite_is_that_of_the_package_and_of_the_changelog() -> None:
+    cited = yaml.safe_load((PROJECT / "CITATION.cff").read_text())
+    assert {"cff-version", "message", "title", "authors"} <= cited.keys()  # the format's own musts
+    assert cited["version"] == extract.__version__
+    changelog = (PROJECT / "CHANGELOG.md").read_text()
+    assert f"\n## {extract.__version__} ({cited['date-released']})\n" in changelog
+
+
+def test_deprecations_of_this_project_are_errors_in_its_tests() -> None:
+    with pytest.raises(DeprecationWarning):
+        warnings.warn_explicit("to go", DeprecationWarning, "x.py", 1, "analyze.inputs")
+    with pytest.warns(DeprecationWarning, match="to go"):
+        warnings.warn_explicit("to go", DeprecationWarning, "x.py", 1, "another.inputs")
+
+
+@pytest.mark.slow
+def test_the_wheel_alone_does_what_the_readme_says(
+    wheel: Path, embedded_shop: Path, tmp_path: Path
+) -> None:
+    """In an empty folder: the wheel's files, and the README's commands for one's own pictures."""
+    installed, workspace = tmp_path / "installed", tmp_path / "workspace"
+    words = ["-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", installed, wheel]
+    subprocess.run([sys.executable, *words], check=True, capture_output=True)
+    shutil.copytree(embedded_shop / "photos", workspace / "photos")
+    environment = {**offline_environment(workspace), "PYTHONPATH": str(installed)}
+    own = "import extract, analyze; print(extract.__file__, analyze.__file__, sep='\\n')"
+    commands = [
+        "python -m extract --images photos",
+        "python -m analyze --catalog photos --reduce pca:0.99,tsne",
+    ]
+    readme = (PROJECT / "README.md").read_text().splitlines()
+    assert {*commands} <= {*readme}
+    printed = []
+    for typed in (["-c", own], *(shlex.split(command)[1:] for command in commands)):
+        done = subprocess.run(
+            [sys.executable, *typed],
+            cwd=workspace,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        printed.append(done.stdout)
+    assert all(line.startswith(str(installed)) for line in printed[0].splitlines())
+    assert (workspace / "results/latest/map.png").is_file()
