@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from analyze.neighbors.indexes.exact_search import ExactIndex
-from analyze.reduction.map_coordinates import plane
 from analyze.reduction.reduction import Reduced
 from extract.errors import UsageError, cannot_write
 from extract.files.durability import written_whole
@@ -95,7 +94,7 @@ def write_atlas(
     arrow = load_pyarrow()
     import pyarrow.parquet
 
-    flat = plane(reduced)
+    flat = reduced.plane
     if flat is None:
         raise UsageError("the rows do not span a plane, so there is no map: give another --reduce")
     rows, distances = nearest_rows(embeddings.vectors, n_neighbors)
