@@ -174,6 +174,8 @@ def _recognized(file: Path, raw: bytes) -> tuple[str, str | None]:
     try:
         raw.decode("utf-8")
     except UnicodeDecodeError as error:
+        if not raw.decode("utf-8", "ignore").isascii():  # letters of UTF-8 too: a damaged file
+            return "utf-8", None
         line = raw[: error.start].count(b"\n") + 1
         return FALLBACK, (
             f"{file} is not UTF-8 from line {line} on: read as {FALLBACK}; if letters are wrong, "

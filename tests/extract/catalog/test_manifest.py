@@ -107,6 +107,7 @@ def test_line_ends_of_every_kind_are_read(tmp_path: Path) -> None:
         ("image,kind\n,cup\n", "line 2: column 'image' is empty"),
         (b"image\n1\x00.jpg\n", "line 2: a NUL byte"),
         (b"image\n1.jpg\nab\x81.jpg\n", "line 3: byte 3 of it, 0x81, is no cp1252"),
+        ("image\né.jpg\n".encode() + b"\xe9.jpg\n", "line 3: byte 1 of it, 0xe9, is no utf-8"),
         (b"image\n\x01\xe9.jpg\n", "line 2: a control character, 0x01"),
         ("image, image\n1.jpg,2.jpg\n", "'image' stands twice"),
         ("", "is empty"),
