@@ -23,13 +23,17 @@ PHOTOS = Path("cache/embeddings/photos/efficientnet_lite0-30a92371.h5")
 
 @pytest.fixture
 def root(own_shop: Path) -> Path:
-    """The shop, with a reduction and a clustering kept of two of its catalogues."""
-    for catalog in ("photos", "unsorted"):
-        (path,) = (p for p in own_shop.glob(f"cache/embeddings/{catalog}/*-????????.h5"))
-        e = read_embeddings(path)
-        ReductionCache(own_shop / "cache/reductions")(e, "pca:2", 0, None)
-        ClusteringCache(own_shop / "cache/clusterings").write(e, "none", cluster(e, 2))
     return own_shop
+
+
+@pytest.fixture
+def _kept(root: Path) -> None:
+    """Keep a reduction and a clustering of two catalogues of the shop."""
+    for catalog in ("photos", "unsorted"):
+        (path,) = (p for p in root.glob(f"cache/embeddings/{catalog}/*-????????.h5"))
+        e = read_embeddings(path)
+        ReductionCache(root / "cache/reductions")(e, "pca:2", 0, None)
+        ClusteringCache(root / "cache/clusterings").write(e, "none", cluster(e, 2))
 
 
 @pytest.fixture
@@ -72,6 +76,7 @@ def test_a_file_that_is_damaged_or_unfinished_is_listed_as_such(typist: Typist, 
     assert not (root / PHOTOS.parent).exists()
 
 
+@pytest.mark.usefixtures("_kept")
 def test_removal_takes_what_belongs_to_a_catalogue_and_leaves_the_rest(
     typist: Typist, root: Path
 ) -> None:
@@ -153,6 +158,7 @@ def test_links_are_not_followed(typist: Typist, root: Path, tmp_path: Path, link
     assert (files_in(root), files_in(tmp_path)) == before
 
 
+@pytest.mark.usefixtures("_kept")
 def test_links_among_what_is_kept_are_left(typist: Typist, root: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (root / "cache/reductions").rename(tmp_path / "elsewhere/reductions")
