@@ -20,7 +20,7 @@ from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet
 
 KINDS = ("Mugs", "Vases", "Watches")
-N_EACH = 6
+N_EACH = 4
 SIGN = 4
 
 

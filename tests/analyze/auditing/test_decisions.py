@@ -3,135 +3,180 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from typed_commands import Typist
 
 from analyze.__main__ import main
-from extract.__main__ import main as extract_main
+from analyze.auditing.audit import audit
+from analyze.auditing.cleaned import apply_decisions
+from analyze.auditing.decisions import COLUMNS
+from extract.catalog.manifest import ManifestColumns, list_manifest
+from extract.errors import UsageError
+from extract.storage.catalog_listing import listed_catalog
+from extract.storage.embeddings import EmbeddingSet
+from extract.storage.embeddings_file import read_embeddings
 
-WORDS = "audit --catalog photos".split()
-LABELS = "--images photos --catalog photos --label-column kind".split()
+Row = dict[str, str]
+WORDS = "audit --catalog photos --threshold label_error=0 --threshold outlier=-9".split()
 
 
 @pytest.fixture
 def root(own_shop: Path) -> Path:
-    (own_shop / "photos" / "Mugs" / "again.jpg").write_bytes(
-        (own_shop / "photos" / "Mugs" / "0.jpg").read_bytes()
-    )
-    table = own_shop / "photos" / "metadata.csv"
-    table.write_text(table.read_text() + "Mugs/again.jpg,Kitchen\n")
+    """A workspace of which the pictures are elsewhere: none is opened, and no sheet drawn."""
+    (own_shop / "photos").rename(own_shop / "elsewhere")
     return own_shop
 
 
-def hashes(folder: Path) -> dict[str, str]:
-    return {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
+@pytest.fixture
+def stored(root: Path) -> Path:
+    (path,) = (root / "cache/embeddings/photos").glob("efficientnet_lite0-????????.h5")
+    return path
 
 
-def decided(
-    path: Path, *, by_finding: dict[str, str], extra: tuple[dict[str, str], ...] = ()
-) -> int:
-    """Fill in a table as a person does; returns how many rows were filled in."""
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    filled = 0
-    for row in rows:
-        if row["finding"] in by_finding:
-            row["decision"] = by_finding[row["finding"]]
-            filled += 1
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
+@pytest.fixture
+def embeddings(stored: Path) -> EmbeddingSet:
+    return read_embeddings(stored)
+
+
+@pytest.fixture
+def rows(embeddings: EmbeddingSet) -> list[Row]:
+    """The table of decisions of an audit in which every picture has two findings and more."""
+    found = audit(embeddings, thresholds={"label_error": 0, "outlier": -9, "outlier_in_class": -9})
+    header, *cells = found.tables()["decisions"]
+    return [
+        {key: "" if cell is None else str(cell) for key, cell in zip(header, row, strict=True)}
+        for row in cells
+    ]
+
+
+def one(rows: Sequence[Row], row_id: str, finding: str, **filled: str) -> Row:
+    """Fill in the row of a finding."""
+    (row,) = [row for row in rows if (row["id"], row["finding"]) == (row_id, finding)]
+    return {**row, **filled}
+
+
+def written(folder: Path, rows: Sequence[Row], delimiter: str = ",") -> Path:
+    path = folder / "decisions.csv"
+    with path.open("w", newline="", encoding="utf-8-sig") as file:
+        writer = csv.DictWriter(file, COLUMNS, delimiter=delimiter)
         writer.writeheader()
-        writer.writerows([*rows, *({**rows[0], **each} for each in extra)])
-    return filled
+        writer.writerows(rows)
+    return path
 
 
-def test_decisions_give_a_manifest_that_extract_takes_and_touch_no_picture(
-    root: Path, typist: Typist
-) -> None:
-    assert typist(extract_main, *LABELS).code == 0
-    before = hashes(root / "photos")
+def test_decisions_give_a_manifest_that_extract_takes(root: Path, typist: Typist) -> None:
+    before = sorted((root / "elsewhere").rglob("*"))
     found = typist(main, *WORDS, "--json").json
-    (copy,) = [each for each in found["findings"] if each["finding"] == "copy"]
-    assert (copy["id"], copy["evidence"]) == ("Mugs/again.jpg", ["Mugs/0.jpg"])
     table = root / found["results"] / "decisions.csv"
-    other = {"finding": "copy", "id": "Vases/1.jpg", "decision": "remove"}
-    _refused(typist, table, other)
-    assert decided(table, by_finding={"copy": "remove"}) == 1
-    applied = typist(main, *WORDS, "--apply", str(table), "--json").json
-    assert (applied["n_before"], applied["n_images"]) == (16, 15)
-    manifest = f"{applied['results']}/cleaned.csv"
-    embedded = typist(extract_main, "--manifest", manifest, *applied["options"], "--json").json
-    assert embedded["n_images"] == 15
-    with (root / manifest).open(newline="") as file:
+    with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert "Mugs/again.jpg" not in [row["id"] for row in rows]
-    assert {row["id"].split("/")[0]: row["kind"] for row in rows}["Vases"] == "Home"
-    assert hashes(root / "photos") == before
-
-
-def _refused(typist: Typist, table: Path, other: dict[str, str]) -> None:
-    """Try rows that cannot be applied, each with its line, and put the table back."""
-    whole = table.read_text()
-    with table.open(newline="") as file:
-        (first, *_) = [row for row in csv.DictReader(file) if row["finding"] == "copy"]
-    wrong = (
-        {**first, "decision": "remove"},
-        {**first, "decision": "remove"},
-        {**first, "decision": "remove", "id": "Mugs/none.jpg"},
-        {**first, **other},
-        {**first, "decision": "burn", "id": "Mugs/1.jpg"},
+    removed = one(rows, "Mugs/3.jpg", "outlier", decision="Remove ")
+    new = one(rows, "Vases/1.jpg", "label_error", decision="relabel", new_label="Garden")
+    kept = one(rows, "Vases/2.jpg", "outlier", decision="keep")
+    undecided = one(rows, "Vases/3.jpg", "outlier")
+    written(root, [removed, new, kept, undecided], ";")
+    applied = typist(main, *WORDS, "--apply", "decisions.csv", "--json").json
+    assert (applied["n_before"], applied["n_images"]) == (15, 14)
+    assert applied["decisions"] == {"keep": 1, "relabel": 1, "remove": 1}
+    options = dict(zip(*[iter(applied["options"])] * 2, strict=True))
+    assert options["--images-dir"].endswith("photos")
+    columns = ManifestColumns(
+        options["--image-column"], options["--id-column"], options["--label-column"]
     )
-    decided(table, by_finding={}, extra=wrong)
-    refused = typist(main, *WORDS, "--apply", str(table))
-    assert refused.code == 2
-    for words in (
-        r"line \d+: copy of 'Mugs/again.jpg' is decided on line \d+ too",
-        r"line \d+: no picture has the id 'Mugs/none.jpg'",
-        r"line \d+: copy of 'Vases/1.jpg' is gone",
-        r"line \d+: decision 'burn': give keep, remove, relabel",
-    ):
-        assert len(re.findall(words, refused.all)) == 1, refused.all
-    table.write_text(whole)
+    manifest = root / applied["results"] / "cleaned.csv"
+    listed = list_manifest(manifest, columns, images_dir=root / "elsewhere")
+    labels = dict(zip(listed.ids, listed.levels[0].values(), strict=True))
+    assert "Mugs/3.jpg" not in labels
+    assert (labels["Vases/1.jpg"], labels["Vases/2.jpg"]) == ("Garden", "Vases")
+    assert listed.paths == listed.ids
+    assert "kind" in listed.columns or "kind" in options["--label-column"]
+    assert sorted((root / "elsewhere").rglob("*")) == before
 
 
-def test_relabelling_takes_the_new_label_and_contradictions_are_refused(
-    root: Path, typist: Typist
+def test_what_cannot_be_applied_is_refused_with_a_line_each(
+    root: Path, stored: Path, embeddings: EmbeddingSet, rows: list[Row]
 ) -> None:
-    assert typist(extract_main, *LABELS).code == 0
-    words = [*WORDS, "--threshold", "ambiguous=-1", "--threshold", "label_error=0"]
-    found = typist(main, *words, "--json").json
-    table = root / found["results"] / "decisions.csv"
-    with table.open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["id"] == "Vases/1.jpg"]
-    errors = [row for row in rows if row["finding"] == "label_error"]
-    (row,) = errors
-    with table.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(row))
-        writer.writeheader()
-        writer.writerow({**row, "decision": "relabel", "new_label": "Garden"})
-    applied = typist(main, *WORDS, "--apply", str(table), "--json").json
-    with (root / applied["results"] / "cleaned.csv").open(newline="") as file:
-        kinds = {each["id"]: each["kind"] for each in csv.DictReader(file)}
-    assert kinds["Vases/1.jpg"] == "Garden"
-    assert kinds["Vases/2.jpg"] == "Home"
-    other = next(each for each in rows if each["finding"] != "label_error")
-    with table.open("a", newline="") as file:
-        writer = csv.DictWriter(file, list(row))
-        writer.writerow({**other, "decision": "remove"})
-    refused = typist(main, *WORDS, "--apply", str(table))
-    assert "is decided otherwise on line 2 (relabel as 'Garden', here remove)" in refused.all
+    good = one(rows, "Mugs/0.jpg", "outlier", decision="remove")
+    table = written(
+        root,
+        [
+            good,
+            good,
+            {**good, "id": "Mugs/none.jpg"},
+            {**good, "id": "Vases/1.jpg"},
+            {**good, "finding": "blurred"},
+            {**good, "finding": "", "id": "Vases/2.jpg"},
+            one(rows, "Mugs/1.jpg", "outlier", decision="burn"),
+            one(rows, "Mugs/2.jpg", "outlier", decision="relabel"),
+            one(rows, "Mugs/0.jpg", "label_error", decision="relabel", new_label="Cups"),
+        ],
+    )
+    with pytest.raises(UsageError, match="8 decisions cannot be applied, so none was") as refused:
+        apply_decisions(stored, table, embeddings, root)
+    for words, line in zip(
+        (
+            "line 3: outlier of 'Mugs/0.jpg' is decided on line 2 too",
+            "line 4: no picture has the id 'Mugs/none.jpg'",
+            "line 5: outlier of 'Vases/1.jpg' is gone: .*",
+            "line 6: blurred of 'Mugs/0.jpg' is gone: .*",
+            "line 7: .* is gone: .*",
+            "line 8: decision 'burn': give keep, remove, relabel, or nothing",
+            "line 9: outlier of 'Mugs/2.jpg' is to be relabelled: give its label .*",
+            "line 10: 'Mugs/0.jpg' is decided otherwise on line 2 .remove, here relabel as 'Cups'.",
+        ),
+        refused.value.listed,
+        strict=True,
+    ):
+        assert re.fullmatch(words, line), line
+
+
+def test_decision_on_a_copy_stands_and_falls_with_the_one_to_keep(
+    root: Path, stored: Path, embeddings: EmbeddingSet
+) -> None:
+    content = embeddings.content_sha256
+    assert content is not None
+    doubled = content.copy()
+    doubled[1] = doubled[0]
+    object.__setattr__(embeddings, "content_sha256", doubled)
+    header, first, *_ = audit(embeddings).tables()["decisions"]
+    row = {key: cell or "" for key, cell in zip(header, first, strict=True)}
+    assert (row["finding"], row["id"], row["evidence"]) == ("copy", "Mugs/1.jpg", "Mugs/0.jpg")
+    table = written(root, [{**row, "decision": "remove"}])
+    assert apply_decisions(stored, table, embeddings, root).removed == {"Mugs/1.jpg"}
+    object.__setattr__(embeddings, "content_sha256", content)
+    with pytest.raises(UsageError) as refused:
+        apply_decisions(stored, table, embeddings, root)
+    assert "copy of 'Mugs/1.jpg' is gone" in refused.value.listed[0]
+
+
+def test_pictures_that_could_not_be_embedded_stay_in_the_catalogue(
+    root: Path, stored: Path, embeddings: EmbeddingSet
+) -> None:
+    catalog, separator = listed_catalog(stored, root)
+    assert catalog.ids == embeddings.ids
+    assert separator is None
+    some = embeddings.take(embeddings.vectors[:, 0].argsort()[:9])
+    table = written(root, [])
+    table.write_text(",".join(COLUMNS) + "\n" + "," * (len(COLUMNS) - 1) + "\n")
+    cleaned = apply_decisions(stored, table, some, root)
+    assert len(list(cleaned.tables()["cleaned"])) == 1 + len(catalog)
+
+
+def test_other_tables_are_refused(root: Path, stored: Path, embeddings: EmbeddingSet) -> None:
+    with pytest.raises(UsageError, match="no file"):
+        apply_decisions(stored, root / "none.csv", embeddings, root)
+    other = root / "other.csv"
+    other.write_text("id,price\nMugs/0.jpg,3\n")
+    with pytest.raises(UsageError, match="no column 'decision'"):
+        apply_decisions(stored, other, embeddings, root)
 
 
 @pytest.mark.parametrize("typed", ["blurred", "blurred=x", "blurred=nan", "blured=2"])
 def test_threshold_that_is_none_is_refused(root: Path, typist: Typist, typed: str) -> None:
-    refused = typist(main, *WORDS, "--threshold", typed, at=root)
+    refused = typist(main, "audit", "--threshold", typed, at=root)
     assert refused.code == 2
-    assert "threshold" in refused.all or "check" in refused.all
+    assert "threshold" in refused.all
