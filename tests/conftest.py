@@ -49,6 +49,15 @@ def pytest_collection() -> Iterator[None]:
     gc.enable()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave to ``make test-all`` what types commands, drives a browser or asks a service."""
+    for item in items:
+        whole = any(item.get_closest_marker(name) for name in ("browser", "service"))
+        if whole or item.path.parent.name == "commands":
+            item.add_marker("slow")
+
+
 PNG_DOTS_PER_INCH = figure_style.PNG_DOTS_PER_INCH
 
 

@@ -22,6 +22,8 @@ from tests.benchmarks.extraction_speed import NAIVE, REFERENCE, Compared, Measur
 from tests.benchmarks.photo_files import KINDS, make_photo_files, with_comment
 from tests.benchmarks.process_costs import Cost, costing, forget_peak, peak_bytes
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:

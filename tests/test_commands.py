@@ -24,6 +24,8 @@ from analyze.reduction.reduction import reduce
 from extract.storage.embeddings_file import read_table
 from tests.faults.warm_server import WarmProcess, WarmServer
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def stored_shop(embedded_shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:

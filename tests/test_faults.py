@@ -23,6 +23,8 @@ from tests.faults.stored_kinds import KINDS
 from tests.faults.tracing import STRACE
 from tests.faults.warm_server import WarmServer
 
+pytestmark = pytest.mark.slow
+
 traced = pytest.mark.skipif(STRACE is None, reason="strace is not installed")
 N_DIMS = 61
 FLIPS = {"embeddings": 16, "labels": 16, "head": 40, "reduction": 6, "trials": 6}
@@ -140,7 +142,6 @@ def test_power_loss_may_take_names_until_their_folder_is_synced() -> None:
 
 
 @traced
-@pytest.mark.slow
 def test_no_kill_and_no_power_cut_makes_a_wrong_row(
     warm_server: WarmServer, tmp_path: Path
 ) -> None:

@@ -24,6 +24,8 @@ from extract.storage.labels_file import labels_path, write_labels
 from extract.storage.layout import lay_out
 from extract.workspace import Workspace
 
+pytestmark = pytest.mark.slow
+
 N_IMAGES = 2_000
 IDS = tuple(f"{i:05}.jpg" for i in range(N_IMAGES))
 

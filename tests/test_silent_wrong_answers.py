@@ -36,6 +36,8 @@ from extract.storage.exchange.export import export_embeddings
 from extract.transforms.preprocessing import Preprocessing
 from extract.workspace import Workspace
 
+pytestmark = pytest.mark.slow
+
 FOUR = Options(batch_size=4, threads=1, workers=2, decoder="reference", runtime="eager")
 SEES_64 = Preprocessing(64, "crop", 0.875, "bicubic", (0.5,) * 3, (0.5,) * 3)
 

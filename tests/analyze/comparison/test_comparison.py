@@ -28,6 +28,8 @@ from extract.catalog.multi_label import MultiLabel
 from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet, Provenance
 
+pytestmark = pytest.mark.slow
+
 Planted = tuple[np.ndarray, np.ndarray]
 compare = partial(compare_all, n_resamples=200)
 Make = Callable[..., EmbeddingSet]
@@ -119,7 +121,6 @@ def test_one_seed_has_no_deviation(three: list[EmbeddingSet]) -> None:
     json.dumps(found.to_json(), allow_nan=False)
 
 
-@pytest.mark.slow  # other processes load what they compute with
 def test_a_comparison_is_printed_and_tabulated_in_python(short: list[EmbeddingSet]) -> None:
     found = compare(short, reductions=["none", "l2"], seeds=range(2), execution=ALONE)
     tables = {name: [*table] for name, table in found.tables().items()}

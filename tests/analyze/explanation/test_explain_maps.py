@@ -17,6 +17,8 @@ from analyze.explanation.saliency_maps import METHODS, check_methods, map_spec, 
 from extract.backbones.registry import Backbone, load_backbone
 from extract.errors import UsageError
 
+pytestmark = pytest.mark.slow
+
 FAMILIES = ("efficientnet_b3", "efficientnet_lite0", "cvt_13", "convnext_base", "vgg16")
 LESS: dict[str, dict[str, Any]] = {
     "convnext_base": {"depths": (1, 1, 1, 1)},

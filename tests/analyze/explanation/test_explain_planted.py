@@ -27,7 +27,7 @@ from extract.backbones.registry import Backbone, load_backbone
 from extract.catalog.catalog import Level
 from extract.storage.embeddings import EmbeddingSet
 
-pytestmark = pytest.mark.usefixtures("few_strengths")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("few_strengths")]
 
 CLASSES = ("checked", "columns", "none", "rows")
 WIDTH, HEIGHT, SIDE = 288, 224, 64
@@ -159,7 +159,6 @@ def insertion_p(
     return p
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("coarse_curves")
 def test_maps_of_the_square_beat_noise(
     planted: tuple[Backbone, EmbeddingSet, list[Drawn], np.ndarray], tap: Tap
@@ -169,7 +168,6 @@ def test_maps_of_the_square_beat_noise(
     assert insertion_p(backbone, tap, stored, held_out[:FOLLOWED], vectors[:FOLLOWED]) < 0.01
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("coarse_curves")
 def test_a_head_taught_noise_finds_no_square(
     planted: tuple[Backbone, EmbeddingSet, list[Drawn], np.ndarray], tap: Tap

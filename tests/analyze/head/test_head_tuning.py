@@ -33,6 +33,8 @@ from extract.errors import FileLocked, UsageError
 from extract.files.file_lock import locked
 from extract.storage.embeddings import EmbeddingSet
 
+pytestmark = pytest.mark.slow
+
 optuna = pytest.importorskip("optuna")
 Planted = tuple[np.ndarray, np.ndarray]
 Make = Callable[..., EmbeddingSet]

@@ -27,6 +27,8 @@ from extract.errors import UsageError
 from extract.files.strict_json import with_check_sum
 from extract.storage.embeddings import EmbeddingSet, Provenance
 
+pytestmark = pytest.mark.slow
+
 N, D, AT = 3000, 32, 10
 FEW = 400
 """Rows where what is asked is not how many of them are found."""

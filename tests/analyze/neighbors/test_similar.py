@@ -27,6 +27,8 @@ from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet, Provenance
 from extract.workspace import Workspace
 
+pytestmark = pytest.mark.slow
+
 KINDS = ("Mugs", "Vases", "Watches")
 Embed = Callable[..., EmbeddingSet]
 

@@ -28,6 +28,8 @@ from extract.catalog.demo import KINDS, draw_picture
 from tests.benchmarks.copied_pictures import copied_pairs, other_pairs, printed_twice, saved
 from tests.benchmarks.copies import judge, scores
 
+pytestmark = pytest.mark.slow
+
 Picture = Image.Image
 ALIKE = 1.0
 """A cosine that alone would make a copy: what is left to tell is told by the picture."""

@@ -35,6 +35,8 @@ from analyze.presentation.figure_style import FAINT, INK, drawing, save
 from analyze.presentation.palette import MUTED, UNMATCHED, style_of
 from extract.storage.embeddings import EmbeddingSet
 
+pytestmark = pytest.mark.slow
+
 Embed = Callable[..., EmbeddingSet]
 
 RED, BLUE = ((200, 30, 30), (30, 30, 200))

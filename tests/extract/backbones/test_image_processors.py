@@ -13,6 +13,8 @@ from PIL import Image
 from extract.backbones.image_processors import read_preprocessing
 from extract.errors import WeightsError
 
+pytestmark = pytest.mark.slow
+
 NAMES = [name for name in dir(transformers) if re.search(r"ImageProcessor(Pil|Fast)?$", name)]
 REFUSED = r"^acme/x prepares pictures in a way that is not built here \({name}: .+\): .*timm:NAME$"
 

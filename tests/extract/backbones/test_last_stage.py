@@ -18,6 +18,8 @@ from extract.backbones.registry import load_backbone, load_from_provenance
 from extract.errors import UsageError, WeightsDiffer, WeightsError
 from extract.storage.embeddings import Provenance
 
+pytestmark = pytest.mark.slow
+
 STAGES = {
     "efficientnet_lite0": "blocks.6",
     "cvt_13": "model.cvt.encoder.stages.2",

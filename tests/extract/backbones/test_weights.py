@@ -23,6 +23,8 @@ from extract.backbones.weights import Checkpoint, PackagedWeights, fit, read_ten
 from extract.errors import UsageError, WeightsError
 from tests.benchmarks import checkpoints
 
+pytestmark = pytest.mark.slow
+
 ARCHITECTURE = "tf_efficientnet_lite0"
 
 

@@ -28,7 +28,10 @@ from tests.faults import picture_cases as corpus
 from tests.faults.picture_cases import Case, plant
 from tests.faults.warm_server import WarmServer
 
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # of Pillow, on broken tags
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::UserWarning"),  # of Pillow, on broken tags
+]
 
 GROUPS = [
     corpus.orientations,

@@ -29,6 +29,8 @@ from extract.machine import processor
 from extract.machine.processor import CpuInfo
 from tests.faults.warm_server import WarmServer
 
+pytestmark = pytest.mark.slow
+
 B, SIDE = 4, 96
 FAST = ("folded", "openvino")
 

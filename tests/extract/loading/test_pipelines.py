@@ -40,6 +40,8 @@ from extract.storage.embeddings_table import ROW_FIELDS
 from extract.storage.failures import read_refusals
 from tests.faults.warm_server import WarmServer
 
+pytestmark = pytest.mark.slow
+
 FIVE = Options(batch_size=5, threads=1, workers=3, runtime="eager")
 
 
