@@ -88,7 +88,7 @@ class Workspace:
         return self.cache / "index"
 
     @property
-    def heads(self) -> Path:
+    def head_trials(self) -> Path:
         """Settings of heads that were tried, kept between runs."""
         return self.cache / "heads"
 

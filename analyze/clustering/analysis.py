@@ -155,7 +155,7 @@ def _cluster(
     k = chosen_k.k if chosen_k else int(wanted)
     if reduction == AUTO:
         automatic = cluster_automatically(
-            embeddings, k, seed, keeping=execution.keeping, progress=progress
+            embeddings, k, seed, kept=execution.kept, progress=progress
         )
         steps = automatic.chosen.reduction
     reduced = execution.reduce(embeddings, steps, seed, progress)

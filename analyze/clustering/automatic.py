@@ -11,7 +11,7 @@ import numpy as np
 
 from analyze.clustering.clustering import Clustering
 from analyze.clustering.consensus import consensus
-from analyze.clustering.runs import Keeping, Run, cluster_all
+from analyze.clustering.runs import KeptResults, Run, cluster_all
 from analyze.measures.contingency_metrics import JointTables, ari
 from analyze.reduction.reduction import Progress
 from extract.storage.embeddings import EmbeddingSet
@@ -107,7 +107,7 @@ def cluster_automatically(
     seed: int = 0,
     *,
     candidates: Sequence[tuple[str, str]] = CANDIDATES,
-    keeping: Keeping | None = None,
+    kept: KeptResults | None = None,
     n_jobs: int | None = None,
     progress: Progress | None = None,
 ) -> Automatic:
@@ -127,7 +127,7 @@ def cluster_automatically(
     candidates : sequence of (str, str)
         Reductions with their clusterings; the first of equally steady ones is taken. t-SNE is left
         out, and that noted, where there are more than 20,000 rows.
-    keeping : Keeping
+    kept : KeptResults
         Where clusterings are kept between runs.
     n_jobs : int, optional
         Processes; as many as there are cores. The answer does not depend on it.
@@ -142,7 +142,7 @@ def cluster_automatically(
         for reduction, method in candidates
         for each in seeds
     ]
-    found = cluster_all(runs, keeping or Keeping(), n_jobs=n_jobs, progress=progress)
+    found = cluster_all(runs, kept or KeptResults(), n_jobs=n_jobs, progress=progress)
     of_each = [found[i : i + N_SEEDS] for i in range(0, len(found), N_SEEDS)]
     tried = tuple(
         Candidate(*candidate, _stability([c.assignments for c in clusterings]))

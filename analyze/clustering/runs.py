@@ -79,7 +79,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Keeping:
+class KeptResults:
     """Where results are kept between runs; None where they are not.
 
     Parameters
@@ -145,10 +145,10 @@ class Execution:
     resampling_progress: Progress | None = None
 
     @property
-    def keeping(self) -> Keeping:
+    def kept(self) -> KeptResults:
         """Where results are kept."""
         folders = self.reduction_cache, self.clustering_cache
-        return Keeping(*(None if folder is None else Path(folder) for folder in folders))
+        return KeptResults(*(None if folder is None else Path(folder) for folder in folders))
 
     def reduce(
         self, embeddings: EmbeddingSet, reduction: str, seed: int, progress: Progress | None
@@ -166,7 +166,7 @@ PLAIN = Execution()
 
 def cluster_all(
     runs: Sequence[Run],
-    keeping: Keeping,
+    kept: KeptResults,
     *,
     n_jobs: int | None = None,
     progress: Progress | None = None,
@@ -183,7 +183,7 @@ def cluster_all(
     progress : callable, optional
         Called with the runs done and their total, those kept before left out.
     """
-    found = [keeping.read(run) for run in runs]
+    found = [kept.read(run) for run in runs]
     asking: dict[tuple[object, ...], list[int]] = {}
     for i, clustering in enumerate(found):
         if clustering is None:
@@ -191,10 +191,10 @@ def cluster_all(
     n_missing = sum(clustering is None for clustering in found)
     missing = sorted((i for i, *_ in asking.values()), key=lambda i: -runs[i].seconds)
     n_jobs = _processes([runs[i] for i in missing], n_jobs)
-    shared = _shared_reductions([runs[i] for i in missing], keeping, n_jobs)
+    shared = _shared_reductions([runs[i] for i in missing], kept, n_jobs)
     tasks = [(i, runs[i], shared.get(_shared_key(runs[i]))) for i in missing]
     done = 0
-    for i, (assignments, notes) in _outcomes(keeping.cluster, tasks, n_jobs):
+    for i, (assignments, notes) in _outcomes(kept.cluster, tasks, n_jobs):
         for same in asking[runs[i].answer]:
             found[same] = _clustering(runs[same], assignments, notes)
             done += 1
@@ -222,7 +222,7 @@ def _shared_key(run: Run) -> tuple[int, str]:
 
 
 def _shared_reductions(
-    runs: Iterable[Run], keeping: Keeping, n_jobs: int
+    runs: Iterable[Run], kept: KeptResults, n_jobs: int
 ) -> dict[tuple[int, str], Reduced]:
     """Reduce once what no seed changes."""
     once: dict[tuple[int, str], Run] = {}
@@ -231,7 +231,7 @@ def _shared_reductions(
             once.setdefault(_shared_key(run), run)
     keys = list(once)
     tasks = [(i, once[key]) for i, key in enumerate(keys)]
-    return {keys[i]: reduced for i, reduced in _outcomes(keeping.reduce, tasks, n_jobs)}
+    return {keys[i]: reduced for i, reduced in _outcomes(kept.reduce, tasks, n_jobs)}
 
 
 def _outcomes(

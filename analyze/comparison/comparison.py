@@ -86,9 +86,7 @@ def compare(
     n_clusters = len(np.unique(codes[codes >= 0])) if n_clusters is None else n_clusters
     check_n_clusters(n_clusters, len(codes))
     runs = design.runs(aligned.embedding_sets, n_clusters)
-    found = cluster_all(
-        runs, execution.keeping, n_jobs=execution.n_jobs, progress=execution.progress
-    )
+    found = cluster_all(runs, execution.kept, n_jobs=execution.n_jobs, progress=execution.progress)
     scores, noted = zip(*(score_clusters(codes, c.assignments) for c in found), strict=True)
     informative = None not in scores[0].values()
     models, notes = _models(aligned, design.seeds[0], informative=informative)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analyze.clustering.runs import Keeping, Run
+from analyze.clustering.runs import KeptResults, Run
 from analyze.comparison.scores import ComparisonCell
 from analyze.presentation import wording
 from extract.recipe import Recipe
@@ -37,7 +37,7 @@ class Reproduction:
         cells: Sequence[ComparisonCell],
         embedding_sets: Sequence[EmbeddingSet],
         seed: int,
-        keeping: Keeping,
+        kept: KeptResults,
     ) -> Reproduction:
         """Count the components that the recipe's reduction takes of each embedding."""
         steps = recipe.analyze.reduce.split(",")
@@ -45,7 +45,7 @@ class Reproduction:
         if at is None:
             return cls(recipe, tuple(cells), (None,) * len(embedding_sets))
         until = ",".join(steps[: at + 1])
-        found = (keeping.reduce(Run(each, until, 1, seed)) for each in embedding_sets)
+        found = (kept.reduce(Run(each, until, 1, seed)) for each in embedding_sets)
         return cls(recipe, tuple(cells), tuple(int(each.coordinates.shape[1]) for each in found))
 
     def to_json(self) -> dict[str, Any]:

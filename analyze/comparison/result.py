@@ -151,7 +151,7 @@ class Comparison(Result):
     ) -> Comparison:
         """Return the comparison with what others published of the recipe that it follows."""
         cells = [cell for cell in self.cells if cell.metric == "ari"]
-        found = Reproduction.of(recipe, cells, embedding_sets, self.seeds[0], execution.keeping)
+        found = Reproduction.of(recipe, cells, embedding_sets, self.seeds[0], execution.kept)
         return replace(self, reproduction=found)
 
     def text(self) -> str:

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from analyze.clustering.clustering import cluster
-from analyze.clustering.runs import Keeping, Run, cluster_all
+from analyze.clustering.runs import KeptResults, Run, cluster_all
 from analyze.measures.contingency_metrics import JointTables, ari
 from analyze.measures.probes import N_FOLDS, folds_of, linear_probe, nearest_vote
 from analyze.threads import one_thread
@@ -104,7 +104,7 @@ class Question:
         Copies have one number.
     n_clusters : tuple of int
     seed : int
-    keeping : Keeping
+    kept : KeptResults
     """
 
     metric: str
@@ -112,7 +112,7 @@ class Question:
     groups: np.ndarray
     n_clusters: tuple[int, ...]
     seed: int
-    keeping: Keeping
+    kept: KeptResults
 
     @cached_property
     def folds(self) -> np.ndarray:
@@ -171,7 +171,7 @@ class Question:
 
     def _ari(self, embeddings: EmbeddingSet, labels: np.ndarray) -> tuple[MeanARI, tuple[str, ...]]:
         runs = [Run(embeddings, "l2", self.n_clusters[0], seed) for seed in self._seeds]
-        found = cluster_all(runs, self.keeping)
+        found = cluster_all(runs, self.kept)
         notes = tuple(dict.fromkeys(note for c in found for note in c.notes))
         return MeanARI(labels, [c.assignments for c in found]), notes
 
@@ -183,7 +183,7 @@ class Question:
         notes: list[str] = []
         steps = SPACES[self.metric]
         for seed in self._seeds:
-            reduced = self.keeping.reduce(Run(embeddings, steps, 1, seed))
+            reduced = self.kept.reduce(Run(embeddings, steps, 1, seed))
             notes += reduced.notes
             for n_clusters in self.n_clusters:
                 clustering = cluster(reduced, n_clusters, seed)

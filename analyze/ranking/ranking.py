@@ -99,7 +99,7 @@ def rank(
     sets, labels = same.embedding_sets, known.codes if known else None
     groups = groups_of_copies(sets)
     numbers = _numbers_of_clusters(n_clusters, labels, len(groups), metric)
-    question = Question(metric, labels, groups, numbers, seed, execution.keeping)
+    question = Question(metric, labels, groups, numbers, seed, execution.kept)
     models = tuple(RankedModel.of(*about_model) for about_model in zip(count(), same.names, sets))
     neighbors, scores, of_scores = _answers(question, models, sets, execution.progress)
     why_none = _why_no_interval(labels, groups)

@@ -133,7 +133,7 @@ class Catalog:
         return len(self.ids)
 
     @property
-    def fingerprint(self) -> str:
+    def ids_sha256(self) -> str:
         """sha256 over the ids alone, joined by NUL (which no id can hold)."""
         return ids_fingerprint(self.ids)
 

@@ -90,7 +90,7 @@ def write_labels(path: Path, catalog: Catalog) -> None:
     with replaced(path) as file:
         file.attrs["format"] = FORMAT
         file.attrs["format_version"] = FORMAT_VERSION
-        file.attrs["catalog_fingerprint"] = catalog.fingerprint
+        file.attrs["catalog_fingerprint"] = catalog.ids_sha256
         if catalog.group_column is not None:
             file.attrs[GROUP] = catalog.group_column
         parts: Parts = {}
@@ -131,7 +131,7 @@ def store_labels(path: Path, catalog: Catalog) -> str | None:
     """
     before = None
     try:
-        found = read_labels(path, catalog.fingerprint, len(catalog))
+        found = read_labels(path, catalog.ids_sha256, len(catalog))
         same = _spelled(found) == _spelled(catalog) and found.columns == dict(catalog.columns)
         if path.exists() and same:
             return None

@@ -112,7 +112,7 @@ def _write_whole(
     file.attrs["identity_sha256"] = provenance.identity_sha256
     file.attrs["realisations"] = canonical_json(list(provenance.execution_configs))
     file.attrs["realisations_sha256"] = sha256_of(list(provenance.execution_configs))
-    file.attrs["catalog_fingerprint"] = catalog.fingerprint
+    file.attrs["catalog_fingerprint"] = catalog.ids_sha256
     file.attrs["record"] = padded_record(provenance.record)
     write_strings(file.create_group("ids"), catalog.ids)
     if catalog.paths != catalog.ids:

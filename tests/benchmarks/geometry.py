@@ -10,7 +10,7 @@ from pathlib import Path
 import joblib
 import numpy as np
 
-from analyze.clustering.runs import Keeping, Run, cluster_all
+from analyze.clustering.runs import KeptResults, Run, cluster_all
 from analyze.head.assessment import assess_head
 from analyze.head.training.plan import Plan
 from analyze.measures.bootstrap import interval, resampled_weights
@@ -283,8 +283,8 @@ def _clustered(
     }
     keys = [(cell, reduction) for reduction in reductions for cell in bare]
     runs = [Run(bare[cell], r, n_clusters, seed) for cell, r in keys for seed in range(seeds)]
-    keeping = Keeping(None, cache / "clusterings")
-    found = [c.assignments for c in cluster_all(runs, keeping, n_jobs=N_PROCESSES)]
+    kept = KeptResults(None, cache / "clusterings")
+    found = [c.assignments for c in cluster_all(runs, kept, n_jobs=N_PROCESSES)]
     return {
         (cell, f"ARI {reduction}"): MeanARI(labels, found[i * seeds : (i + 1) * seeds])
         for i, (cell, reduction) in enumerate(keys)

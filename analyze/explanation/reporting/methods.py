@@ -72,7 +72,7 @@ class ExplanationMethods:
         return methods
 
     @property
-    def usual(self) -> bool:
+    def by_default(self) -> bool:
         """Whether none was typed: then one that a backbone has no map by is left out."""
         return not self.method
 

@@ -107,7 +107,7 @@ def ask_backbone(
         )
     tap = tap_of(backbone)
     maps = methods.maps
-    if methods.usual and tap.directions_alone:
+    if methods.by_default and tap.directions_alone:
         maps = tuple(name for name in maps if name != "hirescam")
     check_methods(maps, tap, backbone.name)
     truth = truth_of(wanted, stored, vectors)

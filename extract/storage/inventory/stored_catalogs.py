@@ -119,7 +119,7 @@ def describe_stored(workspace: Workspace) -> dict[str, Any]:
         "reductions": workspace.reductions,
         "clusterings": workspace.clusterings,
         "indexes": workspace.indexes,
-        "heads": workspace.heads,
+        "heads": workspace.head_trials,
     }
     return {
         "catalogs": [stored.to_json() for stored in stored_catalogs(workspace)],

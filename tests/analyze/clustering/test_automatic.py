@@ -14,7 +14,7 @@ from analyze.clustering import automatic
 from analyze.clustering.analysis import analyze_embeddings
 from analyze.clustering.automatic import CANDIDATES, N_SEEDS, cluster_automatically, seeds_of
 from analyze.clustering.consensus import consensus
-from analyze.clustering.runs import Keeping
+from analyze.clustering.runs import KeptResults
 from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet
 
@@ -65,10 +65,10 @@ def test_the_steadiest_is_taken_and_its_seeds_are_joined(
     pairs = [adjusted_rand_score(a, b) for i, a in enumerate(alone) for b in alone[:i]]
     assert stability[chosen] == pytest.approx(np.mean(pairs), abs=1e-12)
     assert found.why.startswith(f"{chosen[0]}, {chosen[1]}: 8 seeds agree most")
-    keeping = Keeping(tmp_path / "r", tmp_path / "c")
+    kept = KeptResults(tmp_path / "r", tmp_path / "c")
     for _ in range(2):  # the second time from what is kept
-        kept = cluster_automatically(faint, 4, seed=3, keeping=keeping)
-        assert kept.to_json() == found.to_json()
+        again = cluster_automatically(faint, 4, seed=3, kept=kept)
+        assert again.to_json() == found.to_json()
 
 
 @pytest.mark.usefixtures("quick")

@@ -11,7 +11,7 @@ import pytest
 from analyze.clustering import runs as clustering_runs
 from analyze.clustering.cache import ClusteringCache
 from analyze.clustering.clustering import CLUSTERINGS, Clustering, cluster
-from analyze.clustering.runs import Keeping, Run, cluster_all
+from analyze.clustering.runs import KeptResults, Run, cluster_all
 from analyze.reduction.reduction import Reduced, reduce
 from extract.storage.embeddings import EmbeddingSet
 
@@ -39,7 +39,7 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
 @pytest.mark.parametrize("method", CLUSTERINGS)
 def test_a_run_is_what_its_clustering_alone_says(embeddings: EmbeddingSet, method: str) -> None:
     runs = [Run(embeddings, "pca:3", 4, seed, method) for seed in (5, 6)]
-    for run, found in zip(runs, cluster_all(runs, Keeping(), n_jobs=1), strict=True):
+    for run, found in zip(runs, cluster_all(runs, KeptResults(), n_jobs=1), strict=True):
         reduced = reduce(embeddings, "pca:3", run.seed)
         alone = cluster(reduced, 4, run.seed, method)
         np.testing.assert_array_equal(found.assignments, alone.assignments)
@@ -64,7 +64,7 @@ def test_what_no_seed_changes_is_computed_once(
         for seed in range(3)
     ]
     told: list[tuple[int, int]] = []
-    found = cluster_all(runs, Keeping(), n_jobs=1, progress=lambda *now: told.append(now))
+    found = cluster_all(runs, KeptResults(), n_jobs=1, progress=lambda *now: told.append(now))
     assert sorted(computed) == sorted(
         [("kmeans", seed) for seed in (0, 1, 2)] * 2
         + [(method, seed) for method in ("agglomerative", "hdbscan") for seed in (0, 0, 1, 2)]
@@ -82,7 +82,7 @@ def test_a_number_that_is_found_is_no_reason_to_compute_again(
     embeddings: EmbeddingSet, computed: list[tuple[str, int]]
 ) -> None:
     runs = [Run(embeddings, "none", k, 0, method) for method in ("hdbscan", "gmm") for k in (3, 4)]
-    found = cluster_all(runs, Keeping(), n_jobs=1)
+    found = cluster_all(runs, KeptResults(), n_jobs=1)
     assert sorted(computed) == [("gmm", 0), ("gmm", 0), ("hdbscan", 0)]
     assert found[0].n_clusters == found[1].n_clusters == found[0].n_found
     assert [clustering.n_clusters for clustering in found[2:]] == [3, 4]
@@ -92,19 +92,19 @@ def test_a_number_that_is_found_is_no_reason_to_compute_again(
 def test_a_kept_clustering_is_read_by_its_method(
     embeddings: EmbeddingSet, tmp_path: Path, computed: list[tuple[str, int]], method: str
 ) -> None:
-    keeping = Keeping(clusterings=tmp_path)
+    kept = KeptResults(clusterings=tmp_path)
     runs = [Run(embeddings, "none", 4, seed, method) for seed in (1, 2)]
-    first = cluster_all(runs, keeping, n_jobs=1)
+    first = cluster_all(runs, kept, n_jobs=1)
     n_computed = 2 if CLUSTERINGS[method].uses_chance else 1
     assert len(computed) == n_computed
-    second = cluster_all(runs, keeping, n_jobs=1)
+    second = cluster_all(runs, kept, n_jobs=1)
     assert len(computed) == n_computed
     for one, other in zip(first, second, strict=True):
         np.testing.assert_array_equal(one.assignments, other.assignments)
         assert (one.method, one.seed, one.n_clusters, one.notes) == (
             *(other.method, other.seed, other.n_clusters, other.notes),
         )
-    assert cluster_all([Run(embeddings, "none", 4, 1)], keeping, n_jobs=1)[0].method == "kmeans"
+    assert cluster_all([Run(embeddings, "none", 4, 1)], kept, n_jobs=1)[0].method == "kmeans"
 
 
 def test_chance_in_the_reduction_alone_keeps_seeds_apart(

@@ -88,7 +88,7 @@ def test_fingerprint_depends_on_ids_alone(tmp_path: Path) -> None:
     draw_noise(tmp_path / "one" / "a" / "1.png", 1)
     draw_noise(tmp_path / "two" / "a" / "1.png", 2)
     draw_noise(tmp_path / "three" / "b" / "1.png", 1)
-    one, two, three = (list_folder(tmp_path / n).fingerprint for n in ("one", "two", "three"))
+    one, two, three = (list_folder(tmp_path / n).ids_sha256 for n in ("one", "two", "three"))
     assert one == two != three
 
 

@@ -408,7 +408,7 @@ def test_no_sound_row_is_said_and_not_an_empty_answer(path: Path) -> None:
 def test_labels_and_columns_come_back_as_they_were(path: Path, catalog: Catalog) -> None:
     labels = labels_path(path)
     write_labels(labels, catalog)
-    found = read_labels(labels, catalog.fingerprint, len(catalog))
+    found = read_labels(labels, catalog.ids_sha256, len(catalog))
     assert [(v.name, v.values()) for v in found.levels] == [
         (v.name, v.values()) for v in catalog.levels
     ]
@@ -417,7 +417,7 @@ def test_labels_and_columns_come_back_as_they_were(path: Path, catalog: Catalog)
         read_labels(labels, "0" * 64, len(catalog))
     labels.write_bytes(b"broken")
     with pytest.raises(EmbeddingsFileError, match="delete it"):
-        read_labels(labels, catalog.fingerprint, len(catalog))
+        read_labels(labels, catalog.ids_sha256, len(catalog))
 
 
 def test_read_embeddings_joins_rows_with_their_labels(path: Path, catalog: Catalog) -> None:
@@ -460,7 +460,7 @@ def test_hostile_labels_are_refused_before_a_link_is_followed(
         del file[group]
         file[group] = h5py.ExternalLink(str(tmp_path / "pipe"), "/")
     with pytest.raises(EmbeddingsFileError, match="link to elsewhere"):
-        read_labels(labels, catalog.fingerprint, len(catalog))
+        read_labels(labels, catalog.ids_sha256, len(catalog))
 
 
 def test_carried_rows_are_copied_in_runs_whatever_moved(path: Path, catalog: Catalog) -> None:

@@ -87,7 +87,7 @@ def test_several_labels_come_back_with_their_rows(path: Path) -> None:
 def test_levels_and_several_labels_stand_side_by_side(tmp_path: Path) -> None:
     catalog = shop(tmp_path, levels=(Level.from_values("class", ["x", "y", "x", None]),))
     write_labels(tmp_path / "x.labels.h5", catalog)
-    found = read_labels(tmp_path / "x.labels.h5", catalog.fingerprint, 4)
+    found = read_labels(tmp_path / "x.labels.h5", catalog.ids_sha256, 4)
     assert found.levels[0].values() == ("x", "y", "x", None)
     assert found.multi_labels[0].values() == ROWS
 
