@@ -108,7 +108,7 @@ def measure(only: list[str] | None, environment: Path | None, workspace: Path | 
                 code = START + ATLAS
             said = _run(root, python, "-c", code, str(file), str(home / "bin" / "embedding-atlas"))
             taken = time.perf_counter() - started
-            made = f"{' '.join(PACKAGES[tool])}: {said} ({taken:.0f} s with its installation)"
+            made = f"{' '.join(PACKAGES[tool])}: {said} ({taken:.0f} s with installing)"
             print(made, flush=True)
 
 
