@@ -41,7 +41,7 @@ COLUMNS = (
 BETWEEN = " | "
 """What stands between the ids of a cell."""
 
-MOST_LISTED = 5
+MOST_LISTED = 3
 MOST_ERRORS = 0.25
 """Of the pictures: labels are seldom so wrong."""
 

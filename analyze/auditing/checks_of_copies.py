@@ -56,7 +56,7 @@ def _how_copies_were_found(measured: Measurements) -> str:
         f"from {altered:.3g} on"
     )
     if not copies:
-        return f"{least}; equal bytes alone were found"
+        return f"{least}; no copies are there but of equal bytes"
     lowest = min(link.cosine for link in copies)
     known = {(link.one, link.other) for link in copies}
     others = [c for one, other, c in pairs if (one, other) not in known]

@@ -25,6 +25,9 @@ MOST_IN_MEMORY = 512 << 20
 
 MOST_KEPT = 4000
 AT_ONCE = 256
+MOST_THREADS = 8
+"""Each holds a whole picture, which may be large."""
+
 SHARPEST_EDGE = 0.5
 """Pixels: what is narrower is a pixel all the same."""
 
@@ -104,7 +107,7 @@ def measure_pictures(
         share = np.nan if seen is None else seen.share(picture)
         table[place] = [*quality.values(), n_bytes, share]
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1)) as pool:
         for done in _in_steps(len(firsts)):
             list(pool.map(measured, done))
             if progress is not None:
