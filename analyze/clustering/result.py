@@ -12,7 +12,7 @@ from analyze.clustering.clustering import Clustering, clustering_spec
 from analyze.measures.agreement import Agreement
 from analyze.measures.confusion_figure import confusion_chart
 from analyze.measures.contingency_metrics import METRICS
-from analyze.measures.levels import LevelScores
+from analyze.measures.levels import LevelScores, parents_of_classes
 from analyze.presentation import wording
 from analyze.presentation.chart import Chart
 from analyze.presentation.result import Draw, Result, Table
@@ -209,18 +209,23 @@ class Analysis(Result):
         if self.agreement is None:
             return None
         title, subtitle = self._headings()
-        return confusion_chart(self.agreement, title=title, subtitle=subtitle)
+        return confusion_chart(
+            self.agreement, title=title, subtitle=subtitle, parents=self._parents()
+        )
 
     def _panels(self) -> dict[str, Panel]:
         """Panels of the map, from left to right."""
         assignments = self.clustering.assignments
         if self.level is None or self.agreement is None:
             return {"cluster": cluster_panel(assignments)}
-        names = self.level.categories
+        classes = class_panel(self.level.codes, self.level.categories)
         return {
-            "class": class_panel(self.level.codes, names),
-            "cluster": matched_panel(assignments, self.agreement.cluster_to_class, names),
+            "class": classes,
+            "cluster": matched_panel(assignments, self.agreement.cluster_to_class, classes),
         }
+
+    def _parents(self) -> dict[str, str]:
+        return parents_of_classes(self.embeddings.levels, self.level) if self.level else {}
 
     def _notes(self) -> list[str]:
         return [

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
 from analyze.measures.contingency_metrics import NOISE
 from analyze.presentation.chart import Chart
-from analyze.presentation.figure_style import axis_labels, entitle
+from analyze.presentation.figure_style import INK, axis_labels, entitle
 
 MOST_ANNOTATED = 25
 MOST_NAMED = 80
@@ -35,12 +36,38 @@ class Matched(Protocol):
         """The class of each cluster that is matched to one."""
 
 
-def confusion_chart(agreement: Matched, *, title: str, subtitle: str) -> Chart:
+@dataclass(frozen=True, eq=False)
+class _Sorted:
+    """A confusion matrix in another order."""
+
+    classes: tuple[str, ...]
+    clusters: tuple[int, ...]
+    confusion: np.ndarray
+    cluster_to_class: Mapping[int, str]
+
+
+def confusion_chart(
+    agreement: Matched,
+    *,
+    title: str,
+    subtitle: str,
+    parents: Mapping[str, str] | None = None,
+) -> Chart:
     """Draw the aligned confusion matrix: classes down, their clusters across, the rest last.
 
     Color is the share of the class, numbers are pictures.
+
+    Parameters
+    ----------
+    agreement : Agreement
+    title, subtitle : str
+    parents : mapping of str to str, optional
+        The class above each class: one too large for numbers is grouped by it.
     """
     n_classes, n_clusters = agreement.confusion.shape
+    groups: list[tuple[str, int]] = []
+    if parents and max(n_classes, n_clusters) > MOST_ANNOTATED:
+        agreement, groups = _grouped(agreement, parents)
     width, height = confusion_size(n_classes, n_clusters)
 
     def draw(axes: Any) -> None:
@@ -53,7 +80,9 @@ def confusion_chart(agreement: Matched, *, title: str, subtitle: str) -> Chart:
         many = f", in the order of the {n_classes} classes matched to them"
         named = ", and the class matched to it"
         axes.set_xlabel("cluster" + (named if n_clusters <= MOST_NAMED else many))
-        axes.set_ylabel("class" if n_classes <= MOST_NAMED else f"{n_classes} classes, by name")
+        how = "in the order of their names" if not groups else "in groups of the level above"
+        axes.set_ylabel("class" if n_classes <= MOST_NAMED else f"{n_classes} classes, {how}")
+        _outline(axes, groups, named=n_classes > MOST_NAMED)
 
     def fill(figure: Any) -> Any:
         axes = figure.subplots()
@@ -62,6 +91,48 @@ def confusion_chart(agreement: Matched, *, title: str, subtitle: str) -> Chart:
         return axes
 
     return Chart((width + 1.2, height), fill, draw)  # the bar takes the rest
+
+
+def _grouped(
+    agreement: Matched, parents: Mapping[str, str]
+) -> tuple[Matched, list[tuple[str, int]]]:
+    """Bring classes of one parent together, their clusters alike; and say how many each has."""
+    of = [parents.get(name, "") for name in agreement.classes]
+    order = sorted(range(len(of)), key=lambda i: of[i])
+    classes = tuple(agreement.classes[i] for i in order)
+    place = {name: i for i, name in enumerate(classes)}
+    matched = agreement.cluster_to_class
+    last = len(classes)
+    across = sorted(
+        range(len(agreement.clusters)),
+        key=lambda j: (place.get(matched.get(agreement.clusters[j], ""), last), j),
+    )
+    groups = [(name, of.count(name)) for name in dict.fromkeys(sorted(of))]
+    clusters = tuple(agreement.clusters[j] for j in across)
+    return _Sorted(classes, clusters, agreement.confusion[np.ix_(order, across)], matched), groups
+
+
+def _outline(axes: Any, groups: Sequence[tuple[str, int]], *, named: bool) -> None:
+    """Draw a box about the classes of one parent and their clusters, and name it if wanted."""
+    from matplotlib.patches import Rectangle
+
+    if not groups:
+        return
+    height = axes.get_ylim()[0]
+    # classes in a line of text
+    least = 10 / 72 / (axes.figure.get_size_inches()[1] * 0.77 / height)
+    names = axis_labels([name or "no parent" for name, _ in groups], 30)
+    start, end_of_last = 0, -least
+    for name, (_, n) in zip(names, groups, strict=True):
+        box = Rectangle((start, start), n, n, fill=False, edgecolor=INK, linewidth=0.8)
+        axes.add_patch(box)
+        middle = start + n / 2
+        if named and middle - end_of_last >= least:
+            axes.text(-0.01 * height, middle, name, ha="right", va="center", size=8)
+            end_of_last = middle
+        start += n
+    if named:
+        axes.yaxis.labelpad = 5.2 * max(map(len, names)) + 6
 
 
 def confusion_size(n_down: int, n_across: int, small: float = 0.24) -> tuple[float, float]:

@@ -131,6 +131,37 @@ def is_parent(parent: Level, child: Level) -> bool:
     return len(between) == 1 and not next(iter(between)).isalnum() and "" not in between
 
 
+def parents_of_classes(levels: Sequence[Level], level: Level, most: int = 25) -> dict[str, str]:
+    """Give the class above each class of a level, of the nearest level above with few classes.
+
+    Parameters
+    ----------
+    levels : sequence of Level
+        From the top down.
+    level : Level
+        One of them.
+    most : int
+        Classes that the level above may have; the topmost is taken where all have more.
+
+    Returns
+    -------
+    dict of str to str
+        Empty where no level is above it.
+    """
+    above: list[Level] = []
+    below = level
+    for other in reversed(levels[: [each.name for each in levels].index(level.name)]):
+        if not is_parent(other, below):
+            break
+        above, below = [*above, other], other
+    if not above:
+        return {}
+    taken = next((each for each in above if len(each.categories) <= most), above[-1])
+    rows = np.flatnonzero(level.codes != MISSING_LABEL)
+    pairs = np.unique(np.stack([level.codes[rows], taken.codes[rows]]), axis=1).T.tolist()
+    return {level.categories[own]: taken.categories[parent] for own, parent in pairs}
+
+
 def in_the_tree(paths: np.ndarray, assignments: np.ndarray) -> tuple[float | None, float | None]:
     """Say how clusters fare as predictions in a tree, each by its most frequent leaf.
 

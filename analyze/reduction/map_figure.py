@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +10,21 @@ import numpy as np
 
 from analyze.measures.contingency_metrics import NOISE
 from analyze.presentation.chart import Chart
-from analyze.presentation.figure_style import FAINT, drawing, figure_text, new_figure
+from analyze.presentation.figure_style import (
+    FAINT,
+    axis_labels,
+    drawing,
+    figure_text,
+    new_figure,
+)
 from analyze.presentation.palette import UNMATCHED, style_of
 
 MOST_IN_LEGEND = 20
+LEGEND_MARKER = 26
+LONGEST_ON_MAP = 24
+WIDEST_NAMED = 0.16
+"""Median distance of a group's rows from its middle, of the map's width: others lie nowhere."""
+
 PANEL_INCHES = 5.2
 Group = tuple[str, str | None, np.ndarray]
 """Rows drawn alike: text for people, name that gives the style, which rows."""
@@ -43,14 +54,20 @@ class Panel:
     groups : sequence of Group
     categories : sequence of str
         Names that have a style, by their place.
+    listed : collection of str
+        Names that the legend lists; the others are gray.
     note : str
         In a corner; empty for none.
+    kind : str
+        What is drawn alike, for people.
     """
 
     title: str
     groups: Sequence[Group]
     categories: Sequence[str]
+    listed: Collection[str]
     note: str = ""
+    kind: str = "classes"
 
 
 def class_panel(codes: np.ndarray, categories: Sequence[str]) -> Panel:
@@ -61,27 +78,49 @@ def class_panel(codes: np.ndarray, categories: Sequence[str]) -> Panel:
     ]
     if (codes < 0).any():
         groups.append(("no label", None, codes < 0))
-    return Panel("by class", groups, categories)
+    return Panel("by class", groups, categories, _listed(groups))
 
 
 def cluster_panel(assignments: np.ndarray) -> Panel:
     """Rows by cluster, each in a color of its own; noise is gray."""
     numbers = [int(c) for c in np.unique(assignments)]
     groups = [(_cluster_name(c), _cluster_name(c), assignments == c) for c in numbers]
-    return Panel("by cluster", groups, [_cluster_name(c) for c in numbers if c != NOISE])
+    own = [_cluster_name(c) for c in numbers if c != NOISE]
+    return Panel("by cluster", groups, own, _listed(groups), kind="clusters")
 
 
 def matched_panel(
-    assignments: np.ndarray, cluster_to_class: Mapping[int, str], categories: Sequence[str]
+    assignments: np.ndarray, cluster_to_class: Mapping[int, str], classes: Panel
 ) -> Panel:
-    """Rows by cluster in the color of its class; clusters of no class, and noise, are gray."""
+    """Rows by cluster in the color of its class; clusters of no class, and noise, are gray.
+
+    Parameters
+    ----------
+    assignments : ndarray of shape (n_images,), int
+    cluster_to_class : mapping of int to str
+    classes : Panel
+        The same rows by class.
+    """
     numbers = [int(c) for c in np.unique(assignments)]
     groups = [(_cluster_name(c), cluster_to_class.get(c), assignments == c) for c in numbers]
     gray = [c for c in numbers if c not in cluster_to_class]
     kinds = ["clusters matched to no class"] if set(gray) - {NOISE} else []
     kinds += ["noise"] if NOISE in gray else []
-    note = f"gray: {' and '.join(kinds)}" if gray else ""
-    return Panel("by cluster, in the color of its class", groups, categories, note)
+    kinds += (
+        ["clusters of smaller {panel.kind}"]
+        if {*cluster_to_class.values()} - {*classes.listed}
+        else []
+    )
+    note = f"gray: {' and '.join(kinds)}" if kinds else ""
+    title = "by cluster, in the color of its class"
+    return Panel(title, groups, classes.categories, classes.listed, note, "clusters")
+
+
+def _listed(groups: Sequence[Group]) -> set[str]:
+    """Give the names that the legend lists: all, or of many the largest."""
+    named = [(name, int(members.sum())) for _, name, members in groups if name is not None]
+    largest = sorted(named, key=lambda each: -each[1])[:MOST_IN_LEGEND]
+    return {name for name, _ in largest}
 
 
 def _cluster_name(number: int) -> str:
@@ -102,7 +141,7 @@ def map_chart(plane: Plane, panel: Panel, *, title: str, subtitle: str) -> Chart
     def draw(axes: Any) -> None:
         _draw_panel(axes, plane, panel)
         axes.set_ylabel(plane.axis_names[1])
-        _legend(axes, axes, panel.groups, fontsize=7)
+        _legend(axes, axes, panel, fontsize=7)
 
     def fill(figure: Any) -> Any:
         return _fill(figure, plane, [panel], title, subtitle)
@@ -126,7 +165,7 @@ def _fill(figure: Any, plane: Plane, panels: Sequence[Panel], title: str, subtit
     _legend(
         figure,
         all_axes[0],
-        panels[0].groups,
+        panels[0],
         loc="upper center",
         bbox_to_anchor=(0.5, 0.06 / height),
         fontsize=8,
@@ -135,14 +174,17 @@ def _fill(figure: Any, plane: Plane, panels: Sequence[Panel], title: str, subtit
     figure.subplots_adjust(left=left, right=0.99, top=top, bottom=0.28 / height, wspace=0.04)
     figure.text(left, top + 0.46 / height, figure_text(title, 120), weight="bold", size=11)
     figure.text(left, top + 0.28 / height, figure_text(subtitle, 160), size=8, color=FAINT)
+    _name_groups(figure, all_axes[0], plane.points, panels[0].groups)
     return all_axes[0]
 
 
 def _draw_panel(axes: Any, plane: Plane, panel: Panel) -> None:
+    """Draw the rows of each group; what the legend does not list is gray, and below the rest."""
     points = plane.points
     size = float(np.clip(6_000 / len(points), 3, 28))
     for text, name, members in panel.groups:
-        color, marker = style_of(name, panel.categories)
+        color, marker = style_of(name if name in panel.listed else None, panel.categories)
+        known = color != UNMATCHED
         axes.scatter(
             points[members, 0],
             points[members, 1],
@@ -150,10 +192,11 @@ def _draw_panel(axes: Any, plane: Plane, panel: Panel) -> None:
             c=color,
             marker=marker,
             linewidths=0.3,
-            edgecolors="white" if color != UNMATCHED else FAINT,
+            edgecolors="white" if known else FAINT,
             alpha=0.9,
             label=text,
             rasterized=len(points) > 20_000,
+            zorder=2 if known else 1,
         )
     axes.set_title(panel.title)
     if panel.note:
@@ -162,10 +205,50 @@ def _draw_panel(axes: Any, plane: Plane, panel: Panel) -> None:
     axes.set_aspect("equal", adjustable="datalim")
 
 
-def _legend(holder: Any, axes: Any, groups: Sequence[Group], **placed: Any) -> None:
-    """Name the classes in a figure or in axes: of many the largest alone, and how many more."""
+def _name_groups(figure: Any, axes: Any, points: np.ndarray, groups: Sequence[Group]) -> None:
+    """Write names at the groups that lie together, the largest first, where there is room."""
+    from matplotlib.patheffects import withStroke
+
+    named = [(text, name, members) for text, name, members in groups if name is not None]
+    if len(named) < 2:
+        return
+    named = sorted(named, key=lambda each: -int(each[2].sum()))
+    words = [text.removeprefix("cluster ") for text, _, _ in named]
+    last = [word.rpartition(" >> ")[2] for word in words]
+    texts = axis_labels(last if len({*last}) == len({*words}) else words, LONGEST_ON_MAP)
+    extent = float(np.ptp(points, axis=0).max())
+    axes.apply_aspect()
+    renderer, inside = figure.canvas.get_renderer(), axes.get_window_extent()
+    taken: list[Any] = []
+    for text, (_, _, members) in zip(texts, named, strict=True):
+        own = points[members]
+        middle = np.median(own, axis=0)
+        spread = float(np.median(np.linalg.norm(own - middle, axis=1)))
+        if not text or spread > WIDEST_NAMED * extent:
+            continue
+        drawn = axes.text(
+            *middle,
+            text,
+            size=7 if len(named) <= MOST_IN_LEGEND else 6,
+            ha="center",
+            va="center",
+            clip_on=True,
+            zorder=5,
+        )
+        drawn.set_path_effects([withStroke(linewidth=2.2, foreground="white")])
+        place = drawn.get_window_extent(renderer)
+        fits = inside.x0 <= place.x0 and place.x1 <= inside.x1 and inside.y0 <= place.y0
+        if fits and place.y1 <= inside.y1 and not any(place.overlaps(each) for each in taken):
+            taken.append(place)
+        else:
+            drawn.remove()
+
+
+def _legend(holder: Any, axes: Any, panel: Panel, **placed: Any) -> None:
+    """Name the groups in a figure or in axes: of many the largest alone, and how many more."""
     from matplotlib.lines import Line2D
 
+    groups = panel.groups
     handles = list(axes.collections)[-len(groups) :]
     texts = [text for text, _, _ in groups]
     if len(groups) > MOST_IN_LEGEND:
@@ -174,7 +257,7 @@ def _legend(holder: Any, axes: Any, groups: Sequence[Group], **placed: Any) -> N
         largest = np.argsort(-sizes, kind="stable")[:MOST_IN_LEGEND].tolist()
         kept = sorted({*largest, *unlabelled})
         handles = [*(handles[i] for i in kept), Line2D([], [], linestyle="none")]
-        texts = [*(texts[i] for i in kept), f"and {len(groups) - len(kept)} smaller classes"]
+        texts = [*(texts[i] for i in kept), f"and {len(groups) - len(kept)} smaller {panel.kind}"]
     longest = max(map(len, texts))
     room = 1 if holder is axes else (130 if len(holder.axes) > 1 else 60) // (longest + 6)
     legend = holder.legend(
@@ -182,8 +265,10 @@ def _legend(holder: Any, axes: Any, groups: Sequence[Group], **placed: Any) -> N
         [str(i) for i in range(len(texts))],  # matplotlib leaves out names like "_misc"
         ncols=max(1, min(len(texts), room)),
         frameon=False,
-        markerscale=1.3,
         **placed,
     )
+    for handle in legend.legend_handles:
+        if hasattr(handle, "set_sizes"):  # a marker is known where it is as large as text
+            handle.set_sizes([LEGEND_MARKER])
     for drawn, text in zip(legend.get_texts(), texts, strict=True):
         drawn.set_text(text)

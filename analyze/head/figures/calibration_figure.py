@@ -43,11 +43,27 @@ def draw_calibration(
 
 
 def _reliability(axes: Any, calibration: Calibration, counted: str) -> None:
+    from scipy.stats import binomtest
+
     bins = calibration.bins
     most = max(each.n for each in bins)
     axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle="--", label="as it should be")
     points = [each.confidence for each in bins], [each.accuracy for each in bins]
     axes.plot(*points, color=BACKBONE_COLORS[0], linewidth=1.4, zorder=2)
+    spans = [
+        binomtest(round(each.accuracy * each.n), each.n).proportion_ci(method="wilson")
+        for each in bins
+    ]
+    axes.vlines(
+        points[0],
+        [each.low for each in spans],
+        [each.high for each in spans],
+        color=BACKBONE_COLORS[0],
+        linewidth=1.3,
+        alpha=0.6,
+        zorder=2,
+        label="95 % interval of the share",
+    )
     axes.scatter(
         *points,
         s=[SMALLEST_DOT + (LARGEST_DOT - SMALLEST_DOT) * each.n / most for each in bins],

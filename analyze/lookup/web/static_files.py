@@ -9,17 +9,20 @@ from pathlib import Path
 from fastapi import APIRouter
 from fastapi.responses import Response
 
+from analyze import presentation
 from analyze.lookup.http.errors import Declined
 
-FOLDER = Path(__file__).parent / "static"
+FOLDERS = (Path(__file__).parent / "static", Path(str(presentation.__file__)).parent / "web")
 MEDIA = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 DAY = "public, max-age=86400"
 
 
 @cache
 def _static(name: str) -> tuple[bytes, str]:
-    """Read one of them; the names are those of the folder."""
-    files = {path.name: path for path in FOLDER.iterdir() if path.suffix in MEDIA}
+    """Read one of them; the names are those of the folders."""
+    files = {
+        path.name: path for folder in FOLDERS for path in folder.iterdir() if path.suffix in MEDIA
+    }
     if name not in files:
         raise Declined(404, "there is nothing here")
     return files[name].read_bytes(), MEDIA[files[name].suffix]

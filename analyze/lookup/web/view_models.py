@@ -8,7 +8,7 @@ from analyze.lookup.http.parameters import SearchRequest, address
 from analyze.lookup.service.served_catalog import ServedCatalog
 from analyze.lookup.service.service import SIZES
 from analyze.neighbors.similar import Answer, Hit
-from analyze.presentation.palette import MUTED
+from analyze.presentation.palette import CLASS_COLORS
 from extract.ids import shown
 
 LONGEST_NAME = 200
@@ -71,7 +71,7 @@ class Similar:
 
 def color_name(code: int) -> str:
     """Name the style of a class's color, -1 for no class; classes beyond the colors share."""
-    return "c-none" if code < 0 else f"c{code % len(MUTED)}"
+    return "c-none" if code < 0 else f"c{code % len(CLASS_COLORS)}"
 
 
 def how_searched(catalog: ServedCatalog, search: SearchRequest) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from xml.etree import ElementTree
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from color_vision import VISIONS, apart, least_apart
 from matplotlib.colors import to_hex, to_rgba
 from matplotlib.text import Annotation
 from PIL import Image
@@ -17,8 +19,9 @@ from PIL import Image
 from analyze.measures.agreement import Agreement, agree
 from analyze.measures.confusion_figure import confusion_chart
 from analyze.measures.contingency_metrics import NOISE
+from analyze.measures.levels import parents_of_classes
 from analyze.presentation.figure_style import axis_labels, figure_text, save
-from analyze.presentation.palette import MUTED, UNMATCHED, class_style, style_of
+from analyze.presentation.palette import CLASS_COLORS, MUTED, UNMATCHED, class_style, style_of
 from analyze.reduction import map_figure
 from analyze.reduction.map_figure import Plane, class_panel, cluster_panel, matched_panel
 from extract.catalog.catalog import Level
@@ -75,15 +78,13 @@ def draw_map(
     panels = [cluster_panel(assignments)]
     if labels is not None:
         codes = np.array([-1 if each is None else categories.index(each) for each in labels])
-        panels = [
-            class_panel(codes, categories),
-            matched_panel(assignments, cluster_to_class, categories),
-        ]
+        classes = class_panel(codes, categories)
+        panels = [classes, matched_panel(assignments, cluster_to_class, classes)]
     return map_figure.draw_map(Plane(points, axis_names), panels, **headings)
 
 
-def draw_confusion(agreement: Agreement, **headings: str) -> Any:
-    return confusion_chart(agreement, **headings).figure()
+def draw_confusion(agreement: Agreement, **how: Any) -> Any:
+    return confusion_chart(agreement, **how).figure()
 
 
 def mapped(names: tuple[str, ...] = NAMES, labelled: bool = True, **changes: Any) -> Any:
@@ -144,9 +145,19 @@ def test_the_cut_never_parts_an_escape() -> None:
 # palette
 
 
-def test_nine_classes_have_nine_colors() -> None:
-    assert len({class_style(i)[0] for i in range(9)}) == len(MUTED) == 9
-    assert UNMATCHED not in MUTED
+def test_twenty_classes_have_twenty_colors() -> None:
+    assert len({class_style(i)[0] for i in range(20)}) == len(CLASS_COLORS) == 20
+    assert UNMATCHED not in CLASS_COLORS
+
+
+def test_twenty_classes_are_distinct_also_to_the_color_blind() -> None:
+    """By color as those of a published scheme are; where colors look alike, by marker too."""
+    styles = [class_style(i) for i in range(20)]
+    usual = VISIONS["all colors"]
+    assert least_apart(CLASS_COLORS, usual) >= least_apart(MUTED, usual)
+    for (color, marker), (other, others) in itertools.combinations(styles, 2):
+        least = min(apart(color, other, vision) for vision in VISIONS.values())
+        assert least >= (0.2 if marker == others else 0.04), (color, other)
 
 
 def test_color_and_marker_tell_many_classes_apart() -> None:
@@ -155,7 +166,7 @@ def test_color_and_marker_tell_many_classes_apart() -> None:
 
 def test_colors_stay_as_they_are_known() -> None:
     assert [class_style(i)[0] for i in (0, 1, 8)] == ["#332288", "#CC6677", "#999933"]
-    assert [class_style(i)[0] for i in range(9, 18)] == [class_style(i)[0] for i in range(9)]
+    assert [class_style(i)[0] for i in range(20, 40)] == [class_style(i)[0] for i in range(20)]
 
 
 def test_a_class_is_styled_by_its_place_and_nothing_else_is() -> None:
@@ -307,6 +318,56 @@ def test_a_long_legend_names_the_largest_and_those_without_label() -> None:
     assert texts[-1] == "and 10 smaller classes"
 
 
+def planted_map(n_classes: int, **changes: Any) -> Any:
+    """Draw classes that lie apart on a grid, each of one picture less than the last."""
+    names = [f"Home >> class {i:02}" for i in range(n_classes)]
+    codes = np.repeat(np.arange(n_classes), np.arange(n_classes, 0, -1))
+    middles = np.stack(np.divmod(np.arange(n_classes), 6), axis=1)[:, ::-1] * 10.0
+    points = middles[codes] + np.random.default_rng(0).normal(size=(len(codes), 2))
+    given: dict[str, Any] = {
+        "labels": [names[c] for c in codes],
+        "categories": names,
+        "assignments": codes,
+        "cluster_to_class": dict(enumerate(names)),
+        "title": "",
+        "subtitle": "",
+    }
+    return draw_map(points, ("x", "y"), **{**given, **changes})
+
+
+def test_what_the_legend_does_not_list_is_gray_and_reported() -> None:
+    figure = planted_map(30)
+    groups = drawn_groups(figure.axes[0])
+    gray = {name for name, group in groups.items() if color_of(group) == UNMATCHED}
+    assert gray == {f"Home >> class {i:02}" for i in range(20, 30)}
+    clusters = drawn_groups(figure.axes[1])
+    assert {n for n, g in clusters.items() if color_of(g) == UNMATCHED} == {
+        f"cluster {i}" for i in range(20, 30)
+    }
+    (note,) = [text.get_text() for text in figure.axes[1].texts]
+    assert note == "gray: clusters of smaller classes"
+
+
+def test_names_stand_at_groups_that_lie_together_and_never_over_each_other() -> None:
+    figure = planted_map(12)
+    texts = figure.axes[0].texts
+    assert {text.get_text() for text in texts} == {f"class {i:02}" for i in range(12)}
+    places = [text.get_window_extent(figure.canvas.get_renderer()) for text in texts]
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(places, 2))
+    codes = np.repeat(np.arange(3), 40)
+    scattered = draw_map(
+        np.random.default_rng(0).uniform(size=(120, 2)),
+        ("x", "y"),
+        labels=[NAMES[c] for c in codes],
+        categories=NAMES,
+        assignments=codes,
+        cluster_to_class={},
+        title="",
+        subtitle="",
+    )
+    assert not [*scattered.axes[0].texts], "they lie nowhere"
+
+
 def test_axis_labels_stay_different_when_they_are_cut() -> None:
     names = [f"a long name of class {i} that goes on and on for ever" for i in range(12)]
     short = axis_labels(names, 20)
@@ -357,6 +418,27 @@ def test_a_large_matrix_is_drawn_without_numbers() -> None:
     axes = confusion_axes(agreement)
     assert [text for text in axes.texts if not isinstance(text, Annotation)] == []
     assert len(axes.get_yticklabels()) == 30
+
+
+def test_a_large_matrix_is_grouped_by_the_level_above() -> None:
+    """Classes of one parent come together with their clusters, in a box; no count is lost."""
+    names = [f"{'ABC'[i % 3]} >> {i:02}" for i in range(30)]
+    labels = np.arange(60) % 30
+    assignments = (labels + 7) % 30
+    levels = [
+        Level.from_values("top", [names[i][0] for i in labels]),
+        Level("leaf", tuple(names), labels.astype(np.int32)),
+    ]
+    parents = parents_of_classes(levels, levels[1])
+    assert parents == {name: name[0] for name in names}
+    assert parents_of_classes(levels, levels[0]) == {}
+    agreement = agree(levels[1], assignments, 30)
+    axes = draw_confusion(agreement, title="", subtitle="", parents=parents).axes[0]
+    assert [text.get_text() for text in axes.get_yticklabels()] == sorted(names)
+    share = axes.collections[0].get_array().reshape(30, 30)
+    np.testing.assert_array_equal(share, np.eye(30), "matched clusters are on the diagonal")
+    boxes = [(b.get_y(), b.get_height()) for b in axes.patches]
+    assert boxes == [(0, 10), (10, 10), (20, 10)]
 
 
 # files

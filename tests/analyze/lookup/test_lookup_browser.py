@@ -8,20 +8,19 @@ from __future__ import annotations
 import base64
 import csv
 import io
-import itertools
 import random
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 from urllib.parse import quote, urlsplit
 
-import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from color_vision import VISIONS, contrast, least_apart
 from PIL import Image
 from playwright.sync_api import (
     Browser,
@@ -35,7 +34,7 @@ from playwright.sync_api import (
 from served import Served, serving
 from small_catalogs import PROJECT, draw, run_in
 
-from analyze.presentation.palette import MUTED
+from analyze.presentation.palette import CLASS_COLORS, MUTED
 from extract.catalog.demo import KINDS as DRAWN
 from extract.catalog.demo import draw_picture
 from extract.images.decoding import FORMATS
@@ -1041,53 +1040,19 @@ class TestFirstSight:
             assert frame["y"] + frame["height"] <= PHONE["viewport"]["height"], path
 
 
-LINEAR = np.array([[0.2126], [0.7152], [0.0722]])
-TO_CONES = np.array(
-    [[0.41222, 0.53633, 0.05145], [0.2119, 0.6807, 0.1074], [0.0883, 0.28172, 0.62998]]
-)
-TO_OKLAB = np.array(
-    [[0.21045, 0.79362, -0.00407], [1.978, -2.42859, 0.45059], [0.0259, 0.78277, -0.80868]]
-)
-VISIONS = {
-    "all colors": np.eye(3),
-    "no red": [[0.1523, 1.0526, -0.2049], [0.1145, 0.7863, 0.0992], [-0.0039, -0.0481, 1.052]],
-    "no green": [[0.3673, 0.8606, -0.228], [0.2801, 0.6725, 0.0474], [-0.0118, 0.0429, 0.9689]],
-    "no blue": [[1.2555, -0.0767, -0.1788], [-0.0784, 0.9308, 0.1476], [0.0047, 0.6914, 0.3039]],
-}
-"""How linear RGB is seen (Machado, Oliveira and Fernandes 2009, of the full severity)."""
-
-
-def linear(color: str) -> np.ndarray:
-    parts = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
-    return np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
-
-
-def contrast(one: str, other: str) -> float:
-    """Reckon the contrast of two colors, as WCAG has it."""
-    low, high = sorted(float((linear(each) @ LINEAR)[0]) for each in (one, other))
-    return (high + 0.05) / (low + 0.05)
-
-
-def least_apart(colors: Sequence[str], vision: Any) -> float:
-    """Give how far the two most alike of some colors are apart in OKLab."""
-    seen = [np.clip(np.array(vision) @ linear(each), 0, 1) for each in colors]
-    places = [TO_OKLAB @ np.cbrt(TO_CONES @ each) for each in seen]
-    return min(float(np.linalg.norm(a - b)) for a, b in itertools.combinations(places, 2))
-
-
 class TestColorsOfClasses:
     """Classes have the figures' colors by day, and by night others that are told apart as well."""
 
     def colors(self, visit: Visit) -> dict[str, str]:
         visit.go("/map")
-        names = [*(f"c{i}" for i in range(len(MUTED))), "c-none", "sheet", "ink"]
+        names = [*(f"c{i}" for i in range(len(CLASS_COLORS))), "c-none", "sheet", "ink"]
         script = "(all) => all.map((n) => getComputedStyle(document.documentElement)"
         script += ".getPropertyValue('--' + n).trim())"
         return dict(zip(names, visit.page.evaluate(script, names), strict=True))
 
     def test_by_day_they_are_those_of_figures(self, visit: Visit) -> None:
         colors = self.colors(visit)
-        assert [colors[f"c{i}"].upper() for i in range(len(MUTED))] == [c.upper() for c in MUTED]
+        assert [colors[f"c{i}"].upper() for i in range(len(CLASS_COLORS))] == [*CLASS_COLORS]
 
     def test_by_night_they_stand_out_and_are_told_apart(self, enter: Enter, served: Served) -> None:
         visit = enter(served, color_scheme="dark")

@@ -502,7 +502,8 @@ def test_what_pages_are_styled_by_has_another_address_when_it_changes(
 ) -> None:
     named = re.findall(r'"(/static/[a-z.]+)\?([0-9a-f]+)"', client.get("/").text)
     assert {name for name, _ in named} == {
-        f"/static/{n}" for n in ("icon.svg", "map.js", "page.js", "style.css", "upload.js")
+        f"/static/{n}"
+        for n in ("base.css", "icon.svg", "map.js", "page.js", "style.css", "upload.js")
     }
     for name, digest in named:
         answer = client.get(f"{name}?{digest}")
