@@ -19,6 +19,7 @@ def build_app() -> typer.Typer:
         compare,
         export,
         rank,
+        report,
         retrieval,
         runs,
         serve,
@@ -38,6 +39,7 @@ def build_app() -> typer.Typer:
     app.command("head")(head.head)
     app.command("predict")(predict.predict)
     app.command("rank")(rank.rank)
+    app.command("report")(report.report)
     app.command("retrieval")(retrieval.retrieval)
     app.command("runs")(runs.runs)
     app.command("serve")(serve.serve)

@@ -46,8 +46,9 @@ KEPT = {"realisation", "realisations"}
 PAGES = sorted([PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *PROJECT.glob("docs/*.md")])
 TEMPLATES = sorted(
     path
+    for folder in ("analyze/lookup/web", "analyze/reporting/page")
     for pattern in ("*.html", "*.js")
-    for path in (PROJECT / "analyze/lookup/web").rglob(pattern)
+    for path in (PROJECT / folder).rglob(pattern)
 )
 MODULES = sorted(
     path for package in ("extract", "analyze") for path in PROJECT.glob(f"{package}/**/*.py")

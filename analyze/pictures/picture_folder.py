@@ -17,6 +17,8 @@ from extract.workspace import Workspace
 if TYPE_CHECKING:
     from PIL import Image
 
+    from extract.images.decoding import PictureFile
+
 HALF = 0.5
 
 
@@ -78,6 +80,22 @@ class PictureFolder:
         found = self._opened(row)
         return None if found is None else found[0]
 
+    def open_small(self, row: int, pixels: int) -> Image.Image | None:
+        """Give a row's picture for a thumbnail: a JPEG is decoded at a smaller scale."""
+        from extract.images.decoding import opened_picture
+        from extract.refusals import Refused
+
+        file = self._read(row)
+        if file is None:
+            return None
+        try:
+            with opened_picture(file.content) as opened, opened.memory():
+                opened.picture.draft("RGB", (2 * pixels, 2 * pixels))
+                return opened.upright()
+        except Refused as refused:
+            self.missed[row] = refused.reason.code
+            return None
+
     def open_with_size(self, row: int) -> tuple[Image.Image, int] | None:
         """Give a row's picture, upright RGB, and how many bytes its file holds; None as above."""
         found = self._opened(row)
@@ -106,7 +124,21 @@ class PictureFolder:
 
     def _opened(self, row: int) -> tuple[Image.Image, bytes, int] | None:
         """Give a row's picture, its file's hash, and how many bytes that holds."""
-        from extract.images.decoding import decode_picture, read_picture
+        from extract.images.decoding import decode_picture
+        from extract.refusals import Refused
+
+        file = self._read(row)
+        if file is None:
+            return None
+        try:
+            return decode_picture(file.content), file.sha256, len(file.content)
+        except Refused as refused:
+            self.missed[row] = refused.reason.code
+            return None
+
+    def _read(self, row: int) -> PictureFile | None:
+        """Read a row's picture as it was embedded; None where it cannot be had, with a reason."""
+        from extract.images.decoding import read_picture
         from extract.refusals import Refused
 
         if self.root is None:
@@ -119,10 +151,10 @@ class PictureFolder:
             if known is not None and known[row].any() and file.sha256 != known[row].tobytes():
                 self.missed[row] = "the files have changed since they were embedded"
                 return None
-            return decode_picture(file.content), file.sha256, len(file.content)
         except Refused as refused:
             self.missed[row] = refused.reason.code
             return None
+        return file
 
     def fingerprint(self, row: int) -> Fingerprint | None:
         """Take the fingerprint of a row's picture; None where it cannot be had."""

@@ -13,7 +13,6 @@ import numpy as np
 
 from analyze.lookup.http.errors import Declined
 from analyze.lookup.http.parameters import SearchRequest
-from analyze.lookup.service.stored_map import StoredMap, stored_maps
 from analyze.lookup.workers.embedding_tasks import BackboneSource
 from analyze.lookup.workers.picture_tasks import Stored, TakeFingerprint
 from analyze.lookup.workers.processes import Processes, TaskFailed
@@ -28,6 +27,7 @@ from analyze.neighbors.similar_result import SimilarProducts
 from analyze.pictures.duplicates import Fingerprint
 from analyze.pictures.model_input import as_seen
 from analyze.pictures.picture_folder import PictureFolder
+from analyze.reduction.stored_maps import StoredMap, stored_maps
 from extract.catalog.catalog import Level
 from extract.errors import EmbeddingsFileError, UsageError
 from extract.files.private_memory import state_of

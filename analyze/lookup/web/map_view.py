@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from analyze.lookup.service.served_catalog import ServedCatalog
-from analyze.lookup.service.stored_map import StoredMap
 from analyze.lookup.web.view_models import color_name, name_shown
 from analyze.neighbors.category_filter import Inside
+from analyze.reduction.stored_maps import StoredMap
 from extract.ids import shown
 
 WIDTH, MARGIN = 1000.0, 24.0

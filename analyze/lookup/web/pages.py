@@ -24,7 +24,6 @@ from analyze.lookup.http.parameters import (
 )
 from analyze.lookup.service.served_catalog import SearchResult, ServedCatalog, rows_named
 from analyze.lookup.service.service import SIZES, Service
-from analyze.lookup.service.stored_map import StoredMap
 from analyze.lookup.web.error_words import advice, heading
 from analyze.lookup.web.filters import filters
 from analyze.lookup.web.map_view import DrawnMap, draw_map
@@ -41,6 +40,7 @@ from analyze.lookup.web.view_models import (
     sight,
 )
 from analyze.neighbors.similar_result import similar_table
+from analyze.reduction.stored_maps import StoredMap
 from extract.ids import shown
 from extract.tables import csv_bytes
 

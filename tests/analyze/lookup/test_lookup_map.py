@@ -13,10 +13,10 @@ from scipy.spatial.distance import pdist
 
 from analyze.array_cache import ArrayCache
 from analyze.lookup.service.served_catalog import ServedCatalog, level_counts
-from analyze.lookup.service.stored_map import FLATTEST, MOST_POINTS, StoredMap, stored_maps
 from analyze.lookup.web.map_view import draw_map
 from analyze.neighbors.category_filter import rows_inside
 from analyze.reduction.cache import ReductionCache, reduction_key
+from analyze.reduction.stored_maps import FLATTEST, MOST_POINTS, StoredMap, stored_maps
 from extract.storage.embeddings import EmbeddingSet
 
 Make = Callable[..., EmbeddingSet]

@@ -1,0 +1,237 @@
+"""What other commands found: the table and figures of a run, as the page shows them."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from analyze.reporting.messages import Words
+from analyze.reporting.run_folders import StoredRun
+
+MOST_WIDE = 1400
+MOST_PIXELS = 60_000_000
+MOST_ROWS = 200
+QUALITY = 80
+
+Row = Sequence[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Section:
+    """One run of a command.
+
+    Parameters
+    ----------
+    kind : str
+        The command.
+    run : StoredRun
+    header : tuple of str
+    rows : tuple of tuple
+        Cells as text; of a picture its row, where ``pictured``.
+    figures : tuple of (str, str)
+        Names, and WebP as data URLs.
+    pictured : bool
+        Whether the first cell is the row of a picture.
+    n_more : int
+        Rows that are not shown.
+    """
+
+    kind: str
+    run: StoredRun
+    header: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    figures: tuple[tuple[str, str], ...] = ()
+    pictured: bool = False
+    n_more: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Spell it with the keys that programs read."""
+        return {
+            "kind": self.kind,
+            "results": self.run.folder.name,
+            "command": self.run.command,
+            "n_rows": len(self.rows) + self.n_more,
+            "figures": [name for name, _ in self.figures],
+        }
+
+
+def section_of(run: StoredRun, words: Words, place: Mapping[str, int]) -> Section:
+    """Show a run.
+
+    Parameters
+    ----------
+    run : StoredRun
+        Of a command of :data:`SECTIONS`.
+    words : Words
+    place : mapping of str to int
+        The row of each picture by its id.
+    """
+    spec = SECTIONS[run.kind]
+    header, rows = spec.table(run, words, place)
+    kept = tuple(map(tuple, rows[:MOST_ROWS]))
+    figures = tuple(
+        (path.stem, url) for path in run.figures(spec.figures) if (url := figure_url(path))
+    )[: spec.most_figures]
+    more = max(0, len(rows) - MOST_ROWS)
+    return Section(run.kind, run, tuple(header), kept, figures, spec.pictured, more)
+
+
+def figure_url(path: Path) -> str | None:
+    """Give a figure as WebP in a data URL; None where it cannot be read."""
+    from PIL import Image
+
+    try:
+        with Image.open(path, formats=["PNG"]) as opened:
+            if opened.width * opened.height > MOST_PIXELS:
+                return None
+            picture = opened.convert("RGB")
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return None
+    if picture.width > MOST_WIDE:
+        height = round(picture.height * MOST_WIDE / picture.width)
+        picture = picture.resize((MOST_WIDE, height), reducing_gap=3.0)
+    file = io.BytesIO()
+    picture.save(file, "WEBP", quality=QUALITY, method=4)
+    return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
+
+
+Found = tuple[Sequence[str], list[Row]]
+Tabulate = Callable[[StoredRun, Words, Mapping[str, int]], Found]
+
+
+@dataclass(frozen=True)
+class SectionSpec:
+    """How runs of a command are shown.
+
+    Parameters
+    ----------
+    table : callable
+        (run, words, row by id) -> header and rows.
+    figures : tuple of str
+        Names, without ``.png``; pages of one have numbers behind.
+    most_figures : int
+    pictured : bool
+        As of :class:`Section`.
+    """
+
+    table: Tabulate
+    figures: tuple[str, ...] = ()
+    most_figures: int = 4
+    pictured: bool = False
+
+
+def _interval(row: Mapping[str, Any], words: Words) -> str:
+    low, high = _number(row.get("low")), _number(row.get("high"))
+    return "-" if low is None or high is None else f"{words.number(low)} – {words.number(high)}"
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _records(run: StoredRun, key: str) -> list[Mapping[str, Any]]:
+    found = run.record.get(key)
+    return [each for each in found if isinstance(each, Mapping)] if isinstance(found, list) else []
+
+
+def _made(row: Mapping[str, Any]) -> str:
+    parts = [str(row.get("model", "")), str(row.get("resize", ""))]
+    return " ".join(part for part in parts if part and part != "unknown")
+
+
+def _compare(run: StoredRun, words: Words, _place: Mapping[str, int]) -> Found:
+    cells = [row for row in _records(run, "cells") if row.get("metric") == "ari"]
+    settings = list(dict.fromkeys(_setting(row) for row in cells))
+    names = list(dict.fromkeys((_made(row), str(row.get("identity"))) for row in cells))
+    one_nn = {str(m.get("identity")): m.get("one_nn_accuracy") for m in _records(run, "models")}
+    found = {(str(row.get("identity")), _setting(row)): row for row in cells}
+    rows: list[Row] = []
+    for name, identity in names:
+        spelled = [_cell(found.get((identity, each)), words) for each in settings]
+        rows.append([name, words.number(_number(one_nn.get(identity))), *spelled])
+    return [words("backbone"), words("one_nn_accuracy"), *settings], rows
+
+
+def _setting(row: Mapping[str, Any]) -> str:
+    return f"{row.get('reduction')} · {row.get('clustering')}"
+
+
+def _cell(row: Mapping[str, Any] | None, words: Words) -> str:
+    if row is None:
+        return "-"
+    std, spelled = _number(row.get("std")), words.number(_number(row.get("mean")))
+    spelled += "" if std is None else f" ± {words.number(std)}"
+    interval = _interval(row, words)
+    return spelled if interval == "-" else f"{spelled} ({interval})"
+
+
+def _rank(run: StoredRun, words: Words, _place: Mapping[str, int]) -> Found:
+    header = [words(key) for key in ("backbone", "metric", "value", "interval")]
+    return header, [
+        [_made(r), r.get("metric"), words.number(_number(r.get("value"))), _interval(r, words)]
+        for r in _records(run, "rows")
+    ]
+
+
+def _retrieval(run: StoredRun, words: Words, _place: Mapping[str, int]) -> Found:
+    header = [words(key) for key in ("backbone", "level", "metric", "value", "interval")]
+    rows: list[Row] = []
+    for row in _records(run, "rows"):
+        metric = f"{row.get('metric')}" + (f" @ {row['k']}" if row.get("k") is not None else "")
+        value = words.number(_number(row.get("value")))
+        rows.append([_made(row), row.get("level"), metric, value, _interval(row, words)])
+    return header, rows
+
+
+def _head(run: StoredRun, words: Words, _place: Mapping[str, int]) -> Found:
+    header = [words(key) for key in ("what", "accuracy", "interval")]
+    own = run.record.get("accuracy")
+    rows: list[Row] = []
+    if isinstance(own, Mapping):
+        mean = words.number(_number(own.get("mean")))
+        rows.append([f"head · {_made(run.record)}", mean, _interval(own, words)])
+    baselines = run.record.get("baselines")
+    for name, each in baselines.items() if isinstance(baselines, Mapping) else ():
+        if isinstance(each, Mapping):
+            mean = words.number(_number(each.get("accuracy")))
+            rows.append([str(name).replace("_", " "), mean, _interval(each, words)])
+    return header, rows
+
+
+def _explain(run: StoredRun, words: Words, place: Mapping[str, int]) -> Found:
+    header = [words("picture"), "class", "method", words("value")]
+    rows: list[Row] = []
+    for item in _records(run, "items"):
+        value = words.number(_number(item.get("probability")))
+        name = str(item.get("id"))
+        rows.append([place.get(name, name), item.get("class"), item.get("method"), value])
+    return header, rows
+
+
+def _audit(run: StoredRun, words: Words, place: Mapping[str, int]) -> Found:
+    keys = ("picture", "finding", "score", "evidence", "action")
+    rows: list[Row] = []
+    for row in run.rows("audit"):
+        name = row.get("id", "")
+        evidence = row.get("evidence") or row.get("evidence_ids") or ""
+        action = row.get("suggested_action") or row.get("action") or ""
+        found = (row.get("finding", "").replace("_", " "), row.get("score", ""), evidence, action)
+        rows.append([place.get(name, name), *found])
+    return [words(key) for key in keys], rows
+
+
+SECTIONS: dict[str, SectionSpec] = {
+    "compare": SectionSpec(_compare, ("ari",)),
+    "rank": SectionSpec(_rank, ("rank",)),
+    "retrieval": SectionSpec(_retrieval, ("retrieval", "retrieval-classes")),
+    "head": SectionSpec(_head, ("confusion", "calibration", "class_f1", "classes", "levels")),
+    "explain": SectionSpec(
+        _explain, ("gradcam", "gradcam++", "hirescam", "shap", "superpixel_shap"), 3, pictured=True
+    ),
+    "audit": SectionSpec(_audit, pictured=True),
+}
+"""In the order of the page, by command."""
