@@ -82,7 +82,7 @@ def confusion_chart(
         axes.set_xlabel("cluster" + (named if n_clusters <= MOST_NAMED else many))
         how = "in the order of their names" if not groups else "in groups of the level above"
         axes.set_ylabel("class" if n_classes <= MOST_NAMED else f"{n_classes} classes, {how}")
-        _outline(axes, groups, named=n_classes > MOST_NAMED)
+        outline_groups(axes, groups, named=n_classes > MOST_NAMED)
 
     def fill(figure: Any) -> Any:
         axes = figure.subplots()
@@ -97,8 +97,7 @@ def _grouped(
     agreement: Matched, parents: Mapping[str, str]
 ) -> tuple[Matched, list[tuple[str, int]]]:
     """Bring classes of one parent together, their clusters alike; and say how many each has."""
-    of = [parents.get(name, "") for name in agreement.classes]
-    order = sorted(range(len(of)), key=lambda i: of[i])
+    order, groups = order_by_parent(agreement.classes, parents)
     classes = tuple(agreement.classes[i] for i in order)
     place = {name: i for i, name in enumerate(classes)}
     matched = agreement.cluster_to_class
@@ -107,12 +106,20 @@ def _grouped(
         range(len(agreement.clusters)),
         key=lambda j: (place.get(matched.get(agreement.clusters[j], ""), last), j),
     )
-    groups = [(name, of.count(name)) for name in dict.fromkeys(sorted(of))]
     clusters = tuple(agreement.clusters[j] for j in across)
     return _Sorted(classes, clusters, agreement.confusion[np.ix_(order, across)], matched), groups
 
 
-def _outline(axes: Any, groups: Sequence[tuple[str, int]], *, named: bool) -> None:
+def order_by_parent(
+    classes: Sequence[str], parents: Mapping[str, str]
+) -> tuple[list[int], list[tuple[str, int]]]:
+    """Give the places of classes so that those of one parent come together, and count each's."""
+    of = [parents.get(name, "") for name in classes]
+    order = sorted(range(len(of)), key=lambda i: of[i])
+    return order, [(name, of.count(name)) for name in sorted({*of})]
+
+
+def outline_groups(axes: Any, groups: Sequence[tuple[str, int]], *, named: bool) -> None:
     """Draw a box about the classes of one parent and their clusters, and name it if wanted."""
     from matplotlib.patches import Rectangle
 

@@ -123,7 +123,7 @@ def find_map(workspace: Workspace, whole: EmbeddingSet, rows: np.ndarray) -> Map
         return MapShown(stored[0].points[rows], stored[0].name, stored[0].seed)
     if len(whole) < 3 or whole.vectors.shape[1] < 2:
         return None
-    flat = plane(ReductionCache(Path(workspace.reductions))(whole, PRINCIPAL, 0, None))
+    flat = ReductionCache(Path(workspace.reductions))(whole, PRINCIPAL, 0, None).plane
     return None if flat is None else MapShown(flat.points[rows], PRINCIPAL, None)
 
 
@@ -150,16 +150,17 @@ def choose_runs(
     fingerprints : sequence of str
         Of the files.
     level : str or None
-        That clusters must have been compared with, where one is named.
+        That clusters must have been compared with, or with none, where one is named.
     """
     of_file: list[dict[tuple[Any, ...], StoredRun]] = [{} for _ in fingerprints]
     order: list[tuple[Any, ...]] = []
     for run in runs:
         if run.kind != "analyze" or len(run.inputs) != 1:
             continue
-        if level is not None and run.record.get("level") != level:
+        if level is not None and run.record.get("level") not in (level, None):
             continue
-        setting = tuple(str(run.record.get(key)) for key in ("level", "reduction", "clustering"))
+        keys = ("reduction", "clustering", "n_clusters")
+        setting = tuple(str(run.record.get(key)) for key in keys)
         for known, fingerprint in zip(of_file, fingerprints, strict=True):
             if run.inputs[0] == fingerprint:
                 known.setdefault(setting, run)

@@ -106,12 +106,12 @@ def gather_report(
     aligned = _align(whole)
     prints = [each.fingerprint for each in whole]
     runs = [run for run in stored_runs(workspace.results) if {*run.inputs} & {*prints}]
-    level = _level(aligned.levels, request.level, runs)
-    named_level = level.name if level is not None and request.level is not None else None
+    wanted = choose_level(aligned.levels, request.level) if request.level is not None else None
+    chosen = choose_runs(runs, prints, wanted.name if wanted else None)
+    level = wanted or _level(aligned.levels, chosen)
     first = aligned.sets[0]
     named = name_column(first, request.name_column)
     names = tuple(map(_name, first.columns[named], first.ids)) if named else None
-    chosen = choose_runs(runs, prints, named_level)
     maps = lay_over([find_map(workspace, e, r) for e, r in zip(whole, aligned.rows, strict=True)])
     backbones = []
     for i, vectors in enumerate(aligned.sets):
@@ -177,30 +177,25 @@ def _align(whole: Sequence[EmbeddingSet]) -> _Aligned:
     return _Aligned(kept.embedding_sets, rows, kept.names, own, kept.notes)
 
 
-def _level(
-    levels: tuple[Level, ...], wanted: str | None, runs: Sequence[StoredRun]
-) -> Level | None:
-    """Take the level that is named, else that of the newest clustering, else the first."""
-    if wanted is not None:
-        return choose_level(levels, wanted)
-    of_runs = [run.record.get("level") for run in runs if run.kind == "analyze"]
+def _level(levels: tuple[Level, ...], chosen: Sequence[StoredRun | None]) -> Level | None:
+    """Take the level that the clusterings were compared with, else the first."""
     known = {level.name: level for level in levels}
-    return next((known[str(name)] for name in of_runs if str(name) in known), None) or (
-        levels[0] if levels else None
-    )
+    compared = (str(run.record.get("level")) for run in chosen if run is not None)
+    found = next((known[name] for name in compared if name in known), None)
+    return found or (levels[0] if levels else None)
 
 
 def _name(name: str, row_id: str) -> str:
     return name or row_id
 
 
-def _goodness(backbone: Backbone, runs: Sequence[StoredRun]) -> tuple[bool, bool, float]:
+def _goodness(backbone: Backbone, runs: Sequence[StoredRun]) -> tuple[bool, bool, bool, float]:
     """Order the best first; random weights, and what is not clustered, last.
 
     The mean over seeds of a comparison counts for more than the score of one run.
     """
     if backbone.clustered is None:
-        return backbone.is_random, True, 0.0
+        return backbone.is_random, True, True, 0.0
     record = backbone.clustered.run.record
     wanted = {key: record.get(key) for key in ("identity", "reduction", "clustering", "level")}
     compared = next((run.record.get("cells") for run in runs if run.kind == "compare"), None)
@@ -211,9 +206,11 @@ def _goodness(backbone: Backbone, runs: Sequence[StoredRun]) -> tuple[bool, bool
         if cell.get("metric") == "ari" and all(cell.get(k) == v for k, v in wanted.items())
     ]
     scores = backbone.clustered.scores
-    known = [*means, scores.get("ari"), scores.get("silhouette")]
-    found = next((each for each in known if isinstance(each, int | float)), -1.0)
-    return backbone.is_random, False, -float(found)
+    known = [*means, scores.get("ari")]
+    found = next((each for each in known if isinstance(each, int | float)), None)
+    unlabelled = scores.get("silhouette") if found is None else found
+    worth = unlabelled if isinstance(unlabelled, int | float) else -1.0
+    return backbone.is_random, False, found is None, -float(worth)
 
 
 def _class_order(

@@ -19,6 +19,8 @@ from analyze.measures.confusion_figure import (
     MOST_NAMED,
     confusion_size,
     draw_shares,
+    order_by_parent,
+    outline_groups,
 )
 from analyze.presentation.chart import Chart
 from analyze.presentation.figure_style import FAINT, axis_labels, drawing, entitle, new_figure
@@ -68,6 +70,10 @@ def head_confusion_chart(report: ClassReport) -> Chart:
     counts = report.confusion
     kept = seen_classes([counts])
     n_shown = len(kept)
+    groups: list[tuple[str, int]] = []
+    if n_shown > MOST_ANNOTATED:
+        order, groups = _by_path([report.classes[i] for i in kept])
+        kept = kept[order]
     width, height = confusion_size(n_shown, n_shown)
     some = [report.classes[i] for i in kept]
     named = axis_labels(some, 30) if n_shown <= MOST_NAMED else None
@@ -76,6 +82,7 @@ def head_confusion_chart(report: ClassReport) -> Chart:
         draw_shares(axes, counts[np.ix_(kept, kept)], named, named)
         axes.set_xlabel("predicted class")
         axes.set_ylabel("class" if named is not None else f"{n_shown} classes, by name")
+        outline_groups(axes, groups, named=named is None)
 
     def fill(figure: Any) -> Any:
         axes = figure.subplots()
@@ -84,6 +91,14 @@ def head_confusion_chart(report: ClassReport) -> Chart:
         return axes
 
     return Chart((width + 1.2, height), fill, draw)
+
+
+def _by_path(classes: Sequence[str]) -> tuple[list[int], list[tuple[str, int]]]:
+    """Order classes that are paths by what they begin with; as they are where some are none."""
+    parents = {name: name.partition(" >> ")[0] for name in classes if " >> " in name}
+    if len(parents) < len(classes):
+        return list(range(len(classes))), []
+    return order_by_parent(classes, parents)
 
 
 @drawing()

@@ -610,7 +610,7 @@ function beginMatrices() {
     const matrix = element("div", "matrix");
     matrix.append(element("h3", "", `${clustering.name} · ${clustering.setting}`));
     const cells = {
-      names, order,
+      names, order, matched: clustering.matched,
       rows: (code, k) => rowsOf.get(`${code} ${k}`) || [],
       total: (code) => columnSizes[0][code],
       title: (code, k, n) => fill("in_cell", {
@@ -618,7 +618,7 @@ function beginMatrices() {
       }),
     };
     const small = Math.max(data.classes.length, order.length) <= MOST_NUMBERS;
-    place.classList.toggle("large", !small);
+    if (!small) place.classList.add("large");
     matrix.append(small ? numbered(cells) : colored(cells));
     place.append(matrix);
   }
@@ -683,10 +683,13 @@ function colored(cells) { // of many classes: a picture of the matrix, with a bo
       context.fillRect(j * side, i * side, side, side);
     }));
     context.strokeStyle = theme.ink;
-    let start = 0;
-    for (const [, n] of data.groups) {
-      context.strokeRect(start * side + 0.5, start * side + 0.5, n * side - 1, n * side - 1);
-      start += n;
+    let down = 0, left = 0;
+    for (const [, n] of data.groups) { // the clusters of a parent's classes stand together too
+      const own = new Set(data.classes.slice(down, down + n));
+      const wide = cells.matched.filter((code) => own.has(code)).length;
+      context.strokeRect(left * side + 0.5, down * side + 0.5, wide * side - 1, n * side - 1);
+      down += n;
+      left += wide;
     }
   };
   const at = (event) => {

@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.collections import LineCollection
 from matplotlib.text import Annotation
 
 from analyze.head.against_figure import draw_against
+from analyze.head.figures.calibration_figure import draw_calibration
 from analyze.head.figures.head_figures import draw_curves, figures_of, head_confusion_chart
+from analyze.head.reporting.calibration import calibrate
 from analyze.head.rivals import Contender, HeadComparison, compare_heads
 from analyze.head.training.head_training import TrainingSpec
 from analyze.head.training.network import HeadSpec
@@ -91,6 +94,41 @@ def test_classes_that_nobody_saw_are_left_out_and_said(compared: HeadComparison)
     figure = draw_against(many)
     assert len(figure.axes[0].get_yticklabels()) == 11
     assert "13 classes not drawn" in figure.get_suptitle()
+
+
+def test_many_classes_that_are_paths_are_grouped_by_what_they_begin_with(
+    compared: HeadComparison,
+) -> None:
+    report = with_many_classes(compared, 30, 30).report
+    counts = report.confusion
+    names = tuple(f"{'BA'[i % 2]} >> {i:02}" for i in range(30))
+    vars(report)["classes"] = names
+    axes = draw_head_confusion(report).axes[0]
+    order = [*range(1, 30, 2), *range(0, 30, 2)]
+    assert [text.get_text() for text in axes.get_yticklabels()] == [names[i] for i in order]
+    grouped = counts[np.ix_(order, order)]
+    shares = grouped / np.maximum(grouped.sum(axis=1, keepdims=True), 1)
+    np.testing.assert_allclose(colors_of(axes, (30, 30)), shares)
+    assert [(box.get_y(), box.get_height()) for box in axes.patches] == [(0, 15), (15, 15)]
+
+
+def test_calibration_has_the_interval_of_each_share() -> None:
+    """Wilson's, by its formula; it holds the share."""
+    rng = np.random.default_rng(0)
+    sure = rng.beta(5, 2, 300)
+    right = rng.random(300) < sure
+    found = calibrate([sure], [sure], [right], [1.0])
+    (bars,) = [
+        each
+        for each in draw_calibration(found, title="t").axes[0].collections
+        if isinstance(each, LineCollection)
+    ]
+    for each, segment in zip(found.bins, bars.get_segments(), strict=True):
+        n, p, z = each.n, each.accuracy, 1.959964
+        middle, half = p + z * z / (2 * n), z * np.sqrt(p * (1 - p) / n + (z / (2 * n)) ** 2)
+        expected = (middle + np.array([-half, half])) / (1 + z * z / n)
+        np.testing.assert_allclose(segment[:, 1], expected, atol=1e-6)
+        np.testing.assert_allclose(segment[:, 0], each.confidence)
 
 
 def test_of_many_classes_the_smaller_are_taken_together(compared: HeadComparison) -> None:
