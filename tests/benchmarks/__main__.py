@@ -28,6 +28,7 @@ from tests.benchmarks import (
     lookup,
     memory,
     processors,
+    report_page,
     seeds,
     serving,
     stamps,
@@ -58,6 +59,11 @@ if __name__ == "__main__":
     rows.add_argument("--pictures", type=int, default=256)
     rows.add_argument("--resize", action="append", dest="resizes", help=ALTERNATED)
     rows.set_defaults(measure=devices.measure)
+    page = commands.add_parser("report", help="the report: seconds, MB, frames a second")
+    page.add_argument("--rows", type=int, default=100_000)
+    page.add_argument("--backbones", type=int, default=1)
+    page.add_argument("--pictures", action="store_true", help="with a picture for each row")
+    page.set_defaults(measure=report_page.measure)
     proof = commands.add_parser("checks", help="what hashes and check sums cost beside a run")
     proof.add_argument("images", type=Path)
     proof.add_argument("--model", default="efficientnet_lite0")

@@ -191,9 +191,11 @@ def test_central_and_doubtful_pictures_are_by_cosine_to_the_means() -> None:
 
 def test_words_set_names_apart_and_what_all_share_does_not() -> None:
     names = [f"shop {w} number {i}" for w in ("teapot", "watch", "tasse à café") for i in range(9)]
+    names[9] += " once once once once"
     found = distinguishing_words(names, np.repeat([4, 7, 9], 9), [4, 7, 9])
     assert found[4][0] == "teapot"
     assert found[7][0] == "watch"
+    assert "once" not in found[7], "in one name only"
     assert {"tasse", "café"} <= {*found[9][:2]}
     assert distinguishing_words(["1", "2"], np.array([0, 1]), [0, 1]) == {}
 

@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from matplotlib.path import Path as Polygon
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from extract.ids import shown
@@ -129,7 +131,13 @@ def test_the_lasso_gives_a_list_that_is_saved_as_csv(opened: Opened) -> None:
     page.get_by_role("button", name="Lasso").click()
     box = page.locator(".map-frame").first.bounding_box()
     assert box is not None
-    corners = [(2, 2), (box["width"] - 2, 2), (box["width"] - 2, box["height"] - 2), (2, 200)]
+    wide, high = box["width"], box["height"]
+    corners = [
+        (2, 2),
+        (0.8 * wide, 0.1 * high),
+        (0.45 * wide, 0.5 * high),
+        (0.6 * wide, 0.97 * high),
+    ]
     places = [(box["x"] + x, box["y"] + y) for x, y in corners]
     page.mouse.move(*places[0])
     page.mouse.down()
@@ -137,8 +145,10 @@ def test_the_lasso_gives_a_list_that_is_saved_as_csv(opened: Opened) -> None:
         page.mouse.move(*place, steps=4)
     page.mouse.up()
     rows = page.evaluate("[...state.chosen]")
-    loop_holds_some = 0 < len(rows) <= page.evaluate("data.n")
-    assert loop_holds_some
+    there = [opened.place(0, row) for row in range(page.evaluate("data.n"))]
+    inside = Polygon(places).contains_points(there)
+    assert rows == np.flatnonzero(inside).tolist()
+    assert 0 < len(rows) < len(there)
     expect(page.locator("#chosen-pictures li")).to_have_count(len(rows))
     with page.expect_download() as waiting:
         page.get_by_role("button", name="Save as CSV").click()
