@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import subprocess
 import sys
@@ -30,17 +29,17 @@ FRAMES = """async (zooms) => {
 }"""
 
 
-def measure(arguments: argparse.Namespace) -> None:
+def measure(rows: int, backbones: int, *, pictures: bool) -> None:
     """Plant rows in classes, cluster them, report them, and move the map of the page."""
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        _plant(root, arguments.rows, arguments.backbones, pictures=arguments.pictures)
+        _plant(root, rows, backbones, pictures=pictures)
         start = time.perf_counter()
         _type(root, "analyze", "report")
         seconds = time.perf_counter() - start
         (page,) = root.glob("results/*-report/report.html")
         size = page.stat().st_size / 1e6
-        print(f"{arguments.rows} rows, {arguments.backbones} backbones:")
+        print(f"{rows} rows, {backbones} backbones:")
         print(f"  report in {seconds:.1f} s, {size:.1f} MB")
         _open(page)
 
