@@ -170,21 +170,33 @@ def _cell(row: Mapping[str, Any] | None, words: Words) -> str:
 
 
 def _rank(run: StoredRun, words: Words, _place: Mapping[str, int]) -> Found:
-    header = [words(key) for key in ("backbone", "metric", "value", "interval")]
-    return header, [
-        [_made(r), r.get("metric"), words.number(_number(r.get("value"))), _interval(r, words)]
-        for r in _records(run, "rows")
-    ]
+    rows = [((str(row.get("metric")),), row) for row in _records(run, "rows")]
+    return _by_backbone([words("metric")], rows, words)
 
 
 def _retrieval(run: StoredRun, words: Words, _place: Mapping[str, int]) -> Found:
-    header = [words(key) for key in ("backbone", "level", "metric", "value", "interval")]
-    rows: list[Row] = []
+    rows = []
     for row in _records(run, "rows"):
         metric = f"{row.get('metric')}" + (f" @ {row['k']}" if row.get("k") is not None else "")
-        value = words.number(_number(row.get("value")))
-        rows.append([_made(row), row.get("level"), metric, value, _interval(row, words)])
-    return header, rows
+        rows.append(((metric, str(row.get("level"))), row))
+    return _by_backbone([words("metric"), words("level")], rows, words)
+
+
+def _by_backbone(
+    header: Sequence[str], rows: Sequence[tuple[tuple[str, ...], Mapping[str, Any]]], words: Words
+) -> Found:
+    """Put values with their intervals into a column a backbone, a row each of what leads them."""
+    names = {str(row.get("identity")): _made(row) for _, row in rows}
+    cells = {(lead, str(row.get("identity"))): _value(row, words) for lead, row in rows}
+    leads = dict.fromkeys(lead for lead, _ in rows)
+    return [*header, *names.values()], [
+        [*lead, *(cells.get((lead, identity), "-") for identity in names)] for lead in leads
+    ]
+
+
+def _value(row: Mapping[str, Any], words: Words) -> str:
+    value, interval = words.number(_number(row.get("value"))), _interval(row, words)
+    return value if interval == "-" else f"{value} ({interval})"
 
 
 def _head(run: StoredRun, words: Words, _place: Mapping[str, int]) -> Found:

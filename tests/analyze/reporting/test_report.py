@@ -26,6 +26,8 @@ from analyze.reporting.columns import columns_of
 from analyze.reporting.gathering import ReportRequest, gather_report
 from analyze.reporting.messages import MESSAGES, Words
 from analyze.reporting.report import Report
+from analyze.reporting.run_folders import StoredRun
+from analyze.reporting.sections import section_of
 from extract.catalog.catalog import Level
 from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet
@@ -168,6 +170,21 @@ def test_findings_of_an_audit_are_shown_with_their_pictures(own: Path) -> None:
     assert 'data-row="3"' in page
     assert "&lt;b&gt;gone&lt;/b&gt;" in page
     assert "<td>=look</td>" in page
+
+
+def test_backbones_stand_side_by_side_in_tables_of_metrics(tmp_path: Path) -> None:
+    made = [("a", "x", 5, 0.5, 0.4), ("b", "y", 5, 0.75, None), ("a", "x", 10, 0.25, 0.2)]
+    rows = [
+        {"model": m, "identity": i, "resize": "pad", "level": "kind", "metric": "precision"}
+        | {"k": k, "value": value, "low": low, "high": low and value + 0.1}
+        for m, i, k, value, low in made
+    ]
+    section = section_of(StoredRun(tmp_path, "retrieval", {"rows": rows}), Words("fr"), {})
+    assert section.header == ("mesure", "niveau", "a pad", "b pad")
+    assert section.rows == (
+        ("precision @ 5", "kind", "0,500 (0,400 – 0,600)", "0,750"),
+        ("precision @ 10", "kind", "0,250 (0,200 – 0,350)", "-"),
+    )
 
 
 # clusters, words, columns
