@@ -22,7 +22,8 @@ PUBLIC = [
 PAGE = (PROJECT / "docs" / "python.md").read_text().partition("## What is public")[2]
 TYPED = (PROJECT / "tests" / "typed_script.py").read_text()
 RESULTS = "analyze.clustering.result"
-MODULES = sorted({each.__module__ for each in PUBLIC} | {RESULTS})
+PROCRUSTES = "analyze.reduction.procrustes"
+MODULES = sorted({each.__module__ for each in PUBLIC} | {RESULTS, PROCRUSTES})
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -121,7 +121,8 @@ def find_map(workspace: Workspace, whole: EmbeddingSet, rows: np.ndarray) -> Map
     stored = stored_maps(workspace.reductions, whole)
     if stored:
         return MapShown(stored[0].points[rows], stored[0].name, stored[0].seed)
-    if len(whole) < 3 or whole.vectors.shape[1] < 2:
+    vectors = whole.vectors
+    if len(vectors) < 3 or vectors.shape[1] < 2 or (vectors == vectors[0]).all():
         return None
     flat = ReductionCache(Path(workspace.reductions))(whole, PRINCIPAL, 0, None).plane
     return None if flat is None else MapShown(flat.points[rows], PRINCIPAL, None)

@@ -13,6 +13,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "skip": ("Skip to the main content", "Aller au contenu"),
     "sections": ("Sections", "Sections"),
     "n_images": ("{n} pictures", "{n} images"),
+    "one_image": ("1 picture", "1 image"),
     "in_short": ("In short", "En bref"),
     "no_script": (
         "Maps and pictures need JavaScript, which is turned off here.",
@@ -166,7 +167,6 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "clear": ("Clear", "Effacer"),
     "copied": ("Copied", "Copié"),
     "not_listed": ("gray: {n} more", "gris : {n} autres"),
-    "no_value": ("none", "aucun"),
     "noise": ("noise", "bruit"),
     "cluster": ("cluster {n}", "cluster {n}"),
     "clusters_of": ("clusters of {model}", "clusters de {model}"),
@@ -186,7 +186,6 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "Les classes en lignes, les clusters associés en colonnes, dans un même ordre pour tous "
         "les modèles. Ouvrez une case pour voir ses images.",
     ),
-    "unmatched": ("unmatched", "non associé"),
     "in_cell": (
         "{n} pictures of {a} in {b}",
         "{n} images de {a} dans {b}",

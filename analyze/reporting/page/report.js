@@ -738,7 +738,7 @@ function beginClusters() {
 function cardOf(card) {
   const made = element("article", "card"), title = element("h3");
   title.append(element("span", "", fill("cluster", { n: card.number })),
-    element("span", "count", fill("n_images", { n: count(card.n_images) })));
+    element("span", "count", card.n_images === 1 ? texts.one_image : fill("n_images", { n: count(card.n_images) })));
   made.append(title);
   if (card.words.length) made.append(element("p", "words", card.words.join(" · ")));
   const about = [];

@@ -326,6 +326,19 @@ def test_few_rows_without_labels_and_pictures_claim_nothing(tmp_path: Path) -> N
     assert 'id="clusters"' in page
 
 
+def test_equal_rows_have_no_map_and_the_page_says_so(tmp_path: Path) -> None:
+    plant(tmp_path, "same", ["a", "b", "c", "d"], np.ones((4, 8)))
+    plant(tmp_path, "two", ["a", "b", "c", "d"], np.eye(2, 8)[[0, 1, 0, 1]])
+    found = gather_report(tmp_path, files_of(tmp_path))
+    page = found.html()
+    assert page.count("<figure") == 1, "two directions span a plane, none do not"
+    assert "same: no map: the rows do not span a plane" in page
+    plant(tmp_path, "one", ["a"], np.ones((1, 8)))
+    alone = gather_report(tmp_path, [p for p in files_of(tmp_path) if "one" in p.name]).html()
+    assert "1 picture<" in alone
+    assert "<figure" not in alone
+
+
 def test_random_weights_are_named_first(found: Report) -> None:
     best = found.backbones[0]
     made = best.embeddings.provenance
