@@ -106,11 +106,8 @@ def matched_panel(
     gray = [c for c in numbers if c not in cluster_to_class]
     kinds = ["clusters matched to no class"] if set(gray) - {NOISE} else []
     kinds += ["noise"] if NOISE in gray else []
-    kinds += (
-        ["clusters of smaller {panel.kind}"]
-        if {*cluster_to_class.values()} - {*classes.listed}
-        else []
-    )
+    unlisted = {*cluster_to_class.values()} - {*classes.listed}
+    kinds += ["clusters of smaller classes"] if unlisted else []
     note = f"gray: {' and '.join(kinds)}" if kinds else ""
     title = "by cluster, in the color of its class"
     return Panel(title, groups, classes.categories, classes.listed, note, "clusters")

@@ -103,7 +103,7 @@ def test_many_classes_that_are_paths_are_grouped_by_what_they_begin_with(
     counts = report.confusion
     names = tuple(f"{'BA'[i % 2]} >> {i:02}" for i in range(30))
     vars(report)["classes"] = names
-    axes = draw_head_confusion(report).axes[0]
+    axes = head_confusion_chart(report).figure().axes[0]
     order = [*range(1, 30, 2), *range(0, 30, 2)]
     assert [text.get_text() for text in axes.get_yticklabels()] == [names[i] for i in order]
     grouped = counts[np.ix_(order, order)]
