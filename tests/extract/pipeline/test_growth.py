@@ -36,6 +36,8 @@ from extract.pipeline.monitor import Monitor
 from extract.storage.embeddings_file import read_embeddings, read_table
 from extract.storage.embeddings_table import EmbeddingsTable
 
+pytestmark = pytest.mark.slow
+
 FOUR = Options(batch_size=4, threads=1, workers=2, decoder="reference", runtime="eager")
 REHASH = replace(FOUR, rehash=True)
 FIELDS = ("vectors", "status", "row_crc32", "content_sha256", "size", "mtime_ns", "realisation")

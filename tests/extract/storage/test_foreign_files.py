@@ -24,6 +24,8 @@ from extract.storage.failures import failures_path, read_refusals
 from extract.storage.labels_file import labels_path, read_labels, write_labels
 from extract.storage.layout import lay_out
 
+pytestmark = pytest.mark.slow
+
 IDS = ("a.jpg", "b.jpg", "c.jpg", "d.jpg")
 
 

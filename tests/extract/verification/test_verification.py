@@ -47,6 +47,8 @@ from extract.verification.evidence import (
 )
 from extract.verification.recomputation import agrees, cosines, lowest_cosine, seen_by_model
 
+pytestmark = pytest.mark.slow
+
 FOUR = Options(batch_size=4, threads=1, workers=2, decoder="reference", runtime="eager")
 NAMES = (
     "readable ids counts check_sums finite not_constant contents doubled weights golden recomputed"
