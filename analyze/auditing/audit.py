@@ -283,7 +283,7 @@ def audit_catalog(
     if measured.pictures is None:
         notes.append(
             "no picture was opened, so quality and variants were not looked for, and copies by "
-            "vectors alone: give their folder with --images DIR"
+            "vectors alone" + ("" if pictures is None else ": give their folder with --images DIR")
         )
     elif pictures is not None:
         notes += pictures.notes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,27 @@ from analyze.commands import options
 from analyze.commands.run_folder import present
 from extract import command_line as cl
 from extract.errors import UsageError, one_of
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is looked for, or done about it."""
+
+    threshold: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FINDING=X", help="Another threshold; may be repeated."),
+    ] = None
+    apply: Annotated[
+        Path | None,
+        typer.Option(metavar="CSV", help="Decisions, filled in: write the cleaned manifest."),
+    ] = None
+    pictures: Annotated[
+        bool,
+        typer.Option(
+            "--pictures/--no-pictures",
+            help="Open the pictures; without, copies and outliers by vectors alone.",
+        ),
+    ] = True
 
 
 def read_thresholds(given: list[str]) -> dict[str, float]:
@@ -40,14 +62,7 @@ def audit(
     *,
     inputs: options.Inputs,
     level: options.LevelOption = None,
-    threshold: Annotated[
-        list[str] | None,
-        typer.Option(metavar="FINDING=X", help="Another threshold; may be repeated."),
-    ] = None,
-    apply: Annotated[
-        Path | None,
-        typer.Option(metavar="CSV", help="Decisions, filled in: write the cleaned manifest."),
-    ] = None,
+    request: Request,
     index: options.Index,
     folder: options.Pictures,
     seed: cl.SeedOption = 0,
@@ -64,13 +79,13 @@ def audit(
     from extract.storage.embeddings_file import read_embeddings
 
     check_wanted(index.index, index.recall)
-    thresholds = read_thresholds(threshold or [])
+    thresholds = read_thresholds(request.threshold or [])
     workspace = output.workspace()
     path = choose_one(workspace, inputs.selection())
     vectors = read_embeddings(path)
     named = {"file": workspace.relative(path)}
-    if apply is not None:
-        cleaned = apply_decisions(path, workspace.find_file(apply), vectors, workspace.root)
+    if request.apply is not None:
+        cleaned = apply_decisions(path, workspace.find_file(request.apply), vectors, workspace.root)
         present(output, "audit-applied", cleaned, vectors, named)
         return
     pictures = PictureFolder.of(vectors, workspace, folder.images, seen=folder.seen)
@@ -79,7 +94,8 @@ def audit(
     choice = wanted_index(index.index, index.index_dims, *shape, recall=index.recall)
     with output.progress_bar("index") as progress:
         opened = open_index(vectors, path, workspace.indexes, choice, index.recall, progress)
+    looked_at = pictures if request.pictures else None
     found = audit_catalog(
-        vectors, chosen, pictures, index=opened.index, seed=seed, bars=output.progress_bar
+        vectors, chosen, looked_at, index=opened.index, seed=seed, bars=output.progress_bar
     )
     present(output, "audit", found.at(**thresholds), vectors, named)

@@ -70,7 +70,8 @@ def written(folder: Path, rows: Sequence[Row], delimiter: str = ",") -> Path:
 
 def test_decisions_give_a_manifest_that_extract_takes(root: Path, typist: Typist) -> None:
     before = sorted((root / "elsewhere").rglob("*"))
-    found = typist(main, *WORDS, "--json").json
+    found = typist(main, *WORDS, "--no-pictures", "--json").json
+    assert any("no picture was opened" in note for note in found["notes"])
     table = root / found["results"] / "decisions.csv"
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
