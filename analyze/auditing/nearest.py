@@ -79,17 +79,31 @@ def find_nearest(
     rows = np.full((len(firsts), k), -1, np.int32)
     cosines = np.full((len(firsts), k), np.nan, np.float32)
     queried = np.flatnonzero(np.isin(firsts, known))
-    single = len(firsts) == len(by_bytes)
-    index = index if index is not None and single else None
+    places = places.reshape(-1)
+    groups = _by_number(places)
     index = index or ExactIndex(vectors, np.sort(firsts))
     for first in range(0, len(queried), AT_ONCE):
         some = queried[first : first + AT_ONCE]
-        own = list(firsts[some][:, None])
-        found = index.find(vectors[firsts[some]], k, own)
+        found = index.find(vectors[firsts[some]], k, [groups(place) for place in some.tolist()])
         for place, near, near_cosines in zip(some, found.rows, found.similarities, strict=True):
-            rows[place, : len(near)] = near
-            cosines[place, : len(near)] = near_cosines
+            # an index of all rows finds pictures of equal bytes, of which the first stands for all
+            others, kept = np.unique(firsts[places[near]], return_index=True)
+            order = np.argsort(kept)
+            rows[place, : len(order)] = others[order]
+            cosines[place, : len(order)] = near_cosines[kept[order]]
         if progress is not None:
             progress(first + len(some), len(queried))
-    places = places.reshape(-1)
     return Nearest(rows[places], cosines[places])
+
+
+def _by_number(numbers: np.ndarray) -> Callable[[int], np.ndarray]:
+    """Give a function from a number to the rows that have it."""
+    order = np.argsort(numbers, kind="stable")
+    sorted_numbers = numbers[order]
+
+    def rows_of(number: int) -> np.ndarray:
+        first, end = np.searchsorted(sorted_numbers, (number, number + 1))
+        rows: np.ndarray = order[first:end]
+        return rows
+
+    return rows_of

@@ -14,6 +14,8 @@ from small_catalogs import draw, shirt_of_gray
 from analyze import audit
 from analyze.auditing.audit import Audit, audit_catalog
 from analyze.auditing.checks import CHECKS
+from analyze.auditing.nearest import find_nearest
+from analyze.neighbors.indexes.exact_search import ExactIndex
 from analyze.pictures.picture_folder import PictureFolder
 from extract.catalog.catalog import Level
 from extract.errors import UsageError
@@ -253,3 +255,16 @@ def test_labels_that_vectors_do_not_show_are_noted() -> None:
     rng = np.random.default_rng(0)
     found = audit(rng.normal(size=(60, 8)), ["ab"[i % 2] for i in range(60)])
     assert any("at odds" in note for note in found.notes)
+
+
+def test_index_of_all_rows_gives_the_neighbors_of_exact_search() -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(60, 8)).astype(np.float32)
+    by_bytes = np.arange(60)
+    for copy, first in ((7, 3), (20, 3), (41, 40)):
+        vectors[copy], by_bytes[copy] = vectors[first], first
+    straight = find_nearest(vectors, by_bytes)
+    by_index = find_nearest(vectors, by_bytes, ExactIndex(vectors))
+    assert (straight.rows[:, :20] == by_index.rows[:, :20]).all()
+    assert not np.isin(straight.rows, [7, 20, 41]).any()
+    assert (straight.rows[7] == straight.rows[3]).all()
