@@ -238,6 +238,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "score": ("score", "score"),
     "evidence": ("evidence", "indices"),
     "action": ("suggested action", "action suggérée"),
+    "reason": ("reason", "raison"),
     # provenance
     "provenance": ("Where this comes from", "Provenance"),
     "provenance_how": (

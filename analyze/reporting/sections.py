@@ -15,6 +15,7 @@ from analyze.reporting.run_folders import StoredRun
 MOST_WIDE = 1400
 MOST_PIXELS = 60_000_000
 MOST_ROWS = 200
+MOST_EVIDENCE = 5
 QUALITY = 80
 
 Row = Sequence[Any]
@@ -31,7 +32,7 @@ class Section:
     run : StoredRun
     header : tuple of str
     rows : tuple of tuple
-        Cells as text; of a picture its row, where ``pictured``.
+        Cells as text; of a picture its row, of several a list of them, where ``pictured``.
     figures : tuple of (str, str)
         Names, and WebP as data URLs.
     pictured : bool
@@ -225,14 +226,15 @@ def _explain(run: StoredRun, words: Words, place: Mapping[str, int]) -> Found:
 
 
 def _audit(run: StoredRun, words: Words, place: Mapping[str, int]) -> Found:
-    keys = ("picture", "finding", "score", "evidence", "action")
+    keys = ("picture", "finding", "score", "evidence", "action", "reason")
     rows: list[Row] = []
     for row in run.rows("audit"):
         name = row.get("id", "")
-        evidence = row.get("evidence") or row.get("evidence_ids") or ""
+        evidence = (row.get("evidence") or row.get("evidence_ids") or "").split(" | ")
+        shown = [place.get(each, each) for each in evidence[:MOST_EVIDENCE]]
         action = row.get("suggested_action") or row.get("action") or ""
-        found = (row.get("finding", "").replace("_", " "), row.get("score", ""), evidence, action)
-        rows.append([place.get(name, name), *found])
+        found = (row.get("finding", "").replace("_", " "), row.get("score", ""), shown, action)
+        rows.append([place.get(name, name), *found, row.get("reason", "")])
     return [words(key) for key in keys], rows
 
 

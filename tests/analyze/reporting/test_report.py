@@ -166,8 +166,10 @@ def test_findings_of_an_audit_are_shown_with_their_pictures(own: Path) -> None:
     section = found.section("audit")
     assert section is not None
     assert section.rows[0][0] == 3
+    assert section.rows[0][3] == [4]
     page = found.html()
     assert 'data-row="3"' in page
+    assert 'data-row="4"' in page
     assert "&lt;b&gt;gone&lt;/b&gt;" in page
     assert "<td>=look</td>" in page
 
