@@ -184,13 +184,17 @@ class GpuProcess:
             link.connection.close()
             link.files.close()
 
+    def kill(self) -> None:
+        """End it at once: when this returns, it writes into no place any more."""
+        self._process.kill()
+        self._process.wait()
+
     def close(self) -> None:
         """End it, which it does by itself when those who read have ended."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=1)
         if self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
+            self.kill()
 
 
 def serve(handle: int) -> None:
@@ -259,4 +263,7 @@ def _decode_for(
         except (EOFError, ConnectionError):  # nobody wants anything any more
             return
         except Exception as error:  # noqa: BLE001 - the reader's cores decode in its place
+            if stream is not None:
+                with contextlib.suppress(RuntimeError):  # what it wrote may come after
+                    stream.synchronize()
             connection.send(f"decoding on the GPU failed ({type(error).__name__}: {error})")

@@ -234,6 +234,8 @@ class LoadingProcesses:
         self._deaths[row] += 1
         died = f"decoding process {worker.process.pid} died ({how}) at {path}"
         if worker.on_gpu:
+            assert self._gpu is not None
+            self._gpu.kill()  # it would write into places that cores are given
             self._do_without(worker, died)
             return
         most = MOST_DEATHS if row == NOTHING else MOST_DEATHS_A_PICTURE

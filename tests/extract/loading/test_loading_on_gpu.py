@@ -22,6 +22,7 @@ from extract.images import gpu_decoding
 from extract.images.decoders import prepare_picture
 from extract.inference.execution_config import choose_execution_config
 from extract.loading import on_gpu as loading_on_gpu
+from extract.loading.gpu_process import GpuProcess
 from extract.loading.on_gpu import Begun, GpuLoader, Part, decode_into
 from extract.loading.picture import Destination, LoadedPicture, PictureLoader, Place, Task
 from extract.loading.processes import LoadingProcesses
@@ -332,6 +333,14 @@ def test_cores_decode_all_where_a_gpu_is_lost(
         monkeypatch.setattr(GpuLoader, "begin", deadly)
     else:
         monkeypatch.setattr(GpuLoader, "finish", lost)
+    kill, ended = GpuProcess.kill, []
+
+    def kill_and_look(self: GpuProcess) -> None:
+        kill(self)
+        ended.append(self._process.poll())
+
+    # what it still decodes would land in places that cores have been given
+    monkeypatch.setattr(GpuProcess, "kill", kill_and_look)
     warnings: list[str] = []
     monitor = Monitor()
     monkeypatch.setattr(monitor, "warned", warnings.append)
@@ -343,4 +352,5 @@ def test_cores_decode_all_where_a_gpu_is_lost(
     assert report.embedded == 30
     assert once.exists()
     assert len(warnings) == 1
+    assert ended == ([-signal.SIGKILL] if killed == "reader" else [])
     assert ("died (signal SIGKILL)" if killed == "reader" else "on the GPU ended") in warnings[0]
