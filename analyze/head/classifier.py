@@ -16,6 +16,7 @@ from analyze.head.training.head_training import train_head as train_on
 from analyze.head.training.spec import HeadSpec, Plan, TrainingSpec
 from analyze.head.training.training_set import hold_out
 from analyze.inputs import LevelOrLabels, as_sets
+from analyze.measures.levels import choose_level
 from extract.errors import UsageError
 from extract.storage.arrays import Vectors
 from extract.storage.embeddings import EmbeddingSet, Provenance, as_embeddings, first_level
@@ -155,8 +156,12 @@ class HeadClassifier:
         if self.stored.multilabel is not None:
             raise UsageError("score is of one label a row: compare predict() of several yourself")
         (given,), level = as_sets(vectors, labels)
-        levels = {own.name: own for own in given.levels}
-        chosen = levels.get(level or self.stored.levels[-1]) or first_level(given, given.ids)
+        own = self.stored.levels[-1]
+        if level is None and len(given.levels) > 1 and own not in {e.name for e in given.levels}:
+            raise UsageError(f"no level {own!r}, which the head gives: name one with labels=")
+        named = own if level is None and len(given.levels) > 1 else level
+        wanted = None if named is None else str(named)
+        chosen = choose_level(given.levels, wanted) or first_level(given, given.ids)
         truth = np.array([each if each is not None else "" for each in chosen.values()])
         known = chosen.codes >= 0
         if not known.any():
