@@ -157,7 +157,8 @@ def import_file(
         A line per row, or a table with a column of ids.
     labels : LabelSource, optional
     name, catalog : str, optional
-        The source's name without them.
+        The source's name without them. A name that was given says what made the vectors: a head
+        trained on some predicts on others of that name.
     images_dir : Path, optional
         Where pictures lie, by their ids.
     overwrite : bool
@@ -169,12 +170,13 @@ def import_file(
         When something cannot be taken, or the file is there.
     """
     found = read_labelled(source, ids, labels or LabelSource())
+    named = {"named": True} if name else {}
     name = name or source.stem
     made: dict[str, Any] = {"model": name, "source": source.name}
     if images_dir is not None:
         images_dir = images_dir.resolve()
         made["images_root"] = workspace.relative(images_dir)
-    identity = {"imported": name, "sha256": _sha256_of(source)}
+    identity = {"imported": name, **named, "sha256": _sha256_of(source)}
     provenance = Provenance(identity, ({"decoder": "imported"},), made)
     catalog = catalog or source.stem
     path = workspace.embeddings_file(catalog, name, provenance.short_identity)

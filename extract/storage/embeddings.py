@@ -307,7 +307,7 @@ class EmbeddingSet:
         own_ids, numbers, levels = read_arrays(vectors, ids, labels)
         digest = hashlib.sha256(repr(numbers.shape).encode())
         digest.update(np.ascontiguousarray(numbers).data)
-        identity = {"imported": name, "sha256": digest.hexdigest()}
+        identity = {"imported": name, "named": True, "sha256": digest.hexdigest()}
         return cls(own_ids, numbers, Provenance(identity, (), {"model": name}), levels)
 
     def take(self, rows: np.ndarray) -> EmbeddingSet:

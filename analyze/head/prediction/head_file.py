@@ -345,8 +345,8 @@ def check_identity(stored: StoredHead, provenance: Provenance) -> None:
     trained_on, given = stored.provenance.identity, provenance.identity
     if stored.provenance.identity_sha256 == provenance.identity_sha256:
         return
-    imported = trained_on.get("imported")
-    if imported is not None and imported == given.get("imported"):
+    names = [each.get("imported") if each.get("named") else None for each in (trained_on, given)]
+    if names[0] is not None and names[0] == names[1]:
         return  # the name says what made them, the rest which pictures they are of
     parts = [
         part

@@ -17,6 +17,7 @@ from analyze.__main__ import main as analyze
 from extract import EmbeddingSet, Workspace, read_embeddings
 from extract.catalog.multi_label import MultiLabel
 from extract.errors import UsageError
+from extract.pipeline.imported import import_file
 
 Few = tuple[np.ndarray, np.ndarray]
 SMALL, SHORT = HeadSpec(width=16), TrainingSpec(epochs=12, patience=4, learning_rate=0.01)
@@ -167,3 +168,33 @@ def test_other_vectors_are_refused(
         train_head(vectors, ["one"] * len(vectors))
     with pytest.raises(UsageError, match="nothing to train on"):
         train_head(vectors)
+
+
+def test_a_level_that_is_named_is_the_one_that_is_scored(few: Few) -> None:
+    vectors, labels = few
+    other = np.roll(labels.astype(str), 1)
+    e = EmbeddingSet.from_arrays(vectors, labels={"other": other, "kind": labels.astype(str)})
+    own = train_head(e, "kind", head=SMALL, training=SHORT)
+    right = own.score(e)
+    assert own.score(e, "kind") == own.score(e, "2") == right > own.score(e, "other")
+    with pytest.raises(UsageError, match="no level 'nosuch'"):
+        own.score(e, "nosuch")
+
+
+def test_vectors_of_a_name_that_nobody_gave_are_refused(few: Few, tmp_path: Path) -> None:
+    """Two files may be called alike; a name that was given says what made the vectors."""
+    workspace, found = Workspace(tmp_path), {}
+    for folder, scale, name in [("a", 1, None), ("b", 2, None), ("c", 3, "mine"), ("d", 4, "mine")]:
+        source = tmp_path / folder / "features.npy"
+        source.parent.mkdir()
+        np.save(source, scale * few[0])
+        made = import_file(workspace, source, name=name, catalog=folder)
+        found[folder] = read_embeddings(workspace.root / made.file)
+    of_a, of_c = (
+        train_head(found[each], few[1].astype(str), head=SMALL, training=SHORT) for each in "ac"
+    )
+    assert len(of_a.predict(found["a"])) == len(of_c.predict(found["d"])) == len(few[0])
+    with pytest.raises(UsageError, match="sha256 differ"):
+        of_a.predict(found["b"])
+    with pytest.raises(UsageError, match="differ"):
+        of_a.predict(found["c"])
