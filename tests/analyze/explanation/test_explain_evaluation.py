@@ -184,8 +184,8 @@ def test_boxes_are_read_or_refused_in_one_line(tmp_path: pytest.TempPathFactory)
 
 def test_methods_are_parted_or_refused_in_one_line() -> None:
     usual = ExplanationMethods()
-    assert usual.usual
-    assert not ExplanationMethods(["gradcam"]).usual
+    assert usual.by_default
+    assert not ExplanationMethods(["gradcam"]).by_default
     assert (usual.maps, usual.shares) == (("gradcam",), ())
     pytest.importorskip("shap")
     every = ExplanationMethods(evaluate=True)
