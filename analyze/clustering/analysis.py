@@ -35,10 +35,10 @@ from extract.storage.embeddings import EmbeddingSet
 
 def analyze_embeddings(
     embeddings: EmbeddingSet | Vectors,
+    level: LevelOrLabels = None,
     *,
     reduction: str = "none",
     n_clusters: int | Literal["auto"] | None = None,
-    level: LevelOrLabels = None,
     seed: int = 0,
     method: str = "kmeans",
     without_labels: Sequence[str] = DEFAULT_SCORES,
@@ -49,13 +49,13 @@ def analyze_embeddings(
     Parameters
     ----------
     embeddings : EmbeddingSet, array_like or DataFrame of shape (n, n_dims)
+    level : str, or labels, optional
+        Name or number of a level of labels; or labels as of :meth:`EmbeddingSet.from_arrays`.
     reduction : str
         Steps as typed, such as ``pca:0.99,tsne``; ``auto`` takes of some the one with seeds that
         agree most, and joins them.
     n_clusters : int or "auto", optional
         As many as the level has classes; ``auto`` is chosen on the reduced rows, without labels.
-    level : str, or labels, optional
-        Name or number of a level of labels; or labels as of :meth:`EmbeddingSet.from_arrays`.
     seed : int
         For the reduction and the clustering alike.
     method : str

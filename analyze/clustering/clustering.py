@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -162,9 +163,14 @@ def check_n_clusters(n_clusters: int, n_rows: int) -> None:
     UsageError
         With the numbers that can be given.
     """
+    if not isinstance(n_clusters, Integral):
+        raise UsageError(
+            f"{n_clusters!r} is no number of clusters: give a whole one between 1 and {n_rows}, or "
+            'analyze_embeddings(X, n_clusters="auto"), which chooses it'
+        )
     if not 1 <= n_clusters <= n_rows:
         raise UsageError(
-            f"{n_clusters} clusters of {n_rows} pictures: give --clusters between 1 and {n_rows}"
+            f"{n_clusters} clusters of {n_rows} rows: give a number between 1 and {n_rows}"
         )
 
 

@@ -206,7 +206,7 @@ def agree(
     Raises
     ------
     UsageError
-        When no row has a label, or labels and clusters are not of the same rows.
+        When no row has a label, labels and clusters are not of the same rows, or are swapped.
 
     Examples
     --------
@@ -220,6 +220,8 @@ def agree(
     cup      2  0
     hat      0  2
     """
+    if isinstance(labels, Clustered):
+        raise UsageError("labels: a clustering; labels come first, as in agree(labels, clusters)")
     if isinstance(clusters, Sequence | np.ndarray):
         assignments = np.asarray(clusters)
         if assignments.dtype.kind not in "iu" or assignments.ndim != 1 or not assignments.size:

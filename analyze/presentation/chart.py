@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from analyze.presentation.figure_style import drawing, new_figure
+from extract.errors import UsageError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,8 +43,15 @@ class Chart:
 
     @drawing()
     def plot(self, ax: Axes | None) -> Axes:
-        """Axes with the drawing: those given, else those of a new figure of pyplot."""
+        """Axes with the drawing: those given, else those of a new figure of pyplot.
+
+        Raises
+        ------
+        UsageError
+            When what is given is no axes.
+        """
         if ax is not None:
+            _check_axes(ax)
             self.draw(ax)
             return ax
         import matplotlib.pyplot as plt
@@ -54,6 +62,16 @@ class Chart:
         figure.draw_without_rendering()
         _enclose(figure)
         return axes
+
+
+def _check_axes(ax: Any) -> None:
+    from matplotlib.axes import Axes
+
+    if not isinstance(ax, Axes):
+        raise UsageError(
+            f"ax: {type(ax).__name__} is no axes of Matplotlib; give plt.gca(), or leave it out: "
+            "labels and clusters take a map each"
+        )
 
 
 def _enclose(figure: Any) -> None:

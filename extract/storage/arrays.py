@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -48,6 +49,11 @@ def read_arrays(
 
 def _numbers(vectors: Vectors) -> np.ndarray:
     """Give the vectors as float32 of two dimensions; an array that is so already is not copied."""
+    if isinstance(vectors, str | os.PathLike):
+        raise UsageError(
+            f"vectors: '{shown(str(vectors))}' is a path, not numbers; read it first, "
+            'with extract.read_embeddings("FILE.h5") or numpy.load("FILE.npy")'
+        )
     try:
         array = np.asarray(vectors)
     except ValueError:  # rows of different lengths

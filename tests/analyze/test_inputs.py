@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from analyze import analyze_embeddings, compare, rank, retrieve
+from analyze import agree, analyze_embeddings, cluster, compare, rank, reduce, retrieve
 from analyze.inputs import as_sets
 from extract import EmbeddingSet
 from extract.errors import UsageError
@@ -34,7 +36,7 @@ def test_arrays_and_labels_give_the_answers_of_sets(given: Any) -> None:
 
 
 def test_one_array_is_analyzed_with_its_labels() -> None:
-    analysis = analyze_embeddings(X, level=Y, reduction="pca:3")
+    analysis = analyze_embeddings(X, Y, reduction="pca:3")
     assert analysis.scores == analyze_embeddings(SETS[0], reduction="pca:3").scores
     assert analyze_embeddings(X, n_clusters=4).agreement is None
     assert "ARI" in repr(analysis)
@@ -66,3 +68,21 @@ def test_sets_are_told_from_arrays() -> None:
 def test_labels_that_do_not_fit_are_one_line() -> None:
     with pytest.raises(UsageError, match="3 of 'label' for 40 rows"):
         rank({"a": X, "b": OTHER}, level=["x", "y", "z"])
+
+
+@pytest.mark.parametrize(
+    ("typed", "line"),
+    [
+        (lambda: cluster(X, "auto"), r"'auto' is no number.*\(X, n_clusters=\"auto\"\)"),  # type: ignore[arg-type]
+        (lambda: cluster(X, 2.5), "2.5 is no number of clusters: give a whole one"),  # type: ignore[arg-type]
+        (lambda: cluster(X, 0), "^0 clusters of 40 rows: give a number between 1 and 40$"),
+        (lambda: cluster("X.npy", 3), r"'X.npy' is a path, not numbers; .*numpy.load"),
+        (lambda: analyze_embeddings(Path("e.h5")), r"'e.h5' is a path.*read_embeddings"),  # type: ignore[arg-type]
+        (lambda: agree(cluster(X, 4), Y), r"as in agree\(labels, clusters\)"),  # type: ignore[arg-type]
+        (lambda: reduce(X, "pca:2").plot_map(Y, cluster(X, 4)), "ax: Clustering is no axes"),  # type: ignore[arg-type]
+    ],
+)
+def test_likely_slips_are_one_line(typed: Callable[[], object], line: str) -> None:
+    with pytest.raises(UsageError, match=line) as refused:
+        typed()
+    assert "\n" not in str(refused.value)
