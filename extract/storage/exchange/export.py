@@ -68,8 +68,11 @@ def check_can_export(path: Path, file_format: Format, *, overwrite: bool = False
     """
     if os.path.lexists(path) and not overwrite:
         raise UsageError(f"{path} is there already: give another --output FILE, or --overwrite")
-    if file_format == "lancedb" and path.exists() and not _is_database(path):
-        raise UsageError(f"{path} is no LanceDB database, and is not replaced: give another name")
+    if file_format == "lancedb" and path.exists() and not _is_own_database(path):
+        raise UsageError(
+            f"{path} is no LanceDB database with {path.stem!r} as its only table, and is not "
+            "replaced: give another name"
+        )
     if file_format in ("parquet", "lancedb"):
         load_pyarrow()
     if file_format == "lancedb":
@@ -280,10 +283,10 @@ def _write_lancedb(path: Path, vectors: EmbeddingSet) -> None:
         made.rename(path)
 
 
-def _is_database(path: Path) -> bool:
-    """Whether a folder holds LanceDB's tables and nothing else, so that it may be replaced."""
+def _is_own_database(path: Path) -> bool:
+    """Whether a folder holds what this export writes, one table of its name, and nothing else."""
     inside = list(path.iterdir()) if path.is_dir() else []
-    return bool(inside) and all(each.suffix == ".lance" and each.is_dir() for each in inside)
+    return [each.name for each in inside] == [f"{path.stem}.lance"] and inside[0].is_dir()
 
 
 def _lancedb() -> ModuleType:

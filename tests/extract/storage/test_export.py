@@ -177,8 +177,23 @@ def test_a_database_is_put_in_its_place_whole(
     assert (path / "shop.lance" / "rows").read_text() == "2"
     assert list(tmp_path.iterdir()) == [path]
     (path / "mine.txt").write_text("kept")
-    with pytest.raises(UsageError, match="is no LanceDB database, and is not replaced"):
+    with pytest.raises(UsageError, match="is no LanceDB database with 'shop' as its only table"):
         export_embeddings(some_set(), path, "lancedb", overwrite=True)
+
+
+@pytest.mark.parametrize("tables", [("orders",), ("shop", "orders"), ()])
+def test_tables_of_others_are_not_replaced(
+    tables: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "lancedb", SimpleNamespace(connect=FakeDatabase))
+    path = tmp_path / "shop.lancedb"
+    path.mkdir()
+    for name in tables:
+        (path / f"{name}.lance").mkdir()
+    with pytest.raises(UsageError, match=r"only table, and is not replaced: give another name$"):
+        export_embeddings(some_set(), path, "lancedb", overwrite=True)
+    assert {each.stem for each in path.iterdir()} == {*tables}
+    assert not [*path.rglob("rows")]
 
 
 @pytest.mark.parametrize("file_format", ["npz", "csv"])
