@@ -72,7 +72,7 @@ class VectorFile:
     group_column: str | None = None
 
 
-def read_vectors(source: Path) -> VectorFile:
+def read_vectors(source: Path, labels: Sequence[str] = ()) -> VectorFile:
     """The vectors of a file or folder, with what it tells of their rows.
 
     Parameters
@@ -80,6 +80,8 @@ def read_vectors(source: Path) -> VectorFile:
     source : Path
         A file that ends as a key of :data:`READERS`, or a folder as thingsvision or
         clip-retrieval writes one.
+    labels : sequence of str
+        Columns of a table that are no dimensions, whatever their names.
 
     Raises
     ------
@@ -92,7 +94,7 @@ def read_vectors(source: Path) -> VectorFile:
         raise UsageError(f"{source} is not there: name a file of vectors, as in vectors.npy")
     kind = one_of(source.suffix.lower(), READERS, f"{source}: reader for", "end it in one of")
     with _one_line(source):
-        return READERS[kind](source)
+        return _of_table(source, labels) if kind in FRAMES else READERS[kind](source)
 
 
 def read_table(source: Path) -> dict[str, list[str]]:
@@ -142,7 +144,7 @@ def read_labelled(source: Path, ids: Path | None, labels: LabelSource) -> Vector
     UsageError
         When a file cannot be read, or a column is not there.
     """
-    found = read_vectors(source)
+    found = read_vectors(source, labels.columns if labels.table is None else ())
     if ids is not None:
         found = replace(found, ids=_ids_of(ids))
     if labels.table is not None:
@@ -285,27 +287,21 @@ def _of_hdf5(source: Path) -> VectorFile:
     return read()
 
 
-def _of_table(source: Path) -> VectorFile:
+def _of_table(source: Path, labels: Sequence[str] = ()) -> VectorFile:
     """Vectors of a table: one column of lists, or a column for each dimension."""
-    frame = FRAMES[source.suffix.lower()](source)
-    lists = [name for name in frame.columns if _holds_lists(frame[name])]
-    if len(lists) > 1:
-        lists = [name for name in VECTORS if name in lists][:1]
-    if lists:
-        taken = lists
-        lengths = frame[lists[0]].map(len)
-        other = (lengths != lengths.iloc[0]).to_numpy()
-        if other.any():
-            row = int(other.argmax())
-            raise ValueError(
-                f"row {row} of {lists[0]!r} has {lengths.iloc[row]} dimensions, the first "
-                f"{lengths.iloc[0]}"
-            )
-        vectors = np.stack(frame[lists[0]].to_list())
+    if source.suffix.lower() == ".csv":
+        import pandas as pd
+
+        taken = _dimensions(pd.read_csv(source, nrows=1, dtype=str, keep_default_na=False), labels)
+        frame = _read_csv(source, taken)
     else:
-        taken = _dimensions([str(name) for name in frame.columns])
-        if not taken:
-            raise ValueError("it has neither a column of lists nor columns v0, v1, ... of numbers")
+        frame = _read_parquet(source)
+        taken = _list_columns(frame) or _dimensions(frame, labels)
+    if not taken:
+        raise ValueError("it has neither a column of lists nor columns v0, v1, ... of numbers")
+    if _holds_lists(frame[taken[0]]):
+        vectors = _stacked(frame[taken[0]])
+    else:
         vectors = frame[taken].to_numpy(np.float32)
     texts = {str(k): _texts(frame[k]) for k in frame.columns if k not in taken}
     return _as_described(_with_texts(vectors, texts), str(frame.attrs.get(PROVENANCE, "")))
@@ -338,10 +334,10 @@ def _number(path: Path) -> int:
     return int(re.sub(r"\D", "", path.stem) or 0)
 
 
-def _read_csv(source: Path) -> pd.DataFrame:
+def _read_csv(source: Path, dimensions: Sequence[str] = ()) -> pd.DataFrame:
+    """Columns of a CSV: those of dimensions as numbers, the others as the text that stands."""
     import pandas as pd
 
-    dimensions = _dimensions([str(name) for name in pd.read_csv(source, nrows=0)])
     # before 3.1 the usual converter missed the nearest float in its last digit
     older = tuple(map(int, pd.__version__.split(".")[:2])) < (3, 1)
     options: Any = {"float_precision": "round_trip"} if older else {}
@@ -363,22 +359,63 @@ def _read_parquet(source: Path) -> pd.DataFrame:
     return frame
 
 
-def _dimensions(names: Sequence[str]) -> list[str]:
-    """Names that are one dimension each: the most that begin alike and count up without a gap."""
+def _dimensions(frame: pd.DataFrame, labels: Sequence[str]) -> list[str]:
+    """Columns that are one dimension each: the most that begin alike and count up without a gap.
+
+    Columns of labels are none, nor are others that count up but hold text in the first row, such
+    as the levels ``kind_1`` and ``kind_2``.
+    """
     series: dict[str, dict[int, str]] = {}
-    for name in names:
+    for name in map(str, frame.columns):
         found = DIMENSION.fullmatch(name)
-        if found:
+        if found and name not in labels:
             series.setdefault(found[1], {})[int(found[2])] = name
     if not series:
         return []
-    longest = max(series.values(), key=len)
+    # where all hold text, the longest is kept, and its first cell that is no number is named
+    numeric = [s for s in series.values() if all(_is_number(frame[c]) for c in s.values())]
+    candidates = numeric or list(series.values())
+    longest = max(candidates, key=len)
+    rivals = [next(iter(s.values())) for s in candidates if len(s) == len(longest)]
+    if len(rivals) > 1:
+        raise ValueError(
+            f"it is not clear which columns are the vectors: those from {rivals[0]!r} and from "
+            f"{rivals[1]!r} on are equally many; name columns of labels with --label-column"
+        )
     numbers = sorted(longest)
     if numbers != list(range(numbers[0], numbers[0] + len(numbers))):
         missing = next(i for i in range(numbers[0], numbers[-1]) if i not in longest)
         near = longest[missing - 1]
         raise ValueError(f"its columns of dimensions have a gap: nothing follows {near!r}")
     return [longest[number] for number in numbers]
+
+
+def _list_columns(frame: pd.DataFrame) -> list[str]:
+    """Give the one column of lists, by name where there are several; empty without one."""
+    lists = [name for name in frame.columns if _holds_lists(frame[name])]
+    return lists if len(lists) < 2 else [name for name in VECTORS if name in lists][:1]
+
+
+def _stacked(lists: pd.Series) -> np.ndarray:
+    lengths = lists.map(len)
+    other = (lengths != lengths.iloc[0]).to_numpy()
+    if other.any():
+        row = int(other.argmax())
+        raise ValueError(
+            f"row {row} of {lists.name!r} has {lengths.iloc[row]} dimensions, the first "
+            f"{lengths.iloc[0]}"
+        )
+    return np.stack(lists.to_list())
+
+
+def _is_number(column: pd.Series) -> bool:
+    """Whether the first value, if there is one, reads as a number."""
+    first = "" if len(column) == 0 else str(column.iloc[0]).strip()
+    try:
+        float(first or "nan")
+    except ValueError:
+        return False
+    return True
 
 
 def _holds_lists(column: pd.Series) -> bool:

@@ -132,6 +132,52 @@ def test_labels_are_joined_by_id(imported: Imported, tmp_path: Path) -> None:
     assert imported.to_json()["n_pictures_known"] == 6
 
 
+TREE = pd.DataFrame({"id": IDS, "tree_1": KINDS, "tree_2": ["01", "1", "02"] * 4})
+"""Labels of columns that count up, as dimensions do; one looks like numbers, and '01' is not '1'"""
+
+
+def levels_of(imported: Imported) -> dict[str, list[str | None]]:
+    """Values by level, in the order of IDS."""
+    at = [imported.catalog.ids.index(row_id) for row_id in IDS]
+    return {v.name: [v.values()[i] for i in at] for v in imported.catalog.levels}
+
+
+def test_a_table_of_labels_or_ids_is_text_whatever_its_columns_are_called(tmp_path: Path) -> None:
+    np.save(tmp_path / "v.npy", VECTORS)
+    TREE.to_csv(tmp_path / "tree.csv", index=False)
+    tree = tmp_path / "tree.csv"
+    found = import_file(Workspace(tmp_path), tmp_path / "v.npy", tree, LabelSource(tree))
+    assert levels_of(found) == TREE.drop(columns="id").to_dict("list")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+@pytest.mark.parametrize(
+    ("n_dims", "labels"), [(1, ("tree_1", "tree_2")), (3, ()), (4, ("tree_2", "tree_1"))]
+)
+def test_vectors_next_to_labels_that_count_up_are_the_columns_of_numbers(
+    n_dims: int, labels: tuple[str, ...], suffix: str, tmp_path: Path
+) -> None:
+    names = [f"v{i}" for i in range(n_dims)]
+    frame = TREE.join(pd.DataFrame(VECTORS[:, :n_dims], columns=names))
+    path = tmp_path / f"v{suffix}"
+    if suffix == ".csv":
+        frame.to_csv(path, index=False, float_format="%.9g")
+    else:
+        frame.to_parquet(path)
+    found = import_file(Workspace(tmp_path), path, labels=LabelSource(columns=labels))
+    at = [found.catalog.ids.index(row_id) for row_id in IDS]
+    np.testing.assert_array_equal(found.vectors[at], VECTORS[:, :n_dims])
+    assert levels_of(found) == {name: TREE[name].to_list() for name in labels}
+    assert {*found.catalog.columns} == {"tree_1", "tree_2"} - {*labels}
+
+
+def test_more_levels_of_text_than_dimensions_are_no_vectors(tmp_path: Path) -> None:
+    (tmp_path / "v.csv").write_text("id,kind_1,kind_2,kind_3,v0,v1\na,x,y,z,1,2\nb,x,y,z,3,4\n")
+    found = import_file(Workspace(tmp_path), tmp_path / "v.csv")
+    assert found.vectors.tolist() == [[1, 2], [3, 4]]
+    assert [*found.catalog.columns] == ["kind_1", "kind_2", "kind_3"]
+
+
 def test_no_run_goes_on_with_it_and_no_backbone_is_loaded(
     imported: Imported, tmp_path: Path, run: Run
 ) -> None:
@@ -267,6 +313,8 @@ AWKWARD: list[tuple[Callable[[Path], Path], str]] = [
     (text("v.csv", "id,v0,v1\na,1,2\nb,1,x\n"), "could not convert string to float.*x"),
     (text("v.csv", "id,v0,v2\na,1,2\n"), "have a gap: nothing follows 'v0'"),
     (text("v.csv", "id,v0,v1\na,1\nb,1,2,3\n"), "cannot be read"),
+    (text("v.csv", "id,v0,v1\na,y,2\n"), "could not convert string to float.*y"),
+    (text("v.csv", "a0,a1,b0,b1\n1,2,3,4\n"), "not clear.*'a0'.*'b0'.*--label-column"),
     (lambda folder: folder, "holds neither features.npy"),
     (pickled, "holds a pickle, and none is loaded"),
     (ragged, "row 1 of 'vector' has 1 dimensions, the first 2"),
