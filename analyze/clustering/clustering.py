@@ -17,7 +17,7 @@ from analyze.reduction.reduction import Reduced, as_reduced, ordinary_scale
 from analyze.threads import one_thread
 from analyze.ties import first_occurrence
 from extract.errors import UsageError, one_of
-from extract.storage.arrays import Vectors
+from extract.storage.arrays import Vectors, frame_index
 from extract.storage.embeddings import EmbeddingSet
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Clustering:
         """A pandas frame with the cluster of each row, by id."""
         import pandas as pd
 
-        return pd.DataFrame({"cluster": self.assignments}, index=pd.Index(self.ids, name="id"))
+        return pd.DataFrame({"cluster": self.assignments}, index=frame_index(self.ids))
 
     @property
     def n_found(self) -> int:

@@ -17,7 +17,7 @@ from analyze.threads import one_thread
 from analyze.ties import first_occurrence
 from extract.catalog.catalog import Level
 from extract.errors import UsageError
-from extract.storage.arrays import Labels, Vectors
+from extract.storage.arrays import Labels, Vectors, frame_index
 from extract.storage.embeddings import EmbeddingSet, as_embeddings, first_level
 
 if TYPE_CHECKING:
@@ -104,8 +104,7 @@ class Reduced:
         import pandas as pd
 
         names = [f"x{i}" for i in range(self.coordinates.shape[1])]
-        index = pd.Index(self.ids, name="id")
-        return pd.DataFrame(self.coordinates, index=index, columns=names)
+        return pd.DataFrame(self.coordinates, index=frame_index(self.ids), columns=names)
 
     @cached_property
     def plane(self) -> Plane | None:

@@ -105,6 +105,18 @@ def _ids(ids: Sequence[Any] | None, shape: tuple[int, ...]) -> tuple[str, ...]:
     return spelled
 
 
+def frame_index(ids: tuple[str, ...]) -> pd.Index:
+    """Ids as the index of a frame: whole numbers where they only count the rows, else text.
+
+    A Series of the same rows that has no ids then joins by its own index, which counts too.
+    """
+    import pandas as pd
+
+    if all(row_id == str(row) for row, row_id in enumerate(ids)):
+        return pd.RangeIndex(len(ids), name="id")
+    return pd.Index(ids, name="id")
+
+
 def read_levels(labels: Labels, ids: tuple[str, ...]) -> tuple[Level, ...]:
     """Levels of labels for rows of these ids.
 

@@ -16,7 +16,14 @@ from extract.catalog.catalog import Level, check_group, check_row_counts
 from extract.catalog.multi_label import MultiLabel
 from extract.errors import UsageError
 from extract.ids import bytes_of, shown
-from extract.storage.arrays import Labels, Vectors, finite_rows, read_arrays, read_levels
+from extract.storage.arrays import (
+    Labels,
+    Vectors,
+    finite_rows,
+    frame_index,
+    read_arrays,
+    read_levels,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -371,6 +378,8 @@ class EmbeddingSet:
     def to_frame(self, *, vectors: bool = True) -> pd.DataFrame:
         """A pandas frame of labels, other columns and vectors, a row a picture, by id.
 
+        Ids that only count the rows, ``0`` to ``n - 1``, are an index of whole numbers.
+
         Parameters
         ----------
         vectors : bool
@@ -380,7 +389,7 @@ class EmbeddingSet:
 
         columns: dict[str, Any] = {own.name: own.values() for own in self.labels}
         columns |= {name: values for name, values in self.columns.items() if name not in columns}
-        frame = pd.DataFrame(columns, index=pd.Index(self.ids, name="id"))
+        frame = pd.DataFrame(columns, index=frame_index(self.ids))
         if not vectors:
             return frame
         names = [f"d{i}" for i in range(self.vectors.shape[1])]

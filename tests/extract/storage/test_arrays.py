@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
+from analyze import cluster, reduce
 from extract import EmbeddingSet
 from extract.errors import UsageError
 from extract.storage.embeddings import as_embeddings
@@ -142,6 +143,19 @@ def test_a_frame_gives_the_set_back() -> None:
     assert back.ids == whole.ids
     assert back.levels[0].values() == whole.levels[0].values()
     assert list(whole.to_frame(vectors=False).columns) == ["label"]
+
+
+def test_frames_of_rows_without_ids_join_by_counting() -> None:
+    labels = pd.Series(["x", "y", "x", "y"])
+    whole = from_arrays(VECTORS, labels=labels)
+    for found in (whole, cluster(VECTORS, 2), reduce(VECTORS, "pca:2")):
+        frame = found.to_frame()
+        frame["true"] = labels
+        assert frame["true"].tolist() == labels.tolist()
+        assert frame.index.name == "id"
+    assert whole[:0].to_frame().empty
+    for ids in (["1", "0", "2", "3"], ["0", "1", "2", "03"]):
+        assert from_arrays(VECTORS, ids).to_frame().index.tolist() == ids
 
 
 def test_a_representation_stays_short() -> None:
