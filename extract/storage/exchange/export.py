@@ -274,13 +274,24 @@ def _write_parquet(path: Path, vectors: EmbeddingSet) -> None:
 
 
 def _write_lancedb(path: Path, vectors: EmbeddingSet) -> None:
-    """Make a database next to the one that is there, then put it into its place."""
+    """Make a database next to the one that is there, then put it into its place.
+
+    The one before is moved into the folder that is removed only when the new one is in its place.
+    """
+    before = path.with_name(f".{path.name}.{os.getpid()}.before")
     with TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:
         made = Path(folder) / "made"
         _lancedb().connect(str(made)).create_table(path.stem, arrow_table(vectors))
-        if path.exists():
-            path.rename(Path(folder) / "before")
-        made.rename(path)
+        try:
+            if path.exists():
+                path.rename(before)
+            made.rename(path)
+        except BaseException:  # an interrupt too
+            if before.exists() and not path.exists():
+                before.rename(path)
+            raise
+        if before.exists():
+            before.rename(Path(folder) / "before")
 
 
 def _is_own_database(path: Path) -> bool:

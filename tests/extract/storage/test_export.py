@@ -196,6 +196,27 @@ def test_tables_of_others_are_not_replaced(
     assert not [*path.rglob("rows")]
 
 
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+def test_a_database_that_cannot_be_replaced_stays(
+    error: BaseException, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "lancedb", SimpleNamespace(connect=FakeDatabase))
+    path = tmp_path / "shop.lancedb"
+    export_embeddings(some_set(), path, "lancedb")
+    rename = Path.rename
+
+    def fail(self: Path, target: Path) -> Path:
+        if self.name == "made":
+            raise error
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises((SosieError, KeyboardInterrupt)):
+        export_embeddings(some_set().take(np.arange(2)), path, "lancedb", overwrite=True)
+    assert (path / "shop.lance" / "rows").read_text() == "5"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.parametrize("file_format", ["npz", "csv"])
 def test_a_file_that_is_there_is_replaced_only_when_asked(tmp_path: Path, file_format: Any) -> None:
     path = tmp_path / f"v.{file_format}"
