@@ -290,7 +290,9 @@ def audit_catalog(
     if level is None:
         notes.append(f"{no_labels(embeddings.multi_labels)}: labels were not judged")
     elif measured.labels is None:
-        notes.append(f"level {shown(level.name)} has one class: labels were not judged")
+        group, several = embeddings.group_column, len(np.unique(level.codes[level.codes >= 0])) > 1
+        why = f"one {shown(group)} for each class" if group and several else "one class"
+        notes.append(f"level {shown(level.name)} has {why}: labels were not judged")
     elif measured.labels.n_errors > MOST_ERRORS * len(embeddings):
         notes.append(
             f"{measured.labels.n_errors:,} labels are at odds with confident answers: these "

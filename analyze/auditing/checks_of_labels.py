@@ -62,7 +62,7 @@ def find_label_errors(measured: Measurements) -> Scored:
     def evidence(row: int) -> Evidence:
         own = int(level.codes[row])
         best = _likeliest(judged.believed[row], own)
-        near = tuple(r for r in measured.others.rows[row, :K].tolist() if r >= 0)
+        near = tuple(r for r in measured.voters.rows[row, :K].tolist() if r >= 0)
         votes = sum(level.codes[r] == best for r in near)
         suggested = level.categories[best]
         return Evidence(
@@ -90,7 +90,7 @@ def find_ambiguous(measured: Measurements) -> Scored:
 
     def evidence(row: int) -> Evidence:
         first, second = np.argsort(-judged.believed[row], kind="stable")[:2].tolist()
-        near = tuple(r for r in measured.others.rows[row, :K].tolist() if r >= 0)
+        near = tuple(r for r in measured.voters.rows[row, :K].tolist() if r >= 0)
         words = [
             f"{shown(level.categories[c])} {judged.believed[row, c]:.2f}" for c in (first, second)
         ]

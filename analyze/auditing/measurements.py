@@ -21,9 +21,10 @@ from analyze.pictures.near_duplicates import (
     MOST_IN_A_CHAIN,
     NEAR_COSINE,
     find_copies,
+    joined_groups,
 )
 from analyze.pictures.picture_folder import PictureFolder
-from extract.catalog.catalog import Level
+from extract.catalog.catalog import MISSING_LABEL, Level
 from extract.storage.embeddings import EmbeddingSet
 
 Progress = Callable[[int, int], None]
@@ -57,9 +58,13 @@ class Measurements:
         Pairs that are copies, or variants.
     copies : tuple of CopyGroup
     labels : LabelScores or None
+        None where no label can be judged.
     pictures : PictureMeasures or None
         None where pictures are not looked at.
     notes : tuple of str
+    together : ndarray of shape (n_images,), int, optional
+        Pictures that do not judge each other's label have one number: copies, near ones by vectors
+        too, and pictures of one product. Copies alone without it.
     """
 
     embeddings: EmbeddingSet
@@ -71,6 +76,7 @@ class Measurements:
     labels: LabelScores | None
     pictures: PictureMeasures | None
     notes: tuple[str, ...] = ()
+    together: np.ndarray | None = None
 
     @cached_property
     def copy_numbers(self) -> np.ndarray:
@@ -84,6 +90,11 @@ class Measurements:
     def others(self) -> Nearest:
         """The neighbors of each picture, its copies left out."""
         return self.nearest.without(self.copy_numbers)
+
+    @cached_property
+    def voters(self) -> Nearest:
+        """The neighbors that judge the label of each picture: none of its product, nor a copy."""
+        return self.others if self.together is None else self.nearest.without(self.together)
 
     @cached_property
     def distances(self) -> np.ndarray:
@@ -151,10 +162,25 @@ def measure_catalog(
         )
         links, copies = (), group_copies((), by_bytes, measures)
     found = Measurements(embeddings, level, by_bytes, nearest, links, copies, None, measures, notes)
-    if level is None:
+    if level is None or not _has_another_judge(level, embeddings.groups):
         return found
-    together = found.copy_numbers
-    if len(embeddings) <= MOST_BY_VECTORS:
-        together = find_copies(embeddings.vectors, embeddings.content_sha256).groups
-    labels = score_labels(embeddings.vectors, level, found.others, together, seed)
+    together = _together(found)
+    found = replace(found, together=together)
+    labels = score_labels(embeddings.vectors, level, found.voters, together, seed)
     return replace(found, labels=labels)
+
+
+def _has_another_judge(level: Level, grouped: np.ndarray | None) -> bool:
+    """Say whether some class has pictures of two products, of which one can judge the other."""
+    if grouped is None:
+        return True
+    classes = np.unique(np.stack([level.codes, grouped]), axis=1)[0]
+    return bool((np.bincount(classes[classes != MISSING_LABEL]) > 1).any())
+
+
+def _together(found: Measurements) -> np.ndarray:
+    """Number pictures so that copies and those of one product have one number."""
+    embeddings, grouped = found.embeddings, found.embeddings.groups
+    if len(embeddings) <= MOST_BY_VECTORS:
+        return find_copies(embeddings.vectors, embeddings.content_sha256, grouped).groups
+    return found.copy_numbers if grouped is None else joined_groups([found.copy_numbers, grouped])

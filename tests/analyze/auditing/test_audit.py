@@ -268,3 +268,32 @@ def test_index_of_all_rows_gives_the_neighbors_of_exact_search() -> None:
     assert (straight.rows[:, :20] == by_index.rows[:, :20]).all()
     assert not np.isin(straight.rows, [7, 20, 41]).any()
     assert (straight.rows[7] == straight.rows[3]).all()
+
+
+@pytest.mark.parametrize("most", [20_000, 0])  # with near copies by vectors, and without
+def test_pictures_of_a_mislabelled_product_do_not_confirm_each_other(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("analyze.auditing.measurements.MOST_BY_VECTORS", most)
+    rng = np.random.default_rng(0)
+    wrong, kinds = range(4), [("cup", "hat")[product % 2] for product in range(60)]
+    center = {"cup": rng.normal(size=64), "hat": rng.normal(size=64)}
+    looks = [center[kind] + 1.2 * rng.normal(size=64) for kind in kinds]
+    labels = [{"cup": "hat", "hat": "cup"}[k] if p in wrong else k for p, k in enumerate(kinds)]
+    alone = EmbeddingSet.from_arrays(
+        np.repeat(looks, 5, axis=0) + 0.45 * rng.normal(size=(300, 64)), labels=np.repeat(labels, 5)
+    )
+    products = tuple(str(row // 5) for row in range(300))
+    found = audit(replace(alone, columns={"sku": products}, group_column="sku"))
+    product_of = dict(zip(alone.ids, products, strict=True))
+    errors = found.findings("label_error")
+    assert {product_of[each.id] for each in errors} == set(map(str, wrong))
+    for each in errors:
+        assert product_of[each.id] not in {product_of[other] for other in each.evidence}
+
+
+def test_labels_are_not_judged_where_each_class_is_one_product(plain: EmbeddingSet) -> None:
+    kinds = tuple(value or "" for value in plain.levels[0].values())
+    found = audit(replace(plain, columns={"sku": kinds}, group_column="sku"))
+    assert any("has one sku for each class: labels were not" in note for note in found.notes)
+    assert not found.findings("label_error")
