@@ -32,14 +32,12 @@ class StoredEmbeddings:
     ----------
     path : Path
         In the folder of its catalogue, or in the folder of augmented views there.
+    folder : Path
+        Of its catalogue.
     """
 
     path: Path
-
-    @property
-    def folder(self) -> Path:
-        """The folder of its catalogue."""
-        return self.path.parent.parent if self.path.parent.name == VIEWS else self.path.parent
+    folder: Path
 
     @property
     def name(self) -> str:
@@ -98,11 +96,11 @@ def is_plain_file(path: Path) -> bool:
 
 def stored_catalogs(workspace: Workspace) -> tuple[StoredEmbeddings, ...]:
     """List the embeddings files of a workspace, augmented views included, sorted by path."""
-    plain = workspace.stored_embeddings()
-    folders = workspace.cache / "embeddings"
-    views = sorted(path for path in folders.glob(f"*/{VIEWS}/*.h5") if path.is_file())
-    found = (path for path in (*plain, *views) if not path.name.endswith(".labels.h5"))
-    return tuple(StoredEmbeddings(path) for path in sorted(found))
+    folder_of = {path: path.parent for path in workspace.stored_embeddings()}
+    for path in (workspace.cache / "embeddings").glob(f"*/{VIEWS}/*.h5"):
+        if path.is_file() and not path.name.endswith(".labels.h5"):
+            folder_of[path] = path.parent.parent
+    return tuple(StoredEmbeddings(path, folder_of[path]) for path in sorted(folder_of))
 
 
 def describe_stored(workspace: Workspace) -> dict[str, Any]:

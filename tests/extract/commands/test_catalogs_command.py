@@ -102,6 +102,23 @@ def test_removal_takes_what_belongs_to_a_catalogue_and_leaves_the_rest(
     assert len([*(root / "cache/reductions").iterdir()]) == 2
 
 
+def test_a_catalogue_may_have_the_name_of_a_folder_of_the_cache(typist: Typist, root: Path) -> None:
+    kept = root / "cache/embeddings"
+    for place in ("views", "embeddings", "embeddings/views"):
+        (kept / place).mkdir()
+        (kept / place / PHOTOS.name).write_bytes((root / PHOTOS).read_bytes())
+    listed = typist(extract, "catalogs", "--json").json["catalogs"]
+    names = {f"{each['catalog']}/{each['file']}" for each in listed}
+    own = {f"{place}/{PHOTOS.name}" for place in ("views", "embeddings", "embeddings/views")}
+    assert own <= names
+    removed = typist(extract, "catalogs", "--remove", "embeddings", "--yes", "--json").json
+    gone = {f"cache/embeddings/{name}" for name in own if name.startswith("embeddings/")}
+    assert gone == {path for path in removed["removed"] if "/embeddings/" in path}
+    assert (kept / "views" / PHOTOS.name).exists()
+    typist(extract, "catalogs", "--remove", "views", "--yes")
+    assert not (kept / "views").exists()
+
+
 def test_one_file_of_a_catalogue_is_removed_by_its_name(typist: Typist, root: Path) -> None:
     other = root / PHOTOS.with_name("other-12345678.h5")
     other.write_bytes((root / PHOTOS).read_bytes())
