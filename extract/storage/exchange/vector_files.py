@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -37,6 +38,18 @@ DIMENSION = re.compile(r"(\D*)(\d+)")
 PROVENANCE = "provenance"
 LABEL, COLUMN = "label_", "column_"
 """How arrays of labels and of other columns begin in an npz of our own."""
+
+UNREADABLE = (
+    ValueError,
+    OSError,
+    KeyError,
+    EOFError,
+    ImportError,
+    MemoryError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What libraries raise for damaged files; a header may claim more numbers than memory holds."""
 
 Texts = Mapping[str, Sequence[str]]
 
@@ -198,7 +211,7 @@ def _one_line(source: Path) -> Iterator[None]:
         yield
     except SosieError:
         raise
-    except (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile, ImportError) as error:
+    except UNREADABLE as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         if "pickle" in reason:
             reason = "it holds a pickle, and none is loaded; save plain numbers"

@@ -300,6 +300,21 @@ def pickled(folder: Path) -> Path:
     return folder / "p.npy"
 
 
+def claiming_petabytes(folder: Path) -> Path:
+    header = {"descr": "<f4", "fortran_order": False, "shape": (10**12, 512)}
+    with (folder / "huge.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+    return folder / "huge.npy"
+
+
+def damaged(folder: Path) -> Path:
+    np.savez_compressed(folder / "damaged.npz", vectors=VECTORS)
+    raw = (folder / "damaged.npz").read_bytes()
+    damage = bytes(byte ^ 0xFF for byte in raw[90:140])
+    (folder / "damaged.npz").write_bytes(raw[:90] + damage + raw[140:])
+    return folder / "damaged.npz"
+
+
 AWKWARD: list[tuple[Callable[[Path], Path], str]] = [
     (lambda folder: folder / "none.npy", "is not there"),
     (text("v.txt", "1 2"), r"'\.txt'.*\.npy"),
@@ -316,6 +331,8 @@ AWKWARD: list[tuple[Callable[[Path], Path], str]] = [
     (text("v.csv", "id,v0,v1\na,y,2\n"), "could not convert string to float.*y"),
     (text("v.csv", "a0,a1,b0,b1\n1,2,3,4\n"), "not clear.*'a0'.*'b0'.*--label-column"),
     (lambda folder: folder, "holds neither features.npy"),
+    (claiming_petabytes, "cannot be read: Unable to allocate"),
+    (damaged, "cannot be read: Error -3 while decompressing"),
     (pickled, "holds a pickle, and none is loaded"),
     (ragged, "row 1 of 'vector' has 1 dimensions, the first 2"),
     (saved("v.npz", a=VECTORS, b=VECTORS), "not clear which are the vectors"),
