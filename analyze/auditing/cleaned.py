@@ -80,6 +80,9 @@ class Cleaned(Result):
             found += ["--label-separator", self.separator]
         if self.catalog.multi_labels and not self.catalog.levels:
             found += ["--multi-label-separator", self.catalog.multi_labels[0].separator]
+        if self.catalog.group_column is not None:
+            at = list(self.catalog.columns).index(self.catalog.group_column)
+            found += ["--group-column", names[len(self._label_names()) + at]]
         return [*found, "--catalog", f"{self.catalog.name}-cleaned"]
 
     def text(self) -> str:

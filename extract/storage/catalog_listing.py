@@ -13,7 +13,7 @@ OF_FOLDERS = "/"
 
 
 def listed_catalog(path: Path, root: Path) -> tuple[Catalog, str | None]:
-    """Read ids, paths, labels and columns of a file, of pictures that were refused too.
+    """Read ids, paths, labels, columns and groups of a file, of pictures that were refused too.
 
     Parameters
     ----------
@@ -51,5 +51,6 @@ def listed_catalog(path: Path, root: Path) -> tuple[Catalog, str | None]:
         labels.levels,
         labels.columns,
         multi_labels=labels.multi_labels,
+        group_column=labels.group_column,
     )
     return catalog, separator if isinstance(separator, str) and labels.levels else None
