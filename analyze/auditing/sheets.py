@@ -67,8 +67,8 @@ def draw_findings(listed: Listed, level: Level | None, pictures: PictureFolder) 
 def _tile(found: Finding, pictures: PictureFolder, row_of: dict[str, int]) -> Tile:
     lines = [shown(found.id)]
     if found.label is not None:
-        wanted = f" → {shown(found.suggested_label)}" if found.suggested_label else ""
-        lines.append(f"{shown(found.label)}{wanted}")
+        wanted = [f"→ {shown(found.suggested_label)}"] if found.suggested_label else []
+        lines += [shown(found.label), *wanted]
     picture = pictures.show(row_of[found.id])
     return Tile(picture, f"{found.score:.3g}", [*lines, found.reason], is_query=True)
 

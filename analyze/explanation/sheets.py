@@ -15,6 +15,7 @@ from analyze.explanation.questions import Question
 from analyze.explanation.saliency_maps import METHODS
 from analyze.explanation.targets import Target
 from analyze.presentation.contact_sheet import Tile, draw_sheet
+from analyze.presentation.wording import elided
 
 A_PAGE = 12
 COLORS = "viridis"
@@ -137,9 +138,8 @@ def _threshold_lines(question: Question, target: Target, threshold: float) -> li
 
 
 def _short(name: str) -> str:
-    """Leave ImageNet's other names of a class away, and the end of a long one."""
-    first = name.split(",")[0]
-    return first if len(first) <= LONGEST_CLASS else f"{first[: LONGEST_CLASS - 1]}…"
+    """Leave ImageNet's other names of a class away, and the middle of a long one."""
+    return elided(name.split(",")[0], LONGEST_CLASS)
 
 
 def name_of(row_id: str, longest: int = LONGEST_NAME) -> str:

@@ -15,6 +15,7 @@ from analyze.presentation.figure_style import (
     FAINT,
     INK,
     LONGEST_LABEL,
+    axis_labels,
     drawing,
     figure_text,
     new_figure,
@@ -40,7 +41,7 @@ class Tile:
     heading : str
         One line above it.
     lines : sequence of str
-        Below it; long ones are wrapped to two.
+        Below it; long ones are wrapped to two, of longer ones the middle is left out.
     color : str, optional
         Of its frame.
     is_query : bool
@@ -114,11 +115,12 @@ def draw_classes(
     figure = new_figure(-(-len(classes) // deep) * wide, deep * down + HEAD_INCHES)
     width, height = figure.get_size_inches()
     largest = max(each.n_images for each in classes)
-    for i, each in enumerate(classes):
+    named = axis_labels([each.name for each in classes], LONGEST_LABEL)
+    for i, (each, name) in enumerate(zip(classes, named, strict=True)):
         column, place = divmod(i, deep)
         start, top = column * wide, HEAD_INCHES + place * down
         middle = 1 - (top + side / 2) / height
-        text = _escaped("\n".join(_split_lines(each.name, LONGEST_LABEL, 24)[:3]))
+        text = _escaped("\n".join(_split_lines(name.replace(r"\$", "$"), 24)[:3]))
         figure.text((start + names) / width, middle, text, ha="right", va="center", size=9)
         long = max(0.02, (bars - 0.6) * each.n_images / largest)
         bar = _axes_at(figure, start + names + MARGIN, top + side / 2 - 0.13, long, 0.26)
@@ -154,26 +156,37 @@ def _entitle(figure: Any, title: str, subtitle: str) -> None:
     left = MARGIN / width
     # a title longer than the sheet is wide would widen it when it is saved
     title = figure_text(title, _letters(title, min(110, 10 * width)))
-    subtitle = figure_text(subtitle, _letters(subtitle, 140))
     figure.text(left, 1 - 0.2 / height, title, weight="bold", size=11, va="top")
-    figure.text(left, 1 - 0.42 / height, subtitle, size=8, color=FAINT, va="top")
+    lines = _split_lines(subtitle, min(140, 16 * width))
+    lines = [*lines[:1], f"{lines[1]}…"] if len(lines) > 2 else lines
+    below = _escaped("\n".join(lines))
+    figure.text(left, 1 - 0.42 / height, below, size=8, color=FAINT, va="top", linespacing=1.1)
 
 
 def _wrapped(lines: Sequence[str]) -> list[str]:
-    """Wrap each line to at most two, the last of them cut where more is left."""
+    """Wrap each line to at most two; of a longer one the middle is left out.
+
+    Of a path the last part tells most, of a sentence often its number.
+    """
     out = []
     for line in lines:
-        parts = _split_lines(line, 120, LETTERS_A_LINE) or [""]
-        out += parts[:2]
+        parts = _split_lines(line, LETTERS_A_LINE) or [""]
         if len(parts) > 2:
-            out[-1] = f"{out[-1][: LETTERS_A_LINE - 1]}…"
+            end = _plain(line)[-LETTERS_A_LINE:]
+            end = end[1 - _letters(end, LETTERS_A_LINE) :].lstrip(" …")
+            parts = [parts[0], f"…{end}"]
+        out += parts
     return [_escaped(part) for part in out]
 
 
-def _split_lines(text: str, longest: int, letters: int) -> list[str]:
+def _split_lines(text: str, letters: float) -> list[str]:
     """Part a text into lines, not yet escaped: a cut would part an escape from its sign."""
-    plain = figure_text(text, longest).replace(r"\$", "$")
+    plain = _plain(text)
     return textwrap.wrap(plain, _letters(plain, letters))
+
+
+def _plain(text: str) -> str:
+    return figure_text(text, max(1, len(text))).replace(r"\$", "$").strip()
 
 
 def _letters(text: str, room: float) -> int:

@@ -37,11 +37,11 @@ def scores(values: Mapping[str, float | None], start: str = "") -> list[str]:
     return [start + "  ".join(parts)] if parts else []
 
 
-def elided(name: str) -> str:
+def elided(name: str, widest: int = WIDEST_NAME) -> str:
     """Cut a long name in its middle: the end of a path, or of a backbone's name, tells most."""
-    if len(name) <= WIDEST_NAME:
+    if len(name) <= widest:
         return name
-    return f"{name[: WIDEST_NAME // 3]}…{name[WIDEST_NAME // 3 + 1 - WIDEST_NAME :]}"
+    return f"{name[: widest // 3]}…{name[widest // 3 + 1 - widest :]}"
 
 
 def geometry(made: Iterable[Mapping[str, Any]]) -> list[str]:

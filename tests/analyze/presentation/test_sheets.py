@@ -207,14 +207,33 @@ def test_no_text_breaks_a_sheet(name: str, tmp_path: Path) -> None:
         assert picture.width < 1.35 * figure_style.PNG_DOTS_PER_INCH * figure.get_size_inches()[0]
 
 
-def test_a_cut_name_ends_in_dots_and_a_whole_one_does_not() -> None:
-    figure = draw_sheet(
-        [Tile(plain(), "", ["a long name that goes on " * 9]), Tile(plain(), "", ["a name"])],
-        title="",
-        subtitle="",
-    )
-    assert below(figure.axes[0])[-1].endswith("…")
-    assert below(figure.axes[1]) == ["a name"]
+def test_of_a_long_line_the_middle_is_left_out_and_of_a_short_one_nothing() -> None:
+    """The end of a path tells two classes apart, that of a reason has its number."""
+    path = "Home Furnishing >> Curtains & Accessories >> Blankets, Quilts & Dohars"
+    tiles = [Tile(plain(), "", [path]), Tile(plain(), "", ["a name"])]
+    first, second = draw_sheet(tiles, title="", subtitle="").axes
+    start, end = below(first)
+    assert start == "Home Furnishing >>"
+    assert end[0] == "…"
+    assert path.endswith(end[1:])
+    assert len(end) > 20
+    assert below(second) == ["a name"]
+
+
+def test_a_subtitle_goes_on_in_a_second_line() -> None:
+    subtitle = "what is not drawn stands last, " * 5 + "and 33 more are not drawn"
+    figure = sheet_of(6, "a name", subtitle=subtitle)
+    written = figure.texts[1].get_text()
+    assert written.count("\n") == 1
+    assert written.replace("\n", " ") == subtitle
+
+
+def test_rows_of_classes_keep_the_end_of_a_long_path() -> None:
+    start = "Home Decor & Festive Needs >> Curtains & Accessories >> All of them >> "
+    rows = [ClassRow(start + name, 1, MUTED[0], [plain()]) for name in ("Bath", "Linen")]
+    bath, _, linen, *_ = [t.get_text() for t in draw_classes(rows, title="", subtitle="").texts]
+    assert bath.endswith("Bath")
+    assert linen.endswith("Linen")
 
 
 def test_dollars_are_written_as_they_are() -> None:
