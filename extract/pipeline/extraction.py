@@ -285,11 +285,17 @@ def _prepare(
         lay_out(path, catalog, provenance, backbone.n_dims, plan.carried)
         table = read_table(path, trusted=True)
         plan = replace(plan, carried=None)  # the older file is gone
-    elif not table.provenance.record:  # damaged, and perhaps nothing to do that would end in one
+    elif _is_listed_otherwise(table.provenance.record, record):
         with closing(RowWriter(table)) as writer:
-            writer.write_record(described)
+            writer.write_record({**table.provenance.record, **described})
     relabelled = store_labels(labels_path(path), catalog)
     return FileRun(table, plan, catalog, backbone, described, options.limit, relabelled)
+
+
+def _is_listed_otherwise(stored: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
+    """Whether a record is damaged or of another listing: perhaps nothing is to do that mends it."""
+    listing = record.get("listing")
+    return not stored or (listing is not None and listing != stored.get("listing"))
 
 
 def _report(

@@ -106,6 +106,13 @@ def test_a_second_run_with_fewer_options_keeps_the_columns_and_the_folder_and_sa
     dropped = embed("--manifest", "plain.csv", "--label-column", "", "--json")
     assert stored(root, dropped).levels == ()
     assert stored(root, dropped).ids[0] == "sku0"
+    # nothing was computed in these, and what they were listed by is the last time all the same
+    for _ in range(2):
+        still = embed("--manifest", "plain.csv", "--json")
+        assert (stored(root, still).levels, still.json["embedded"]) == ((), 0)
+    record = read_provenance(root / still.json["file"]).record
+    assert record["listing"] == {"from": "table", "id_column": "sku"}
+    assert {"fidelity", "images_per_second"} <= set(record)
 
 
 def test_a_separator_goes_on_with_its_column_and_another_takes_its_place(
