@@ -193,6 +193,7 @@ def apply_decisions(path: Path, decided: Path, embeddings: EmbeddingSet, root: P
     UsageError
         With a line for each decision that cannot be applied; then none of them is.
     """
+    embeddings.refuse_means("--apply")
     row_of = {row_id: row for row, row_id in enumerate(embeddings.ids)}
     levels = {level.name: level for level in embeddings.levels}
 

@@ -167,6 +167,9 @@ class PictureFolder:
             f"{count} {'picture is' if count == 1 else 'pictures are'} not opened: {why}"
             for why, count in sorted(Counter(self.missed.values()).items())
         ]
+        if self.embeddings.n_pictures is not None:
+            n_means = int((self.embeddings.n_pictures > 1).sum())
+            notes.append(f"{n_means} products have several pictures: the first of each is shown")
         if self.seen and self.as_seen is None:
             notes.append(
                 "pictures are shown whole: the file does not record how its model saw them"

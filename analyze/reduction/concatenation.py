@@ -103,6 +103,7 @@ def join_embeddings(
         ),
         paths=sets[0].paths,
         multi_labels=labelled.multi_labels,
+        n_pictures=next((each.n_pictures for each in sets if each.n_pictures is not None), None),
     )
     return joined, same.notes
 

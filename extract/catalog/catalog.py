@@ -97,6 +97,9 @@ class Catalog:
         in every split.
     encoding : str, optional
         What a CSV of it was read as, where that is not UTF-8.
+    position_column : str, optional
+        Of ``columns``: which picture of its group a row is, ``1`` being the first. Where it is
+        named, a group is read as one row, the mean of its pictures' vectors.
 
     Examples
     --------
@@ -115,6 +118,7 @@ class Catalog:
     multi_labels: tuple[MultiLabel, ...] = ()
     group_column: str | None = None
     encoding: str | None = None
+    position_column: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "images_root", Path(self.images_root))
@@ -127,7 +131,7 @@ class Catalog:
             raise ValueError("ids must not hold NUL")
         columns = {"paths": self.paths, **self.columns}
         check_row_counts(len(self.ids), self.levels, columns, self.multi_labels)
-        check_group(self.group_column, self.columns)
+        check_group(self.group_column, self.columns, self.position_column)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -159,8 +163,12 @@ def check_row_counts(
             raise ValueError(f"{what} must hold {n_images} rows, got {length}")
 
 
-def check_group(group_column: str | None, columns: Mapping[str, Sequence[str]]) -> None:
-    """Refuse a group column that is not among the columns.
+def check_group(
+    group_column: str | None,
+    columns: Mapping[str, Sequence[str]],
+    position_column: str | None = None,
+) -> None:
+    """Refuse a group column that is not among the columns, and positions in no group.
 
     Raises
     ------
@@ -168,6 +176,38 @@ def check_group(group_column: str | None, columns: Mapping[str, Sequence[str]]) 
     """
     if group_column is not None and group_column not in columns:
         raise ValueError(f"the group column {group_column!r} is not among the columns")
+    if position_column is not None and (group_column is None or position_column not in columns):
+        raise ValueError(f"positions in {position_column!r}: no such column, or no groups")
+
+
+def refuse_labels_that_differ(
+    products: Sequence[str], labels: Sequence[Level | MultiLabel]
+) -> None:
+    """Refuse pictures of one product that have other labels than its first.
+
+    Parameters
+    ----------
+    products : sequence of str
+        Of each picture.
+    labels : sequence of Level or MultiLabel
+
+    Raises
+    ------
+    CatalogError
+        Naming the first such product and its two labels.
+    """
+    for own in labels:
+        values = own.values() if isinstance(own, Level) else own.texts()
+        known: dict[str, str | None] = {}
+        for product, value in zip(products, values, strict=True):
+            first = known.setdefault(product, value)
+            if first != value:
+                two = " and ".join("none" if v is None else repr(shown(v)) for v in (first, value))
+                raise CatalogError(
+                    f"pictures of {shown(product)!r} have different labels in "
+                    f"{shown(own.name)!r}, {two}: a mean needs one; correct them, or take "
+                    "--pictures each"
+                )
 
 
 def ids_fingerprint(ids: Sequence[str]) -> str:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from extract.catalog.catalog import Catalog, Level
+from extract.catalog.catalog import Catalog, Level, refuse_labels_that_differ
 from extract.catalog.label_column import label_levels, multi_label_columns
 from extract.catalog.manifest_pictures import ONE_PICTURE, Picture, Pictures, picture_rows
 from extract.catalog.manifest_table import Table, read_table
 from extract.catalog.multi_label import MultiLabel
-from extract.errors import UsageError
+from extract.errors import CatalogError, UsageError
 from extract.ids import shown
 from extract.workspace import AnyPath
 
@@ -123,6 +124,11 @@ def list_manifest(
     rows, notes = picture_rows(table, images, columns.id, options.pictures)
     group, others = _other_columns(table, columns, options.pictures, rows)
     levels, multi_labels = _labels(table, rows, columns)
+    position = None
+    if options.pictures.mode == "mean" and group is not None:
+        position = _free("picture_number", others)
+        others[position] = _positions(table, group, others[group], rows)
+        refuse_labels_that_differ(others[group], [*levels, *multi_labels])
     return Catalog(
         name=name or manifest.stem,
         images_root=root.resolve(),
@@ -134,6 +140,7 @@ def list_manifest(
         multi_labels=multi_labels,
         group_column=group,
         encoding=table.encoding,
+        position_column=position,
     )
 
 
@@ -149,10 +156,27 @@ def _other_columns(
     }
     if columns.group is not None or not pictures.several or pictures.mode == "first":
         return columns.group, kept
-    name = columns.id or "product"
-    while name in kept:
-        name = f"{name}_id"
+    name = _free(columns.id or "product", kept)
     return name, {name: tuple(row.product for row in rows), **kept}
+
+
+def _free(name: str, taken: Mapping[str, object]) -> str:
+    while name in taken:
+        name = f"{name}_id"
+    return name
+
+
+def _positions(
+    table: Table, group: str, products: Sequence[str], rows: Sequence[Picture]
+) -> tuple[str, ...]:
+    """Number the pictures of each product in the order of the table, from 1."""
+    numbers, count = [""] * len(rows), Counter[str]()
+    for at in sorted(range(len(rows)), key=lambda at: (rows[at].number, rows[at].place)):
+        if not products[at]:
+            raise CatalogError(f"{table.place(rows[at].number)}: column {group!r} is empty")
+        count[products[at]] += 1
+        numbers[at] = str(count[products[at]])
+    return tuple(numbers)
 
 
 def check_separator(columns: ManifestColumns) -> None:

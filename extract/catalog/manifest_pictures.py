@@ -10,7 +10,7 @@ from extract.catalog.manifest_table import Table
 from extract.errors import CatalogError, UsageError
 from extract.ids import bytes_of, shown
 
-MODES = ("each", "first")
+MODES = ("each", "first", "mean")
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,9 @@ class Pictures:
 
     Parameters
     ----------
-    mode : {'each', 'first'}, optional
-        A row for each picture, or the first alone; without it and without what follows, a cell is
-        one path.
+    mode : {'each', 'first', 'mean'}, optional
+        A row for each picture, the first alone, or a row for each of which the vectors of a product
+        are averaged when they are read; without it and without what follows, a cell is one path.
     separator : str, optional
         What stands between the paths of a cell; a JSON list is one without it.
     more : tuple of str
@@ -34,7 +34,7 @@ class Pictures:
 
     def __post_init__(self) -> None:
         if self.mode is not None and self.mode not in MODES:
-            raise UsageError(f"no --pictures {self.mode!r}: give {' or '.join(MODES)}")
+            raise UsageError(f"no --pictures {self.mode!r}: give one of {', '.join(MODES)}")
         if self.separator == "":
             raise UsageError("--picture-separator is empty: give what stands between paths, as ';'")
 
@@ -59,6 +59,8 @@ class Picture:
         Of the table's row.
     cells : list of str
         Of the table's row.
+    place : int
+        Among the pictures of its row, from 0.
     """
 
     id: str
@@ -66,6 +68,7 @@ class Picture:
     product: str
     number: int
     cells: list[str]
+    place: int = 0
 
 
 def picture_rows(
@@ -106,11 +109,12 @@ def picture_rows(
         n_repeated += len(paths) - len(different)
         product = paths[0] if id_at is None else cells[id_at]
         each = pictures.several and pictures.mode != "first"
-        for path in (different if each else different[:1]) or [""]:  # none is refused when read
+        taken = (different if each else different[:1]) or [""]  # none is refused when read
+        for place, path in enumerate(taken):
             row_id = path if id_at is None else product
             if id_at is not None and each and path:
                 row_id = f"{product}/{path}"
-            found.append(Picture(row_id, path, product, number, cells))
+            found.append(Picture(row_id, path, product, number, cells, place))
     ordered = sorted(found, key=lambda row: bytes_of(row.id))
     _refuse_twice(table, ordered, images[0], id_column)
     notes = _notes(table, found, pictures, n_repeated)
@@ -159,7 +163,10 @@ def _notes(
     n, rows = len(found), len(table.rows)
     if pictures.mode == "first":
         return (f"{table.file}: the first picture of each of {rows} rows is taken",)
-    notes = [f"{table.file}: {n} pictures of {rows} rows, which stay together in every split"]
+    then = "stay together in every split"
+    if pictures.mode == "mean":
+        then = "are a product each: the mean of their vectors, wherever they are analyzed"
+    notes = [f"{table.file}: {n} pictures of {rows} rows, which {then}"]
     if n_repeated:
         notes.append(f"{table.file}: {n_repeated} pictures that their row lists twice count once")
     return tuple(notes)

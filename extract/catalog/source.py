@@ -35,9 +35,10 @@ class TableSource:
     pictures: Annotated[
         str | None,
         typer.Option(
-            metavar="each|first",
-            help="Rows that list several pictures: a row for each picture, or the first alone. "
-            "Default: one picture a row; each with several columns or a separator.",
+            metavar="each|first|mean",
+            help="Rows that list several pictures: a row for each picture, the first alone, or the "
+            "mean of their vectors. Default: one picture a row; each with several columns or a "
+            "separator.",
         ),
     ] = None
     picture_separator: Annotated[

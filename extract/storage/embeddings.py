@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from extract.catalog.catalog import Level, check_group, check_row_counts
+from extract.catalog.catalog import (
+    Level,
+    check_group,
+    check_row_counts,
+    refuse_labels_that_differ,
+)
 from extract.catalog.multi_label import MultiLabel
 from extract.errors import UsageError
 from extract.ids import bytes_of, shown
@@ -230,6 +235,8 @@ class EmbeddingSet:
     group_column : str, optional
         Of ``columns``: rows with one text in it, such as the pictures of a product, stay together
         in every split.
+    n_pictures : ndarray of shape (n_images,), int, or None
+        Of how many pictures each vector is the mean; None where each is of one.
 
     Examples
     --------
@@ -248,6 +255,7 @@ class EmbeddingSet:
     paths: tuple[str, ...] | None = None
     multi_labels: tuple[MultiLabel, ...] = ()
     group_column: str | None = None
+    n_pictures: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.vectors.ndim != 2 or len(self.vectors) != len(self.ids):
@@ -329,7 +337,91 @@ class EmbeddingSet:
             content_sha256=None if self.content_sha256 is None else self.content_sha256[rows],
             paths=None if self.paths is None else tuple(self.paths[i] for i in kept),
             multi_labels=tuple(column.take(rows) for column in self.multi_labels),
+            n_pictures=None if self.n_pictures is None else self.n_pictures[rows],
         )
+
+    def mean_of_groups(self, position_column: str | None = None) -> EmbeddingSet:
+        """One row for each group, such as the pictures of a product: the mean of its vectors.
+
+        Ids are the texts of the group column, sorted by their bytes. Labels, other columns and the
+        picture's path are those of a group's first row; its check sum is unknown where there are
+        several.
+
+        Parameters
+        ----------
+        position_column : str, optional
+            Which picture of its group a row is, as whole numbers; it is left out of the result.
+            Without it rows of a group stand in their order.
+
+        Raises
+        ------
+        UsageError
+            Without a group column.
+        CatalogError
+            When rows of a group have different labels.
+
+        Examples
+        --------
+        >>> from dataclasses import replace
+        >>> from extract import EmbeddingSet
+        >>> e = EmbeddingSet.from_arrays([[1, 0], [0, 4], [3, 2]], ids=["a1", "b1", "a2"])
+        >>> e = replace(e, columns={"sku": ("a", "b", "a")}, group_column="sku")
+        >>> e.mean_of_groups().to_frame()
+           sku   d0   d1
+        id
+        a    a  2.0  1.0
+        b    b  0.0  4.0
+        """
+        if self.group_column is None:
+            raise UsageError("no groups to average: name their column as group_column")
+        names = self.columns[self.group_column]
+        groups = [name or own for name, own in zip(names, self.ids, strict=True)]
+        refuse_labels_that_differ(groups, self.labels)
+        places = self.columns[position_column] if position_column else [""] * len(self)
+        order = np.array(
+            sorted(
+                range(len(self)),
+                key=lambda row: (bytes_of(groups[row]), len(places[row]), places[row]),
+            )
+        )
+        starts = np.array(
+            [i for i, row in enumerate(order) if not i or groups[row] != groups[order[i - 1]]]
+        )
+        counts = np.diff(np.append(starts, len(self)))
+        sums = np.add.reduceat(self.vectors[order], starts, axis=0, dtype=np.float64)
+        first = self.take(order[starts])
+        content = first.content_sha256
+        if content is not None:
+            content = np.where(counts[:, None] > 1, np.uint8(0), content)
+        return replace(
+            first,
+            ids=tuple(groups[row] for row in order[starts]),
+            vectors=(sums / counts[:, None]).astype(np.float32),
+            columns={k: v for k, v in first.columns.items() if k != position_column},
+            content_sha256=content if content is not None and content.any() else None,
+            paths=first.paths or first.ids,
+            group_column=None,
+            n_pictures=counts if (counts > 1).any() else None,
+        )
+
+    def refuse_means(self, what: str) -> None:
+        """Refuse what looks at the one picture of a row, where rows are means of several.
+
+        Parameters
+        ----------
+        what : str
+            As a user types it.
+
+        Raises
+        ------
+        UsageError
+        """
+        if self.n_pictures is not None:
+            n_means = int((self.n_pictures > 1).sum())
+            raise UsageError(
+                f"{what} needs a row for each picture, and {n_means} rows are means of several: "
+                "list the table with --pictures each under another name (--catalog NAME)"
+            )
 
     def __len__(self) -> int:
         return len(self.ids)

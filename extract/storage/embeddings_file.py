@@ -259,7 +259,8 @@ def _warn_of_record(path: Path, _mtime_ns: int) -> None:
 def read_embeddings(path: AnyPath) -> EmbeddingSet:
     """Read the sound rows of an embeddings file with their labels.
 
-    Rows that are to do, refused, damaged or not finite are left out and counted.
+    Rows that are to do, refused, damaged or not finite are left out and counted. Where a catalogue
+    was listed with ``--pictures mean``, a product is one row, the mean of its pictures' vectors.
 
     Raises
     ------
@@ -300,7 +301,7 @@ def read_embeddings(path: AnyPath) -> EmbeddingSet:
         )
     content = table.rows.content_sha256[rows]  # zeros where it is not known
     labels = read_labels(labels_path(path), ids_fingerprint(table.ids), len(table))
-    return EmbeddingSet(
+    found = EmbeddingSet(
         ids=tuple(table.ids[i] for i in rows),
         vectors=vectors,
         provenance=table.provenance,
@@ -312,3 +313,13 @@ def read_embeddings(path: AnyPath) -> EmbeddingSet:
         multi_labels=tuple(column.take(rows) for column in labels.multi_labels),
         group_column=labels.group_column,
     )
+    if labels.position_column is None:
+        return found
+    products = found.mean_of_groups(labels.position_column)
+    log.info(
+        "%s: %d pictures of %d products, each the mean of its pictures' vectors",
+        shown(path.name),
+        len(found),
+        len(products),
+    )
+    return products

@@ -36,6 +36,8 @@ FORMAT = "sosie-labels"
 FORMAT_VERSION = 1
 GROUP = "group_column"
 """The attribute that names the column of which rows stay together; there may be none."""
+POSITION = "position_column"
+"""The attribute that names the column of positions in a group; groups are averaged where it is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,15 +52,25 @@ class StoredLabels:
     multi_labels : tuple of MultiLabel
     group_column : str, optional
         Of ``columns``: which rows stay together.
+    position_column : str, optional
+        Of ``columns``: positions in a group; groups are read as their mean where it is named.
     """
 
     levels: tuple[Level, ...] = ()
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     multi_labels: tuple[MultiLabel, ...] = ()
     group_column: str | None = None
+    position_column: str | None = None
 
     def __post_init__(self) -> None:
-        check_group(self.group_column, self.columns)
+        check_group(self.group_column, self.columns, self.position_column)
+
+    @property
+    def products(self) -> tuple[str, ...] | None:
+        """Of each row the product that is read as its mean; None where rows stay rows."""
+        if self.position_column is None or self.group_column is None:
+            return None
+        return tuple(self.columns[self.group_column])
 
 
 @dataclass(frozen=True)
@@ -93,6 +105,8 @@ def write_labels(path: Path, catalog: Catalog) -> None:
         file.attrs["catalog_fingerprint"] = catalog.ids_sha256
         if catalog.group_column is not None:
             file.attrs[GROUP] = catalog.group_column
+        if catalog.position_column is not None:
+            file.attrs[POSITION] = catalog.position_column
         parts: Parts = {}
         for i, level in enumerate(catalog.levels):
             group = file.create_group(f"levels/{i}")
@@ -170,7 +184,7 @@ def _spelled(labels: StoredLabels | Catalog) -> list[tuple[Any, ...]]:
     """Spell the labels of all rows, for comparing."""
     multi_labels = [(v.name, v.values(), v.separator) for v in labels.multi_labels]
     levels = [(v.name, v.values()) for v in labels.levels]
-    return [*levels, *multi_labels, (labels.group_column,)]
+    return [*levels, *multi_labels, (labels.group_column, labels.position_column)]
 
 
 def _named(labels: StoredLabels | Catalog) -> str:
@@ -219,7 +233,8 @@ def _look_over(path: Path) -> None:
         text_attribute(file, "format")
         whole_attribute(file, "format_version")
         text_attribute(file, "catalog_fingerprint")
-        _stored_group(file)
+        _stored_name(file, GROUP)
+        _stored_name(file, POSITION)
         _stored_crc32(file)
         _parts(file)
 
@@ -251,7 +266,8 @@ def _read_open(file: h5py.File, catalog_fingerprint: str, n_images: int) -> Stor
             columns[part.name] = strings_of(pooled, bounds, n_images)
     if len(levels) + len(multi_labels) + len(columns) < len(parts):
         raise ValueError("two columns of one name")
-    return StoredLabels(tuple(levels), columns, tuple(multi_labels), _stored_group(file))
+    group, position = _stored_name(file, GROUP), _stored_name(file, POSITION)
+    return StoredLabels(tuple(levels), columns, tuple(multi_labels), group, position)
 
 
 def _parts(file: h5py.File) -> Parts:
@@ -292,8 +308,8 @@ def _stored_crc32(file: h5py.File) -> int | None:
     return whole_attribute(file, "content_crc32") if "content_crc32" in file.attrs else None
 
 
-def _stored_group(file: h5py.File) -> str | None:
-    return text_attribute(file, GROUP) if GROUP in file.attrs else None
+def _stored_name(file: h5py.File, attribute: str) -> str | None:
+    return text_attribute(file, attribute) if attribute in file.attrs else None
 
 
 def _read_level(part: _Part, n_images: int) -> Level:

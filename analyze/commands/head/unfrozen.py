@@ -72,6 +72,7 @@ def picture(
     from extract.storage.embeddings_file import read_provenance
 
     embeddings, views = contender
+    embeddings.refuse_means("--unfreeze")
     backbone = load_from_provenance(embeddings.provenance, device=device_for(path, device))
     wanted = []
     for each in find_views(path, embeddings.provenance) if views is not None else ():

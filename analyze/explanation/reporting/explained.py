@@ -290,6 +290,7 @@ def explain_pictures(
     """
     methods.check()
     boxes: Mapping[str, Box] = read_boxes(methods.boxes)
+    pictures.embeddings.refuse_means("an explanation")
     check_ids(wanted, pictures.embeddings)  # refused before a backbone is loaded
     about = (wanted, methods, stored, pictures)
     request, found, notes = ask_backbone(*about, weights=weights, device=device, bar=bar)

@@ -12,9 +12,11 @@ from analyze.head.prediction.head_file import StoredHead
 from analyze.head.prediction.predictions import Predictions
 from analyze.head.reporting.tables import Table
 from analyze.presentation import wording
+from extract.catalog.catalog import ids_fingerprint
 from extract.ids import shown
 from extract.refusals import SOUND, TO_DO, Reason
 from extract.storage.embeddings_file import read_table
+from extract.storage.labels_file import labels_path, read_labels
 
 MOST_CLASSES = 12
 EARLIER = "head of an earlier version: unlike pictures are not marked; train it again"
@@ -64,6 +66,8 @@ def _notes(stored: StoredHead, found: Predictions) -> list[str]:
 def predictions_table(path: Path, found: Predictions) -> Table:
     """A row a picture of the file; those without a vector have the reason.
 
+    Of a catalogue of averaged products, a row a product; the reason is that of its first.
+
     Parameters
     ----------
     path : Path
@@ -76,7 +80,11 @@ def predictions_table(path: Path, found: Predictions) -> Table:
     status = np.where(table.refused() | (table.rows.status == TO_DO), table.rows.status, SOUND)
     why = {SOUND: "damaged", TO_DO: "to do", **{int(r): r.code for r in Reason}}
     blank = [""] * (len(header) - 1)
-    for row_id, how in zip(table.ids, status, strict=True):
+    labels = read_labels(labels_path(path), ids_fingerprint(table.ids), len(table))
+    reasons: dict[str, int] = {}
+    for row_id, how in zip(labels.products or table.ids, status.tolist(), strict=True):
+        reasons.setdefault(row_id, how)
+    for row_id, how in reasons.items():
         yield of_id.get(row_id) or [row_id, *blank, why.get(how, "unknown")]
 
 

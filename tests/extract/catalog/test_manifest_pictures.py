@@ -55,6 +55,31 @@ def test_the_first_picture_of_each_product(tmp_path: Path) -> None:
     assert found.group_column is None
 
 
+def test_products_to_average_number_their_pictures_as_the_table_lists_them(tmp_path: Path) -> None:
+    each = listed(tmp_path, LISTS, Pictures("each", ";"), id="sku")
+    found = listed(tmp_path, LISTS, Pictures("mean", ";"), id="sku")
+    assert (found.ids, found.paths) == (each.ids, each.paths)  # of p2 a.jpg is before c.jpg
+    assert (found.group_column, found.position_column) == ("sku", "picture_number")
+    assert found.columns == {**each.columns, "picture_number": ("1", "2", "1", "1")}
+    assert "4 pictures of 3 rows, which are a product each: the mean" in found.notes[0]
+
+
+def test_products_to_average_may_have_a_row_for_each_picture(tmp_path: Path) -> None:
+    text = "image,sku,kind,picture_number\nb.jpg,x,cup,9\nc.jpg,y,hat,9\na.jpg,x,cup,9\n"
+    found = listed(tmp_path, text, Pictures("mean"), group="sku")
+    assert found.paths == ("a.jpg", "b.jpg", "c.jpg")
+    assert found.position_column == "picture_number_id"
+    assert found.columns["picture_number_id"] == ("2", "1", "1")
+    assert found.columns["picture_number"] == ("9", "9", "9")
+    with pytest.raises(CatalogError, match=r"line 3: column 'sku' is empty"):
+        listed(tmp_path, text.replace("y,hat", ",hat"), Pictures("mean"), group="sku")
+    wrong = text.replace("a.jpg,x,cup", "a.jpg,x,hat")
+    with pytest.raises(CatalogError, match="'x' have different labels in 'kind', 'hat' and 'cup'"):
+        listed(tmp_path, wrong, Pictures("mean"), group="sku")
+    with pytest.raises(CatalogError, match=r"'kind', 'hat' and 'cup'.*--pictures each"):
+        listed(tmp_path, wrong, Pictures("mean"), group="sku", multi_label_separator="|")
+
+
 def test_several_columns_and_json_lists_are_pictures_of_a_product(tmp_path: Path) -> None:
     text = 'front,back,kind\na.jpg,,cup\n"[""b.jpg"", ""c.jpg""]",d.jpg,hat\n'
     found = listed(tmp_path, text, Pictures(more=("back",)), image="front")
@@ -94,7 +119,7 @@ def test_a_product_without_a_picture_stays_a_row(tmp_path: Path) -> None:
 
 
 def test_modes_are_named() -> None:
-    with pytest.raises(UsageError, match="no --pictures 'all': give each or first"):
+    with pytest.raises(UsageError, match="no --pictures 'all': give one of each, first, mean"):
         Pictures("all")
     with pytest.raises(UsageError, match="--picture-separator is empty"):
         Pictures(separator="")

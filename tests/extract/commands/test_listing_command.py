@@ -6,13 +6,16 @@ import csv
 import json
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from small_catalogs import draw_noise
 from typed_commands import Said, Typist
 
 from analyze.__main__ import main as analyze
+from analyze.head.reporting.prediction_report import predictions_table
 from extract.__main__ import main as extract
 from extract.catalog.split_folders import split_of_folders
 from extract.storage.embeddings import Provenance
@@ -79,6 +82,47 @@ def test_pictures_of_a_product_stay_together_when_its_table_grows(root: Path, em
     alone = embed("--manifest", "t.csv", "--pictures", "first", "--json")
     assert stored(root, alone).ids == ("a", "b", "c")
     assert stored(root, alone).group_column is None
+
+
+def test_products_are_the_mean_of_their_pictures_and_grow(
+    root: Path, embed: Any, typist: Typist
+) -> None:
+    rows = [["sku", "front", "back", "kind"], ["b", "1.png", "0.png", "cup"]]
+    rows += [["a", "2.png", "", "hat"], ["c", "3.png", "gone.png", "hat"]]
+    write(root / "t.csv", rows)
+    columns = ("--image-column", "front", "--image-column", "back", "--id-column", "sku")
+    listed = ("--manifest", "t.csv", "--images-dir", "img", *columns, "--label-column", "kind")
+    each = stored(root, embed(*listed, "--json"))
+    vector = dict(zip(each.ids, each.vectors.astype(float), strict=True))
+    means = embed("--manifest", "t.csv", "--pictures", "mean", "--json")
+    assert (means.json["embedded"], means.json["reused"]) == (0, 4)
+    found = stored(root, means)
+    assert (found.ids, found.paths) == (("a", "b", "c"), ("2.png", "1.png", "3.png"))
+    assert found.levels[0].values() == ("hat", "cup", "hat")
+    planted = [vector["a/2.png"], (vector["b/0.png"] + vector["b/1.png"]) / 2, vector["c/3.png"]]
+    np.testing.assert_allclose(found.vectors, planted, rtol=1e-6)
+    assert found.n_pictures.tolist() == [1, 2, 1]
+    assert found.left_out == {"missing": 1}
+    answers = SimpleNamespace(table=lambda: [["id", "class"], ["a", "hat"], ["c", "cup"]])
+    table = predictions_table(root / means.json["file"], answers)  # type: ignore[arg-type]
+    assert [row[:2] for row in table] == [["id", "class"], ["a", "hat"], ["b", ""], ["c", "cup"]]
+
+    write(root / "t.csv", [*rows[:2], ["a", "2.png", "5.png", "hat"], ["d", "4.png", "", "cup"]])
+    grown = embed("--manifest", "t.csv", "--json")
+    assert any("--pictures mean" in note for note in grown.notes)
+    assert grown.json["embedded"] == 2
+    assert stored(root, grown).ids == ("a", "b", "d")
+    assert stored(root, grown).n_pictures.tolist() == [2, 2, 1]
+    file = grown.json["file"]
+    assert typist(extract, "verify", file, "--json").json["sound"]
+    assert typist(extract, "export", file, "--output", "t.npz", "--json").json["n_images"] == 3
+    with np.load(root / "t.npz") as exported:
+        np.testing.assert_array_equal(exported["vectors"], stored(root, grown).vectors)
+    explained = typist(analyze, "explain", "--catalog", "t", "--target", "pretrained")
+    assert explained.code == 2
+    assert "needs a row for each picture, and 2 rows are means" in explained.notes[-1]
+    again = embed("--manifest", "t.csv", "--pictures", "each", "--json")
+    assert (again.json["embedded"], len(stored(root, again))) == (0, 5)
 
 
 def test_a_second_run_with_fewer_options_keeps_the_columns_and_the_folder_and_says_so(
