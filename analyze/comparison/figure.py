@@ -13,6 +13,7 @@ from analyze.presentation.palette import backbone_style
 
 LONGEST_BACKBONE = 44
 LETTER_INCHES = 0.08
+LETTERS_AN_INCH = 13
 
 
 def comparison_chart(
@@ -42,7 +43,7 @@ def comparison_chart(
     """
     n_models, n_columns = scores.shape[:2]
     inches = float(np.clip(1.2 + 0.3 * (n_models + 1) * n_columns, 8.2, 16))
-    legend_columns = _legend_columns(names)
+    legend_columns = _legend_columns(names, inches)
 
     def draw_bars(axes: Any) -> None:
         for i in range(n_models):
@@ -150,6 +151,6 @@ def _draw_intervals(
     )
 
 
-def _legend_columns(names: Sequence[str]) -> int:
+def _legend_columns(names: Sequence[str], inches: float) -> int:
     longest = min(LONGEST_BACKBONE, max(map(len, names)))
-    return max(1, min(len(names), 100 // (longest + 7)))
+    return max(1, min(len(names), int(LETTERS_AN_INCH * inches) // (longest + 7)))

@@ -28,8 +28,8 @@ MOST_ADJACENT = 40
 LEAST_SCALE = 0.1
 """Share of a class that a scale of differences reaches at least: less is to look like little."""
 
-SMALL_CELL = 0.16
-"""Inches, of a matrix of many classes that stands next to others."""
+SMALL_CELL, NUMBERED_CELL = 0.16, 0.4
+"""Inches, of a matrix that stands next to others: of many classes, and of few with numbers."""
 
 TITLE_LETTER = 0.095
 """Inches, of a title above one of them."""
@@ -56,7 +56,7 @@ def draw_against(comparison: HeadComparison) -> Any:
     first, *others = [_taken_together(counts, kept, seen) for counts in matrices]
     tested = np.maximum(first.sum(axis=1, keepdims=True), 1)
     most = max(LEAST_SCALE, *(float((np.abs(first - o) / tested).max()) for o in others))
-    width, height = confusion_size(len(names), len(names), SMALL_CELL)
+    width, height = confusion_size(len(names), len(names), SMALL_CELL, NUMBERED_CELL)
     width = max(width, TITLE_LETTER * max(map(len, named)))
     figure = new_figure(3 * width + 3.0, len(rivals) * (height + 1.1))
     figure.set_layout_engine("constrained", w_pad=0.06, h_pad=0.08)

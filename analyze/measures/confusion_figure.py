@@ -142,9 +142,11 @@ def outline_groups(axes: Any, groups: Sequence[tuple[str, int]], *, named: bool)
         axes.yaxis.labelpad = 5.2 * max(map(len, names)) + 6
 
 
-def confusion_size(n_down: int, n_across: int, small: float = 0.24) -> tuple[float, float]:
+def confusion_size(
+    n_down: int, n_across: int, small: float = 0.24, large: float = 0.62
+) -> tuple[float, float]:
     """Size a matrix in inches: width and height, smaller cells where there are no numbers."""
-    side = 0.62 if max(n_down, n_across) <= MOST_ANNOTATED else small
+    side = large if max(n_down, n_across) <= MOST_ANNOTATED else small
     width, height = (min(max(side * n, 2.4), 20) for n in (n_across, n_down))
     return width, height
 

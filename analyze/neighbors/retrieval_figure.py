@@ -23,8 +23,8 @@ from analyze.presentation.palette import backbone_style
 RETRIEVAL_TITLE = "How many of the pictures found are of the query's class?"
 PANEL_INCHES = 3.0
 GROUP_INCHES = 0.26
-DOT_INCHES = 0.15
-MOST_CLASSES = 40
+DOT_INCHES = 0.11
+MOST_CLASSES, MOST_INCHES = 40, 22
 LONGEST_CLASS = 38
 LONGEST_NAME = 44
 METRICS = {
@@ -106,9 +106,10 @@ def classes_chart(found: Sequence[Retrieved], *, subtitle: str) -> Chart:
     key = ("map", None)
     first = found[0]
     classes = sorted(first.by_class, key=lambda name: first.by_class[name][1][key].mean)
-    more = len(classes) - MOST_CLASSES
-    classes = classes[:MOST_CLASSES]
-    left = f" · the {MOST_CLASSES} worst of {MOST_CLASSES + more} classes" if more > 0 else ""
+    row = GROUP_INCHES / 2 + DOT_INCHES * len(found)
+    most = min(MOST_CLASSES, int(MOST_INCHES / row))
+    left = f" · the {most} worst of {len(classes)} classes" if len(classes) > most else ""
+    classes = classes[:most]
 
     def draw_rows(axes: Any) -> None:
         _draw_dots(
@@ -134,8 +135,7 @@ def classes_chart(found: Sequence[Retrieved], *, subtitle: str) -> Chart:
         _name_dots(axes, found)
         return axes
 
-    deep = len(classes) * (GROUP_INCHES / 2 + DOT_INCHES * len(found))
-    return Chart((1.7 * PANEL_INCHES, max(1.0, deep)), fill, draw)
+    return Chart((1.7 * PANEL_INCHES, max(1.0, len(classes) * row)), fill, draw)
 
 
 def _draw_dots(
@@ -146,7 +146,9 @@ def _draw_dots(
 ) -> None:
     """Draw a group of dots a label, one an embedding, with their intervals."""
     n = len(estimates)
-    spread = np.linspace(-0.28, 0.28, n) if n > 1 else np.zeros(1)
+    # as far apart however many there are, but for the space between two groups
+    half = (n - 1) / 2 * DOT_INCHES / (GROUP_INCHES / 2 + DOT_INCHES * n)
+    spread = np.linspace(-half, half, n)
     for own, number, apart in zip(estimates, numbers, spread, strict=True):
         color, hatch = backbone_style(number)
         for place, each in enumerate(own):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,6 +30,9 @@ PANELS = {
     "unchanged": "like the map of random weights: less is better",
 }
 MOST_FEATURES = 12
+LETTERS_A_LINE = 21
+MOST_CLASSES = 40
+"""Classes drawn; of more those with the most pictures, or the largest shares."""
 
 
 def title_of_method(method: str) -> str:
@@ -64,20 +68,28 @@ def draw_places(
     places: Mapping[str, np.ndarray], counts: Mapping[str, int], *, title: str, subtitle: str
 ) -> Any:
     """Draw where in the frame the shares of a class are large, all classes on one scale."""
-    columns = min(4, len(places))
-    n_rows = -(-len(places) // columns)
-    figure = new_figure(2.1 * columns + 0.9, 2.0 * n_rows + 0.6)
+    kept = sorted(places, key=lambda name: -counts[name])[:MOST_CLASSES]
+    kept = [name for name in places if name in kept]
+    columns = min(4 if len(kept) <= 20 else 8, len(kept))
+    n_rows = -(-len(kept) // columns)
+    figure = new_figure(2.3 * columns + 0.9, 2.3 * n_rows + 0.6)
     panels = figure.subplots(n_rows, columns, squeeze=False).ravel()
-    most = max(float(own.max()) for own in places.values()) or 1.0
-    names = axis_labels(list(places), 26)
+    most = max(float(places[name].max()) for name in kept) or 1.0
     image = None
-    for axes, name, own, n in zip(panels, names, places.values(), counts.values(), strict=False):
-        image = axes.imshow(own, cmap="viridis", vmin=0, vmax=most)
-        axes.set_xlabel(f"{name}\n{n} {'picture' if n == 1 else 'pictures'}", fontsize=7.5)
+    for axes, name, label in zip(panels, kept, axis_labels(kept, 40), strict=False):
+        image = axes.imshow(places[name], cmap="viridis", vmin=0, vmax=most)
+        n = counts[name]
+        lines = [
+            *textwrap.wrap(label, LETTERS_A_LINE),
+            f"{n} {'picture' if n == 1 else 'pictures'}",
+        ]
+        axes.set_xlabel("\n".join(lines), fontsize=7)
         axes.set(xticks=[], yticks=[])
-    for axes in panels[len(places) :]:
+    for axes in panels[len(kept) :]:
         axes.axis("off")
-    figure.subplots_adjust(hspace=0.05)
+    figure.subplots_adjust(hspace=0.25)
+    if len(kept) < len(places):
+        subtitle += f" · the {len(kept)} of {len(places)} classes with the most pictures"
     figure.colorbar(image, ax=list(panels), shrink=0.8, label="mean |share| of a cell")
     entitle(panels[0], title, subtitle)
     return figure
@@ -92,6 +104,10 @@ def draw_features(shares: Mapping[str, np.ndarray], *, title: str, subtitle: str
     shares : mapping of str to ndarray of shape (n_dims,)
         Mean |share| of each number, by class.
     """
+    kept = sorted(shares, key=lambda name: -float(shares[name].max()))[:MOST_CLASSES]
+    if len(kept) < len(shares):
+        subtitle += f" · the {len(kept)} of {len(shares)} classes with the largest shares"
+    shares = {name: own for name, own in shares.items() if name in kept}
     figure = new_figure(9.6, 1.0 + 0.42 * len(shares))
     axes = figure.subplots()
     most = max(float(own.max()) for own in shares.values()) or 1.0

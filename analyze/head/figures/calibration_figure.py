@@ -28,8 +28,8 @@ def draw_calibration(
         What the bins are of.
     """
     figure = new_figure(9.6, 4.3)
-    figure.set_layout_engine("constrained")
     left, right = figure.subplots(1, 2)
+    figure.subplots_adjust(wspace=0.2)
     _reliability(left, calibration, counted)
     left.set(xlabel=probability, ylabel=share)
     _coverage(right, calibration)
@@ -68,6 +68,7 @@ def _reliability(axes: Any, calibration: Calibration, counted: str) -> None:
         *points,
         s=[SMALLEST_DOT + (LARGEST_DOT - SMALLEST_DOT) * each.n / most for each in bins],
         color=BACKBONE_COLORS[0],
+        clip_on=False,
         zorder=3,
         label=f"{counted}; the largest dot is {most}",
     )

@@ -36,9 +36,8 @@ def draw_levels(report: TreeReport, *, title: str) -> Any:
             if estimate is not None:
                 draw_dot(axes, place, estimate, TOGETHER if name in ("head", "path") else OTHERS)
         name_rows(axes, [ROWS[name] for name in found])
-        axes.set_xlabel(
-            f"accuracy at {axis_labels([level.level], 32)[0]}: {level.n_classes} classes"
-        )
+        name = axis_labels([level.level], 32)[0]
+        axes.set_xlabel(f"accuracy at {name}:\n{level.n_classes} classes")
         axes.set_xlim(left=max(0.0, axes.get_xlim()[0]), right=min(1.0, axes.get_xlim()[1]))
     f1 = report.hierarchical_f1
     entitle(

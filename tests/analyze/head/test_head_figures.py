@@ -147,6 +147,10 @@ def test_of_many_classes_the_smaller_are_taken_together(compared: HeadComparison
     assert max(figure.get_size_inches()) < 30
 
 
+def test_three_matrices_with_numbers_stay_on_one_screen(compared: HeadComparison) -> None:
+    assert max(draw_against(with_many_classes(compared, 20, 20)).get_size_inches()) < 30
+
+
 def test_curves_hold_every_training_its_mean_and_its_best_epoch(compared: HeadComparison) -> None:
     runs = compared.report.runs
     loss, accuracy = draw_curves(compared.report).axes
