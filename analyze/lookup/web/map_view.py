@@ -16,9 +16,6 @@ from extract.ids import shown
 WIDTH, MARGIN = 1000.0, 24.0
 """In the units of the drawing."""
 
-MOST_CLASSES = 24
-"""That a legend names."""
-
 LONGEST_WORD = 60
 
 
@@ -33,17 +30,16 @@ class Point:
         From the left and from the top, in the units of the drawing.
     code : int
         Its class's number; -1 without one.
+    color : str
+        Its class of style: the color that its class has everywhere, or gray without one in the
+        legend.
     """
 
     row: int
     x: str
     y: str
     code: int
-
-    @property
-    def color(self) -> str:
-        """Its class of style, of the colors that classes have everywhere."""
-        return color_name(self.code)
+    color: str
 
 
 @dataclass(frozen=True)
@@ -76,12 +72,13 @@ class DrawnMap:
     names : dict of str by int
         The name of each row that is drawn.
     legend : tuple of LegendEntry
+        No color twice: of the classes that have one, the largest.
     level : str
         What the classes are of; empty without one.
     height : float
         Of the drawing, which is 1000 wide.
     n_more_classes, n_left_out : int
-        Classes the legend does not name; rows that are not drawn.
+        Classes the legend does not name, which are gray; rows that are not drawn.
     """
 
     stored: StoredMap
@@ -134,11 +131,14 @@ def draw_map(
     places, height = stored.within(WIDTH, MARGIN)
     level = catalog.level
 
+    counts = np.zeros(0, int) if level is None else catalog.counts(level)
+    listed = _listed(counts)
+
     def at(row: int) -> Point:
         code = -1 if level is None else int(level.codes[row])
-        return Point(row, f"{places[row, 0]:.1f}", f"{places[row, 1]:.1f}", code)
+        color = color_name(code if code in listed else -1)
+        return Point(row, f"{places[row, 0]:.1f}", f"{places[row, 1]:.1f}", code, color)
 
-    there = [] if level is None else np.flatnonzero(catalog.counts(level)).tolist()
     return DrawnMap(
         stored,
         tuple(map(at, others)),
@@ -146,16 +146,21 @@ def draw_map(
         None if query is None else at(query),
         {row: name_shown(catalog, row)[:LONGEST_WORD] for row in drawn},
         tuple(
-            LegendEntry(
-                code,
-                shown(level.categories[code])[:LONGEST_WORD],
-                int(catalog.counts(level)[code]),
-            )
-            for code in there[:MOST_CLASSES]
+            LegendEntry(code, shown(level.categories[code])[:LONGEST_WORD], int(counts[code]))
+            for code in listed
             if level is not None
         ),
         "" if level is None else level.name,
         round(height),
-        max(0, len(there) - MOST_CLASSES),
+        int(np.count_nonzero(counts)) - len(listed),
         len(catalog.embeddings) - len(rows) if inside is None else 0,
     )
+
+
+def _listed(counts: np.ndarray) -> list[int]:
+    """Give the classes that a legend names: of those of one color the largest, by their number."""
+    largest: dict[str, int] = {}
+    for code in np.argsort(-counts, kind="stable").tolist():
+        if counts[code]:
+            largest.setdefault(color_name(code), code)
+    return sorted(largest.values())

@@ -117,3 +117,19 @@ def test_inside_a_category_only_it_and_what_is_lit_are_drawn(
     drawn = draw_map(served(embeddings), stored, hits=[outside], inside=inside)
     assert {point.row for point in drawn.points} == set(inside.rows.tolist())
     assert [point.row for point in drawn.lit] == [outside]
+
+
+def test_no_color_stands_for_two_classes_and_what_the_legend_does_not_name_is_gray(
+    embeddings_of: Make,
+) -> None:
+    codes = np.repeat(np.arange(45), np.where(np.arange(45) == 21, 4, 2))
+    points = np.random.default_rng(0).normal(size=(len(codes), 2)).astype(np.float32)
+    drawn = draw_map(
+        served(embeddings_of(points, [f"class {c:02}" for c in codes])),
+        StoredMap("tsne", 0, points),
+    )
+    colors = {entry.code: entry.color for entry in drawn.legend}
+    assert colors == {c: f"c{c % 20}" for c in (0, *range(2, 20), 21)}, "21 is larger than 1"
+    assert drawn.n_more_classes == 25
+    for point in drawn.points:
+        assert point.color == colors.get(point.code, "c-none")
