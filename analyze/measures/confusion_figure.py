@@ -14,6 +14,8 @@ from analyze.presentation.figure_style import INK, axis_labels, entitle
 
 MOST_ANNOTATED = 25
 MOST_NAMED = 80
+MOST_DRAWN_CELLS = 10_000
+"""Of an SVG; more are one picture in it: 59,000 cells were 11 MB."""
 
 
 class Matched(Protocol):
@@ -224,6 +226,7 @@ def draw_matrix(
         cbar_kws={"label": explained, "shrink": 0.8},
         xticklabels=False if across is None else across,
         yticklabels=False if down is None else down,
+        rasterized=values.size > MOST_DRAWN_CELLS,
         **colors,
     )
     axes.tick_params(length=0, labelsize=8 if annotated else 6)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -16,9 +17,11 @@ from analyze.head.figures.calibration_figure import draw_calibration
 from analyze.head.figures.levels_figure import draw_levels
 from analyze.head.reporting.calibration import calibrate
 from analyze.head.reporting.tree_report import TreeReport
+from analyze.measures.confusion_figure import draw_shares
 from analyze.measures.estimates import Estimate
 from analyze.neighbors.retrieval_figure import classes_chart
 from analyze.neighbors.retrieval_scores import Retrieved
+from analyze.presentation.figure_style import new_figure, save
 
 NAMES = [f"Home Furnishing >> Curtains & Accessories >> Blankets, Quilts {i}" for i in range(62)]
 HALF = Estimate(0.5, 0.4, 0.6)
@@ -101,3 +104,10 @@ def test_of_many_classes_those_with_the_largest_shares_are_drawn() -> None:
     axes, _bar = draw_features(shares, title="t", subtitle="s").axes
     assert [t.get_text()[-2:] for t in axes.get_yticklabels()] == [f"{i}" for i in range(22, 62)]
     assert any("the 40 of 62 classes" in text.get_text() for text in axes.texts)
+
+
+def test_a_matrix_of_many_classes_is_a_small_svg(tmp_path: Path) -> None:
+    figure = new_figure(6, 6)
+    draw_shares(figure.subplots(), np.eye(120, dtype=int), None, None, bar=False)
+    _, svg = save(figure, tmp_path, "matrix", svg=True)
+    assert svg.stat().st_size < 300_000
