@@ -168,6 +168,9 @@ def test_other_vectors_are_refused(
         train_head(vectors, ["one"] * len(vectors))
     with pytest.raises(UsageError, match="nothing to train on"):
         train_head(vectors)
+    for threshold in (-0.1, 1.1):
+        with pytest.raises(UsageError, match="from 0 to 1"):
+            head.predictions(vectors, abstain_below=threshold)
 
 
 def test_a_level_that_is_named_is_the_one_that_is_scored(few: Few) -> None:

@@ -19,7 +19,7 @@ from analyze.head.reporting.calibration import calibrate
 from analyze.head.reporting.tree_report import TreeReport
 from analyze.measures.confusion_figure import draw_shares
 from analyze.measures.estimates import Estimate
-from analyze.neighbors.retrieval_figure import classes_chart
+from analyze.neighbors.retrieval_figure import classes_chart, draw_retrieval
 from analyze.neighbors.retrieval_scores import Retrieved
 from analyze.presentation.figure_style import new_figure, save
 
@@ -111,3 +111,24 @@ def test_a_matrix_of_many_classes_is_a_small_svg(tmp_path: Path) -> None:
     draw_shares(figure.subplots(), np.eye(120, dtype=int), None, None, bar=False)
     _, svg = save(figure, tmp_path, "matrix", svg=True)
     assert svg.stat().st_size < 300_000
+
+
+def test_each_panel_of_retrieval_is_of_its_own_level() -> None:
+    """Planted values, a level each: a dot of one never stands in the panel of another."""
+    found = [
+        SimpleNamespace(
+            level=SimpleNamespace(name=name),
+            name="lite0",
+            number=0,
+            estimates={("precision", 1): Estimate(value, value - 0.01, value + 0.01)},
+        )
+        for name, value in (("kind", 0.2), ("brand", 0.8))
+    ]
+    figure = draw_retrieval(cast(list[Retrieved], found), subtitle="s")
+    panels = {axes.get_xlabel(): axes for axes in figure.axes}
+    assert [*panels] == ["level kind", "level brand"]
+    for axes, value in zip(figure.axes, (0.2, 0.8), strict=True):
+        drawn = [x for line in axes.lines for x in line.get_xdata() if 0 < x < 1]
+        drawn += [x for dots in axes.collections for x, _ in dots.get_offsets() if 0 < x < 1]
+        assert drawn
+        assert all(abs(x - value) < 0.02 for x in drawn)
