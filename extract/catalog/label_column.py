@@ -121,7 +121,6 @@ def _listed(where: str, column: str, cell: str) -> list[str]:
 
 def _is_text(label: str) -> bool:
     try:
-        label.encode()
+        return b"\0" not in label.encode()
     except UnicodeEncodeError:  # JSON can spell half a character
         return False
-    return True

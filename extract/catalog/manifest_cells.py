@@ -7,6 +7,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from extract.errors import CatalogError
+
 MAX_COLUMNS = 10_000
 MAX_CELL = 131_072
 """Characters of a cell, as Python's reader of CSV has them."""
@@ -15,6 +17,22 @@ WHOLE = "a number"
 Rows = list[tuple[int, list[str]]]
 Odd = Mapping[tuple[int, str], int]
 """Where a column first holds what is no text, by column and what that is."""
+
+
+def refuse_unstorable(place: str, text: str) -> None:
+    """Refuse a cell that is too long, or that neither a path nor an HDF5 file can hold.
+
+    Raises
+    ------
+    CatalogError
+        Naming the place, as in ``shop.parquet, row 3``.
+    """
+    if len(text) > MAX_CELL:
+        raise CatalogError(
+            f"{place}: a cell of {len(text):,} characters; at most {MAX_CELL:,} are read"
+        )
+    if "\0" in text:
+        raise CatalogError(f"{place}: a cell with a NUL character; take it out")
 
 
 def spelled(value: Any) -> tuple[str, str | None]:

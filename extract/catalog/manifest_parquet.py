@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from extract.catalog.manifest_cells import MAX_CELL, MAX_COLUMNS, Odd, Rows, spelled
+from extract.catalog.manifest_cells import MAX_COLUMNS, Odd, Rows, refuse_unstorable, spelled
 from extract.errors import CatalogError, SosieError, in_one_line
 
 MOST_BYTES = 1 << 30
@@ -35,6 +35,8 @@ def read_parquet(file: Path) -> tuple[tuple[str, ...], Rows, Odd]:
             header = tuple(source.schema_arrow.names)
             if len(header) > MAX_COLUMNS:
                 raise CatalogError(f"{file}: {len(header)} columns; at most {MAX_COLUMNS} are read")
+            for name in header:
+                refuse_unstorable(f"{file}, header", name)
             return header, *_rows(file, source)
     except SosieError:
         raise
@@ -65,11 +67,7 @@ def _rows(file: Path, source: Any) -> tuple[Rows, Odd]:
             cells = []
             for i, value in enumerate(values):
                 text, what = spelled(value)
-                if len(text) > MAX_CELL:
-                    raise CatalogError(
-                        f"{file}, row {number}: a cell of {len(text):,} characters; at most "
-                        f"{MAX_CELL:,} are read"
-                    )
+                refuse_unstorable(f"{file}, row {number}", text)
                 if what is not None:
                     odd.setdefault((i, what), number)
                 cells.append(text)

@@ -133,11 +133,19 @@ def _paths(where: str, column: str, cell: str, pictures: Pictures) -> list[str]:
             listed = json.loads(bare)
         except (ValueError, RecursionError):
             listed = [bare]
-        if not all(isinstance(path, str) for path in listed):
+        if not all(isinstance(path, str) and _is_path(path) for path in listed):
             raise CatalogError(f"{where}: column {column!r} lists what is no text")
     else:
         listed = [bare]
     return [path.strip() for path in listed if path.strip()]
+
+
+def _is_path(text: str) -> bool:
+    """Whether a text can name a file: JSON can spell NUL and half a character too."""
+    try:
+        return b"\0" not in bytes_of(text)
+    except UnicodeEncodeError:
+        return False
 
 
 def _refuse_twice(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from extract.catalog.manifest_cells import MAX_CELL, MAX_COLUMNS, Odd, Rows, spelled
+from extract.catalog.manifest_cells import MAX_COLUMNS, Odd, Rows, refuse_unstorable, spelled
 from extract.errors import CatalogError, SosieError, UsageError, in_one_line
 from extract.ids import shown
 
@@ -173,11 +173,7 @@ def _cell(file: Path, number: int, cell: Any) -> tuple[str, str | None]:
     """Spell a cell as text, and name what it is where that is odd."""
     kind, value = cell.data_type, cell.value
     text, what = spelled(value if isinstance(value, str) or kind != "f" else str(value))
-    if len(text) > MAX_CELL:
-        raise CatalogError(
-            f"{file}, row {number}: a cell of {len(text):,} characters; at most {MAX_CELL:,} are "
-            "read"
-        )
+    refuse_unstorable(f"{file}, row {number}", text)
     if kind == "f":
         return text, "a formula"
     if kind == "e":

@@ -117,6 +117,7 @@ def test_line_ends_of_every_kind_are_read(tmp_path: Path) -> None:
         ('image,kind\n1.jpg,"open\n', "line"),
         ("image," + "x" * 200_000 + "\n1.jpg,2\n", "line"),
         ('image,kind\n1.jpg,"[""\\ud800""]"\n', "line 2: column 'kind' holds what is no text"),
+        ('image,kind\n1.jpg,"[""\\u0000""]"\n', "line 2: column 'kind' holds what is no text"),
         ('image,kind\n1.jpg,"[""a"",""b""]"\n', "line 2: column 'kind' lists 2 values"),
     ],
 )

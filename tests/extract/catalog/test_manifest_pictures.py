@@ -13,6 +13,7 @@ from extract.catalog.manifest import ManifestColumns, TableOptions, list_manifes
 from extract.catalog.manifest_pictures import Pictures
 from extract.errors import CatalogError, UsageError
 
+HALF, NUL = (f'"[""{escaped}.jpg""]"' for escaped in (r"\ud800", r"a\u0000b"))
 LISTS = """sku,image,kind
 p2,c.jpg; a.jpg ;c.jpg,cup
 p1,b.jpg,hat
@@ -103,14 +104,22 @@ def test_a_group_is_a_column_of_any_table(tmp_path: Path) -> None:
         ("sku,image,kind\n1, ;,c\n", {}, "line 2: column 'image' is empty"),
         ("image,kind\na;b,c\nb,c\n", {}, "'b' in column 'image' stands on line . too; name a"),
         ("image,kind\n[1],c\n", {}, "column 'image' lists what is no text"),
+        (f"image,kind\n{HALF},c\n", {}, "t.csv, line 2: column 'image' lists what is no text"),
+        (f"image,kind\n{NUL},c\n", {}, "t.csv, line 2: column 'image' lists what is no text"),
     ],
 )
 def test_what_cannot_be_read_is_one_line(
     text: str, named: dict[str, Any], line: str, tmp_path: Path
 ) -> None:
-    pictures = Pictures("each", None if "[1]" in text else ";")
+    pictures = Pictures("each", None if "[" in text else ";")
     with pytest.raises(CatalogError, match=line):
         listed(tmp_path, text, pictures, **named)
+
+
+def test_a_list_names_files_that_are_no_utf8_as_python_does(tmp_path: Path) -> None:
+    cell = '"[""caf\\udce9.jpg""]"'
+    found = listed(tmp_path, f"image,kind\n{cell},c\n", Pictures("each"))
+    assert found.paths == ("caf\udce9.jpg",)
 
 
 def test_a_product_without_a_picture_stays_a_row(tmp_path: Path) -> None:

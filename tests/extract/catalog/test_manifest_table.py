@@ -152,6 +152,9 @@ AWKWARD: list[tuple[str, Callable[[Path], Any], str]] = [
     ("parquet", columns_of(image=BINARY), r"'image' holds what is no text \(bytes\)"),
     ("parquet", columns_of(image=NOT_TEXT), "a text that is no UTF-8"),
     ("parquet", columns_of(image=["a" * 200_000]), "a cell of 200,000 characters"),
+    ("parquet", columns_of(image=["b", "a\0"]), "t.parquet, row 2: a cell with a NUL character"),
+    ("parquet", columns_of(image=["b"], size=["a\0"]), "t.parquet, row 1: a cell with a NUL"),
+    ("parquet", columns_of(**{"image": ["b"], "a\0": ["b"]}), "t.parquet, header: a cell with a"),
 ]
 
 
