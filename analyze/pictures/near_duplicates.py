@@ -41,17 +41,22 @@ class Copies:
     notes : tuple of str
     grouped : ndarray of shape (n_images,), int, or None
         Pictures of one product alone have one number.
+    near : ndarray of shape (n_images,), int, or None
+        Copies, byte-identical or near-identical, alone have one number; those of ``groups`` without
+        it.
     """
 
     groups: np.ndarray
     by_bytes: np.ndarray
     notes: tuple[str, ...] = ()
     grouped: np.ndarray | None = None
+    near: np.ndarray | None = None
 
     def take(self, rows: np.ndarray) -> Copies:
         """Keep some rows, in the order given."""
         grouped = None if self.grouped is None else self.grouped[rows]
-        return Copies(self.groups[rows], self.by_bytes[rows], self.notes, grouped)
+        near = None if self.near is None else self.near[rows]
+        return Copies(self.groups[rows], self.by_bytes[rows], self.notes, grouped, near)
 
 
 def find_copies(
@@ -90,7 +95,9 @@ def join_copies(found: Sequence[Copies]) -> Copies:
     """
     by_bytes = joined_groups([each.by_bytes for each in found])
     grouped = [each.grouped for each in found if each.grouped is not None]
-    joined = _believable(joined_groups([each.groups for each in found]), by_bytes)
+    # judged before products are joined: they may be as large as they are
+    near = [each.groups if each.near is None else each.near for each in found]
+    joined = _believable(joined_groups(near), by_bytes)
     return _kept_together(joined, joined_groups(grouped) if grouped else None)
 
 
@@ -98,7 +105,8 @@ def _kept_together(found: Copies, grouped: np.ndarray | None) -> Copies:
     """Join groups that hold pictures of one product; there may be as many as there are."""
     if grouped is None:
         return found
-    return replace(found, groups=joined_groups([found.groups, grouped]), grouped=grouped)
+    groups = joined_groups([found.groups, grouped])
+    return replace(found, groups=groups, grouped=grouped, near=found.groups)
 
 
 def _near_pairs(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -25,7 +25,7 @@ from analyze.head.training.head_training import TrainingSpec
 from analyze.head.training.network import HeadSpec
 from analyze.head.training.plan import Plan
 from analyze.measures.estimates import mean_over_pictures
-from analyze.pictures.near_duplicates import Copies, join_copies
+from analyze.pictures.near_duplicates import Copies, find_copies, join_copies
 from extract.catalog.label_column import label_levels
 from extract.catalog.multi_label import MultiLabel
 from extract.errors import UsageError
@@ -396,3 +396,21 @@ def test_copies_of_any_file_are_copies() -> None:
     assert [joined.groups[0] == g for g in joined.groups] == [True, True, True, False, False]
     assert joined.groups[3] == joined.groups[4]
     assert joined.by_bytes[3] == joined.by_bytes[4]
+
+
+def test_a_large_product_is_no_chain_of_copies() -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(100, 64)).astype(np.float32)
+    vectors[1] = vectors[0] + 0.01 * vectors[2]
+    products = np.arange(100)
+    products[50:63] = 50
+    found = find_copies(vectors, None, products)
+    assert found.groups[0] == found.groups[1]
+    turned = rng.permutation(100)
+    for copies in (join_copies([found]), join_copies([found, found])):
+        assert copies.notes == ()
+        assert (copies.groups == found.groups).all()
+        again = join_copies([copies.take(turned)])
+        assert again.notes == ()
+        same = np.equal.outer(found.groups[turned], found.groups[turned])
+        assert (np.equal.outer(again.groups, again.groups) == same).all()
