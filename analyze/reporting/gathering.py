@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -123,7 +124,7 @@ def gather_report(
     pictures = PictureFolder.of(first, workspace, request.images)
     thumbnails = make_thumbnails(pictures, progress)
     place = {shown(row_id): row for row, row_id in enumerate(first.ids)}
-    sections = _sections(runs, prints, words, place)
+    sections, damaged = _sections(runs, prints, words, place)
     pairs = confused_pairs(level, backbones[0]) if level is not None else []
     order, groups = _class_order(aligned.levels, level)
     return Report(
@@ -142,7 +143,7 @@ def gather_report(
         sections=tuple(sections),
         missing=tuple(_missing(backbones, level, sections, words, shows=thumbnails.n_shown > 0)),
         provenance=_provenance(backbones, sections, chosen),
-        notes=(*notes, *aligned.notes, *_differing(backbones), *thumbnails.notes),
+        notes=(*notes, *aligned.notes, *_differing(backbones), *thumbnails.notes, *damaged),
     )
 
 
@@ -203,6 +204,7 @@ def _goodness(backbone: Backbone, runs: Sequence[StoredRun]) -> tuple[bool, bool
     means = [
         cell.get("mean")
         for cell in cells
+        if isinstance(cell, Mapping)
         if cell.get("metric") == "ari" and all(cell.get(k) == v for k, v in wanted.items())
     ]
     scores = backbone.clustered.scores
@@ -231,15 +233,18 @@ def _class_order(
 
 def _sections(
     runs: Sequence[StoredRun], prints: Sequence[str], words: Words, place: Mapping[str, int]
-) -> list[Section]:
+) -> tuple[list[Section], list[str]]:
     """Show of each command the newest run; of those of several files one of most of ours."""
-    found = []
+    found, notes = [], []
     for kind in SECTIONS:
         own = [run for run in runs if run.kind == kind]
         if own:
             best = max(own, key=lambda run: len({*run.inputs} & {*prints}))
-            found.append(section_of(best, words, place))
-    return found
+            try:
+                found.append(section_of(best, words, place))
+            except (ValueError, csv.Error):  # as a damaged table gives
+                notes.append(f"{best.folder.name} is damaged and not shown: type its command again")
+    return found, notes
 
 
 def _trees(best: Backbone, level: Level | None, words: Words) -> dict[str, Tree]:
@@ -346,7 +351,7 @@ def _provenance(
                 "command": run.command,
                 "written": str(run.record.get("written", "")),
                 "seed": run.record.get("seed"),
-                "seeds": run.record.get("seeds"),
+                "seeds": seeds if isinstance(seeds := run.record.get("seeds"), list) else None,
             }
             for run in runs
         ],

@@ -135,8 +135,8 @@ def find_run(workspace: Workspace, name: str) -> Run:
 
 
 def answer_of(run: Run) -> str:
-    """Spell a run's main answer, as in ``ari 0.517``; a dash where there is none."""
-    with suppress(LookupError, TypeError, ValueError, AttributeError):  # as others may write it
+    """Spell a run's main answer, as in ``ari 0.517``; a dash where others wrote none."""
+    with suppress(LookupError, TypeError, ValueError, AttributeError, OverflowError):
         return plain(ANSWERS[run.command](run.record))
     return "-"
 

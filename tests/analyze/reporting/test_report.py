@@ -12,6 +12,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 from string import Formatter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,6 +29,8 @@ from analyze.reporting.messages import MESSAGES, Words
 from analyze.reporting.report import Report
 from analyze.reporting.run_folders import StoredRun
 from analyze.reporting.sections import section_of
+from analyze.run_history.run_folders import answer_of, find_run
+from extract import Workspace
 from extract.catalog.catalog import Level
 from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet
@@ -349,3 +352,31 @@ def test_random_weights_are_named_first(found: Report) -> None:
     level = Level.from_values("kind", ["a"] * len(found.ids))
     said = answer([backbone], level, [], [], Words("en"))
     assert said[0].startswith("The weights of backbone0 are random")
+
+
+@pytest.mark.parametrize(
+    ("kind", "record", "table"),
+    [
+        ("audit", {}, b"id,finding\n\xff\xfe,x\n"),
+        ("audit", {}, b"id,finding\n" + b"a" * 1_100_000 + b",x\n"),
+        ("audit", {"seeds": 5}, b"id,finding\na,x\n"),
+        ("rank", {"rows": [{"metric": "m", "value": 10**400, "identity": "i"}]}, None),
+        ("compare", {"cells": ["x", {"metric": "ari", "mean": 0.5}]}, None),
+    ],
+)
+def test_a_damaged_run_folder_does_not_stop_a_report(
+    own: Path, kind: str, record: dict[str, Any], table: bytes | None
+) -> None:
+    first = gather_report(own, files_of(own)[:1])
+    folder = own / "results" / f"20260102T000000Z-{kind}"
+    folder.mkdir()
+    inputs = {"embeddings_sha256": first.backbones[0].fingerprint}
+    made = {"command": "x", "written": "2026-01-02T00:00:00+00:00", "inputs": inputs}
+    (folder / "run.json").write_text(json.dumps({**made, **record}))
+    if table is not None:
+        (folder / f"{kind}.csv").write_bytes(table)
+    found = gather_report(own, files_of(own)[:1])
+    assert found.html()
+    damaged = table is not None and not record
+    assert damaged == any(f"{folder.name} is damaged" in note for note in found.notes)
+    assert answer_of(find_run(Workspace(own), str(folder)))
