@@ -146,7 +146,8 @@ def find_similar(
     ----------
     pictures : PictureFolder
     top : int
-        Hits a query; copies do not count.
+        Hits a query; copies of a hit do not count, nor does a new picture that is in the
+        catalogue already, which is shown too.
     index, inside, diverse
         As of :class:`LookUp`.
 
@@ -193,7 +194,7 @@ class LookUp:
         ----------
         query : Query
         top : int
-            Hits; copies do not count.
+            Hits; as of :func:`find_similar`.
         diverse : float, optional
             Weight of similarity to the query against novelty among the hits, 0 to 1; hits
             are ordered by similarity alone without it.
@@ -236,7 +237,7 @@ class LookUp:
             for row, similarity in ranked:
                 if row not in taken:
                     hits.append(self._hit(query, row, similarity, taken, near))
-                    if len(hits) == top:
+                    if _n_counted(query, hits) == top:
                         return hits
             if len(ranked) < wanted:
                 return hits
@@ -252,13 +253,13 @@ class LookUp:
             marginal = MarginalRelevance(relevance, self._embeddings.vectors[rows], weight)
             hits: list[Hit] = []
             taken = set(own.tolist())
-            while len(hits) < top:
+            while _n_counted(query, hits) < top:
                 free = np.array([row not in taken for row in rows.tolist()], bool)
                 place = marginal.take(free)
                 if place is None:
                     break
                 hits.append(self._hit(query, *ranked[place], taken, {}))
-            if len(hits) == top or len(ranked) < wanted:
+            if _n_counted(query, hits) == top or len(ranked) < wanted:
                 return hits
             wanted *= 2
 
@@ -276,6 +277,11 @@ class LookUp:
             found.variants,
             to_query is Relation.VARIANT,
         )
+
+
+def _n_counted(query: Query, hits: Sequence[Hit]) -> int:
+    """Count the hits; the new picture itself, where the catalogue has it, is none of them."""
+    return sum(query.row is not None or not hit.copy_of_query for hit in hits)
 
 
 def pool_size(top: int) -> int:
