@@ -56,7 +56,7 @@ def _how_copies_were_found(measured: Measurements) -> str:
         f"from {altered:.3g} on"
     )
     if not copies:
-        return f"{least}; no copies are there but of equal bytes"
+        return f"{least}; no copies found except byte for byte"
     lowest = min(link.cosine for link in copies)
     known = {(link.one, link.other) for link in copies}
     others = [c for one, other, c in pairs if (one, other) not in known]

@@ -198,7 +198,7 @@ def _n_clusters(
             raise UsageError(f"{method} finds the number of clusters: leave --clusters out")
         return 1
     if wanted is None and not n_classes:
-        raise UsageError(f"{none}, so say how many clusters: --clusters 7, or --clusters auto")
+        raise UsageError(f"{none}, so say how many clusters: --clusters N, or --clusters auto")
     return n_classes if wanted is None else wanted
 
 

@@ -268,7 +268,7 @@ def level_meant(embedding_sets: Sequence[EmbeddingSet], wanted: str | None) -> L
         raise UsageError(
             f"{none}, so it is unknown which backbone is right: embed pictures in a folder a "
             "class, or with --manifest and --label-column; or cluster one file with "
-            "python -m analyze --clusters 7"
+            "python -m analyze --clusters auto"
         )
     by_name = (s for s in labelled if wanted in [own.name for own in s.levels])
     level = choose_level(next(by_name, labelled[0]).levels, wanted)

@@ -9,7 +9,7 @@ import re
 import zipfile
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -105,7 +105,7 @@ def read_vectors(source: Path, labels: Sequence[str] = ()) -> VectorFile:
         return _of_folder(source)
     if not source.exists():
         raise UsageError(f"{source} is not there: name a file of vectors, as in vectors.npy")
-    kind = one_of(source.suffix.lower(), READERS, f"{source}: reader for", "end it in one of")
+    kind = _kind_of(source, READERS, "vectors")
     with _one_line(source):
         return _of_table(source, labels) if kind in FRAMES else READERS[kind](source)
 
@@ -120,10 +120,19 @@ def read_table(source: Path) -> dict[str, list[str]]:
     """
     if not source.exists():
         raise UsageError(f"{source} is not there: name a table with a column of ids")
-    kind = one_of(source.suffix.lower(), FRAMES, f"{source}: reader for", "end it in one of")
+    kind = _kind_of(source, FRAMES, "a table")
     with _one_line(source):
         frame = FRAMES[kind](source)
         return {str(name): _texts(frame[name]) for name in frame.columns}
+
+
+def _kind_of(source: Path, readers: Collection[str], what: str) -> str:
+    kind = source.suffix.lower()
+    if kind not in readers:
+        raise UsageError(
+            f"{source} is not read as {what}: the name must end in one of {', '.join(readers)}"
+        )
+    return kind
 
 
 @dataclass(frozen=True)

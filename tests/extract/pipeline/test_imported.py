@@ -317,7 +317,7 @@ def damaged(folder: Path) -> Path:
 
 AWKWARD: list[tuple[Callable[[Path], Path], str]] = [
     (lambda folder: folder / "none.npy", "is not there"),
-    (text("v.txt", "1 2"), r"'\.txt'.*\.npy"),
+    (text("v.txt", "1 2"), r"v\.txt is not read as vectors.*\.npy"),
     (text("v.npy", ""), "cannot be read"),
     (text("v.npz", "no zip"), "cannot be read"),
     (text("v.h5", "no hdf5"), "cannot be read"),
@@ -440,3 +440,9 @@ def test_no_other_files_bytes_are_taken_from_hdf5(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "v.h5", "a") as file:  # packed, as others do
         file.create_dataset("image", data=VECTORS, compression="gzip")
     np.testing.assert_array_equal(read_vectors(tmp_path / "v.h5").vectors, VECTORS)
+
+
+def test_an_ending_that_is_not_read_is_no_missing_file(tmp_path: Path) -> None:
+    np.save(tmp_path / "y.npy", VECTORS)
+    with pytest.raises(UsageError, match=r"y.npy is not read as a table: .* of .csv, .parquet$"):
+        import_file(Workspace(tmp_path), tmp_path / "y.npy", None, LabelSource(tmp_path / "y.npy"))
