@@ -74,6 +74,11 @@ class Imported:
         lines = [self.file, f"{found['n_images']} rows of {found['n_dims']} dimensions"]
         labels = [*found["levels"], *found["multi_labels"]]
         lines += [f"labels: {', '.join(labels)}"] if labels else ["no labels"]
+        if not labels and found["columns"]:
+            lines.append(
+                f"note: kept as columns, not as labels: {', '.join(map(shown, found['columns']))}; "
+                "for labels give --label-column NAME, with --overwrite"
+            )
         n_known = found["n_pictures_known"]
         if n_known < found["n_images"]:
             lines.append(

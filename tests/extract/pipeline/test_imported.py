@@ -446,3 +446,14 @@ def test_an_ending_that_is_not_read_is_no_missing_file(tmp_path: Path) -> None:
     np.save(tmp_path / "y.npy", VECTORS)
     with pytest.raises(UsageError, match=r"y.npy is not read as a table: .* of .csv, .parquet$"):
         import_file(Workspace(tmp_path), tmp_path / "y.npy", None, LabelSource(tmp_path / "y.npy"))
+
+
+def test_columns_that_are_not_taken_as_labels_are_named(tmp_path: Path) -> None:
+    pd.DataFrame({"v0": range(3), "v1": range(3), "label": list("aab")}).to_csv(
+        tmp_path / "X.csv", index=False
+    )
+    found = import_file(Workspace(tmp_path), tmp_path / "X.csv")
+    assert "kept as columns, not as labels: label; for labels give --label-column" in found.text()
+    labelled = LabelSource(columns=("label",))
+    found = import_file(Workspace(tmp_path), tmp_path / "X.csv", None, labelled, overwrite=True)
+    assert "not as labels" not in found.text()
