@@ -167,6 +167,11 @@ class Audit(Result):
         lines += wording.lined_up(rows, left=(0, 3, 4))
         if "copy" in self.scored:
             lines.append(f"copies: {self.scored['copy'].why}")
+        if any(len(scored) for scored in self.scored.values()):
+            lines.append(
+                "next: fill in the column decision of decisions.csv, then type "
+                "python -m analyze audit --apply FILE"
+            )
         return "\n".join([*lines, *wording.notes(self.notes)])
 
     def tables(self) -> dict[str, Table]:
@@ -209,14 +214,17 @@ class Audit(Result):
 
 
 def key_of(embeddings: EmbeddingSet, finding: str, rows: Sequence[int], label: str | None) -> str:
-    """Give eight hex digits of a finding, its pictures' bytes and label: another, another key."""
+    """Give a key of a finding, its pictures' bytes and label: another finding, another key.
+
+    It begins with a letter: spreadsheets make numbers of digits alone, and of 2e286403.
+    """
     digest = hashlib.sha256(f"{finding}\0{label}".encode("utf-8", "surrogateescape"))
     for row in rows:
         digest.update(b"\0" + bytes_of(embeddings.ids[row]) + b"\0")
         known = embeddings.content_sha256
         content = embeddings.vectors[row] if known is None else known[row]
         digest.update(np.ascontiguousarray(content).tobytes())
-    return digest.hexdigest()[:8]
+    return f"k{digest.hexdigest()[:8]}"
 
 
 def audit(

@@ -12,10 +12,11 @@ from typing import Any
 from analyze.auditing.audit import key_of
 from analyze.auditing.checks import BY_NAME
 from analyze.auditing.decisions import KEEP, Decision, read_decisions
-from analyze.auditing.findings import REMOVE
+from analyze.auditing.findings import RELABEL, REMOVE
 from analyze.presentation import wording
 from analyze.presentation.result import Result, Table
 from extract.catalog.catalog import MAX_LEVELS, Catalog, Level
+from extract.errors import UsageError
 from extract.ids import shown
 from extract.storage.catalog_listing import listed_catalog
 from extract.storage.embeddings import EmbeddingSet
@@ -211,4 +212,11 @@ def apply_decisions(path: Path, decided: Path, embeddings: EmbeddingSet, root: P
         return key_of(embeddings, check.name, rows, label)
 
     listed, separator = listed_catalog(path, root)
-    return Cleaned(listed, separator, read_decisions(decided, listed.ids, key_now))
+    decisions = read_decisions(decided, listed.ids, key_now)
+    relabelled = [each.line for each in decisions if each.decision == RELABEL]
+    if relabelled and not listed.levels:
+        raise UsageError(
+            f"line {relabelled[0]}: these pictures have no single labels, so that none can be "
+            "relabelled: decide keep or remove, or nothing"
+        )
+    return Cleaned(listed, separator, decisions)

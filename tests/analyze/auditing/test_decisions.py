@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from typed_commands import Typist
 
 from analyze.__main__ import main
+from analyze.auditing import cleaned
 from analyze.auditing.audit import audit
 from analyze.auditing.cleaned import apply_decisions
 from analyze.auditing.decisions import COLUMNS
@@ -163,8 +165,30 @@ def test_pictures_that_could_not_be_embedded_stay_in_the_catalogue(
     some = embeddings.take(embeddings.vectors[:, 0].argsort()[:9])
     table = written(root, [])
     table.write_text(",".join(COLUMNS) + "\n" + "," * (len(COLUMNS) - 1) + "\n")
-    cleaned = apply_decisions(stored, table, some, root)
-    assert len(list(cleaned.tables()["cleaned"])) == 1 + len(catalog)
+    made = apply_decisions(stored, table, some, root)
+    assert len(list(made.tables()["cleaned"])) == 1 + len(catalog)
+
+
+def test_nothing_is_relabelled_where_there_are_no_labels(
+    root: Path,
+    stored: Path,
+    embeddings: EmbeddingSet,
+    rows: Sequence[Row],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    catalog, separator = listed_catalog(stored, root)
+    without = replace(catalog, levels=())
+    monkeypatch.setattr(cleaned, "listed_catalog", lambda *_: (without, separator))
+    table = written(
+        root, [one(rows, "Mugs/0.jpg", "outlier", decision="relabel", new_label="Cups")]
+    )
+    with pytest.raises(UsageError, match="line 2: these pictures have no single labels"):
+        apply_decisions(stored, table, embeddings, root)
+
+
+def test_no_key_is_a_number_to_a_spreadsheet(rows: Sequence[Row]) -> None:
+    assert rows
+    assert all(row["key"][0] == "k" for row in rows)
 
 
 def test_other_tables_are_refused(root: Path, stored: Path, embeddings: EmbeddingSet) -> None:
