@@ -24,10 +24,7 @@ class Request:
         typer.Option(metavar="ID|IMAGE", help="Id, or else a picture file; may be repeated."),
     ] = None
     top: Annotated[
-        int,
-        typer.Option(
-            metavar="N", help="Number of hits; neither copies of one nor the query itself count."
-        ),
+        int, typer.Option(metavar="N", help="Number of hits; copies are not counted.")
     ] = 10
     where: Annotated[
         list[str] | None,

@@ -146,8 +146,7 @@ def find_similar(
     ----------
     pictures : PictureFolder
     top : int
-        Hits a query; copies of a hit do not count, nor does a new picture that is in the
-        catalogue already, which is shown too.
+        Hits a query; copies do not count.
     index, inside, diverse
         As of :class:`LookUp`.
 
@@ -194,7 +193,7 @@ class LookUp:
         ----------
         query : Query
         top : int
-            Hits; as of :func:`find_similar`.
+            Hits; copies do not count.
         diverse : float, optional
             Weight of similarity to the query against novelty among the hits, 0 to 1; hits
             are ordered by similarity alone without it.
@@ -237,7 +236,7 @@ class LookUp:
             for row, similarity in ranked:
                 if row not in taken:
                     hits.append(self._hit(query, row, similarity, taken, near))
-                    if _n_counted(query, hits) == top:
+                    if len(hits) == top:
                         return hits
             if len(ranked) < wanted:
                 return hits
@@ -253,13 +252,13 @@ class LookUp:
             marginal = MarginalRelevance(relevance, self._embeddings.vectors[rows], weight)
             hits: list[Hit] = []
             taken = set(own.tolist())
-            while _n_counted(query, hits) < top:
+            while len(hits) < top:
                 free = np.array([row not in taken for row in rows.tolist()], bool)
                 place = marginal.take(free)
                 if place is None:
                     break
                 hits.append(self._hit(query, *ranked[place], taken, {}))
-            if _n_counted(query, hits) == top or len(ranked) < wanted:
+            if len(hits) == top or len(ranked) < wanted:
                 return hits
             wanted *= 2
 
@@ -277,11 +276,6 @@ class LookUp:
             found.variants,
             to_query is Relation.VARIANT,
         )
-
-
-def _n_counted(query: Query, hits: Sequence[Hit]) -> int:
-    """Count the hits; the new picture itself, where the catalogue has it, is none of them."""
-    return sum(query.row is not None or not hit.copy_of_query for hit in hits)
 
 
 def pool_size(top: int) -> int:

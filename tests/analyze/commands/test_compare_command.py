@@ -175,7 +175,7 @@ def test_a_row_is_what_analyze_says_of_that_file(shop: Path) -> None:
         ("--reduce tsen", ["no reduction 'tsen'", "umap"]),
         ("--model vgg16", ["no embeddings of vgg16", "far, near"]),
         ("--catalog nosuch", ["no catalogue 'nosuch'", "shop"]),
-        ("--clusters 37", ["37 clusters of 36", "--clusters"]),
+        ("--clusters 37", ["37 clusters of 36", "between 1 and 36"]),
         ("--level 2", ["no level '2'", "1 class"]),
         ("--seeds 0", ["--seeds"]),
         ("--resamples 20", ["--resamples", "200"]),
