@@ -28,10 +28,10 @@ from extract.loading.shared_memory import SharedMemory
 from extract.machine.processor import sleep_while_gpu_works
 from extract.transforms.preprocessing import Preprocessing
 
-MOST_AT_ONCE = 16
-"""Pictures of a task; a last one is still added to files that are nearly too many."""
+PICTURES_A_TASK = 16
+"""A last task is still added to files that are nearly too many."""
 
-HALF = MOST_HELD + MOST_AT_ONCE * MOST_FILE_BYTES
+HALF = MOST_HELD + PICTURES_A_TASK * MOST_FILE_BYTES
 """Bytes of a link's memory that hold what is decoded, while the other half is filled."""
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -18,7 +18,14 @@ import numpy as np
 
 from extract.errors import DecodingError
 from extract.images.memory_limits import share_memory
-from extract.loading.gpu_process import DeviceLost, GpuProcess, Link, end_with
+from extract.loading.gpu_process import (
+    PICTURES_A_TASK,
+    SIGNALS,
+    DeviceLost,
+    GpuProcess,
+    Link,
+    end_with,
+)
 from extract.loading.on_gpu import Begun, GpuLoader
 from extract.loading.picture import LoadedPicture, PictureLoader, Task
 
@@ -37,7 +44,6 @@ NICENESS = 5
 MOST_DEATHS_A_PICTURE = 2
 MOST_DEATHS = 20
 NOTHING = -1
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class GpuReady:
@@ -76,7 +82,7 @@ class LoadingProcesses:
         Starts the process that decodes on a GPU.
     """
 
-    task_size = 16
+    task_size = PICTURES_A_TASK
 
     def __init__(
         self,
