@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from extract.files.strict_json import read_json
+from analyze.run_history.run_folders import RECORD, RUN_NAME, read_record
+from extract.tables import unguarded
 
-NAME = re.compile(r"\d{8}T\d{6}Z-([a-z]+)(?:-\d+)?")
 MOST_BYTES = 200_000_000
 """Of one file of a run: what is larger was not written by a command."""
 
@@ -55,7 +55,7 @@ class StoredRun:
         csv.field_size_limit(MOST_CELLS_BYTES)
         with path.open(encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
-                yield {key: _uncovered(value) for key, value in row.items() if key is not None}
+                yield {key: unguarded(value or "") for key, value in row.items() if key is not None}
 
     def figures(self, names: Iterable[str]) -> list[Path]:
         """Find its figures by the beginnings of their names, in that order."""
@@ -74,15 +74,11 @@ def stored_runs(results: Path) -> list[StoredRun]:
     """Read the result folders that are there, the newest first; damaged ones are passed over."""
     found = []
     for folder in sorted(results.glob("[0-9]*T*Z-*"), reverse=True):
-        named = NAME.fullmatch(folder.name)
-        if named is None or folder.is_symlink() or not _plain(folder / "run.json"):
+        named = RUN_NAME.fullmatch(folder.name)
+        if named is None or folder.is_symlink() or (folder / RECORD).is_symlink():
             continue
-        try:
-            record = read_json((folder / "run.json").read_bytes())
-        except (OSError, ValueError):
-            continue
-        if isinstance(record, dict):
-            found.append(StoredRun(folder, named[1], record))
+        if record := read_record(folder):
+            found.append(StoredRun(folder, named[2], record))
     return sorted(found, key=lambda run: str(run.record.get("written", "")), reverse=True)
 
 
@@ -91,9 +87,3 @@ def _plain(path: Path) -> bool:
         return path.is_file() and not path.is_symlink() and path.stat().st_size <= MOST_BYTES
     except OSError:
         return False
-
-
-def _uncovered(cell: str | None) -> str:
-    """Take off the sign that keeps a spreadsheet from running a cell as a formula."""
-    cell = cell or ""
-    return cell[1:] if re.match(r"'[=+\-@\t\r]", cell) else cell

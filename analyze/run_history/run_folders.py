@@ -163,11 +163,16 @@ def _is_run_folder(path: Path) -> bool:
 
 
 def _read(folder: Path) -> Run:
+    return Run(folder.name, read_record(folder))
+
+
+def read_record(folder: Path) -> Record:
+    """Return the record of a run folder; an empty one where it cannot be read."""
     path, record = folder / RECORD, None
     with suppress(OSError, ValueError):
         if path.is_file() and path.stat().st_size <= MOST_BYTES:  # a pipe would be waited for
             record = read_json(path.read_bytes())
-    return Run(folder.name, record if isinstance(record, dict) else {})
+    return record if isinstance(record, dict) else {}
 
 
 def _text_or_none(value: Any) -> str | None:
