@@ -17,7 +17,7 @@ _PARTS = {
     "NeighborIndex": "analyze.neighbors.neighbor_index",
     "compare": "analyze.comparison.comparison",
     "Execution": "analyze.clustering.runs",
-    "rank": "analyze.ranking.ranking",
+    "rank": "analyze.comparison.ranking.ranking",
     "retrieve": "analyze.neighbors.retrieval_result",
     "analyze_embeddings": "analyze.clustering.analysis",
     "assess_head": "analyze.head.results",
@@ -41,6 +41,7 @@ if TYPE_CHECKING:  # what type checkers and editors see of the parts
     from analyze.clustering.clustering import cluster as cluster
     from analyze.clustering.runs import Execution as Execution
     from analyze.comparison.comparison import compare as compare
+    from analyze.comparison.ranking.ranking import rank as rank
     from analyze.explanation.reporting.explained import explain as explain
     from analyze.explanation.reporting.methods import ExplanationMethods as ExplanationMethods
     from analyze.explanation.spec import ExplanationSpec as ExplanationSpec
@@ -55,7 +56,6 @@ if TYPE_CHECKING:  # what type checkers and editors see of the parts
     from analyze.neighbors.indexes.exact_search import one_nn_accuracy as one_nn_accuracy
     from analyze.neighbors.neighbor_index import NeighborIndex as NeighborIndex
     from analyze.neighbors.retrieval_result import retrieve as retrieve
-    from analyze.ranking.ranking import rank as rank
     from analyze.reduction.reduction import parse_steps as parse_steps
     from analyze.reduction.reduction import reduce as reduce
 else:

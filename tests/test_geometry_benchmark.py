@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from analyze.comparison.ranking.criteria import PictureMean
 from analyze.pictures.near_duplicates import Copies
-from analyze.ranking.criteria import PictureMean
 from extract.transforms.preprocessing import Preprocessing
 from tests.benchmarks.geometries import GEOMETRIES, edge_color
 from tests.benchmarks.geometry import BACKBONES, Pictures, Table

@@ -28,7 +28,7 @@ EXTRACT_ORDER = (
     "verification sklearn commands"
 ).split()
 ANALYZE_ORDER = (
-    "presentation run_history pictures measures reduction neighbors clustering comparison ranking "
+    "presentation run_history pictures measures reduction neighbors clustering comparison "
     "head auditing explanation stored_files reporting lookup commands"
 ).split()
 ORDERS = [("extract", EXTRACT_ORDER), ("analyze", ANALYZE_ORDER)]

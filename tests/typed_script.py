@@ -31,13 +31,13 @@ from analyze import (
 from analyze.auditing.audit import Audit
 from analyze.clustering.clustering import Clustering
 from analyze.clustering.result import Analysis
+from analyze.comparison.ranking.result import Ranking
 from analyze.comparison.result import Comparison
 from analyze.explanation.reporting.explained import Explanations
 from analyze.head.results import HeadAssessment
 from analyze.measures.agreement import Agreement
 from analyze.neighbors.indexes.exact_search import OneNearest
 from analyze.neighbors.retrieval_result import Retrieval
-from analyze.ranking.result import Ranking
 from analyze.reduction.reduction import Reduced, Step
 from extract import (
     BackboneOptions,

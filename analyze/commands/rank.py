@@ -40,7 +40,7 @@ def rank(
 ) -> None:
     """Which backbone for my catalogue? Ranked, with intervals, and how alike they are."""
     from analyze.clustering.runs import Execution
-    from analyze.ranking.ranking import check_metric, rank
+    from analyze.comparison.ranking.ranking import check_metric, rank
     from analyze.stored_files.selection import choose_files
     from extract.storage.embeddings_file import read_embeddings
 

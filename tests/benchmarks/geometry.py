@@ -11,6 +11,7 @@ import joblib
 import numpy as np
 
 from analyze.clustering.runs import KeptResults, Run, cluster_all
+from analyze.comparison.ranking.criteria import MeanARI, PictureMean, Score
 from analyze.head.assessment import assess_head
 from analyze.head.training.plan import Plan
 from analyze.measures.bootstrap import interval, resampled_weights
@@ -19,7 +20,6 @@ from analyze.neighbors.indexes.exact_search import nearest_others
 from analyze.neighbors.retrieval import rank_all
 from analyze.pictures.duplicates import groups_of_equal_bytes
 from analyze.pictures.near_duplicates import Copies, find_copies, join_copies
-from analyze.ranking.criteria import MeanARI, PictureMean, Score
 from analyze.unit_vectors import unit_rows
 from extract.backbones.registry import load_backbone
 from extract.catalog.catalog import Catalog, list_folder

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from small_catalogs import run_in
 
-from analyze.ranking.ranking import rank
+from analyze.comparison.ranking.ranking import rank
 from extract.catalog.catalog import Catalog, Level
 from extract.catalog.multi_label import MultiLabel
 from extract.storage.embeddings import Provenance, row_crc32

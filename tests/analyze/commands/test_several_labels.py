@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from analyze.clustering.analysis import analyze_embeddings
+from analyze.comparison.ranking.ranking import rank
 from analyze.measures.alignment import align
 from analyze.presentation.run_record import run_record
-from analyze.ranking.ranking import rank
 from analyze.reduction.concatenation import join_embeddings
 from extract.catalog.multi_label import MultiLabel
 from extract.errors import UsageError

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from analyze.comparison.ranking.scores import RankRow
 from analyze.presentation.chart import Chart
 from analyze.presentation.figure_style import FAINT, axis_labels, entitle
 from analyze.presentation.palette import backbone_style
-from analyze.ranking.scores import RankRow
 
 LONGEST_BACKBONE = 44
 ROW_INCHES = 0.34

@@ -10,6 +10,10 @@ import numpy as np
 
 from analyze.clustering.clustering import check_n_clusters
 from analyze.clustering.runs import PLAIN, Execution
+from analyze.comparison.ranking.criteria import SPACES, VOTERS, WORDS, Question, Score
+from analyze.comparison.ranking.ranked_pictures import choose_pictures
+from analyze.comparison.ranking.result import Ranking
+from analyze.comparison.ranking.scores import ALPHA, ModelSimilarity, RankedModel, RankPair, RankRow
 from analyze.comparison.resampling import LEAST_IN_A_CLASS
 from analyze.inputs import LevelOrLabels, Sets, as_sets
 from analyze.measures.alignment import groups_of_copies
@@ -23,10 +27,6 @@ from analyze.measures.representation_similarity import (
     neighbor_overlap,
 )
 from analyze.neighbors.indexes.exact_search import nearest_others
-from analyze.ranking.criteria import SPACES, VOTERS, WORDS, Question, Score
-from analyze.ranking.ranked_pictures import choose_pictures
-from analyze.ranking.result import Ranking
-from analyze.ranking.scores import ALPHA, ModelSimilarity, RankedModel, RankPair, RankRow
 from analyze.reduction.reduction import Progress
 from analyze.threads import one_thread
 from extract.errors import UsageError, one_of

@@ -12,12 +12,12 @@ import pytest
 from matplotlib.colors import to_hex
 
 from analyze.clustering.clustering import cluster
+from analyze.comparison.ranking import ranked_pictures
+from analyze.comparison.ranking.figure import ranking_chart
+from analyze.comparison.ranking.ranking import rank
 from analyze.measures.agreement import score_clusters
 from analyze.measures.alignment import align_pictures
 from analyze.presentation.palette import backbone_style
-from analyze.ranking import ranked_pictures
-from analyze.ranking.figure import ranking_chart
-from analyze.ranking.ranking import rank
 from analyze.reduction.reduction import reduce
 from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet, Provenance

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from analyze.comparison.ranking.criteria import WORDS
+from analyze.comparison.ranking.scores import ModelSimilarity, RankedModel, RankPair, RankRow
 from analyze.presentation import wording
 from analyze.presentation.chart import Chart
 from analyze.presentation.result import Draw, Result, Table, table_of
-from analyze.ranking.criteria import WORDS
-from analyze.ranking.scores import ModelSimilarity, RankedModel, RankPair, RankRow
 from extract.catalog.catalog import Level
 from extract.errors import one_of
 
@@ -118,7 +118,7 @@ class Ranking(Result):
         return self._chart(chosen).plot(ax)
 
     def _chart(self, metric: str) -> Chart:
-        from analyze.ranking.figure import ranking_chart
+        from analyze.comparison.ranking.figure import ranking_chart
 
         rows = self.of_metric(metric)
         score = WORDS[metric]

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from analyze.comparison.ranking.criteria import SPACES
 from analyze.measures.alignment import SamePictures, align, align_pictures, groups_of_copies
-from analyze.ranking.criteria import SPACES
 from extract.catalog.catalog import Level
 from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet
