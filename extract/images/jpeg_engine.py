@@ -10,7 +10,8 @@ import importlib
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,13 @@ def decode_by_engine(
         height, width, _ = seen["shape"]
         found.append(StoredPicture(seen["data"][0], height, width, image))
     return found
+
+
+def is_installed() -> bool:
+    """Say whether the library is here, whatever the GPU has; nothing is loaded."""
+    with suppress(ModuleNotFoundError):
+        return find_spec("nvidia.nvimgcodec") is not None
+    return False
 
 
 @functools.cache

@@ -243,6 +243,18 @@ def _choose_decoder(
     return "gpu"
 
 
+def may_decode_on_gpu(backbone: Backbone, wanted: ExecutionOptions) -> bool:
+    """Say whether a GPU may come to decode for a backbone, before pictures and file are known."""
+    from extract.images.jpeg_engine import is_installed
+    from extract.transforms.ragged_resize import resizes_raggedly
+
+    if not backbone.device.startswith("cuda") or backbone.view or wanted.dtype == "fp32":
+        return False
+    shared = _cores_are_too_few(None) or is_installed()
+    likely = wanted.decoder == "gpu" or (wanted.decoder == "auto" and shared)
+    return likely and resizes_raggedly(backbone.preprocessing)
+
+
 def _cores_are_too_few(file_bytes: np.ndarray | None) -> bool:
     large = file_bytes is not None and file_bytes.size and file_bytes.mean() >= LARGE_FILE_BYTES
     return bool(large) or usable_cores() < ENOUGH_CORES

@@ -1,8 +1,9 @@
 """The process that decodes on a GPU, and the ends of the connections to it.
 
 It is a program of its own: a fork of one that uses a GPU could not, and Python's other way to start
-one would run the caller's script again. It holds the rings that pixels go to, and for each thread
-the memory that files come in.
+one would run the caller's script again. It takes many seconds to have the device, so it can be
+started before it is known what there is to decode; then it is given the rings that pixels go to,
+and for each thread the memory that files come in.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ class Link:
 
 
 @dataclass(frozen=True)
-class Setup:
+class Beginning:
     """What the process is given when it starts.
 
     Parameters
@@ -108,75 +109,104 @@ class Setup:
     parent : int
         The process with which it ends.
     device : str
-    decoder : str
-        Which library decodes, a key of ``extract.images.gpu_decoding.DECODERS``: it was tried.
     preprocessings : list of Preprocessing
-        Of each file of the run.
-    rings : list of (int, tuple of int)
-        Handle of each ring, and its shape.
-    links : list of (int, int)
-        Handles of each thread's connection and of the memory that its files come in.
+        Of each file of the run, as far as it is known.
     """
 
     parent: int
     device: str
-    decoder: str
     preprocessings: list[Preprocessing]
-    rings: list[tuple[int, tuple[int, ...]]]
-    links: list[tuple[int, int]]
 
 
-class GpuProcess:
-    """Starts the process; its links are for those who read files.
+@dataclass(frozen=True)
+class Setup:
+    """What it is given once there is something to decode; handles come after it, in this order.
 
     Parameters
     ----------
-    device, decoder : str
-        Which library decodes was tried: a key of ``extract.images.gpu_decoding.DECODERS``.
-    rings : sequence of BatchRing
+    decoder : str
+        Which library decodes, a key of ``extract.images.gpu_decoding.DECODERS``: it was tried.
+    preprocessings : list of Preprocessing
         Of each file of the run.
-    preprocessings : sequence of Preprocessing
+    rings : list of tuple of int
+        Shape of each ring; a handle each.
     n_links : int
-        As many threads it has.
+        Threads; two handles each, of its connection and of the memory that its files come in.
     """
 
-    def __init__(
+    decoder: str
+    preprocessings: list[Preprocessing]
+    rings: list[tuple[int, ...]]
+    n_links: int
+
+    @property
+    def n_handles(self) -> int:
+        """How many handles come after it."""
+        return len(self.rings) + 2 * self.n_links
+
+
+class GpuProcess:
+    """Starts the process; once it is connected, its links are for those who read files.
+
+    Parameters
+    ----------
+    device : str
+    preprocessings : sequence of Preprocessing
+        A picture is decoded for each, before any that somebody waits for.
+    """
+
+    def __init__(self, device: str, preprocessings: Sequence[Preprocessing]) -> None:
+        self.links: list[Link] = []
+        self._socket, inherited = socket.socketpair()
+        program = f"import sys; sys.path[:] = {sys.path!r}\n"
+        program += f"from extract.loading.gpu_process import serve; serve({inherited.fileno()})"
+        with inherited:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", program],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=[inherited.fileno()],
+            )
+        self._send(Beginning(os.getpid(), device, list(preprocessings)))
+
+    def connect(
         self,
-        device: str,
         decoder: str,
-        rings: Sequence[BatchRing],
         preprocessings: Sequence[Preprocessing],
+        rings: Sequence[BatchRing],
         n_links: int,
     ) -> None:
+        """Give it what it decodes into, and make the links.
+
+        Parameters
+        ----------
+        decoder : str
+            Which library decodes was tried: a key of ``extract.images.gpu_decoding.DECODERS``.
+        preprocessings : sequence of Preprocessing
+        rings : sequence of BatchRing
+            Of each file of the run.
+        n_links : int
+            As many threads it has.
+        """
         ends = [socket.socketpair() for _ in range(n_links)]
         self.links = [
             Link(Connection(ours.detach()), SharedMemory.allocate(2 * HALF)) for ours, _ in ends
         ]
-        theirs = [end.detach() for _, end in ends]
-        setup = Setup(
-            os.getpid(),
-            device,
-            decoder,
-            list(preprocessings),
-            [(ring.memory.handle, ring.batches.shape) for ring in rings],
-            [(end, link.files.handle) for end, link in zip(theirs, self.links, strict=True)],
-        )
-        ours, inherited = socket.socketpair()
-        handles = [handle for handle, _ in setup.rings]
-        handles += [handle for pair in setup.links for handle in pair]
-        program = f"import sys; sys.path[:] = {sys.path!r}\n"
-        program += f"from extract.loading.gpu_process import serve; serve({inherited.fileno()})"
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", program],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            pass_fds=[*handles, inherited.fileno()],
-        )
-        inherited.close()
-        for end in theirs:
-            os.close(end)
-        with Connection(ours.detach()) as setting_up:
-            setting_up.send(setup)
+        shapes = [ring.batches.shape for ring in rings]
+        handles = [ring.memory.handle for ring in rings]
+        for (_, theirs), link in zip(ends, self.links, strict=True):
+            handles += [theirs.fileno(), link.files.handle]
+        self._send(Setup(decoder, list(preprocessings), shapes, n_links))
+        with contextlib.suppress(OSError):
+            socket.send_fds(self._socket, [b"+"], handles)
+        for _, theirs in ends:
+            theirs.close()
+        self._socket.close()
+
+    def _send(self, what: Beginning | Setup) -> None:
+        """Send it; one that has ended is noticed where it is waited for."""
+        with contextlib.suppress(OSError), Connection(os.dup(self._socket.fileno())) as sending:
+            sending.send(what)
 
     def release(self) -> None:
         """Let go of the links, once those who read have them."""
@@ -191,33 +221,55 @@ class GpuProcess:
 
     def close(self) -> None:
         """End it, which it does by itself when those who read have ended."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout=1)
+        self._socket.close()
+        if self.links:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=1)
         if self._process.poll() is None:
             self.kill()
 
 
 def serve(handle: int) -> None:
     """Decode what comes through the links until all are closed; what the process does."""
-    with Connection(handle) as setting_up:
-        setup: Setup = setting_up.recv()
-    end_with(setup.parent)
-    sleep_while_gpu_works(setup.device)
-    import torch
-
-    torch.set_num_threads(1)
-    rings = [SharedMemory.attach(each).array(shape) for each, shape in setup.rings]
-    if setup.device.startswith("cuda"):
+    with socket.socket(fileno=handle) as setting_up, Connection(os.dup(handle)) as receiving:
+        beginning: Beginning = receiving.recv()
+        end_with(beginning.parent)
+        _take_device(beginning)
+        try:
+            setup: Setup = receiving.recv()
+        except EOFError:  # nothing is decoded on a GPU
+            return
+        _, handles, _, _ = socket.recv_fds(setting_up, 1, setup.n_handles)
+    rings = [
+        SharedMemory.attach(each).array(shape)
+        for each, shape in zip(handles, setup.rings, strict=False)
+    ]
+    if beginning.device.startswith("cuda"):
         for ring in rings:
             pin(ring)
+    links = handles[len(rings) :]
     threads = [
-        threading.Thread(target=_decode_for, args=(Connection(end), files, setup, rings))
-        for end, files in setup.links
+        threading.Thread(
+            target=_decode_for, args=(Connection(end), files, setup, beginning.device, rings)
+        )
+        for end, files in zip(links[::2], links[1::2], strict=True)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+
+
+def _take_device(beginning: Beginning) -> None:
+    """Load what decodes; what is wrong with it is said by the threads that try it again."""
+    sleep_while_gpu_works(beginning.device)
+    import torch
+
+    torch.set_num_threads(1)
+    device = torch.device(beginning.device)
+    with contextlib.suppress(Exception), torch.inference_mode():
+        for preprocessing in beginning.preprocessings:
+            decode_on_gpu([trial_file()], preprocessing, device)
 
 
 def end_with(parent: int) -> None:
@@ -231,12 +283,12 @@ def end_with(parent: int) -> None:
 
 
 def _decode_for(
-    connection: Connection, files: int, setup: Setup, rings: Sequence[np.ndarray]
+    connection: Connection, files: int, setup: Setup, name: str, rings: Sequence[np.ndarray]
 ) -> None:
     """Decode what comes through one link, in a stream of its own."""
     import torch
 
-    device = torch.device(setup.device)
+    device = torch.device(name)
     halves = SharedMemory.attach(files).array((2, HALF))
     stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
     with connection, torch.inference_mode(), torch.cuda.stream(stream):

@@ -16,11 +16,13 @@ from extract.errors import EmbeddingsFileError
 from extract.files.file_lock import locked
 from extract.inference.execution_config import (
     choose_execution_config,
+    may_decode_on_gpu,
     usable_cores,
     variants,
     ways_of,
 )
 from extract.inference.fidelity import Fidelity
+from extract.loading.gpu_process import GpuProcess
 from extract.pipeline.loop import Tally, embed_in_one_pass
 from extract.pipeline.monitor import Monitor
 from extract.pipeline.options import Options
@@ -38,6 +40,9 @@ from extract.storage.layout import lay_out
 from extract.storage.row_writer import RowWriter
 from extract.transforms.preprocessing import Preprocessing
 from extract.workspace import AnyPath
+
+LEAST_TO_START_AHEAD = 2_000
+"""Pictures: with fewer, cores are through before a GPU could decode one."""
 
 
 @dataclass(frozen=True)
@@ -196,18 +201,34 @@ def extract_together(
     """
     options, monitor = options or Options(), monitor or Monitor()
     workers = options.workers or usable_cores()
-    with ExitStack() as locks:
+    with ExitStack() as held:
         for target in targets:
-            locks.enter_context(locked(target.path))
+            held.enter_context(locked(target.path))
+        gpu = _start_gpu(catalog, targets, options)
+        if gpu is not None:
+            held.enter_context(closing(gpu))
         runs = _prepare_all(catalog, targets, options, record or {}, monitor, workers)
         before = [run.table.now("status") for run in runs]
         passed = embed_in_one_pass(
-            runs, monitor, workers=workers, stop_at_refusal=options.stop_at_refusal
+            runs, monitor, workers=workers, gpu=gpu, stop_at_refusal=options.stop_at_refusal
         )
         return [
             _report(run, status, tally, passed.seconds, stopped=passed.stopped)
             for run, status, tally in zip(runs, before, passed.tallies, strict=True)
         ]
+
+
+def _start_gpu(catalog: Catalog, targets: Sequence[Target], options: Options) -> GpuProcess | None:
+    """Start the process that decodes on a GPU while pictures are surveyed, where one may come to.
+
+    It takes the device for ten seconds before it can; where nothing is left to it, it is ended.
+    """
+    if len(catalog) < LEAST_TO_START_AHEAD:
+        return None
+    backbones = [t.backbone for t in targets if may_decode_on_gpu(t.backbone, options)]
+    if not backbones:
+        return None
+    return GpuProcess(backbones[0].device, [each.preprocessing for each in backbones])
 
 
 def _table_there(target: Target, *, restart: bool) -> EmbeddingsTable | None:

@@ -73,9 +73,19 @@ class Pass:
 
 
 def embed_in_one_pass(
-    runs: Sequence[FileRun], monitor: Monitor, *, workers: int, stop_at_refusal: bool = False
+    runs: Sequence[FileRun],
+    monitor: Monitor,
+    *,
+    workers: int,
+    gpu: GpuProcess | None = None,
+    stop_at_refusal: bool = False,
 ) -> Pass:
     """Compute what is due in some files and write it, each picture read and decoded once.
+
+    Parameters
+    ----------
+    gpu : GpuProcess, optional
+        Started before, should a GPU come to decode; else it is started here where one does.
 
     Raises
     ------
@@ -101,7 +111,7 @@ def embed_in_one_pass(
     try:
         for file in files:
             file.writer.reset(file.run.plan.to_reset)
-        _compute(files, monitor, workers, passed, stop_at_refusal=stop_at_refusal)
+        _compute(files, monitor, workers, passed, gpu=gpu, stop_at_refusal=stop_at_refusal)
         for file in files:
             rate = round(file.tally.sound / max(passed.seconds, 1e-9), 2)
             described: dict[str, Any] = {"images_per_second": rate, "models_in_pass": len(files)}
@@ -129,6 +139,7 @@ def _compute(
     workers: int,
     passed: Pass,
     *,
+    gpu: GpuProcess | None,
     stop_at_refusal: bool,
 ) -> None:
     """Run the loop until its end, or until a stop is requested."""
@@ -139,7 +150,7 @@ def _compute(
     with ExitStack() as stages:
         rings = [stages.enter_context(closing(_ring(run, workers))) for run in runs]
         loaders: LoadingWorkers = stages.enter_context(
-            closing(_start_loading(runs, rings, workers, monitor))
+            closing(_start_loading(runs, rings, workers, monitor, gpu))
         )
         on_their_way = _on_their_way(runs, rings)
         writing = [
@@ -211,7 +222,11 @@ def _ring(run: FileRun, workers: int) -> BatchRing:
 
 
 def _start_loading(
-    runs: Sequence[FileRun], rings: Sequence[BatchRing], workers: int, monitor: Monitor
+    runs: Sequence[FileRun],
+    rings: Sequence[BatchRing],
+    workers: int,
+    monitor: Monitor,
+    gpu: GpuProcess | None,
 ) -> LoadingWorkers:
     """Take threads where they are few; processes where they are many, or with a GPU."""
     destinations = [
@@ -225,22 +240,26 @@ def _start_loading(
         for run, ring in zip(runs, rings, strict=True)
     ]
     loader = PictureLoader(runs[0].catalog, destinations)
-    gpu = next(
+    device = next(
         (run.backbone.device for run in runs if requested_decoder(run.execution_config) == "gpu"),
         None,
     )
     if not _in_processes(runs, workers):
         return LoadingThreads(loader, workers)
-    start = partial(_start_gpu, gpu, runs, rings) if gpu else None
+    start = partial(_connect_gpu, gpu, device, runs, rings) if device else None
     return LoadingProcesses(loader, workers, monitor.warned, start)
 
 
-def _start_gpu(gpu: str, runs: Sequence[FileRun], rings: Sequence[BatchRing]) -> GpuProcess:
+def _connect_gpu(
+    gpu: GpuProcess | None, device: str, runs: Sequence[FileRun], rings: Sequence[BatchRing]
+) -> GpuProcess:
     import torch
 
-    decoder = gpu_decoder(torch.device(gpu))
-    threads = ENGINE_THREADS if decoder == ENGINE else 1
-    return GpuProcess(gpu, decoder, rings, [run.backbone.preprocessing for run in runs], threads)
+    decoder = gpu_decoder(torch.device(device))
+    preprocessings = [run.backbone.preprocessing for run in runs]
+    gpu = gpu or GpuProcess(device, preprocessings)
+    gpu.connect(decoder, preprocessings, rings, ENGINE_THREADS if decoder == ENGINE else 1)
+    return gpu
 
 
 def _in_processes(runs: Sequence[FileRun], workers: int) -> bool:

@@ -306,6 +306,45 @@ def test_rows_are_right_whoever_decoded_their_pictures(tmp_path: Path) -> None:
         assert (table.rows.vectors[14] == table.rows.vectors[3]).all()
 
 
+@pytest.fixture
+def started_ahead(gpu_run: None, monkeypatch: pytest.MonkeyPatch) -> list[GpuProcess]:
+    """The process starts before the survey, as with many pictures; list those started."""
+    started: list[GpuProcess] = []
+    start = GpuProcess.__init__
+
+    def listed(self: GpuProcess, *words: Any) -> None:
+        started.append(self)
+        start(self, *words)
+
+    monkeypatch.setattr(GpuProcess, "__init__", listed)
+    monkeypatch.setattr(extraction, "LEAST_TO_START_AHEAD", 10)
+    monkeypatch.setattr(extraction, "may_decode_on_gpu", lambda *_: True)
+    return started
+
+
+@pytest.mark.slow
+def test_a_process_started_ahead_decodes_and_ends_where_nothing_is_left_to_it(
+    started_ahead: list[GpuProcess], tmp_path: Path
+) -> None:
+    for i in range(30):
+        draw_smooth(tmp_path / "shop" / f"{i:02}.jpg", i)
+    targets = [Target(tiny_backbone(), tmp_path / "one.h5")]
+    options = Options(batch_size=5, threads=1, workers=1, runtime="eager")
+    for due, ways in (30, 1), (0, 1):
+        (report,) = extract_together(list_folder(tmp_path / "shop"), targets, options=options)
+        assert report.embedded == due
+        table = read_table(report.file)
+        found = {
+            table.provenance.execution_configs[i]["decoder"] for i in table.rows.execution_config
+        }
+        assert "gpu" in found
+        assert len(started_ahead) == ways
+        ended = started_ahead.pop()
+        assert ended._process.poll() is not None
+        assert bool(ended.links) == bool(due)
+        started_ahead.clear()
+
+
 @pytest.mark.usefixtures("gpu_run")
 @pytest.mark.parametrize("killed", ["reader", "device"])
 def test_cores_decode_all_where_a_gpu_is_lost(
