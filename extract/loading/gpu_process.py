@@ -22,7 +22,8 @@ from multiprocessing.connection import Connection
 
 import numpy as np
 
-from extract.images.gpu_decoding import decode_on_gpu, trial_file
+from extract.images.gpu_decoding import ENGINE, decode_on_gpu, trial_file
+from extract.images.jpeg_engine import is_installed
 from extract.loading.batch_ring import BatchRing, pin
 from extract.loading.on_gpu import MOST_FILE_BYTES, MOST_HELD, Part, decode_into
 from extract.loading.shared_memory import SharedMemory
@@ -261,15 +262,21 @@ def serve(handle: int) -> None:
 
 
 def _take_device(beginning: Beginning) -> None:
-    """Load what decodes; what is wrong with it is said by the threads that try it again."""
+    """Load what may decode; what is wrong with it is said by the threads that try it again.
+
+    Which decoder is right the parent finds out: holding one against the reference would load all
+    of torchvision, which takes as long as all the rest.
+    """
     sleep_while_gpu_works(beginning.device)
     import torch
 
     torch.set_num_threads(1)
     device = torch.device(beginning.device)
+    if not is_installed() or device.type != "cuda":
+        return
     with contextlib.suppress(Exception), torch.inference_mode():
         for preprocessing in beginning.preprocessings:
-            decode_on_gpu([trial_file()], preprocessing, device)
+            decode_on_gpu([trial_file()], preprocessing, device, ENGINE)
 
 
 def end_with(parent: int) -> None:
