@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw
 
 from extract.catalog.catalog import list_folder
 from extract.catalog.demo import KINDS, draw_demo, draw_picture
+from extract.catalog.drawing import SIZE, Drawing, oval
 from extract.errors import UsageError
 
 
@@ -38,6 +40,19 @@ def test_pictures_of_a_kind_differ() -> None:
         one, two = (np.asarray(draw_picture(kind, random.Random(i))).astype(int) for i in (1, 2))
         assert one.shape == two.shape == (320, 320, 3)
         assert np.abs(one - two).mean() > 5
+
+
+def test_a_shape_covers_what_it_covers_of_a_canvas_drawn_finely() -> None:
+    """As if the whole canvas were reduced, at its edges, between shapes and where none is."""
+    art = Drawing(random.Random(0), tilt=20, stands=False)
+    for shapes in ([oval(0, 0, 0.3, 0.2)], [oval(-3, 0, 2, 2), oval(1, 1, 0.01, 0.01)], []):
+        fine = Image.new("L", (3 * SIZE, 3 * SIZE))
+        for shape in shapes:
+            x, y, w = art.pose @ np.vstack([shape.T, np.ones(len(shape))])
+            ImageDraw.Draw(fine).polygon([*zip(3 * x / w, 3 * y / w, strict=True)], fill=255)
+        wanted = np.asarray(fine.reduce(3), np.float32) / 255
+        assert wanted.any() == bool(shapes)
+        np.testing.assert_array_equal(art.mask(*shapes), wanted)
 
 
 def test_an_interrupted_drawing_leaves_nothing(tmp_path: Path) -> None:
