@@ -7,12 +7,16 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import typer.main
 from warm_backbones import loaded_once
 
+import analyze.__main__
+import extract.__main__
 from extract.stopping import NUMBERS
 
 
@@ -52,7 +56,7 @@ class Typist:
         self._patch.chdir(at or self.at)
         self._patch.setattr(sys, "argv", ["python -m", *words])
         self._noted.clear()
-        with pytest.raises(SystemExit) as end, signals_as_they_were(), loaded_once():
+        with pytest.raises(SystemExit) as end, signals_as_they_were(), loaded_once(), built_once():
             main()
         out, err = self._printed.readouterr()
         assert isinstance(end.value.code, int)
@@ -68,3 +72,17 @@ def signals_as_they_were() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+_command_of = cache(typer.main.get_command)
+_apps = {each: cache(each.build_app) for each in (extract.__main__, analyze.__main__)}
+
+
+@contextmanager
+def built_once() -> Iterator[None]:
+    """Let the command lines be built once a process: it takes longer than many a command runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.main, "get_command", _command_of)
+        for module, app in _apps.items():
+            patch.setattr(module, "build_app", app)
+        yield

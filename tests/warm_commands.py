@@ -22,7 +22,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
-from typed_commands import signals_as_they_were
+from typed_commands import built_once, signals_as_they_were
 from warm_backbones import loaded_once
 
 
@@ -40,6 +40,7 @@ def run_here(
             signals_as_they_were(),
             _warnings(),
             loaded_once(),
+            built_once(),
         ):
             kept.enter_context(each)
         threads = torch.get_num_threads()
