@@ -139,6 +139,19 @@ def warm_server() -> Iterator[WarmServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def neighbors_uncompiled() -> None:
+    """Leave pynndescent Python: umap-learn calls it for more than 4,096 rows, which no test has.
+
+    It compiles as it is imported, for nine seconds.
+    """
+    from numba import config
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(config, "DISABLE_JIT", 1)
+        import pynndescent  # noqa: F401
+
+
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
     root = tmp_path / "workspace"

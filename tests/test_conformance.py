@@ -105,6 +105,7 @@ def test_random_weights_are_a_seeds_and_part_of_the_identity(name: str) -> None:
     assert one.identity == again.identity != other.identity
 
 
+@pytest.mark.usefixtures("neighbors_uncompiled")
 @pytest.mark.parametrize("name", but_slow(REDUCTIONS))
 def test_reduction_keeps_rows_repeats_and_leaves_its_input_alone(
     name: str, vectors: np.ndarray

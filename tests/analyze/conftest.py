@@ -111,7 +111,7 @@ def shap_uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def umap_uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
+def umap_uncompiled(neighbors_uncompiled: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run as Python what umap-learn compiles, but for its innermost loop: that takes 20 seconds.
 
     The same lines with the same arrays; that all of it compiles is proven by test_conformance.
