@@ -14,7 +14,7 @@ from small_catalogs import draw, shirt_of_gray
 from analyze import audit
 from analyze.auditing.audit import Audit, audit_catalog
 from analyze.auditing.checks import CHECKS
-from analyze.auditing.nearest import find_nearest
+from analyze.auditing.nearest import Nearest, find_nearest
 from analyze.neighbors.indexes.exact_search import ExactIndex
 from analyze.pictures.picture_folder import PictureFolder
 from extract.catalog.catalog import Level
@@ -268,6 +268,13 @@ def test_index_of_all_rows_gives_the_neighbors_of_exact_search() -> None:
     assert (straight.rows[:, :20] == by_index.rows[:, :20]).all()
     assert not np.isin(straight.rows, [7, 20, 41]).any()
     assert (straight.rows[7] == straight.rows[3]).all()
+
+
+def test_pairs_are_listed_once_from_a_cosine_on() -> None:
+    rows, cosines = np.array([[1], [0], [3], [-1]]), np.array([[0.5], [0.5], [0.75], [np.nan]])
+    nearest = Nearest(rows, cosines)
+    assert nearest.pairs(0.5) == [(2, 3, 0.75), (0, 1, 0.5)]
+    assert nearest.pairs(np.nextafter(0.5, 1)) == [(2, 3, 0.75)]
 
 
 @pytest.mark.parametrize("most", [20_000, 0])  # with near copies by vectors, and without

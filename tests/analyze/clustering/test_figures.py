@@ -375,6 +375,7 @@ def test_axis_labels_stay_different_when_they_are_cut() -> None:
     assert max(map(len, short)) < len(names[0])
     assert axis_labels(["Home >> Furnishing >> Curtains"], 20)[0].endswith("Curtains")
     assert axis_labels(["$x$"], 20) == [r"\$x\$"]
+    assert axis_labels(["a" * 20, "b" * 21], 20) == ["a" * 20, f"{'b' * 6}…{'b' * 13}"]
 
 
 # the confusion matrix

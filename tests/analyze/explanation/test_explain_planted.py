@@ -153,7 +153,9 @@ def insertion_p(
         for i, d in enumerate(drawn)
     ]
     nothing = torch.zeros(1, 3, 224, 224)
-    found = evaluate(Drawing(backbone, tap, target, nothing, 10, 0), asked, shown, ["gradcam"])
+    drawing, done = Drawing(backbone, tap, target, nothing, 10, 0), []
+    found = evaluate(drawing, asked, shown, ["gradcam"], progress=lambda *now: done.append(now))
+    assert done[-1] == (2 * len(shown), 2 * len(shown))
     p = score_methods(found, np.arange(len(shown)))[0].insertion_p
     assert p is not None
     return p

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from matplotlib.text import Text
 from PIL import Image
 from small_catalogs import tiny_backbone
 
@@ -147,7 +148,9 @@ def shares_of(backbone: Backbone, target: Target) -> list[Shares]:
     return found
 
 
-def test_shares_are_drawn_and_averaged_class_by_class(weights: torch.Tensor) -> None:
+def test_shares_are_drawn_and_averaged_class_by_class(
+    weights: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     backbone = linear_backbone(weights)
     target = Target(
         "head",
@@ -166,6 +169,11 @@ def test_shares_are_drawn_and_averaged_class_by_class(weights: torch.Tensor) -> 
     assert tan["additivity_error"] < 1e-3
     (page,) = share_sheets.pages_of(found, "shap", target, "tiny")
     assert page.axes
+    monkeypatch.setattr(share_sheets, "A_PAGE", 1)
+    for number, page in enumerate(share_sheets.pages_of(found, "shap", target, "tiny"), 1):
+        written = [text.get_text() for text in page.findobj(Text)]
+        assert f"{number}" in written, "pictures are numbered through all pages"
+    assert number == 2
     total = totals.total(found, target)
     assert total.counts == {"bags": 2}
     both = np.stack([each.attribution.signed for each in found])

@@ -85,6 +85,8 @@ def test_calibration_error_is_its_formula() -> None:
         (pytest.approx(2 / 15), 1),
         (pytest.approx(3 / 15), 1),
     ]
+    above = np.nextafter(np.ones(1), 2)  # what float rounding may make of a certainty
+    assert bin_answers(above, np.array([True]))[0].high == 1
 
 
 def test_right_probabilities_have_no_error_and_sharpened_ones_do(true_logits: np.ndarray) -> None:

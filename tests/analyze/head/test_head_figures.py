@@ -131,6 +131,17 @@ def test_calibration_has_the_interval_of_each_share() -> None:
         np.testing.assert_allclose(segment[:, 0], each.confidence)
 
 
+def test_coverage_and_accuracy_are_drawn_where_there_are_answers() -> None:
+    sure = np.linspace(0.1, 0.85, 40)
+    found = calibrate([sure], [sure], [sure > 0.4], [1.0])
+    answered, right = draw_calibration(found, title="t").axes[1].lines
+    drawn = [[(c.threshold, c.coverage) for c in found.coverage]]
+    drawn += [[(c.threshold, c.accuracy) for c in found.coverage if c.accuracy is not None]]
+    assert 0 < len(drawn[1]) < len(drawn[0])
+    for line, expected in zip((answered, right), drawn, strict=True):
+        np.testing.assert_array_equal(line.get_xydata(), expected)
+
+
 def test_of_many_classes_the_smaller_are_taken_together(compared: HeadComparison) -> None:
     many = with_many_classes(compared, 62, 62)
     figure = draw_against(many)

@@ -411,6 +411,9 @@ def test_a_table_names_variants_and_leaves_the_catalogues_own_columns_their_name
         assert row["variants"] == f"own {row['id']}"
         assert row["variant_of_query"] == str(int(hit["variant_of_query"]))
         assert row["variants_column"] == " | ".join(hit["variants"])
+    opened = OpenedIndex(None, "few", recall=0.5, recall_of_rows=0.75)
+    recall = replace(found, opened=opened).to_json()
+    assert recall["recall_at_10"] == 0.75, "that of rows, as the query is one"
     lines = found.text().splitlines()
     assert sum("(a variant of the query)" in line for line in lines) == 3
     assert sum("(a copy of the query)" in line for line in lines) == 1

@@ -179,6 +179,14 @@ def test_a_picture_is_laid_where_it_lies() -> None:
     np.testing.assert_allclose(darker.shift, found.shift, atol=1e-3)
 
 
+def test_what_lies_on_the_edge_is_covered() -> None:
+    straight = Placement((0.0, 0.0), (0.0, 0.0))
+    assert straight.covers(5).all()
+    inner = straight.covers(5, edge=1)
+    assert inner.sum() == 9
+    assert inner[1:4, 1:4].all()
+
+
 @pytest.mark.parametrize("change", [ImageOps.mirror, ImageOps.flip, cropped])
 def test_mirrored_and_cropped_pictures_are_no_copies(
     drawings: dict[tuple[str, int], Picture],

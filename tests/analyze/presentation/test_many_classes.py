@@ -14,7 +14,7 @@ import pytest
 from analyze.comparison.figure import comparison_chart
 from analyze.explanation.evaluation.figure import draw_features, draw_places
 from analyze.head.figures.calibration_figure import draw_calibration
-from analyze.head.figures.levels_figure import draw_levels
+from analyze.head.figures.levels_figure import OTHERS, TOGETHER, draw_levels
 from analyze.head.reporting.calibration import calibrate
 from analyze.head.reporting.tree_report import TreeReport
 from analyze.measures.confusion_figure import draw_shares
@@ -43,6 +43,9 @@ def test_long_names_of_levels_stand_next_to_each_other() -> None:
     tree = cast(TreeReport, SimpleNamespace(levels=levels, hierarchical_f1=f1))
     figure = draw_levels(tree, title="t")
     assert not overlap(figure, [axes.xaxis.label for axes in figure.axes])
+    for axes in figure.axes:
+        dots = [line.get_color() for line in axes.lines if len(line.get_xdata()) == 1]
+        assert dots == [TOGETHER, TOGETHER, OTHERS, OTHERS], "head and path, then their rivals"
 
 
 def test_a_long_title_leaves_no_gap_between_the_panels_of_calibration() -> None:

@@ -12,7 +12,8 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 from string import Formatter
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -21,7 +22,8 @@ from PIL import Image
 from analyze.presentation.palette import CLASS_COLORS
 from analyze.reduction.procrustes import laid_over
 from analyze.reporting import thumbnails
-from analyze.reporting.answer import answer
+from analyze.reporting.answer import answer, confused_pairs
+from analyze.reporting.backbones import Backbone
 from analyze.reporting.clusters import cluster_cards, distinguishing_words
 from analyze.reporting.columns import columns_of
 from analyze.reporting.gathering import ReportRequest, gather_report
@@ -209,6 +211,17 @@ def test_central_and_doubtful_pictures_are_by_cosine_to_the_means() -> None:
         rest = np.delete(cosine[rows], card.number, axis=1).max(axis=1)
         assert card.doubtful[0] == rows[(own - rest).argmin()]
         assert not {*card.central} & {*card.doubtful}
+
+
+def test_pairs_of_classes_name_first_which_has_more_in_the_others_cluster() -> None:
+    level = Level("kind", ("a", "b", "c"), np.array([0, 0, 0, 1, 1, 2, 2], np.int32))
+    clusters = np.array([1, 0, 0, 0, 1, 1, 1])  # an a in b's, a b in a's, both c in b's
+    clustered = SimpleNamespace(assignments=clusters, matched={0: "a", 1: "b"})
+    found = confused_pairs(level, cast(Backbone, SimpleNamespace(clustered=clustered)))
+    assert [(pair.a, pair.b, pair.rows, pair.n_of_a) for pair in found] == [
+        ("a", "b", (0, 3), 1),
+        ("c", "b", (5, 6), 2),
+    ]
 
 
 def test_words_set_names_apart_and_what_all_share_does_not() -> None:

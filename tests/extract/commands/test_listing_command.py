@@ -294,6 +294,7 @@ def test_a_split_is_told_from_classes_or_asked_for(folders: str, split: bool, as
         assert found.paths == tuple(f"{folder}/1.png" for folder in folders.split())
 
 
+LONG = "https://shop.example/".ljust(200, "x")
 REFUSED = {
     "": "not_named",
     '["0.png", "1.png"]': "several",
@@ -305,6 +306,8 @@ REFUSED = {
     "Sub/0.PNG": "missing",
     "sub/0": "missing",
     "nowhere.png": "missing",
+    LONG: "missing",
+    LONG + "x": "missing",
 }
 
 
@@ -316,7 +319,7 @@ def test_each_picture_that_is_not_there_is_named_with_the_place_and_what_to_do(
     write(root / "odd.csv", [*rows, ["0.png", "sound"]])
     words = ("--manifest", "odd.csv", "--images-dir", "img", "--id-column", "sku")
     done = embed(*words, "--json").json
-    assert (done["embedded"], done["refused"]) == (1, {"missing": 5, "not_named": 1, "several": 4})
+    assert (done["embedded"], done["refused"]) == (1, {"missing": 7, "not_named": 1, "several": 4})
     listed = json.loads(typist(extract, "show", done["file"], "--json").out)["refused"]
     said = {each["id"]: (each["code"], each["message"]) for each in listed}
     assert [said[f"p{i}"][0] for i in range(len(REFUSED))] == list(REFUSED.values())
@@ -329,6 +332,8 @@ def test_each_picture_that_is_not_there_is_named_with_the_place_and_what_to_do(
         f"{root / 'img' / 'Sub' / '0.PNG'}; there is sub/0.png: write that",
         "there is sub/0.png: write that",
         str(root / "img" / "nowhere.png"),
+        f"{LONG}; download it",
+        f"{LONG}...; download it",
     ]
     for i, words_said in enumerate(wanted):
         assert words_said in said[f"p{i}"][1], said[f"p{i}"]
