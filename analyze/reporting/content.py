@@ -9,6 +9,7 @@ from typing import Any
 from analyze.reporting.answer import Pair
 from analyze.reporting.backbones import Backbone
 from analyze.reporting.columns import Column
+from analyze.reporting.headline import Headline
 from analyze.reporting.messages import Words
 from analyze.reporting.sections import Section
 from analyze.reporting.thumbnails import Thumbnails
@@ -57,6 +58,8 @@ class ReportContent:
         To color by.
     thumbnails : Thumbnails
     answer : tuple of str
+    headline : Headline or None
+        The run that the first sentence speaks of.
     pairs : tuple of Pair
     trees : mapping of str to Tree
     sections : tuple of Section
@@ -75,6 +78,7 @@ class ReportContent:
     columns: tuple[Column, ...]
     thumbnails: Thumbnails
     answer: tuple[str, ...]
+    headline: Headline | None
     pairs: tuple[Pair, ...]
     trees: Mapping[str, Tree]
     sections: tuple[Section, ...]
@@ -101,6 +105,7 @@ class ReportContent:
             "n_shown": self.thumbnails.n_shown,
             "level": self.level.name if self.level else None,
             "answer": list(self.answer),
+            "headline": self.headline.to_json() if self.headline else None,
             "models": [
                 {
                     "file": each.file,
@@ -123,6 +128,7 @@ class ReportContent:
     def text(self) -> str:
         """Return the answer, what is missing with its commands, and notes, as lines."""
         lines = [*self.answer]
+        lines += [self.headline.text(self.words)] if self.headline else []
         lines += [f"not computed yet: {each.what}: {each.command}" for each in self.missing]
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 

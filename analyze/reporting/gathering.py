@@ -27,6 +27,7 @@ from analyze.reporting.backbones import (
 )
 from analyze.reporting.columns import columns_of
 from analyze.reporting.content import Missing
+from analyze.reporting.headline import headline_of
 from analyze.reporting.messages import Language, Words
 from analyze.reporting.report import Report
 from analyze.reporting.run_folders import StoredRun, stored_runs
@@ -138,6 +139,7 @@ def gather_report(
         columns=columns_of(aligned.levels, backbones, level, first, words),
         thumbnails=thumbnails,
         answer=answer(backbones, level, pairs, sections, words),
+        headline=headline_of(backbones[0], level, runs),
         pairs=tuple(pairs),
         trees=_trees(backbones[0], level, words),
         sections=tuple(sections),

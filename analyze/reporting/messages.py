@@ -20,6 +20,20 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "Les cartes et les images ont besoin de JavaScript, désactivé ici.",
     ),
     # three sentences
+    "headline_run": (
+        "The first sentence is of run {run} ({setting}, seed {seed}).",
+        "La première phrase porte sur l'exécution {run} ({setting}, graine {seed}).",
+    ),
+    "headline_other": (
+        "Other runs of these vectors give another {metric}: {low}.",
+        "D'autres exécutions sur ces vecteurs s'en écartent ({metric}) : {low}.",
+    ),
+    "headline_others": (
+        "The {n} other runs of these vectors disagree: their {metric} is from {low} to {high}.",
+        "Les {n} autres exécutions sur ces vecteurs ne concordent pas ({metric}) : de {low} à "
+        "{high}.",
+    ),
+    "n_seeds": ("mean of {n} seeds", "moyenne de {n} graines"),
     "random_answer": (
         "The weights of {model} are random, so its vectors know nothing of pictures: nothing below "
         "says anything about this catalogue.",

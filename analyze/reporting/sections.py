@@ -127,11 +127,12 @@ class SectionSpec:
 
 
 def _interval(row: Mapping[str, Any], words: Words) -> str:
-    low, high = _number(row.get("low")), _number(row.get("high"))
+    low, high = number_of(row.get("low")), number_of(row.get("high"))
     return "-" if low is None or high is None else f"{words.number(low)} – {words.number(high)}"
 
 
-def _number(value: Any) -> float | None:
+def number_of(value: Any) -> float | None:
+    """Take a number of a record; None for anything else."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
     with suppress(OverflowError):  # a whole number of some hundred digits
@@ -158,7 +159,7 @@ def _compare(run: StoredRun, words: Words, _place: Mapping[str, int]) -> Found:
     rows: list[Row] = []
     for name, identity in names:
         spelled = [_cell(found.get((identity, each)), words) for each in settings]
-        rows.append([name, words.number(_number(one_nn.get(identity))), *spelled])
+        rows.append([name, words.number(number_of(one_nn.get(identity))), *spelled])
     return [words("backbone"), words("one_nn_accuracy"), *settings], rows
 
 
@@ -169,7 +170,7 @@ def _setting(row: Mapping[str, Any]) -> str:
 def _cell(row: Mapping[str, Any] | None, words: Words) -> str:
     if row is None:
         return "-"
-    std, spelled = _number(row.get("std")), words.number(_number(row.get("mean")))
+    std, spelled = number_of(row.get("std")), words.number(number_of(row.get("mean")))
     spelled += "" if std is None else f" ± {words.number(std)}"
     interval = _interval(row, words)
     return spelled if interval == "-" else f"{spelled} ({interval})"
@@ -201,7 +202,7 @@ def _by_backbone(
 
 
 def _value(row: Mapping[str, Any], words: Words) -> str:
-    value, interval = words.number(_number(row.get("value"))), _interval(row, words)
+    value, interval = words.number(number_of(row.get("value"))), _interval(row, words)
     return value if interval == "-" else f"{value} ({interval})"
 
 
@@ -210,12 +211,12 @@ def _head(run: StoredRun, words: Words, _place: Mapping[str, int]) -> Found:
     own = run.record.get("accuracy")
     rows: list[Row] = []
     if isinstance(own, Mapping):
-        mean = words.number(_number(own.get("mean")))
+        mean = words.number(number_of(own.get("mean")))
         rows.append([f"head · {_made(run.record)}", mean, _interval(own, words)])
     baselines = run.record.get("baselines")
     for name, each in baselines.items() if isinstance(baselines, Mapping) else ():
         if isinstance(each, Mapping):
-            mean = words.number(_number(each.get("accuracy")))
+            mean = words.number(number_of(each.get("accuracy")))
             rows.append([str(name).replace("_", " "), mean, _interval(each, words)])
     return header, rows
 
@@ -224,7 +225,7 @@ def _explain(run: StoredRun, words: Words, place: Mapping[str, int]) -> Found:
     header = [words("picture"), "class", "method", words("value")]
     rows: list[Row] = []
     for item in _records(run, "items"):
-        value = words.number(_number(item.get("probability")))
+        value = words.number(number_of(item.get("probability")))
         name = str(item.get("id"))
         rows.append([place.get(name, name), item.get("class"), item.get("method"), value])
     return header, rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import hashlib
+import html
 import io
 import json
 import re
@@ -87,6 +88,42 @@ def test_its_sentences_have_the_numbers_of_the_runs(found: Report, reported: Pat
 
 def best_identity(found: Report) -> str:
     return found.backbones[0].embeddings.provenance.short_identity
+
+
+def test_the_run_of_the_first_sentence_is_named_and_others_that_disagree(own: Path) -> None:
+    before = gather_report(own, files_of(own))
+    best, headline = before.backbones[0], before.headline
+    assert best.clustered is not None
+    assert headline is not None
+    run = best.clustered.run
+    assert (headline.results, headline.metric) == (run.folder.name, "ari")
+    (compared,) = runs_of(own, "compare")
+    assert isinstance(compared["cells"], list)
+    means = [
+        cell["mean"]
+        for cell in compared["cells"]
+        if cell["metric"] == "ari" and cell["identity"] == best_identity(before)
+    ]
+    assert [each.score for each in headline.others] == means
+
+    record = json.loads((run.folder / "run.json").read_text())
+    record |= {"written": "2020-01-01T00:00:00+00:00", "reduction": "pca:3"}
+    for name, changed in (
+        ("20200101T000000Z-analyze", {"scores": {"ari": -0.25}}),
+        ("20200102T000000Z-analyze", {"scores": {"ari": 2.5}, "level": "family"}),
+    ):
+        (own / "results" / name).mkdir()
+        (own / "results" / name / "run.json").write_text(json.dumps(record | changed))
+    after = gather_report(own, files_of(own))
+    assert after.headline is not None
+    assert after.headline.results == run.folder.name, "the newest"
+    said = after.headline.text(Words("en"))
+    assert said in after.text()
+    assert f"is of run {run.folder.name} (tsne:5 · kmeans 4, seed 0)" in said
+    assert "disagree" in said
+    assert "from -0.250 (pca:3 · kmeans 4)" in said
+    assert "2.5" not in said, "of another level"
+    assert html.escape(run.folder.name) in after.html()
 
 
 def test_what_is_missing_is_named_with_a_command_that_makes_it(own: Path) -> None:
