@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from analyze.stored_files.stored_file import StoredFile
 from extract.command_line import log
 from extract.errors import UsageError
-from extract.storage.embeddings import Provenance, geometry_words
+from extract.storage.embeddings import UNKNOWN, Provenance, geometry_words
 from extract.workspace import Workspace
 
 OPTIONS = {"--resize": "resize", "--pooling": "pooling"}
@@ -185,6 +185,6 @@ def _held_by(files: Sequence[StoredFile]) -> str:
         words.setdefault(file.model, []).append(geometry)
     words |= {file.model: [] for file in files if not file.made}
     return ", ".join(
-        f"{model} ({', '.join(sorted(set(found)))})" if found else model
+        f"{model} ({', '.join(known)})" if (known := sorted({*found} - {UNKNOWN})) else model
         for model, found in words.items()
     )

@@ -137,8 +137,8 @@ class Provenance:
 
     def worded(self, geometry: str) -> str:
         """Give those words with another geometry, as in ``pretrained, pad 256``."""
-        words = (self.weights, geometry, self.pooling)
-        return ", ".join(word for word in words if word != UNKNOWN)
+        words = [w for w in (self.weights, geometry, self.pooling) if w != UNKNOWN]
+        return ", ".join(words) or "imported"
 
     @property
     def name(self) -> str:

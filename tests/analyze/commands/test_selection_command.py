@@ -321,6 +321,26 @@ def test_default_else_the_only_complete_one_else_none(
         choose_one(workspace, Selection(embeddings=(cls,), resize="crop"))
 
 
+def test_imported_files_are_called_so(tmp_path: Path) -> None:
+    names = [f"backbone{i}" for i in range(6)]
+    for catalog in ("attic", "cellar"):
+        listed = Catalog(catalog, tmp_path, tuple("ab"), tuple("ab"), ())
+        for name in names:
+            identity = {"imported": name, "sha256": catalog}
+            provenance = Provenance(identity, ({"threads": 1},), {"model": name})
+            short = provenance.short_identity
+            path = Workspace(tmp_path).embeddings_file(catalog, name, short)
+            lay_out(path, listed, provenance, 6)
+            fill(path, [0, 1])
+    with pytest.raises(UsageError) as error:
+        choose_one(Workspace.find(tmp_path), Selection(catalog="attic"))
+    assert all(line.endswith(".h5 (imported)") for line in error.value.listed)
+    with pytest.raises(UsageError) as error:
+        choose_one(Workspace.find(tmp_path), Selection())
+    held = ", ".join(names)
+    assert error.value.listed == (f"attic: {held}", f"cellar: {held}")
+
+
 def test_two_sizes_of_one_geometry_are_told_apart_in_pixels_and_each_can_be_taken(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
