@@ -25,6 +25,8 @@ _PARTS = {
     "explain": "analyze.explanation.reporting.explained",
     "ExplanationSpec": "analyze.explanation.spec",
     "ExplanationMethods": "analyze.explanation.reporting.methods",
+    "report": "analyze.reporting.from_python",
+    "interactive_map": "analyze.reporting.from_python",
     "train_head": "analyze.head.classifier",
     "load_head": "analyze.head.classifier",
     "HeadClassifier": "analyze.head.classifier",
@@ -58,6 +60,8 @@ if TYPE_CHECKING:  # what type checkers and editors see of the parts
     from analyze.neighbors.retrieval_result import retrieve as retrieve
     from analyze.reduction.reduction import parse_steps as parse_steps
     from analyze.reduction.reduction import reduce as reduce
+    from analyze.reporting.from_python import interactive_map as interactive_map
+    from analyze.reporting.from_python import report as report
 else:
 
     def __getattr__(name: str) -> Any:

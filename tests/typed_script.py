@@ -20,11 +20,13 @@ from analyze import (
     cluster,
     compare,
     explain,
+    interactive_map,
     load_head,
     one_nn_accuracy,
     parse_steps,
     rank,
     reduce,
+    report,
     retrieve,
     train_head,
 )
@@ -39,6 +41,7 @@ from analyze.measures.agreement import Agreement
 from analyze.neighbors.indexes.exact_search import OneNearest
 from analyze.neighbors.retrieval_result import Retrieval
 from analyze.reduction.reduction import Reduced, Step
+from analyze.reporting.report import Report as Page
 from extract import (
     BackboneOptions,
     Catalog,
@@ -98,6 +101,8 @@ assert_type(compare({"own": own}, execution=Execution(n_jobs=2)), Comparison)
 assert_type(rank([own]), Ranking)
 assert_type(retrieve(own, level=["cup", "hat"]), Retrieval)
 assert_type(audit(embeddings), Audit)
+assert_type(report("shop", language="fr"), Page)
+assert_type(interactive_map(reduced, clusters), Page)
 head = train_head(embeddings, head=HeadSpec(width=64), training=TrainingSpec(epochs=9))
 assert_type(head, HeadClassifier)
 assert_type(head.predict(embeddings), np.ndarray)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -83,17 +83,34 @@ def _of_level(level: Level) -> Column:
 def _of_clusters(backbone: Backbone, level: Level | None, words: Words) -> Column:
     assert backbone.clustered is not None
     clustered = backbone.clustered
-    numbers = [int(c) for c in np.unique(clustered.assignments)]
     code = {name: i for i, name in enumerate(level.categories)} if level else {}
+    matched = {number: (name, code[name]) for number, name in clustered.matched.items()}
+    title = words("clusters_of", model=backbone.name)
+    return column_of_clusters(title, clustered.assignments, matched, words)
+
+
+def column_of_clusters(
+    title: str, assignments: np.ndarray, matched: Mapping[int, tuple[str, int]], words: Words
+) -> Column:
+    """Make the column of a clustering.
+
+    Parameters
+    ----------
+    title : str
+    assignments : ndarray of shape (n_images,), int
+    matched : mapping of int to (str, int)
+        The class of a cluster, and its place among the classes: where there are any, clusters have
+        the colors of their classes.
+    words : Words
+    """
+    numbers = [int(c) for c in np.unique(assignments)]
     names, styles = [], []
     for place, number in enumerate(numbers):
         name = words("noise") if number == NOISE else words("cluster", n=number)
-        matched = clustered.matched.get(number)
-        names.append(f"{name} · {shown(matched)[:LONGEST]}" if matched else name)
-        own = -1 if number == NOISE or clustered.matched else place
-        styles.append(code[matched] if matched else own)
-    codes = np.searchsorted(numbers, clustered.assignments).astype(np.int32)
-    title = words("clusters_of", model=backbone.name)
+        label, style = matched.get(number, ("", -1 if number == NOISE or matched else place))
+        names.append(f"{name} · {shown(label)[:LONGEST]}" if label else name)
+        styles.append(style)
+    codes = np.searchsorted(numbers, assignments).astype(np.int32)
     return Column(title, "cluster", tuple(names), codes, tuple(styles))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from analyze.reporting.answer import Pair
@@ -11,9 +11,9 @@ from analyze.reporting.backbones import Backbone
 from analyze.reporting.columns import Column
 from analyze.reporting.headline import Headline
 from analyze.reporting.messages import Words
+from analyze.reporting.page.thumbnails import Thumbnails
+from analyze.reporting.page.tree import Tree
 from analyze.reporting.sections import Section
-from analyze.reporting.thumbnails import Thumbnails
-from analyze.reporting.tree import Tree
 from extract.catalog.catalog import Level
 
 PARTS = (
@@ -49,14 +49,14 @@ class ReportContent:
         The best first.
     names : tuple of str, or None
         Of the products; None where there are only ids.
+    columns : tuple of Column
+        To color by.
+    thumbnails : Thumbnails
     level : Level or None
     class_order : tuple of int
         Codes of the classes, those of one parent together.
     groups : tuple of (str, int)
         Parents, and how many classes each has; none where there is no level above.
-    columns : tuple of Column
-        To color by.
-    thumbnails : Thumbnails
     answer : tuple of str
     headline : Headline or None
         The run that the first sentence speaks of.
@@ -66,24 +66,26 @@ class ReportContent:
     missing : tuple of Missing
     provenance : mapping
     notes : tuple of str
+    parts : tuple of str
+        What of it is shown, of :data:`PARTS`.
     """
 
     catalog: str
     words: Words
     backbones: tuple[Backbone, ...]
     names: tuple[str, ...] | None
-    level: Level | None
-    class_order: tuple[int, ...]
-    groups: tuple[tuple[str, int], ...]
     columns: tuple[Column, ...]
     thumbnails: Thumbnails
-    answer: tuple[str, ...]
-    headline: Headline | None
-    pairs: tuple[Pair, ...]
-    trees: Mapping[str, Tree]
-    sections: tuple[Section, ...]
-    missing: tuple[Missing, ...]
-    provenance: Mapping[str, Any]
+    level: Level | None = None
+    class_order: tuple[int, ...] = ()
+    groups: tuple[tuple[str, int], ...] = ()
+    answer: tuple[str, ...] = ()
+    headline: Headline | None = None
+    pairs: tuple[Pair, ...] = ()
+    trees: Mapping[str, Tree] = field(default_factory=dict)
+    sections: tuple[Section, ...] = ()
+    missing: tuple[Missing, ...] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     parts: tuple[str, ...] = PARTS
 

@@ -29,11 +29,11 @@ from analyze.reporting.columns import columns_of
 from analyze.reporting.content import Missing
 from analyze.reporting.headline import headline_of
 from analyze.reporting.messages import Language, Words
+from analyze.reporting.page.thumbnails import make_thumbnails
+from analyze.reporting.page.tree import Tree, draw_tree
 from analyze.reporting.report import Report
 from analyze.reporting.run_folders import StoredRun, stored_runs
 from analyze.reporting.sections import SECTIONS, Section, section_of
-from analyze.reporting.thumbnails import make_thumbnails
-from analyze.reporting.tree import Tree, draw_tree
 from extract import __version__
 from extract.catalog.catalog import Level
 from extract.ids import shown

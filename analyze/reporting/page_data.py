@@ -10,7 +10,7 @@ import numpy as np
 
 from analyze.reporting.backbones import Backbone
 from analyze.reporting.content import ReportContent
-from analyze.reporting.thumbnails import A_SHEET, ACROSS
+from analyze.reporting.page.thumbnails import A_SHEET, ACROSS
 from extract.ids import shown
 
 LONGEST_NAME = 200

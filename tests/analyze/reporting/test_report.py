@@ -20,15 +20,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from analyze import cluster, interactive_map, report
 from analyze.presentation.palette import CLASS_COLORS
 from analyze.reduction.procrustes import laid_over
-from analyze.reporting import thumbnails
 from analyze.reporting.answer import answer, confused_pairs
 from analyze.reporting.backbones import Backbone
 from analyze.reporting.clusters import cluster_cards, distinguishing_words
 from analyze.reporting.columns import columns_of
 from analyze.reporting.gathering import ReportRequest, gather_report
 from analyze.reporting.messages import MESSAGES, Words
+from analyze.reporting.page import thumbnails
 from analyze.reporting.report import Report
 from analyze.reporting.run_folders import StoredRun
 from analyze.reporting.sections import section_of
@@ -356,6 +357,54 @@ def test_a_notebook_shows_it_in_a_frame_and_the_maps_alone(found: Report) -> Non
     assert "allow-same-origin" not in whole
     assert "id=&quot;maps&quot;" in maps
     assert "id=&quot;provenance&quot;" not in maps
+
+
+def test_python_gives_the_report_of_a_catalogue_by_its_name(reported: Path, found: Report) -> None:
+    given = report("shop", root=reported).to_json()
+    expected = found.to_json()
+    assert {**given["provenance"], "written": ""} == {**expected["provenance"], "written": ""}
+    assert {**given, "provenance": {}} == {**expected, "provenance": {}}
+    french = report(embeddings=files_of(reported)[1], language="fr", root=reported)
+    assert [each.name for each in french.backbones] == ["backbone1"]
+    assert "graine" in french.answer[0]
+    with pytest.raises(UsageError, match="choose en or fr"):
+        report("shop", language="de", root=reported)  # type: ignore[arg-type]
+
+
+def test_the_map_of_vectors_of_ones_own_has_their_places_and_colors(
+    reported: Path, tmp_path: Path
+) -> None:
+    kinds = [kind for kind in DRAWN for _ in range(EACH)]
+    ids = [f"{kind}-{i % EACH}.jpg" for i, kind in enumerate(kinds)]
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(len(ids), 2)) + 4 * np.eye(4, 2)[np.repeat(range(4), EACH)]
+    vectors = EmbeddingSet.from_arrays(points, ids, {"kind": kinds, "first": [k[0] for k in kinds]})
+    drawn = interactive_map(vectors, images=reported / "pictures", names=range(len(ids)))
+    assert drawn.thumbnails.n_shown == len(ids)
+    (page,) = drawn.save(tmp_path / "map.html")
+    data: Any = island(page.read_text())
+    assert [each["title"] for each in data["columns"]] == ["kind", "first"]
+    assert data["names"][3] == "3"
+    (one,) = data["maps"]
+    places = np.frombuffer(base64.b64decode(one["points"]), "<u2").reshape(-1, 2).astype(float)
+    for axis, sign in ((0, 1), (1, -1)):
+        assert np.corrcoef(places[:, axis], points[:, axis])[0, 1] == pytest.approx(sign, abs=1e-6)
+    assert "id=&quot;maps&quot;" in drawn._repr_html_()
+    assert "id=&quot;answer&quot;" not in drawn._repr_html_()
+
+    clustered = cluster(vectors, 4)
+    by_cluster = interactive_map(vectors, clustered, language="fr").columns[0]
+    assert by_cluster.categories == tuple(f"cluster {i}" for i in range(4))
+    assert by_cluster.codes.tolist() == clustered.assignments.tolist()
+    assert by_cluster.styles == (0, 1, 2, 3)
+    for wrong, message in (
+        ({"by": cluster(vectors[:9], 2)}, "of other rows"),
+        ({"names": ["one"]}, "names: 1 for 24 rows"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            interactive_map(vectors, **wrong)
+    with pytest.raises(UsageError, match="do not span a plane"):
+        interactive_map(np.ones((5, 3)))
 
 
 # awkward catalogues

@@ -1,0 +1,1 @@
+"""The page of a report: its template, style and script, and what is drawn on it."""
