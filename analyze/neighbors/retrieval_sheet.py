@@ -8,7 +8,7 @@ from analyze.neighbors.retrieval_scores import Retrieved
 from analyze.neighbors.similar import name_column
 from analyze.pictures.picture_folder import PictureFolder
 from analyze.presentation.contact_sheet import Tile, draw_sheet
-from analyze.presentation.palette import style_of
+from analyze.presentation.palette import styles_of
 
 
 def draw_worst(found: Retrieved, n_queries: int, pictures: PictureFolder) -> Any:
@@ -17,7 +17,7 @@ def draw_worst(found: Retrieved, n_queries: int, pictures: PictureFolder) -> Any
     called = found.embeddings.columns[names] if names else found.embeddings.ids
     queries = found.worst(n_queries)
     across = 1 + min(len(query["hits"]) for query in queries)
-    tiles = []
+    tiles, styles = [], styles_of(found.level)
 
     def tile(row: int, heading: str, lines: list[str], **marked: Any) -> Tile:
         picture = pictures.show(row)
@@ -28,7 +28,7 @@ def draw_worst(found: Retrieved, n_queries: int, pictures: PictureFolder) -> Any
         lines = [called[query["row"]] or query["id"], query["class"]]
         tiles.append(tile(query["row"], place, lines, is_query=True))
         for hit in query["hits"][: across - 1]:
-            color = style_of(hit["class"], found.level.categories)[0]
+            color = styles[hit["class"]][0]
             mark = " · right" if hit["right"] else ""
             heading = f"{hit['rank']} · {hit['similarity']:.3f}{mark}"
             lines = [called[hit["row"]] or hit["id"], hit["class"]]

@@ -9,7 +9,7 @@ from typing import Any
 from analyze.neighbors.similar import Answer
 from analyze.pictures.picture_folder import PictureFolder
 from analyze.presentation.contact_sheet import Tile, draw_sheet
-from analyze.presentation.palette import style_of
+from analyze.presentation.palette import styles_of
 from extract.catalog.catalog import Level
 from extract.storage.embeddings import EmbeddingSet
 
@@ -38,12 +38,12 @@ def draw_answer(
         label = level.value(row) if level else None
         name = vectors.columns[names][row] if names else ""
         copies = [f"+ {n_copies} {'copy' if n_copies == 1 else 'copies'}"] if n_copies else []
-        color = style_of(label, level.categories)[0] if level and label else None
+        color = styles[label][0] if label else None
         lines = [*copies, name or vectors.ids[row], *([label] if label else [])]
         picture = pictures.show(row)
         return Tile(picture, heading, [*pictures.part_seen(row), *lines], color)
 
-    query = answer.query
+    query, styles = answer.query, styles_of(level)
     if query.row is None:
         sha256 = query.content_sha256 or b""
         new = query.picture and pictures.shown(query.picture, sha256)

@@ -12,7 +12,7 @@ from analyze.pictures.duplicates import groups_of_equal_bytes
 from analyze.pictures.picture_folder import PictureFolder
 from analyze.presentation import wording
 from analyze.presentation.contact_sheet import ClassRow, draw_classes
-from analyze.presentation.palette import UNMATCHED, style_of
+from analyze.presentation.palette import UNMATCHED, styles_of
 from analyze.presentation.result import Draw, Result
 from extract.catalog.alike_labels import alike_labels
 from extract.catalog.catalog import Level
@@ -122,12 +122,11 @@ def draw_glance(glance: Glance, pictures: PictureFolder, *, n_examples: int, see
     largest = sorted(range(len(glance.classes)), key=lambda i: -len(glance.classes[i][1]))
     shown = [glance.classes[i] for i in sorted(largest[:MOST_CLASSES])]
     rng = np.random.default_rng(seed)
-    categories = glance.level.categories if glance.level else ()
+    styles = styles_of(glance.level)
     rows = []
     for name, members in shown:
         drawn = np.sort(rng.permutation(members)[:n_examples]).tolist()
-        color = style_of(None if name == NO_LABEL else name, categories)[0]
-        color = color if glance.level else UNMATCHED
+        color = UNMATCHED if name == NO_LABEL or not glance.level else styles[name][0]
         rows.append(ClassRow(name, len(members), color, [pictures.show(row) for row in drawn]))
     more = len(glance.classes) - len(shown)
     n_classes = sum(name != NO_LABEL for name, _ in glance.classes)

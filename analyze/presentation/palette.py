@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from extract.catalog.catalog import Level
 
 MUTED = (
     "#332288", "#CC6677", "#44AA99", "#DDAA33", "#88CCEE",
@@ -40,14 +44,40 @@ def backbone_style(index: int) -> tuple[str, str]:
     return BACKBONE_COLORS[index % len(BACKBONE_COLORS)], HATCHES[rounds % len(HATCHES)]
 
 
+def colored_places(sizes: Sequence[int]) -> list[int]:
+    """Give each class its place among the colors, or -1 for gray.
+
+    Up to 20 classes have the place that they have anyway. Of more, the 20 largest are colored, in
+    their order, and the rest is gray: no color stands for two classes.
+    """
+    if len(sizes) <= len(CLASS_COLORS):
+        return list(range(len(sizes)))
+    largest = sorted(range(len(sizes)), key=lambda i: -sizes[i])[: len(CLASS_COLORS)]
+    place = {i: k for k, i in enumerate(sorted(i for i in largest if sizes[i]))}
+    return [place.get(i, -1) for i in range(len(sizes))]
+
+
+def style_at(place: int) -> tuple[str, str]:
+    """Give the style of a place of :func:`colored_places`; gray circles below 0."""
+    return (UNMATCHED, "o") if place < 0 else class_style(place)
+
+
 def class_style(index: int) -> tuple[str, str]:
     """Give the color and marker of a class by its place: no color twice among the first 20."""
     rounds = index // len(CLASS_COLORS)
     return CLASS_COLORS[index % len(CLASS_COLORS)], MARKERS[(index + rounds) % len(MARKERS)]
 
 
-def style_of(name: str | None, categories: Sequence[str]) -> tuple[str, str]:
-    """Give the style of a class by name; gray circles where there is none."""
-    if name is None or name not in categories:
-        return UNMATCHED, "o"
-    return class_style(categories.index(name))
+def places_of(level: Level) -> list[int]:
+    """Give the classes of a level their places among the colors, as :func:`colored_places` does."""
+    import numpy as np
+
+    counts = np.bincount(level.codes[level.codes >= 0], minlength=len(level.categories))
+    return colored_places(counts.tolist())
+
+
+def styles_of(level: Level | None) -> dict[str, tuple[str, str]]:
+    """Give the style of each class by name; nothing without labels."""
+    if level is None:
+        return {}
+    return {n: style_at(p) for n, p in zip(level.categories, places_of(level), strict=True)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,20 +12,18 @@ from analyze.measures.contingency_metrics import NOISE
 from analyze.presentation.chart import Chart
 from analyze.presentation.figure_style import (
     FAINT,
-    axis_labels,
     drawing,
     figure_text,
     new_figure,
 )
-from analyze.presentation.palette import UNMATCHED, style_of
+from analyze.presentation.palette import UNMATCHED, colored_places, style_at, styles_of
+from analyze.reduction.map_names import name_groups
+from extract.catalog.catalog import Level
 
 MOST_IN_LEGEND = 20
 LEGEND_MARKER = 26
-LONGEST_ON_MAP = 24
-WIDEST_NAMED = 0.16
-"""Median distance of a group's rows from its middle, of the map's width: others lie nowhere."""
-
 PANEL_INCHES = 5.2
+GRAY = style_at(-1)
 Group = tuple[str, str | None, np.ndarray]
 """Rows drawn alike: text for people, name that gives the style, which rows."""
 
@@ -52,10 +50,8 @@ class Panel:
     ----------
     title : str
     groups : sequence of Group
-    categories : sequence of str
-        Names that have a style, by their place.
-    listed : collection of str
-        Names that the legend lists; the others are gray.
+    styles : mapping of str to (str, str)
+        Color and marker of names; what has none is gray.
     note : str
         In a corner; empty for none.
     kind : str
@@ -64,8 +60,7 @@ class Panel:
 
     title: str
     groups: Sequence[Group]
-    categories: Sequence[str]
-    listed: Collection[str]
+    styles: Mapping[str, tuple[str, str]]
     note: str = ""
     kind: str = "classes"
 
@@ -78,15 +73,17 @@ def class_panel(codes: np.ndarray, categories: Sequence[str]) -> Panel:
     ]
     if (codes < 0).any():
         groups.append(("no label", None, codes < 0))
-    return Panel("by class", groups, categories, _listed(groups))
+    return Panel("by class", groups, styles_of(Level("", tuple(categories), codes)))
 
 
 def cluster_panel(assignments: np.ndarray) -> Panel:
     """Rows by cluster, each in a color of its own; noise is gray."""
     numbers = [int(c) for c in np.unique(assignments)]
     groups = [(_cluster_name(c), _cluster_name(c), assignments == c) for c in numbers]
-    own = [_cluster_name(c) for c in numbers if c != NOISE]
-    return Panel("by cluster", groups, own, _listed(groups), kind="clusters")
+    own = {_cluster_name(c): int((assignments == c).sum()) for c in numbers if c != NOISE}
+    places = colored_places([*own.values()])
+    styles = {name: style_at(place) for name, place in zip(own, places, strict=True)}
+    return Panel("by cluster", groups, styles, kind="clusters")
 
 
 def matched_panel(
@@ -106,18 +103,11 @@ def matched_panel(
     gray = [c for c in numbers if c not in cluster_to_class]
     kinds = ["clusters matched to no class"] if set(gray) - {NOISE} else []
     kinds += ["noise"] if NOISE in gray else []
-    unlisted = {*cluster_to_class.values()} - {*classes.listed}
-    kinds += ["clusters of smaller classes"] if unlisted else []
+    matched = {classes.styles.get(name, GRAY) for name in cluster_to_class.values()}
+    kinds += ["clusters of smaller classes"] if GRAY in matched else []
     note = f"gray: {' and '.join(kinds)}" if kinds else ""
     title = "by cluster, in the color of its class"
-    return Panel(title, groups, classes.categories, classes.listed, note, "clusters")
-
-
-def _listed(groups: Sequence[Group]) -> set[str]:
-    """Give the names that the legend lists: all, or of many the largest."""
-    named = [(name, int(members.sum())) for _, name, members in groups if name is not None]
-    largest = sorted(named, key=lambda each: -each[1])[:MOST_IN_LEGEND]
-    return {name for name, _ in largest}
+    return Panel(title, groups, classes.styles, note, "clusters")
 
 
 def _cluster_name(number: int) -> str:
@@ -171,7 +161,12 @@ def _fill(figure: Any, plane: Plane, panels: Sequence[Panel], title: str, subtit
     figure.subplots_adjust(left=left, right=0.99, top=top, bottom=0.28 / height, wspace=0.04)
     figure.text(left, top + 0.46 / height, figure_text(title, 120), weight="bold", size=11)
     figure.text(left, top + 0.28 / height, figure_text(subtitle, 160), size=8, color=FAINT)
-    _name_groups(figure, all_axes[0], plane.points, panels[0].groups)
+    named = [
+        (text.removeprefix("cluster "), members)
+        for text, name, members in panels[0].groups
+        if name is not None
+    ]
+    name_groups(figure, all_axes[0], plane.points, named)
     return all_axes[0]
 
 
@@ -180,7 +175,7 @@ def _draw_panel(axes: Any, plane: Plane, panel: Panel) -> None:
     points = plane.points
     size = float(np.clip(6_000 / len(points), 3, 28))
     for text, name, members in panel.groups:
-        color, marker = style_of(name if name in panel.listed else None, panel.categories)
+        color, marker = GRAY if name is None else panel.styles.get(name, GRAY)
         known = color != UNMATCHED
         axes.scatter(
             points[members, 0],
@@ -200,45 +195,6 @@ def _draw_panel(axes: Any, plane: Plane, panel: Panel) -> None:
         axes.annotate(panel.note, (0.01, 0.01), xycoords="axes fraction", size=7, color=FAINT)
     axes.set(xticks=[], yticks=[], xlabel=plane.axis_names[0])
     axes.set_aspect("equal", adjustable="datalim")
-
-
-def _name_groups(figure: Any, axes: Any, points: np.ndarray, groups: Sequence[Group]) -> None:
-    """Write names at the groups that lie together, the largest first, where there is room."""
-    from matplotlib.patheffects import withStroke
-
-    named = [(text, name, members) for text, name, members in groups if name is not None]
-    if len(named) < 2:
-        return
-    named = sorted(named, key=lambda each: -int(each[2].sum()))
-    words = [text.removeprefix("cluster ") for text, _, _ in named]
-    last = [word.rpartition(" >> ")[2] for word in words]
-    texts = axis_labels(last if len({*last}) == len({*words}) else words, LONGEST_ON_MAP)
-    extent = float(np.ptp(points, axis=0).max())
-    axes.apply_aspect()
-    renderer, inside = figure.canvas.get_renderer(), axes.get_window_extent()
-    taken: list[Any] = []
-    for text, (_, _, members) in zip(texts, named, strict=True):
-        own = points[members]
-        middle = np.median(own, axis=0)
-        spread = float(np.median(np.linalg.norm(own - middle, axis=1)))
-        if not text or spread > WIDEST_NAMED * extent:
-            continue
-        drawn = axes.text(
-            *middle,
-            text,
-            size=7 if len(named) <= MOST_IN_LEGEND else 6,
-            ha="center",
-            va="center",
-            clip_on=True,
-            zorder=5,
-        )
-        drawn.set_path_effects([withStroke(linewidth=2.2, foreground="white")])
-        place = drawn.get_window_extent(renderer)
-        fits = inside.x0 <= place.x0 and place.x1 <= inside.x1 and inside.y0 <= place.y0
-        if fits and place.y1 <= inside.y1 and not any(place.overlaps(each) for each in taken):
-            taken.append(place)
-        else:
-            drawn.remove()
 
 
 def _legend(holder: Any, axes: Any, panel: Panel, **placed: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from analyze.measures.contingency_metrics import NOISE
+from analyze.presentation.palette import colored_places, places_of
 from analyze.reporting.backbones import Backbone
 from analyze.reporting.messages import Words
 from extract.catalog.catalog import Level
@@ -36,7 +37,7 @@ class Column:
     codes : ndarray of shape (n_images,), int32
         -1 without a value.
     styles : tuple of int
-        The place of each category among the colors; -1 is gray.
+        The place of each category among the colors; -1 is gray, as beyond the 20 largest.
     """
 
     title: str
@@ -77,14 +78,14 @@ def columns_of(
 def _of_level(level: Level) -> Column:
     names = tuple(shown(name)[:LONGEST] for name in level.categories)
     codes = level.codes.astype(np.int32)
-    return Column(shown(level.name), "label", names, codes, tuple(range(len(names))))
+    return Column(shown(level.name), "label", names, codes, tuple(places_of(level)))
 
 
 def _of_clusters(backbone: Backbone, level: Level | None, words: Words) -> Column:
     assert backbone.clustered is not None
     clustered = backbone.clustered
-    code = {name: i for i, name in enumerate(level.categories)} if level else {}
-    matched = {number: (name, code[name]) for number, name in clustered.matched.items()}
+    place = dict(zip(level.categories, places_of(level), strict=True)) if level else {}
+    matched = {number: (name, place[name]) for number, name in clustered.matched.items()}
     title = words("clusters_of", model=backbone.name)
     return column_of_clusters(title, clustered.assignments, matched, words)
 
@@ -99,15 +100,18 @@ def column_of_clusters(
     title : str
     assignments : ndarray of shape (n_images,), int
     matched : mapping of int to (str, int)
-        The class of a cluster, and its place among the classes: where there are any, clusters have
+        The class of a cluster, and its place among the colors: where there are any, clusters have
         the colors of their classes.
     words : Words
     """
     numbers = [int(c) for c in np.unique(assignments)]
     names, styles = [], []
-    for place, number in enumerate(numbers):
+    own = [number for number in numbers if number != NOISE]
+    sizes = [int((assignments == number).sum()) for number in own]
+    place = {} if matched else dict(zip(own, colored_places(sizes), strict=True))
+    for number in numbers:
         name = words("noise") if number == NOISE else words("cluster", n=number)
-        label, style = matched.get(number, ("", -1 if number == NOISE or matched else place))
+        label, style = matched.get(number, ("", place.get(number, -1)))
         names.append(f"{name} · {shown(label)[:LONGEST]}" if label else name)
         styles.append(style)
     codes = np.searchsorted(numbers, assignments).astype(np.int32)
@@ -124,7 +128,8 @@ def _of_values(title: str, values: Sequence[str]) -> Column | None:
     place = {value: i for i, value in enumerate(distinct)}
     codes = np.array([place.get(value, -1) for value in values], np.int32)
     names = tuple(shown(value)[:LONGEST] for value in distinct)
-    return Column(title, "other", names, codes, tuple(range(len(names))))
+    sizes = np.bincount(codes[codes >= 0], minlength=len(names)).tolist()
+    return Column(title, "other", names, codes, tuple(colored_places(sizes)))
 
 
 def _of_numbers(title: str, values: Sequence[str]) -> Column | None:

@@ -9,7 +9,7 @@ import numpy as np
 from analyze.head.prediction.predictions import Predictions
 from analyze.pictures.picture_folder import PictureFolder
 from analyze.presentation.contact_sheet import ClassRow, draw_classes
-from analyze.presentation.palette import UNMATCHED, style_of
+from analyze.presentation.palette import UNMATCHED, colored_places, style_at
 
 MOST_ROWS, LONGEST_COLUMN = 63, 21
 UNLIKE = "unlike all that the head was trained on"
@@ -24,14 +24,16 @@ def draw_predictions(found: Predictions, pictures: PictureFolder) -> Any | None:
     -------
     Figure, or None where no picture can be opened
     """
-    names, far, unlike = found.classes, [], found.unlike
+    far, unlike = [], found.unlike
     if found.distances is not None and unlike is not None:
         far = [i for i in np.argsort(-found.distances).tolist() if unlike[i]]
     marked = set(far)
     alike = {k: [i for i in own if i not in marked] for k, own in found.by_class().items()}
     alike = {name: rows for name, rows in alike.items() if rows}
     most_predicted = sorted(alike, key=lambda name: -len(alike[name]))[: MOST_ROWS - 1]
-    wanted = [(k, rows, style_of(k, names)[0]) for k, rows in alike.items() if k in most_predicted]
+    places = colored_places([len(alike.get(name, ())) for name in found.classes])
+    colors = {k: style_at(place)[0] for k, place in zip(found.classes, places, strict=True)}
+    wanted = [(k, rows, colors[k]) for k, rows in alike.items() if k in most_predicted]
     wanted = [*([(UNLIKE, far, UNMATCHED)] if far else []), *wanted]
     n_shown = 6 if len(wanted) <= LONGEST_COLUMN else 3
     rows = [

@@ -27,6 +27,7 @@ from analyze.neighbors.similar_result import SimilarProducts
 from analyze.pictures.duplicates import Fingerprint
 from analyze.pictures.model_input import as_seen
 from analyze.pictures.picture_folder import PictureFolder
+from analyze.presentation.palette import places_of
 from analyze.reduction.stored_maps import StoredMap, stored_maps
 from extract.catalog.catalog import Level
 from extract.errors import EmbeddingsFileError, UsageError
@@ -142,6 +143,8 @@ class ServedCatalog:
         self._inside: OrderedDict[tuple[str, ...], LookUp] = OrderedDict()
         self._turn = threading.Lock()
         self._maps: tuple[tuple[int, ...] | None, tuple[StoredMap, ...]] | None = None
+        self.places = places_of(self.level) if self.level else []
+        """Of each class among the colors, -1 for gray."""
         self._counts = {level.name: level_counts(level) for level in self.embeddings.levels}
         self.version = self.embeddings.fingerprint[:16]
         """Distinguishes these very rows from others that the file may come to hold."""

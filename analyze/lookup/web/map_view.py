@@ -31,8 +31,7 @@ class Point:
     code : int
         Its class's number; -1 without one.
     color : str
-        Its class of style: the color that its class has everywhere, or gray without one in the
-        legend.
+        Its class of style: the color that its class has everywhere.
     """
 
     row: int
@@ -44,16 +43,12 @@ class Point:
 
 @dataclass(frozen=True)
 class LegendEntry:
-    """One class in the legend: its number, its name and its number of pictures."""
+    """One class in the legend: its number, name, number of pictures and class of style."""
 
     code: int
     word: str
     n_images: int
-
-    @property
-    def color(self) -> str:
-        """Its class of style."""
-        return color_name(self.code)
+    color: str
 
 
 @dataclass(frozen=True)
@@ -72,7 +67,7 @@ class DrawnMap:
     names : dict of str by int
         The name of each row that is drawn.
     legend : tuple of LegendEntry
-        No color twice: of the classes that have one, the largest.
+        The classes that have a color.
     level : str
         What the classes are of; empty without one.
     height : float
@@ -132,12 +127,12 @@ def draw_map(
     level = catalog.level
 
     counts = np.zeros(0, int) if level is None else catalog.counts(level)
-    listed = _listed(counts)
+    listed = [k for k, n in enumerate(counts.tolist()) if n and catalog.places[k] >= 0]
 
     def at(row: int) -> Point:
         code = -1 if level is None else int(level.codes[row])
-        color = color_name(code if code in listed else -1)
-        return Point(row, f"{places[row, 0]:.1f}", f"{places[row, 1]:.1f}", code, color)
+        x, y = (f"{place:.1f}" for place in places[row].tolist())
+        return Point(row, x, y, code, color_name(catalog, code))
 
     return DrawnMap(
         stored,
@@ -146,7 +141,12 @@ def draw_map(
         None if query is None else at(query),
         {row: name_shown(catalog, row)[:LONGEST_WORD] for row in drawn},
         tuple(
-            LegendEntry(code, shown(level.categories[code])[:LONGEST_WORD], int(counts[code]))
+            LegendEntry(
+                code,
+                shown(level.categories[code])[:LONGEST_WORD],
+                int(counts[code]),
+                color_name(catalog, code),
+            )
             for code in listed
             if level is not None
         ),
@@ -155,12 +155,3 @@ def draw_map(
         int(np.count_nonzero(counts)) - len(listed),
         len(catalog.embeddings) - len(rows) if inside is None else 0,
     )
-
-
-def _listed(counts: np.ndarray) -> list[int]:
-    """Give the classes that a legend names: of those of one color the largest, by their number."""
-    largest: dict[str, int] = {}
-    for code in np.argsort(-counts, kind="stable").tolist():
-        if counts[code]:
-            largest.setdefault(color_name(code), code)
-    return sorted(largest.values())

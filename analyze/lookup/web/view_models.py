@@ -8,7 +8,6 @@ from analyze.lookup.http.parameters import SearchRequest, address
 from analyze.lookup.service.served_catalog import ServedCatalog
 from analyze.lookup.service.service import SIZES
 from analyze.neighbors.similar import Answer, Hit
-from analyze.presentation.palette import CLASS_COLORS
 from extract.ids import shown
 
 LONGEST_NAME = 200
@@ -69,9 +68,10 @@ class Similar:
         return max(0.0, self.similarity)
 
 
-def color_name(code: int) -> str:
-    """Name the style of a class's color, -1 for no class; classes beyond the colors share."""
-    return "c-none" if code < 0 else f"c{code % len(CLASS_COLORS)}"
+def color_name(catalog: ServedCatalog, code: int) -> str:
+    """Name the style of a class's color; of no class, and beyond the 20 largest, it is gray."""
+    place = -1 if code < 0 else catalog.places[code]
+    return "c-none" if place < 0 else f"c{place}"
 
 
 def how_searched(catalog: ServedCatalog, search: SearchRequest) -> str:
@@ -116,7 +116,7 @@ def product_shown(catalog: ServedCatalog, row: int, search: SearchRequest) -> Pr
         shown(row_id)[:LONGEST_NAME],
         name_shown(catalog, row),
         None if label is None else shown(label)[:LONGEST_NAME],
-        color_name(int(catalog.level.codes[row]) if catalog.level else -1),
+        color_name(catalog, int(catalog.level.codes[row]) if catalog.level else -1),
         address("/product", [("id", row_id), *kept_choices(search)]),
         small if there else None,
         large if there else None,

@@ -7,7 +7,7 @@ const texts = data.texts;
 const say = (text) => { byId("announcement").textContent = text; };
 const fill = (key, values) => texts[key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
 const count = (n) => n.toLocaleString(data.language);
-const N_COLORS = 20, N_MARKERS = 9, MOST_LISTED = 20, MOST_SHOWN = 60, MOST_NUMBERS = 30;
+const N_COLORS = 20, N_MARKERS = 9, MOST_SHOWN = 60, MOST_NUMBERS = 30;
 
 function unpack(text, Kind) {
   const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
@@ -100,18 +100,14 @@ function look(column, category) { // color and marker of a category
     const last = Math.max(1, column.categories.length - 1);
     return { color: SEQUENTIAL[Math.round((category / last) * 5)], marker: 0, gray: false };
   }
-  if (style < 0 || !column.listed[category]) return { color: theme.none, marker: 0, gray: true };
-  const rounds = Math.floor(style / N_COLORS);
-  return { color: theme.classes[style % N_COLORS], marker: (style + rounds) % N_MARKERS, gray: false };
+  if (style < 0) return { color: theme.none, marker: 0, gray: true };
+  return { color: theme.classes[style], marker: style % N_MARKERS, gray: false };
 }
 
-for (const [i, column] of columns.entries()) { // the largest are in the legend, the rest gray
-  const sizes = columnSizes[i];
-  const there = column.categories.map((_, k) => k).filter((k) => sizes[k]);
-  const largest = [...there].sort((a, b) => sizes[b] - sizes[a]).slice(0, MOST_LISTED);
-  column.listed = column.categories.map(() => false);
-  for (const k of largest) column.listed[k] = true;
-  column.inLegend = there.filter((k) => column.listed[k]);
+for (const [i, column] of columns.entries()) { // what has a color is in the legend, the rest gray
+  const there = column.categories.map((_, k) => k).filter((k) => columnSizes[i][k]);
+  const few = there.length <= N_COLORS;
+  column.inLegend = there.filter((k) => few || column.styles[k] >= 0);
   column.nMore = there.length - column.inLegend.length;
 }
 

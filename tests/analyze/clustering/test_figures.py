@@ -21,7 +21,14 @@ from analyze.measures.confusion_figure import confusion_chart
 from analyze.measures.contingency_metrics import NOISE
 from analyze.measures.levels import parents_of_classes
 from analyze.presentation.figure_style import axis_labels, figure_text, save
-from analyze.presentation.palette import CLASS_COLORS, MUTED, UNMATCHED, class_style, style_of
+from analyze.presentation.palette import (
+    CLASS_COLORS,
+    MUTED,
+    UNMATCHED,
+    class_style,
+    colored_places,
+    styles_of,
+)
 from analyze.reduction import map_figure
 from analyze.reduction.map_figure import Plane, class_panel, cluster_panel, matched_panel
 from extract.catalog.catalog import Level
@@ -169,9 +176,17 @@ def test_colors_stay_as_they_are_known() -> None:
     assert [class_style(i)[0] for i in range(20, 40)] == [class_style(i)[0] for i in range(20)]
 
 
-def test_a_class_is_styled_by_its_place_and_nothing_else_is() -> None:
-    assert [style_of(name, NAMES) for name in NAMES] == [class_style(i) for i in range(3)]
-    assert style_of(None, NAMES) == style_of("socks", NAMES) == (UNMATCHED, "o")
+def test_a_class_is_styled_by_its_place_and_of_many_the_largest_alone() -> None:
+    few = Level("kind", NAMES, np.array([2, 2, 0], np.int32))
+    assert styles_of(few) == {name: class_style(i) for i, name in enumerate(NAMES)}
+    assert styles_of(None) == {}
+    codes = np.repeat(np.arange(30), [9 if i % 3 else 1 for i in range(30)])
+    many = styles_of(Level("kind", tuple(map(str, range(30))), codes.astype(np.int32)))
+    gray = [name for name, style in many.items() if style == (UNMATCHED, "o")]
+    assert gray == [str(i) for i in range(0, 30, 3)]
+    drawn = [color for color, _ in many.values() if color != UNMATCHED]
+    assert drawn == list(CLASS_COLORS), "each once, in the order of the classes"
+    assert colored_places([0] * 21) == [-1] * 21
 
 
 # the map
@@ -354,6 +369,17 @@ def test_names_stand_at_groups_that_lie_together_and_never_over_each_other() -> 
     assert {text.get_text() for text in texts} == {f"class {i:02}" for i in range(12)}
     places = [text.get_window_extent(figure.canvas.get_renderer()) for text in texts]
     assert not any(a.overlaps(b) for a, b in itertools.combinations(places, 2))
+    drawn = {
+        name: figure.axes[0].transData.transform(np.asarray(group.get_offsets()))
+        for name, group in drawn_groups(figure.axes[0]).items()
+    }
+    middles = {name: np.median(group, axis=0) for name, group in drawn.items()}
+    for text, place in zip(texts, places, strict=True):
+        hidden = sum(place.count_contains(group) for group in drawn.values())
+        assert hidden == 0, "names stand next to their points"
+        own = np.array([place.x0 + place.x1, place.y0 + place.y1]) / 2
+        nearest = min(middles, key=lambda name: float(np.hypot(*(middles[name] - own))))
+        assert nearest.endswith(text.get_text())
     codes = np.repeat(np.arange(3), 40)
     scattered = draw_map(
         np.random.default_rng(0).uniform(size=(120, 2)),

@@ -14,7 +14,9 @@ from scipy.spatial.distance import pdist
 from analyze.array_cache import ArrayCache
 from analyze.lookup.service.served_catalog import ServedCatalog, level_counts
 from analyze.lookup.web.map_view import draw_map
+from analyze.lookup.web.view_models import color_name
 from analyze.neighbors.category_filter import rows_inside
+from analyze.presentation.palette import places_of
 from analyze.reduction.cache import ReductionCache, reduction_key
 from analyze.reduction.stored_maps import FLATTEST, MOST_POINTS, StoredMap, stored_maps
 from extract.storage.embeddings import EmbeddingSet
@@ -25,8 +27,9 @@ Make = Callable[..., EmbeddingSet]
 def served(embeddings: EmbeddingSet) -> ServedCatalog:
     """Stand for a served catalogue that only needs its rows."""
     level = embeddings.levels[0] if embeddings.levels else None
-    catalog = SimpleNamespace(embeddings=embeddings, level=level, names=None, counts=level_counts)
-    return cast(ServedCatalog, catalog)
+    places = places_of(level) if level else []
+    about = {"embeddings": embeddings, "level": level, "names": None, "places": places}
+    return cast(ServedCatalog, SimpleNamespace(counts=level_counts, **about))
 
 
 def test_the_map_of_the_lowest_seed_of_these_very_vectors_is_taken(
@@ -124,12 +127,11 @@ def test_no_color_stands_for_two_classes_and_what_the_legend_does_not_name_is_gr
 ) -> None:
     codes = np.repeat(np.arange(45), np.where(np.arange(45) == 21, 4, 2))
     points = np.random.default_rng(0).normal(size=(len(codes), 2)).astype(np.float32)
-    drawn = draw_map(
-        served(embeddings_of(points, [f"class {c:02}" for c in codes])),
-        StoredMap("tsne", 0, points),
-    )
+    catalog = served(embeddings_of(points, [f"class {c:02}" for c in codes]))
+    drawn = draw_map(catalog, StoredMap("tsne", 0, points))
     colors = {entry.code: entry.color for entry in drawn.legend}
-    assert colors == {c: f"c{c % 20}" for c in (0, *range(2, 20), 21)}, "21 is larger than 1"
+    largest = [*range(19), 21]
+    assert colors == {c: f"c{place}" for place, c in enumerate(largest)}, "21 is larger than 19"
     assert drawn.n_more_classes == 25
     for point in drawn.points:
-        assert point.color == colors.get(point.code, "c-none")
+        assert point.color == colors.get(point.code, "c-none") == color_name(catalog, point.code)

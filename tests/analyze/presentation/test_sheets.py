@@ -32,7 +32,7 @@ from analyze.presentation.contact_sheet import (
     draw_sheet,
 )
 from analyze.presentation.figure_style import FAINT, INK, drawing, save
-from analyze.presentation.palette import MUTED, UNMATCHED, style_of
+from analyze.presentation.palette import MUTED, UNMATCHED, class_style
 from extract.storage.embeddings import EmbeddingSet
 
 pytestmark = pytest.mark.slow
@@ -286,7 +286,7 @@ def test_frames_are_in_the_color_of_the_class_of_each_hit(embeddings_of: Embed) 
     products, answer = answered(embeddings_of, LABELS)
     categories = products.levels[0].categories
     colors = [frame_of(axes)[0] for axes in draw(products, answer).axes]
-    by_class = [style_of(name, categories)[0] for name in ("hats", "cups")]
+    by_class = [class_style(categories.index(name))[0] for name in ("hats", "cups")]
     assert len(set(by_class)) == 2
     assert colors == [INK, *by_class, FAINT]
 
