@@ -18,6 +18,13 @@ MOST_DRAWN_CELLS = 10_000
 """Of an SVG; more are one picture in it: 59,000 cells were 11 MB."""
 
 
+TALLEST_BAR = 3.5
+"""Inches of the bar of colors."""
+
+Group = tuple[str, int, int]
+"""A parent, and how many rows and columns of a matrix it has."""
+
+
 class Matched(Protocol):
     """Counts of classes and clusters, matched."""
 
@@ -67,7 +74,7 @@ def confusion_chart(
         The class above each class: one too large for numbers is grouped by it.
     """
     n_classes, n_clusters = agreement.confusion.shape
-    groups: list[tuple[str, int]] = []
+    groups: list[Group] = []
     if parents and max(n_classes, n_clusters) > MOST_ANNOTATED:
         agreement, groups = _grouped(agreement, parents)
     width, height = confusion_size(n_classes, n_clusters)
@@ -95,9 +102,7 @@ def confusion_chart(
     return Chart((width + 1.2, height), fill, draw)  # the bar takes the rest
 
 
-def _grouped(
-    agreement: Matched, parents: Mapping[str, str]
-) -> tuple[Matched, list[tuple[str, int]]]:
+def _grouped(agreement: Matched, parents: Mapping[str, str]) -> tuple[Matched, list[Group]]:
     """Bring classes of one parent together, their clusters alike; and say how many each has."""
     order, groups = order_by_parent(agreement.classes, parents)
     classes = tuple(agreement.classes[i] for i in order)
@@ -109,7 +114,9 @@ def _grouped(
         key=lambda j: (place.get(matched.get(agreement.clusters[j], ""), last), j),
     )
     clusters = tuple(agreement.clusters[j] for j in across)
-    return _Sorted(classes, clusters, agreement.confusion[np.ix_(order, across)], matched), groups
+    taken = [matched[c] for c in clusters if c in matched]
+    own = [(name, n, sum(parents.get(c, "") == name for c in taken)) for name, n in groups]
+    return _Sorted(classes, clusters, agreement.confusion[np.ix_(order, across)], matched), own
 
 
 def order_by_parent(
@@ -121,8 +128,16 @@ def order_by_parent(
     return order, [(name, of.count(name)) for name in sorted({*of})]
 
 
-def outline_groups(axes: Any, groups: Sequence[tuple[str, int]], *, named: bool) -> None:
-    """Draw a box about the classes of one parent and their clusters, and name it if wanted."""
+def outline_groups(axes: Any, groups: Sequence[Group], *, named: bool) -> None:
+    """Draw a box about the classes of one parent and their clusters, and name it if wanted.
+
+    Parameters
+    ----------
+    axes : matplotlib axes
+    groups : sequence of (str, int, int)
+        The parent, how many rows it has, and how many columns.
+    named : bool
+    """
     from matplotlib.patches import Rectangle
 
     if not groups:
@@ -130,16 +145,16 @@ def outline_groups(axes: Any, groups: Sequence[tuple[str, int]], *, named: bool)
     height = axes.get_ylim()[0]
     # classes in a line of text
     least = 10 / 72 / (axes.figure.get_size_inches()[1] * 0.77 / height)
-    names = axis_labels([name or "no parent" for name, _ in groups], 30)
-    start, end_of_last = 0, -least
-    for name, (_, n) in zip(names, groups, strict=True):
-        box = Rectangle((start, start), n, n, fill=False, edgecolor=INK, linewidth=0.8)
+    names = axis_labels([name or "no parent" for name, *_ in groups], 30)
+    start, left, end_of_last = 0, 0, -least
+    for name, (_, n, wide) in zip(names, groups, strict=True):
+        box = Rectangle((left, start), wide, n, fill=False, edgecolor=INK, linewidth=0.8)
         axes.add_patch(box)
         middle = start + n / 2
         if named and middle - end_of_last >= least:
             axes.text(-0.01 * height, middle, name, ha="right", va="center", size=8)
             end_of_last = middle
-        start += n
+        start, left = start + n, left + wide
     if named:
         axes.yaxis.labelpad = 5.2 * max(map(len, names)) + 6
 
@@ -214,6 +229,7 @@ def draw_matrix(
     import seaborn as sns
 
     annotated = max(values.shape) <= MOST_ANNOTATED
+    height, before = axes.figure.get_size_inches()[1], len(axes.texts)
     sns.heatmap(
         values,
         annot=numbers if annotated else None,
@@ -223,12 +239,15 @@ def draw_matrix(
         linecolor="white",
         annot_kws={"size": 9},
         cbar=explained is not None,
-        cbar_kws={"label": explained, "shrink": 0.8},
+        cbar_kws={"label": explained, "shrink": min(0.8, TALLEST_BAR / height), "aspect": 18},
         xticklabels=False if across is None else across,
         yticklabels=False if down is None else down,
         rasterized=values.size > MOST_DRAWN_CELLS,
         **colors,
     )
+    if annotated:  # what is there stands out of many zeros
+        for number, value in zip(axes.texts[before:], values.flat, strict=True):
+            number.set_alpha(1 if value else 0.35)
     axes.tick_params(length=0, labelsize=8 if annotated else 6)
     axes.set_xticklabels(axes.get_xticklabels(), rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticklabels(axes.get_yticklabels(), rotation=0)

@@ -26,7 +26,7 @@ def draw_dot(axes: Any, place: int, found: HasInterval, color: str) -> None:
     """Draw an estimate in its row: a dot on a bar, its value above."""
     if found.low is not None and found.high is not None:
         axes.plot([found.low, found.high], [place, place], color=color, linewidth=2.2, zorder=2)
-    axes.plot([found.mean], [place], "o", color=color, markersize=6, zorder=3)
+    axes.plot([found.mean], [place], "o", color=color, markersize=6, clip_on=False, zorder=3)
     axes.annotate(
         f"{found.mean:.3f}",
         (found.mean, place),

@@ -60,6 +60,7 @@ def _draw_row(axes: Any, place: int, row: RankRow) -> None:
         color="white" if hatch else color,
         edgecolors=color,
         linewidths=1.6,
+        clip_on=False,
         zorder=3,
     )
     axes.annotate(
@@ -79,7 +80,9 @@ def _name_axes(axes: Any, rows: Sequence[RankRow], score: str) -> None:
     axes.set_ylim(len(rows) - 0.4, -0.6)
     ends = [end for row in rows for end in (row.value, row.low, row.high) if end is not None]
     margin = max(0.01, 0.06 * (max(ends) - min(ends)))
-    axes.set_xlim(min(ends) - margin, max(ends) + margin)
+    # no score is above 1: the axis ends there, and half of a dot may stand out of it
+    most = max(ends) + margin if max(ends) + margin < 1 else max(1.0, max(ends))
+    axes.set_xlim(min(ends) - margin, most)
     axes.set_xlabel(score)
     axes.grid(axis="x", color="#E5E5E5", linewidth=0.7, zorder=0)
     axes.set_axisbelow(True)

@@ -73,7 +73,8 @@ def _reliability(axes: Any, calibration: Calibration, counted: str) -> None:
         label=f"{counted}; the largest dot is {most}",
     )
     axes.set(xlim=(0, 1.02), ylim=(0, 1.02))
-    axes.legend(frameon=False, loc="best", fontsize=8)
+    # below, where no interval can lie under it
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(-0.02, -0.14), fontsize=8)
     _plain(axes)
 
 
@@ -101,7 +102,7 @@ def _coverage(axes: Any, calibration: Calibration) -> None:
     )
     axes.set(xlim=(-0.02, 1.02), ylim=(0, 1.02), ylabel="share")
     axes.set_xlabel("nothing is predicted below this probability")
-    axes.legend(frameon=False, loc="lower left", fontsize=8)
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(-0.02, -0.14), fontsize=8)
     _plain(axes)
 
 

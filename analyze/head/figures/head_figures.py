@@ -82,7 +82,7 @@ def head_confusion_chart(report: ClassReport) -> Chart:
         draw_shares(axes, counts[np.ix_(kept, kept)], named, named)
         axes.set_xlabel("predicted class")
         axes.set_ylabel("class" if named is not None else f"{n_shown} classes, by name")
-        outline_groups(axes, groups, named=named is None)
+        outline_groups(axes, [(name, n, n) for name, n in groups], named=named is None)
 
     def fill(figure: Any) -> Any:
         axes = figure.subplots()
@@ -127,6 +127,7 @@ def draw_curves(report: HeadReport) -> Any:
             edgecolors="white",
             linewidths=0.5,
             label="best epoch",
+            clip_on=False,
             zorder=5,
         )
         _name_curves(axes, kind, longest)

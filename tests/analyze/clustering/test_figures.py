@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from color_vision import VISIONS, apart, least_apart
 from matplotlib.colors import to_hex, to_rgba
+from matplotlib.patches import Rectangle
 from matplotlib.text import Annotation
 from PIL import Image
 
@@ -436,6 +437,23 @@ def test_clusters_are_labelled_with_their_class() -> None:
     assert [text.get_text() for text in axes.get_yticklabels()] == list(NAMES)
     assert [text.get_text() for text in axes.get_xticklabels()] == [
         f"{c} · {agreement.cluster_to_class.get(c, 'unmatched')}" for c in agreement.clusters
+    ]
+
+
+def test_boxes_of_parents_hold_their_classes_and_as_many_clusters_as_are_matched() -> None:
+    """Two of three clusters are of the first parent's classes, and none of the third's."""
+    names = [f"class {i:02}" for i in range(30)]
+    parents = {name: "abc"[i // 10] for i, name in enumerate(names)}
+    labels = np.repeat(np.arange(30), 3)
+    assignments = np.where(labels < 5, 0, np.where(labels < 10, 1, 2))
+    axes = draw_confusion(
+        compared(labels, names, assignments, 3), title="t", subtitle="s", parents=parents
+    ).axes[0]
+    boxes = [each for each in axes.patches if isinstance(each, Rectangle)]
+    assert [(b.get_x(), b.get_y(), b.get_width(), b.get_height()) for b in boxes] == [
+        (0, 0, 2, 10),
+        (2, 10, 1, 10),
+        (3, 20, 0, 10),
     ]
 
 
