@@ -166,14 +166,15 @@ def _fill(figure: Any, plane: Plane, panels: Sequence[Panel], title: str, subtit
         for text, name, members in panels[0].groups
         if name is not None
     ]
-    name_groups(figure, all_axes[0], plane.points, named)
+    marker = _marker_size(len(plane.points)) ** 0.5
+    name_groups(figure, all_axes[0], plane.points, named, marker)
     return all_axes[0]
 
 
 def _draw_panel(axes: Any, plane: Plane, panel: Panel) -> None:
     """Draw the rows of each group; what the legend does not list is gray, and below the rest."""
     points = plane.points
-    size = float(np.clip(6_000 / len(points), 3, 28))
+    size = _marker_size(len(points))
     for text, name, members in panel.groups:
         color, marker = GRAY if name is None else panel.styles.get(name, GRAY)
         known = color != UNMATCHED
@@ -195,6 +196,11 @@ def _draw_panel(axes: Any, plane: Plane, panel: Panel) -> None:
         axes.annotate(panel.note, (0.01, 0.01), xycoords="axes fraction", size=7, color=FAINT)
     axes.set(xticks=[], yticks=[], xlabel=plane.axis_names[0])
     axes.set_aspect("equal", adjustable="datalim")
+
+
+def _marker_size(n_points: int) -> float:
+    """Give the area of a marker in points of type, squared."""
+    return float(np.clip(6_000 / n_points, 3, 28))
 
 
 def _legend(holder: Any, axes: Any, panel: Panel, **placed: Any) -> None:

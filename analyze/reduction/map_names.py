@@ -16,14 +16,17 @@ MANY = 20
 WIDEST_NAMED = 0.16
 """Median distance of a group's rows from its middle, of the map's width: others lie nowhere."""
 
-MOST_HIDDEN = 0.05
-"""Share of its group's points that a name may hide; of one point it hides none."""
+MOST_HIDDEN = 0.02
+"""Share of its group's points that a name may hide: none of a small group's."""
 
 MOST_TESTED = 4_000
 """Points that names keep off; of more an even sample."""
 
 REACH = (0.8, 0.95, 1.0)
 """Quantiles of the distances of a group's rows from its middle, at which its name may stand."""
+
+BETWEEN = 3
+"""Pixels between two names."""
 
 ANGLES = np.linspace(0, 2 * np.pi, 24, endpoint=False) + np.pi / 2
 
@@ -32,7 +35,11 @@ Box = np.ndarray
 
 
 def name_groups(
-    figure: Any, axes: Any, points: np.ndarray, named: Sequence[tuple[str, np.ndarray]]
+    figure: Any,
+    axes: Any,
+    points: np.ndarray,
+    named: Sequence[tuple[str, np.ndarray]],
+    marker: float,
 ) -> None:
     """Write names at groups that lie together, the largest first, where there is room.
 
@@ -43,6 +50,8 @@ def name_groups(
     points : ndarray of shape (n_images, 2)
     named : sequence of (str, ndarray of bool)
         Names, and which rows are in the group.
+    marker : float
+        Side of a point's marker, in points of type.
     """
     if len(named) < 2:
         return
@@ -53,7 +62,7 @@ def name_groups(
     middles = np.stack([np.median(drawn[members], axis=0) for _, members in named])
     extent = float(np.ptp(drawn, axis=0).max())
     inside = np.array(axes.get_window_extent().extents)
-    renderer = figure.canvas.get_renderer()
+    renderer, radius = figure.canvas.get_renderer(), 0.6 * marker * figure.dpi / 72 + 1
     taken: list[Box] = []
     for i, (text, (_, members)) in enumerate(
         zip(_short([t for t, _ in named]), named, strict=True)
@@ -63,12 +72,12 @@ def name_groups(
             continue
         written = _write(axes, text, 7 if len(named) <= MANY else 6)
         size = np.array(written.get_window_extent(renderer).size)
-        place = _place(size, middles, i, far, (tested, inside, taken))
+        place = _place(size, middles, i, far, (tested, radius, inside, taken))
         if place is None:
             written.remove()
         else:
             written.set_position(axes.transData.inverted().transform(place))
-            taken.append(_box(place, size))
+            taken.append(_box(place, size + 2 * BETWEEN))
 
 
 def _short(words: Sequence[str]) -> list[str]:
@@ -90,7 +99,7 @@ def _place(
     middles: np.ndarray,
     own: int,
     far: np.ndarray,
-    around: tuple[np.ndarray, np.ndarray, Sequence[Box]],
+    around: tuple[np.ndarray, float, np.ndarray, Sequence[Box]],
 ) -> np.ndarray | None:
     """Find where the middle of a name goes: about its group, nearer to it than to any other.
 
@@ -104,12 +113,12 @@ def _place(
     far : ndarray of shape (n_rows, 2)
         How far its rows are from its middle, across and down.
     around : tuple
-        Points to keep off, the box to stay in, boxes of other names.
+        Points to keep off, and how far; the box to stay in; boxes of other names.
     """
-    tested, inside, taken = around
-    best, least = None, max(1.0, MOST_HIDDEN * len(far) + 1)
+    tested, radius, inside, taken = around
+    best, least = None, MOST_HIDDEN * len(far) + 1
     for quantile in REACH:
-        reach = np.quantile(far, quantile, axis=0) + size / 2 + 2
+        reach = np.quantile(far, quantile, axis=0) + size / 2 + radius
         for turn in ANGLES:
             direction = np.array([np.cos(turn), np.sin(turn)])
             place = middles[own] + reach * direction / np.abs(direction).max()
@@ -119,7 +128,7 @@ def _place(
                 continue
             if np.hypot(*(middles - place).T).argmin() != own:
                 continue
-            hidden = _n_inside(tested, box)
+            hidden = _n_inside(tested, box, radius)
             if hidden < least:
                 best, least = place, hidden
         if best is not None and least == 0:
@@ -135,5 +144,6 @@ def _overlap(one: Box, other: Box) -> bool:
     return bool((one[:2] < other[2:]).all() and (other[:2] < one[2:]).all())
 
 
-def _n_inside(points: np.ndarray, box: Box) -> int:
-    return int(((points >= box[:2] - 2) & (points <= box[2:] + 2)).all(axis=1).sum())
+def _n_inside(points: np.ndarray, box: Box, radius: float) -> int:
+    inside = (points >= box[:2] - radius) & (points <= box[2:] + radius)
+    return int(inside.all(axis=1).sum())
