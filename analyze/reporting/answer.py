@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -184,11 +183,11 @@ def _mend(
     n_images: int, pairs: Sequence[Pair], level: Level | None, audit: Section | None, words: Words
 ) -> str:
     few = f" {words('few_answer', n=n_images)}" if n_images < FEW else ""
-    if audit is not None and audit.rows:
-        kinds = Counter(str(row[1]) for row in audit.rows)
-        most, n_most = kinds.most_common(1)[0]
-        n = words.count(len(audit.rows) + audit.n_more)
-        return words("findings_answer", n=n, most=most, n_most=n_most) + few
+    if audit is not None and audit.groups:
+        most = max(audit.groups, key=lambda group: group.n)
+        n = words.count(sum(group.n for group in audit.groups))
+        about = {"n": n, "most": most.title, "n_most": words.count(most.n)}
+        return words("findings_answer", **about) + few
     if pairs:
         pair = pairs[0]
         about = {"a": shown(pair.a), "b": shown(pair.b), "n": words.count(len(pair.rows))}

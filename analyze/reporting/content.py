@@ -131,7 +131,8 @@ class ReportContent:
         """Return the answer, what is missing with its commands, and notes, as lines."""
         lines = [*self.answer]
         lines += [self.headline.text(self.words)] if self.headline else []
-        lines += [f"not computed yet: {each.what}: {each.command}" for each in self.missing]
+        missing = self.words("missing").lower()
+        lines += [f"{missing}: {each.what}: {each.command}" for each in self.missing]
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
     def __repr__(self) -> str:

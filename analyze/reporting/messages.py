@@ -253,6 +253,78 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "evidence": ("evidence", "indices"),
     "action": ("suggested action", "action suggérée"),
     "reason": ("reason", "raison"),
+    # findings of the audit, what they mean, and suggested actions
+    "finding_copy": ("copy", "copie"),
+    "meaning_copy": (
+        "The same picture is there more than once: keep the best.",
+        "La même image est là plusieurs fois : gardez la meilleure.",
+    ),
+    "finding_variant": ("variant", "variante"),
+    "meaning_variant": (
+        "The same shape in another shade, color or print.",
+        "La même forme dans une autre teinte, couleur ou impression.",
+    ),
+    "finding_placeholder": ("placeholder", "image de remplacement"),
+    "meaning_placeholder": (
+        "One picture stands for products that have nothing in common.",
+        "Une même image représente des produits sans rapport.",
+    ),
+    "finding_blank": ("blank", "vide"),
+    "meaning_blank": ("Nothing is to be seen.", "On n'y voit rien."),
+    "finding_blurred": ("blurred", "floue"),
+    "meaning_blurred": ("No edge is sharp.", "Aucun contour n'est net."),
+    "finding_dark": ("dark", "sombre"),
+    "meaning_dark": ("Even the brightest parts are dark.", "Même le plus clair est sombre."),
+    "finding_overexposed": ("overexposed", "surexposée"),
+    "meaning_overexposed": (
+        "Light parts have lost what was in them.",
+        "Les parties claires ont perdu leurs détails.",
+    ),
+    "finding_tiny": ("tiny", "trop petite"),
+    "meaning_tiny": (
+        "Fewer pixels than the model reads.",
+        "Moins de pixels que le modèle n'en lit.",
+    ),
+    "finding_odd_aspect": ("odd aspect", "proportions inhabituelles"),
+    "meaning_odd_aspect": (
+        "Much longer than wide, or the other way round.",
+        "Beaucoup plus longue que large, ou l'inverse.",
+    ),
+    "finding_seen_in_part": ("seen in part", "vue en partie"),
+    "meaning_seen_in_part": (
+        "The model was shown a part of the picture only.",
+        "Le modèle n'a vu qu'une partie de l'image.",
+    ),
+    "finding_outlier": ("outlier", "image atypique"),
+    "meaning_outlier": (
+        "Unlike all other pictures of the catalogue.",
+        "Différente de toutes les autres images du catalogue.",
+    ),
+    "finding_outlier_in_class": ("outlier in class", "atypique dans sa classe"),
+    "meaning_outlier_in_class": (
+        "Unlike the other pictures of its class.",
+        "Différente des autres images de sa classe.",
+    ),
+    "finding_label_error": ("label error", "étiquette douteuse"),
+    "meaning_label_error": (
+        "It looks like pictures of another class: the label may be wrong.",
+        "Elle ressemble aux images d'une autre classe : l'étiquette est peut-être fausse.",
+    ),
+    "finding_ambiguous": ("ambiguous", "ambiguë"),
+    "meaning_ambiguous": (
+        "It looks like pictures of two classes.",
+        "Elle ressemble aux images de deux classes.",
+    ),
+    "finding_label_spelling": ("label spelling", "graphie de l'étiquette"),
+    "meaning_label_spelling": (
+        "Two labels differ in case or spaces alone.",
+        "Deux étiquettes ne diffèrent que par la casse ou des espaces.",
+    ),
+    "action_remove": ("remove", "supprimer"),
+    "action_replace": ("replace", "remplacer"),
+    "action_review": ("review", "vérifier"),
+    "action_relabel": ("relabel", "corriger l'étiquette"),
+    "action_keep": ("keep", "garder"),
     # provenance
     "provenance": ("Where this comes from", "Provenance"),
     "provenance_how": (
@@ -269,6 +341,9 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "made": ("Made {when} by Sosie {version}", "Fait le {when} par Sosie {version}"),
 }
 """By key: English, French. Terms of the field are the same in both where French uses them."""
+
+FINDINGS = tuple(key.removeprefix("finding_") for key in MESSAGES if key.startswith("finding_"))
+"""Of the audit, by their names."""
 
 
 @dataclass(frozen=True)
@@ -287,6 +362,13 @@ class Words:
         """Give a text with its values filled in."""
         text = MESSAGES[key][self.language == "fr"]
         return text.format(**values) if values else text
+
+    def named(self, kind: str, name: str, otherwise: str | None = None) -> str:
+        """Give the text of a name that a command wrote; that name where there is no text."""
+        key = f"{kind}_{name}"
+        if key in MESSAGES:
+            return self(key)
+        return name.replace("_", " ") if otherwise is None else otherwise
 
     def number(self, value: float | None, digits: int = 3, *, signed: bool = False) -> str:
         """Spell a number as the language does; a dash where there is none."""

@@ -10,16 +10,37 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analyze.reporting.messages import Words
+from analyze.reporting.messages import FINDINGS, Words
 from analyze.reporting.run_folders import StoredRun
 
 MOST_WIDE = 1400
 MOST_PIXELS = 60_000_000
 MOST_ROWS = 200
+MOST_OF_GROUP = 60
 MOST_EVIDENCE = 5
 QUALITY = 80
 
 Row = Sequence[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class RowGroup:
+    """Rows of one finding.
+
+    Parameters
+    ----------
+    title, about : str
+        Of the finding, and what it means.
+    n : int
+        How many there are.
+    rows : tuple of tuple
+        Of them the first.
+    """
+
+    title: str
+    about: str
+    n: int
+    rows: tuple[tuple[Any, ...], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +61,8 @@ class Section:
         Whether the first cell is the row of a picture.
     n_more : int
         Rows that are not shown.
+    groups : tuple of RowGroup
+        All rows by what they find, where they are shown so.
     """
 
     kind: str
@@ -49,6 +72,7 @@ class Section:
     figures: tuple[tuple[str, str], ...] = ()
     pictured: bool = False
     n_more: int = 0
+    groups: tuple[RowGroup, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Spell it with the keys that programs read."""
@@ -75,11 +99,12 @@ def section_of(run: StoredRun, words: Words, place: Mapping[str, int]) -> Sectio
     spec = SECTIONS[run.kind]
     header, rows = spec.table(run, words, place)
     kept = tuple(map(tuple, rows[:MOST_ROWS]))
+    groups = spec.group(rows, words) if spec.group else ()
     figures = tuple(
         (path.stem, url) for path in run.figures(spec.figures) if (url := figure_url(path))
     )[: spec.most_figures]
     more = max(0, len(rows) - MOST_ROWS)
-    return Section(run.kind, run, tuple(header), kept, figures, spec.pictured, more)
+    return Section(run.kind, run, tuple(header), kept, figures, spec.pictured, more, groups)
 
 
 def figure_url(path: Path) -> str | None:
@@ -118,12 +143,15 @@ class SectionSpec:
     most_figures : int
     pictured : bool
         As of :class:`Section`.
+    group : callable, optional
+        (rows, words) -> the rows by what they find.
     """
 
     table: Tabulate
     figures: tuple[str, ...] = ()
     most_figures: int = 4
     pictured: bool = False
+    group: Callable[[list[Row], Words], tuple[RowGroup, ...]] | None = None
 
 
 def _interval(row: Mapping[str, Any], words: Words) -> str:
@@ -238,10 +266,31 @@ def _audit(run: StoredRun, words: Words, place: Mapping[str, int]) -> Found:
         name = row.get("id", "")
         evidence = (row.get("evidence") or row.get("evidence_ids") or "").split(" | ")
         shown = [place.get(each, each) for each in evidence[:MOST_EVIDENCE]]
-        action = row.get("suggested_action") or row.get("action") or ""
-        found = (row.get("finding", "").replace("_", " "), row.get("score", ""), shown, action)
-        rows.append([place.get(name, name), *found, row.get("reason", "")])
+        action = words.named("action", row.get("suggested_action") or row.get("action") or "")
+        action += f" → {row['suggested_label']}" if row.get("suggested_label") else ""
+        found = words.named("finding", row.get("finding", ""))
+        score = _spelled(row.get("score", ""), words)
+        rows.append([place.get(name, name), found, score, shown, action, row.get("reason", "")])
     return [words(key) for key in keys], rows
+
+
+def _spelled(score: str, words: Words) -> str:
+    """Spell a number of a table as the language does; anything else stays."""
+    try:
+        return words.number(float(score), 2)
+    except ValueError:
+        return score
+
+
+def _by_finding(rows: list[Row], words: Words) -> tuple[RowGroup, ...]:
+    of_finding: dict[str, list[Row]] = {}
+    for row in rows:
+        of_finding.setdefault(str(row[1]), []).append(row)
+    meant = {words.named("finding", name): words.named("meaning", name, "") for name in FINDINGS}
+    return tuple(
+        RowGroup(title, meant.get(title, ""), len(own), tuple(map(tuple, own[:MOST_OF_GROUP])))
+        for title, own in of_finding.items()
+    )
 
 
 SECTIONS: dict[str, SectionSpec] = {
@@ -252,6 +301,6 @@ SECTIONS: dict[str, SectionSpec] = {
     "explain": SectionSpec(
         _explain, ("gradcam", "gradcam++", "hirescam", "shap", "superpixel_shap"), 3, pictured=True
     ),
-    "audit": SectionSpec(_audit, pictured=True),
+    "audit": SectionSpec(_audit, pictured=True, group=_by_finding),
 }
 """In the order of the page, by command."""

@@ -767,6 +767,10 @@ function beginPairs() {
 
 const themed = [];
 
+addEventListener("beforeprint", () => { // paper shows all: what is folded would be lost
+  for (const each of document.querySelectorAll("details")) each.open = true;
+});
+
 function begin() {
   readTheme();
   beginMaps();

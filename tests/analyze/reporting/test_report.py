@@ -21,6 +21,7 @@ import pytest
 from PIL import Image
 
 from analyze import cluster, interactive_map, report
+from analyze.auditing.checks import CHECKS
 from analyze.presentation.palette import CLASS_COLORS
 from analyze.reduction.procrustes import laid_over
 from analyze.reporting.answer import answer, confused_pairs
@@ -28,7 +29,7 @@ from analyze.reporting.backbones import Backbone
 from analyze.reporting.clusters import cluster_cards, distinguishing_words
 from analyze.reporting.columns import columns_of
 from analyze.reporting.gathering import ReportRequest, gather_report
-from analyze.reporting.messages import MESSAGES, Words
+from analyze.reporting.messages import FINDINGS, MESSAGES, Words
 from analyze.reporting.page import thumbnails
 from analyze.reporting.report import Report
 from analyze.reporting.run_folders import StoredRun
@@ -200,9 +201,9 @@ def test_findings_of_an_audit_are_shown_with_their_pictures(own: Path) -> None:
     (folder / "run.json").write_text(json.dumps(record))
     with (folder / "audit.csv").open("w", newline="") as file:
         write = csv.writer(file)
-        write.writerow(["id", "finding", "score", "evidence", "action"])
-        write.writerow([first.ids[3], "label_error", "0.9", first.ids[4], "relabel"])
-        write.writerow(["<b>gone</b>", "label_error", "0.8", "", "'=look"])
+        write.writerow(["id", "finding", "score", "evidence", "action", "suggested_label"])
+        write.writerow([first.ids[3], "label_error", "0.9", first.ids[4], "relabel", "rugs"])
+        write.writerow(["<b>gone</b>", "label_error", "0.8", "", "'=look", ""])
     found = gather_report(own, files_of(own)[:1])
     assert "2 findings" in found.answer[2]
     assert "label error" in found.answer[2]
@@ -215,6 +216,20 @@ def test_findings_of_an_audit_are_shown_with_their_pictures(own: Path) -> None:
     assert 'data-row="4"' in page
     assert "&lt;b&gt;gone&lt;/b&gt;" in page
     assert "<td>=look</td>" in page
+    (group,) = section.groups
+    assert (group.title, group.n) == ("label error", 2)
+    french = gather_report(own, files_of(own)[:1], ReportRequest(language="fr"))
+    assert "surtout « étiquette douteuse » (2)" in french.answer[2]
+    assert "<td>corriger l&#39;étiquette → rugs</td>" in french.html()
+
+
+def test_every_finding_and_action_of_the_audit_has_words_of_both_languages() -> None:
+    assert {*FINDINGS} == {check.name for check in CHECKS}
+    for check in CHECKS:
+        for key in (f"finding_{check.name}", f"meaning_{check.name}", f"action_{check.action}"):
+            english, french = MESSAGES[key]
+            assert english, key
+            assert french not in ("", english), key
 
 
 def test_backbones_stand_side_by_side_in_tables_of_metrics(tmp_path: Path) -> None:
