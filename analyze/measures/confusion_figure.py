@@ -152,7 +152,15 @@ def outline_groups(axes: Any, groups: Sequence[Group], *, named: bool) -> None:
         axes.add_patch(box)
         middle = start + n / 2
         if named and middle - end_of_last >= least:
-            axes.text(-0.01 * height, middle, name, ha="right", va="center", size=8)
+            axes.annotate(
+                name,
+                (0, middle),
+                xytext=(-5, 0),
+                textcoords="offset points",
+                ha="right",
+                va="center",
+                size=8,
+            )
             end_of_last = middle
         start, left = start + n, left + wide
     if named:

@@ -19,6 +19,7 @@ from tests.benchmarks import (
     elsewhere,
     extraction_speed,
     fate,
+    figure_sizes,
     fused,
     geometry,
     gpu,
@@ -64,6 +65,10 @@ if __name__ == "__main__":
     page.add_argument("--backbones", type=int, default=1)
     page.add_argument("--pictures", action="store_true", help="with a picture for each row")
     page.set_defaults(measure=report_page.measure)
+    figures = commands.add_parser("figures", help="every figure at 3 to 243 classes, to look at")
+    figures.add_argument("folder", type=Path)
+    figures.add_argument("--sizes", type=int, nargs="+", default=figure_sizes.SIZES)
+    figures.set_defaults(measure=figure_sizes.measure)
     proof = commands.add_parser("checks", help="what hashes and check sums cost beside a run")
     proof.add_argument("images", type=Path)
     proof.add_argument("--model", default="efficientnet_lite0")
