@@ -93,7 +93,7 @@ def answer(
     return (
         _found(backbones[0], level, words),
         _which(backbones, by_kind.get("compare"), words),
-        _mend(len(backbones[0].embeddings), pairs, level, by_kind.get("audit"), words),
+        _mend(backbones[0], pairs, level, by_kind.get("audit"), words),
     )
 
 
@@ -180,14 +180,17 @@ def _named(cell: Mapping[str, Any]) -> str:
 
 
 def _mend(
-    n_images: int, pairs: Sequence[Pair], level: Level | None, audit: Section | None, words: Words
+    best: Backbone, pairs: Sequence[Pair], level: Level | None, audit: Section | None, words: Words
 ) -> str:
+    n_images = len(best.embeddings)
     few = f" {words('few_answer', n=n_images)}" if n_images < FEW else ""
     if audit is not None and audit.groups:
         most = max(audit.groups, key=lambda group: group.n)
         n = words.count(sum(group.n for group in audit.groups))
         about = {"n": n, "most": most.title, "n_most": words.count(most.n)}
         return words("findings_answer", **about) + few
+    if best.is_random:
+        return words("random_mend_answer") + few
     if pairs:
         pair = pairs[0]
         about = {"a": shown(pair.a), "b": shown(pair.b), "n": words.count(len(pair.rows))}

@@ -13,7 +13,7 @@ from analyze.reporting.backbones import Backbone, MapShown
 from analyze.reporting.columns import column_of_clusters, columns_of
 from analyze.reporting.gathering import ReportRequest, gather_report
 from analyze.reporting.messages import Language, Words
-from analyze.reporting.page.thumbnails import Thumbnails, make_thumbnails
+from analyze.reporting.page.thumbnails import make_thumbnails
 from analyze.reporting.report import Report
 from analyze.stored_files.selection import Selection, choose_files
 from extract.errors import UsageError
@@ -143,6 +143,6 @@ def interactive_map(
         backbones=(backbone,),
         names=None if names is None else tuple(map(str, names)),
         columns=columns,
-        thumbnails=Thumbnails() if pictures.root is None else make_thumbnails(pictures),
+        thumbnails=make_thumbnails(pictures),
         parts=("maps",),
     )

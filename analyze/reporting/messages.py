@@ -102,6 +102,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "What to mend is not known without labels or an audit.",
         "Ce qu'il faut corriger n'est pas connu sans étiquettes ni audit.",
     ),
+    "random_mend_answer": (
+        "What to mend cannot be seen by random weights.",
+        "Des poids aléatoires ne montrent pas ce qu'il faut corriger.",
+    ),
     "few_answer": (
         "With {n} pictures, differences of a few pictures are chance.",
         "Avec {n} images, un écart de quelques images relève du hasard.",

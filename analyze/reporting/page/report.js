@@ -50,16 +50,24 @@ function pictureOf(row) {
   return frame;
 }
 
+const hasPictures = Boolean(data.thumbs || data.sheets); // else names stand in their places
+
 function showPictures(list, rows, most = MOST_SHOWN) {
+  list.classList.toggle("named", !hasPictures);
   list.replaceChildren(...rows.slice(0, most).map((row) => {
     const item = element("li");
-    item.append(pictureOf(row), element("p", "", nameOf(row)));
+    if (hasPictures) item.append(pictureOf(row));
+    item.append(element("p", "", nameOf(row)));
     item.title = nameOf(row);
     return item;
   }));
 }
 
 for (const each of document.querySelectorAll(".row-picture")) {
+  if (!hasPictures) {
+    each.textContent ||= each.title;
+    continue;
+  }
   const frame = pictureOf(Number(each.dataset.row));
   frame.classList.add("small");
   each.prepend(frame);
@@ -680,10 +688,18 @@ function colored(cells) { // of many classes: a picture of the matrix, with a bo
     }));
     context.strokeStyle = theme.ink;
     let down = 0, left = 0;
-    for (const [, n] of data.groups) { // the clusters of a parent's classes stand together too
+    context.fillStyle = theme.ink;
+    context.font = "13px system-ui, sans-serif";
+    context.textBaseline = "middle";
+    for (const [name, n] of data.groups) { // the clusters of a parent's classes stand together too
       const own = new Set(data.classes.slice(down, down + n));
       const wide = cells.matched.filter((code) => own.has(code)).length;
       context.strokeRect(left * side + 0.5, down * side + 0.5, wide * side - 1, n * side - 1);
+      if (n * side >= 14) { // its name goes where most room is
+        const after = left + wide < cells.order.length / 2;
+        context.textAlign = after ? "left" : "right";
+        context.fillText(name, (after ? left + wide : left) * side + (after ? 6 : -6), (down + n / 2) * side);
+      }
       down += n;
       left += wide;
     }
@@ -739,7 +755,7 @@ function cardOf(card) {
   if (card.words.length) made.append(element("p", "words", card.words.join(" · ")));
   const about = [];
   if (card.matched !== null) about.push(fill("matched_to", { name: card.matched }));
-  if (card.classes.length) about.push(card.classes.map(([name, n]) => `${name} ${count(n)}`).join(", "));
+  if (card.classes.length) about.push(card.classes.map(([name, n]) => `${name}: ${count(n)}`).join(", "));
   if (about.length) made.append(element("p", "of", about.join(" · ")));
   for (const kind of ["central", "doubtful"]) {
     if (!card[kind].length) continue;

@@ -58,9 +58,8 @@ def make_thumbnails(pictures: PictureFolder, progress: Progress | None = None) -
         (done, of how many).
     """
     n = len(pictures.embeddings)
-    if pictures.root is None:
-        pictures.open(0)  # notes why
-        return Thumbnails(notes=pictures.notes())
+    if pictures.root is None:  # the page names the option that gives it
+        return Thumbnails()
     found: list[bytes] = []
     sheets: list[bytes] = []
     n_shown = 0

@@ -24,7 +24,7 @@ from analyze import cluster, interactive_map, report
 from analyze.auditing.checks import CHECKS
 from analyze.presentation.palette import CLASS_COLORS
 from analyze.reduction.procrustes import laid_over
-from analyze.reporting.answer import answer, confused_pairs
+from analyze.reporting.answer import Pair, answer, confused_pairs
 from analyze.reporting.backbones import Backbone
 from analyze.reporting.clusters import cluster_cards, distinguishing_words
 from analyze.reporting.columns import columns_of
@@ -464,8 +464,10 @@ def test_random_weights_are_named_first(found: Report) -> None:
     random = replace(made, identity={**made.identity, "weights": {"source": "random"}})
     backbone = replace(best, embeddings=replace(best.embeddings, provenance=random))
     level = Level.from_values("kind", ["a"] * len(found.ids))
-    said = answer([backbone], level, [], [], Words("en"))
+    pair = Pair("a", "b", (0, 1), 1)
+    said = answer([backbone], level, [pair], [], Words("en"))
     assert said[0].startswith("The weights of backbone0 are random")
+    assert "confused" not in said[2], "that would pretend to know"
 
 
 @pytest.mark.parametrize(

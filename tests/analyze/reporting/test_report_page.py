@@ -19,6 +19,7 @@ from axe_playwright_python.sync_playwright import Axe
 from matplotlib.path import Path as Polygon
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from analyze import interactive_map
 from extract.ids import shown
 
 CHROMIUMS = ("chromium-headless-shell", "chromium", "chromium-browser", "chrome")
@@ -249,7 +250,30 @@ def test_it_prints_whole_on_paper(opened: Opened) -> None:
     printed = page.pdf(format="A4", print_background=True)
     n_pages = len(re.findall(rb"/Type\s*/Page\b", printed))
     assert 2 <= n_pages <= 15
+    assert page.evaluate("[...document.querySelectorAll('details')].every((each) => each.open)")
     page.emulate_media(media="screen", color_scheme="light")
+
+
+def test_without_pictures_names_are_listed_and_beyond_twenty_classes_are_gray(
+    browser: Browser, tmp_path: Path
+) -> None:
+    codes = np.repeat(np.arange(30), np.where(np.arange(30) < 10, 2, 4))
+    points = np.random.default_rng(0).normal(size=(len(codes), 2))
+    drawn = interactive_map(points, [f"kind {c:02}" for c in codes])
+    found = Opened(browser, *drawn.save(tmp_path / "map.html"), viewport=WIDE)
+    page = found.page
+    listed = page.locator("#legend button .word").all_inner_texts()
+    assert listed == [f"kind {c:02}" for c in range(10, 30)], "the largest"
+    assert page.locator("#legend").inner_text().endswith("gray: 10 more")
+    looks = page.evaluate("columns[0].categories.map((_, k) => look(columns[0], k).color)")
+    assert looks[:10] == [page.evaluate("theme.none")] * 10
+    assert len({*looks[10:]}) == 20
+    page.evaluate("choose([0, 5])")
+    assert page.locator("#chosen-pictures li").all_inner_texts() == ["0", "5"]
+    expect(page.locator("#chosen-pictures .frame")).to_have_count(0)
+    assert serious_faults(page) == []
+    assert found.left() == found.complaints == []
+    found.context.close()
 
 
 def test_hostile_names_and_labels_never_run(
