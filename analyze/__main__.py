@@ -29,7 +29,12 @@ def build_app() -> typer.Typer:
     from analyze.commands.head import head, predict
     from extract.command_line import new_app
 
-    app = new_app()
+    images = (
+        "--images is where commands find pictures to show; the embeddings of a folder are named "
+        "with --catalog and its name, as in python -m analyze --catalog photos, once python -m "
+        "extract --images photos has made them"
+    )
+    app = new_app("--catalog", {"--images": images})
     app.callback()(cluster.cluster)
     app.command("audit")(audit.audit)
     app.command("catalog")(catalog.catalog)

@@ -24,7 +24,7 @@ def build_app() -> typer.Typer:
         verify,
     )
 
-    app = new_app()
+    app = new_app("--images")
     app.callback()(embed.embed)
     app.command("models")(models.models)
     app.command("catalogs")(catalogs.catalogs)

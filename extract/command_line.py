@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import logging
 import os
@@ -13,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import typer
 from typer.core import TyperGroup
@@ -107,6 +108,13 @@ def command(
 class _Group(TyperGroup):
     """Commands next to a default action: what a command takes stands behind its name."""
 
+    source: ClassVar[str] = ""
+    instead: ClassVar[Mapping[str, str]] = {}
+
+    def _resembles(self, word: str) -> bool:
+        """Whether a word is a slip for a command, which typer suggests."""
+        return bool(difflib.get_close_matches(word, self.commands))
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Refuse an option that the default action does not have; name the command that has it."""
         try:
@@ -120,6 +128,8 @@ class _Group(TyperGroup):
             ]
             if not owners:
                 raise
+            if option in self.instead:
+                raise UsageError(self.instead[option]) from error
             named = [name for name in owners if name in args] or owners
             raise UsageError(
                 f"{option} is an option of {' and '.join(owners)}: options go after the command, "
@@ -128,6 +138,11 @@ class _Group(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command that is named; an option before it would have no effect."""
+        if args and self.source and args[0] not in self.commands and not self._resembles(args[0]):
+            raise UsageError(
+                f"no command {args[0]!r}: pictures and catalogues are named by an option, as in "
+                f"{ctx.command_path} {self.source} {shlex.quote(args[0])}"
+            )
         found = super().resolve_command(ctx, args)
         typed = [each.opts[0] for each in self.params if was_typed(ctx, each.name or "")]
         if typed:
@@ -138,10 +153,18 @@ class _Group(TyperGroup):
         return found
 
 
-def new_app() -> typer.Typer:
-    """Make a command group that runs its default action when no sub-command is named."""
+def new_app(source: str = "", instead: Mapping[str, str] | None = None) -> typer.Typer:
+    """Make a command group that runs its default action when no sub-command is named.
+
+    Parameters
+    ----------
+    source : str
+        The option that names what the default action takes, for those who type none.
+    instead : mapping of str to str, optional
+        Messages, by the option of another command that is typed without one.
+    """
     return typer.Typer(
-        cls=_Group,
+        cls=type("_Group", (_Group,), {"source": source, "instead": instead or {}}),
         add_completion=False,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,

@@ -219,6 +219,12 @@ def test_what_an_earlier_version_typed_is_kept(root: Path, monkeypatch: pytest.M
         (("--root=.", "rank", "--json"), "--root before rank"),
         (("--query", "x", "similar"), "--query is an option of similar: options go after the com"),
         (("-q", "catalog"), "--quiet before catalog"),
+        (
+            ("--images", "photos"),
+            "with --catalog and its name, as in python -m analyze --catalog",
+        ),
+        (("my photos",), "as in python -m analyze --catalog 'my photos'"),
+        (("compar",), "No such command 'compar'"),
     ],
 )
 def test_options_before_the_command_are_refused(
@@ -230,6 +236,9 @@ def test_options_before_the_command_are_refused(
 
 
 def test_extract_refuses_options_before_its_commands_too(typist: Typist) -> None:
+    found = typist(extract, "photos")
+    assert (found.code, found.out) == (2, "")
+    assert "as in python -m extract --images photos" in found.notes[-1]
     found = typist(extract, "--restart", "models")
     assert found.code == 2
     assert "--restart before models: options of models go after it" in found.notes[-1]
