@@ -230,7 +230,8 @@ def _chosen(ks: tuple[int, ...], criteria: tuple[Criterion, ...], notes: list[st
     k = sorted(each.k for each in criteria)[len(criteria) // 2]
     at, silhouette = ks.index(k), criteria[0]
     named = ", ".join(f"{each.name} {each.k}" for each in criteria)
-    why = f"{k} clusters: the middle of {named}; silhouette {silhouette.values[at]:.2f}"
+    mean = f"silhouette {silhouette.values[at]:.2f}, mean of {N_STARTS} seeds"
+    why = f"{k} clusters: the middle of {named}; {mean}"
     if silhouette.values[at] < LEAST_SILHOUETTE:
         notes.append(
             f"no clear structure: a silhouette of {silhouette.values[at]:.2f}, and below "
