@@ -105,15 +105,16 @@ def question_lines(question: Question, value: float, target: Target) -> list[str
     wanted = target.columns[question.column]
     if target.name == "neighbor":
         return [f"like {name_of(wanted, 18)}?", f"similarity {value:.3f}"]
-    lines = [f"why {_short(wanted)}?"]
+    lines = [f"why {_named(target, question.column)}?"]
     other = question.answer is not None and question.answer != question.column
-    answer = _short(target.columns[question.column if question.answer is None else question.answer])
+    answer = _named(target, question.column if question.answer is None else question.answer)
     if target.name == "cluster":
         return [*lines, f"similarity {value:.3f}", *([f"is in {answer}"] if other else [])]
     if target.thresholds is not None:
         return [*lines, *_threshold_lines(question, target, target.thresholds[question.column])]
     lines += [f"predicted: {answer}", f"probability {question.answer_probability:.2f}"]
-    return [*lines, *([f"{_short(wanted)}: {question.probability:.2f}"] if other else [])]
+    own = f"{_named(target, question.column)}: {question.probability:.2f}"
+    return [*lines, *([own] if other else [])]
 
 
 def mistake_lines(question: Question) -> list[str]:
@@ -129,7 +130,7 @@ def mistake_lines(question: Question) -> list[str]:
 def _threshold_lines(question: Question, target: Target, threshold: float) -> list[str]:
     """Return the lines of a label: its probability, its threshold, and all labels predicted."""
     decision = "predicted" if question.column in (question.predictions or ()) else "not predicted"
-    others = [_short(target.columns[i]) for i in question.predictions or ()]
+    others = [_named(target, i) for i in question.predictions or ()]
     return [
         f"probability {question.probability:.2f}",
         f"{decision}, threshold {threshold:.2f}",
@@ -137,9 +138,15 @@ def _threshold_lines(question: Question, target: Target, threshold: float) -> li
     ]
 
 
+def _named(target: Target, column: int) -> str:
+    """Name a class, of several names that ImageNet has for one the first."""
+    name = target.columns[column]
+    return _short(name.split(",")[0] if target.name == "pretrained" else name)
+
+
 def _short(name: str) -> str:
-    """Leave ImageNet's other names of a class away, and the middle of a long one."""
-    return elided(name.split(",")[0], LONGEST_CLASS)
+    """Leave the middle of a long name away."""
+    return elided(name, LONGEST_CLASS)
 
 
 def name_of(row_id: str, longest: int = LONGEST_NAME) -> str:

@@ -44,8 +44,10 @@ def words_of(figure: object) -> str:
 
 
 def test_a_page_says_what_was_asked_and_answered(found: Explanation, target: Target) -> None:
-    (page,) = sheets.pages_of([found], "gradcam", target, "subtitle")
+    (page,) = sheets.pages_of([found], "gradcam", replace(target, name="pretrained"), "subtitle")
     words = words_of(page)
+    (own,) = sheets.pages_of([found], "gradcam", target, "subtitle")
+    assert "why watch, wristwatch?" in words_of(own), "a label of a user may hold a comma"
     for said in ("true: mug", "why watch?", "highest at x 125, y 25", "predicted: mug"):
         assert said in words
     assert "probability 0.75" in words
