@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -37,6 +38,8 @@ COLUMNS = (
     "label",
     "suggested_label",
     "reason",
+    "reason_key",
+    "reason_values",
 )
 BETWEEN = " | "
 """What stands between the ids of a cell."""
@@ -184,6 +187,7 @@ class Audit(Result):
                 "score": f"{found.score:.6g}",
                 "evidence": BETWEEN.join(found.evidence),
                 "suggested_action": found.action,
+                "reason_values": json.dumps(found.because.to_json()["values"], ensure_ascii=False),
             }
             for found in findings
         ]

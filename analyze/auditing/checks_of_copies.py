@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from analyze.auditing.copy_groups import CopyGroup, connected_groups, least_of_altered
-from analyze.auditing.findings import Evidence, Scored
+from analyze.auditing.findings import Evidence, Reason, Scored
 from analyze.auditing.measurements import Measurements
 from analyze.pictures.duplicates import LEAST_SIMILARITY, Relation
 from analyze.pictures.near_duplicates import NEAR_COSINE
 from extract.catalog.catalog import MISSING_LABEL
+from extract.ids import shown
 
 SHARED = 2.0
 """Products that share a picture, times the share of them that are of another class than most: three
@@ -34,10 +35,14 @@ def find_copies(measured: Measurements) -> Scored:
 
     def evidence(row: int) -> Evidence:
         group = groups[row]
-        kept = measured.embeddings.ids[group.keep]
-        return Evidence(
-            (group.keep,), f"{group.how[row]}; keep {kept}, {group.why} ({len(group.rows)} copies)"
+        found = Reason.of(
+            "copy",
+            how=group.how[row],
+            keep=shown(measured.embeddings.ids[group.keep]),
+            why=group.why,
+            n=len(group.rows),
         )
+        return Evidence((group.keep,), found)
 
     rows = sorted(groups)
     scores = [groups[row].scores[row] for row in rows]
@@ -79,12 +84,9 @@ def find_variants(measured: Measurements) -> Scored:
 
     def evidence(row: int) -> Evidence:
         others = tuple(other for other in group_of[row] if other != row)
-        return Evidence(
-            others[:MOST_SHOWN],
-            f"the shape of {len(others)} other pictures, in another look"
-            if len(others) > 1
-            else "the shape of another picture, in another look",
-        )
+        if len(others) > 1:
+            return Evidence(others[:MOST_SHOWN], Reason.of("shape_of_several", n=len(others)))
+        return Evidence(others, Reason.of("shape_of_one"))
 
     rows = sorted(best)
     why = "edges agree from 0.86 on, and lightness, color or print differ by more than in copies"
@@ -98,9 +100,13 @@ def find_placeholders(measured: Measurements) -> Scored:
     def evidence(row: int) -> Evidence:
         group = groups[row]
         others = tuple(other for other in group.rows if other != row)
-        return Evidence(
-            others[:MOST_SHOWN], f"one picture for {len(group.rows)} products{_of(measured, group)}"
-        )
+        codes = _codes(measured, group)
+        n, n_classes = len(group.rows), 0 if codes is None else len(np.unique(codes))
+        if n_classes > 1:
+            shared = Reason.of("shared_by_classes", n=n, n_classes=n_classes)
+        else:
+            shared = Reason.of("shared", n=n)
+        return Evidence(others[:MOST_SHOWN], shared)
 
     scores = {id(group): spread_score(measured, group) for group in measured.copies}
     rows = sorted(groups)
@@ -125,9 +131,3 @@ def _codes(measured: Measurements, group: CopyGroup) -> np.ndarray | None:
     codes = level.codes[list(group.rows)]
     codes = codes[codes != MISSING_LABEL]
     return codes if len(codes) else None
-
-
-def _of(measured: Measurements, group: CopyGroup) -> str:
-    codes = _codes(measured, group)
-    n = 0 if codes is None else len(np.unique(codes))
-    return f" of {n} classes" if n > 1 else ""

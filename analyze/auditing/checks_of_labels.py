@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analyze.auditing.findings import Evidence, Scored
+from analyze.auditing.findings import Evidence, Reason, Scored
 from analyze.auditing.label_errors import LabelScores
 from analyze.auditing.measurements import Measurements
 from analyze.auditing.outliers import FEWEST, MODIFIED_Z, K, modified_z
@@ -25,7 +25,7 @@ def find_outliers(measured: Measurements) -> Scored:
 
     def evidence(row: int) -> Evidence:
         rows = tuple(r for r in near[row, :K].tolist() if r >= 0)
-        return Evidence(rows, f"mean distance to its {len(rows)} neighbors {distances[row]:.3f}")
+        return Evidence(rows, Reason.of("far", n=len(rows), distance=float(distances[row])))
 
     why = f"modified z-score of the mean distance to {K} neighbors (Iglewicz and Hoaglin 1993)"
     rows = np.arange(len(distances))
@@ -43,8 +43,10 @@ def find_class_outliers(measured: Measurements) -> Scored:
 
     def evidence(row: int) -> Evidence:
         rows = tuple(r for r in near[row].tolist() if r >= 0)
-        where = f"in {shown(level.value(row) or '')} {distances[row]:.3f}"
-        return Evidence(rows, f"mean distance to its {len(rows)} neighbors {where}")
+        label, distance = shown(level.value(row) or ""), float(distances[row])
+        return Evidence(
+            rows, Reason.of("far_in_class", n=len(rows), label=label, distance=distance)
+        )
 
     why = f"modified z-score in the class, of {FEWEST} pictures and more"
     rows = np.arange(len(distances))
@@ -67,9 +69,15 @@ def find_label_errors(measured: Measurements) -> Scored:
         suggested = level.categories[best]
         return Evidence(
             near,
-            f"{votes} of {len(near)} neighbors are {shown(suggested)}, which has "
-            f"{judged.believed[row, best]:.2f}, its own label {judged.believed[row, own]:.2f} "
-            f"by {', '.join(judged.sources)}",
+            Reason.of(
+                "disbelieved",
+                votes=int(votes),
+                n=len(near),
+                suggested=shown(suggested),
+                suggested_share=float(judged.believed[row, best]),
+                own_share=float(judged.believed[row, own]),
+                sources=judged.sources,
+            ),
             suggested,
         )
 
@@ -91,10 +99,14 @@ def find_ambiguous(measured: Measurements) -> Scored:
     def evidence(row: int) -> Evidence:
         first, second = np.argsort(-judged.believed[row], kind="stable")[:2].tolist()
         near = tuple(r for r in measured.voters.rows[row, :K].tolist() if r >= 0)
-        words = [
-            f"{shown(level.categories[c])} {judged.believed[row, c]:.2f}" for c in (first, second)
-        ]
-        return Evidence(near, " or ".join(words))
+        found = Reason.of(
+            "two_classes",
+            first=shown(level.categories[first]),
+            first_share=float(judged.believed[row, first]),
+            second=shown(level.categories[second]),
+            second_share=float(judged.believed[row, second]),
+        )
+        return Evidence(near, found)
 
     why = "the two likeliest classes differ by 0.2 at most"
     return Scored.sorted(np.arange(len(scores)), scores, AMBIGUOUS, why, evidence)
@@ -112,7 +124,7 @@ def find_spellings(measured: Measurements) -> Scored:
 
     def evidence(row: int) -> Evidence:
         suggested = better[int(level.codes[row])]
-        return Evidence((), f"{suggested!r} is spelled so by more pictures", suggested)
+        return Evidence((), Reason.of("spelled_otherwise", suggested=suggested), suggested)
 
     why = "labels that differ in case, blanks or unicode form alone"
     return Scored.sorted(rows, np.ones(len(rows)), 0.0, why, evidence)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from analyze.auditing.findings import Evidence, Scored
+from analyze.auditing.findings import Evidence, Reason, Scored
 from analyze.auditing.measurements import Measurements
 from analyze.auditing.outliers import MODIFIED_Z
 from analyze.pictures.picture_quality import BLANK, LONGEST, blankness
@@ -41,8 +41,8 @@ def find_blank(measured: Measurements) -> Scored:
     plain = measured.quality("plain")
     scores = blankness(plain, measured.quality("brightest"))
 
-    def reason(row: int) -> str:
-        return f"levels range over {plain[row]:.0f} of 255"
+    def reason(row: int) -> Reason:
+        return Reason.of("levels_range", levels=float(plain[row]))
 
     return _scored(scores, BLANK, "what saving and noise leave of one color", reason)
 
@@ -59,8 +59,8 @@ def find_blurred(measured: Measurements) -> Scored:
             limit = min(usual, MOST_BLURRED)
             why = f"outliers of this catalogue, with edges of {middle:.2f} pixels in the median"
 
-    def reason(row: int) -> str:
-        return f"the sharpest edges are {widths[row]:.1f} pixels wide at {LONGEST} pixels a side"
+    def reason(row: int) -> Reason:
+        return Reason.of("edges_wide", width=float(widths[row]), side=LONGEST)
 
     return _scored(np.where(_is_blank(measured), np.nan, widths), limit, why, reason)
 
@@ -70,8 +70,8 @@ def find_dark(measured: Measurements) -> Scored:
     brightest = measured.quality("brightest")
     scores = np.where(_is_blank(measured), np.nan, 1 - brightest / 255)
 
-    def reason(row: int) -> str:
-        return f"99 of 100 pixels are below level {brightest[row]:.0f} of 255"
+    def reason(row: int) -> Reason:
+        return Reason.of("levels_below", level=float(brightest[row]))
 
     return _scored(scores, DARK, "a black product lies before light, or has highlights", reason)
 
@@ -81,8 +81,8 @@ def find_overexposed(measured: Measurements) -> Scored:
     lost = measured.quality("overexposed")
     scores = np.where(_is_blank(measured), np.nan, lost)
 
-    def reason(row: int) -> str:
-        return f"clipped or worn to outlines, with {lost[row]:.2f} by their shares"
+    def reason(row: int) -> Reason:
+        return Reason.of("light_lost", score=float(lost[row]))
 
     return _scored(scores, OVEREXPOSED, "white grounds are not counted", reason)
 
@@ -94,8 +94,8 @@ def find_tiny(measured: Measurements) -> Scored:
     enough = int(identity) / 2 if identity.isdigit() else ENOUGH_PIXELS
     scores = enough / np.fmax(width, height)
 
-    def reason(row: int) -> str:
-        return f"{width[row]:.0f} x {height[row]:.0f} pixels"
+    def reason(row: int) -> Reason:
+        return Reason.of("size", width=int(width[row]), height=int(height[row]))
 
     why = f"the longer side has fewer than {enough:.0f} pixels, half of what the model takes"
     return _scored(scores, 1.0, why, reason, above=True)
@@ -106,8 +106,8 @@ def find_odd_aspects(measured: Measurements) -> Scored:
     width, height = measured.quality("width"), measured.quality("height")
     scores = np.fmax(width, height) / np.fmin(width, height)
 
-    def reason(row: int) -> str:
-        return f"{width[row]:.0f} x {height[row]:.0f} pixels"
+    def reason(row: int) -> Reason:
+        return Reason.of("size", width=int(width[row]), height=int(height[row]))
 
     return _scored(scores, ODD_ASPECT, "three times as long as wide", reason)
 
@@ -116,8 +116,8 @@ def find_seen_in_part(measured: Measurements) -> Scored:
     """Find pictures of which the model sees less than half."""
     seen = measured.quality("seen")
 
-    def reason(row: int) -> str:
-        return f"the model sees {100 * seen[row]:.0f} % of it: --resize auto shows it all"
+    def reason(row: int) -> Reason:
+        return Reason.of("seen", percent=100 * float(seen[row]))
 
     return _scored(1 - seen, HALF, "more than half is cut off", reason, above=True)
 
@@ -133,7 +133,7 @@ def _scored(
     scores: np.ndarray,
     threshold: float,
     why: str,
-    reason: Callable[[int], str],
+    reason: Callable[[int], Reason],
     *,
     above: bool = False,
 ) -> Scored:

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analyze.auditing.findings import Reason
 from analyze.auditing.picture_measures import PictureMeasures
 from analyze.pictures.altered_copies import Alteration, altered
 from analyze.pictures.duplicates import LEAST_SIMILARITY, Relation, compared
 from analyze.pictures.near_duplicates import NEAR_COSINE
 
-SAVED_AGAIN = "saved again"
-BY_VECTORS = "hardly another vector"
 LEAST_OF_ALTERED = 0.75
 """Cosine from which pictures are held against each other mirrored, cut and framed, which takes
 several times as long: see the audit's benchmark."""
@@ -40,8 +39,8 @@ class Link:
     score : float
         0 to 1: how near copies are, 1 where no pixel differs; of variants how far their edges
         agree.
-    how : str
-        What one is to the other, in words.
+    how : Reason
+        What one is to the other.
     worse : int or None
         The row that was cut, framed or marked, where that is known.
     """
@@ -51,7 +50,7 @@ class Link:
     relation: Relation
     cosine: float
     score: float
-    how: str
+    how: Reason
     worse: int | None = None
 
 
@@ -88,7 +87,7 @@ def find_links(
 def _by_vectors(one: int, other: int, cosine: float) -> Link | None:
     if cosine < NEAR_COSINE:
         return None
-    return Link(one, other, Relation.COPY, cosine, cosine, BY_VECTORS)
+    return Link(one, other, Relation.COPY, cosine, cosine, Reason.of("by_vectors"))
 
 
 def least_of_altered(pairs: Sequence[tuple[int, int, float]], n_images: int) -> float:
@@ -106,15 +105,21 @@ def _by_pixels(
     a, b = measures.fingerprint(one), measures.fingerprint(other)
     seen = compared(a, b, cosine)
     if seen.relation is Relation.COPY:
-        return Link(one, other, Relation.COPY, cosine, 1 - (seen.apart or 0.0), SAVED_AGAIN)
+        return Link(
+            one, other, Relation.COPY, cosine, 1 - (seen.apart or 0.0), Reason.of("saved_again")
+        )
     change: Alteration | None = None
     if cosine >= least:
         change = altered(a, b)
     if change is not None:
         worse = None if change.first is None else one if change.first else other
-        return Link(one, other, Relation.COPY, cosine, 1 - change.apart, change.how, worse)
+        return Link(
+            one, other, Relation.COPY, cosine, 1 - change.apart, Reason.of(change.how), worse
+        )
     if seen.relation is Relation.VARIANT:
-        return Link(one, other, Relation.VARIANT, cosine, seen.alike or 0.0, "the same shape")
+        return Link(
+            one, other, Relation.VARIANT, cosine, seen.alike or 0.0, Reason.of("shape_of_one")
+        )
     return None
 
 
@@ -128,18 +133,18 @@ class CopyGroup:
         Ascending.
     keep : int
         The one to keep.
-    why : str
+    why : Reason
         Why this one.
     scores : mapping of int to float
         Of the others: the link to the one to keep, else the nearest; 1 for equal bytes.
-    how : mapping of int to str
+    how : mapping of int to Reason
     """
 
     rows: tuple[int, ...]
     keep: int
-    why: str
+    why: Reason
     scores: dict[int, float]
-    how: dict[int, str]
+    how: dict[int, Reason]
 
 
 def group_copies(
@@ -170,7 +175,7 @@ def group_copies(
             if row == keep:
                 continue
             if by_bytes[row] == by_bytes[keep]:
-                scores[row], how[row] = 1.0, "equal byte for byte"
+                scores[row], how[row] = 1.0, Reason.of("equal_bytes")
             else:
                 pair = min(row, keep), max(row, keep)
                 link = direct.get(pair) or _nearest(row, rows, by_bytes, best)
@@ -207,7 +212,7 @@ def connected_groups(
 
 def best_copy(
     rows: Sequence[int], measures: PictureMeasures | None, worse: Collection[int] = ()
-) -> tuple[int, str]:
+) -> tuple[int, Reason]:
     """Choose the copy to keep: the most detail, then the least compressed, then the first.
 
     One that was cut, framed or marked is kept only where all were.
@@ -218,34 +223,35 @@ def best_copy(
     Returns
     -------
     row : int
-    why : str
+    why : Reason
     """
     opened = [row for row in rows if measures is not None and measures.opened[row]]
     opened = [row for row in opened if row not in worse] or opened
     if measures is None or not opened:
-        return rows[0], "the first: no picture was opened"
+        return rows[0], Reason.of("not_opened")
     detail = {row: measures.detail(row) for row in opened}
     most = max(detail.values())
     sharp = [row for row in opened if detail[row] * MORE >= most]
     density = {row: measures.bytes_per_pixel(row) for row in sharp}
     densest = max(density.values())
     kept = next(row for row in sharp if density[row] * MORE >= densest)
-    others = [row for row in rows if row != kept]
     if len(sharp) < len(opened):
         other = max((row for row in opened if row not in sharp), key=lambda row: detail[row])
         return kept, _more_detail(kept, other, measures)
     if any(density[row] * MORE < densest for row in sharp):
         low = min(density.values())
-        return kept, f"less compressed: {density[kept]:.2f} bytes a pixel, another {low:.2f}"
+        return kept, Reason.of("less_compressed", bytes=density[kept], other_bytes=low)
     if len(opened) < len(rows):
-        return kept, "neither cut, framed nor marked"
-    return kept, "the first of equals" if others else "alone"
+        return kept, Reason.of("unaltered")
+    return kept, Reason.of("first")
 
 
-def _more_detail(kept: int, other: int, measures: PictureMeasures) -> str:
+def _more_detail(kept: int, other: int, measures: PictureMeasures) -> Reason:
     """Say whether size or sharpness gives a copy its detail."""
-    sizes = ["{} x {}".format(*measures.size(row)) for row in (kept, other)]
     if measures.n_pixels(kept) > MORE * measures.n_pixels(other):
-        return f"larger: {sizes[0]} pixels, the next {sizes[1]}"
+        (width, height), (next_width, next_height) = measures.size(kept), measures.size(other)
+        return Reason.of(
+            "larger", width=width, height=height, next_width=next_width, next_height=next_height
+        )
     widths = [measures.edge_width(row) for row in (kept, other)]
-    return f"sharper: its edges are {widths[0]:.2f} pixels wide, the next one's {widths[1]:.2f}"
+    return Reason.of("sharper", width=widths[0], next_width=widths[1])

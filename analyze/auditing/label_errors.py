@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analyze.auditing.findings import Reason
 from analyze.auditing.nearest import Nearest
 from analyze.head.reporting.suspects import find_suspects
 from analyze.measures.probes import out_of_fold_probabilities
@@ -47,7 +48,7 @@ class LabelScores:
         0 to 1, 1 for a label that is not believed at all; NaN without a label.
     n_errors : int
         How many labels are at odds with confident answers (confident learning).
-    sources : tuple of str
+    sources : tuple of Reason
         What was combined.
     """
 
@@ -55,7 +56,7 @@ class LabelScores:
     believed: np.ndarray
     uncertainty: np.ndarray
     n_errors: int
-    sources: tuple[str, ...]
+    sources: tuple[Reason, ...]
 
 
 def score_labels(
@@ -86,7 +87,7 @@ def score_labels(
     n_classes = len(level.categories)
     shares = np.bincount(codes[labelled], minlength=n_classes) / labelled.sum()
     logs = np.log(_votes(nearest, codes, shares))
-    sources = ["neighbors' votes"]
+    sources = [Reason.of("votes")]
     regression = np.full((len(codes), n_classes), np.nan)
     if labelled.sum() <= MOST_TRAINED:
         runs = [
@@ -99,10 +100,10 @@ def score_labels(
         judged = ~np.isnan(regression).any(axis=1)
         floor = 1e-4
         logs[judged] += np.log((regression[judged] + floor) / (1 + n_classes * floor))
-        sources.append("out-of-fold probabilities of a logistic regression")
+        sources.append(Reason.of("regression"))
         clusters = _cluster_shares(vectors, codes, groups, shares, seed)
         logs += OF_CLUSTER * np.log(clusters)
-        sources.append("clusters")
+        sources.append(Reason.of("clusters"))
     believed = np.exp(logs - logs.max(axis=1, keepdims=True))
     believed /= believed.sum(axis=1, keepdims=True)
     believed[~labelled] = np.nan

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from small_catalogs import draw, shirt_of_gray
 from analyze import audit
 from analyze.auditing.audit import Audit, audit_catalog
 from analyze.auditing.checks import CHECKS
+from analyze.auditing.findings import REASONS, Reason
 from analyze.auditing.nearest import Nearest, find_nearest
 from analyze.neighbors.indexes.exact_search import ExactIndex
 from analyze.pictures.picture_folder import PictureFolder
@@ -224,6 +227,25 @@ def test_result_has_a_frame_a_page_of_thumbnails_and_sheets(found: Audit, tmp_pa
         "sheet-copy.png",
         "sheet-blurred.png",
     }
+
+
+def test_each_reason_can_be_written_again_from_its_key_and_values(found: Audit) -> None:
+    header, *rows = found.tables()["audit"]
+    columns = [header.index(name) for name in ("reason", "reason_key", "reason_values")]
+    assert len(rows) > 20
+    for row in rows:
+        text, key, values = (row[column] for column in columns)
+        assert str(read_reason({"key": key, "values": json.loads(values)})) == text
+    assert {each["reason_key"] for each in found.to_json()["findings"]} <= REASONS.keys()
+
+
+def read_reason(spelled: Any) -> Any:
+    """Read what a reason's JSON spells, as a translation of it does."""
+    if isinstance(spelled, list):
+        return tuple(map(read_reason, spelled))
+    if not isinstance(spelled, dict):
+        return spelled
+    return Reason(spelled["key"], {k: read_reason(v) for k, v in spelled["values"].items()})
 
 
 def test_every_check_is_named_once() -> None:
