@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from extract.errors import UsageError, one_of
+from extract.images.corruptions import FAMILIES, N_SEVERITIES, Corruption, corrupt, turned
 from extract.images.decoding import PictureFile, decode_picture
 from extract.transforms.preprocessing import Preprocessing
 
@@ -17,6 +18,7 @@ GREY = (0.299, 0.587, 0.114)
 """Shares of red, green and blue in what is seen as light (ITU-R BT.601)."""
 
 MOST_VIEWS = 64
+CORRUPTED = "corrupted-1"
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class Policy:
         How often a picture is blurred, from 0 to 1.
     blur_radius : float
         At most, as a share of the side.
+    corruptions : tuple of str
+        Families of which one is drawn, and its severity.
     """
 
     rotation: float = 0.0
@@ -50,17 +54,38 @@ class Policy:
     tint: float = 0.0
     blur: float = 0.0
     blur_radius: float = 0.0
+    corruptions: tuple[str, ...] = ()
 
 
-_PLACED = {"rotation": 15.0, "flip": 0.5, "zoom": 1.2}
-_LIT = {"brightness": 0.2, "contrast": 0.2, "saturation": 0.3, "tint": 0.05}
+_PLACED: dict[str, Any] = {"rotation": 15.0, "flip": 0.5, "zoom": 1.2}
+_LIT: dict[str, Any] = {"brightness": 0.2, "contrast": 0.2, "saturation": 0.3, "tint": 0.05}
 
 POLICIES: dict[str, Policy] = {
     "geometric-1": Policy(**_PLACED),
     "catalog-1": Policy(**_PLACED, **_LIT, blur=0.2, blur_radius=0.005),
+    CORRUPTED: Policy(corruptions=tuple(FAMILIES)),
 }
-"""Rotation, flip and zoom alone, or with light, color and blur. A policy never changes: another one
-takes another number, since its name is part of what a file's numbers mean."""
+"""Rotation, flip and zoom alone, or with light, color and blur; or one corruption of any family. A
+policy never changes: another one takes another number, since its name is part of what a file's
+numbers mean."""
+
+
+def find_policy(name: str) -> Policy:
+    """Find a policy by its name; ``corrupted-1:noise+blur`` draws from these families alone.
+
+    Raises
+    ------
+    UsageError
+        Listing those there are.
+    """
+    base, colon, named = name.partition(":")
+    one_of(base if base == CORRUPTED else name, POLICIES, "policy of views")
+    families = named.split("+")
+    for family in families if colon else ():
+        one_of(family, FAMILIES, "family of corruptions")
+    if len(set(families)) < len(families):
+        raise UsageError(f"a family is named twice: {name}")
+    return replace(POLICIES[base], corruptions=tuple(families)) if colon else POLICIES[base]
 
 
 @dataclass(frozen=True)
@@ -70,7 +95,7 @@ class View:
     Parameters
     ----------
     policy : str
-        A key of ``POLICIES``.
+        As :func:`find_policy` takes it.
     seed : int
     index : int
         From 1 on.
@@ -81,7 +106,9 @@ class View:
     index: int
 
     def __post_init__(self) -> None:
-        one_of(self.policy, POLICIES, "policy of views")
+        if not isinstance(self.policy, str):
+            raise ValueError(f"policy of a view must be a name, got {self.policy!r}")
+        find_policy(self.policy)
         for name, least in (("seed", 0), ("index", 1)):
             value = getattr(self, name)
             if type(value) is not int or value < least:
@@ -130,7 +157,7 @@ def augment(pixels: np.ndarray, view: View, content_sha256: bytes) -> np.ndarray
     """
     from PIL import Image
 
-    policy, drawn = POLICIES[view.policy], _drawn(view, content_sha256)
+    policy, drawn = find_policy(view.policy), _drawn(view, content_sha256)
     picture = Image.fromarray(pixels)
     if (policy.rotation, policy.flip, policy.zoom) != (0.0, 0.0, 1.0):
         picture = _transformed(picture, policy, drawn)
@@ -140,7 +167,12 @@ def augment(pixels: np.ndarray, view: View, content_sha256: bytes) -> np.ndarray
         from PIL import ImageFilter
 
         picture = picture.filter(ImageFilter.GaussianBlur(radius))
-    return np.array(picture)
+    if not policy.corruptions:
+        return np.array(picture)
+    family = policy.corruptions[int(next(drawn) * len(policy.corruptions))]
+    corruption = Corruption(family, 1 + int(next(drawn) * N_SEVERITIES))
+    made = corrupt(np.array(picture), corruption, content_sha256, seed=f"{view.seed}\0{view.index}")
+    return np.array(picture) if made is None else made
 
 
 def reference_pixels(file: PictureFile, seen: Preprocessing, view: View | None = None) -> Any:
@@ -169,24 +201,10 @@ def _between(share: float, most: float) -> float:
 
 
 def _transformed(picture: Any, policy: Policy, drawn: Iterator[float]) -> Any:
-    """Turn, flip and zoom about the center; what comes in from outside repeats the edge."""
-    from PIL import Image
-
-    angle = np.deg2rad(policy.rotation * (2 * next(drawn) - 1))
-    flipped = next(drawn) < policy.flip
-    zoom = policy.zoom ** (2 * next(drawn) - 1)
-    size = picture.size[0]
-    cosine, sine = np.cos(angle) / zoom, np.sin(angle) / zoom
-    # as far as the corners of a turned and smaller square reach, and the filter's pixel
-    margin = 1 + int(np.ceil(max(0.0, size / 2 * (cosine + abs(sine) - 1))))
-    inside = np.clip(np.arange(-margin, size + margin), 0, size - 1)
-    wide = Image.fromarray(np.asarray(picture)[inside][:, inside])
-    mirror = -1.0 if flipped else 1.0
-    turn = np.array([[cosine * mirror, -sine], [sine * mirror, cosine]])
-    # Pillow needs the place that the middle of each new pixel comes from, counted from the corner
-    offset = (size / 2 + margin) - turn @ np.full(2, size / 2)
-    affine = (*turn[0], offset[0], *turn[1], offset[1])
-    return wide.transform((size, size), Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR)
+    """Turn, flip and zoom about the center."""
+    degrees = policy.rotation * (2 * next(drawn) - 1)
+    mirrored = next(drawn) < policy.flip
+    return turned(picture, degrees, mirrored=mirrored, zoom=policy.zoom ** (2 * next(drawn) - 1))
 
 
 def _colors(policy: Policy, drawn: Iterator[float], picture: Any) -> tuple[float, ...]:

@@ -68,7 +68,12 @@ class Views:
         ),
     ] = 0
     view_policy: Annotated[
-        str, typer.Option(metavar="NAME", help="catalog-1, or geometric-1: without light, color.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="catalog-1; geometric-1: without light, color; corrupted-1: one of 12 "
+            "corruptions; corrupted-1:noise+blur: one of these.",
+        ),
     ] = "catalog-1"
 
     def drawn_from(self, seed: int) -> list[View]:
