@@ -22,6 +22,8 @@ _PARTS = {
     "analyze_embeddings": "analyze.clustering.analysis",
     "assess_head": "analyze.head.results",
     "audit": "analyze.auditing.audit",
+    "assess_robustness": "analyze.robustness.assessment",
+    "RobustnessSpec": "analyze.robustness.assessment",
     "explain": "analyze.explanation.reporting.explained",
     "ExplanationSpec": "analyze.explanation.spec",
     "ExplanationMethods": "analyze.explanation.reporting.methods",
@@ -60,6 +62,8 @@ if TYPE_CHECKING:  # what type checkers and editors see of the parts
     from analyze.neighbors.retrieval_result import retrieve as retrieve
     from analyze.reduction.reduction import parse_steps as parse_steps
     from analyze.reduction.reduction import reduce as reduce
+    from analyze.robustness.assessment import RobustnessSpec as RobustnessSpec
+    from analyze.robustness.assessment import assess_robustness as assess_robustness
     from analyze.reporting.from_python import interactive_map as interactive_map
     from analyze.reporting.from_python import report as report
 else:

@@ -21,6 +21,7 @@ def build_app() -> typer.Typer:
         rank,
         report,
         retrieval,
+        robustness,
         runs,
         serve,
         similar,
@@ -46,6 +47,7 @@ def build_app() -> typer.Typer:
     app.command("rank")(rank.rank)
     app.command("report")(report.report)
     app.command("retrieval")(retrieval.retrieval)
+    app.command("robustness")(robustness.robustness)
     app.command("runs")(runs.runs)
     app.command("serve")(serve.serve)
     app.command("similar")(similar.similar)

@@ -88,6 +88,11 @@ class Workspace:
         return self.cache / "index"
 
     @property
+    def robustness(self) -> Path:
+        """What corrupted pictures gave, kept between runs."""
+        return self.cache / "robustness"
+
+    @property
     def head_trials(self) -> Path:
         """Settings of heads that were tried, kept between runs."""
         return self.cache / "heads"

@@ -29,7 +29,7 @@ EXTRACT_ORDER = (
 ).split()
 ANALYZE_ORDER = (
     "presentation run_history pictures measures reduction neighbors clustering comparison "
-    "head auditing explanation stored_files reporting lookup commands"
+    "head auditing robustness explanation stored_files reporting lookup commands"
 ).split()
 ORDERS = [("extract", EXTRACT_ORDER), ("analyze", ANALYZE_ORDER)]
 

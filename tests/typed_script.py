@@ -12,10 +12,12 @@ from analyze import (
     HeadSpec,
     NeighborIndex,
     Plan,
+    RobustnessSpec,
     TrainingSpec,
     agree,
     analyze_embeddings,
     assess_head,
+    assess_robustness,
     audit,
     cluster,
     compare,
@@ -41,6 +43,7 @@ from analyze.measures.agreement import Agreement
 from analyze.neighbors.indexes.exact_search import OneNearest
 from analyze.neighbors.retrieval_result import Retrieval
 from analyze.reduction.reduction import Reduced, Step
+from analyze.robustness.result import Robustness
 from analyze.reporting.report import Report as Page
 from extract import (
     BackboneOptions,
@@ -108,5 +111,6 @@ assert_type(head, HeadClassifier)
 assert_type(head.predict(embeddings), np.ndarray)
 assert_type(load_head("head.json"), HeadClassifier)
 assert_type(assess_head(embeddings, plan=Plan(n_folds=5)), HeadAssessment)
+assert_type(assess_robustness(embeddings, spec=RobustnessSpec(("noise",))), Robustness)
 wanted, methods = ExplanationSpec("cluster", clusters=7), ExplanationMethods(["gradcam"])
 assert_type(explain(embeddings, wanted, methods=methods), Explanations)

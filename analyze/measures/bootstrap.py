@@ -58,6 +58,35 @@ def resampled_weights(units: np.ndarray, n_resamples: int, seed: int = 0) -> Ite
         yield drawn[units]
 
 
+def resampled_averages(
+    values: np.ndarray, units: np.ndarray, n_resamples: int, seed: int = 0
+) -> np.ndarray:
+    """Average values over resampled pictures, the same resamples for every row of them.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_values, n), float64
+        NaN where a picture has none.
+    units : ndarray of shape (n,), int
+        Pictures of one number are drawn together.
+    n_resamples : int
+    seed : int
+
+    Returns
+    -------
+    ndarray of shape (n_values, n_resamples), float64
+        NaN where a resample holds no picture with a value.
+    """
+    known = ~np.isnan(values)
+    filled = np.where(known, values, 0.0)
+    blocks = []
+    for weights in resampled_weights(units, n_resamples, seed):
+        with np.errstate(invalid="ignore"):
+            times = weights.astype(np.float64)
+            blocks.append((filled @ times) / (known.astype(np.float64) @ times))
+    return np.concatenate(blocks, axis=1)
+
+
 def permuted_rows(units: np.ndarray, n_permutations: int, seed: int = 0) -> Iterator[np.ndarray]:
     """Permute pictures; yields the row that each row takes the place of, some at a time.
 

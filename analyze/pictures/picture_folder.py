@@ -17,7 +17,9 @@ from extract.workspace import Workspace
 if TYPE_CHECKING:
     from PIL import Image
 
+    from extract.images.decoders import PreparedPicture
     from extract.images.decoding import PictureFile
+    from extract.transforms.preprocessing import Preprocessing
 
 HALF = 0.5
 
@@ -100,6 +102,22 @@ class PictureFolder:
         """Give a row's picture, upright RGB, and how many bytes its file holds; None as above."""
         found = self._opened(row)
         return None if found is None else (found[0], found[2])
+
+    def prepare(
+        self, row: int, wanted: Preprocessing, decoder: str
+    ) -> tuple[PreparedPicture, bytes] | None:
+        """Give a row's picture as a model sees it, and its file's hash; None as above."""
+        from extract.images.decoders import prepare_picture
+        from extract.refusals import Refused
+
+        file = self._read(row)
+        if file is None:
+            return None
+        try:
+            return prepare_picture(file.content, {wanted}, decoder), file.sha256
+        except Refused as refused:
+            self.missed[row] = refused.reason.code
+            return None
 
     def show(self, row: int) -> Image.Image | None:
         """Give a row's picture as a sheet shows it: whole, or as the model saw it."""

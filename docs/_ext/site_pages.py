@@ -30,6 +30,7 @@ NAVIGATION = {
         "similar-products",
         "heads",
         "audit",
+        "robustness",
         "explain",
         "report",
         "lookup",

@@ -34,6 +34,25 @@ def ground(wanted: Preprocessing) -> int:
     return WHITE[0] if wanted.resize == "pad" else 0
 
 
+def picture_box(wanted: Preprocessing, height: int, width: int) -> tuple[int, int, int, int]:
+    """Find a picture in the square that the model sees, without what it is padded with.
+
+    Parameters
+    ----------
+    wanted : Preprocessing
+    height, width : int
+        Of the picture upright.
+
+    Returns
+    -------
+    tuple of int
+        Top, left, height and width.
+    """
+    resized = resized_size(wanted, height, width)
+    (_, top), (_, left) = (center(n, wanted) for n in resized)
+    return top, left, min(resized[0], wanted.size), min(resized[1], wanted.size)
+
+
 def place(
     pixels: np.ndarray[Any, Any], wanted: Preprocessing, orientation: int = 1
 ) -> np.ndarray[Any, Any]:

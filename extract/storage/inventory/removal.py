@@ -43,7 +43,7 @@ class Removal:
     states : tuple
         Of those files, as they were looked at.
     caches : tuple of Path
-        Reductions, clusterings and indexes of their vectors.
+        Reductions, clusterings, indexes and figures of robustness of their vectors.
     """
 
     workspace: Workspace
@@ -188,7 +188,7 @@ def _kept_of(workspace: Workspace, stored: StoredEmbeddings) -> Iterator[Path]:
             record = _record_of(path.with_suffix(".json"))
             if record.get("identity") == embeddings.provenance.identity_sha256:
                 yield path
-    for folder in (workspace.reductions, workspace.clusterings):
+    for folder in (workspace.reductions, workspace.clusterings, workspace.robustness):
         for path in _plain_files(folder):
             if CACHE_NAME.fullmatch(path.name):
                 key = _record_of(path).get("key")

@@ -118,6 +118,7 @@ def describe_stored(workspace: Workspace) -> dict[str, Any]:
         "clusterings": workspace.clusterings,
         "indexes": workspace.indexes,
         "heads": workspace.head_trials,
+        "robustness": workspace.robustness,
     }
     return {
         "catalogs": [stored.to_json() for stored in stored_catalogs(workspace)],

@@ -1,0 +1,390 @@
+"""Scores of backbones on corrupted pictures: cells, families, and backbones in pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from analyze.comparison.pairwise_tests import SURE, spell_verdict
+from analyze.comparison.ranking.scores import RankedModel
+from analyze.comparison.resampling import resampled_means, why_no_interval
+from analyze.measures.bootstrap import adjusted_by_holm, interval, p_value, resampled_averages
+from analyze.measures.contingency_metrics import METRICS as CLUSTER_METRICS
+from analyze.measures.contingency_metrics import JointTables
+from analyze.measures.estimates import LEAST_UNITS, Estimate
+from analyze.robustness.cells import FIGURES, NONE
+from extract.catalog.catalog import Level
+from extract.images.corruptions import FAMILIES, Corruption
+
+DRIFT, RECALL, ONE_NN, HEAD, ARI = "drift", "recall_at_1", "one_nn_accuracy", "head_accuracy", "ari"
+METRICS = (RECALL, ONE_NN, HEAD, ARI, DRIFT)
+COMPARED = (RECALL, ONE_NN, HEAD)
+"""Metrics that backbones are compared by. Cosines of two backbones are spread differently, so that
+a drift says nothing of which is better; and an ARI depends on a clustering's seed."""
+
+WORDS = {
+    RECALL: "share of pictures with their original found first (recall@1)",
+    ONE_NN: "accuracy of the nearest other picture (1-NN)",
+    HEAD: "accuracy of the head",
+    ARI: "ARI of clusters",
+    DRIFT: "mean cosine distance from the original (drift)",
+}
+OVERALL = "all"
+"""In the place of a family: the mean over all of them."""
+
+
+class Track(NamedTuple):
+    """A score, and the same on resampled pictures.
+
+    Parameters
+    ----------
+    value : float
+    drawn : ndarray of shape (n_resamples,), or None
+        None where too few pictures are known.
+    n_images : int
+    """
+
+    value: float
+    drawn: np.ndarray | None
+    n_images: int
+
+    def less(self, other: Track) -> Track:
+        """Subtract another score on the same pictures."""
+        drawn = None
+        if self.drawn is not None and other.drawn is not None:
+            drawn = self.drawn - other.drawn
+        return Track(self.value - other.value, drawn, min(self.n_images, other.n_images))
+
+    def estimate(self, least: float = -np.inf, most: float = np.inf) -> Estimate:
+        """Give its 95 % interval, within what such a score can be."""
+        if self.drawn is None:
+            return Estimate(self.value, None, None)
+        low, high = interval(self.value, self.drawn)
+        return Estimate(self.value, float(max(low, least)), float(min(high, most)))
+
+
+def averaged(tracks: list[Track]) -> Track:
+    """Average scores on the same resamples."""
+    known = [each.drawn for each in tracks if each.drawn is not None]
+    drawn = np.mean(known, axis=0) if len(known) == len(tracks) else None
+    value = float(np.mean([each.value for each in tracks]))
+    return Track(value, drawn, min(each.n_images for each in tracks))
+
+
+Cells = Mapping[Corruption | None, np.ndarray]
+"""Figures of each corruption, and of none; ndarray of shape (5, n)."""
+
+Key = tuple[str, int, str]
+"""Family, severity (0: unaltered pictures that the family applies to) and metric."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How scores are resampled.
+
+    Parameters
+    ----------
+    units : ndarray of shape (n,), int
+        Of the corrupted pictures; copies have one number.
+    level : Level or None
+        With the labels of all rows of the catalogue.
+    rows : ndarray of shape (n,), int
+        Which of them are corrupted.
+    n_resamples, seed : int
+    """
+
+    units: np.ndarray
+    level: Level | None
+    rows: np.ndarray
+    n_resamples: int
+    seed: int
+
+    @property
+    def labels(self) -> np.ndarray | None:
+        """Codes of the corrupted pictures, negative without a label."""
+        return None if self.level is None else self.level.codes[self.rows]
+
+
+def score_cells(cells: Cells, sampling: Sampling) -> dict[Key, Track]:
+    """Score one backbone under every corruption.
+
+    Returns
+    -------
+    dict of Key to Track
+        Severity 0 is of unaltered pictures, of those alone that the family applies to.
+    """
+    places: list[Key] = []
+    values: list[np.ndarray] = []
+    found: dict[Key, Track] = {}
+    for family in dict.fromkeys(each.family for each in cells if each):
+        mine = {each.severity: cells[each] for each in cells if each and each.family == family}
+        applies = ~np.isnan(next(iter(mine.values()))[0])
+        mine[0] = np.where(applies, cells[None], np.nan)
+        for severity, figures in sorted(mine.items()):
+            for metric, own in _of_pictures(figures, sampling).items():
+                if not np.isnan(own).all():
+                    places.append((family, severity, metric))
+                    values.append(own)
+        found |= _aris(family, mine, sampling)
+    if not values:
+        return found
+    drawn = resampled_averages(
+        np.stack(values), sampling.units, sampling.n_resamples, sampling.seed
+    )
+    for key, own, resampled in zip(places, values, drawn, strict=True):
+        known = ~np.isnan(own)
+        few = len(np.unique(sampling.units[known])) < LEAST_UNITS or np.isnan(resampled).any()
+        found[key] = Track(float(own[known].mean()), None if few else resampled, int(known.sum()))
+    return found
+
+
+def _of_pictures(figures: np.ndarray, sampling: Sampling) -> dict[str, np.ndarray]:
+    """Give each metric of each picture; NaN where there is none."""
+    cosine, found, nearest_other, _, head_right = figures
+    scores = {RECALL: found, HEAD: head_right, DRIFT: 1 - cosine}
+    level, labels = sampling.level, sampling.labels
+    if level is not None and labels is not None:
+        known = (labels >= 0) & ~np.isnan(nearest_other)
+        other = np.where(known, nearest_other, NONE).astype(int)
+        same = (other != NONE) & (level.codes[other] == labels)
+        scores[ONE_NN] = np.where(known, same, np.nan)
+    return scores
+
+
+def _aris(
+    family: str, by_severity: Mapping[int, np.ndarray], sampling: Sampling
+) -> dict[Key, Track]:
+    """Score the clusters of every severity of a family against the labels."""
+    labels, cluster = sampling.labels, FIGURES.index("cluster")
+    clusters = {severity: figures[cluster] for severity, figures in by_severity.items()}
+    if labels is None:
+        return {}
+    known = (labels >= 0) & ~np.isnan(np.stack(list(clusters.values()))).any(axis=0)
+    if known.sum() < 2:
+        return {}
+    labels, units = labels[known], sampling.units[known]
+    cells = [each[known].astype(int) for each in clusters.values()]
+    drawn: list[np.ndarray | None] = [None] * len(cells)
+    if why_no_interval(labels, units, "") is None:
+        seeds, n = [[each] for each in cells], sampling.n_resamples
+        resampled = resampled_means(labels, seeds, units, n, metrics=[ARI], seed=sampling.seed)
+        drawn = list(resampled[ARI])
+    values = [float(CLUSTER_METRICS[ARI](JointTables.of(labels, own))[0]) for own in cells]
+    return {
+        (family, severity, ARI): Track(value, some, len(labels))
+        for severity, value, some in zip(clusters, values, drawn, strict=True)
+    }
+
+
+@dataclass(frozen=True)
+class CellScore:
+    """One score of one backbone under one corruption.
+
+    Parameters
+    ----------
+    model : RankedModel
+    family : str
+    severity : int
+        0 for unaltered pictures, embedded again.
+    metric : str
+    value : Estimate
+    n_images : int
+    """
+
+    model: RankedModel
+    family: str
+    severity: int
+    metric: str
+    value: Estimate
+    n_images: int
+
+    @property
+    def amount(self) -> str:
+        """What was done, in words."""
+        return FAMILIES[self.family].amount(self.severity) if self.severity else "unaltered"
+
+    def to_json(self) -> dict[str, Any]:
+        """Spell it with the keys that programs read."""
+        return {
+            **self.model.key,
+            "family": self.family,
+            "severity": self.severity,
+            "amount": self.amount,
+            "metric": self.metric,
+            "value": self.value.mean,
+            "low": self.value.low,
+            "high": self.value.high,
+            "n_images": self.n_images,
+            **self.model.made,
+        }
+
+
+@dataclass(frozen=True)
+class FamilyScore:
+    """One score of one backbone over the severities of a family, and what is lost.
+
+    Parameters
+    ----------
+    model : RankedModel
+    family : str
+        Or ``all``: the mean over families.
+    metric : str
+    value : Estimate
+    loss : Estimate
+        Unaltered less corrupted, on the same pictures; of a drift the drift itself.
+    n_images : int
+    """
+
+    model: RankedModel
+    family: str
+    metric: str
+    value: Estimate
+    loss: Estimate
+    n_images: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Spell it with the keys that programs read."""
+        loss = self.loss.to_json()
+        return {
+            **self.model.key,
+            "family": self.family,
+            "metric": self.metric,
+            "value": self.value.mean,
+            "low": self.value.low,
+            "high": self.value.high,
+            "loss": loss["mean"],
+            "loss_low": loss["low"],
+            "loss_high": loss["high"],
+            "n_images": self.n_images,
+            **self.model.made,
+        }
+
+
+@dataclass(frozen=True)
+class RobustnessPair:
+    """Two backbones under one family.
+
+    Parameters
+    ----------
+    a, b : RankedModel
+    family, metric : str
+    difference : Estimate
+        a less b, on the same pictures.
+    p_adjusted : float or None
+        Two-sided, adjusted for the pairs of the family (Holm); None with too few pictures.
+    n_images : int
+    """
+
+    a: RankedModel
+    b: RankedModel
+    family: str
+    metric: str
+    difference: Estimate
+    p_adjusted: float | None
+    n_images: int
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether one of them is better."""
+        return self.p_adjusted is not None and self.p_adjusted < SURE
+
+    @property
+    def verdict(self) -> str:
+        """Which is better, as ``compare`` words it."""
+        found = self.difference
+        if found.low is None or found.high is None:
+            words = f"{self.a.name} and {self.b.name} are {abs(found.mean):.3f} apart"
+            return f"{words}; too few pictures to test it"
+        not_enough = "" if self.is_sure else f"{self.n_images} pictures"
+        return spell_verdict(
+            self.a.name, self.b.name, found.mean, found.low, found.high, not_enough
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Spell it with the keys that programs read."""
+        return {
+            "a": self.a.model,
+            "b": self.b.model,
+            "a_identity": self.a.identity,
+            "b_identity": self.b.identity,
+            "family": self.family,
+            "metric": self.metric,
+            "difference": self.difference.mean,
+            "low": self.difference.low,
+            "high": self.difference.high,
+            "p_adjusted": self.p_adjusted,
+            "verdict": self.verdict,
+        }
+
+
+Tracks = Mapping[Key, Track]
+
+
+def family_tracks(tracks: Tracks, metric: str) -> dict[str, tuple[Track, Track]]:
+    """Average a metric over the severities of each family, and over families as ``all``.
+
+    Returns
+    -------
+    dict of str to tuple of Track
+        The mean, and what is lost: unaltered less corrupted, or of a drift the drift.
+    """
+    found: dict[str, tuple[Track, Track]] = {}
+    for family in dict.fromkeys(key[0] for key in tracks if key[2] == metric):
+        mean = averaged([t for (f, s, m), t in tracks.items() if (f, m) == (family, metric) and s])
+        clean = tracks[family, 0, metric]
+        found[family] = mean, mean if metric == DRIFT else clean.less(mean)
+    if len(found) > 1:
+        means, losses = zip(*found.values(), strict=True)
+        found[OVERALL] = averaged(list(means)), averaged(list(losses))
+    return found
+
+
+def cell_scores(model: RankedModel, tracks: Tracks) -> list[CellScore]:
+    """Spell every score of a backbone, metric by metric."""
+    return [
+        CellScore(model, family, severity, metric, _estimate(track, metric), track.n_images)
+        for wanted in METRICS
+        for (family, severity, metric), track in sorted(
+            tracks.items(), key=lambda item: (list(FAMILIES).index(item[0][0]), item[0][1])
+        )
+        if metric == wanted
+    ]
+
+
+def family_scores(model: RankedModel, tracks: Tracks) -> list[FamilyScore]:
+    """Spell the scores of a backbone family by family."""
+    return [
+        FamilyScore(model, family, metric, _estimate(mean, metric), loss.estimate(), mean.n_images)
+        for metric in METRICS
+        for family, (mean, loss) in family_tracks(tracks, metric).items()
+    ]
+
+
+def compare_models(models: Mapping[RankedModel, Tracks]) -> list[RobustnessPair]:
+    """Hold backbones against each other under each family and overall, on the same resamples."""
+    found: list[RobustnessPair] = []
+    for metric in COMPARED:
+        means = {model: family_tracks(tracks, metric) for model, tracks in models.items()}
+        for family in dict.fromkeys(name for own in means.values() for name in own):
+            having = [model for model in models if family in means[model]]
+            pairs = [
+                (a, b, means[a][family][0].less(means[b][family][0]))
+                for a, b in combinations(having, 2)
+            ]
+            p_values = [p_value(d.value, d.drawn) for _, _, d in pairs if d.drawn is not None]
+            adjusted: list[float | None] = [None] * len(pairs)
+            if len(p_values) == len(pairs):
+                adjusted = list(adjusted_by_holm(p_values))
+            found += [
+                RobustnessPair(a, b, family, metric, d.estimate(), p, d.n_images)
+                for (a, b, d), p in zip(pairs, adjusted, strict=True)
+            ]
+    return found
+
+
+def _estimate(track: Track, metric: str) -> Estimate:
+    return track.estimate(-1.0 if metric == ARI else 0.0, 2.0 if metric == DRIFT else 1.0)
