@@ -110,7 +110,8 @@ class Running:
         Of a backbone that came from a file.
     device : str
     vectors : Path, optional
-        Where the vectors of every corruption are written; without it none are.
+        A new folder for the vectors of every corruption, which are all computed again then;
+        without it none are written.
     progress : callable, optional
         (pictures embedded, all of them) -> None.
     """
@@ -197,6 +198,8 @@ def assess_pictures(
     pictures : PictureFolder
         Of the first set; the others are of the same pictures.
     """
+    if running.vectors is not None and running.vectors.exists():
+        raise UsageError(f"{running.vectors} is there already: give another with --vectors DIR")
     same, known, notes = _aligned(embedding_sets, level)
     catalog = PictureFolder(same.embedding_sets[0], pictures.root)
     rows, noted = _chosen_rows(same, spec)
@@ -294,11 +297,13 @@ class _Work:
                     embedder.append(CorruptedEmbedder(backbone, placed, config, self.spec.seed))
                 vectors = embedder[0].vectors(corruption, tick)
                 if self.running.vectors is not None:
-                    _write_vectors(self.running.vectors, backbone.name, corruption, vectors)
+                    made = reference.embeddings.provenance
+                    stem = f"{file_name(made.model)}-{made.short_identity}"
+                    _write_vectors(self.running.vectors, stem, corruption, vectors)
                 return reference.figures(vectors)
 
             again = self.running.vectors is not None
-            found[corruption] = measure() if again else kept.figures(corruption, n, measure)
+            found[corruption] = kept.figures(corruption, n, measure, again=again)
             tick.reach((done[0] * len(corruptions) + number + 1) * n)
         if self.running.vectors is not None:
             _write_ids(self.running.vectors, reference.embeddings, placed.rows)
@@ -441,15 +446,12 @@ def _of_heads(tests: Mapping[int, HeadTest], rows: np.ndarray, same: SamePicture
 
 
 def _write_vectors(
-    folder: Path, model: str, corruption: Corruption | None, vectors: np.ndarray
+    folder: Path, stem: str, corruption: Corruption | None, vectors: np.ndarray
 ) -> None:
     """Write the vectors of one corruption; rows of NaN where it does not apply."""
     end = f"{corruption.family}-{corruption.severity}" if corruption else "unaltered"
-    path = folder / f"{file_name(model)}-{end}.npy"
     folder.mkdir(parents=True, exist_ok=True)
-    if path.exists():
-        raise UsageError(f"{path} is there already: give another folder with --vectors")
-    np.save(path, vectors, allow_pickle=False)
+    np.save(folder / f"{stem}-{end}.npy", vectors, allow_pickle=False)
 
 
 def _write_ids(folder: Path, embeddings: EmbeddingSet, rows: Iterable[int]) -> None:

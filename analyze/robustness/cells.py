@@ -203,9 +203,24 @@ class CellCache:
         return cls(folder, about)
 
     def figures(
-        self, corruption: Corruption | None, n: int, measure: Callable[[], np.ndarray]
+        self,
+        corruption: Corruption | None,
+        n: int,
+        measure: Callable[[], np.ndarray],
+        *,
+        again: bool = False,
     ) -> np.ndarray:
-        """Give what was kept, else measure and keep it; ndarray of shape (5, n), float64."""
+        """Give what was kept, else measure and keep it; ndarray of shape (5, n), float64.
+
+        Parameters
+        ----------
+        n : int
+            Pictures.
+        measure : callable
+            () -> what is kept.
+        again : bool
+            Whether to measure in any case.
+        """
         if self.folder is None:
             return measure()
         store = ArrayCache(self.folder, "what corrupted pictures gave is")
@@ -217,7 +232,7 @@ class CellCache:
                 raise ValueError(f"figures of shape {figures.shape}")
             return figures
 
-        kept = store.read(key, check)
+        kept = None if again else store.read(key, check)
         if kept is None:
             kept = measure()
             store.write(key, kept)

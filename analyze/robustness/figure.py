@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
+from analyze.comparison.ranking.scores import RankedModel
 from analyze.presentation.figure_style import (
     FAINT,
     INK,
@@ -13,15 +15,18 @@ from analyze.presentation.figure_style import (
     figure_text,
     new_figure,
 )
-from analyze.presentation.palette import backbone_style
+from analyze.presentation.palette import BACKBONE_COLORS, backbone_style
 from analyze.robustness.scores import DRIFT, WORDS, CellScore, FamilyScore
 from extract.images.corruptions import FAMILIES, N_SEVERITIES
 
 COLUMNS = 4
 LONGEST_BACKBONE = 36
+LEGEND_COLUMNS = 3
 LINES = ("-", "--", ":", "-.")
 MARKS = ("o", "s", "^", "D", "v", "p", "h", "<")
 """Of the first eight backbones: where lines lie on each other these differ."""
+
+NUMBER = re.compile(r"[\d.]+%?")
 
 
 @drawing()
@@ -40,86 +45,109 @@ def draw_card(
     subtitle : str
     """
     models = list(dict.fromkeys(row.model for row in rows))
-    worst: dict[str, float] = {}
+    worst: dict[str, FamilyScore] = {}
     for each in losses:
-        worst[each.family] = max(worst.get(each.family, -1.0), each.loss.mean)
-    families = sorted(worst, key=lambda family: -worst[family])
+        if each.family not in worst or each.loss.mean > worst[each.family].loss.mean:
+            worst[each.family] = each
+    families = sorted(worst, key=lambda family: -worst[family].loss.mean)
     columns = min(COLUMNS, len(families))
     n_rows = -(-len(families) // columns)
-    figure = new_figure(0.9 + 2.75 * columns, 1.35 + 2.05 * n_rows)
-    figure.set_layout_engine("constrained", rect=(0, 0, 1, 1), h_pad=0.08, w_pad=0.06)
+    figure = new_figure(max(6.2, 0.9 + 2.75 * columns), 1.5 + 2.1 * n_rows)
+    figure.set_layout_engine("constrained", h_pad=0.08, w_pad=0.06)
     panels = figure.subplots(n_rows, columns, sharey=True, squeeze=False).ravel()
-    ends = [
-        v for row in rows for v in (row.value.mean, row.value.low, row.value.high) if v is not None
-    ]
+    ends = [v for row in rows for v in vars(row.value).values() if v is not None]
     top = 1.03 if metric != DRIFT else 1.06 * max(ends)
     for panel, family in zip(panels, families, strict=False):
-        mine = [row for row in rows if row.family == family]
-        _draw_panel(panel, family, mine, losses)
+        lines = _draw_panel(panel, [row for row in rows if row.family == family], worst[family])
         panel.set_ylim(min(0.0, *ends) - 0.02 * top, top)
     for panel in panels[len(families) :]:
         panel.set_visible(False)
     names = axis_labels([model.name for model in models], LONGEST_BACKBONE)
-    handles = [panels[0].get_lines()[i] for i in range(len(models))]
-    figure.legend(handles, names, loc="outside lower left", ncols=3, frameon=False, fontsize=8)
-    title = "Which corruption costs which backbone most? The costliest first"
-    figure.suptitle(figure_text(title, 120), x=0.01, ha="left", weight="bold", size=11)
-    figure.supylabel(figure_text(WORDS[metric], 100), size=8, color=FAINT)
-    figure.supxlabel(
-        figure_text(f"severity, 0 is unaltered · 95 % intervals over pictures · {subtitle}", 200),
-        x=0.01, ha="left", size=8, color=FAINT,
-    )  # fmt: skip
+    placed = {"loc": "outside lower left", "ncols": LEGEND_COLUMNS}
+    figure.legend([lines[model] for model in models], names, **placed, frameon=False, fontsize=8)
+    about = f"{WORDS[metric]}, 95 % intervals over pictures · {subtitle}"
+    title = figure_text("Which corruption costs which backbone most? The costliest first", 120)
+    figure.suptitle(f"{title}\n", x=0.01, ha="left", weight="bold", size=11)
+    height = figure.get_size_inches()[1]
+    figure.text(0.01, 1 - 0.36 / height, figure_text(about, 170), size=8, color=FAINT, va="top")
     return figure
 
 
-def _draw_panel(
-    axes: Any, family: str, rows: Sequence[CellScore], losses: Sequence[FamilyScore]
-) -> None:
-    """Draw one family: a line for each backbone, and what each loses on average."""
+def _draw_panel(axes: Any, rows: Sequence[CellScore], worst: FamilyScore) -> dict[RankedModel, Any]:
+    """Draw one family: a line for each backbone, and which one loses most; gives the lines."""
     models = list(dict.fromkeys(row.model for row in rows))
+    lines = {}
     for place, model in enumerate(models):
         mine = sorted((row for row in rows if row.model is model), key=lambda row: row.severity)
-        _draw_line(axes, mine, (place - (len(models) - 1) / 2) * 0.07)
-    worst = max((each for each in losses if each.family == family), key=lambda e: e.loss.mean)
-    color = backbone_style(worst.model.number)[0]
-    axes.set_title(family, size=9, weight="bold", loc="left", pad=4)
-    spelled = f"{-worst.loss.mean:+.2f}" if worst.metric != DRIFT else f"{worst.loss.mean:.2f}"
-    axes.set_title(spelled, size=8, loc="right", pad=4, color=INK)
-    axes.scatter([1.0], [1.045], transform=axes.transAxes, color=color, s=0, clip_on=False)
-    spec = FAMILIES[family]
-    labels = ["0", *map(str, range(1, N_SEVERITIES + 1))]
-    axes.set_xticks(range(N_SEVERITIES + 1), labels)
-    axes.annotate(
-        f"{spec.amount(1)} to {spec.amount(N_SEVERITIES)}"
-        if spec.n_ordered > 1
-        else "; ".join(f"{s} {spec.amount(s)}" for s in (1, 2, 3)),
-        (0, 0), xytext=(3, 3), xycoords="axes fraction", textcoords="offset points",
-        size=6.5, color=FAINT,
-    )  # fmt: skip
+        lines[model] = _draw_line(axes, mine, (place - (len(models) - 1) / 2) * 0.07)
+    axes.set_title(worst.family, size=9, weight="bold", loc="left", pad=5)
+    lost = worst.loss.mean if worst.metric == DRIFT else -worst.loss.mean
+    spelled = f"{lost:.2f}" if worst.metric == DRIFT else f"{lost + 0:+.2f}"
+    axes.set_title(
+        f"{'worst' if len(models) > 1 else 'lost'}       {spelled}",
+        size=7.5,
+        loc="right",
+        pad=5,
+        color=INK,
+    )
+    _draw_mark_above(axes, *_style(worst.model.number))
+    _name_severities(axes, worst.family)
     axes.grid(axis="y", color="#E5E5E5", linewidth=0.7, zorder=0)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(length=2, color=FAINT, labelsize=7)
+    return lines
 
 
-def _draw_line(axes: Any, rows: Sequence[CellScore], shift: float) -> None:
+def _draw_mark_above(axes: Any, color: str, mark: str) -> None:
+    """Draw the mark of a backbone above the upper right corner, before the number there."""
+    from matplotlib.transforms import ScaledTranslation
+
+    figure = axes.get_figure()
+    moved = ScaledTranslation(-29 / 72, 8.5 / 72, figure.dpi_scale_trans)
+    axes.plot(
+        [1], [1], transform=axes.transAxes + moved, marker=mark, color=color, markersize=5,
+        clip_on=False,
+    )  # fmt: skip
+
+
+def _name_severities(axes: Any, family: str) -> None:
+    """Write the amount of each severity along the axis, and what it is of below."""
+    spec = FAMILIES[family]
+    amounts = [spec.amount(severity) for severity in range(1, N_SEVERITIES + 1)]
+    numbers = [NUMBER.search(amount) for amount in amounts]
+    if all(numbers):
+        names = [found.group() for found in numbers if found]
+        unit = " ".join(NUMBER.sub("", amounts[0], count=1).split())
+    else:
+        names = [str(severity) for severity in range(1, N_SEVERITIES + 1)]
+        unit = ", ".join(f"{n} {amount}" for n, amount in zip(names, amounts, strict=True))
+    axes.set_xticks(range(N_SEVERITIES + 1), ["0", *names])
+    axes.set_xlim(-0.35, N_SEVERITIES + 0.35)
+    axes.set_xlabel(figure_text(unit, 70), size=6.5, color=FAINT, labelpad=1)
+
+
+def _draw_line(axes: Any, rows: Sequence[CellScore], shift: float) -> Any:
     number = rows[0].model.number
-    color, _ = backbone_style(number)
+    color, mark = _style(number)
     ordered = FAMILIES[rows[0].family].n_ordered > 1
     places = [row.severity + shift for row in rows]
-    means = [row.value.mean for row in rows]
-    axes.plot(
+    (line,) = axes.plot(
         places,
-        means,
-        LINES[number // 8 % len(LINES)] if ordered else "",
+        [row.value.mean for row in rows],
+        linestyle=LINES[number // len(BACKBONE_COLORS) % len(LINES)] if ordered else "none",
         color=color,
-        marker=MARKS[number % len(MARKS)],
+        marker=mark,
         markersize=4,
         linewidth=1.4,
         zorder=3,
     )
     for place, row in zip(places, rows, strict=True):
         if row.value.low is not None and row.value.high is not None:
-            axes.plot(
-                [place] * 2, [row.value.low, row.value.high], color=color, linewidth=1, zorder=2
-            )
+            ends = [row.value.low, row.value.high]
+            axes.plot([place] * 2, ends, color=color, linewidth=1, zorder=2)
+    return line
+
+
+def _style(number: int) -> tuple[str, str]:
+    return backbone_style(number)[0], MARKS[number % len(MARKS)]

@@ -186,7 +186,8 @@ class Robustness(Result):
         families += [OVERALL] if (self.models[0], OVERALL) in means else []
         if len(self.models) > 1:
             header = ["mean of severities", *(wording.elided(m.name) for m in self.models)]
-            spelled = [[wording.estimate(means[m, f].value) for m in self.models] for f in families]
+            spell = wording.estimate if len(self.models) <= MOST_WITH_INTERVALS else _mean
+            spelled = [[spell(means[m, f].value) for m in self.models] for f in families]
         else:
             header = ["severity", *map(str, range(1, N_SEVERITIES + 1)), "mean"]
             spelled = [self._severities(means[self.models[0], f].value, f) for f in families]
@@ -198,6 +199,13 @@ class Robustness(Result):
         cells = [wording.score_or_dash(values.get(s)) for s in range(1, N_SEVERITIES + 1)]
         return [*cells, wording.estimate(mean)]
 
+
+def _mean(found: Estimate) -> str:
+    return wording.score(found.mean)
+
+
+MOST_WITH_INTERVALS = 3
+"""Backbones with intervals on a line of a terminal; all of them are in the table."""
 
 MOST_PAIRS = 12
 """Sentences that are printed; all of them are in the table."""

@@ -277,6 +277,8 @@ class RobustnessPair:
     p_adjusted : float or None
         Two-sided, adjusted for the pairs of the family (Holm); None with too few pictures.
     n_images : int
+    n_pairs : int
+        Of the family.
     """
 
     a: RankedModel
@@ -286,6 +288,7 @@ class RobustnessPair:
     difference: Estimate
     p_adjusted: float | None
     n_images: int
+    n_pairs: int = 1
 
     @property
     def is_sure(self) -> bool:
@@ -300,9 +303,12 @@ class RobustnessPair:
             words = f"{self.a.name} and {self.b.name} are {abs(found.mean):.3f} apart"
             return f"{words}; too few pictures to test it"
         not_enough = "" if self.is_sure else f"{self.n_images} pictures"
-        return spell_verdict(
+        words = spell_verdict(
             self.a.name, self.b.name, found.mean, found.low, found.high, not_enough
         )
+        if not_enough and found.low * found.high > 0:
+            words += f", p {self.p_adjusted:.2f} among {self.n_pairs} pairs"
+        return words
 
     def to_json(self) -> dict[str, Any]:
         """Spell it with the keys that programs read."""
@@ -380,7 +386,7 @@ def compare_models(models: Mapping[RankedModel, Tracks]) -> list[RobustnessPair]
             if len(p_values) == len(pairs):
                 adjusted = list(adjusted_by_holm(p_values))
             found += [
-                RobustnessPair(a, b, family, metric, d.estimate(), p, d.n_images)
+                RobustnessPair(a, b, family, metric, d.estimate(), p, d.n_images, len(pairs))
                 for (a, b, d), p in zip(pairs, adjusted, strict=True)
             ]
     return found

@@ -211,12 +211,19 @@ def _of_head(record: Record) -> str:
     return f"{len(rows_of(record, 'against'))} heads"
 
 
+def _of_robustness(record: Record) -> str:
+    rows = [row for row in rows_of(record, "families") if row["metric"] == "recall_at_1"]
+    row = next((row for row in rows if row["family"] == "all"), rows[0])
+    return f"recall@1 {row['value']:.3f} ({row['model']}, {row['family']})"
+
+
 ANSWERS: Mapping[str, Callable[[Record], str]] = {
     "analyze": _of_clusters,
     "compare": _of_comparison,
     "rank": _of_ranking,
     "retrieval": _of_retrieval,
     "head": _of_head,
+    "robustness": _of_robustness,
     "predict": lambda record: f"{record['n_images']:d} pictures, {record['abstained']:d} abstained",
     "explain": lambda record: f"{len(record['items'])} explanations",
     "catalog": lambda record: f"{record['n_images']:d} pictures, {len(record['classes'])} classes",

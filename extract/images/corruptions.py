@@ -310,11 +310,11 @@ def _sign(random: np.random.Generator) -> float:
 
 
 _MIRRORS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "left to right": lambda pixels: pixels[:, ::-1],
+    "mirrored": lambda pixels: pixels[:, ::-1],
     "upside down": lambda pixels: pixels[::-1],
     "both": lambda pixels: pixels[::-1, ::-1],
-    "along one diagonal": lambda pixels: pixels.swapaxes(0, 1),
-    "along the other": lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
+    "diagonal": lambda pixels: pixels.swapaxes(0, 1),
+    "other diagonal": lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
 }
 
 FAMILIES: dict[str, Family] = {

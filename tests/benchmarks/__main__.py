@@ -30,6 +30,7 @@ from tests.benchmarks import (
     memory,
     processors,
     report_page,
+    robustness,
     seeds,
     serving,
     stamps,
@@ -101,6 +102,18 @@ if __name__ == "__main__":
     mend.add_argument("--peer", type=Path, help="a Python that has cleanlab and cleanvision")
     mend.add_argument("--rows", type=int, default=1_000_000)
     mend.set_defaults(measure=audit.measure)
+    card = commands.add_parser(
+        "robustness", help="the card: seconds, order of drift; what views gain"
+    )
+    card.add_argument("part", choices=("card", "advice"))
+    card.add_argument("embeddings", type=Path, help="of the advice: with views next to it")
+    card.add_argument("images", type=Path)
+    card.add_argument("--level")
+    card.add_argument("--family", action="append", dest="families", default=[])
+    card.add_argument("--vectors", type=Path, help="that analyze robustness --vectors wrote")
+    card.add_argument("--shuffles", type=int, default=2)
+    card.add_argument("--seeds", type=int, default=1)
+    card.set_defaults(measure=robustness.measure)
     same = commands.add_parser("copies", help="are copies told from variants, on made pairs")
     same.add_argument("images", type=Path, nargs="?", help="photographs; drawn alone without")
     same.add_argument("--pairs", type=int, default=200, help="of copies, and of others, a half")

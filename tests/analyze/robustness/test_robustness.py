@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,15 +17,18 @@ from small_catalogs import tiny_backbone
 
 from analyze.head.classifier import train_head
 from analyze.pictures.picture_folder import PictureFolder
+from analyze.presentation.palette import backbone_style
 from analyze.robustness import assessment
 from analyze.robustness.assessment import RobustnessSpec, Running, assess_pictures
 from analyze.robustness.cells import HeadTest
 from analyze.robustness.embedding import CorruptedEmbedder
 from analyze.robustness.result import Robustness
-from analyze.robustness.scores import DRIFT, HEAD, ONE_NN, OVERALL, RECALL
+from analyze.robustness.scores import DRIFT, HEAD, ONE_NN, OVERALL, RECALL, Track
+from analyze.robustness.verdicts import advice
 from extract.backbones.registry import Backbone, load_from_provenance
 from extract.catalog.catalog import Level
 from extract.errors import UsageError, WeightsError
+from extract.images.augmentation import find_policy
 from extract.images.corruptions import FAMILIES, Corruption
 from extract.images.decoding import decode_picture
 from extract.storage.embeddings import EmbeddingSet, Provenance
@@ -144,7 +148,7 @@ def test_scores_are_those_of_brute_force(
     codes = stored.levels[0].codes
     for family in ("rotation", "noise"):
         for severity in (1, 4):
-            own = np.load(tmp_path / "vectors" / f"tiny-{family}-{severity}.npy")
+            own = np.load(next(tmp_path.glob(f"vectors/tiny-*-{family}-{severity}.npy")))
             own /= np.linalg.norm(own, axis=1, keepdims=True)
             cosines = own @ unit.T
             drift = 1 - np.diag(cosines).mean()
@@ -166,8 +170,10 @@ def test_vectors_are_those_of_the_corrupted_picture_alone(
     from extract.images.corruptions import corrupt
 
     backbone, seen = known["rings"], known["rings"].preprocessing
-    assess("rings", running=Running(vectors=tmp_path), spec=replace(QUICK, families=("blur",)))
-    stored = np.load(tmp_path / "rings-blur-3.npy")
+    assess(
+        "rings", running=Running(vectors=tmp_path / "new"), spec=replace(QUICK, families=("blur",))
+    )
+    stored = np.load(next(tmp_path.glob("new/rings-*-blur-3.npy")))
     for place, path in enumerate(sorted(folder.glob("*.png"))[:3]):
         content = path.read_bytes()
         square = seen.placed(decode_picture(content))
@@ -275,6 +281,44 @@ def test_result_is_saved_with_every_key(both: Robustness, tmp_path: Path) -> Non
     frame = both.to_frame()
     assert len(frame) == 2 * 2 * 6 * 4  # backbones, families, severities, metrics
     assert frame["value"].between(0, 2).all()
+
+
+def test_card_has_the_costliest_family_first_and_each_backbone_in_its_color(
+    both: Robustness,
+) -> None:
+    figure = both.draw_card(DRIFT)
+    panels = [axes for axes in figure.axes if axes.get_visible()]
+    assert [axes.get_title(loc="left") for axes in panels] == ["noise", "rotation"]
+    assert [tick.get_text() for tick in panels[1].get_xticklabels()] == [
+        *("0", "5", "15", "30", "90", "180")
+    ]
+    for axes in panels:
+        lines = [line for line in axes.get_lines() if len(line.get_xdata()) == 6]
+        assert [line.get_color() for line in lines] == [backbone_style(i)[0] for i in range(2)]
+    drawn = [line for line in panels[0].get_lines() if len(line.get_xdata()) == 6]
+    assert list(drawn[1].get_ydata()) == values(both, "tiny", "noise", DRIFT)
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert [name.split()[0] for name in names] == ["rings", "tiny"]
+    with pytest.raises(UsageError, match="recall_at_1"):
+        both.draw_card("accuracy")
+
+
+def test_advice_names_the_costliest_families_as_a_policy(both: Robustness) -> None:
+    model, other = both.models
+
+    def planted(**losses: float) -> dict[tuple[str, int, str], Track]:
+        return {
+            (family, s, ONE_NN): Track(0.9 - loss * (s > 0), np.full(200, 0.9), N)
+            for family, loss in losses.items()
+            for s in range(6)
+        }
+
+    found = advice({model: planted(noise=0.2, blur=0.01), other: planted(noise=0.1, blur=0.3)})
+    assert found is not None
+    policy = re.search(r"--view-policy (\S+)", found)
+    assert policy is not None
+    assert find_policy(policy.group(1)).corruptions == ("blur", "noise")
+    assert advice({model: planted(noise=0.01, blur=0.0)}) is None
 
 
 def test_background_counts_the_pictures_that_have_one(
