@@ -182,26 +182,29 @@ class Robustness(Result):
         """Spell a line a family, the costliest first: each severity, or each backbone's mean."""
         means = {(r.model, r.family): r for r in self.families if r.metric == RECALL}
         families = [f for f in dict.fromkeys(f for _, f in means) if f != OVERALL]
-        families.sort(key=lambda f: -max(means[m, f].loss.mean for m in self.models))
+        worst = {f: max(r.loss.mean for (_, g), r in means.items() if g == f) for f in families}
+        families.sort(key=lambda family: -worst[family])
         families += [OVERALL] if (self.models[0], OVERALL) in means else []
         if len(self.models) > 1:
             header = ["mean of severities", *(wording.elided(m.name) for m in self.models)]
-            spell = wording.estimate if len(self.models) <= MOST_WITH_INTERVALS else _mean
-            spelled = [[spell(means[m, f].value) for m in self.models] for f in families]
+            spelled = [[self._mean(means.get((m, f))) for m in self.models] for f in families]
         else:
             header = ["severity", *map(str, range(1, N_SEVERITIES + 1)), "mean"]
             spelled = [self._severities(means[self.models[0], f].value, f) for f in families]
         return [header, *([f, *cells] for f, cells in zip(families, spelled, strict=True))]
+
+    def _mean(self, row: FamilyScore | None) -> str:
+        """Spell a mean; with its interval while there is room. None: the family never applies."""
+        if row is None:
+            return "-"
+        few = len(self.models) <= MOST_WITH_INTERVALS
+        return wording.estimate(row.value) if few else wording.score(row.value.mean)
 
     def _severities(self, mean: Estimate, family: str) -> list[str]:
         values = {r.severity: r.value.mean for r in self.rows
                   if (r.family, r.metric) == (family, RECALL)}  # fmt: skip
         cells = [wording.score_or_dash(values.get(s)) for s in range(1, N_SEVERITIES + 1)]
         return [*cells, wording.estimate(mean)]
-
-
-def _mean(found: Estimate) -> str:
-    return wording.score(found.mean)
 
 
 MOST_WITH_INTERVALS = 3

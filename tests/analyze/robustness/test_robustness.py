@@ -334,6 +334,12 @@ def test_background_counts_the_pictures_that_have_one(
     n = {row.family: row.n_images for row in found.rows if row.metric == RECALL}
     assert n == {"background": N - 1, "flip": N}
     assert f"background applies to {N - 1} of {N} pictures" in found.text()
+    for path in tmp_path.glob("*.png"):
+        Image.fromarray(noise).save(path)
+    embeddings = embedded(known["rings"], tmp_path)
+    found = assess_pictures([embeddings], None, PictureFolder(embeddings, tmp_path), spec=spec)
+    assert {row.family for row in found.rows} == {"flip"}
+    assert f"background applies to 0 of {N} pictures" in found.text()
 
 
 def test_what_cannot_be_measured_is_one_line(assess: Assess, folder: Path) -> None:
