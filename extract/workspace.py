@@ -88,6 +88,11 @@ class Workspace:
         return self.cache / "index"
 
     @property
+    def backbones(self) -> Path:
+        """What is known of backbones that were built here, kept between runs."""
+        return self.cache / "backbones"
+
+    @property
     def robustness(self) -> Path:
         """What corrupted pictures gave, kept between runs."""
         return self.cache / "robustness"

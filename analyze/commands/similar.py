@@ -89,7 +89,9 @@ def similar(
     chosen = choose_level(vectors.levels, level, vectors.multi_labels)
     names = search.name_column(vectors, products.name_column)
     inside = rows_inside(vectors, request.where or [])
-    queries, notes = read_queries(vectors, request.query, pictures, products.weights)
+    queries, notes = read_queries(
+        vectors, request.query, pictures, products.weights, workspace.backbones
+    )
     if inside is not None:
         unused = None if index.index in (AUTO, FLAT) else index.index
         opened = exact_inside(inside, len(vectors), unused)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ from analyze.pictures.duplicates import Fingerprint, fingerprint
 from analyze.pictures.picture_folder import PictureFolder
 from extract.errors import PictureRefused, UsageError
 from extract.ids import shown
+from extract.images.decoding import decode_picture, read_picture
+from extract.refusals import Refused
 from extract.storage.embeddings import EmbeddingSet
 
 if TYPE_CHECKING:
@@ -84,7 +87,7 @@ def query_by_picture(
     ----------
     path : Path
     backbone : Backbone
-        The file's own (:func:`extract.backbones.registry.load_from_provenance`).
+        The file's own (:func:`extract.backbones.kept_backbones.load_from_provenance`).
     execution_configs : sequence of mapping
         The file's; without them the reference path is taken.
     text : str, optional
@@ -95,23 +98,62 @@ def query_by_picture(
     PictureRefused
         When the picture cannot be read, with the reason.
     """
-    from extract.images.decoding import decode_picture, read_picture
-    from extract.refusals import Refused
-
     embedder = embedder_for(backbone, execution_configs)
     real = path.resolve()
-    try:
+    with _refusing_picture(path):
         file = read_picture(real.parent, real.name)
         picture = decode_picture(file.content)
         vector = embedder.embed(file.content)
+    if not vector.any():
+        raise UsageError(f"the vector of {shown(str(path))} is all zeros: nothing is similar to it")
+    return Query(text or str(path), vector, None, picture, file.sha256, fingerprint(picture))
+
+
+def query_by_content(path: Path, embeddings: EmbeddingSet, text: str) -> Query | None:
+    """Give a picture that was embedded already its row's vector, which needs no backbone.
+
+    Parameters
+    ----------
+    path : Path
+    embeddings : EmbeddingSet
+    text : str
+        As it was typed.
+
+    Returns
+    -------
+    Query or None
+        None where no row is of a picture of these bytes, and no other.
+
+    Raises
+    ------
+    PictureRefused
+        When the picture cannot be read, with the reason.
+    """
+    hashes = embeddings.content_sha256
+    if hashes is None or embeddings.n_pictures is not None or embeddings.provenance.is_augmented:
+        return None
+    with _refusing_picture(path):
+        real = path.resolve()
+        file = read_picture(real.parent, real.name)
+        same = np.flatnonzero((hashes == np.frombuffer(file.sha256, np.uint8)).all(axis=1))
+        same = same[embeddings.vectors[same].any(axis=1)]
+        if len(same) == 0:
+            return None
+        picture = decode_picture(file.content)
+    vector = embeddings.vectors[same[0]]
+    return Query(text, vector, None, picture, file.sha256, fingerprint(picture))
+
+
+@contextmanager
+def _refusing_picture(path: Path) -> Iterator[None]:
+    """Name the picture that is refused, and what to do about it."""
+    try:
+        yield
     except Refused as refused:
         raise PictureRefused(
             f"{shown(str(path))} is refused: {refused.reason.code} ({shown(refused.message)}); "
             "give another picture with --query"
         ) from refused
-    if not vector.any():
-        raise UsageError(f"the vector of {shown(str(path))} is all zeros: nothing is similar to it")
-    return Query(text or str(path), vector, None, picture, file.sha256, fingerprint(picture))
 
 
 def embedder_for(
@@ -213,8 +255,9 @@ def read_queries(
     texts: Sequence[str],
     pictures: PictureFolder,
     weights: Path | None = None,
+    kept_in: Path | None = None,
 ) -> tuple[list[Query], list[str]]:
-    """Take each text as an id, else as the file of a new picture.
+    """Take each text as an id, else as the file of a picture, known by its bytes or new.
 
     Parameters
     ----------
@@ -224,6 +267,8 @@ def read_queries(
         Of the file: some are embedded again where it was computed otherwise than here.
     weights : Path, optional
         Of the backbone, where the file's came from a file.
+    kept_in : Path, optional
+        As of :func:`extract.backbones.kept_backbones.load_kept`.
 
     Returns
     -------
@@ -237,7 +282,7 @@ def read_queries(
     PictureRefused
         When a picture cannot be read.
     """
-    from extract.backbones.registry import load_from_provenance
+    from extract.backbones.kept_backbones import load_from_provenance
 
     queries, notes, backbone = [], [], None
     for text in texts:
@@ -245,8 +290,14 @@ def read_queries(
         if found is None:
             if not _is_there(text):
                 raise _nothing_called(text, vectors)
+            known = query_by_content(Path(text), vectors, text)
+            if known is not None:
+                queries.append(known)
+                continue
             if backbone is None:
-                backbone = load_from_provenance(vectors.provenance, weights_file=weights)
+                backbone = load_from_provenance(
+                    vectors.provenance, weights_file=weights, kept_in=kept_in
+                )
                 other = differing_execution_config(vectors, backbone, pictures)
                 notes += [other] if other else []
             execution_configs = vectors.provenance.execution_configs

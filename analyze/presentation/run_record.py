@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from extract.pipeline.record import versions_of
+from extract.machine.packages import versions_of
 from extract.storage.embeddings import EmbeddingSet, sha256_of
 
 PACKAGES = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -77,13 +78,13 @@ class BackboneOptions:
         UsageError
             When there is no such model, or an option for one model is given with several.
         """
-        from extract.backbones.registry import find_model
+        from extract.backbones.registry import check_name
 
         fixed = {**self.fixed, "model": [self.fixed["model"]]} if self.fixed else {}
         chosen = replace(self, **({"model": self.model or [DEFAULT_MODEL]} | fixed))
         names = chosen.model or []
         for name in names:
-            find_model(name)
+            check_name(name)
         doubled = next((name for name in names if names.count(name) > 1), None)
         if doubled:
             raise UsageError(f"--model {doubled} is given twice: once is enough")
@@ -91,12 +92,18 @@ class BackboneOptions:
             raise UsageError("--weights FILE is of one model: embed each with a command of its own")
         return chosen
 
-    def load(self) -> list[Backbone]:
-        """Return the backbones, all built before a picture is read: none is missing at the end."""
-        from extract.backbones.registry import load_backbone
+    def load(self, kept_in: Path | None = None) -> list[Backbone]:
+        """Return the backbones, all there before a picture is read: none is missing at the end.
+
+        Parameters
+        ----------
+        kept_in : Path, optional
+            As of :func:`~extract.backbones.kept_backbones.load_kept`.
+        """
+        from extract.backbones.kept_backbones import load_kept
 
         backbones, how = [], {k: getattr(self, k) for k in ("weights", "seed", "pooling", "resize")}
         for name in self.model or [DEFAULT_MODEL]:
             cl.log.debug(f"loading {name}")
-            backbones.append(load_backbone(name, **how))
+            backbones.append(load_kept(name, kept_in, **how))
         return backbones

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 from extract.backbones.timm_models import TimmModel, find_timm_model
 from extract.backbones.transformers_models import TransformersModel
 from extract.backbones.weights import Checkpoint, PackagedWeights, read_tensors
-from extract.errors import UsageError, WeightsDiffer, WeightsError, one_of
+from extract.errors import UsageError, WeightsError, one_of
 from extract.images import decoding
-from extract.images.augmentation import View, view_of
-from extract.machine.processor import sleep_while_gpu_works
+from extract.images.augmentation import View
+from extract.machine.processor import may_have_gpu, sleep_while_gpu_works
 from extract.storage.embeddings import Provenance
-from extract.transforms.preprocessing import CHOICES, Preprocessing
+from extract.transforms.preprocessing import Preprocessing
 from extract.workspace import AnyPath
 
 if TYPE_CHECKING:
@@ -106,6 +106,29 @@ BACKBONES: dict[str, BackboneSpec] = {
 }
 
 
+class DeferredModel:
+    """A model that is built when it is first needed; all views of a backbone share it.
+
+    Parameters
+    ----------
+    build : callable
+        Gives it on the CPU, in evaluation mode.
+    """
+
+    def __init__(self, build: Callable[[], torch.nn.Module]) -> None:
+        self._build = build
+        self._model: torch.nn.Module | None = None
+        self._device = "cpu"
+
+    def on(self, device: str) -> torch.nn.Module:
+        """Give the model on a device, built or moved there where it is not yet."""
+        if self._model is None:
+            self._model = self._build()
+        if device != self._device:
+            self._model, self._device = moved(self._model, device), device
+        return self._model
+
+
 @dataclass(frozen=True, eq=False)
 class Backbone:
     """A headless model, ready to embed, with what its numbers mean.
@@ -114,8 +137,8 @@ class Backbone:
     ----------
     name : str
         As typed.
-    model : torch.nn.Module
-        In evaluation mode, without gradients.
+    network : torch.nn.Module or DeferredModel
+        In evaluation mode, without gradients; :attr:`model` reads it.
     preprocessing : Preprocessing
     n_dims : int
         Measured by a forward pass.
@@ -125,16 +148,26 @@ class Backbone:
     device : str
     view : View, optional
         What is made of each picture before the model sees it.
+    published : Preprocessing, optional
+        The one that came with the weights, where it is one of ours.
     """
 
     name: str
-    model: torch.nn.Module
+    network: torch.nn.Module | DeferredModel
     preprocessing: Preprocessing
     n_dims: int
     weights: Mapping[str, Any]
     pooling: str
     device: str
     view: View | None = None
+    published: Preprocessing | None = None
+
+    @property
+    def model(self) -> torch.nn.Module:
+        """The headless model, on its device; one that was not needed so far is built now."""
+        if isinstance(self.network, DeferredModel):
+            return self.network.on(self.device)
+        return self.network
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -162,15 +195,16 @@ class Backbone:
 
     def with_published_preprocessing(self) -> Backbone | None:
         """Prepare pictures as the weights came; None where that is done, or cannot be."""
-        try:
-            own = find_model(self.name)[0].preprocessing("model")
-        except UsageError:
+        own = self.published
+        if own is None or own == self.preprocessing:
             return None
-        return None if own == self.preprocessing else replace(self, preprocessing=own)
+        return replace(self, preprocessing=own)
 
     def on(self, device: str) -> Backbone:
         """Move it to a device."""
-        return replace(self, model=_moved(self.model, device), device=device)
+        if isinstance(self.network, DeferredModel):
+            return replace(self, device=device)
+        return replace(self, network=moved(self.network, device), device=device)
 
     def embed(self, pixels: torch.Tensor) -> np.ndarray:
         """Embed one batch.
@@ -248,7 +282,7 @@ def load_backbone(
         described["seed"] = seed
     import torch
 
-    ready = _moved(headless.model.eval().requires_grad_(False), device)
+    ready = moved(headless.model.eval().requires_grad_(False), device)
     with torch.inference_mode():
         size = preprocessing.size
         ramp = torch.linspace(-1, 1, 3 * size * size, device=device).view(1, 3, size, size)
@@ -259,8 +293,24 @@ def load_backbone(
             f"{name} gives another vector each time it sees a picture, as masked autoencoders do: "
             "take another model"
         )
-    n_dims = int(once.shape[1])
-    return Backbone(name, ready, preprocessing, n_dims, described, headless.pooling, device)
+    return Backbone(
+        name,
+        ready,
+        preprocessing,
+        int(once.shape[1]),
+        described,
+        headless.pooling,
+        device,
+        published=_published(model),
+    )
+
+
+def _published(model: TimmModel | TransformersModel) -> Preprocessing | None:
+    """Take the preprocessing that came with the weights; None where it is none of ours."""
+    try:
+        return model.preprocessing("model")
+    except UsageError:
+        return None
 
 
 @contextmanager
@@ -295,87 +345,37 @@ def find_checkpoint(name: str, weights: str) -> Checkpoint | None:
     WeightsError
         When they are not here, or cannot be read.
     """
-    model, packaged = find_model(name)
-    if weights == "random":
+    path = find_weights_file(name, weights)
+    if path is None:
         return None
     if weights != "pretrained":
-        return Checkpoint(read_tensors(Path(weights)), weights)
-    path = packaged.path() if packaged else model.find_weights(name)
+        return Checkpoint(read_tensors(path), weights)
+    packaged = find_model(name)[1]
     called = path.name if packaged else str(path)
     return Checkpoint(read_tensors(path), called, in_order=packaged is not None)
 
 
-def _moved(model: torch.nn.Module, device: str) -> torch.nn.Module:
-    if device.startswith("cuda"):
-        sleep_while_gpu_works(device)
-    return model.to(device)
-
-
-def load_from_provenance(
-    provenance: Provenance, *, weights_file: Path | None = None, device: str = "cpu"
-) -> Backbone:
-    """Build the backbone that vectors came from; another one is refused.
-
-    Parameters
-    ----------
-    provenance : Provenance
-        Of the vectors' file.
-    weights_file : Path, optional
-        Needed where the weights came from a file.
-    device : str
+def find_weights_file(name: str, weights: str) -> Path | None:
+    """Find the file of the requested weights; None where they are drawn.
 
     Raises
     ------
-    WeightsError
-        When its weights are not to be had.
-    WeightsDiffer
-        When what is to be had gives other vectors.
+    UsageError, WeightsError
+        As :func:`find_checkpoint` does, but for what is in the file.
     """
-    identity, name = provenance.identity, provenance.model
-    if "imported" in identity:
-        raise WeightsError(
-            f"{name} holds imported vectors: no backbone is known here that made them, so new "
-            "pictures cannot be embedded and answers not explained; embed the pictures with "
-            "python -m extract --images DIR"
-        )
-    stored = identity.get("weights", {})
-    source = stored.get("source", "pretrained")
-    if TUNED in stored:
-        raise WeightsError(
-            f"the last stage of {name} was trained with a head: python -m analyze predict --head "
-            "FILE --images DIR embeds pictures so"
-        )
-    # a file from elsewhere may call a path its source: only a path that is given is opened
-    if source not in ("pretrained", "random") and weights_file is None:
-        raise WeightsError(f"the weights of {name} came from a file: give it with --weights FILE")
-    backbone = load_backbone(
-        name,
-        weights=str(weights_file or source),
-        seed=int(stored.get("seed", 0)),
-        device=device,
-        pooling=str(identity.get("pooling", "auto")),
-        resize=_resize_of(name, identity),
-    ).viewed(view_of(identity))
-    if backbone.provenance.identity_sha256 != provenance.identity_sha256:
-        here = backbone.identity
-        other = [part for part in here if here[part] != identity.get(part)]
-        raise WeightsDiffer(
-            f"the {name} that is to be had here gives other vectors than those of the file: its "
-            f"{', '.join(other) or 'identity'} differ; embed the catalogue with it first, "
-            "python -m extract"
-        )
-    return backbone
+    model, packaged = find_model(name)
+    if weights == "random":
+        return None
+    if weights != "pretrained":
+        return Path(weights)
+    return packaged.path() if packaged else model.find_weights(name)
 
 
-def _resize_of(name: str, identity: Mapping[str, Any]) -> str:
-    """Find the choice of ``--resize`` that gives the geometry of an identity."""
-    geometry = identity.get("geometry", {})
-    model, _ = find_model(name)
-    for choice in CHOICES:
-        with suppress(UsageError):
-            if model.preprocessing(choice).geometry == geometry:
-                return choice
-    return str(geometry.get("resize", "auto"))
+def moved(model: torch.nn.Module, device: str) -> torch.nn.Module:
+    """Move a model to a device, in place."""
+    if device.startswith("cuda"):
+        sleep_while_gpu_works(device)
+    return model.to(device)
 
 
 def find_model(name: str) -> tuple[TimmModel | TransformersModel, PackagedWeights | None]:
@@ -389,8 +389,21 @@ def find_model(name: str) -> tuple[TimmModel | TransformersModel, PackagedWeight
     library, _, rest = name.partition(":")
     if library in ("timm", "hf") and rest:
         return (find_timm_model(rest) if library == "timm" else TransformersModel(rest)), None
-    spec = BACKBONES[one_of(name, BACKBONES, "backbone", end=", or timm:NAME, or hf:REPO")]
-    return spec.model, spec.packaged
+    check_name(name)
+    return BACKBONES[name].model, BACKBONES[name].packaged
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that is not in the table; a library's own is left to that library.
+
+    Raises
+    ------
+    UsageError
+        Listing the names there are, or those that are nearest.
+    """
+    library, _, rest = name.partition(":")
+    if library not in ("timm", "hf") or not rest:
+        one_of(name, BACKBONES, "backbone", end=", or timm:NAME, or hf:REPO")
 
 
 def weights_are_here(spec: BackboneSpec) -> bool:
@@ -409,9 +422,13 @@ def choose_device(wanted: str) -> str:
     UsageError
         When that device is not here; it is never replaced by another.
     """
+    kind, _, number = wanted.partition(":")
+    if kind not in ("auto", "cpu", "cuda", "mps"):
+        raise UsageError(f"no device {wanted!r}: choose auto, cpu, cuda, cuda:N or mps")
+    if wanted == "cpu" or (kind == "auto" and not may_have_gpu()):
+        return "cpu"  # known without torch, which takes seconds to load
     import torch
 
-    kind = wanted.split(":")[0]
     here = {
         "cpu": True,
         "cuda": torch.cuda.is_available(),
@@ -419,9 +436,6 @@ def choose_device(wanted: str) -> str:
     }
     if kind == "auto":
         return next(name for name in ("cuda", "mps", "cpu") if here[name])
-    if kind not in here:
-        raise UsageError(f"no device {wanted!r}: choose auto, cpu, cuda, cuda:N or mps")
-    number = wanted.partition(":")[2]
     if not here[kind] or (
         number and not (number.isdigit() and int(number) < torch.cuda.device_count())
     ):

@@ -71,8 +71,6 @@ def choose_execution_config(
     UsageError
         When something is wanted that this machine or backbone has not.
     """
-    import torch
-
     wanted = wanted or ExecutionOptions()
     stored: Mapping[str, Any] = table.most_common_execution_config() if table else {}
     device = backbone.device.split(":")[0]
@@ -96,8 +94,14 @@ def choose_execution_config(
         "batch_size": wanted.batch_size
         or stored.get("batch_size")
         or usual_batch_size(backbone, device),
-        "threads": wanted.threads or stored.get("threads") or torch.get_num_threads(),
+        "threads": wanted.threads or stored.get("threads") or _usual_threads(),
     }
+
+
+def _usual_threads() -> int:
+    import torch
+
+    return torch.get_num_threads()
 
 
 def _choose_runtime(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 CPUINFO = Path("/proc/cpuinfo")
+AMD_GPUS = Path("/dev/kfd")
 AMD = "AuthenticAMD"
 CU_CTX_SCHED_BLOCKING_SYNC = 4
 
@@ -94,6 +96,22 @@ def kernels_of_openblas() -> Iterator[None]:
         yield
     finally:
         del os.environ["OPENBLAS_CORETYPE"]
+
+
+def may_have_gpu() -> bool:
+    """Whether torch might find a GPU here, found out without loading torch.
+
+    A driver of NVIDIA's or AMD's, or a Mac; only torch knows whether it can be used.
+    """
+    import ctypes
+
+    if sys.platform == "darwin" or AMD_GPUS.exists():
+        return True
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True
 
 
 def sleep_while_gpu_works(device: str) -> None:

@@ -197,7 +197,7 @@ def _on_their_way(runs: Sequence[FileRun], rings: Sequence[BatchRing]) -> list[F
         if run.backbone.device.startswith("cuda"):
             ring.pin()
         # views of one backbone go through one model: it is folded or converted once
-        key = (id(run.backbone.model), canonical_json(run.execution_config))
+        key = (id(run.backbone.network), canonical_json(run.execution_config))
         if key not in passes:
             passes[key] = ForwardPass(run.backbone, run.execution_config)
         found.append(Forwarding(run, ring, passes[key]))

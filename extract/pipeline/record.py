@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from extract.backbones.registry import Backbone
+from extract.machine.packages import versions_of
 from extract.pipeline.plan import DENSE
 from extract.storage.embeddings_table import EmbeddingsTable
 
@@ -48,14 +48,3 @@ def run_record(
         **({"batches": DENSE} if dense else {}),
         **({"fidelity": before["fidelity"]} if "fidelity" in before else {}),
     }
-
-
-def versions_of(packages: Sequence[str]) -> dict[str, str]:
-    """Name the installed versions of packages, for a record."""
-    found = {}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "unknown"
-    return found

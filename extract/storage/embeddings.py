@@ -93,6 +93,11 @@ class Provenance:
         return self.identity_sha256[:8]
 
     @property
+    def is_augmented(self) -> bool:
+        """Whether its vectors are of augmented views, and not of pictures as they are."""
+        return "view" in self.identity
+
+    @property
     def names_readings(self) -> bool:
         """Whether its rows record readings of pictures that their mode alone does not imply."""
         return any("reading" in way for way in self.execution_configs)

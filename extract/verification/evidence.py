@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from extract.backbones.registry import Backbone, load_from_provenance
+from extract.backbones.kept_backbones import load_from_provenance
+from extract.backbones.registry import Backbone
 from extract.errors import UsageError, WeightsDiffer, WeightsError
 from extract.images.decoding import read_picture
 from extract.images.memory_limits import picture_memory

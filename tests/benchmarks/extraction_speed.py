@@ -30,11 +30,11 @@ from extract.loading.batch_ring import BatchRing
 from extract.loading.picture import Destination, PictureLoader, Place, Task
 from extract.loading.processes import LoadingProcesses
 from extract.loading.threads import LoadingThreads
+from extract.machine.packages import versions_of
 from extract.pipeline.extraction import Options, extract_embeddings
 from extract.pipeline.loop import FEW_WORKERS, LEAST_BATCHES
 from extract.pipeline.monitor import Monitor
 from extract.pipeline.prefetch import LoadingWorkers
-from extract.pipeline.record import versions_of
 from extract.storage.embeddings_file import read_embeddings
 from tests.benchmarks.process_costs import (
     Clock,

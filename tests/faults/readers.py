@@ -61,7 +61,7 @@ def _embeddings(path: Path) -> str:
 
 
 def _again(path: Path) -> str:
-    from extract.backbones.registry import load_from_provenance
+    from extract.backbones.kept_backbones import load_from_provenance
 
     try:
         load_from_provenance(read_table(path).provenance)

@@ -26,8 +26,8 @@ def embed_like_training_set(
 ) -> list[Path]:
     """Embed a folder with the backbones that the head was trained on, into the cache."""
     from analyze.head.joined import parts_of
+    from extract.backbones.kept_backbones import load_from_provenance
     from extract.backbones.partial_finetuning import tuned, untuned_identity
-    from extract.backbones.registry import load_from_provenance
     from extract.catalog.source import CatalogSource
     from extract.inference.execution_config import device_for
     from extract.pipeline.embedded import nothing_embedded
@@ -44,7 +44,9 @@ def embed_like_training_set(
     for part in parts_of(stored.provenance):
         plain = replace(part, identity=untuned_identity(part.identity))
         backbone = load_from_provenance(
-            plain, weights_file=execution.weights if part.weights == "file" else None
+            plain,
+            weights_file=execution.weights if part.weights == "file" else None,
+            kept_in=workspace.backbones,
         )
         if stored.stage:
             backbone = tuned(backbone, stored.stage)

@@ -66,7 +66,7 @@ def picture(
     from analyze.head.training.stage_maps import read_stage_maps
     from analyze.pictures.picture_folder import PictureFolder
     from analyze.pictures.stored_views import find_views
-    from extract.backbones.registry import load_from_provenance
+    from extract.backbones.kept_backbones import load_from_provenance
     from extract.images.augmentation import view_of
     from extract.inference.execution_config import device_for
     from extract.storage.embeddings_file import read_provenance

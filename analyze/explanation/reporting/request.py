@@ -18,7 +18,8 @@ from analyze.explanation.spec import ExplanationSpec
 from analyze.explanation.targets import Target
 from analyze.head.prediction.head_file import StoredHead, check_identity
 from analyze.pictures.picture_folder import PictureFolder
-from extract.backbones.registry import Backbone, choose_device, load_from_provenance
+from extract.backbones.kept_backbones import load_from_provenance
+from extract.backbones.registry import Backbone, choose_device
 from extract.errors import SosieError, UsageError
 from extract.machine.allocation import keep_freed_memory
 from extract.storage.embeddings import EmbeddingSet

@@ -138,7 +138,9 @@ class ServedCatalog:
         self.opened: OpenedIndex = open_index(
             self.embeddings, path, workspace.indexes, choice, options.recall, progress
         )
-        self.source = BackboneSource(self.embeddings.provenance, options.weights)
+        self.source = BackboneSource(
+            self.embeddings.provenance, options.weights, workspace.backbones
+        )
         self._all = LookUp(self.embeddings, self.pictures, index=self.opened.index)
         self._inside: OrderedDict[tuple[str, ...], LookUp] = OrderedDict()
         self._turn = threading.Lock()

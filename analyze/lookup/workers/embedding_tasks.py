@@ -30,10 +30,13 @@ class BackboneSource:
         Of the file that is searched.
     weights : Path, optional
         Where its weights came from a file.
+    kept_in : Path, optional
+        Where what is known of backbones is kept.
     """
 
     provenance: Provenance
     weights: Path | None = None
+    kept_in: Path | None = None
 
     @property
     def key(self) -> str:
@@ -43,9 +46,11 @@ class BackboneSource:
     def load(self) -> Any:
         """Load it; gives what embeds as the rows of the file were."""
         from analyze.neighbors.query import embedder_for
-        from extract.backbones.registry import load_from_provenance
+        from extract.backbones.kept_backbones import load_from_provenance
 
-        backbone = load_from_provenance(self.provenance, weights_file=self.weights)
+        backbone = load_from_provenance(
+            self.provenance, weights_file=self.weights, kept_in=self.kept_in
+        )
         return embedder_for(backbone, self.provenance.execution_configs)
 
 

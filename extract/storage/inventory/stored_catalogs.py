@@ -114,6 +114,7 @@ def describe_stored(workspace: Workspace) -> dict[str, Any]:
     """
     folders = {
         "demo": workspace.demo,
+        "backbones": workspace.backbones,
         "reductions": workspace.reductions,
         "clusterings": workspace.clusterings,
         "indexes": workspace.indexes,

@@ -43,7 +43,7 @@ def linear_backbone(weights: torch.Tensor) -> Backbone:
         def forward(self, pixels: torch.Tensor) -> torch.Tensor:
             return (pixels * weights).sum(dim=(1, 2, 3))[:, None]
 
-    return replace(tiny_backbone(), model=Summing().eval(), n_dims=1)
+    return replace(tiny_backbone(), network=Summing().eval(), n_dims=1)
 
 
 def same(vectors: torch.Tensor) -> torch.Tensor:

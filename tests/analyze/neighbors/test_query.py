@@ -14,9 +14,16 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from analyze.neighbors.query import differing_execution_config, query_by_id, query_by_picture
+from analyze.neighbors.query import (
+    differing_execution_config,
+    query_by_content,
+    query_by_id,
+    query_by_picture,
+    read_queries,
+)
 from analyze.pictures.picture_folder import PictureFolder
-from extract.backbones.registry import Backbone, load_backbone, load_from_provenance
+from extract.backbones.kept_backbones import load_from_provenance
+from extract.backbones.registry import Backbone, load_backbone
 from extract.catalog.catalog import list_folder
 from extract.errors import PictureRefused, UsageError, WeightsError
 from extract.inference.execution_config import reference_execution_config
@@ -83,6 +90,31 @@ def test_a_picture_is_embedded_as_the_rows_of_the_file_were(
         assert query.content_sha256 == rows.content_sha256[row].tobytes()
 
 
+def test_a_picture_known_by_its_bytes_needs_no_backbone(
+    pictures: Path, backbone: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extract_embeddings(list_folder(pictures), backbone, tmp_path / "shop.h5")
+    rows = read_embeddings(tmp_path / "shop.h5")
+    monkeypatch.setattr("extract.backbones.kept_backbones.load_from_provenance", None)
+    other = tmp_path / "other name.png"
+    other.write_bytes((pictures / "rugs/2.png").read_bytes())
+    (query,), notes = read_queries(rows, [str(other)], PictureFolder(rows, pictures))
+    row = rows.ids.index("rugs/2.png")
+    np.testing.assert_array_equal(query.vector, rows.vectors[row])
+    assert (query.row, query.content_sha256) == (None, rows.content_sha256[row].tobytes())
+    assert query.picture is not None
+    assert query.picture.size == (40, 30)
+    assert notes == []
+    # the vector of an augmented view, or of several pictures, is none of the picture's own
+    view = Provenance({**rows.provenance.identity, "view": {}}, ())
+    means = replace(rows, n_pictures=np.full(len(rows), 2))
+    for others in (replace(rows, provenance=view), means, replace(rows, content_sha256=None)):
+        assert query_by_content(other, others, "") is None
+    other.write_bytes(b"")
+    with pytest.raises(PictureRefused, match="refused: empty"):
+        query_by_content(other, rows, "")
+
+
 def test_a_picture_may_lie_behind_a_link_and_keeps_the_name_that_was_typed(
     pictures: Path, backbone: Backbone, tmp_path: Path
 ) -> None:
@@ -121,7 +153,7 @@ def test_a_cut_off_picture_is_refused(pictures: Path, backbone: Backbone, tmp_pa
 def test_a_picture_without_a_direction_cannot_be_asked_about(
     pictures: Path, backbone: Backbone
 ) -> None:
-    silent = replace(backbone, model=torch.nn.Sequential(torch.nn.Flatten(), _Zeros()))
+    silent = replace(backbone, network=torch.nn.Sequential(torch.nn.Flatten(), _Zeros()))
     with pytest.raises(UsageError, match="all zeros"):
         query_by_picture(pictures / "cups/0.png", silent)
 

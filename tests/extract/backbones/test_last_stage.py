@@ -7,6 +7,7 @@ import pytest
 import torch
 from small_catalogs import tiny_backbone
 
+from extract.backbones.kept_backbones import load_from_provenance
 from extract.backbones.partial_finetuning import (
     find_last_stage,
     stage_inputs,
@@ -14,7 +15,7 @@ from extract.backbones.partial_finetuning import (
     tuned_identity,
     untuned_identity,
 )
-from extract.backbones.registry import load_backbone, load_from_provenance
+from extract.backbones.registry import load_backbone
 from extract.errors import UsageError, WeightsDiffer, WeightsError
 from extract.storage.embeddings import Provenance
 

@@ -48,6 +48,7 @@ def path(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("extract.backbones.registry.may_have_gpu", lambda: True)
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
 
@@ -64,6 +65,7 @@ def test_auto_keeps_the_device_of_the_file(path: Path, tmp_path: Path) -> None:
 def test_a_device_that_is_not_here_is_replaced_only_by_auto(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("extract.backbones.registry.may_have_gpu", lambda: True)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
     assert device_for(path, "auto") == "cpu"

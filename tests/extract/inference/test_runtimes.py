@@ -251,7 +251,7 @@ def test_the_reference_computes_float32_exactly_and_the_fast_path_fast(
             seen.append(torch.get_float32_matmul_precision())
             return pixels.mean(dim=(2, 3))
 
-    backbone = replace(tiny_backbone(), model=Asked().eval())
+    backbone = replace(tiny_backbone(), network=Asked().eval())
     pixels = torch.zeros(B, 32, 32, 3, dtype=torch.uint8)
     for runtime, expected in (("eager", "highest"), ("folded", "medium")):
         forward = made(backbone, runtime)
@@ -271,7 +271,7 @@ def test_what_cannot_compute_in_half_precision_is_said_before_the_first_picture(
         def forward(self, pixels: torch.Tensor) -> torch.Tensor:
             return self.layer(pixels.mean(dim=(2, 3)).float())
 
-    backbone = replace(tiny_backbone(), model=Mixed().eval())
+    backbone = replace(tiny_backbone(), network=Mixed().eval())
     with pytest.raises(UsageError, match=r"tiny cannot compute in bf16 .*use --dtype fp32"):
         made(backbone, "folded", dtype="bf16")
     with pytest.raises(UsageError, match="use --runtime torch"):
@@ -283,7 +283,7 @@ def test_openvino_says_what_it_cannot_take() -> None:
         def forward(self, pixels: torch.Tensor) -> torch.Tensor:
             return torch.linalg.eigvals(pixels[:, 0, :4, :4]).abs()
 
-    backbone = replace(tiny_backbone(), model=Odd().eval())
+    backbone = replace(tiny_backbone(), network=Odd().eval())
     with pytest.raises(UsageError, match=r"OpenVINO cannot take tiny \(.*use --runtime torch"):
         made(backbone, "openvino")
 

@@ -19,7 +19,7 @@ from small_catalogs import Run, draw_noise
 from analyze import analyze_embeddings, assess_head, compare, rank, retrieve
 from analyze.head.training.spec import Plan, TrainingSpec
 from extract import EmbeddingSet, Workspace, export_embeddings, read_embeddings
-from extract.backbones.registry import load_from_provenance
+from extract.backbones.kept_backbones import load_from_provenance
 from extract.catalog.multi_label import MultiLabel
 from extract.errors import EmbeddingsFileError, UsageError, WeightsError
 from extract.pipeline.imported import Imported, import_file

@@ -1,0 +1,250 @@
+"""Backbones that were built here before: what is known of one, without building it again.
+
+Importing torch and timm and building a model takes seconds, and what it gives is always the same:
+the hash of the weights, the width of the vector. So that is kept in the cache, and holds while the
+weights' file and the libraries are those it was made with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, replace
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import extract
+from extract.backbones import registry
+from extract.backbones.registry import (
+    TUNED,
+    Backbone,
+    DeferredModel,
+    find_model,
+    find_weights_file,
+)
+from extract.errors import UsageError, WeightsDiffer, WeightsError
+from extract.files.durability import written_whole
+from extract.files.results import write_json
+from extract.files.strict_json import read_json, with_check_sum, without_check_sum
+from extract.images.augmentation import view_of
+from extract.machine.packages import versions_of
+from extract.storage.embeddings import Provenance, sha256_of
+from extract.transforms.preprocessing import CHOICES, Preprocessing
+from extract.workspace import AnyPath, file_name
+
+if TYPE_CHECKING:
+    import torch
+
+FORMAT = 1
+LIBRARIES = ("torch", "torchvision", "timm", "transformers")
+"""What is known of a backbone holds for these versions of them."""
+
+HOMES = ("HF_HOME", "HF_HUB_CACHE", "TORCH_HOME")
+"""Variables that say where weights are found."""
+
+
+def load_kept(
+    name: str,
+    kept_in: Path | None,
+    *,
+    weights: AnyPath = "pretrained",
+    seed: int = 0,
+    device: str = "cpu",
+    pooling: str = "auto",
+    resize: str = "auto",
+) -> Backbone:
+    """Give a backbone as :func:`~extract.backbones.registry.load_backbone` does, maybe unbuilt.
+
+    Parameters
+    ----------
+    name, weights, seed, device, pooling, resize
+        As it takes them.
+    kept_in : Path, optional
+        Folder of what is known of backbones; without it the backbone is built.
+
+    Returns
+    -------
+    Backbone
+        Its model is built when it is first used, where all else is known already.
+
+    Raises
+    ------
+    UsageError, WeightsError
+        As it does.
+    """
+    weights = os.fspath(weights)
+    how: dict[str, Any] = {"weights": weights, "seed": seed, "pooling": pooling, "resize": resize}
+    if kept_in is None:
+        return registry.load_backbone(name, device=device, **how)
+    path = _path(kept_in, name, how)
+    known = _read(path, name)
+    if known is None:
+        known = registry.load_backbone(name, **how)
+        with suppress(OSError):  # a folder that cannot be written: it is built each time
+            _write(path, known, find_weights_file(name, weights))
+        return known.on(device)
+
+    def build() -> torch.nn.Module:
+        built = registry.load_backbone(name, **how)
+        if built.identity != known.identity or built.n_dims != known.n_dims:
+            path.unlink(missing_ok=True)
+            raise WeightsDiffer(f"{name} is not what {path} has: type the command again")
+        return built.model
+
+    return replace(known, network=DeferredModel(build), device=device)
+
+
+def _path(kept_in: Path, name: str, how: Mapping[str, Any]) -> Path:
+    """Name the file by all that a backbone depends on, but for what is in its weights' file."""
+    drawn = how["weights"] == "random"
+    key = {
+        "format": FORMAT,
+        "name": name,
+        **{k: v for k, v in how.items() if k != "seed" or drawn},
+        "versions": {"sosie": extract.__version__, **versions_of(LIBRARIES)},
+        "homes": {variable: os.environ.get(variable) for variable in HOMES},
+    }
+    return kept_in / f"{file_name(name)}-{sha256_of(key)[:16]}.json"
+
+
+def _write(path: Path, backbone: Backbone, weights_file: Path | None) -> None:
+    known = {
+        "format_version": FORMAT,
+        "name": backbone.name,
+        "weights": dict(backbone.weights),
+        "pooling": backbone.pooling,
+        "n_dims": backbone.n_dims,
+        "preprocessing": asdict(backbone.preprocessing),
+        "published": asdict(backbone.published) if backbone.published else None,
+        "file": None,
+    }
+    if weights_file is not None:
+        known["file"] = {"path": str(weights_file.resolve()), "sha256": _sha256(weights_file)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(path) as temporary:
+        write_json(temporary, with_check_sum(known))
+
+
+def _read(path: Path, name: str) -> Backbone | None:
+    """Read what is known; None where that is nothing, is damaged, or its weights are others now."""
+    try:
+        known, _ = without_check_sum(read_json(path.read_bytes()))
+        file = known["file"]
+        if known["name"] != name or (file and _sha256(Path(file["path"])) != file["sha256"]):
+            return None
+        own = known["published"]
+        return Backbone(
+            name,
+            DeferredModel(_never),
+            _preprocessing(known["preprocessing"]),
+            int(known["n_dims"]),
+            dict(known["weights"]),
+            str(known["pooling"]),
+            "cpu",
+            published=_preprocessing(own) if own else None,
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _never() -> torch.nn.Module:
+    raise AssertionError("what is known of a backbone builds nothing")
+
+
+def _preprocessing(known: Mapping[str, Any]) -> Preprocessing:
+    settings: dict[str, Any] = {**known, "mean": tuple(known["mean"]), "std": tuple(known["std"])}
+    return Preprocessing(**settings)
+
+
+def _sha256(path: Path) -> str:
+    if not path.is_file():  # a pipe would be waited for
+        raise FileNotFoundError(path)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load_from_provenance(
+    provenance: Provenance,
+    *,
+    weights_file: Path | None = None,
+    device: str = "cpu",
+    kept_in: Path | None = None,
+) -> Backbone:
+    """Give the backbone that vectors came from; another one is refused.
+
+    Parameters
+    ----------
+    provenance : Provenance
+        Of the vectors' file.
+    weights_file : Path, optional
+        Needed where the weights came from a file.
+    device : str
+    kept_in : Path, optional
+        As of :func:`load_kept`; without it the backbone is built.
+
+    Raises
+    ------
+    WeightsError
+        When its weights are not to be had.
+    WeightsDiffer
+        When what is to be had gives other vectors.
+    """
+    identity, name = provenance.identity, provenance.model
+    if "imported" in identity:
+        raise WeightsError(
+            f"{name} holds imported vectors: no backbone is known here that made them, so new "
+            "pictures cannot be embedded and answers not explained; embed the pictures with "
+            "python -m extract --images DIR"
+        )
+    stored = identity.get("weights", {})
+    source = stored.get("source", "pretrained")
+    if TUNED in stored:
+        raise WeightsError(
+            f"the last stage of {name} was trained with a head: python -m analyze predict --head "
+            "FILE --images DIR embeds pictures so"
+        )
+    # a file from elsewhere may call a path its source: only a path that is given is opened
+    if source not in ("pretrained", "random") and weights_file is None:
+        raise WeightsError(f"the weights of {name} came from a file: give it with --weights FILE")
+    how: dict[str, Any] = {
+        "weights": str(weights_file or source),
+        "seed": int(stored.get("seed", 0)),
+    }
+    how |= _choices_of(name, identity, how, kept_in)
+    backbone = load_kept(name, kept_in, device=device, **how).viewed(view_of(identity))
+    if backbone.provenance.identity_sha256 != provenance.identity_sha256:
+        here = backbone.identity
+        other = [part for part in here if here[part] != identity.get(part)]
+        raise WeightsDiffer(
+            f"the {name} that is to be had here gives other vectors than those of the file: its "
+            f"{', '.join(other) or 'identity'} differ; embed the catalogue with it first, "
+            "python -m extract"
+        )
+    return backbone
+
+
+def _choices_of(
+    name: str, identity: Mapping[str, Any], how: Mapping[str, Any], kept_in: Path | None
+) -> dict[str, str]:
+    """Find the pooling and resize as typed that gave an identity; known ones load no library."""
+    pooling = str(identity.get("pooling", "auto"))
+    for choices in product(("auto", pooling), CHOICES):
+        found = dict(zip(("pooling", "resize"), choices, strict=True))
+        known = kept_in and _read(_path(kept_in, name, {**how, **found}), name)
+        if known and known.viewed(view_of(identity)).identity == identity:
+            return found
+    return {"pooling": pooling, "resize": _resize_of(name, identity)}
+
+
+def _resize_of(name: str, identity: Mapping[str, Any]) -> str:
+    """Find the choice of ``--resize`` that gives the geometry of an identity."""
+    geometry = identity.get("geometry", {})
+    model, _ = find_model(name)
+    for choice in CHOICES:
+        with suppress(UsageError):
+            if model.preprocessing(choice).geometry == geometry:
+                return choice
+    return str(geometry.get("resize", "auto"))
