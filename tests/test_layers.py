@@ -24,8 +24,8 @@ MOST_SECONDS_TO_IMPORT = 0.15
 BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "manager"}
 
 EXTRACT_ORDER = (
-    "machine files catalog storage formats transforms images backbones inference loading pipeline "
-    "verification sklearn commands"
+    "machine files sources catalog storage formats transforms images backbones inference loading "
+    "pipeline verification sklearn commands"
 ).split()
 ANALYZE_ORDER = (
     "presentation run_history pictures measures reduction neighbors clustering comparison "

@@ -34,7 +34,8 @@ from analyze.measures.levels import choose_level
 from analyze.pictures.duplicates import groups_of_equal_bytes
 from extract.errors import PictureRefused, UsageError
 from extract.ids import shown
-from extract.images.decoding import decode_picture, read_picture
+from extract.images.decoding import decode_picture
+from extract.images.reading import read_picture
 from extract.refusals import Refused
 from extract.storage.embeddings import EmbeddingSet
 

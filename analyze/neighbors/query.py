@@ -16,7 +16,8 @@ from analyze.pictures.duplicates import Fingerprint, fingerprint
 from analyze.pictures.picture_folder import PictureFolder
 from extract.errors import PictureRefused, UsageError
 from extract.ids import shown
-from extract.images.decoding import decode_picture, read_picture
+from extract.images.decoding import decode_picture
+from extract.images.reading import read_picture
 from extract.refusals import Refused
 from extract.storage.embeddings import EmbeddingSet
 

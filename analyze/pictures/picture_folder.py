@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from extract.images.decoders import PreparedPicture
-    from extract.images.decoding import PictureFile
+    from extract.images.reading import PictureFile
     from extract.transforms.preprocessing import Preprocessing
 
 HALF = 0.5
@@ -156,7 +156,7 @@ class PictureFolder:
 
     def _read(self, row: int) -> PictureFile | None:
         """Read a row's picture as it was embedded; None where it cannot be had, with a reason."""
-        from extract.images.decoding import read_picture
+        from extract.images.reading import read_picture
         from extract.refusals import Refused
 
         if self.root is None:

@@ -11,7 +11,8 @@ import numpy as np
 
 from extract.errors import UsageError, one_of
 from extract.images.corruptions import FAMILIES, N_SEVERITIES, Corruption, corrupt, turned
-from extract.images.decoding import PictureFile, decode_picture
+from extract.images.decoding import decode_picture
+from extract.images.reading import PictureFile
 from extract.transforms.preprocessing import Preprocessing
 
 GREY = (0.299, 0.587, 0.114)

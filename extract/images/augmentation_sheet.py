@@ -10,7 +10,7 @@ import numpy as np
 from extract.catalog.catalog import Catalog
 from extract.images.augmentation import View, augment
 from extract.images.decoders import prepare_picture
-from extract.images.decoding import read_picture
+from extract.images.reading import read_picture
 from extract.refusals import Refused
 from extract.transforms.preprocessing import Preprocessing
 

@@ -1,4 +1,4 @@
-"""Bytes on disk to upright RGB pixels, or a reason why not.
+"""Bytes of a picture to upright RGB pixels, or a reason why not.
 
 The reference path: Pillow decodes, the model's own evaluation transform does the rest. Pictures
 come from anywhere, so what they claim is checked before it is believed.
@@ -6,16 +6,11 @@ come from anywhere, so what they claim is checked before it is believed.
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import io
-import os
-import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
@@ -23,16 +18,12 @@ from extract.formats.extra_formats import READER, READERS, open_extra
 from extract.formats.picture_headers import MOST_EXIF, check_header
 from extract.formats.picture_kinds import kind_of
 from extract.formats.tiff_pages import TiffPages, is_tiff
-from extract.ids import bytes_of, shown, text_of
 from extract.images.memory_limits import (
-    MAX_FILE_BYTES,
     RGB_BYTES,
     decoding_memory,
     estimate_memory,
-    hold_file,
     opening_memory,
 )
-from extract.images.missing_pictures import why_missing
 from extract.images.pixels import UPRIGHT, upright_rgb
 from extract.images.sample_formats import USUAL, Stored, stored_numbers
 from extract.refusals import Reason, Refused
@@ -69,114 +60,6 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 Image.init()
 _formats = tuple(sorted(FORMATS & set(Image.OPEN)))
-
-
-@dataclass(frozen=True)
-class PictureFile:
-    """The bytes of a picture and what was seen when they were read.
-
-    Parameters
-    ----------
-    content : bytes
-    sha256 : bytes
-        32 bytes, over the content.
-    size : int
-        Bytes.
-    mtime_ns : int
-        Nanoseconds since the epoch.
-    """
-
-    content: bytes
-    sha256: bytes
-    size: int
-    mtime_ns: int
-
-
-def locate_picture(images_root: Path, path: str) -> bytes:
-    """Give the real path of a picture inside its folder.
-
-    Raises
-    ------
-    Refused
-        When the path, or a link in it, leaves the folder, or leads nowhere.
-    """
-    if not path.strip():  # the folder itself
-        raise Refused(Reason.MISSING, "no path")
-    root = os.fsencode(images_root)
-    try:
-        real = os.path.realpath(os.path.join(root, bytes_of(path)), strict=True)
-    except ValueError as error:
-        raise Refused(Reason.MISSING, str(error)) from error
-    except OSError as error:
-        raise _refusal_of_os_error(error) from error
-    if real == root:
-        raise Refused(Reason.OUTSIDE_FOLDER, "the pictures' folder itself: name a picture in it")
-    if not real.startswith(root.rstrip(b"/") + b"/"):
-        raise Refused(
-            Reason.OUTSIDE_FOLDER,
-            f"leads out of the pictures' folder, to {shown(text_of(real))}: give a folder that "
-            "holds all pictures",
-        )
-    return real
-
-
-def picture_stat(images_root: Path, path: str) -> tuple[int, int]:
-    """Give a picture's size in bytes and mtime in ns, or (-1, -1) where it cannot be reached."""
-    try:
-        found = os.stat(locate_picture(images_root, path))  # noqa: PTH116 - bytes
-    except (Refused, OSError):
-        return -1, -1
-    return found.st_size, found.st_mtime_ns
-
-
-def read_picture(images_root: Path, path: str) -> PictureFile:
-    """Read a regular file of at most 256 MiB; nothing else is opened for long.
-
-    Raises
-    ------
-    Refused
-    """
-    try:
-        # a FIFO opened without O_NONBLOCK would wait for ever
-        handle = os.open(locate_picture(images_root, path), os.O_RDONLY | os.O_NONBLOCK)
-    except OSError as error:
-        raise _refusal_of_os_error(error) from error
-    except Refused as refused:
-        if refused.reason is Reason.MISSING:
-            raise why_missing(images_root, path, refused.message) from refused
-        raise
-    try:
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode):
-            raise Refused(Reason.NOT_REGULAR, "not a regular file")
-        if found.st_size == 0:
-            raise Refused(Reason.EMPTY, "an empty file")
-        if found.st_size > MAX_FILE_BYTES:
-            raise Refused(Reason.TOO_LARGE, f"{found.st_size:,} bytes, over {MAX_FILE_BYTES:,}")
-        hold_file(found.st_size)
-        with os.fdopen(handle, "rb", closefd=False) as file:
-            content = file.read(found.st_size + 1)  # memory is taken for this many bytes first
-            if len(content) > found.st_size:  # it grows as it is read
-                content += file.read(MAX_FILE_BYTES + 1 - len(content))
-    except OSError as error:
-        raise _refusal_of_os_error(error) from error
-    finally:
-        os.close(handle)
-    sha256 = hashlib.sha256(content).digest()
-    return PictureFile(content, sha256, found.st_size, found.st_mtime_ns)
-
-
-def _refusal_of_os_error(error: OSError) -> Refused:
-    message = error.strerror or str(error)
-    if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE):
-        raise error  # the machine's trouble, not the picture's: the run ends, the row stays to do
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return Refused(Reason.PERMISSION, message)
-    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
-        return Refused(Reason.MISSING, message)
-    if error.errno in (errno.ENXIO, errno.ENODEV, errno.EISDIR):
-        return Refused(Reason.NOT_REGULAR, message)
-    return Refused(Reason.CORRUPT, f"cannot be read: {message}")
 
 
 def decode_picture(content: bytes) -> Image.Image:

@@ -11,7 +11,8 @@ import numpy as np
 from extract.backbones.registry import Backbone
 from extract.catalog.catalog import Catalog
 from extract.images.augmentation import reference_pixels
-from extract.images.decoding import read_picture, refusing
+from extract.images.decoding import refusing
+from extract.images.reading import read_picture
 from extract.refusals import Refused
 
 MOST_RECOMPUTED = 16

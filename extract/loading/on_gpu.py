@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 
 from extract.formats.jpeg_screening import MOST_HEADER, plain_jpeg
-from extract.images.decoding import PictureFile, read_picture
 from extract.images.gpu_decoding import decode_on_gpu
+from extract.images.reading import PictureFile, read_picture
 from extract.loading.picture import LoadedPicture, PictureLoader, Place, Task
 from extract.refusals import Refused
 from extract.transforms.preprocessing import Preprocessing

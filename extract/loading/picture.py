@@ -11,8 +11,8 @@ import numpy as np
 from extract.catalog.catalog import Catalog
 from extract.images.augmentation import View, augment
 from extract.images.decoders import prepare_picture
-from extract.images.decoding import picture_stat, read_picture
 from extract.images.memory_limits import OverMemoryShare, picture_memory
+from extract.images.reading import picture_stat, read_picture
 from extract.refusals import Refused
 from extract.transforms.preprocessing import Preprocessing
 

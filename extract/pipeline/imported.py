@@ -16,7 +16,7 @@ from extract.catalog.catalog import Catalog
 from extract.catalog.multi_label import MultiLabel
 from extract.errors import UsageError, cannot_write
 from extract.ids import bytes_of, shown
-from extract.images.decoding import read_picture
+from extract.images.reading import read_picture
 from extract.refusals import SOUND, Refused
 from extract.storage.arrays import read_arrays
 from extract.storage.embeddings import Provenance

@@ -11,8 +11,9 @@ import numpy as np
 from extract.catalog.catalog import Catalog
 from extract.errors import SurveyStopped
 from extract.formats.extra_formats import READER
-from extract.images.decoding import opened_picture, picture_stat, read_picture
+from extract.images.decoding import opened_picture
 from extract.images.memory_limits import picture_memory
+from extract.images.reading import picture_stat, read_picture
 from extract.images.sample_formats import USUAL
 from extract.pipeline.monitor import Monitor
 from extract.refusals import Refused

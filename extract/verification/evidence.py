@@ -14,8 +14,8 @@ import numpy as np
 from extract.backbones.kept_backbones import load_from_provenance
 from extract.backbones.registry import Backbone
 from extract.errors import UsageError, WeightsDiffer, WeightsError
-from extract.images.decoding import read_picture
 from extract.images.memory_limits import picture_memory
+from extract.images.reading import read_picture
 from extract.refusals import SOUND, Reason, Refused
 from extract.storage.embeddings import Provenance
 from extract.storage.embeddings_table import EmbeddingsTable

@@ -14,7 +14,8 @@ import numpy as np
 from extract.backbones.registry import Backbone, find_model
 from extract.errors import UsageError
 from extract.images.augmentation import View, reference_pixels, view_of
-from extract.images.decoding import RULES, decode_picture, read_picture, refusing
+from extract.images.decoding import RULES, decode_picture, refusing
+from extract.images.reading import read_picture
 from extract.inference.fidelity import FP32_FLOOR, MOST_RECOMPUTED, cosines, is_reference
 from extract.refusals import Refused
 from extract.transforms.pillow_geometry import FILTERS

@@ -24,7 +24,8 @@ from analyze.unit_vectors import unit_rows
 from extract.backbones.registry import load_backbone
 from extract.catalog.catalog import Catalog, list_folder
 from extract.catalog.manifest import ManifestColumns, list_manifest
-from extract.images.decoding import decode_picture, read_picture
+from extract.images.decoding import decode_picture
+from extract.images.reading import read_picture
 from extract.inference.runtimes import prepared
 from extract.storage.embeddings import EmbeddingSet, Provenance
 from tests.benchmarks.geometries import AVERAGES, BATCH, CROP, GEOMETRIES

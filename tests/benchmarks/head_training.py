@@ -20,7 +20,7 @@ from extract.backbones.partial_finetuning import find_last_stage, stage_inputs
 from extract.backbones.registry import Backbone, load_backbone
 from extract.catalog.catalog import list_folder
 from extract.images.augmentation import View, reference_pixels
-from extract.images.decoding import read_picture
+from extract.images.reading import read_picture
 from extract.machine.allocation import keep_freed_memory
 
 SPEC = HeadSpec()

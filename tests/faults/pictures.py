@@ -251,7 +251,8 @@ def _look_at(folder: Path, case: Case) -> tuple[float | None, float, Any]:
     from PIL import Image
 
     from extract.ids import text_of
-    from extract.images.decoding import decode_picture, read_picture
+    from extract.images.decoding import decode_picture
+    from extract.images.reading import read_picture
     from extract.refusals import Refused
 
     began = time.monotonic()

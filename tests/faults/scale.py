@@ -99,7 +99,7 @@ def _lay_out(work: Path, n_rows: int, n_dims: int) -> None:
 
 def _fill(work: Path, n_rows: int, n_dims: int) -> None:
     """Make all rows but the last thousand sound, each of a content of its own."""
-    from extract.images.decoding import picture_stat
+    from extract.images.reading import picture_stat
     from extract.storage.embeddings_file import read_table
     from extract.storage.embeddings_table import Rows, blank_fields
     from extract.storage.row_writer import RowWriter

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from analyze.pictures.duplicates import Fingerprint, fingerprint
 from analyze.pictures.model_input import AsSeen
 from extract.images.decoders import DecodedPicture, decode_for
-from extract.images.decoding import decode_picture, opened_picture, read_picture
+from extract.images.decoding import decode_picture, opened_picture
+from extract.images.reading import read_picture
 from extract.refusals import Reason, Refused
 from extract.transforms.preprocessing import Preprocessing
 

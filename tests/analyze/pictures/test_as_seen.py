@@ -23,7 +23,8 @@ from analyze.pictures.picture_folder import PictureFolder
 from analyze.presentation.contact_sheet import TILE_PIXELS
 from extract.backbones.registry import Backbone
 from extract.images.augmentation import View, augment
-from extract.images.decoding import decode_picture, read_picture
+from extract.images.decoding import decode_picture
+from extract.images.reading import read_picture
 from extract.storage.embeddings import EmbeddingSet, Provenance
 from extract.transforms.preprocessing import Preprocessing
 

@@ -12,8 +12,8 @@ from extract.catalog.imagefolder import list_imagefolder
 from extract.catalog.manifest import ManifestColumns
 from extract.errors import CatalogError, NoPictures, UsageError
 from extract.ids import bytes_of
-from extract.images.decoding import locate_picture
 from extract.refusals import Reason, Refused
+from extract.sources.folder import locate_picture
 
 
 def shop(folder: Path, tables: dict[str, str | bytes], *pictures: str) -> Path:

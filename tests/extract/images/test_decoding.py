@@ -11,14 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from extract.images.decoding import (
-    ORIENTATION,
-    decode_picture,
-    locate_picture,
-    opened_picture,
-    read_picture,
-)
+from extract.images.decoding import ORIENTATION, decode_picture, opened_picture
+from extract.images.reading import read_picture
 from extract.refusals import Reason, Refused
+from extract.sources.folder import locate_picture
 from tests.faults.picture_bytes import bare_png
 
 GRADIENT = np.stack(
@@ -196,7 +192,7 @@ def test_what_a_file_grows_by_is_read_too(tmp_path: Path, monkeypatch: pytest.Mo
     path = tmp_path / "a.png"
     path.write_bytes(PNG)
     monkeypatch.setattr(
-        "extract.images.decoding.hold_file", lambda _: path.write_bytes(PNG + b"more")
+        "extract.images.reading.hold_file", lambda _: path.write_bytes(PNG + b"more")
     )
     assert read_picture(tmp_path.resolve(), "a.png").content == PNG + b"more"
 

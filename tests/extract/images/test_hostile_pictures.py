@@ -17,9 +17,10 @@ from extract.catalog.catalog import list_folder
 from extract.formats.picture_headers import has_many_scans
 from extract.images import decoders, decoding
 from extract.images.decoders import prepare_picture
-from extract.images.decoding import decode_picture, read_picture
+from extract.images.decoding import decode_picture
 from extract.images.memory_limits import Budget
 from extract.images.pixels import upright_rgb
+from extract.images.reading import read_picture
 from extract.loading.picture import Destination, PictureLoader, Place
 from extract.refusals import Reason, Refused
 from extract.transforms.preprocessing import Preprocessing

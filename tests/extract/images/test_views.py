@@ -21,7 +21,7 @@ from extract.images import augmentation as views
 from extract.images import decoders
 from extract.images.augmentation import POLICIES, Policy, View, augment, reference_pixels, view_of
 from extract.images.augmentation_sheet import GAP, HEAD, TILE, draw_views
-from extract.images.decoding import read_picture
+from extract.images.reading import read_picture
 from extract.inference.execution_config import ExecutionOptions, choose_execution_config
 from extract.loading import picture as loading
 from extract.pipeline.extraction import Options, Target, extract_embeddings, extract_together

@@ -1,0 +1,61 @@
+"""The bytes of a picture, wherever it lies, or a reason why they cannot be had."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from extract.images.memory_limits import MAX_FILE_BYTES, hold_file
+from extract.images.missing_pictures import why_missing
+from extract.refusals import Reason, Refused
+from extract.sources.folder import opened_file, stat_file
+
+
+@dataclass(frozen=True)
+class PictureFile:
+    """The bytes of a picture and what was seen when they were read.
+
+    Parameters
+    ----------
+    content : bytes
+    sha256 : bytes
+        32 bytes, over the content.
+    size : int
+        Bytes.
+    mtime_ns : int
+        Nanoseconds since the epoch.
+    """
+
+    content: bytes
+    sha256: bytes
+    size: int
+    mtime_ns: int
+
+
+def picture_stat(images_root: Path, path: str) -> tuple[int, int]:
+    """Give a picture's size in bytes and mtime in ns, or (-1, -1) where it cannot be reached."""
+    return stat_file(images_root, path)
+
+
+def read_picture(images_root: Path, path: str) -> PictureFile:
+    """Read a picture of at most 256 MiB from a regular file; nothing else is opened for long.
+
+    Raises
+    ------
+    Refused
+    """
+    try:
+        with opened_file(images_root, path) as found:
+            if found.size == 0:
+                raise Refused(Reason.EMPTY, "an empty file")
+            if found.size > MAX_FILE_BYTES:
+                raise Refused(Reason.TOO_LARGE, f"{found.size:,} bytes, over {MAX_FILE_BYTES:,}")
+            hold_file(found.size + found.packed)
+            content = found.read(MAX_FILE_BYTES)
+    except Refused as refused:
+        if refused.reason is Reason.MISSING:
+            raise why_missing(images_root, path, refused.message) from refused
+        raise
+    size = found.size if found.recorded_size is None else found.recorded_size
+    return PictureFile(content, hashlib.sha256(content).digest(), size, found.mtime_ns)
