@@ -111,6 +111,11 @@ def cannot_write(place: object, error: Exception) -> EmbeddingsFileError:
     )
 
 
+def cannot_read(place: object, error: OSError) -> CatalogError:
+    """Make the error of a table that the system does not give."""
+    return CatalogError(f"cannot read {place}: {error.strerror}; fix that, or move the file away")
+
+
 class DecodingError(SosieError):
     """Processes that decode died, and others in their place."""
 

@@ -161,7 +161,7 @@ def _drawn(kind: str, seed: int) -> Image.Image:
 
 
 def make_shop(root: Path) -> None:
-    """Fill a workspace: photos in folders, a manifest, pictures without labels."""
+    """Fill a workspace: photos in folders and zipped, a manifest, pictures without labels."""
     rows, kinds = [], []
     for kind, tree in TREES.items():
         for i in range(5):
@@ -173,6 +173,7 @@ def make_shop(root: Path) -> None:
     header = "uniq_id,product_category_tree,image"
     (root / "photos" / "metadata.csv").write_text("\n".join(["file_name,kind", *kinds]) + "\n")
     (root / "products.csv").write_text("\n".join([header, *rows]) + "\n")
+    shutil.make_archive(str(root / "photos"), "zip", root / "photos")
 
 
 def embed_shop(root: Path) -> None:

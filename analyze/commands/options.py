@@ -69,7 +69,7 @@ PoolingOption = Annotated[
 ]
 ImagesOption = Annotated[
     Path | None,
-    typer.Option("--images", metavar="DIR", help="The pictures, if outside the workspace."),
+    typer.Option("--images", metavar="DIR|FILE", help="The pictures, if outside the workspace."),
 ]
 SeenOption = Annotated[
     bool, typer.Option("--seen", help="Show pictures as the model sees them, not whole.")

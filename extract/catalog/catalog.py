@@ -14,8 +14,9 @@ import numpy as np
 
 from extract.catalog.multi_label import MultiLabel
 from extract.catalog.split_folders import COLUMN, split_of_folders
-from extract.errors import CatalogError, NoPictures, UsageError
+from extract.errors import CatalogError, NoPictures, UsageError, cannot_read
 from extract.ids import bytes_of, shown, text_of
+from extract.sources.archive_files import kind_of
 from extract.workspace import AnyPath
 
 IMAGE_EXTENSIONS = frozenset(
@@ -25,6 +26,8 @@ IMAGE_EXTENSIONS = frozenset(
 MAX_LEVELS = 3
 MISSING_LABEL = -1
 _PICTURE, _TABLE = "picture", "table"
+ARCHIVES = "archives (give them with --images FILE)"
+"""Files with pictures inside, among what is passed over."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -275,6 +278,23 @@ class FolderScan:
     tables: tuple[str, ...]
     passed_over: Mapping[str, str]
 
+    def place_of(self, picture: str) -> str:
+        """Give a picture's path relative to the root; where it lies in an archive, through that."""
+        return picture
+
+    def read(self, table: str) -> bytes:
+        """Read a table.
+
+        Raises
+        ------
+        CatalogError
+        """
+        path = self.folder / table
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise cannot_read(path, error) from error
+
     def notes(self, named: Container[str] = ()) -> tuple[str, ...]:
         """Count what was passed over, but for the paths that are named elsewhere."""
         counts = Counter(what for path, what in self.passed_over.items() if path not in named)
@@ -301,7 +321,7 @@ def catalog_of_scan(
         name or scan.root.name or "root",
         scan.root,
         ids,
-        ids,
+        tuple(map(scan.place_of, ids)),
         folder_levels(split.paths),
         {} if split.sides is None else {COLUMN: split.sides},
         notes=(*scan.notes(), *notes, *split.notes),
@@ -330,7 +350,7 @@ def scan_folder(
     """
     folder = Path(folder)
     if not folder.is_dir():
-        what = "is not a folder" if folder.exists() else "does not exist"
+        what = "is no folder, .zip, .tar or .parquet" if folder.exists() else "does not exist"
         raise UsageError(f"{folder} {what}: give the folder of your pictures with --images DIR")
     root = folder.resolve()
     skip = {os.fsencode(Path(p).resolve()) for p in leave_out}
@@ -361,6 +381,8 @@ def _scan(root: bytes, leave_out: set[bytes], table: bytes | None) -> Iterator[t
                 yield path, "links (give a linked folder with --images)"
             elif entry.name == table and entry.is_file(follow_symlinks=False):
                 yield path, _TABLE
+            elif not is_folder and kind_of(text_of(entry.name)):
+                yield path, ARCHIVES
             elif not is_folder:
                 yield path, "files without a picture's extension"
 

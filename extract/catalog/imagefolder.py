@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from extract.catalog.catalog import Catalog, FolderScan, catalog_of_scan, folder_levels, scan_folder
@@ -15,7 +15,7 @@ from extract.catalog.manifest import (
     labels_of_column,
     no_column,
 )
-from extract.catalog.manifest_table import read_table
+from extract.catalog.manifest_table import read_csv
 from extract.catalog.split_folders import COLUMN, split_of_folders
 from extract.errors import CatalogError, UsageError
 from extract.ids import bytes_of, shown
@@ -26,7 +26,7 @@ FILE_NAME = "file_name"
 
 
 @dataclass(frozen=True)
-class _Row:
+class MetadataRow:
     """A row of some metadata file: where it stands, for errors, and its cells by column."""
 
     where: str
@@ -34,12 +34,12 @@ class _Row:
 
 
 @dataclass(frozen=True)
-class _Metadata:
+class Metadata:
     """All metadata files of a folder: columns in order, rows by the picture's path."""
 
-    columns: tuple[str, ...]
-    rows: Mapping[str, _Row]
-    notes: tuple[str, ...]
+    columns: tuple[str, ...] = ()
+    rows: Mapping[str, MetadataRow] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def list_imagefolder(
@@ -85,10 +85,26 @@ def list_imagefolder(
     ...     list_imagefolder(folder, columns=ManifestColumns(label="kind")).levels[0].values()
     ('cup',)
     """
-    folder = Path(folder)
-    columns = columns or ManifestColumns(image=FILE_NAME)
     scan = scan_folder(folder, leave_out=leave_out, table=METADATA)
-    metadata = _read_metadata(scan)
+    return list_scan(scan, columns=columns, name=name)
+
+
+def list_scan(
+    scan: FolderScan,
+    *,
+    columns: ManifestColumns | None = None,
+    name: str | None = None,
+    labelled: Metadata | None = None,
+) -> Catalog:
+    """List what was found in a folder or in archives, as :func:`list_imagefolder` does.
+
+    Parameters
+    ----------
+    labelled : Metadata, optional
+        What is known of its pictures otherwise than by a ``metadata.csv``, which comes first.
+    """
+    columns = columns or ManifestColumns(image=FILE_NAME)
+    folder, metadata = scan.folder, _joined(_read_metadata(scan), labelled or Metadata())
     if not metadata.columns:
         refuse_columns(folder, columns)
         return catalog_of_scan(scan, name=name, notes=metadata.notes)
@@ -106,7 +122,7 @@ def list_imagefolder(
         name=name or scan.root.name or "root",
         images_root=scan.root,
         ids=tuple(id_of[path] for path in paths),
-        paths=tuple(paths),
+        paths=tuple(map(scan.place_of, paths)),
         levels=levels,
         columns=sides
         | {
@@ -123,6 +139,17 @@ def list_imagefolder(
         multi_labels=multi_labels,
         group_column=columns.group,
     )
+
+
+def _joined(metadata: Metadata, labelled: Metadata) -> Metadata:
+    if not labelled.columns:
+        return metadata
+    rows = dict(labelled.rows)
+    for path, row in metadata.rows.items():
+        other = rows.get(path)
+        rows[path] = replace(row, cells={**other.cells, **row.cells}) if other else row
+    columns = dict.fromkeys((*metadata.columns, *labelled.columns))
+    return Metadata(tuple(columns), rows, (*metadata.notes, *labelled.notes))
 
 
 def refuse_columns(folder: Path, columns: ManifestColumns) -> None:
@@ -146,19 +173,20 @@ def refuse_columns(folder: Path, columns: ManifestColumns) -> None:
             )
 
 
-def _read_metadata(scan: FolderScan) -> _Metadata:
+def _read_metadata(scan: FolderScan) -> Metadata:
     """Unite the metadata files of a folder, the outermost first."""
     columns: dict[str, None] = {}
-    rows: dict[str, _Row] = {}
+    rows: dict[str, MetadataRow] = {}
     notes = []
     for table in sorted(scan.tables, key=lambda path: path.count("/")):
-        path = scan.folder / table
+        path, raw = scan.folder / table, None
         try:
-            read = read_table(path)
+            raw = scan.read(table)
+            read = read_csv(path, raw)
         except CatalogError:
-            if _names_pictures(path):
+            if raw is None or FILE_NAME.encode() in raw.replace(b"\0", b""):  # UTF-16 has NULs
                 raise
-            read = None
+            read = None  # another program's
         if read is None or FILE_NAME not in read.header:
             notes.append(f"{shown(table)} has no column {FILE_NAME}: passed over")
             continue
@@ -166,20 +194,12 @@ def _read_metadata(scan: FolderScan) -> _Metadata:
         columns |= dict.fromkeys(read.header)
         for line, row in read.rows:
             where = f"{shown(str(path))}, line {line}"
-            found = _Row(where, dict(zip(read.header, row, strict=True)))
+            found = MetadataRow(where, dict(zip(read.header, row, strict=True)))
             _add(rows, posixpath.dirname(table), found)
-    return _Metadata(tuple(columns), rows, tuple(notes))
+    return Metadata(tuple(columns), rows, tuple(notes))
 
 
-def _names_pictures(path: Path) -> bool:
-    """Whether a table that cannot be read names pictures; another program's may lie here."""
-    try:
-        return FILE_NAME.encode() in path.read_bytes().replace(b"\0", b"")  # UTF-16 has NULs
-    except OSError:
-        return True
-
-
-def _add(rows: dict[str, _Row], folder: str, row: _Row) -> None:
+def _add(rows: dict[str, MetadataRow], folder: str, row: MetadataRow) -> None:
     file_name = row.cells[FILE_NAME]
     if not file_name.strip():
         raise CatalogError(f"{row.where}: column {FILE_NAME!r} is empty")
@@ -204,7 +224,7 @@ def _leaves(path: str) -> bool:
     return plain.startswith(("/", "../")) or plain in (".", "..")
 
 
-def _check_named(folder: Path, metadata: _Metadata, columns: ManifestColumns) -> None:
+def _check_named(folder: Path, metadata: Metadata, columns: ManifestColumns) -> None:
     check_separator(columns)
     for option, column in (
         ("--id-column", columns.id),
@@ -215,10 +235,10 @@ def _check_named(folder: Path, metadata: _Metadata, columns: ManifestColumns) ->
             raise no_column(f"{METADATA} of {folder}", metadata.columns, option, column)
 
 
-def _ids(column: str, paths: Sequence[str], metadata: _Metadata) -> dict[str, str]:
+def _ids(column: str, paths: Sequence[str], metadata: Metadata) -> dict[str, str]:
     """Take each picture's id from a column; it must be there and be another's no more."""
     id_of: dict[str, str] = {}
-    holder: dict[str, _Row] = {}
+    holder: dict[str, MetadataRow] = {}
     for path in paths:
         row = metadata.rows.get(path)
         if row is None:
@@ -239,13 +259,13 @@ def _ids(column: str, paths: Sequence[str], metadata: _Metadata) -> dict[str, st
     return id_of
 
 
-def _cell(metadata: _Metadata, path: str, column: str) -> str:
+def _cell(metadata: Metadata, path: str, column: str) -> str:
     row = metadata.rows.get(path)
     return row.cells.get(column, "") if row else ""
 
 
 def _labels(
-    paths: Sequence[str], metadata: _Metadata, columns: ManifestColumns, folders: Sequence[str]
+    paths: Sequence[str], metadata: Metadata, columns: ManifestColumns, folders: Sequence[str]
 ) -> Labels:
     if columns.label is None:  # folders outside are nobody's classes
         return folder_levels(folders), ()
@@ -254,7 +274,7 @@ def _labels(
     return labels_of_column(columns.label, columns, cells)
 
 
-def _without_row(scan: FolderScan, metadata: _Metadata) -> tuple[str, ...]:
+def _without_row(scan: FolderScan, metadata: Metadata) -> tuple[str, ...]:
     count = sum(path not in metadata.rows for path in scan.pictures)
     have = "picture has" if count == 1 else "pictures have"
     return (f"{count} {have} no row in {METADATA}",) if count else ()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from extract.catalog.catalog import Catalog, Level, refuse_labels_that_differ
@@ -14,6 +14,7 @@ from extract.catalog.manifest_table import Table, read_table
 from extract.catalog.multi_label import MultiLabel
 from extract.errors import CatalogError, UsageError
 from extract.ids import shown
+from extract.sources.archive_files import archive_files, name_of
 from extract.workspace import AnyPath
 
 Labels = tuple[tuple[Level, ...], tuple[MultiLabel, ...]]
@@ -111,36 +112,81 @@ def list_manifest(
     ('cup',)
     """
     manifest, options = Path(manifest), options or TableOptions()
-    if not manifest.is_file():
+    if not manifest.is_file() and archive_files(manifest) is None:
         raise UsageError(f"no manifest {manifest}: give a CSV file with --manifest FILE")
-    root = Path(images_dir or manifest.parent)
     check_separator(columns)
-    if not root.is_dir():
-        raise UsageError(f"no folder {root}: give the pictures' folder with --images-dir DIR")
     table = read_table(manifest, options.encoding, options.sheet)
-    images = [columns.image, *options.pictures.more]
+    return list_table(table, columns, images_dir=images_dir, name=name, pictures=options.pictures)
+
+
+def list_table(
+    table: Table,
+    columns: ManifestColumns,
+    *,
+    images_dir: AnyPath | None = None,
+    name: str | None = None,
+    pictures: Pictures = ONE_PICTURE,
+) -> Catalog:
+    """List the pictures of a table that was read, as :func:`list_manifest` does."""
+    images = [columns.image, *pictures.more]
     _check_named(table, columns, images)
     table.refuse_odd(images, {columns.id, columns.label, columns.group} - {None})  # type: ignore[arg-type]
-    rows, notes = picture_rows(table, images, columns.id, options.pictures)
-    group, others = _other_columns(table, columns, options.pictures, rows)
+    root, place_of = _places(table, images_dir, images)
+    columns, ids_note = _with_ids(table, columns, images)
+    rows, notes = picture_rows(table, images, columns.id, pictures)
+    group, others = _other_columns(table, columns, pictures, rows)
     levels, multi_labels = _labels(table, rows, columns)
     position = None
-    if options.pictures.mode == "mean" and group is not None:
+    if pictures.mode == "mean" and group is not None:
         position = _free("picture_number", others)
         others[position] = _positions(table, group, others[group], rows)
         refuse_labels_that_differ(others[group], [*levels, *multi_labels])
     return Catalog(
-        name=name or manifest.stem,
-        images_root=root.resolve(),
+        name=name or name_of(table.file),
+        images_root=root,
         ids=tuple(row.id for row in rows),
-        paths=tuple(row.path for row in rows),
+        paths=tuple(place_of(row.path) for row in rows),
         levels=levels,
         columns=others,
-        notes=(*table.notes, *notes),
+        notes=(*table.notes, *ids_note, *notes),
         multi_labels=multi_labels,
         group_column=group,
         encoding=table.encoding,
         position_column=position,
+    )
+
+
+def _places(
+    table: Table, images_dir: AnyPath | None, images: Sequence[str]
+) -> tuple[Path, Callable[[str], str]]:
+    """Give the pictures' folder, and what makes a cell a path in it: they may be in an archive."""
+    root = Path(images_dir or table.file.parent)
+    if table.root is not None and table.pictures.keys() & set(images):
+        if images_dir is not None and root.resolve() != table.root:
+            raise UsageError(f"the pictures are in {table.file} itself: leave --images-dir out")
+        return table.root, str
+    archives = archive_files(root)
+    if archives is None and not root.is_dir():
+        raise UsageError(f"no folder {root}: give the pictures' folder with --images-dir DIR")
+    return (root.resolve(), str) if archives is None else (archives.root, archives.place_of)
+
+
+def _with_ids(
+    table: Table, columns: ManifestColumns, images: Sequence[str]
+) -> tuple[ManifestColumns, tuple[str, ...]]:
+    """Name pictures that are in the table by the paths that they had, if those are unique."""
+    paths = table.pictures.get(images[0])
+    if columns.id is not None or len(images) > 1 or images[0] not in table.pictures:
+        return columns, ()
+    if paths is not None:
+        at = table.header.index(paths)
+        ids = Counter(cells[at].strip() for _, cells in table.rows)
+        if len(ids) == len(table.rows) and "" not in ids:
+            return replace(columns, id=paths), ()
+    why = "has no paths" if paths is None else "does not have a path of its own in each row"
+    return columns, (
+        f"{table.file}: column {shown(images[0])!r} {why}: ids are file and row; name a column of "
+        "ids with --id-column",
     )
 
 
@@ -149,6 +195,7 @@ def _other_columns(
 ) -> tuple[str | None, dict[str, tuple[str, ...]]]:
     """Give the columns that are kept by row, and which of them says what belongs together."""
     used = {columns.image, *pictures.more, columns.id, columns.label} - {columns.group}
+    used |= table.pictures.keys()
     kept = {
         column: tuple(row.cells[i] for row in rows)
         for i, column in enumerate(table.header)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import csv
+import errno
 import io
 import re
 from collections import Counter
@@ -12,8 +13,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from extract.catalog.manifest_cells import MAX_COLUMNS, WHOLE
-from extract.errors import CatalogError, UsageError
+from extract.errors import CatalogError, UsageError, cannot_read
 from extract.ids import shown
+from extract.sources.archive_files import ArchiveFiles, archive_files
 
 DELIMITERS = (",", ";", "\t")
 MAX_LINE = 5_000_000
@@ -47,6 +49,13 @@ class Table:
         that are only kept.
     unit : {'line', 'row'}
         What is counted.
+    pictures : mapping of str to str or None
+        Columns that hold pictures and not their paths, as places in the table's own file; and the
+        column of the paths that they had.
+    classes : tuple of str
+        Columns that the file itself has as those of classes.
+    root : Path, optional
+        As seen from which places are spelled.
     """
 
     file: Path
@@ -56,6 +65,9 @@ class Table:
     encoding: str | None = None
     odd: Mapping[tuple[int, str], int] = field(default_factory=dict)
     unit: str = "line"
+    pictures: Mapping[str, str | None] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
+    root: Path | None = None
 
     def place(self, number: int) -> str:
         """Name a row for people."""
@@ -78,6 +90,8 @@ class Table:
         """
         for (i, what), number in self.odd.items():
             column = self.header[i]
+            if column in paths and column in self.pictures:
+                continue
             if column in paths or (column in names and what != WHOLE):
                 expected = "paths" if column in paths else "texts"
                 raise CatalogError(
@@ -113,7 +127,11 @@ def read_table(file: Path, encoding: str | None = None, sheet: str | None = None
             raise UsageError(f"{option} does not belong to {file}: leave it out")
     if kind in READERS:
         return _checked(READERS[kind](file, sheet))
-    return _checked(_read_csv(file, encoding))
+    try:
+        raw = file.read_bytes()
+    except OSError as error:
+        raise cannot_read(file, error) from error
+    return read_csv(file, raw, encoding)
 
 
 def _checked(table: Table) -> Table:
@@ -137,13 +155,28 @@ def _checked(table: Table) -> Table:
     return replace(table, header=header, notes=tuple(notes))
 
 
-def _read_csv(file: Path, encoding: str | None) -> Table:
-    try:
-        raw = file.read_bytes()
-    except OSError as error:
-        raise CatalogError(
-            f"cannot read {file}: {error.strerror}; fix that, or move the file away"
-        ) from error
+def read_csv(file: Path, raw: bytes, encoding: str | None = None) -> Table:
+    """Read the bytes of a CSV.
+
+    Parameters
+    ----------
+    file : Path
+        Where it lies, for errors; it may be in an archive.
+    raw : bytes
+    encoding : str, optional
+        Recognized without it.
+
+    Raises
+    ------
+    UsageError
+        When there is no such encoding.
+    CatalogError
+        When it is no table; the message names file and line.
+    """
+    return _checked(_csv_of(file, raw, encoding))
+
+
+def _csv_of(file: Path, raw: bytes, encoding: str | None) -> Table:
     taken, note = (encoding, None) if encoding else _recognized(file, raw)
     text = _decoded(file, raw, taken)
     if not text.strip():
@@ -248,10 +281,40 @@ def _read_workbook(file: Path, sheet: str | None) -> Table:
 
 
 def _read_parquet(file: Path, sheet: str | None) -> Table:
+    files = archive_files(file)
+    if files is None:
+        raise cannot_read(file, FileNotFoundError(errno.ENOENT, "no such file"))
+    return parquet_table(file, files)
+
+
+def parquet_table(place: Path, files: ArchiveFiles) -> Table:
+    """Read parquet files as one table.
+
+    Parameters
+    ----------
+    place : Path
+        As they were given, for errors.
+    files : ArchiveFiles
+
+    Raises
+    ------
+    CatalogError
+    """
     from extract.catalog.manifest_parquet import read_parquet
 
-    header, rows, odd = read_parquet(file)
-    return Table(file, header, rows, odd=odd, unit="row")
+    found = read_parquet(place, files)
+    return _checked(
+        Table(
+            place,
+            found.header,
+            found.rows,
+            odd=found.odd,
+            unit="row",
+            pictures=found.pictures,
+            classes=found.classes,
+            root=files.root,
+        )
+    )
 
 
 READERS: dict[str, Callable[[Path, str | None], Table]] = {

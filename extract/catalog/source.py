@@ -70,7 +70,9 @@ class CatalogSource:
     images: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Folder of pictures; sub-folders are classes, metadata.csv is read."
+            metavar="DIR|FILE",
+            help="Folder of pictures, or a .zip, .tar or .parquet of them, or several as "
+            "'shards/*.tar'; sub-folders are classes, metadata.csv is read.",
         ),
     ] = None
     manifest: Annotated[
@@ -122,4 +124,6 @@ class CatalogSource:
         given = self.manifest or self.images
         if self.catalog or given is None:
             return self.catalog
-        return given.stem if self.manifest else given.resolve().name
+        from extract.sources.archive_files import name_of  # which loads NumPy
+
+        return name_of(given)

@@ -9,7 +9,7 @@ from pathlib import Path
 from extract.images.memory_limits import MAX_FILE_BYTES, hold_file
 from extract.images.missing_pictures import why_missing
 from extract.refusals import Reason, Refused
-from extract.sources.folder import opened_file, stat_file
+from extract.sources.places import opened_picture_file, stat_picture
 
 
 @dataclass(frozen=True)
@@ -35,18 +35,18 @@ class PictureFile:
 
 def picture_stat(images_root: Path, path: str) -> tuple[int, int]:
     """Give a picture's size in bytes and mtime in ns, or (-1, -1) where it cannot be reached."""
-    return stat_file(images_root, path)
+    return stat_picture(images_root, path)
 
 
 def read_picture(images_root: Path, path: str) -> PictureFile:
-    """Read a picture of at most 256 MiB from a regular file; nothing else is opened for long.
+    """Read a picture of at most 256 MiB, from a regular file or an archive that is one.
 
     Raises
     ------
     Refused
     """
     try:
-        with opened_file(images_root, path) as found:
+        with opened_picture_file(images_root, path) as found:
             if found.size == 0:
                 raise Refused(Reason.EMPTY, "an empty file")
             if found.size > MAX_FILE_BYTES:

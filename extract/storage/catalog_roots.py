@@ -6,6 +6,7 @@ from pathlib import Path
 
 from extract.catalog.catalog import Catalog
 from extract.errors import EmbeddingsFileError, UsageError
+from extract.sources.archive_files import archive_files
 from extract.storage.embeddings import Provenance
 from extract.storage.embeddings_file import read_provenance
 from extract.workspace import Workspace
@@ -61,6 +62,9 @@ def pictures_root(
         When the folder given is not there.
     """
     if given is not None:
+        archives = archive_files(given)
+        if archives is not None:  # paths lead through them
+            return archives.root
         if not given.is_dir():
             raise UsageError(f"no folder {given}: give the pictures' folder with --images DIR")
         return given.resolve()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from extract.catalog.alike_labels import alike_labels
+from extract.catalog.archived.images_listing import list_images
 from extract.catalog.catalog import Catalog, list_folder
 from extract.catalog.demo import draw_demo
 from extract.catalog.imagefolder import FILE_NAME, list_imagefolder, refuse_columns
@@ -89,7 +90,11 @@ def list_source(
     notes = [*listed.notes, *alike_labels([*listed.levels, *listed.multi_labels])]
     if kept:
         notes.append(f"as the last time: {' '.join(kept)}; give an option an empty text to drop it")
-    return replace(listed, notes=tuple(notes)), described(kind, taken, listed.encoding)
+    noted = described(kind, taken, listed.encoding)
+    folder = Path(taken.get("images_dir") or ".")
+    if kind == TABLE and not folder.is_dir():  # an archive; a folder is the file's images_root
+        noted["images_dir"] = workspace.relative(folder)
+    return replace(listed, notes=tuple(notes)), noted
 
 
 def _flat(source: CatalogSource) -> dict[str, Any]:
@@ -135,7 +140,7 @@ def _list_images(
     """List the folder given; without one data/ if it holds pictures, else the demo."""
     name, own = source.catalog, (workspace.cache, workspace.results)
     if source.images is not None:
-        return list_imagefolder(source.images, columns=columns, name=name, leave_out=own)
+        return list_images(source.images, columns=columns, name=name, leave_out=own)
     if workspace.data.exists():
         with suppress(NoPictures):
             listed = list_imagefolder(workspace.data, columns=columns, name=name)
@@ -203,7 +208,7 @@ def last_listing(workspace: Workspace, last: Mapping[str, Any], kind: str) -> di
     if known.get("from") != kind:
         return {}
     found = {name: known[name] for name in OPTIONS if isinstance(known.get(name), str)}
-    root = last.get("images_root")
+    root = known.get("images_dir") or last.get("images_root")
     if kind == TABLE and isinstance(root, str):
         found["images_dir"] = str(workspace.root / root)
     return found

@@ -149,7 +149,7 @@ AWKWARD: list[tuple[str, Callable[[Path], Any], str]] = [
     ("parquet", lambda path: path.write_text("no parquet"), "cannot be read as parquet"),
     ("parquet", columns_of(image=[1.5]), "row 1: column 'image' holds a number with a fraction"),
     ("parquet", columns_of(image=STRUCTS), r"'image' holds what is no text \(list\)"),
-    ("parquet", columns_of(image=BINARY), r"'image' holds what is no text \(bytes\)"),
+    ("parquet", columns_of(image=["a"], kind=BINARY), r"'kind' holds what is no text \(bytes\)"),
     ("parquet", columns_of(image=NOT_TEXT), "a text that is no UTF-8"),
     ("parquet", columns_of(image=["a" * 200_000]), "a cell of 200,000 characters"),
     ("parquet", columns_of(image=["b", "a\0"]), "t.parquet, row 2: a cell with a NUL character"),

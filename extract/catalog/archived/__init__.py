@@ -1,0 +1,1 @@
+"""Catalogues of pictures that lie in archives: zip, tar shards, parquet."""
