@@ -19,6 +19,7 @@ from typing import Annotated, Any, ClassVar
 import typer
 from typer.core import TyperGroup
 
+from extract.credentials import free_of_credentials
 from extract.errors import SosieError, UsageError
 from extract.option_groups import Typed, spread
 from extract.stopping import StopRequest, interrupted_by_signals
@@ -290,8 +291,9 @@ def counted(reasons: Mapping[str, int]) -> str:
 
 
 def typed_command(name: str) -> str:
-    """Spell the command as it was typed, for the record."""
-    return f"{name} {shlex.join(sys.argv[1:])}".rstrip()
+    """Spell the command as it was typed, but for credentials, for the record."""
+    words = map(free_of_credentials, sys.argv[1:])
+    return f"{name} {shlex.join(words)}".rstrip()
 
 
 @contextmanager

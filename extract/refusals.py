@@ -25,6 +25,7 @@ class Reason(IntEnum):
     NOT_FINITE = 13
     NOT_NAMED = 14
     SEVERAL = 15
+    UNREACHABLE = 16
 
     @property
     def code(self) -> str:

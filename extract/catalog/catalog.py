@@ -103,6 +103,8 @@ class Catalog:
     position_column : str, optional
         Of ``columns``: which picture of its group a row is, ``1`` being the first. Where it is
         named, a group is read as one row, the mean of its pictures' vectors.
+    allow_download : bool
+        Whether paths that are addresses of the web may be opened.
 
     Examples
     --------
@@ -122,6 +124,7 @@ class Catalog:
     group_column: str | None = None
     encoding: str | None = None
     position_column: str | None = None
+    allow_download: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "images_root", Path(self.images_root))

@@ -12,6 +12,7 @@ from extract.catalog.label_column import label_levels, multi_label_columns
 from extract.catalog.manifest_pictures import ONE_PICTURE, Picture, Pictures, picture_rows
 from extract.catalog.manifest_table import Table, read_table
 from extract.catalog.multi_label import MultiLabel
+from extract.credentials import free_of_credentials
 from extract.errors import CatalogError, UsageError
 from extract.ids import shown
 from extract.sources.archive_files import archive_files, name_of
@@ -71,11 +72,14 @@ class TableOptions:
         Of a workbook with several.
     pictures : Pictures
         Which pictures of a row are taken, where it lists several.
+    allow_download : bool
+        Whether pictures at addresses of the web are downloaded.
     """
 
     encoding: str | None = None
     sheet: str | None = None
     pictures: Pictures = ONE_PICTURE
+    allow_download: bool = False
 
 
 def list_manifest(
@@ -116,7 +120,8 @@ def list_manifest(
         raise UsageError(f"no manifest {manifest}: give a CSV file with --manifest FILE")
     check_separator(columns)
     table = read_table(manifest, options.encoding, options.sheet)
-    return list_table(table, columns, images_dir=images_dir, name=name, pictures=options.pictures)
+    listed = list_table(table, columns, images_dir=images_dir, name=name, pictures=options.pictures)
+    return replace(listed, allow_download=options.allow_download)
 
 
 def list_table(
@@ -197,7 +202,7 @@ def _other_columns(
     used = {columns.image, *pictures.more, columns.id, columns.label} - {columns.group}
     used |= table.pictures.keys()
     kept = {
-        column: tuple(row.cells[i] for row in rows)
+        column: tuple(free_of_credentials(row.cells[i]) for row in rows)
         for i, column in enumerate(table.header)
         if column not in used
     }

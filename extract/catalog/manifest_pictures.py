@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from extract.catalog.manifest_table import Table
+from extract.credentials import free_of_credentials
 from extract.errors import CatalogError, UsageError
 from extract.ids import bytes_of, shown
+from extract.sources.downloads import bare_address
 
 MODES = ("each", "first", "mean")
 
@@ -100,14 +102,15 @@ def picture_rows(
         where = table.place(number)
         if id_at is not None and not cells[id_at].strip():
             raise CatalogError(f"{where}: column {id_column!r} is empty")
-        paths = [path for i in at for path in _paths(where, table.header[i], cells[i], pictures)]
+        listed = (_paths(where, table.header[i], cells[i], pictures) for i in at)
+        paths = [bare_address(path) for some in listed for path in some]
         if id_at is None and (not paths or not paths[0].strip()):
-            listed = " and ".join(map(repr, images))
+            named = " and ".join(map(repr, images))
             are = "column {} is empty" if len(images) == 1 else "columns {} are empty"
-            raise CatalogError(f"{where}: {are.format(listed)}")
+            raise CatalogError(f"{where}: {are.format(named)}")
         different = list(dict.fromkeys(paths))
         n_repeated += len(paths) - len(different)
-        product = paths[0] if id_at is None else cells[id_at]
+        product = paths[0] if id_at is None else free_of_credentials(cells[id_at])
         each = pictures.several and pictures.mode != "first"
         taken = (different if each else different[:1]) or [""]  # none is refused when read
         for place, path in enumerate(taken):

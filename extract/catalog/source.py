@@ -45,6 +45,12 @@ class TableSource:
         str | None,
         typer.Option(metavar="TEXT", help="Separator of several pictures in a cell: ';'."),
     ] = None
+    allow_download: Annotated[
+        bool,
+        typer.Option(
+            "--allow-download", help="Download the pictures of a column of https:// addresses."
+        ),
+    ] = False
     group_column: Annotated[
         str | None,
         typer.Option(
@@ -114,8 +120,9 @@ class CatalogSource:
         table = replace(self.table, group_column=None)
         if self.manifest is None and (of_a_table or table != TableSource()):
             raise UsageError(
-                "--image-column, --images-dir, --encoding, --sheet, --pictures and "
-                "--picture-separator belong to a table: give it with --manifest CSV"
+                "--image-column, --images-dir, --encoding, --sheet, --pictures, "
+                "--picture-separator and --allow-download belong to a table: give it with "
+                "--manifest CSV"
             )
 
     @property

@@ -10,7 +10,7 @@ import numpy as np
 from extract.catalog.catalog import Catalog
 from extract.images.augmentation import View, augment
 from extract.images.decoders import prepare_picture
-from extract.images.reading import read_picture
+from extract.images.reading import read_row
 from extract.refusals import Refused
 from extract.transforms.preprocessing import Preprocessing
 
@@ -34,9 +34,9 @@ def draw_views(
     shown = views[: MOST_COLUMNS - 1]
     rows: list[list[np.ndarray[Any, Any]]] = []
     step = max(1, len(catalog) // MOST_PICTURES)
-    for path in catalog.paths[step // 2 :: step][:MOST_PICTURES]:
+    for row in range(len(catalog))[step // 2 :: step][:MOST_PICTURES]:
         try:
-            file = read_picture(catalog.images_root, path)
+            file = read_row(catalog, row)
             plain = prepare_picture(file.content, {preprocessing}, "reference").pixels
         except Refused:
             continue

@@ -43,7 +43,8 @@ def why_missing(images_root: Path, path: str, message: str) -> Refused:
     if ADDRESS.match(path.strip()):
         return Refused(
             Reason.MISSING,
-            f"an address, not a file: {_cut(path)}; download it and write the file's path",
+            f"an address, not a file: {_cut(path)}; download it by --allow-download, or write a "
+            "file's path",
         )
     missing = f"{message}: {_cut(os.path.join(text_of(os.fsencode(images_root)), path))}"
     near = _near(images_root, path)

@@ -6,9 +6,11 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from extract.catalog.catalog import Catalog
 from extract.images.memory_limits import MAX_FILE_BYTES, hold_file
 from extract.images.missing_pictures import why_missing
 from extract.refusals import Reason, Refused
+from extract.sources.downloads import is_on_the_web
 from extract.sources.places import opened_picture_file, stat_picture
 
 
@@ -33,20 +35,27 @@ class PictureFile:
     mtime_ns: int
 
 
-def picture_stat(images_root: Path, path: str) -> tuple[int, int]:
+def picture_stat(images_root: Path, path: str, *, downloads: bool = False) -> tuple[int, int]:
     """Give a picture's size in bytes and mtime in ns, or (-1, -1) where it cannot be reached."""
-    return stat_picture(images_root, path)
+    return stat_picture(images_root, path, downloads=downloads)
 
 
-def read_picture(images_root: Path, path: str) -> PictureFile:
+def read_picture(images_root: Path, path: str, *, downloads: bool = False) -> PictureFile:
     """Read a picture of at most 256 MiB, from a regular file or an archive that is one.
+
+    Parameters
+    ----------
+    images_root : Path
+    path : str
+    downloads : bool
+        Whether addresses of the web may be opened.
 
     Raises
     ------
     Refused
     """
     try:
-        with opened_picture_file(images_root, path) as found:
+        with opened_picture_file(images_root, path, downloads=downloads) as found:
             if found.size == 0:
                 raise Refused(Reason.EMPTY, "an empty file")
             if found.size > MAX_FILE_BYTES:
@@ -54,8 +63,25 @@ def read_picture(images_root: Path, path: str) -> PictureFile:
             hold_file(found.size + found.packed)
             content = found.read(MAX_FILE_BYTES)
     except Refused as refused:
-        if refused.reason is Reason.MISSING:
+        if refused.reason is Reason.MISSING and not (downloads and is_on_the_web(path)):
             raise why_missing(images_root, path, refused.message) from refused
         raise
     size = found.size if found.recorded_size is None else found.recorded_size
     return PictureFile(content, hashlib.sha256(content).digest(), size, found.mtime_ns)
+
+
+def stat_row(catalog: Catalog, row: int) -> tuple[int, int]:
+    """Give size and mtime of a catalogue's picture, or (-1, -1) where it cannot be reached."""
+    path = catalog.paths[row]
+    return picture_stat(catalog.images_root, path, downloads=catalog.allow_download)
+
+
+def read_row(catalog: Catalog, row: int) -> PictureFile:
+    """Read a catalogue's picture.
+
+    Raises
+    ------
+    Refused
+    """
+    path = catalog.paths[row]
+    return read_picture(catalog.images_root, path, downloads=catalog.allow_download)

@@ -12,7 +12,7 @@ from extract.backbones.registry import Backbone
 from extract.catalog.catalog import Catalog
 from extract.images.augmentation import reference_pixels
 from extract.images.decoding import refusing
-from extract.images.reading import read_picture
+from extract.images.reading import read_row
 from extract.refusals import Refused
 
 MOST_RECOMPUTED = 16
@@ -114,7 +114,7 @@ def measure_fidelity(
     for i, row in enumerate(rows.tolist()):
         try:
             with refusing():
-                file = read_picture(catalog.images_root, catalog.paths[row])
+                file = read_row(catalog, row)
                 again.append(reference_pixels(file, backbone.preprocessing, backbone.view))
         except Refused:
             continue

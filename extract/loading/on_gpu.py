@@ -14,7 +14,7 @@ import numpy as np
 
 from extract.formats.jpeg_screening import MOST_HEADER, plain_jpeg
 from extract.images.gpu_decoding import decode_on_gpu
-from extract.images.reading import PictureFile, read_picture
+from extract.images.reading import PictureFile, read_row
 from extract.loading.picture import LoadedPicture, PictureLoader, Place, Task
 from extract.refusals import Refused
 from extract.transforms.preprocessing import Preprocessing
@@ -149,9 +149,8 @@ class GpuLoader:
 
     def _read(self, row: int) -> PictureFile | None:
         """Read a file; None for one that is refused, or too large to wait in memory."""
-        catalog = self.loader.catalog
         try:
-            file = read_picture(catalog.images_root, catalog.paths[row])
+            file = read_row(self.loader.catalog, row)
         except Refused:
             return None
         return file if len(file.content) <= MOST_FILE_BYTES else None

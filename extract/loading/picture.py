@@ -12,8 +12,10 @@ from extract.catalog.catalog import Catalog
 from extract.images.augmentation import View, augment
 from extract.images.decoders import prepare_picture
 from extract.images.memory_limits import OverMemoryShare, picture_memory
-from extract.images.reading import picture_stat, read_picture
+from extract.images.reading import read_row, stat_row
 from extract.refusals import Refused
+from extract.sources.downloads import is_on_the_web
+from extract.sources.fetching_ahead import ahead
 from extract.transforms.preprocessing import Preprocessing
 
 Way = tuple[str, ...]
@@ -112,14 +114,20 @@ class PictureLoader:
     catalog: Catalog
     destinations: Sequence[Destination]
 
+    def expect(self, task: Task) -> None:
+        """Begin to download the pictures of a task that will be loaded soon."""
+        if self.catalog.allow_download:
+            for row in task.rows:
+                if is_on_the_web(self.catalog.paths[row]):
+                    ahead().expect(self.catalog.paths[row])
+
     @picture_memory()
     def load(self, row: int, places: Sequence[Place]) -> LoadedPicture:
         """Put a picture's pixels into its places; what is wrong with it is part of the answer."""
-        path = self.catalog.paths[row]
         try:
-            file = read_picture(self.catalog.images_root, path)
+            file = read_row(self.catalog, row)
         except Refused as refused:
-            seen = picture_stat(self.catalog.images_root, path)
+            seen = stat_row(self.catalog, row)
             return LoadedPicture(bytes(32), *seen, refused=refused.bare())
         needed = [p for p in places if self.destinations[p.file].needs(row, file.sha256)]
         try:

@@ -288,6 +288,7 @@ def _work(
         except (EOFError, OSError):
             return
         began = time.monotonic()
+        loader.expect(task)
         try:
             loaded: list[LoadedPicture | None] = []
             for row, places in zip(task.rows, task.places, strict=True):

@@ -7,6 +7,7 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from extract.loading.picture import LoadedPicture, PictureLoader, Task
+from extract.sources.fetching_ahead import ahead
 
 
 class LoadingThreads:
@@ -33,6 +34,7 @@ class LoadingThreads:
 
     def submit(self, task: Task) -> None:
         """Request some pictures."""
+        self._loader.expect(task)
         self._submitted.append(self._pool.submit(self._load, task))
 
     def next(self) -> list[LoadedPicture]:
@@ -41,6 +43,7 @@ class LoadingThreads:
 
     def close(self) -> None:
         """End, leaving what nobody has begun."""
+        ahead().forget()
         self._pool.shutdown(cancel_futures=True)
 
     def _load(self, task: Task) -> list[LoadedPicture]:

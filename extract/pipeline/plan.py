@@ -153,8 +153,9 @@ def plan_run(
         return Plan(True, None, tuple(ways), 0, everything, none)
     rows = _Rows.of(catalog, stats, table)
     known, row = rows.known, rows.row
-    # a permission may have been given since, which changes neither size nor mtime
-    refused = rows.refused & (rows.status != Reason.PERMISSION) & (not options.retry_failed)
+    # a permission may have been given since, a server be up: neither changes size or mtime
+    passing = np.isin(rows.status, [Reason.PERMISSION, Reason.UNREACHABLE])
+    refused = rows.refused & ~passing & (not options.retry_failed)
     kept = (rows.sound & (rows.unchanged | rows.gone)) | (refused & rows.unchanged)
     otherwise = read_otherwise or (lambda _: ())
     reread = set(otherwise(known[kept & (rows.status == SOUND) & ~rows.gone]))

@@ -13,7 +13,7 @@ from extract.errors import SurveyStopped
 from extract.formats.extra_formats import READER
 from extract.images.decoding import opened_picture
 from extract.images.memory_limits import picture_memory
-from extract.images.reading import picture_stat, read_picture
+from extract.images.reading import read_row, stat_row
 from extract.images.sample_formats import USUAL
 from extract.pipeline.monitor import Monitor
 from extract.refusals import Refused
@@ -36,9 +36,8 @@ def stat_pictures(catalog: Catalog, monitor: Monitor) -> np.ndarray:
     """
     stats = np.empty((len(catalog), 2), np.int64)
     everything = np.arange(len(catalog))
-    look = partial(picture_stat, catalog.images_root)
     for rows in _portions(everything, "looking at pictures", monitor):
-        stats[rows] = [look(catalog.paths[row]) for row in rows]
+        stats[rows] = [stat_row(catalog, row) for row in rows]
     return stats
 
 
@@ -93,17 +92,17 @@ def read_by_header(catalog: Catalog, rows: np.ndarray, monitor: Monitor, workers
 @picture_memory()
 def _is_special(catalog: Catalog, row: int) -> bool:
     try:
-        file = read_picture(catalog.images_root, catalog.paths[row])
+        file = read_row(catalog, row)
         with opened_picture(file.content) as opened:
             return opened.stored != USUAL or READER in opened.picture.info
     except Refused:
-        return picture_stat(catalog.images_root, catalog.paths[row])[0] >= 0
+        return stat_row(catalog, row)[0] >= 0
 
 
 @picture_memory()
 def _hash(catalog: Catalog, row: int) -> bytes | None:
     try:
-        return read_picture(catalog.images_root, catalog.paths[row]).sha256
+        return read_row(catalog, row).sha256
     except Refused:
         return None
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import stat
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +14,8 @@ from extract.errors import CatalogError
 from extract.refusals import Reason, Refused
 from extract.sources.archives import KINDS, archive
 from extract.sources.byte_ranges import ByteRanges, LocalFile
+from extract.sources.downloads import SEEN, is_on_the_web
+from extract.sources.fetching_ahead import ahead
 from extract.sources.folder import locate_picture, opened_file, stat_file
 from extract.sources.located import NOWHERE, Located
 from extract.sources.parquet_pictures import ENDING, opened_in_parquet, stat_in_parquet
@@ -43,8 +46,10 @@ def inside(images_root: Path, path: str) -> Inside | None:
     return None
 
 
-def stat_picture(images_root: Path, path: str) -> tuple[int, int]:
+def stat_picture(images_root: Path, path: str, *, downloads: bool = False) -> tuple[int, int]:
     """Give a picture's size in bytes and mtime in ns, or (-1, -1) where it cannot be reached."""
+    if downloads and is_on_the_web(path):
+        return SEEN
     place = inside(images_root, path)
     if place is None:
         return stat_file(images_root, path)
@@ -56,14 +61,25 @@ def stat_picture(images_root: Path, path: str) -> tuple[int, int]:
         return NOWHERE
 
 
-def opened_picture_file(images_root: Path, path: str) -> AbstractContextManager[Located]:
+def opened_picture_file(
+    images_root: Path, path: str, *, downloads: bool = False
+) -> AbstractContextManager[Located]:
     """Find a picture, which is at hand as long as the block lasts.
+
+    Parameters
+    ----------
+    images_root : Path
+    path : str
+    downloads : bool
+        Whether addresses of the web may be opened.
 
     Raises
     ------
     Refused
         Here, or on entering the block.
     """
+    if downloads and is_on_the_web(path):
+        return _downloaded(path)
     place = inside(images_root, path)
     if place is None:
         return opened_file(images_root, path)
@@ -73,3 +89,9 @@ def opened_picture_file(images_root: Path, path: str) -> AbstractContextManager[
         return archive(place.file, place.kind).opened(place.name)
     except CatalogError as error:
         raise Refused(Reason.CORRUPT, str(error)) from error
+
+
+@contextmanager
+def _downloaded(path: str) -> Iterator[Located]:
+    content = ahead().take(path)
+    yield Located(len(content), SEEN[1], lambda _: content, recorded_size=SEEN[0])

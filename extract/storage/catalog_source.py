@@ -82,6 +82,7 @@ def list_source(
                 taken.get("encoding"),
                 taken.get("sheet"),
                 Pictures(taken.get("pictures"), taken.get("picture_separator"), tuple(more)),
+                source.table.allow_download,
             ),
         )
     else:

@@ -250,7 +250,7 @@ def test_an_error_of_the_machine_ends_the_run_and_every_process(
         raise OSError(24, "Too many open files")
 
     before = children()
-    monkeypatch.setattr(loading, "read_picture", no_more_files)
+    monkeypatch.setattr(loading, "read_row", no_more_files)
     with pytest.raises(OSError, match="Too many open files"):
         embed(shop, {tmp_path / "one.h5": two_backbones()[0]})
     assert children() == before

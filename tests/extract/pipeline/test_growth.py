@@ -278,7 +278,7 @@ def test_labels_that_change_touch_no_picture(
     bare = Catalog(catalog.name, catalog.images_root, catalog.ids, catalog.paths)
     opened: list[object] = []
     for module in ("pipeline.survey", "loading.picture"):
-        monkeypatch.setattr(f"extract.{module}.read_picture", lambda *words: opened.append(words))
+        monkeypatch.setattr(f"extract.{module}.read_row", lambda *words: opened.append(words))
     before = (tmp_path / "x.h5").read_bytes()
     extract_embeddings(bare, tiny_backbone(), tmp_path / "x.h5", options=FOUR)
     assert opened == []
@@ -351,13 +351,13 @@ def test_several_files_have_each_picture_hashed_once(
     targets = [Target(tiny_backbone(i), tmp_path / f"{i}.h5") for i in range(3)]
     extract_together(list_folder(pictures), targets, options=FOUR)
     read: list[str] = []
-    own = survey.read_picture
+    own = survey.read_row
 
-    def counted(root: Path, path: str) -> object:
-        read.append(path)
-        return own(root, path)
+    def counted(catalog: Catalog, row: int) -> object:
+        read.append(catalog.paths[row])
+        return own(catalog, row)
 
-    monkeypatch.setattr(survey, "read_picture", counted)
+    monkeypatch.setattr(survey, "read_row", counted)
     extract_together(list_folder(pictures), targets, options=REHASH)
     assert sorted(read) == sorted(list_folder(pictures).paths)
 

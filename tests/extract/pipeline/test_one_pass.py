@@ -74,11 +74,11 @@ def three() -> Backbone:
 def loads(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
     """List what is read (paths), decoded (bytes) and placed (what for)."""
     done: dict[str, list[Any]] = {"read": [], "decoded": [], "placed": []}
-    read, decode, placed = loading.read_picture, decoders.decode_picture, Preprocessing.placed
+    read, decode, placed = loading.read_row, decoders.decode_picture, Preprocessing.placed
 
-    def counted_read(root: Path, path: str) -> Any:
-        done["read"].append(path)
-        return read(root, path)
+    def counted_read(catalog: Any, row: int) -> Any:
+        done["read"].append(catalog.paths[row])
+        return read(catalog, row)
 
     def counted_decode(content: bytes) -> Any:
         done["decoded"].append(content)
@@ -88,7 +88,7 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
         done["placed"].append(self)
         return placed(self, picture)
 
-    monkeypatch.setattr(loading, "read_picture", counted_read)
+    monkeypatch.setattr(loading, "read_row", counted_read)
     monkeypatch.setattr(decoders, "decode_picture", counted_decode)
     monkeypatch.setattr(Preprocessing, "placed", counted_placed)
     return done

@@ -1,0 +1,159 @@
+"""Pictures at addresses of the web: bounded in size, time, tries and redirects."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+from extract.credentials import without_credentials
+from extract.refusals import Reason, Refused
+from extract.sources.located import UNKNOWN_SIZE
+
+WEB = ("http://", "https://")
+TRIES = 3
+PAUSE_SECONDS = 0.5
+"""Before the second try; twice as long before the next."""
+
+CONNECT_SECONDS, SILENCE_SECONDS, TOTAL_SECONDS = 10.0, 20.0, 120.0
+MOST_PAUSE_SECONDS = 10.0
+MOST_REDIRECTS = 5
+MOST_CONNECTIONS = 64
+MOST_BYTES = 256 << 20
+SEEN = UNKNOWN_SIZE, 0
+"""Size and date of every picture at an address: it counts as unchanged until it is read again."""
+
+GONE, CLOSED, BUSY = {404, 410}, {401, 402, 403, 407, 451}, {408, 425, 429, 500, 502, 503, 504}
+
+_full: dict[str, str] = {}
+"""Addresses with the credentials that a table has for them, by what is kept of them."""
+
+
+class _Again(Exception):
+    """A try failed, and another may not."""
+
+    def __init__(self, message: str, pause: float = 0.0) -> None:
+        super().__init__(message)
+        self.pause = pause
+
+
+def is_on_the_web(path: str) -> bool:
+    """Whether a path is an address of the web."""
+    return path.lstrip().lower().startswith(WEB)
+
+
+def bare_address(cell: str) -> str:
+    """Take the credentials out of a cell, and keep them for this run if it is of the web."""
+    bare = without_credentials(cell)
+    if bare != cell and is_on_the_web(cell):
+        _full[bare] = cell.strip()
+    return bare
+
+
+def download(path: str, most: int = MOST_BYTES) -> bytes:
+    """Download at most this many bytes, and try again where that may help.
+
+    Raises
+    ------
+    Refused
+        With the reason, and no credentials in it.
+    """
+    path = path.strip()
+    url, until = _full.get(path, path), time.monotonic() + TOTAL_SECONDS
+    pause = PAUSE_SECONDS
+    for left in reversed(range(TRIES)):
+        try:
+            return _one_try(url, most, until)
+        except _Again as again:
+            wait = min(max(pause, again.pause), MOST_PAUSE_SECONDS)
+            if not left or time.monotonic() + wait > until:
+                raise Refused(Reason.UNREACHABLE, f"{again}, in {TRIES - left} tries") from again
+            time.sleep(wait)
+            pause *= 2
+    raise AssertionError("unreachable")
+
+
+def _one_try(url: str, most: int, until: float) -> bytes:
+    import httpx
+
+    try:
+        with _following(url) as response:
+            return _body(response, most, until)
+    except httpx.TimeoutException as error:
+        raise _Again(f"the server was silent ({type(error).__name__})") from error
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError) as error:
+        raise Refused(Reason.MISSING, "no address of the web: correct it") from error
+    except httpx.HTTPError as error:
+        # its words may hold the address, with what signs it
+        raise _Again(f"the connection failed ({type(error).__name__})") from error
+
+
+@contextmanager
+def _following(url: str) -> Iterator[Any]:
+    """Request an address, then where it leads to: never from https to http, or off the web."""
+    import httpx
+
+    at = httpx.URL(url)
+    for _ in range(MOST_REDIRECTS + 1):
+        with _client().stream("GET", at) as response:
+            if not response.has_redirect_location:
+                yield response
+                return
+            following = at.join(response.headers["location"])
+            if following.scheme not in (at.scheme, "https"):
+                raise Refused(
+                    Reason.UNREACHABLE,
+                    f"leads from {at.scheme} to {following.scheme[:20]}, which is not followed",
+                )
+            at = following
+    raise Refused(Reason.UNREACHABLE, f"leads on and on, {MOST_REDIRECTS} times")
+
+
+def _body(response: Any, most: int, until: float) -> bytes:
+    """Read a body, or say why there is none."""
+    status = response.status_code
+    if status in GONE:
+        raise Refused(Reason.MISSING, f"the server has none there (status {status})")
+    if status in CLOSED:
+        raise Refused(Reason.PERMISSION, f"the server does not give it (status {status})")
+    if status in BUSY:
+        raise _Again(f"the server failed (status {status})", _requested_pause(response))
+    if status != 200:
+        raise Refused(Reason.UNREACHABLE, f"the server answered with status {status}")
+    claimed = response.headers.get("content-length", "")
+    if claimed.isascii() and claimed.isdigit() and int(claimed) > most:
+        raise Refused(Reason.TOO_LARGE, f"{int(claimed):,} bytes, over {most:,}")
+    content = bytearray()
+    for chunk in response.iter_raw():  # as it comes: to wait for more could take for ever
+        content += chunk
+        if len(content) > most:
+            raise Refused(Reason.TOO_LARGE, f"a body of more than {most:,} bytes")
+        if time.monotonic() > until:
+            raise Refused(
+                Reason.UNREACHABLE, f"{len(content):,} bytes in {TOTAL_SECONDS:.0f} seconds"
+            )
+    return bytes(content)
+
+
+def _requested_pause(response: Any) -> float:
+    text = response.headers.get("retry-after", "")
+    return float(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0.0
+
+
+@lru_cache(maxsize=1)
+def _client() -> Any:
+    import httpx
+
+    return httpx.Client(
+        follow_redirects=False,
+        timeout=httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS),
+        limits=httpx.Limits(max_connections=MOST_CONNECTIONS),
+        headers={"User-Agent": "sosie", "Accept": "image/*,*/*", "Accept-Encoding": "identity"},
+    )
+
+
+if hasattr(os, "register_at_fork"):  # connections are of one process
+    os.register_at_fork(after_in_child=_client.cache_clear)

@@ -1,0 +1,221 @@
+"""Pictures at addresses: each failure a reason, no secret kept, the file as that of the folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from awkward_server import awkward_server
+from typed_commands import Typist
+
+from extract.__main__ import main as extract_command
+from extract.backbones.registry import Backbone
+from extract.catalog.catalog import list_folder
+from extract.catalog.manifest import ManifestColumns, TableOptions, list_manifest
+from extract.credentials import free_of_credentials, without_credentials
+from extract.images.reading import picture_stat, read_picture
+from extract.pipeline.extraction import extract_embeddings
+from extract.pipeline.options import Options
+from extract.refusals import Reason, Refused
+from extract.sources import downloads
+from extract.sources.fetching_ahead import Ahead
+from extract.storage.embeddings_file import read_embeddings
+
+SECRET = "s3cr3t0f1e"
+OPTIONS = Options(batch_size=4, runtime="eager", decoder="reference", dtype="fp32", workers=2)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+@pytest.fixture
+def server(pictures: Path) -> Iterator[Any]:
+    with awkward_server(pictures) as served:
+        yield served
+
+
+@pytest.fixture
+def short_limits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name, value in (
+        ("PAUSE_SECONDS", 0.01),
+        ("SILENCE_SECONDS", 0.15),
+        ("TOTAL_SECONDS", 0.6),
+        ("MOST_PAUSE_SECONDS", 0.05),
+    ):
+        monkeypatch.setattr(downloads, name, value)
+    forget_connections = downloads._client.cache_clear
+    forget_connections()
+    yield
+    forget_connections()
+
+
+ANSWERS = {
+    "none": (Reason.MISSING, "status 404"),
+    "status/410": (Reason.MISSING, "status 410"),
+    "status/401": (Reason.PERMISSION, "status 401"),
+    "status/403": (Reason.PERMISSION, "status 403"),
+    "status/500": (Reason.UNREACHABLE, "status 500.*in 3 tries"),
+    "status/418": (Reason.UNREACHABLE, "status 418"),
+    "status/204": (Reason.UNREACHABLE, "status 204"),
+    "patience": (Reason.UNREACHABLE, "status 429.*in 3 tries"),
+    "empty": (Reason.EMPTY, "empty"),
+    "loop": (Reason.UNREACHABLE, "on and on"),
+    "to?ftp://shop.example/a.jpg": (Reason.UNREACHABLE, "from http to ftp"),
+    "to?file:///etc/passwd": (Reason.UNREACHABLE, "from http to file"),
+    "to?http://[": (Reason.UNREACHABLE, "failed"),
+    "silence": (Reason.UNREACHABLE, "silent"),
+    "stall": (Reason.UNREACHABLE, "silent"),
+    "drip": (Reason.UNREACHABLE, "bytes in"),
+    "half": (Reason.UNREACHABLE, "failed"),
+    "nothing": (Reason.UNREACHABLE, "failed"),
+    "garbage": (Reason.UNREACHABLE, "failed"),
+    "header-bomb": (Reason.UNREACHABLE, "failed"),
+    "a-terabyte": (Reason.TOO_LARGE, "1,099,511,627,776 bytes"),
+    "endless": (Reason.TOO_LARGE, "more than"),
+}
+
+
+@pytest.mark.usefixtures("short_limits")
+@pytest.mark.parametrize("name", ANSWERS)
+def test_an_answer_that_is_no_picture_is_a_reason(
+    name: str, server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(downloads, "TRIES", 2 if name in ("silence", "stall") else 3)
+    monkeypatch.setattr(downloads, "MOST_BYTES", 3 << 20)
+    monkeypatch.setattr(downloads.download, "__defaults__", (3 << 20,))
+    reason, message = ANSWERS[name]
+    with pytest.raises(Refused, match=message) as refused:
+        read_picture(tmp_path, f"{server.url}/{name}", downloads=True)
+    assert refused.value.reason is reason
+    assert "\n" not in refused.value.message
+
+
+@pytest.mark.usefixtures("short_limits")
+@pytest.mark.parametrize("address", ["http://", "http://[", "http://no.example:port/a.jpg"])
+def test_what_is_no_address_is_a_reason(address: str, tmp_path: Path) -> None:
+    with pytest.raises(Refused) as refused:
+        read_picture(tmp_path, address, downloads=True)
+    assert refused.value.reason in (Reason.MISSING, Reason.UNREACHABLE)
+
+
+def test_https_never_leads_to_http(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.host == "shop.example":
+            return httpx.Response(302, headers={"location": "http://other.example/a.jpg"})
+        return httpx.Response(200, content=iter([b"of the other"]))
+
+    client = httpx.Client(transport=httpx.MockTransport(answer))
+    monkeypatch.setattr(downloads, "_client", lambda: client)
+    with pytest.raises(Refused, match="from https to http, which is not followed"):
+        read_picture(tmp_path, "https://shop.example/a.jpg", downloads=True)
+    found = read_picture(tmp_path, "http://shop.example/a.jpg", downloads=True)
+    assert found.content == b"of the other"
+
+
+def test_good_answers_are_read(server: Any, pictures: Path, tmp_path: Path) -> None:
+    def read(name: str) -> bytes:
+        return read_picture(tmp_path, f"{server.url}/{name}", downloads=True).content
+
+    cup = (pictures / "cups" / "0.png").read_bytes()
+    assert read("files/cups/0.png") == cup
+    assert read("to?/files/cups/0.png") == cup
+    assert read("second") == b"second"
+    assert read("more") == b"more"
+    assert len(read("bomb")) < 1 << 20  # as it came: nothing is unpacked
+    assert picture_stat(tmp_path, f"{server.url}/any", downloads=True) == (0, 0)
+
+
+def test_nothing_is_downloaded_unless_it_is_allowed(server: Any, tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="--allow-download"):
+        read_picture(tmp_path, f"{server.url}/files/cups/0.png")
+    assert picture_stat(tmp_path, f"{server.url}/files/cups/0.png") == (-1, -1)
+    assert not server.asked
+
+
+def test_a_download_is_begun_once_and_a_large_one_is_taken_all_the_same(
+    server: Any, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead, address = Ahead(), f"{server.url}/files/cups/0.png"
+    for _ in range(3):
+        ahead.expect(address)
+    cup = (pictures / "cups" / "0.png").read_bytes()
+    assert ahead.take(address) == cup
+    assert server.asked["/files/cups/0.png"] == 1
+    monkeypatch.setattr("extract.sources.fetching_ahead.MOST_BYTES", 10)
+    ahead.expect(address)
+    assert ahead.take(address) == cup
+    ahead.expect(f"{server.url}/none")
+    with pytest.raises(Refused, match="status 404"):
+        ahead.take(f"{server.url}/none")
+    ahead.expect(address)
+    ahead.forget()
+    assert not ahead.begun
+
+
+@pytest.mark.parametrize("workers", [2, 5])
+def test_a_column_of_addresses_gives_the_folders_file(
+    workers: int, server: Any, pictures: Path, backbone: Backbone, tmp_path: Path
+) -> None:
+    (pictures / "cups" / "broken.png").write_bytes(b"none")
+    folder = list_folder(pictures)
+    rows = [f"{name},{server.url}/files/{name},{name[0]}" for name in folder.ids]
+    table = tmp_path / "t.csv"
+    table.write_text("\n".join(["id,image,kind", *rows, f"zz,{server.url}/status/500,r"]))
+    options = TableOptions(allow_download=True)
+    listed = list_manifest(table, ManifestColumns(id="id", label="kind"), options=options)
+    own = Options(**{**vars(OPTIONS), "workers": workers})
+    extract_embeddings(folder, backbone, tmp_path / "folder.h5", options=OPTIONS)
+    report = extract_embeddings(listed, backbone, tmp_path / "web.h5", options=own)
+    one, other = (read_embeddings(tmp_path / f"{name}.h5") for name in ("folder", "web"))
+    assert one.ids == other.ids
+    assert np.array_equal(one.vectors, other.vectors)
+    assert report.refused == {"unidentified": 1, "unreachable": 1}
+    before = server.asked.total()
+    again = extract_embeddings(listed, backbone, tmp_path / "web.h5", options=own)
+    assert (again.embedded, again.reused, again.tried) == (0, 21, 1)  # a server may be up again
+    assert server.asked.total() == before + 3
+
+
+def test_no_secret_is_kept_or_printed(server: Any, typist: Typist, tmp_path: Path) -> None:
+    signed = [
+        f"{server.url.replace('//', f'//me:{SECRET}@')}/files/cups/0.png",
+        f"{server.url}/files/cups/1.png?w=9&X-Amz-Signature={SECRET}&X-Amz-Expires=60",
+        f"{server.url}/files/hats/2.png?sv=1&sig={SECRET}&se=2030",
+        f"{server.url}/status/403?token={SECRET}",
+    ]
+    rows = [f"{address},{address}" for address in signed]
+    (tmp_path / "t.csv").write_text("\n".join(["image,thumb", *rows]))
+    words = ("--manifest", "t.csv", "--allow-download", "--model", "efficientnet_lite0")
+    done = typist(extract_command, *words, "--weights", "random", "--decoder", "reference")
+    assert done.code == 0, done.all
+    assert any(SECRET in path for path in server.asked)  # it was used
+    assert "permission" in done.all, done.all
+    kept = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "t.csv"]
+    assert len(kept) >= 3
+    assert not [path for path in kept if SECRET.encode() in path.read_bytes()]
+    assert SECRET not in done.all
+
+
+@pytest.mark.parametrize(
+    ("text", "bare"),
+    [
+        ("plain words", "plain words"),
+        ("a@b.example", "a@b.example"),
+        ("https://h/a?w=1&h=2", "https://h/a?w=1&h=2"),
+        ("s3://key:pw@bucket/a", "s3://bucket/a"),
+        ("https://h/a?SIG=1&w=2", "https://h/a?w=2"),
+        ("https://h/a?access_token=1", "https://h/a"),
+        ("https://h/a?key=7", "https://h/a?key=7"),
+        ("https://h/a?se=7", "https://h/a?se=7"),
+        ("https://[bad", "https://..."),
+    ],
+)
+def test_credentials_are_taken_out_and_nothing_else(text: str, bare: str) -> None:
+    assert without_credentials(text) == bare
+    assert free_of_credentials(f"--x='{text}' y").removeprefix("--x='").removesuffix("' y") == bare
