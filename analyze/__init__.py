@@ -62,10 +62,10 @@ if TYPE_CHECKING:  # what type checkers and editors see of the parts
     from analyze.neighbors.retrieval_result import retrieve as retrieve
     from analyze.reduction.reduction import parse_steps as parse_steps
     from analyze.reduction.reduction import reduce as reduce
-    from analyze.robustness.assessment import RobustnessSpec as RobustnessSpec
-    from analyze.robustness.assessment import assess_robustness as assess_robustness
     from analyze.reporting.from_python import interactive_map as interactive_map
     from analyze.reporting.from_python import report as report
+    from analyze.robustness.assessment import RobustnessSpec as RobustnessSpec
+    from analyze.robustness.assessment import assess_robustness as assess_robustness
 else:
 
     def __getattr__(name: str) -> Any:

@@ -129,7 +129,7 @@ class _Group(TyperGroup):
             ]
             if not owners:
                 raise
-            if option in self.instead:
+            if option is not None and option in self.instead:
                 raise UsageError(self.instead[option]) from error
             named = [name for name in owners if name in args] or owners
             raise UsageError(

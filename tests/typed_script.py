@@ -43,8 +43,8 @@ from analyze.measures.agreement import Agreement
 from analyze.neighbors.indexes.exact_search import OneNearest
 from analyze.neighbors.retrieval_result import Retrieval
 from analyze.reduction.reduction import Reduced, Step
-from analyze.robustness.result import Robustness
 from analyze.reporting.report import Report as Page
+from analyze.robustness.result import Robustness
 from extract import (
     BackboneOptions,
     Catalog,

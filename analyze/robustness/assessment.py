@@ -34,7 +34,8 @@ from analyze.robustness.embedding import (
 from analyze.robustness.result import Robustness
 from analyze.robustness.scores import Sampling, Tracks, score_cells
 from analyze.robustness.sheet import Shown
-from extract.backbones.registry import Backbone, choose_device, load_from_provenance
+from extract.backbones.kept_backbones import load_from_provenance
+from extract.backbones.registry import Backbone, choose_device
 from extract.catalog.catalog import Level
 from extract.errors import UsageError, one_of
 from extract.images.corruptions import FAMILIES, N_SEVERITIES, Corruption
