@@ -262,7 +262,7 @@ def serve(handle: int) -> None:
 
 
 def _take_device(beginning: Beginning) -> None:
-    """Load what may decode; what is wrong with it is said by the threads that try it again.
+    """Load what may decode; what is wrong with it the threads report that try it again.
 
     Which decoder is right the parent finds out: holding one against the reference would load all
     of torchvision, which takes as long as all the rest.
