@@ -109,7 +109,8 @@ def find_placeholders(measured: Measurements) -> Scored:
         return Evidence(others[:MOST_SHOWN], shared)
 
     scores = {id(group): spread_score(measured, group) for group in measured.copies}
-    rows = sorted(groups)
+    blank = () if measured.pictures is None else np.flatnonzero(measured.pictures.blank)
+    rows = sorted(groups.keys() - set(blank))  # one color shows nothing, and is listed as blank
     why = "products that share a picture, times the share of them that are of another class"
     return Scored.sorted(rows, [scores[id(groups[row])] for row in rows], SHARED, why, evidence)
 

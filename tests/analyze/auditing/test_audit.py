@@ -16,6 +16,8 @@ from small_catalogs import draw, shirt_of_gray
 from analyze import audit
 from analyze.auditing.audit import Audit, audit_catalog
 from analyze.auditing.checks import CHECKS
+from analyze.auditing.checks_of_copies import find_placeholders
+from analyze.auditing.copy_groups import CopyGroup
 from analyze.auditing.findings import REASONS, Reason
 from analyze.auditing.nearest import Nearest, find_nearest
 from analyze.neighbors.indexes.exact_search import ExactIndex
@@ -149,6 +151,16 @@ def test_picture_that_products_of_several_classes_share_is_a_placeholder(found: 
     signs = {f"{KINDS[i % 3]}/sign-{i}.jpg" for i in range(SIGN)}
     assert ids_of(found, "placeholder") == signs
     assert not signs & ids_of(found, "copy")
+
+
+def test_blank_picture_that_products_share_is_no_placeholder(found: Audit) -> None:
+    (blank,) = np.flatnonzero(found.measured.pictures.blank)  # type: ignore[union-attr]
+    rows = (blank, *(found.measured.embeddings.ids.index(f"{k}/1.png") for k in KINDS))
+    shared = CopyGroup(rows, blank, Reason.of("first"), {}, {})
+    measured = replace(found.measured, copies=(shared,))
+    listed = find_placeholders(measured)
+    assert blank not in listed.rows
+    assert set(rows[1:]) <= set(listed.rows.tolist())
 
 
 @pytest.fixture(scope="module")

@@ -54,11 +54,20 @@ def test_what_is_exposed_longer_is_more_likely_overexposed() -> None:
 
 
 @pytest.mark.parametrize("level", [0, 90, 255])
-@pytest.mark.parametrize("noise", [0.0, 4.0])
-def test_one_color_is_blank_with_noise_too(level: int, noise: float) -> None:
-    pixels = level + np.random.default_rng(0).normal(0, noise, (200, 200, 3))
+@pytest.mark.parametrize("noise", [0.0, 4.0, 12.0])
+@pytest.mark.parametrize("side", [90, 200])
+def test_one_color_is_blank_with_noise_too(level: int, noise: float, side: int) -> None:
+    pixels = level + np.random.default_rng(0).normal(0, noise, (side, side, 3))
     found = measure_quality(Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)))
     assert blankness(np.array([found.plain]), np.array([found.brightest]))[0] >= BLANK
+
+
+@pytest.mark.parametrize("noise", [0.0, 4.0])
+def test_picture_with_one_small_thing_is_not_blank(noise: float) -> None:
+    pixels = 250 + np.random.default_rng(0).normal(0, noise, (300, 300, 3))
+    pixels[150:158, 200:208] = 160
+    found = measure_quality(Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)))
+    assert blankness(np.array([found.plain]), np.array([found.brightest]))[0] < BLANK - 0.1
 
 
 def test_picture_of_few_pixels_is_measured() -> None:
