@@ -19,7 +19,11 @@ STRENGTH = 10.0
 """Of the regression (C), the middle of what is best for photographs."""
 
 MOST_TRAINED = 5000
-"""Labelled pictures: of more, the regression takes minutes, and neighbors have more to tell."""
+"""Labelled pictures: of more, one regression is trained on as many of each fold's, and clusters, of
+which neighbors know more then, are left out."""
+
+MOST_NUMBERS = 1 << 27
+"""Of the vectors of labelled pictures: with more, a regression would need gigabytes."""
 
 TEMPERATURE = 0.3
 """Of the median distance of a picture to its nearest neighbor: a neighbor that is farther by this
@@ -89,18 +93,16 @@ def score_labels(
     logs = np.log(_votes(nearest, codes, shares))
     sources = [Reason.of("votes")]
     regression = np.full((len(codes), n_classes), np.nan)
-    if labelled.sum() <= MOST_TRAINED:
-        runs = [
-            out_of_fold_probabilities(
-                vectors, codes, groups, STRENGTH, n_classes=n_classes, seed=seed + i
-            )
-            for i in range(REPEATS)
-        ]
-        regression = np.mean(runs, axis=0)
+    is_small = labelled.sum() <= MOST_TRAINED
+    if labelled.sum() * vectors.shape[1] <= MOST_NUMBERS:
+        regression = _regression(
+            vectors, codes, groups, n_classes, seed, REPEATS if is_small else 1
+        )
         judged = ~np.isnan(regression).any(axis=1)
         floor = 1e-4
         logs[judged] += np.log((regression[judged] + floor) / (1 + n_classes * floor))
         sources.append(Reason.of("regression"))
+    if is_small:
         clusters = _cluster_shares(vectors, codes, groups, shares, seed)
         logs += OF_CLUSTER * np.log(clusters)
         sources.append(Reason.of("clusters"))
@@ -117,6 +119,24 @@ def score_labels(
         _n_errors(regression, believed, codes, level.categories),
         tuple(sources),
     )
+
+
+def _regression(
+    vectors: np.ndarray,
+    codes: np.ndarray,
+    groups: np.ndarray,
+    n_classes: int,
+    seed: int,
+    repeats: int,
+) -> np.ndarray:
+    """Give the mean of out-of-fold probabilities over some cross-validations."""
+    options = {"n_classes": n_classes, "most_trained": MOST_TRAINED}
+    runs = [
+        out_of_fold_probabilities(vectors, codes, groups, STRENGTH, seed=seed + i, **options)
+        for i in range(repeats)
+    ]
+    found: np.ndarray = np.mean(runs, axis=0)
+    return found
 
 
 def _even(logs: np.ndarray) -> np.ndarray:
@@ -151,7 +171,7 @@ def _votes(nearest: Nearest, codes: np.ndarray, shares: np.ndarray) -> np.ndarra
 def _cluster_shares(
     vectors: np.ndarray, codes: np.ndarray, groups: np.ndarray, shares: np.ndarray, seed: int
 ) -> np.ndarray:
-    """Give each class its share of the other labels in a picture's cluster."""
+    """Give each class its share of the labels of other products in a picture's cluster."""
     from analyze.clustering.clustering import cluster
     from analyze.unit_vectors import unit_rows
 
@@ -160,9 +180,17 @@ def _cluster_shares(
     labelled = codes != MISSING_LABEL
     counts = np.zeros((int(assigned.max()) + 1, len(shares)))
     np.add.at(counts, (assigned[labelled], codes[labelled]), 1)
-    found = counts[assigned] + shares
-    rows = np.flatnonzero(labelled)
-    found[rows, codes[rows]] -= 1
-    found = np.maximum(found, 1e-3)
+    found = np.maximum(counts[assigned] + shares - _own(assigned, groups, codes, len(shares)), 1e-3)
     spread: np.ndarray = found / found.sum(axis=1, keepdims=True)
     return spread
+
+
+def _own(assigned: np.ndarray, groups: np.ndarray, codes: np.ndarray, n_classes: int) -> np.ndarray:
+    """Count the labels in a picture's cluster that are of the picture and its group."""
+    _, places = np.unique(np.stack([assigned, groups]), axis=1, return_inverse=True)
+    places = places.reshape(-1)
+    labelled = codes != MISSING_LABEL
+    counts = np.zeros((int(places.max()) + 1, n_classes))
+    np.add.at(counts, (places[labelled], codes[labelled]), 1)
+    own: np.ndarray = counts[places]
+    return own

@@ -21,6 +21,9 @@ GRID = (1.0, 10.0, 100.0, 1000.0)
 MOST_TUNED = 2000
 """Pictures that C is chosen on: many more give the same C, and cost minutes."""
 
+LEAST_OF_CLASS = 20
+"""Pictures of a class that are trained on where only some are drawn."""
+
 MOST_ITERATIONS = 1000
 
 LEVEL = 1e-6
@@ -132,6 +135,7 @@ def out_of_fold_probabilities(
     *,
     n_classes: int,
     seed: int = 0,
+    most_trained: int | None = None,
 ) -> np.ndarray:
     """Return what regressions trained on the other folds give each class of a picture.
 
@@ -145,7 +149,10 @@ def out_of_fold_probabilities(
     n_classes : int
         Labels are smaller.
     seed : int
-        Of the folds.
+        Of the folds, and of the sample that is trained on.
+    most_trained : int, optional
+        Pictures that a regression is trained on, drawn at random, and 20 of each class in any case;
+        all without it.
 
     Returns
     -------
@@ -160,12 +167,23 @@ def out_of_fold_probabilities(
     with one_thread():
         features = _rotated(vectors[rows])
         for fold in np.unique(folds[rows]):
-            train, test = folds[rows] != fold, folds[rows] == fold
+            train, test = np.flatnonzero(folds[rows] != fold), folds[rows] == fold
+            if most_trained is not None and len(train) > most_trained:
+                train = train[_drawn(labels[rows][train], most_trained, seed)]
             fitted = fit_regression(features[train], labels[rows][train], c)
             given = np.zeros((int(test.sum()), n_classes))
             given[:, fitted.classes_] = fitted.predict_proba(features[test])
             found[rows[test]] = given
     return found
+
+
+def _drawn(labels: np.ndarray, n: int, seed: int) -> np.ndarray:
+    """Draw rows at random, and some of each class in any case; ndarray of int, n rows and more."""
+    order = np.random.default_rng(seed).permutation(len(labels))
+    by_class = order[np.argsort(labels[order], kind="stable")]
+    _, starts, counts = np.unique(labels[by_class], return_index=True, return_counts=True)
+    place_in_class = np.arange(len(labels)) - np.repeat(starts, counts)
+    return np.union1d(order[:n], by_class[place_in_class < LEAST_OF_CLASS])
 
 
 def fit_linear_probe(
