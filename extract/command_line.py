@@ -290,6 +290,11 @@ def counted(reasons: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {reason}" for reason, count in reasons.items())
 
 
+def counted_pictures(n: int) -> str:
+    """Spell a number of pictures, as in ``1 picture`` and ``1,740 pictures``."""
+    return f"{n:,} {'picture' if n == 1 else 'pictures'}"
+
+
 def typed_command(name: str) -> str:
     """Spell the command as it was typed, but for credentials, for the record."""
     words = map(free_of_credentials, sys.argv[1:])

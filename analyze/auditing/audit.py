@@ -23,6 +23,7 @@ from analyze.neighbors.indexes.exact_search import Index
 from analyze.pictures.picture_folder import PictureFolder
 from analyze.presentation import wording
 from analyze.presentation.result import Draw, Result, Table, table_of
+from extract.command_line import counted_pictures
 from extract.errors import UsageError, one_of
 from extract.ids import bytes_of, shown
 from extract.storage.arrays import Vectors
@@ -158,7 +159,7 @@ class Audit(Result):
         """Return how many pictures have each finding, the worst of them, and the thresholds."""
         embeddings, level = self.measured.embeddings, self.measured.level
         where = f", level {shown(level.name)}" if level else ", no labels"
-        lines = [f"{len(embeddings):,} pictures{where}"]
+        lines = [f"{counted_pictures(len(embeddings))}{where}"]
         lines += wording.left_out(embeddings.left_out)
         rows = [["finding", "pictures", "threshold", "suggested", "of them"]]
         for name, scored in self.scored.items():

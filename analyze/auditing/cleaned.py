@@ -16,6 +16,7 @@ from analyze.auditing.findings import RELABEL, REMOVE
 from analyze.presentation import wording
 from analyze.presentation.result import Result, Table
 from extract.catalog.catalog import MAX_LEVELS, Catalog, Level
+from extract.command_line import counted_pictures
 from extract.errors import UsageError
 from extract.ids import shown
 from extract.storage.catalog_listing import listed_catalog
@@ -93,7 +94,7 @@ class Cleaned(Result):
         command = shlex.join(["python", "-m", "extract", "--manifest", "CSV", *self.options()])
         return "\n".join(
             [
-                f"{result['n_before']:,} pictures, {result['n_images']:,} in the manifest; "
+                f"{counted_pictures(result['n_before'])}, {result['n_images']:,} in the manifest; "
                 f"decisions: {counts or 'none'}",
                 f"to embed it: {command.replace('CSV', f'results/latest/{MANIFEST}.csv')}",
                 *wording.notes(result["notes"]),

@@ -27,6 +27,7 @@ from analyze.reduction.map_figure import (
 )
 from analyze.reduction.reduction import Reduced
 from extract.catalog.catalog import Level
+from extract.command_line import counted_pictures
 from extract.errors import UsageError, one_of
 from extract.storage.embeddings import EmbeddingSet
 from extract.tables import column_names
@@ -239,7 +240,7 @@ class Analysis(Result):
         of = "consensus of " if self.automatic else ""
         title = f"{self.embeddings.provenance.title} · {self.reduced.reduction}"
         title += f" · {of}{clustering_spec(method).title} {clustering.n_found}"
-        parts = [f"{len(self.embeddings)} pictures"]
+        parts = [counted_pictures(len(self.embeddings))]
         if clustering.n_noise:
             parts.append(f"{clustering.n_noise} of them noise, in no cluster")
         if agreement and agreement.n_labelled < len(self.embeddings):

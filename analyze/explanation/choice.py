@@ -32,6 +32,7 @@ from analyze.head.prediction.head_file import StoredHead
 from analyze.head.reporting.held_out_mistakes import Mistake
 from analyze.measures.levels import choose_level
 from analyze.pictures.duplicates import groups_of_equal_bytes
+from extract.command_line import counted_pictures
 from extract.errors import PictureRefused, UsageError
 from extract.ids import shown
 from extract.images.decoding import decode_picture
@@ -110,7 +111,7 @@ def choose_subjects(
         rows += sampled_rows(truth, len(vectors), sample, wanted.seed)
         of = f"of each class of {truth.name}" if truth else "of all"
         none = "" if rows else "; there are none"
-        notes.append(f"{sample} pictures {of}, drawn by seed {wanted.seed}{none}")
+        notes.append(f"{counted_pictures(sample)} {of}, drawn by seed {wanted.seed}{none}")
     if wanted.worst:
         if truth is None or target is None or stored is None:
             raise UsageError("--worst needs labels at the head's level, which the file has not")

@@ -14,6 +14,7 @@ from analyze.pictures.near_duplicates import joined_groups
 from extract.catalog.alike_labels import alike_labels
 from extract.catalog.catalog import Level, check_row_counts
 from extract.catalog.multi_label import MultiLabel
+from extract.command_line import counted_pictures
 from extract.errors import UsageError
 from extract.ids import bytes_of, shown
 from extract.storage.embeddings import UNKNOWN, EmbeddingSet, Provenance, geometry_words
@@ -141,7 +142,9 @@ def align_labels(
     notes += _bytes_notes(other_bytes)
     disagree = np.logical_or.reduce([rows for _, rows in merged]) & ~other_bytes
     if disagree.any():
-        notes.append(f"{int(disagree.sum())} pictures left out: files disagree on their labels")
+        notes.append(
+            f"{counted_pictures(int(disagree.sum()))} left out: files disagree on their labels"
+        )
     for column, own in zip(columns, found, strict=True):
         lacking = [name for name, labels in zip(names, own, strict=True) if labels is None]
         if lacking:
@@ -184,7 +187,9 @@ def _in_all(
 def _bytes_notes(other: np.ndarray) -> list[str]:
     if not other.any():
         return []
-    return [f"{int(other.sum())} pictures left out: files hold other pictures under their ids"]
+    return [
+        f"{counted_pictures(int(other.sum()))} left out: files hold other pictures under their ids"
+    ]
 
 
 def _kept(sets: tuple[EmbeddingSet, ...], kept: np.ndarray) -> tuple[EmbeddingSet, ...]:
@@ -192,8 +197,8 @@ def _kept(sets: tuple[EmbeddingSet, ...], kept: np.ndarray) -> tuple[EmbeddingSe
     rows = np.flatnonzero(kept)
     if len(rows) < 2:
         raise UsageError(
-            f"{len(rows)} pictures left to compare on: embed the same pictures with each backbone "
-            "by python -m extract"
+            f"{counted_pictures(len(rows))} left to compare on: embed the same pictures with "
+            "each backbone by python -m extract"
         )
     return sets if len(rows) == len(kept) else tuple(s.take(rows) for s in sets)
 

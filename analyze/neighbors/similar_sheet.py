@@ -11,6 +11,7 @@ from analyze.pictures.picture_folder import PictureFolder
 from analyze.presentation.contact_sheet import Tile, draw_sheet
 from analyze.presentation.palette import styles_of
 from extract.catalog.catalog import Level
+from extract.command_line import counted_pictures
 from extract.storage.embeddings import EmbeddingSet
 
 
@@ -60,6 +61,6 @@ def draw_answer(
     return draw_sheet(
         tiles,
         title=f"Similar to {query.text}",
-        subtitle=f"{provenance.title} · cosine, {how} · {len(vectors)} pictures{frames}"
+        subtitle=f"{provenance.title} · cosine, {how} · {counted_pictures(len(vectors))}{frames}"
         + pictures.how_shown,
     )

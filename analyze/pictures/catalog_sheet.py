@@ -16,6 +16,7 @@ from analyze.presentation.palette import UNMATCHED, styles_of
 from analyze.presentation.result import Draw, Result
 from extract.catalog.alike_labels import alike_labels
 from extract.catalog.catalog import Level
+from extract.command_line import counted_pictures
 from extract.storage.embeddings import EmbeddingSet
 
 MOST_CLASSES = 20
@@ -71,7 +72,7 @@ class Glance(Result):
         from extract.ids import shown
 
         level = f", level {self.level.name}" if self.level else ", no labels"
-        lines = [f"{len(self.embeddings)} pictures{level}"]
+        lines = [f"{counted_pictures(len(self.embeddings))}{level}"]
         width = min(60, max(len(shown(name)) for name, _ in self.classes) + 2)
         lines += [
             f"  {shown(name)[:width]:<{width}} {len(rows):>8,}"
@@ -133,10 +134,10 @@ def draw_glance(glance: Glance, pictures: PictureFolder, *, n_examples: int, see
     level = f" · level {glance.level.name}" if glance.level else ""
     return draw_classes(
         rows,
-        title=f"{len(glance.embeddings):,} pictures, {n_classes} "
+        title=f"{counted_pictures(len(glance.embeddings))}, {n_classes} "
         f"{'class' if n_classes == 1 else 'classes'}{level}"
         if glance.level
-        else f"{len(glance.embeddings):,} pictures without labels",
+        else f"{counted_pictures(len(glance.embeddings))} without labels",
         subtitle=f"up to {n_examples} of each, drawn by seed {seed}"
         + (f"; {more} smaller classes are not drawn" if more else "")
         + pictures.how_shown,

@@ -13,7 +13,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "skip": ("Skip to the main content", "Aller au contenu"),
     "sections": ("Sections", "Sections"),
     "n_images": ("{n} pictures", "{n} images"),
-    "one_image": ("1 picture", "1 image"),
+    "n_images_one": ("1 picture", "1 image"),
     "in_short": ("In short", "En bref"),
     "no_script": (
         "Maps and pictures need JavaScript, which is turned off here.",
@@ -59,6 +59,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "The {n} pictures are not clustered yet.",
         "Les {n} images ne sont pas encore regroupées en clusters.",
     ),
+    "no_clusters_answer_one": ("There is 1 picture alone.", "Il n'y a qu'une image."),
     "one_backbone_answer": (
         "Only {model} is stored, so whether another backbone would be better is not known.",
         "Seul {model} est enregistré : on ne sait pas si un autre modèle serait meilleur.",
@@ -85,6 +86,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "Des {n} modèles, {a} a l'ARI le plus élevé ({steps}, {value}) ; trop peu d'images ou de "
         "graines pour un intervalle.",
     ),
+    "findings_answer_one": (
+        "The audit lists 1 finding to look at, “{most}”.",
+        "L'audit liste 1 point à vérifier, « {most} ».",
+    ),
     "findings_answer": (
         "The audit lists {n} findings to look at, most of them “{most}” ({n_most}).",
         "L'audit liste {n} points à vérifier, surtout « {most} » ({n_most}).",
@@ -92,6 +97,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "confused_answer": (
         "Most often confused are {a} and {b} ({n} pictures).",
         "Les plus confondues sont {a} et {b} ({n} images).",
+    ),
+    "confused_answer_one": (
+        "Most often confused are {a} and {b} (1 picture).",
+        "Les plus confondues sont {a} et {b} (1 image).",
     ),
     "not_confused_answer": (
         "No two classes are confused: each cluster matched to a class holds that class alone.",
@@ -105,6 +114,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "random_mend_answer": (
         "What to mend cannot be seen by random weights.",
         "Des poids aléatoires ne montrent pas ce qu'il faut corriger.",
+    ),
+    "few_answer_one": (
+        "With 1 picture there is nothing to compare.",
+        "Avec 1 image, il n'y a rien à comparer.",
     ),
     "few_answer": (
         "With {n} pictures, differences of a few pictures are chance.",
@@ -176,6 +189,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "Carte de {n} images selon {model}. Les flèches la déplacent, + et - zooment.",
     ),
     "chosen": ("{n} pictures chosen", "{n} images choisies"),
+    "chosen_one": ("1 picture chosen", "1 image choisie"),
     "chosen_none": (
         "Draw around points with the lasso to list them.",
         "Entourez des points avec le lasso pour en faire la liste.",
@@ -208,6 +222,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "{n} pictures of {a} in {b}",
         "{n} images de {a} dans {b}",
     ),
+    "in_cell_one": ("1 picture of {a} in {b}", "1 image de {a} dans {b}"),
     "close": ("Close", "Fermer"),
     # clusters
     "clusters": ("Clusters", "Clusters"),
@@ -344,7 +359,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "notes": ("Notes", "Remarques"),
     "made": ("Made {when} by Sosie {version}", "Fait le {when} par Sosie {version}"),
 }
-"""By key: English, French. Terms of the field are the same in both where French uses them."""
+"""By key: English, French. Terms of the field are the same in both where French uses them.
+
+Of one, a text takes that of its key with ``_one`` where there is such a key.
+"""
 
 FINDINGS = tuple(key.removeprefix("finding_") for key in MESSAGES if key.startswith("finding_"))
 """Of the audit, by their names."""
@@ -364,7 +382,8 @@ class Words:
 
     def __call__(self, key: str, **values: Any) -> str:
         """Give a text with its values filled in."""
-        text = MESSAGES[key][self.language == "fr"]
+        one = f"{key}_one" if str(values.get("n")) == "1" else key
+        text = MESSAGES[one if one in MESSAGES else key][self.language == "fr"]
         return text.format(**values) if values else text
 
     def named(self, kind: str, name: str, otherwise: str | None = None) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from analyze.presentation.result import Result, Table, table_of
 from analyze.presentation.wording import lined_up
+from extract.command_line import counted_pictures
 from extract.errors import SosieError, UsageError
 from extract.files.strict_json import read_json
 from extract.ids import shown
@@ -224,8 +225,12 @@ ANSWERS: Mapping[str, Callable[[Record], str]] = {
     "retrieval": _of_retrieval,
     "head": _of_head,
     "robustness": _of_robustness,
-    "predict": lambda record: f"{record['n_images']:d} pictures, {record['abstained']:d} abstained",
+    "predict": lambda record: (
+        f"{counted_pictures(record['n_images'])}, {record['abstained']:d} abstained"
+    ),
     "explain": lambda record: f"{len(record['items'])} explanations",
-    "catalog": lambda record: f"{record['n_images']:d} pictures, {len(record['classes'])} classes",
+    "catalog": lambda record: (
+        f"{counted_pictures(record['n_images'])}, {len(record['classes'])} classes"
+    ),
 }
 """How the main answer of a command is spelled, by the command's name."""

@@ -23,4 +23,4 @@ def demo(
     with printing.progress_bar("pictures") as progress:
         n_drawn = draw_demo(folder, seed=seed, progress=progress)
     result = {"folder": str(folder), "n_images": n_drawn, "seed": seed}
-    printing.print_result(result, f"{n_drawn} pictures drawn into {folder}")
+    printing.print_result(result, f"{cl.counted_pictures(n_drawn)} drawn into {folder}")

@@ -8,7 +8,7 @@ from typing import Any
 from extract.backbones.options import OF_ALL_MODELS
 from extract.backbones.registry import Backbone
 from extract.catalog.catalog import Catalog
-from extract.command_line import counted, log
+from extract.command_line import counted, counted_pictures, log
 from extract.errors import NothingEmbedded
 from extract.ids import shown
 from extract.inference.fidelity import Fidelity
@@ -82,7 +82,8 @@ class EmbeddedFile:
         lines = [
             self.name,
             f"{backbone.name} ({self.source_of_weights} weights, pooling {backbone.pooling}, "
-            f"resize {backbone.preprocessing.resize}), {report.n_images} pictures: {counts}"
+            f"resize {backbone.preprocessing.resize}), "
+            f"{counted_pictures(report.n_images)}: {counts}"
             + (f"; {rate:.1f} pictures/s" if rate else "")
             + (f" through {n_files} files" if rate and n_files > 1 else ""),
         ]

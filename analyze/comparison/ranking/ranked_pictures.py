@@ -10,6 +10,7 @@ import numpy as np
 from analyze.comparison.ranking.criteria import SPACES
 from analyze.measures.alignment import SamePictures, align, align_pictures, groups_of_copies
 from extract.catalog.catalog import Level
+from extract.command_line import counted_pictures
 from extract.errors import UsageError
 from extract.storage.embeddings import EmbeddingSet
 
@@ -57,8 +58,8 @@ def choose_pictures(
         rows = np.sort(drawn)
     if len(rows) < 2:
         raise UsageError(
-            f"{len(rows)} pictures left to rank on: {'; '.join(notes)}; choose other files with "
-            "--embeddings FILE"
+            f"{counted_pictures(len(rows))} left to rank on: {'; '.join(notes)}; choose other "
+            "files with --embeddings FILE"
         )
     sets = tuple(_bare(s.take(rows)) for s in same.embedding_sets)
     if len(np.unique(groups_of_copies(sets))) < 3:

@@ -11,6 +11,7 @@ from analyze.presentation import wording
 from analyze.presentation.chart import Chart
 from analyze.presentation.result import Draw, Result, Table, table_of
 from extract.catalog.catalog import Level
+from extract.command_line import counted_pictures
 from extract.errors import one_of
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ class Ranking(Result):
         return ranking_chart(rows, score=score, title=title, subtitle=self._subtitle())
 
     def _subtitle(self) -> str:
-        parts = [f"{len(self.ids)} pictures"]
+        parts = [counted_pictures(len(self.ids))]
         if self.level:
             parts.append(f"level {self.level.name}")
         if self.n_clusters:

@@ -25,6 +25,7 @@ from analyze.explanation.shapley.shap_values import Shares
 from analyze.explanation.sheets import A_PAGE, pages_needed
 from analyze.explanation.targets import Target
 from analyze.presentation import figure_style
+from extract.command_line import counted_pictures
 from extract.files.results import write_csv, write_tables
 
 Features = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -183,7 +184,8 @@ def _write_features(
     figure = draw_features(
         absolute,
         title=f"Which of the {shares.shape[1]:,} numbers of {name} carry a class",
-        subtitle=f"{len(shares)} pictures · median error of the sum {np.median(errors):.1%}",
+        subtitle=f"{counted_pictures(len(shares))} · "
+        f"median error of the sum {np.median(errors):.1%}",
     )
     figure_style.save(figure, folder, "shap_features", svg=svg)
 
@@ -206,7 +208,7 @@ def _write_scores(
     figure = draw_evaluation(
         scored.scores,
         title=f"Whether maps of {request.vectors.provenance.name} are to be believed",
-        subtitle=f"{scored.scores[0].n_images} pictures · {request.followed.of} of one class · "
-        "bars: 95 % over pictures · dashed: a map of noise",
+        subtitle=f"{counted_pictures(scored.scores[0].n_images)} · "
+        f"{request.followed.of} of one class · bars: 95 % over pictures · dashed: a map of noise",
     )
     figure_style.save(figure, folder, "evaluation", svg=svg)

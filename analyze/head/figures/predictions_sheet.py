@@ -10,6 +10,7 @@ from analyze.head.prediction.predictions import Predictions
 from analyze.pictures.picture_folder import PictureFolder
 from analyze.presentation.contact_sheet import ClassRow, draw_classes
 from analyze.presentation.palette import UNMATCHED, colored_places, style_at
+from extract.command_line import counted_pictures
 
 MOST_ROWS, LONGEST_COLUMN = 63, 21
 UNLIKE = "unlike all that the head was trained on"
@@ -45,7 +46,7 @@ def draw_predictions(found: Predictions, pictures: PictureFolder) -> Any | None:
     more = len(alike) - len(most_predicted)
     return draw_classes(
         rows,
-        title=f"{len(found.ids):,} pictures by predicted class",
+        title=f"{counted_pictures(len(found.ids))} by predicted class",
         subtitle=f"up to {n_shown} of each class, the most probable first"
         + ("; of those unlike all the farthest" if far else "")
         + (f"; {more} classes predicted less often are not drawn" if more else ""),

@@ -13,6 +13,7 @@ from analyze.head.prediction.predictions import Predictions
 from analyze.head.reporting.tables import Table
 from analyze.presentation import wording
 from extract.catalog.catalog import ids_fingerprint
+from extract.command_line import counted_pictures
 from extract.ids import shown
 from extract.refusals import SOUND, TO_DO, Reason
 from extract.storage.embeddings_file import read_table
@@ -93,7 +94,7 @@ def predictions_text(result: Mapping[str, Any]) -> str:
     counts = sorted(result["classes"].items(), key=lambda item: (-item[1], item[0]))
     width = max(len(shown(name)) for name, _ in counts)
     levels = f"level{'s' * (len(result['levels']) > 1)} {', '.join(result['levels'])}"
-    lines = [f"{result['embeddings']}: {result['n_images']} pictures, {levels}"]
+    lines = [f"{result['embeddings']}: {counted_pictures(result['n_images'])}, {levels}"]
     lines += wording.left_out(result["left_out_by_reason"])
     lines += [f"{shown(name):<{width}}  {n:>6}" for name, n in counts[:MOST_CLASSES]]
     if len(counts) > MOST_CLASSES:

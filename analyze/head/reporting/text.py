@@ -10,6 +10,7 @@ from analyze.head.reporting.runs import seconds_of
 from analyze.head.reporting.set_report import SetReport
 from analyze.head.reporting.tree_report import TreeReport
 from analyze.presentation import wording
+from extract.command_line import counted_pictures
 from extract.ids import shown
 
 WIDEST_CLASS = 40
@@ -33,7 +34,7 @@ def heading(report: HeadReport, file: str | None = None) -> list[str]:
     if isinstance(report, SetReport):
         labels = f"several labels of {', '.join(report.tree.levels)}"
     made = f"{report.name}, {report.provenance.weights} weights"
-    about = [f"{len(report.ids)} pictures", labels, split["method"]]
+    about = [counted_pictures(len(report.ids)), labels, split["method"]]
     if "n_seeds" in split:
         about.append(f"{split['n_seeds']} seeds")
     about += [f"{report.n_views} views"] if report.n_views else []

@@ -24,6 +24,7 @@ from analyze.lookup.workers.processes import Processes, TaskFailed
 from analyze.neighbors.category_filter import Inside
 from analyze.neighbors.indexes.index_cache import Progress
 from analyze.neighbors.query import Query
+from extract.command_line import counted_pictures
 from extract.ids import shown
 from extract.refusals import Refused
 from extract.storage.embeddings import name_of
@@ -252,7 +253,7 @@ class Service:
         """Return what is served as lines for people."""
         files = self.about()
         lines = [
-            f"{name_of(each)} · {each['n_images']} pictures · index {each['index']}: "
+            f"{name_of(each)} · {counted_pictures(each['n_images'])} · index {each['index']}: "
             f"{each['index_why']} · {each['file']}"
             for each in files
         ]

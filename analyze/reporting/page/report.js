@@ -5,7 +5,8 @@ const byId = (id) => document.getElementById(id);
 const data = JSON.parse(byId("data").textContent);
 const texts = data.texts;
 const say = (text) => { byId("announcement").textContent = text; };
-const fill = (key, values) => texts[key].replace(/\{(\w+)\}/g, (_, name) => values[name]);
+const textOf = (key, n) => (String(n) === "1" && texts[`${key}_one`]) || texts[key];
+const fill = (key, values) => textOf(key, values.n).replace(/\{(\w+)\}/g, (_, name) => values[name]);
 const count = (n) => n.toLocaleString(data.language);
 const N_COLORS = 20, N_MARKERS = 9, MOST_SHOWN = 60, MOST_NUMBERS = 30;
 
@@ -750,7 +751,7 @@ function beginClusters() {
 function cardOf(card) {
   const made = element("article", "card"), title = element("h3");
   title.append(element("span", "", fill("cluster", { n: card.number })),
-    element("span", "count", card.n_images === 1 ? texts.one_image : fill("n_images", { n: count(card.n_images) })));
+    element("span", "count", fill("n_images", { n: count(card.n_images) })));
   made.append(title);
   if (card.words.length) made.append(element("p", "words", card.words.join(" · ")));
   const about = [];

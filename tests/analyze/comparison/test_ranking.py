@@ -185,7 +185,7 @@ def test_pictures_can_be_aligned_without_labels(planted: dict[str, EmbeddingSet]
     assert same.embedding_sets[1].vectors.tolist() == planted["fair"].vectors[40:].tolist()
     other = replace(planted["fair"], content_sha256=changed)
     assert align_pictures([one, other]).notes == (
-        "1 pictures left out: files hold other pictures under their ids",
+        "1 picture left out: files hold other pictures under their ids",
     )
 
 

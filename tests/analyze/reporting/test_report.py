@@ -346,6 +346,8 @@ def test_in_french_numbers_and_words_are_french(reported: Path) -> None:
     assert '<html lang="fr">' in page
     assert re.search(r"ajusté \(ARI\) de \d,\d{3}", found.answer[0])
     assert Words("fr").count(12_345) == "12\u202f345"
+    assert [Words("en")("n_images", n=n) for n in ("1", "2")] == ["1 picture", "2 pictures"]
+    assert Words("fr")("chosen", n=1) == "1 image choisie"
 
 
 def test_many_pictures_lie_on_sheets_next_to_the_page(
