@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from analyze.reporting.messages import FINDINGS, Words
+from analyze.reporting.reasons import reason_of
 from analyze.reporting.run_folders import StoredRun
 
 MOST_WIDE = 1400
@@ -270,7 +271,7 @@ def _audit(run: StoredRun, words: Words, place: Mapping[str, int]) -> Found:
         action += f" → {row['suggested_label']}" if row.get("suggested_label") else ""
         found = words.named("finding", row.get("finding", ""))
         score = _spelled(row.get("score", ""), words)
-        rows.append([place.get(name, name), found, score, shown, action, row.get("reason", "")])
+        rows.append([place.get(name, name), found, score, shown, action, reason_of(row, words)])
     return [words(key) for key in keys], rows
 
 

@@ -22,6 +22,7 @@ from PIL import Image
 
 from analyze import cluster, interactive_map, report
 from analyze.auditing.checks import CHECKS
+from analyze.auditing.findings import REASONS, Reason
 from analyze.presentation.palette import CLASS_COLORS
 from analyze.reduction.procrustes import laid_over
 from analyze.reporting.answer import Pair, answer, confused_pairs
@@ -31,6 +32,7 @@ from analyze.reporting.columns import columns_of
 from analyze.reporting.gathering import ReportRequest, gather_report
 from analyze.reporting.messages import FINDINGS, MESSAGES, Words
 from analyze.reporting.page import thumbnails
+from analyze.reporting.reasons import IN_FRENCH, reason_of
 from analyze.reporting.report import Report
 from analyze.reporting.run_folders import StoredRun
 from analyze.reporting.sections import section_of
@@ -245,6 +247,29 @@ def test_backbones_stand_side_by_side_in_tables_of_metrics(tmp_path: Path) -> No
         ("precision @ 5", "kind", "0,500 (0,400 – 0,600)", "0,750"),
         ("precision @ 10", "kind", "0,250 (0,200 – 0,350)", "-"),
     )
+
+
+def test_reasons_of_the_audit_are_french_and_damaged_ones_as_they_were_written() -> None:
+    assert IN_FRENCH.keys() == REASONS.keys()
+    for key, english in REASONS.items():
+        named = [
+            {(name, spec) for _, name, spec, _ in Formatter().parse(text) if name}
+            for text in (english, IN_FRENCH[key])
+        ]
+        assert named[0] == named[1], key
+    sources = (Reason.of("votes"), Reason.of("head", run="r"))
+    about = {"votes": 4, "n": 5, "suggested": "{rugs}", "suggested_share": 0.5, "own_share": 0.25}
+    because = Reason.of("disbelieved", sources=sources, **about)
+    values = json.dumps(because.to_json()["values"])
+    row = {"reason": str(because), "reason_key": "disbelieved", "reason_values": values}
+    assert reason_of(row, Words("en")) == str(because)
+    assert reason_of(row, Words("fr")) == (
+        "4 voisines sur 5 sont {rugs}, qui a 0,50, sa propre étiquette 0,25, selon les votes des "
+        "voisines, celles des classifieurs de r"
+    )
+    deep = '{"sources": ' * 4 + "[]" + "}" * 4
+    for damaged in ("", "[]", "{}", '{"votes": {"key": "nosuch"}}', deep, values[:-9]):
+        assert reason_of({**row, "reason_values": damaged}, Words("fr")) == str(because)
 
 
 # clusters, words, columns
