@@ -37,23 +37,23 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "random_answer": (
         "The weights of {model} are random, so its vectors know nothing of pictures: nothing below "
         "says anything about this catalogue.",
-        "Les poids de {model} sont aléatoires, ses vecteurs ne savent donc rien des images : rien "
-        "de ce qui suit ne dit quoi que ce soit de ce catalogue.",
+        "Les poids du modèle {model} sont aléatoires, ses vecteurs ne savent donc rien des "
+        "images : rien de ce qui suit ne dit quoi que ce soit de ce catalogue.",
     ),
     "found_answer": (
         "Without labels, {n_clusters} clusters of {model} ({steps}, seed {seed}) agree with the "
         "{n_classes} classes (level {level}) at an adjusted Rand index (ARI) of {ari}, and "
         "{accuracy} of the pictures lie in the cluster matched to their class.",
-        "Sans étiquettes, {n_clusters} clusters de {model} ({steps}, graine {seed}) concordent "
-        "avec les {n_classes} classes (niveau {level}) à un indice de Rand ajusté (ARI) de {ari}, "
-        "et {accuracy} des images sont dans le cluster associé à leur classe.",
+        "Sans étiquettes, {n_clusters} clusters du modèle {model} ({steps}, graine {seed}) "
+        "concordent avec les {n_classes} classes (niveau {level}) à un indice de Rand ajusté "
+        "(ARI) de {ari}, et {accuracy} des images sont dans le cluster associé à leur classe.",
     ),
     "unlabelled_answer": (
         "{n_clusters} clusters of {model} were found (silhouette {silhouette}); the catalogue has "
         "no labels to compare them with, so look at the maps and at the pictures of each cluster.",
-        "{n_clusters} clusters de {model} ont été trouvés (silhouette {silhouette}) ; le catalogue "
-        "n'a pas d'étiquettes auxquelles les comparer : regardez les cartes et les images de "
-        "chaque cluster.",
+        "{n_clusters} clusters du modèle {model} ont été trouvés (silhouette {silhouette}) ; le "
+        "catalogue n'a pas d'étiquettes auxquelles les comparer : regardez les cartes et les "
+        "images de chaque cluster.",
     ),
     "no_clusters_answer": (
         "The {n} pictures are not clustered yet.",
@@ -130,7 +130,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "Cette page montre ce que les commandes ont enregistré. Tapez celles-ci, puis refaites le "
         "rapport :",
     ),
-    "missing_clusters": ("clusters of {model}", "clusters de {model}"),
+    "missing_clusters": ("clusters of {model}", "clusters du modèle {model}"),
     "missing_map": (
         "a t-SNE map of {model} (principal components are shown)",
         "une carte t-SNE de {model} (les composantes principales sont montrées)",
@@ -163,6 +163,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "Une seule graine chacun, donc sans intervalles.",
     ),
     "backbone": ("backbone", "modèle"),
+    "seed": ("seed {seed}", "graine {seed}"),
+    "seeds": ("seeds {first} to {last}", "graines {first} à {last}"),
     "setting": ("setting", "réglage"),
     "ari": ("ARI", "ARI"),
     "ami": ("AMI", "AMI"),
@@ -201,7 +203,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "not_listed": ("gray: {n} more", "gris : {n} autres"),
     "noise": ("noise", "bruit"),
     "cluster": ("cluster {n}", "cluster {n}"),
-    "clusters_of": ("clusters of {model}", "clusters de {model}"),
+    "clusters_of": ("clusters of {model}", "clusters du modèle {model}"),
     "n_more": ("and {n} more", "et {n} de plus"),
     "no_picture": ("no picture", "pas d'image"),
     "principal": ("principal components", "composantes principales"),

@@ -23,14 +23,14 @@ class Tree:
         Points of each line, in the units of the drawing.
     height, width, names : float
         Of the drawing, and where the names begin.
-    ticks : tuple of (float, str)
-        Places of cosine distances.
+    ticks : tuple of (float, float)
+        Places of cosine distances, and these.
     """
 
     leaves: tuple[tuple[float, str], ...]
     lines: tuple[str, ...]
     height: float
-    ticks: tuple[tuple[float, str], ...]
+    ticks: tuple[tuple[float, float], ...]
     width: float = WIDTH + NAMES
     names: float = WIDTH + 8
 
@@ -66,5 +66,5 @@ def draw_tree(means: np.ndarray, names: Sequence[str]) -> Tree | None:
         for ds, ys in zip(drawn["dcoord"], drawn["icoord"], strict=True)
     )
     leaves = tuple((LINE * (i + 0.5), names[leaf]) for i, leaf in enumerate(drawn["leaves"]))
-    ticks = tuple((across(d), f"{d:.2f}") for d in (most, most / 2, 0.0))
+    ticks = tuple((across(d), d) for d in (most, most / 2, 0.0))
     return Tree(leaves, lines, LINE * len(names), ticks)
