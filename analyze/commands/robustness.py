@@ -36,7 +36,7 @@ class Request:
     ] = None
     vectors: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write the vectors of every corruption here too."),
+        typer.Option(metavar="DIR", help="A new folder for the vectors, all computed again."),
     ] = None
     resamples: Annotated[
         int,

@@ -440,9 +440,10 @@ def _of_heads(tests: Mapping[int, HeadTest], rows: np.ndarray, same: SamePicture
     for number, test in tests.items():
         ids = [same.embedding_sets[number].ids[row] for row in rows.tolist()]
         n = sum(row_id not in test.stored.training_ids for row_id in ids)
-        notes.append(
-            f"head of {same.names[number]}: tested on the {n} pictures it was not trained on"
-        )
+        tested = f"tested on the {n} pictures it was not trained on"
+        if not n:
+            tested = "trained on all of these pictures, so not tested: train one without --folds"
+        notes.append(f"head of {same.names[number]}: {tested}")
     return notes
 
 

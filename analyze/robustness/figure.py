@@ -82,7 +82,7 @@ def _draw_panel(axes: Any, rows: Sequence[CellScore], worst: FamilyScore) -> dic
         lines[model] = _draw_line(axes, mine, (place - (len(models) - 1) / 2) * 0.07)
     axes.set_title(worst.family, size=9, weight="bold", loc="left", pad=5)
     lost = worst.loss.mean if worst.metric == DRIFT else -worst.loss.mean
-    spelled = f"{lost:.2f}" if worst.metric == DRIFT else f"{lost + 0:+.2f}"
+    spelled = f"{round(lost, 2) + 0:.2f}"
     axes.set_title(
         f"{'worst' if len(models) > 1 else 'lost'}       {spelled}",
         size=7.5,

@@ -24,7 +24,7 @@ TOLERATED = 0.05
 """Share of the pictures: a loss of less is small."""
 
 HARDLY = 0.01
-MOST_NAMED = 4
+MOST_NAMED = 3
 N_VIEWS = 8
 """Views that the measured gain is of."""
 
