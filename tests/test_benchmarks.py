@@ -15,7 +15,7 @@ from PIL import Image
 from small_catalogs import draw_noise, tiny_backbone
 
 from extract.catalog.catalog import list_folder
-from extract.inference.runtimes import Forward, prepared
+from extract.inference.runtimes import HostForward, prepared_on_host
 from extract.machine.allocation import keep_freed_memory
 from tests.benchmarks import door, extraction_speed, memory, peers
 from tests.benchmarks.extraction_speed import NAIVE, REFERENCE, Compared, Measured
@@ -127,13 +127,13 @@ def test_every_path_is_measured_end_to_end(photos: Path) -> None:
 def test_preparing_is_beside_the_loop(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = 0.3
 
-    def prepared_slowly(*of: Any) -> Forward:
+    def prepared_slowly(*of: Any) -> HostForward:
         until = time.process_time() + seconds
         while time.process_time() < until:
             pass
-        return prepared(*of)
+        return prepared_on_host(*of)
 
-    monkeypatch.setattr("extract.inference.forward_pass.prepared", prepared_slowly)
+    monkeypatch.setattr("extract.inference.forward_pass.prepared_on_host", prepared_slowly)
     catalog, backbones = list_folder(photos), [tiny_backbone()]
     (compared,) = extraction_speed.compare(catalog, backbones, ["torch"], "fp32", 1)
     ours = compared.paths["fast, torch"]

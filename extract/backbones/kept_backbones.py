@@ -7,9 +7,8 @@ weights' file and the libraries are those it was made with.
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
 from itertools import product
@@ -18,10 +17,20 @@ from typing import TYPE_CHECKING, Any
 
 import extract
 from extract.backbones import registry
+from extract.backbones.exported_model import (
+    FORMAT,
+    LIBRARIES,
+    UNREADABLE,
+    ExportedModel,
+    read_exported,
+    sha256_of_file,
+)
+from extract.backbones.exported_model import SUFFIX as EXPORTED
 from extract.backbones.registry import (
     TUNED,
     Backbone,
     DeferredModel,
+    Kept,
     find_model,
     find_weights_file,
 )
@@ -30,17 +39,13 @@ from extract.files.durability import written_whole
 from extract.files.results import write_json
 from extract.files.strict_json import read_json, with_check_sum, without_check_sum
 from extract.images.augmentation import view_of
-from extract.machine.packages import versions_of
+from extract.machine.packages import is_installed, versions_of
 from extract.storage.embeddings import Provenance, sha256_of
 from extract.transforms.preprocessing import CHOICES, Preprocessing
 from extract.workspace import AnyPath, file_name
 
 if TYPE_CHECKING:
     import torch
-
-FORMAT = 1
-LIBRARIES = ("torch", "torchvision", "timm", "transformers")
-"""What is known of a backbone holds for these versions of them."""
 
 HOMES = ("HF_HOME", "HF_HUB_CACHE", "TORCH_HOME")
 """Variables that say where weights are found."""
@@ -55,6 +60,7 @@ def load_kept(
     device: str = "cpu",
     pooling: str = "auto",
     resize: str = "auto",
+    write: bool = True,
 ) -> Backbone:
     """Give a backbone as :func:`~extract.backbones.registry.load_backbone` does, maybe unbuilt.
 
@@ -64,6 +70,8 @@ def load_kept(
         As it takes them.
     kept_in : Path, optional
         Folder of what is known of backbones; without it the backbone is built.
+    write : bool
+        Whether what was built is kept at once; else :func:`keep` does it.
 
     Returns
     -------
@@ -79,22 +87,55 @@ def load_kept(
     how: dict[str, Any] = {"weights": weights, "seed": seed, "pooling": pooling, "resize": resize}
     if kept_in is None:
         return registry.load_backbone(name, device=device, **how)
+    found = (each for each in exported_models(kept_in) if _is_requested(each, name, how))
+    exported = next(found, None)
     path = _path(kept_in, name, how)
-    known = _read(path, name)
+    of_export = described_backbone(exported.known) if exported else None
+    known = _read(path, name) or of_export
     if known is None:
-        known = registry.load_backbone(name, **how)
-        with suppress(OSError):  # a folder that cannot be written: it is built each time
-            _write(path, known, find_weights_file(name, weights))
-        return known.on(device)
+        built = replace(_built(name, how), kept=Kept(kept_in, how)).on(device)
+        if write:
+            keep(built)
+        return built
+    if of_export is not None and of_export.identity != known.identity:
+        exported = None  # of weights as they were before
+    return _unbuilt(known, Kept(kept_in, how, exported), path).on(device)
+
+
+def keep(backbone: Backbone) -> None:
+    """Keep what is known of a backbone, if it was built just now and there is a folder for it."""
+    kept = backbone.kept
+    if kept is None or isinstance(backbone.network, DeferredModel):
+        return
+    file = find_weights_file(backbone.name, str(kept.how["weights"]))
+    path = _path(kept.folder, backbone.name, kept.how)
+    with suppress(OSError):  # a folder that cannot be written: it is built each time
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with written_whole(path) as temporary:
+            write_json(temporary, with_check_sum(describe(backbone, kept.how, file)))
+
+
+def _unbuilt(known: Backbone, kept: Kept, path: Path) -> Backbone:
+    """Give what is known a model that is built when it is needed, and must be the same."""
 
     def build() -> torch.nn.Module:
-        built = registry.load_backbone(name, **how)
+        built = _built(known.name, kept.how)
         if built.identity != known.identity or built.n_dims != known.n_dims:
             path.unlink(missing_ok=True)
-            raise WeightsDiffer(f"{name} is not what {path} has: type the command again")
+            raise WeightsDiffer(f"{known.name} is not what {path} has: type the command again")
         return built.model
 
-    return replace(known, network=DeferredModel(build), device=device)
+    return replace(known, network=DeferredModel(build), kept=kept)
+
+
+def _built(name: str, how: Mapping[str, Any]) -> Backbone:
+    if not is_installed("torch"):
+        raise WeightsError(
+            f"{name} cannot be built, as torch is not installed, and cache/backbones has no export "
+            "of it with these options: make one where torch is, with "
+            f"python -m extract models --export {name}{EXPORTED} --model {name}"
+        )
+    return registry.load_backbone(name, **how)
 
 
 def _path(kept_in: Path, name: str, how: Mapping[str, Any]) -> Path:
@@ -110,44 +151,68 @@ def _path(kept_in: Path, name: str, how: Mapping[str, Any]) -> Path:
     return kept_in / f"{file_name(name)}-{sha256_of(key)[:16]}.json"
 
 
-def _write(path: Path, backbone: Backbone, weights_file: Path | None) -> None:
-    known = {
-        "format_version": FORMAT,
-        "name": backbone.name,
-        "weights": dict(backbone.weights),
-        "pooling": backbone.pooling,
-        "n_dims": backbone.n_dims,
-        "preprocessing": asdict(backbone.preprocessing),
-        "published": asdict(backbone.published) if backbone.published else None,
-        "file": None,
-    }
-    if weights_file is not None:
-        known["file"] = {"path": str(weights_file.resolve()), "sha256": _sha256(weights_file)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with written_whole(path) as temporary:
-        write_json(temporary, with_check_sum(known))
-
-
 def _read(path: Path, name: str) -> Backbone | None:
     """Read what is known; None where that is nothing, is damaged, or its weights are others now."""
     try:
         known, _ = without_check_sum(read_json(path.read_bytes()))
         file = known["file"]
-        if known["name"] != name or (file and _sha256(Path(file["path"])) != file["sha256"]):
+        if known["name"] != name or (file and sha256_of_file(Path(file["path"])) != file["sha256"]):
             return None
-        own = known["published"]
-        return Backbone(
-            name,
-            DeferredModel(_never),
-            _preprocessing(known["preprocessing"]),
-            int(known["n_dims"]),
-            dict(known["weights"]),
-            str(known["pooling"]),
-            "cpu",
-            published=_preprocessing(own) if own else None,
-        )
-    except (OSError, ValueError, KeyError, TypeError):
+        return described_backbone(known)
+    except UNREADABLE:
         return None
+
+
+def describe(
+    backbone: Backbone, how: Mapping[str, Any], weights_file: Path | None
+) -> dict[str, Any]:
+    """Spell what is known of a backbone as JSON.
+
+    Parameters
+    ----------
+    backbone : Backbone
+    how : mapping
+        How it was requested, as of :class:`~extract.backbones.registry.Kept`.
+    weights_file : Path or None
+        None where its weights were drawn.
+    """
+    file = None
+    if weights_file is not None:
+        file = {"path": str(weights_file.resolve()), "sha256": sha256_of_file(weights_file)}
+    return {
+        "format_version": FORMAT,
+        "name": backbone.name,
+        "how": {**how, "weights": str(how["weights"])},
+        "weights": dict(backbone.weights),
+        "pooling": backbone.pooling,
+        "n_dims": backbone.n_dims,
+        "preprocessing": asdict(backbone.preprocessing),
+        "published": asdict(backbone.published) if backbone.published else None,
+        "file": file,
+    }
+
+
+def described_backbone(known: Mapping[str, Any]) -> Backbone:
+    """Make the backbone that :func:`describe` spelled; it has no model.
+
+    Raises
+    ------
+    ValueError, KeyError, TypeError
+        When it is none.
+    """
+    if known["format_version"] != FORMAT:
+        raise ValueError("of another version")
+    own = known["published"]
+    return Backbone(
+        str(known["name"]),
+        DeferredModel(_never),
+        _preprocessing(known["preprocessing"]),
+        int(known["n_dims"]),
+        dict(known["weights"]),
+        str(known["pooling"]),
+        "cpu",
+        published=_preprocessing(own) if own else None,
+    )
 
 
 def _never() -> torch.nn.Module:
@@ -159,11 +224,30 @@ def _preprocessing(known: Mapping[str, Any]) -> Preprocessing:
     return Preprocessing(**settings)
 
 
-def _sha256(path: Path) -> str:
-    if not path.is_file():  # a pipe would be waited for
-        raise FileNotFoundError(path)
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def exported_models(kept_in: Path) -> Iterator[ExportedModel]:
+    """Yield the exported models in a folder that can be computed here."""
+    if is_installed("openvino"):
+        for path in sorted(kept_in.glob(f"*{EXPORTED}")):
+            exported = read_exported(path)
+            with suppress(*UNREADABLE):
+                if exported is not None and described_backbone(exported.known):
+                    yield exported
+
+
+def _is_requested(exported: ExportedModel, name: str, how: Mapping[str, Any]) -> bool:
+    """Whether an exported model is the one that these options give."""
+    known = exported.known
+    if known["name"] != name or exported.how["resize"] != how["resize"]:
+        return False
+    if how["pooling"] not in (exported.how["pooling"], known["pooling"]):
+        return False
+    if how["weights"] not in ("pretrained", "random"):
+        with suppress(OSError):
+            file = known["file"]
+            return bool(file) and sha256_of_file(Path(how["weights"])) == file["sha256"]
+        return False
+    drawn_alike = how["weights"] != "random" or how["seed"] == exported.how["seed"]
+    return bool(how["weights"] == exported.how["weights"]) and drawn_alike
 
 
 def load_from_provenance(
@@ -199,6 +283,11 @@ def load_from_provenance(
             "pictures cannot be embedded and answers not explained; embed the pictures with "
             "python -m extract --images DIR"
         )
+    for exported in exported_models(kept_in) if kept_in else ():
+        known = described_backbone(exported.known).viewed(view_of(identity))
+        if known.identity == identity:
+            kept = Kept(exported.path.parent, exported.how, exported)
+            return _unbuilt(known, kept, exported.path).on(device)
     stored = identity.get("weights", {})
     source = stored.get("source", "pretrained")
     if TUNED in stored:

@@ -100,10 +100,12 @@ class BackboneOptions:
         kept_in : Path, optional
             As of :func:`~extract.backbones.kept_backbones.load_kept`.
         """
-        from extract.backbones.kept_backbones import load_kept
+        from extract.backbones.kept_backbones import keep, load_kept
 
         backbones, how = [], {k: getattr(self, k) for k in ("weights", "seed", "pooling", "resize")}
         for name in self.model or [DEFAULT_MODEL]:
             cl.log.debug(f"loading {name}")
-            backbones.append(load_kept(name, kept_in, **how))
+            backbones.append(load_kept(name, kept_in, **how, write=False))
+        for backbone in backbones:  # nothing is written where one of them is refused
+            keep(backbone)
         return backbones

@@ -153,7 +153,7 @@ def tuned(backbone: Backbone, state: Mapping[str, np.ndarray]) -> Backbone:
             f"the trained stage does not fit {backbone.name}: it is of another backbone"
         ) from error
     weights = {**backbone.weights, TUNED: state_sha256(state)}
-    return replace(backbone, network=model, weights=weights)
+    return replace(backbone, network=model, weights=weights, kept=None)
 
 
 def tuned_identity(identity: Mapping[str, Any], state: Mapping[str, np.ndarray]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from extract.backbones.weights import Checkpoint, PackagedWeights, read_tensors
 from extract.errors import UsageError, WeightsError, one_of
 from extract.images import decoding
 from extract.images.augmentation import View
+from extract.machine.packages import is_installed
 from extract.machine.processor import may_have_gpu, sleep_while_gpu_works
 from extract.storage.embeddings import Provenance
 from extract.transforms.preprocessing import Preprocessing
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
     from PIL import Image
+
+    from extract.backbones.exported_model import ExportedModel
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 TUNED = "tuned"
@@ -130,6 +133,24 @@ class DeferredModel:
 
 
 @dataclass(frozen=True, eq=False)
+class Kept:
+    """What is kept of a backbone between runs, and how it was requested.
+
+    Parameters
+    ----------
+    folder : Path
+    how : mapping
+        ``weights``, ``seed``, ``pooling`` and ``resize``, as typed.
+    exported : ExportedModel, optional
+        The file that computes its vectors without torch.
+    """
+
+    folder: Path
+    how: Mapping[str, Any]
+    exported: ExportedModel | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Backbone:
     """A headless model, ready to embed, with what its numbers mean.
 
@@ -150,6 +171,7 @@ class Backbone:
         What is made of each picture before the model sees it.
     published : Preprocessing, optional
         The one that came with the weights, where it is one of ours.
+    kept : Kept, optional
     """
 
     name: str
@@ -161,6 +183,12 @@ class Backbone:
     device: str
     view: View | None = None
     published: Preprocessing | None = None
+    kept: Kept | None = None
+
+    @property
+    def exported(self) -> ExportedModel | None:
+        """The file that computes its vectors on a CPU without torch; None without one."""
+        return self.kept.exported if self.kept else None
 
     @property
     def model(self) -> torch.nn.Module:
@@ -198,7 +226,7 @@ class Backbone:
         own = self.published
         if own is None or own == self.preprocessing:
             return None
-        return replace(self, preprocessing=own)
+        return replace(self, preprocessing=own, kept=None)
 
     def on(self, device: str) -> Backbone:
         """Move it to a device."""
@@ -425,8 +453,11 @@ def choose_device(wanted: str) -> str:
     kind, _, number = wanted.partition(":")
     if kind not in ("auto", "cpu", "cuda", "mps"):
         raise UsageError(f"no device {wanted!r}: choose auto, cpu, cuda, cuda:N or mps")
-    if wanted == "cpu" or (kind == "auto" and not may_have_gpu()):
+    has_torch = is_installed("torch")
+    if wanted == "cpu" or (kind == "auto" and not (has_torch and may_have_gpu())):
         return "cpu"  # known without torch, which takes seconds to load
+    if not has_torch:
+        raise UsageError(f"torch, which computes on {wanted}, is not installed: use --device cpu")
     import torch
 
     here = {

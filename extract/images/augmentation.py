@@ -13,6 +13,7 @@ from extract.errors import UsageError, one_of
 from extract.images.corruptions import FAMILIES, N_SEVERITIES, Corruption, corrupt, turned
 from extract.images.decoding import decode_picture
 from extract.images.reading import PictureFile
+from extract.transforms.pillow_geometry import placed_by_pillow
 from extract.transforms.preprocessing import Preprocessing
 
 GREY = (0.299, 0.587, 0.114)
@@ -188,6 +189,22 @@ def reference_pixels(file: PictureFile, seen: Preprocessing, view: View | None =
     if view is None:
         return seen.transform()(picture)
     return seen.scaled(augment(seen.placed(picture), view, file.sha256))
+
+
+def exact_pixels(file: PictureFile, seen: Preprocessing, view: View | None = None) -> np.ndarray:
+    """Make a picture ready with the reference path's pixels, without torch.
+
+    Returns
+    -------
+    ndarray of shape (size, size, 3), uint8
+
+    Raises
+    ------
+    Refused
+        When it cannot be decoded.
+    """
+    placed = np.array(placed_by_pillow(decode_picture(file.content), seen))
+    return placed if view is None else augment(placed, view, file.sha256)
 
 
 def _drawn(view: View, content_sha256: bytes) -> Iterator[float]:

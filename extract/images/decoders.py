@@ -28,10 +28,11 @@ from extract.images.memory_limits import (
 from extract.images.pixels import BAND_PIXELS
 from extract.images.sample_formats import USUAL
 from extract.transforms.fast_geometry import has_fast_geometry, place, upright
+from extract.transforms.pillow_geometry import placed_by_pillow
 from extract.transforms.preprocessing import Preprocessing, resized_size
 
-DECODERS = ("reference", "fast", "scaled")
-"""What ``prepare_picture`` knows; each leaves what it cannot decode to the one before."""
+DECODERS = ("reference", "light", "fast", "scaled")
+"""What ``prepare_picture`` knows; each leaves what it cannot decode to the reference."""
 
 SCALED_MARGIN = 3
 """How many times larger than its target a picture decoded at a smaller scale still is."""
@@ -49,7 +50,7 @@ class PreparedPicture:
     pixels : mapping of Preprocessing to ndarray of shape (size, size, 3), uint8
         RGB, not normalised yet; C-contiguous.
     decoder : str
-        ``reference``, ``fast`` or ``scaled``.
+        ``reference``, ``light``, ``fast`` or ``scaled``.
     resize : str
         ``pillow`` or ``torchvision``.
     dimensions : tuple of int
@@ -89,7 +90,7 @@ class DecodedPicture:
     def placed(self, wanted: Preprocessing) -> np.ndarray[Any, Any]:
         """Make it ready for one preprocessing; ndarray of shape (size, size, 3), uint8."""
         if self.resize == "pillow":
-            return wanted.placed(self.upright())
+            return np.array(placed_by_pillow(self.upright(), wanted))
         return place(self.pixels, wanted, self.orientation)
 
     def upright(self) -> Image.Image:
@@ -107,8 +108,9 @@ def prepare_picture(
     content : bytes
     wanted : collection of Preprocessing
     decoder : str
-        One of ``DECODERS``. ``fast`` gives the pixels of ``reference`` before they are resized;
-        ``scaled`` decodes a JPEG much larger than all that is wanted at a smaller scale.
+        One of ``DECODERS``. ``light`` gives the pixels of ``reference`` without loading torch, and
+        ``fast`` before they are resized; ``scaled`` decodes a JPEG much larger than all that is
+        wanted at a smaller scale.
 
     Raises
     ------
@@ -117,7 +119,7 @@ def prepare_picture(
     """
     with _decoded(content, wanted, decoder) as decoded:
         if isinstance(decoded, Image.Image):
-            return _placed_by_pillow(decoded, wanted)
+            return _placed_by_pillow(decoded, wanted, decoder)
         pixels = {each: decoded.placed(each) for each in wanted}
         return PreparedPicture(
             pixels, decoded.decoder, decoded.resize, decoded.dimensions, decoded.reading
@@ -148,27 +150,35 @@ def _decoded(
     """
     if decoder not in DECODERS:
         raise ValueError(f"decoder must be one of {', '.join(DECODERS)}, got {decoder!r}")
-    if decoder == "reference" or not all(map(has_fast_geometry, wanted)):
+    light = decoder == "light"
+    if decoder == "reference" or not (light or all(map(has_fast_geometry, wanted))):
         with refusing():
             yield decode_picture(content)
         return
-    allow_scale = decoder == "scaled"
     usual = _usual_jpeg(content)
     if usual is not None:
-        with _usual_decoded(content, usual, wanted, allow_scale=allow_scale) as decoded:
+        with _usual_decoded(content, usual, wanted, decoder) as decoded:
             yield decoded
         return
     with opened_picture(content) as opened:
         if opened.stored == USUAL and is_plain(opened.picture, content):
             with opened.memory():
-                yield _plain_decoded(opened, wanted, allow_scale=allow_scale)
+                yield _plain_decoded(opened, wanted, decoder)
+        elif light:
+            with opened.memory():
+                yield opened.upright()
         else:
             with _any_decoded(opened) as decoded:
                 yield decoded
 
 
-def _placed_by_pillow(picture: Image.Image, wanted: Collection[Preprocessing]) -> PreparedPicture:
-    pixels = {each: each.placed(picture) for each in wanted}
+def _placed_by_pillow(
+    picture: Image.Image, wanted: Collection[Preprocessing], decoder: str
+) -> PreparedPicture:
+    if decoder == "light":
+        pixels = {each: np.asarray(placed_by_pillow(picture, each)) for each in wanted}
+    else:
+        pixels = {each: each.placed(picture) for each in wanted}
     dimensions = picture.height, picture.width
     return PreparedPicture(pixels, "reference", "pillow", dimensions, _reading(picture))
 
@@ -195,31 +205,38 @@ def _usual_jpeg(content: bytes) -> PlainJpeg | None:
 
 @contextmanager
 def _usual_decoded(
-    content: bytes, header: PlainJpeg, wanted: Collection[Preprocessing], *, allow_scale: bool
+    content: bytes, header: PlainJpeg, wanted: Collection[Preprocessing], decoder: str
 ) -> Iterator[DecodedPicture | Image.Image]:
     size = header.width, header.height
-    scale = _scale(size, wanted) if allow_scale else 1
+    scale = _scale(size, wanted) if decoder == "scaled" else 1
     with refusing(), decoding_memory(estimate_plain_memory(size, len(content))):
         stored = decode_plain(content, size, scale)
         if stored is not None:
-            name = "scaled" if scale > 1 else "fast"
-            yield DecodedPicture(stored, 1, name, "torchvision", (header.height, header.width))
+            name, resize = _way_of(decoder, scale)
+            yield DecodedPicture(stored, 1, name, resize, (header.height, header.width))
             return
         with opened_picture(content) as opened:  # in the memory that is held already
             yield opened.upright()
 
 
 def _plain_decoded(
-    opened: OpenedPicture, wanted: Collection[Preprocessing], *, allow_scale: bool
+    opened: OpenedPicture, wanted: Collection[Preprocessing], decoder: str
 ) -> DecodedPicture | Image.Image:
     size = opened.picture.size
-    scale = _scale(size, wanted) if allow_scale else 1
+    scale = _scale(size, wanted) if decoder == "scaled" else 1
     stored = decode_plain(opened.content, size, scale)
     if stored is None:
         return opened.upright()
-    name = "scaled" if scale > 1 else "fast"
+    name, resize = _way_of(decoder, scale)
     upright_size = size if opened.orientation >= 5 else size[::-1]
-    return DecodedPicture(stored, opened.orientation, name, "torchvision", upright_size)
+    return DecodedPicture(stored, opened.orientation, name, resize, upright_size)
+
+
+def _way_of(decoder: str, scale: int) -> tuple[str, str]:
+    """Name what decoded a plain JPEG, and what resizes it."""
+    if decoder == "light":
+        return "light", "pillow"
+    return "scaled" if scale > 1 else "fast", "torchvision"
 
 
 @contextmanager

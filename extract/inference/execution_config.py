@@ -15,8 +15,10 @@ from extract.backbones.registry import Backbone, choose_device
 from extract.errors import UsageError
 from extract.images.decoding import READING, READINGS
 from extract.inference.fused_check import can_be_fused, why_not_fused
+from extract.inference.openvino_runtime import PRECISIONS
 from extract.inference.runtimes import DTYPES, can_run, choose_dtype, choose_runtime
 from extract.inference.wanted import ExecutionOptions
+from extract.machine.packages import is_installed
 from extract.storage.embeddings_file import read_table
 from extract.storage.embeddings_table import EmbeddingsTable
 
@@ -34,9 +36,14 @@ ENOUGH_CORES, LARGE_FILE_BYTES = 12, 100_000
 share of the decoding: a fifth more pictures a second on 8 cores, two thirds more of 2.4 megapixels
 on 16; nothing else."""
 
+LIGHT_BYTES = 64 << 20
+"""Of pictures, from which on loading torchvision to resize them is worth it: Pillow takes some 8 ms
+longer a megapixel, and torch two to three seconds once."""
+
 FAST_WAYS = (("fast", "torchvision"), ("reference", "torchvision"), ("reference", "pillow"))
 WAYS_OF_DECODING = {
     "reference": (("reference", "pillow"),),
+    "light": (("light", "pillow"), ("reference", "pillow")),
     "fast": FAST_WAYS,
     "scaled": (("scaled", "torchvision"), *FAST_WAYS),
     "gpu": (("gpu", "gpu"), *FAST_WAYS),
@@ -84,6 +91,10 @@ def choose_execution_config(
         n_images = 0 if file_bytes is None else len(file_bytes)
         runtime = _fused_where_near(wanted, backbone, dtype, n_images, warn)
     kept = _stored_policy(table) if stored else None
+    if wanted.decoder == "auto" and kept is None and _is_light(runtime, backbone, file_bytes):
+        kept = "light"
+    if wanted.decoder == "auto" and not is_installed("torchvision"):
+        kept = "light"
     decoder = _choose_decoder(wanted.decoder, backbone, kept, dtype, file_bytes)
     return {
         "decoder": decoder,
@@ -94,11 +105,13 @@ def choose_execution_config(
         "batch_size": wanted.batch_size
         or stored.get("batch_size")
         or usual_batch_size(backbone, device),
-        "threads": wanted.threads or stored.get("threads") or _usual_threads(),
+        "threads": wanted.threads or stored.get("threads") or _usual_threads(backbone),
     }
 
 
-def _usual_threads() -> int:
+def _usual_threads(backbone: Backbone) -> int:
+    if backbone.exported and backbone.device == "cpu":
+        return usable_cores()
     import torch
 
     return torch.get_num_threads()
@@ -115,6 +128,8 @@ def _choose_runtime(
     runtime: str = wanted.runtime
     of_other_numbers = "fused" if dtype == "fp32" else "eager"
     fits = can_run(stored.get("runtime")) and stored["runtime"] != of_other_numbers
+    if runtime == "auto" and wanted.compiled is None and _computes_exported(backbone, dtype):
+        return "openvino"
     if runtime == "auto" and wanted.compiled is None and fits:
         return str(stored["runtime"])
     n_images = 0 if file_bytes is None else len(file_bytes)
@@ -125,6 +140,12 @@ def _choose_runtime(
     if runtime == "auto" and n_images < CONVERTS_FROM:
         runtime = "torch"
     return choose_runtime(runtime, backbone.name, backbone.device, dtype, compiled)
+
+
+def _computes_exported(backbone: Backbone, dtype: str) -> bool:
+    """Whether a backbone's exported file computes it here."""
+    on_cpu = backbone.device == "cpu" and dtype in PRECISIONS
+    return on_cpu and backbone.exported is not None and can_run("openvino")
 
 
 def _fused_where_near(
@@ -188,6 +209,9 @@ def available_execution_config(
         }
         prepared_longer = here["runtime"] in ("compiled", "fused")
         here["runtime"] = "folded" if prepared_longer else here["runtime"]
+        if _computes_exported(backbone, here["dtype"]):
+            light = here["decoder"] == "fast"  # a picture is not worth loading torchvision for
+            here |= {"runtime": "openvino", "decoder": "light" if light else here["decoder"]}
         if here["device"] == reference["device"] and can_run(here["runtime"]):
             return here
     return reference
@@ -225,6 +249,13 @@ def usual_batch_size(backbone: Backbone, device: str) -> int:
             break
     torch.cuda.empty_cache()
     return batch_size
+
+
+def _is_light(runtime: str, backbone: Backbone, file_bytes: np.ndarray | None) -> bool:
+    """Whether resizing these pictures with Pillow costs less than loading torch for it."""
+    if runtime != "openvino" or backbone.exported is None:
+        return False
+    return file_bytes is None or int(file_bytes[file_bytes > 0].sum()) < LIGHT_BYTES
 
 
 def _choose_decoder(
@@ -290,7 +321,7 @@ def _stored_policy(table: EmbeddingsTable | None) -> str:
     ways = table.provenance.execution_configs
     found = {requested_decoder(ways[i]) for i in table.rows_by_execution_config() if i < len(ways)}
     found = found or set(map(requested_decoder, ways))  # laid out, and stopped before its first row
-    return next((each for each in ("gpu", "scaled", "fast") if each in found), "reference")
+    return next((each for each in ("gpu", "scaled", "fast", "light") if each in found), "reference")
 
 
 def device_for(path: Path, wanted: str) -> str:

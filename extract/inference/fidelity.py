@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import random
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from extract.backbones.exported_model import ExportedModel
 from extract.backbones.registry import Backbone
 from extract.catalog.catalog import Catalog
-from extract.images.augmentation import reference_pixels
+from extract.images.augmentation import exact_pixels, reference_pixels
 from extract.images.decoding import refusing
 from extract.images.reading import read_row
+from extract.inference.openvino_runtime import forward_of_openvino, from_bytes
 from extract.refusals import Refused
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 MOST_RECOMPUTED = 16
 FP32_FLOOR, HALF_FLOOR = 0.9995, 0.998
@@ -63,11 +69,14 @@ class Fidelity:
     worst_cosine : float
     floor : float
         What a path of this kind must keep.
+    exported : float, optional
+        The cosine at which the model was exported, where that stands for the reference path's.
     """
 
     n_rows: int
     worst_cosine: float
     floor: float
+    exported: float | None = None
 
     @property
     def kept(self) -> bool:
@@ -86,6 +95,14 @@ class Fidelity:
     def described(self) -> dict[str, Any]:
         """Spell it for a record."""
         return {"n_rows": self.n_rows, "worst_cosine": self.worst_cosine, "floor": self.floor}
+
+
+def drawn_pictures() -> list[Image.Image]:
+    """Draw the pictures on which a path is tried before real ones: some of each kind of product."""
+    from extract.catalog.demo import KINDS, draw_picture
+
+    kinds = list(KINDS)
+    return [draw_picture(kinds[i % len(kinds)], random.Random(i)) for i in range(MOST_RECOMPUTED)]
 
 
 def measure_fidelity(
@@ -108,18 +125,35 @@ def measure_fidelity(
     Fidelity or None
         None where no row could be computed again.
     """
-    import torch
-
+    exported = backbone.exported if execution_config["runtime"] == "openvino" else None
+    make = exact_pixels if exported else reference_pixels
     again, kept = [], []
     for i, row in enumerate(rows.tolist()):
         try:
             with refusing():
                 file = read_row(catalog, row)
-                again.append(reference_pixels(file, backbone.preprocessing, backbone.view))
+                again.append(make(file, backbone.preprocessing, backbone.view))
         except Refused:
             continue
         kept.append(i)
     if not kept:
         return None
-    worst = cosines(vectors[kept], backbone.embed(torch.stack(again))).min()
-    return Fidelity(len(kept), float(worst), floor_of(execution_config))
+    expected = _by_export(exported, again) if exported else _by_reference(backbone, again)
+    worst, when_made = float(cosines(vectors[kept], expected).min()), None
+    if exported:
+        when_made = exported.worst_cosine
+        worst = min(worst, when_made)
+    return Fidelity(len(kept), worst, floor_of(execution_config), when_made)
+
+
+def _by_reference(backbone: Backbone, pixels: Sequence[Any]) -> np.ndarray:
+    import torch
+
+    return backbone.embed(torch.stack(list(pixels)))
+
+
+def _by_export(exported: ExportedModel, pixels: Sequence[np.ndarray]) -> np.ndarray:
+    """Compute in fp32 by the exported model, which was held against the reference when made."""
+    converted = from_bytes(*exported.model())
+    forward = forward_of_openvino(converted, batch_size=len(pixels), threads=1, dtype="fp32")
+    return forward(np.stack(pixels))

@@ -5,17 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from extract.backbones.registry import Backbone
 from extract.images.decoders import DecodedPicture, decode_for
 from extract.inference.execution_config import requested_decoder
-from extract.inference.runtimes import prepared
-
-if TYPE_CHECKING:
-    import torch
+from extract.inference.runtimes import prepared, prepared_on_host
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,26 +40,27 @@ class ForwardPass:
     """
 
     def __init__(self, backbone: Backbone, execution_config: Mapping[str, Any]) -> None:
-        self._call = prepared(backbone, execution_config)
         self._device = backbone.device
+        on_gpu = self._device.startswith("cuda")
+        self._call: Any = (prepared if on_gpu else prepared_on_host)(backbone, execution_config)
         self.in_flight = 1 if self._device.startswith("cuda") else 0
         """Batches to launch before the first is waited for, so that the device never waits."""
         self._copying: Any = None
 
-    def launch(self, pixels: torch.Tensor) -> Launched:
-        """Forward a batch; tensor of shape (batch_size, size, size, 3), uint8, on the host."""
+    def launch(self, pixels: np.ndarray) -> Launched:
+        """Forward a batch; ndarray of shape (batch_size, size, size, 3), uint8."""
         # chosen here: kept as an attribute, a method of its own would keep it until garbage is
         # collected, maybe in a forked process, which must not touch the device
         on_gpu = self._device.startswith("cuda")
         return self._on_gpu(pixels) if on_gpu else self._at_once(pixels)
 
-    def _at_once(self, pixels: torch.Tensor) -> Launched:
+    def _at_once(self, pixels: np.ndarray) -> Launched:
         began = time.monotonic()
-        vectors = self._call(pixels.to(self._device)).cpu().numpy()
+        vectors = self._call(pixels)
         seconds = time.monotonic() - began
         return Launched(lambda: (vectors, seconds))
 
-    def _on_gpu(self, pixels: torch.Tensor) -> Launched:
+    def _on_gpu(self, pixels: np.ndarray) -> Launched:
         """Send a batch on its way; its pixels may be overwritten once it was waited for."""
         import torch
 
@@ -70,7 +68,7 @@ class ForwardPass:
         self._copying = self._copying or torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         computing = torch.cuda.current_stream(self._device)
         with torch.cuda.stream(self._copying):
-            there = pixels.to(self._device, non_blocking=True)
+            there = torch.from_numpy(pixels).to(self._device, non_blocking=True)
         computing.wait_stream(self._copying)
         there.record_stream(computing)
         # blocking: whoever waits leaves its core to those who decode
@@ -102,10 +100,10 @@ class PictureEmbedder:
     """
 
     def __init__(self, backbone: Backbone, execution_config: Mapping[str, Any]) -> None:
-        self.preprocessing, self._device = backbone.preprocessing, backbone.device
+        self.preprocessing = backbone.preprocessing
         decoder = requested_decoder(execution_config)  # one picture is not worth a GPU's decoder
         self.decoder = "fast" if decoder == "gpu" else decoder
-        self._forward = prepared(backbone, {**execution_config, "batch_size": 1})
+        self._forward = prepared_on_host(backbone, {**execution_config, "batch_size": 1})
 
     def embed(self, content: bytes) -> np.ndarray:
         """Embed one picture from its file's bytes; ndarray of shape (n_dims,), float32.
@@ -118,9 +116,5 @@ class PictureEmbedder:
 
     def embed_decoded(self, picture: DecodedPicture) -> np.ndarray:
         """Embed one picture that was decoded for this preprocessing, by this decoder."""
-        import torch
-
-        pixels = picture.placed(self.preprocessing)
-        alone = torch.from_numpy(pixels[None]).to(self._device)
-        vector: np.ndarray = self._forward(alone)[0].cpu().numpy()
+        vector: np.ndarray = self._forward(picture.placed(self.preprocessing)[None])[0]
         return vector

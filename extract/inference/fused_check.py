@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import random
 from importlib.util import find_spec
 
 from extract.backbones.registry import Backbone
 from extract.errors import in_one_line
-from extract.inference.fidelity import FP32_FLOOR, MOST_RECOMPUTED, cosines
+from extract.inference.fidelity import FP32_FLOOR, cosines, drawn_pictures
 from extract.inference.runtimes import prepared
 
 
@@ -38,10 +37,7 @@ def why_not_fused(backbone: Backbone, dtype: str) -> str | None:
     import torch
     from triton.errors import TritonError
 
-    from extract.catalog.demo import KINDS, draw_picture
-
-    kinds = list(KINDS)
-    drawn = [draw_picture(kinds[i % len(kinds)], random.Random(i)) for i in range(MOST_RECOMPUTED)]
+    drawn = drawn_pictures()
     placed = [torch.from_numpy(backbone.preprocessing.placed(picture)) for picture in drawn]
     pixels = torch.stack(placed).to(backbone.device)
     way = {"runtime": "fused", "dtype": dtype, "batch_size": len(drawn)}

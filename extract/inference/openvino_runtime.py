@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import ctypes
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from extract.errors import UsageError, in_one_line
 
 if TYPE_CHECKING:
     import torch
 
+MISSING = 'OpenVINO is not installed: pip install "sosie[fast]"'
 REPORTS = "openvino_telemetry"
 SIGNAL_STACK_BYTES = 64
 """Enough for what a system says of the stack on which signals are handled."""
@@ -21,14 +26,8 @@ SIGNAL_STACK_BYTES = 64
 PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
 
 
-def forward_of_openvino(
-    model: torch.nn.Module, name: str, *, size: int, batch_size: int, threads: int, dtype: str
-) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Convert a model, and forward a batch as pictures side by side, a thread each.
-
-    A picture at a time needs the fewest caches and so the least time; and its vector cannot depend
-    on its companions, on the batch size, or on the threads while there are no more of them than
-    pictures.
+def convert(model: torch.nn.Module, name: str, size: int) -> Any:
+    """Convert a model of torch to one of OpenVINO.
 
     Parameters
     ----------
@@ -36,9 +35,7 @@ def forward_of_openvino(
         uint8 (1, size, size, 3) in, float32 (1, n_dims) out.
     name : str
         For people.
-    size, batch_size, threads : int
-    dtype : str
-        ``fp32`` or ``bf16``.
+    size : int
 
     Raises
     ------
@@ -60,6 +57,50 @@ def forward_of_openvino(
             raise UsageError(
                 f"OpenVINO cannot take {name} ({in_one_line(error)}): use --runtime torch"
             ) from error
+    return converted
+
+
+def as_bytes(converted: Any) -> tuple[bytes, bytes]:
+    """Give a converted model's graph, in XML, and its tensors."""
+    with _without_reports(), tempfile.TemporaryDirectory() as folder:
+        import openvino
+
+        graph, tensors = Path(folder, "model.xml"), Path(folder, "model.bin")
+        openvino.serialize(converted, graph, tensors)
+        return graph.read_bytes(), tensors.read_bytes()
+
+
+def from_bytes(graph: bytes, tensors: bytes) -> Any:
+    """Read the converted model that :func:`as_bytes` gave."""
+    with _without_reports():
+        import openvino
+
+        return openvino.Core().read_model(graph, tensors)
+
+
+def forward_of_openvino(
+    converted: Any, *, batch_size: int, threads: int, dtype: str
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Compile a converted model, and forward a batch as pictures side by side, a thread each.
+
+    A picture at a time needs the fewest caches and so the least time; and its vector cannot depend
+    on its companions, on the batch size, or on the threads while there are no more of them than
+    pictures.
+
+    Parameters
+    ----------
+    converted : openvino.Model
+    batch_size, threads : int
+    dtype : str
+        ``fp32`` or ``bf16``.
+
+    Returns
+    -------
+    callable
+        uint8 (n, size, size, 3) of at most ``batch_size`` pictures -> float32 (n, n_dims).
+    """
+    with _without_reports():
+        import openvino
     settings = {
         "INFERENCE_PRECISION_HINT": PRECISIONS[dtype],
         "PERFORMANCE_HINT": "THROUGHPUT",
@@ -72,24 +113,23 @@ def forward_of_openvino(
         compiled = openvino.Core().compile_model(converted, "CPU", settings)
     requests = [compiled.create_infer_request() for _ in range(batch_size)]
 
-    def forward(pixels: torch.Tensor) -> torch.Tensor:
+    def forward(pixels: np.ndarray) -> np.ndarray:
         if len(pixels) > len(requests):
             raise ValueError(f"made for {len(requests)} pictures at most, got {len(pixels)}")
-        places = pixels.contiguous().numpy()
+        places = np.ascontiguousarray(pixels)
         requested = requests[: len(pixels)]
         for i, request in enumerate(requested):
             request.start_async([places[i : i + 1]], share_inputs=True)
-        return torch.cat([_answer(request) for request in requested])
+        return np.concatenate([_answer(request) for request in requested])
 
     return forward
 
 
-def _answer(request: Any) -> torch.Tensor:
+def _answer(request: Any) -> np.ndarray:
     """Wait for one picture's vector; a view, of memory that the next call writes again."""
-    import torch
-
     request.wait()
-    return torch.from_numpy(request.get_output_tensor(0).data)
+    vector: np.ndarray = request.get_output_tensor(0).data
+    return vector
 
 
 @contextmanager

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from extract.backbones.registry import BACKBONES, Backbone
 from extract.errors import UsageError, in_one_line
+from extract.inference.openvino_runtime import MISSING
 from extract.machine.allocation import keep_freed_memory
+from extract.machine.packages import is_installed
 from extract.machine.processor import fast_float32_products
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 Forward = Callable[["torch.Tensor"], "torch.Tensor"]
 """uint8 (B, size, size, 3) on the backbone's device -> float32 (B, n_dims) there."""
+
+HostForward = Callable[["np.ndarray"], "np.ndarray"]
+"""The same of arrays, wherever it is computed."""
 
 CHOICES = ("auto", "eager", "torch", "fused", "openvino")
 DTYPES = ("fp32", "bf16", "fp16")
@@ -62,11 +68,28 @@ def prepared(backbone: Backbone, execution_config: Mapping[str, Any]) -> Forward
     return run
 
 
-def apply_execution_config(execution_config: Mapping[str, Any]) -> None:
-    """Make this process compute as chosen; fp32 means fp32 also on a GPU."""
+def prepared_on_host(backbone: Backbone, execution_config: Mapping[str, Any]) -> HostForward:
+    """Make a backbone ready as :func:`prepared` does, for arrays; an exported one without torch."""
+    if execution_config["runtime"] == "openvino":
+        return _by_openvino(backbone, execution_config)
     import torch
 
+    forward = prepared(backbone, execution_config)
+
+    def run(pixels: np.ndarray) -> np.ndarray:
+        vectors: np.ndarray = forward(torch.from_numpy(pixels).to(backbone.device)).cpu().numpy()
+        return vectors
+
+    return run
+
+
+def apply_execution_config(execution_config: Mapping[str, Any]) -> None:
+    """Make this process compute as chosen; fp32 means fp32 also on a GPU."""
     keep_freed_memory()
+    if execution_config["runtime"] == "openvino" and "torch" not in sys.modules:
+        return  # where torch is not loaded it need not be told
+    import torch
+
     torch.set_num_threads(execution_config["threads"])
     # not cuda.matmul.allow_tf32: after another's "medium" that leaves torch at odds with itself
     torch.set_float32_matmul_precision("highest")
@@ -168,18 +191,21 @@ def _no_pictures(backbone: Backbone, n: int) -> torch.Tensor:
 
 
 def _openvino(backbone: Backbone, execution_config: Mapping[str, Any]) -> Forward:
-    """Give the model as it is to OpenVINO, which folds by itself."""
+    """Compute by OpenVINO, for tensors."""
     import torch
 
-    from extract.inference.normalizing import FromPixels
+    forward = _by_openvino(backbone, execution_config)
+    return lambda pixels: torch.from_numpy(forward(pixels.numpy()))
+
+
+def _by_openvino(backbone: Backbone, execution_config: Mapping[str, Any]) -> HostForward:
+    """Give OpenVINO the model as it is, which it folds by itself, or as it was exported."""
+    from extract.inference.exporting import converted_model
     from extract.inference.openvino_runtime import forward_of_openvino
 
-    preprocessing = backbone.preprocessing
-    model = FromPixels(backbone.model, preprocessing, torch.float32, torch.contiguous_format)
+    keep_freed_memory()
     return forward_of_openvino(
-        model.eval(),
-        backbone.name,
-        size=preprocessing.size,
+        converted_model(backbone),
         batch_size=execution_config["batch_size"],
         threads=execution_config["threads"],
         dtype=execution_config["dtype"],
@@ -198,7 +224,7 @@ RUNTIMES: dict[str, Callable[[Backbone, Mapping[str, Any]], Forward]] = {
 def can_run(runtime: str | None) -> bool:
     """Say whether a runtime of a file's rows is one of ours, and can be had here."""
     needs = {"openvino": "openvino", "fused": "triton"}
-    return runtime in RUNTIMES and (runtime not in needs or _installed(needs[runtime]))
+    return runtime in RUNTIMES and (runtime not in needs or is_installed(needs[runtime]))
 
 
 def choose_dtype(wanted: str, name: str, device: str, runtime: str = "auto") -> str:
@@ -272,16 +298,16 @@ def choose_runtime(
         return _fused_or_why_not(kind, dtype)
     if wanted == "auto" and kind == "cpu":
         spec = BACKBONES.get(name)
-        if spec and spec.openvino and _installed("openvino"):
+        if spec and spec.openvino and is_installed("openvino"):
             return "openvino"
     if wanted == "eager":
         return "eager"
-    if compiled and not _installed("triton"):
+    if compiled and not is_installed("triton"):
         raise UsageError(
             "torch compiles for a GPU with triton, which is not here: leave out --compile"
         )
     if compiled is None:
-        compiled = kind == "cuda" and _installed("triton")
+        compiled = kind == "cuda" and is_installed("triton")
     return "compiled" if compiled else "folded"
 
 
@@ -290,7 +316,7 @@ def _fused_or_why_not(kind: str, dtype: str) -> str:
         raise UsageError(
             "--runtime fused is of half precision on a CUDA device: use --device cuda --dtype bf16"
         )
-    if not _installed("triton"):
+    if not is_installed("triton"):
         raise UsageError("the fused kernels need triton, which is not here: use --runtime torch")
     return "fused"
 
@@ -298,12 +324,8 @@ def _fused_or_why_not(kind: str, dtype: str) -> str:
 def _openvino_or_why_not(kind: str, dtype: str) -> str:
     if kind != "cpu":
         raise UsageError(f"OpenVINO computes on the CPU here, not on {kind}: use --device cpu")
-    if not _installed("openvino"):
-        raise UsageError('OpenVINO is not installed: pip install "sosie[fast]"')
+    if not is_installed("openvino"):
+        raise UsageError(MISSING)
     if dtype == "fp16":
         raise UsageError("OpenVINO computes in fp32 or bf16 here: use --dtype bf16")
     return "openvino"
-
-
-def _installed(package: str) -> bool:
-    return find_spec(package) is not None

@@ -27,10 +27,10 @@ class ExecutionOptions:
     ] = None
     threads: int | None = None
     decoder: Annotated[
-        Literal["auto", "reference", "fast", "scaled", "gpu"],
+        Literal["auto", "reference", "light", "fast", "scaled", "gpu"],
         typer.Option(
-            help="auto: gpu, which shares the pictures with the cores, or fast; scaled reads large "
-            "JPEGs at a fraction of their size."
+            help="auto: gpu, which shares the pictures with the cores, fast, or light, the one "
+            "that needs no torch; scaled reads large JPEGs at a fraction of their size."
         ),
     ] = "auto"
     dtype: Annotated[

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from extract.loading.shared_memory import SharedMemory
-
-if TYPE_CHECKING:
-    import torch
 
 
 class BatchRing:
@@ -47,12 +42,6 @@ class BatchRing:
     def release(self) -> None:
         """Give the oldest batch's places free: its pixels were read."""
         self._released += 1
-
-    def tensor(self, batch: int) -> torch.Tensor:
-        """Give the pixels of one batch as a tensor over the same memory."""
-        import torch
-
-        return torch.from_numpy(self.place(batch))
 
     def pin(self) -> None:
         """Register the ring with the GPU's driver, so that it copies from there by itself."""

@@ -114,6 +114,11 @@ class PictureLoader:
     catalog: Catalog
     destinations: Sequence[Destination]
 
+    @property
+    def resizes_by_torch(self) -> bool:
+        """Whether torch is needed to load pictures."""
+        return any(each.on_cores != "light" for each in self.destinations)
+
     def expect(self, task: Task) -> None:
         """Begin to download the pictures of a task that will be loaded soon."""
         if self.catalog.allow_download:

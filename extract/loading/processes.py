@@ -277,10 +277,11 @@ def _work(
     end_with(parent)
     for other in others:
         other.close()
-    import torch
-
     os.nice(NICENESS)
-    torch.set_num_threads(1)  # threads of the parent's pools are not here
+    if loader.resizes_by_torch:
+        import torch
+
+        torch.set_num_threads(1)  # threads of the parent's pools are not here
     share_memory(n_workers)
     while True:
         try:

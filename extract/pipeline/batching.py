@@ -90,7 +90,7 @@ class Forwarding:
             pixels = self._ring.place(self._batch)
             unused = np.setdiff1d(np.arange(len(pixels)), places[forwarded])
             pixels[unused] = 0
-            launched = self._forward.launch(self._ring.tensor(self._batch))
+            launched = self._forward.launch(pixels)
             self.forwarded += len(forwarded)
         self._batch += 1
         self._flights.append(_Flight(rows, loaded, places, list(new.values()), launched))

@@ -161,8 +161,11 @@ def _seen(seen: CropSummary, n_sound: int) -> str:
 
 def fidelity_text(found: Fidelity) -> str:
     """Spell how near rows are to the reference path, and what to type where they are not."""
+    by = "the reference path"
+    if found.exported is not None:
+        by = f"the exported model, itself at {found.exported:.6f} to the reference path"
     line = (
-        f"{found.n_rows} rows computed again by the reference path: worst cosine "
+        f"{found.n_rows} rows computed again by {by}: worst cosine "
         f"{found.worst_cosine:.6f}, at least {found.floor} is required"
     )
     if found.kept:

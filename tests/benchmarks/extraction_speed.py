@@ -25,7 +25,7 @@ from extract.backbones.registry import Backbone, load_backbone
 from extract.catalog.catalog import Catalog, list_folder
 from extract.inference.execution_config import usable_cores
 from extract.inference.fidelity import cosines
-from extract.inference.runtimes import prepared
+from extract.inference.runtimes import prepared_on_host
 from extract.loading.batch_ring import BatchRing
 from extract.loading.picture import Destination, PictureLoader, Place, Task
 from extract.loading.processes import LoadingProcesses
@@ -272,9 +272,9 @@ class _Parts:
         n_batches = len(catalog) // self._batch_size or 1
         self._ready = self._ring(min(n_batches, MOST_READY_BATCHES))
         self._decode(self._ready, min(len(catalog), self._ready.batches[..., 0, 0, 0].size))
-        self._forward = {name: prepared(backbone, way) for name, way in ways.items()}
+        self._forward = {name: prepared_on_host(backbone, way) for name, way in ways.items()}
         for forward in self._forward.values():
-            forward(self._ready.tensor(0))
+            forward(self._ready.place(0))
 
     def time(self, into: Compared) -> None:
         """Time each part once; costs are those of the whole catalogue."""
@@ -285,7 +285,7 @@ class _Parts:
         for name, forward in self._forward.items():
             with costing() as cost:
                 for batch in range(self._ready.n_batches):
-                    forward(self._ready.tensor(batch)).numpy()
+                    forward(self._ready.place(batch))
             held = min(self._ready.n_batches * self._batch_size, len(self._catalog))
             scale = len(self._catalog) / held
             cost = replace(cost, cpu=cost.cpu * scale, wall=cost.wall * scale)

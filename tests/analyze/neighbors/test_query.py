@@ -58,6 +58,7 @@ def test_a_row_of_zeros_cannot_be_asked_about(embeddings_of: Embed) -> None:
         Options(),
         Options(decoder="reference", runtime="eager"),
         Options(decoder="scaled", runtime="eager"),
+        Options(decoder="light", runtime="eager"),
         Options(decoder="reference", runtime="torch"),
     ],
     ids=lambda options: f"{options.decoder} {options.runtime}",

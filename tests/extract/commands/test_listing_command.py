@@ -357,10 +357,10 @@ def test_nothing_is_left_behind_where_nothing_was_embedded(root: Path, embed: An
     assert "not one of 2 pictures could be embedded: " in done.notes[-1]
     assert "there is 0.png: write that" in done.notes[-1]
     assert "no file kept" in done.notes[-1]
-    assert not (root / "cache").exists()
+    assert not (root / "cache/embeddings").exists()
     stopped = embed("--manifest", "odd.csv", "--images-dir", "img", "--on-bad-image", "stop")
     assert stopped.code == 1
-    assert not (root / "cache").exists()
+    assert not (root / "cache/embeddings").exists()
     # a file that was there before is nobody's to remove
     kept = embed(*TABLE, "--json").json["file"]
     for picture in (root / "img").glob("*.png"):

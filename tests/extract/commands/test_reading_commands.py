@@ -39,7 +39,9 @@ def test_old_and_new_readings_are_told_apart_by_every_command_until_one_run_ends
         without = lambda how: tuple(way for way in own(how) if "reading" not in way)  # noqa: E731
         earlier.setattr(extraction, "variants", without)
         file = typist(extract, "--images", "img", *SMALL, "--json").json["file"]
-    ask = (analyze, "similar", "--embeddings", file, "--query", "img/wide.png", "--json")
+    other_bytes = typist.at / "other.png"  # a picture of the file is known by its bytes
+    other_bytes.write_bytes((typist.at / "img/wide.png").read_bytes() + b"\0")
+    ask = (analyze, "similar", "--embeddings", file, "--query", "other.png", "--json")
     show = (extract, "show", file, "--json")
 
     before = typist(*show).json

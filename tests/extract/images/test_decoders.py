@@ -52,6 +52,12 @@ def outcome(content: bytes, decoder: str) -> PreparedPicture | Reason:
 def assert_as_reference(content: bytes, what: object) -> str:
     """Hold all decoders against the reference; say what the fast one came to."""
     expected = outcome(content, "reference")
+    light = outcome(content, "light")
+    if isinstance(expected, Reason) or isinstance(light, Reason):
+        assert light == expected, what
+    else:
+        assert light.resize == "pillow"
+        np.testing.assert_array_equal(light.pixels[SMALL], expected.pixels[SMALL], str(what))
     for decoder in ("fast", "scaled"):
         got = outcome(content, decoder)
         if isinstance(expected, Reason) or isinstance(got, Reason):
@@ -179,8 +185,8 @@ def test_damaged_jpegs_come_to_what_pillow_makes_of_them() -> None:
 def test_what_made_a_picture_is_told_truly() -> None:
     picture = noisy(np.random.default_rng(4), 60, 50)
     ways = {
-        "JPEG": [("reference", "pillow"), ("fast", "torchvision"), ("fast", "torchvision")],
-        "PNG": [("reference", "pillow")] + [("reference", "torchvision")] * 2,
+        "JPEG": [("reference", "pillow"), ("light", "pillow")] + [("fast", "torchvision")] * 2,
+        "PNG": [("reference", "pillow")] * 2 + [("reference", "torchvision")] * 2,
     }
     for kind, expected in ways.items():
         content = pb.saved(picture, kind)
@@ -195,7 +201,7 @@ def test_what_made_a_picture_is_told_truly() -> None:
     lanczos = Preprocessing(32, "crop", 1.0, "lanczos", SCALE, SCALE)
     made = prepare_picture(pb.saved(picture, "JPEG"), (SMALL, lanczos), "fast")
     assert (made.decoder, made.resize) == ("reference", "pillow")
-    with pytest.raises(ValueError, match="decoder must be one of reference, fast, scaled"):
+    with pytest.raises(ValueError, match="decoder must be one of reference, light, fast, scaled"):
         prepare_picture(content, (SMALL,), "quick")
 
 

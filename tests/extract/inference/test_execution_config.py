@@ -236,7 +236,7 @@ def test_compiling_is_for_many_pictures_on_a_gpu_where_it_can_be_had(
     backbone: Backbone, elsewhere: Backbone, monkeypatch: pytest.MonkeyPatch, triton: bool
 ) -> None:
     monkeypatch.setattr(
-        "extract.inference.runtimes._installed", lambda name: triton and name == "triton"
+        "extract.inference.runtimes.is_installed", lambda name: triton and name == "triton"
     )
 
     def runtime(where: Backbone, n_images: int, **wanted: Any) -> str:
@@ -258,7 +258,7 @@ def test_compiling_is_for_many_pictures_on_a_gpu_where_it_can_be_had(
 def test_a_file_of_fused_rows_goes_on_fused_in_half_precision_alone(
     tmp_path: Path, backbone: Backbone, elsewhere: Backbone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("extract.inference.runtimes._installed", lambda name: name == "triton")
+    monkeypatch.setattr("extract.inference.runtimes.is_installed", lambda name: name == "triton")
     monkeypatch.setattr("extract.inference.execution_config.can_be_fused", lambda _: True)
     monkeypatch.setattr("extract.inference.execution_config.why_not_fused", lambda *_: None)
     half = {**FAST, "device": "cuda", "dtype": "bf16", "runtime": "fused"}
@@ -332,7 +332,7 @@ def test_a_query_takes_the_first_way_that_can_be_had_here(backbone: Backbone) ->
 def test_a_query_without_the_files_runtime_takes_the_reference(
     backbone: Backbone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("extract.inference.runtimes.find_spec", lambda _: None)
+    monkeypatch.setattr("extract.inference.runtimes.is_installed", lambda _: False)
     assert is_reference(available_execution_config(backbone, [{**FAST, "runtime": "openvino"}]))
 
 

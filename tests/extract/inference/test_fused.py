@@ -106,7 +106,7 @@ def convnext() -> Backbone:
 @pytest.fixture
 def elsewhere(convnext: Backbone, monkeypatch: pytest.MonkeyPatch) -> Backbone:
     """Say that it is on a GPU; nothing is computed with it."""
-    monkeypatch.setattr("extract.inference.runtimes._installed", lambda name: name == "triton")
+    monkeypatch.setattr("extract.inference.runtimes.is_installed", lambda name: name == "triton")
     monkeypatch.setattr(execution_config, "can_be_fused", lambda each: each is there)
     monkeypatch.setattr(execution_config, "why_not_fused", lambda *_: None)
     there = replace(convnext, device="cuda:0")
@@ -154,7 +154,7 @@ def test_a_query_of_fused_rows_is_computed_without_preparing_for_many(convnext: 
 
 
 def test_fused_is_refused_where_it_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("extract.inference.runtimes._installed", lambda _: False)
+    monkeypatch.setattr("extract.inference.runtimes.is_installed", lambda _: False)
     for device, dtype in (("cpu", "bf16"), ("cuda", "fp32")):
         with pytest.raises(UsageError, match="half precision on a CUDA device: use --device cuda"):
             choose_runtime("fused", "convnext_base", device, dtype)

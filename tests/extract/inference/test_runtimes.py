@@ -322,7 +322,7 @@ def here(monkeypatch: pytest.MonkeyPatch):
     """Say which packages are installed."""
 
     def say(*packages: str) -> None:
-        monkeypatch.setattr(runtimes, "_installed", lambda package: package in packages)
+        monkeypatch.setattr(runtimes, "is_installed", lambda package: package in packages)
 
     return say
 
