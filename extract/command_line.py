@@ -19,7 +19,7 @@ from typing import Annotated, Any, ClassVar
 import typer
 from typer.core import TyperGroup
 
-from extract.credentials import free_of_credentials
+from extract.addresses import free_of_credentials
 from extract.errors import SosieError, UsageError
 from extract.option_groups import Typed, spread
 from extract.stopping import StopRequest, interrupted_by_signals

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from extract.addresses import Place, place_of
 from extract.catalog.multi_label import MultiLabel
 from extract.catalog.split_folders import COLUMN, split_of_folders
 from extract.errors import CatalogError, NoPictures, UsageError, cannot_read
@@ -82,7 +83,7 @@ class Catalog:
     ----------
     name : str
         Where in ``cache/embeddings`` its files go.
-    images_root : Path
+    images_root : Path or Address
     ids : tuple of str
         Unique, sorted by their bytes, never empty.
     paths : tuple of str
@@ -114,7 +115,7 @@ class Catalog:
     """
 
     name: str
-    images_root: Path
+    images_root: Place
     ids: tuple[str, ...]
     paths: tuple[str, ...]
     levels: tuple[Level, ...] = ()
@@ -127,7 +128,7 @@ class Catalog:
     allow_download: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "images_root", Path(self.images_root))
+        object.__setattr__(self, "images_root", place_of(self.images_root))
         if not self.ids:
             raise ValueError("a catalog must hold at least one picture")
         raw = [bytes_of(i) for i in self.ids]
@@ -263,9 +264,9 @@ class FolderScan:
 
     Parameters
     ----------
-    folder : Path
+    folder : Path or Address
         As it was given.
-    root : Path
+    root : Path or Address
         The same, absolute and without links.
     pictures : tuple of str
         Every name with a picture's extension, sorted by its bytes.
@@ -275,8 +276,8 @@ class FolderScan:
         Path of what is neither, and what it is.
     """
 
-    folder: Path
-    root: Path
+    folder: Place
+    root: Place
     pictures: tuple[str, ...]
     tables: tuple[str, ...]
     passed_over: Mapping[str, str]
@@ -292,7 +293,7 @@ class FolderScan:
         ------
         CatalogError
         """
-        path = self.folder / table
+        path = Path(str(self.folder), table)
         try:
             return path.read_bytes()
         except OSError as error:

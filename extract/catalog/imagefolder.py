@@ -5,8 +5,8 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
+from extract.addresses import Place
 from extract.catalog.catalog import Catalog, FolderScan, catalog_of_scan, folder_levels, scan_folder
 from extract.catalog.manifest import (
     Labels,
@@ -152,7 +152,7 @@ def _joined(metadata: Metadata, labelled: Metadata) -> Metadata:
     return Metadata(tuple(columns), rows, (*metadata.notes, *labelled.notes))
 
 
-def refuse_columns(folder: Path, columns: ManifestColumns) -> None:
+def refuse_columns(folder: Place, columns: ManifestColumns) -> None:
     """Refuse columns that are named where no table is.
 
     Raises
@@ -224,7 +224,7 @@ def _leaves(path: str) -> bool:
     return plain.startswith(("/", "../")) or plain in (".", "..")
 
 
-def _check_named(folder: Path, metadata: Metadata, columns: ManifestColumns) -> None:
+def _check_named(folder: Place, metadata: Metadata, columns: ManifestColumns) -> None:
     check_separator(columns)
     for option, column in (
         ("--id-column", columns.id),

@@ -7,15 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from extract.addresses import Address, Place, free_of_credentials, place_of, resolved
 from extract.catalog.catalog import Catalog, Level, refuse_labels_that_differ
 from extract.catalog.label_column import label_levels, multi_label_columns
 from extract.catalog.manifest_pictures import ONE_PICTURE, Picture, Pictures, picture_rows
 from extract.catalog.manifest_table import Table, read_table
 from extract.catalog.multi_label import MultiLabel
-from extract.credentials import free_of_credentials
 from extract.errors import CatalogError, UsageError
 from extract.ids import shown
 from extract.sources.archive_files import archive_files, name_of
+from extract.sources.remote import look_again
 from extract.workspace import AnyPath
 
 Labels = tuple[tuple[Level, ...], tuple[MultiLabel, ...]]
@@ -83,10 +84,10 @@ class TableOptions:
 
 
 def list_manifest(
-    manifest: AnyPath,
+    manifest: AnyPath | Address,
     columns: ManifestColumns,
     *,
-    images_dir: AnyPath | None = None,
+    images_dir: AnyPath | Address | None = None,
     name: str | None = None,
     options: TableOptions | None = None,
 ) -> Catalog:
@@ -115,8 +116,10 @@ def list_manifest(
     ...     list_manifest(table, ManifestColumns(label="kind")).levels[0].values()
     ('cup',)
     """
-    manifest, options = Path(manifest), options or TableOptions()
-    if not manifest.is_file() and archive_files(manifest) is None:
+    manifest, options = place_of(manifest), options or TableOptions()
+    look_again(manifest)
+    here = isinstance(manifest, Path)
+    if here and not Path(str(manifest)).is_file() and archive_files(manifest) is None:
         raise UsageError(f"no manifest {manifest}: give a CSV file with --manifest FILE")
     check_separator(columns)
     table = read_table(manifest, options.encoding, options.sheet)
@@ -128,7 +131,7 @@ def list_table(
     table: Table,
     columns: ManifestColumns,
     *,
-    images_dir: AnyPath | None = None,
+    images_dir: AnyPath | Address | None = None,
     name: str | None = None,
     pictures: Pictures = ONE_PICTURE,
 ) -> Catalog:
@@ -162,18 +165,19 @@ def list_table(
 
 
 def _places(
-    table: Table, images_dir: AnyPath | None, images: Sequence[str]
-) -> tuple[Path, Callable[[str], str]]:
+    table: Table, images_dir: AnyPath | Address | None, images: Sequence[str]
+) -> tuple[Place, Callable[[str], str]]:
     """Give the pictures' folder, and what makes a cell a path in it: they may be in an archive."""
-    root = Path(images_dir or table.file.parent)
+    root = place_of(images_dir or table.file.parent)
+    look_again(root)
     if table.root is not None and table.pictures.keys() & set(images):
-        if images_dir is not None and root.resolve() != table.root:
+        if images_dir is not None and resolved(root) != table.root:
             raise UsageError(f"the pictures are in {table.file} itself: leave --images-dir out")
         return table.root, str
     archives = archive_files(root)
-    if archives is None and not root.is_dir():
+    if archives is None and isinstance(root, Path) and not root.is_dir():
         raise UsageError(f"no folder {root}: give the pictures' folder with --images-dir DIR")
-    return (root.resolve(), str) if archives is None else (archives.root, archives.place_of)
+    return (resolved(root), str) if archives is None else (archives.root, archives.place_of)
 
 
 def _with_ids(

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from extract.addresses import Place
 from extract.catalog.manifest_cells import MAX_COLUMNS, Rows, refuse_unstorable, spelled
 from extract.errors import CatalogError, SosieError, in_one_line
 from extract.ids import shown
@@ -48,12 +48,12 @@ class ParquetRows:
     classes: tuple[str, ...] = ()
 
 
-def read_parquet(place: Path, files: ArchiveFiles) -> ParquetRows:
+def read_parquet(place: Place, files: ArchiveFiles) -> ParquetRows:
     """Read header, rows and cells that are no text; pictures are not read.
 
     Parameters
     ----------
-    place : Path
+    place : Path or Address
         As it was given, for errors.
     files : ArchiveFiles
 
@@ -91,7 +91,7 @@ def read_parquet(place: Path, files: ArchiveFiles) -> ParquetRows:
 
 
 @contextmanager
-def _reading(where: Path) -> Iterator[None]:
+def _reading(where: Place) -> Iterator[None]:
     """Turn whatever a library raises in the block into one line."""
     try:
         yield
@@ -155,7 +155,7 @@ class _Layout:
         return value
 
 
-def _layout(where: Path, name: str, source: Any) -> _Layout:
+def _layout(where: Place, name: str, source: Any) -> _Layout:
     schema, about = source.schema_arrow, source.metadata
     header: list[str] = []
     leaves: list[str | None] = []
@@ -217,7 +217,7 @@ def _class_names(metadata: Mapping[bytes, bytes] | None) -> dict[str, list[str]]
         return {}
 
 
-def _add(found: ParquetRows, where: Path, values: Sequence[Any]) -> None:
+def _add(found: ParquetRows, where: Place, values: Sequence[Any]) -> None:
     number = len(found.rows) + 1
     cells = []
     for i, value in enumerate(values):

@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from extract.addresses import free_of_credentials
 from extract.catalog.manifest_table import Table
-from extract.credentials import free_of_credentials
 from extract.errors import CatalogError, UsageError
 from extract.ids import bytes_of, shown
 from extract.sources.downloads import bare_address

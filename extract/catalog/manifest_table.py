@@ -10,15 +10,19 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
+from extract.addresses import Address, Place
 from extract.catalog.manifest_cells import MAX_COLUMNS, WHOLE
 from extract.errors import CatalogError, UsageError, cannot_read
 from extract.ids import shown
 from extract.sources.archive_files import ArchiveFiles, archive_files
+from extract.sources.remote import remote_bytes
 
 DELIMITERS = (",", ";", "\t")
 MAX_LINE = 5_000_000
+MOST_REMOTE = 1 << 30
+"""Bytes of a table that is not here."""
+
 FALLBACK = "cp1252"
 """What spreadsheets of Western Europe and America write where it is not UTF-8."""
 
@@ -58,7 +62,7 @@ class Table:
         As seen from which places are spelled.
     """
 
-    file: Path
+    file: Place
     header: tuple[str, ...]
     rows: Sequence[NumberedRow]
     notes: tuple[str, ...] = ()
@@ -67,7 +71,7 @@ class Table:
     unit: str = "line"
     pictures: Mapping[str, str | None] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
-    root: Path | None = None
+    root: Place | None = None
 
     def place(self, number: int) -> str:
         """Name a row for people."""
@@ -100,7 +104,7 @@ class Table:
                 )
 
 
-def read_table(file: Path, encoding: str | None = None, sheet: str | None = None) -> Table:
+def read_table(file: Place, encoding: str | None = None, sheet: str | None = None) -> Table:
     """Read a table by the end of its name: ``.xlsx``, ``.parquet``, else CSV.
 
     Parameters
@@ -127,11 +131,22 @@ def read_table(file: Path, encoding: str | None = None, sheet: str | None = None
             raise UsageError(f"{option} does not belong to {file}: leave it out")
     if kind in READERS:
         return _checked(READERS[kind](file, sheet))
+    return read_csv(file, bytes_of_table(file), encoding)
+
+
+def bytes_of_table(file: Place) -> bytes:
+    """Read a table's file, here or elsewhere.
+
+    Raises
+    ------
+    CatalogError
+    """
+    if isinstance(file, Address):
+        return remote_bytes(file, MOST_REMOTE)
     try:
-        raw = file.read_bytes()
+        return file.read_bytes()
     except OSError as error:
         raise cannot_read(file, error) from error
-    return read_csv(file, raw, encoding)
 
 
 def _checked(table: Table) -> Table:
@@ -155,7 +170,7 @@ def _checked(table: Table) -> Table:
     return replace(table, header=header, notes=tuple(notes))
 
 
-def read_csv(file: Path, raw: bytes, encoding: str | None = None) -> Table:
+def read_csv(file: Place, raw: bytes, encoding: str | None = None) -> Table:
     """Read the bytes of a CSV.
 
     Parameters
@@ -176,7 +191,7 @@ def read_csv(file: Path, raw: bytes, encoding: str | None = None) -> Table:
     return _checked(_csv_of(file, raw, encoding))
 
 
-def _csv_of(file: Path, raw: bytes, encoding: str | None) -> Table:
+def _csv_of(file: Place, raw: bytes, encoding: str | None) -> Table:
     taken, note = (encoding, None) if encoding else _recognized(file, raw)
     text = _decoded(file, raw, taken)
     if not text.strip():
@@ -196,7 +211,7 @@ def _csv_of(file: Path, raw: bytes, encoding: str | None) -> Table:
     return Table(file, tuple(header), rows, (note,) if note else (), known)
 
 
-def _recognized(file: Path, raw: bytes) -> tuple[str, str | None]:
+def _recognized(file: Place, raw: bytes) -> tuple[str, str | None]:
     """Name the encoding of some bytes, and what to say of it."""
     for mark, name in MARKS.items():
         if raw.startswith(mark):
@@ -231,7 +246,7 @@ def _is_utf16(raw: bytes, name: str, zeros: bytes) -> bool:
         return False
 
 
-def _decoded(file: Path, raw: bytes, encoding: str) -> str:
+def _decoded(file: Place, raw: bytes, encoding: str) -> str:
     try:
         "".encode(encoding)
         text = raw.decode(encoding).removeprefix("\ufeff")
@@ -254,7 +269,7 @@ def _decoded(file: Path, raw: bytes, encoding: str) -> str:
     return text
 
 
-def _lines(file: Path, text: str) -> Iterator[str]:
+def _lines(file: Place, text: str) -> Iterator[str]:
     """Cut into lines; one that is all cells would take a hundred times its length in memory."""
     for number, line in enumerate(io.StringIO(text, newline=""), start=1):
         if len(line) > MAX_LINE:
@@ -264,7 +279,7 @@ def _lines(file: Path, text: str) -> Iterator[str]:
         yield line
 
 
-def _delimiter(file: Path, text: str) -> str:
+def _delimiter(file: Place, text: str) -> str:
     """Take the delimiter that cuts the header into most cells."""
     first_line = next(_lines(file, text))
     try:
@@ -273,21 +288,23 @@ def _delimiter(file: Path, text: str) -> str:
         raise CatalogError(f"{file}, line 1: {error}") from error
 
 
-def _read_workbook(file: Path, sheet: str | None) -> Table:
+def _read_workbook(file: Place, sheet: str | None) -> Table:
     from extract.catalog.manifest_workbook import read_workbook
 
+    if isinstance(file, Address):
+        raise CatalogError(f"{file}: an .xlsx is read on this machine alone; save it as CSV")
     found = read_workbook(file, sheet)
     return Table(file, found.header, found.rows, found.notes, odd=found.odd, unit="row")
 
 
-def _read_parquet(file: Path, sheet: str | None) -> Table:
+def _read_parquet(file: Place, sheet: str | None) -> Table:
     files = archive_files(file)
     if files is None:
         raise cannot_read(file, FileNotFoundError(errno.ENOENT, "no such file"))
     return parquet_table(file, files)
 
 
-def parquet_table(place: Path, files: ArchiveFiles) -> Table:
+def parquet_table(place: Place, files: ArchiveFiles) -> Table:
     """Read parquet files as one table.
 
     Parameters
@@ -317,7 +334,7 @@ def parquet_table(place: Path, files: ArchiveFiles) -> Table:
     )
 
 
-READERS: dict[str, Callable[[Path, str | None], Table]] = {
+READERS: dict[str, Callable[[Place, str | None], Table]] = {
     ".xlsx": _read_workbook,
     ".parquet": _read_parquet,
 }

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from extract.addresses import Place, place_of, place_or_none
 from extract.command_line import CatalogOption
 from extract.errors import UsageError
 from extract.option_groups import Typed
@@ -74,7 +74,8 @@ class CatalogSource:
     """
 
     images: Annotated[
-        Path | None,
+        Place | None,
+        Typed(str | None, None, place_or_none),
         typer.Option(
             metavar="DIR|FILE",
             help="Folder of pictures, or a .zip, .tar or .parquet of them, or several as "
@@ -82,7 +83,8 @@ class CatalogSource:
         ),
     ] = None
     manifest: Annotated[
-        Path | None,
+        Place | None,
+        Typed(str | None, None, place_or_none),
         typer.Option(metavar="CSV", help="Table of pictures: CSV, .xlsx or parquet."),
     ] = None
     image_column: Annotated[
@@ -105,7 +107,9 @@ class CatalogSource:
         typer.Option(metavar="TEXT", help="Separator of several labels of a picture: '|'."),
     ] = None
     images_dir: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of the manifest's pictures.")
+        Place | None,
+        Typed(str | None, None, place_or_none),
+        typer.Option(metavar="DIR|FILE", help="Folder or archive of the manifest's pictures."),
     ] = None
     table: TableSource = TableSource()
     catalog: CatalogOption = None
@@ -113,7 +117,7 @@ class CatalogSource:
     def __post_init__(self) -> None:
         for name in ("images", "manifest", "images_dir"):  # from Python any path
             path = getattr(self, name)
-            object.__setattr__(self, name, None if path is None else Path(path))
+            object.__setattr__(self, name, None if path is None else place_of(path))
         if self.manifest is not None and self.images is not None:
             raise UsageError("--images and --manifest exclude each other: use --images-dir with it")
         of_a_table = self.images_dir is not None or self.image_column != IMAGE_COLUMN

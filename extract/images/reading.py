@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 
+from extract.addresses import Address, Place
 from extract.catalog.catalog import Catalog
 from extract.images.memory_limits import MAX_FILE_BYTES, hold_file
 from extract.images.missing_pictures import why_missing
@@ -35,17 +35,17 @@ class PictureFile:
     mtime_ns: int
 
 
-def picture_stat(images_root: Path, path: str, *, downloads: bool = False) -> tuple[int, int]:
+def picture_stat(images_root: Place, path: str, *, downloads: bool = False) -> tuple[int, int]:
     """Give a picture's size in bytes and mtime in ns, or (-1, -1) where it cannot be reached."""
     return stat_picture(images_root, path, downloads=downloads)
 
 
-def read_picture(images_root: Path, path: str, *, downloads: bool = False) -> PictureFile:
+def read_picture(images_root: Place, path: str, *, downloads: bool = False) -> PictureFile:
     """Read a picture of at most 256 MiB, from a regular file or an archive that is one.
 
     Parameters
     ----------
-    images_root : Path
+    images_root : Path or Address
     path : str
     downloads : bool
         Whether addresses of the web may be opened.
@@ -63,7 +63,9 @@ def read_picture(images_root: Path, path: str, *, downloads: bool = False) -> Pi
             hold_file(found.size + found.packed)
             content = found.read(MAX_FILE_BYTES)
     except Refused as refused:
-        if refused.reason is Reason.MISSING and not (downloads and is_on_the_web(path)):
+        if isinstance(images_root, Address) or (downloads and is_on_the_web(path)):
+            raise
+        if refused.reason is Reason.MISSING:
             raise why_missing(images_root, path, refused.message) from refused
         raise
     size = found.size if found.recorded_size is None else found.recorded_size

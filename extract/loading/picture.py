@@ -8,14 +8,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from extract.addresses import Address
 from extract.catalog.catalog import Catalog
 from extract.images.augmentation import View, augment
 from extract.images.decoders import prepare_picture
 from extract.images.memory_limits import OverMemoryShare, picture_memory
 from extract.images.reading import read_row, stat_row
 from extract.refusals import Refused
-from extract.sources.downloads import is_on_the_web
-from extract.sources.fetching_ahead import ahead
+from extract.sources.places import expect_picture
 from extract.transforms.preprocessing import Preprocessing
 
 Way = tuple[str, ...]
@@ -120,11 +120,11 @@ class PictureLoader:
         return any(each.on_cores != "light" for each in self.destinations)
 
     def expect(self, task: Task) -> None:
-        """Begin to download the pictures of a task that will be loaded soon."""
-        if self.catalog.allow_download:
+        """Begin to fetch the pictures of a task that will be loaded soon."""
+        root, downloads = self.catalog.images_root, self.catalog.allow_download
+        if downloads or isinstance(root, Address):
             for row in task.rows:
-                if is_on_the_web(self.catalog.paths[row]):
-                    ahead().expect(self.catalog.paths[row])
+                expect_picture(root, self.catalog.paths[row], downloads=downloads)
 
     @picture_memory()
     def load(self, row: int, places: Sequence[Place]) -> LoadedPicture:

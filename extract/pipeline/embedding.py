@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from extract.addresses import place_of
 from extract.backbones.options import BackboneOptions
 from extract.backbones.registry import Backbone, choose_device
 from extract.catalog.catalog import Catalog
@@ -133,7 +134,7 @@ def embed(
     EmbeddingSet(1050 x 1024, convnext_base pad, class of 7)
     """
     if source is None:
-        path = Path(images) if images is not None else None
+        path = place_of(images) if images is not None else None
         table = path is not None and path.suffix.lower() in (".csv", ".xlsx", ".parquet")
         source = CatalogSource(manifest=path) if table else CatalogSource(images=path)
     chosen = backbones or BackboneOptions()

@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from extract.addresses import Address, Place, place_of
 from extract.errors import CatalogError, UsageError
 from extract.ids import shown
 from extract.refusals import Refused
 from extract.sources.archives import Archive, archive
-from extract.sources.byte_ranges import LocalFile
+from extract.sources.byte_ranges import ByteRanges, LocalFile
 from extract.sources.folder import locate_picture
 from extract.sources.members import plain
 from extract.sources.places import ENDINGS
+from extract.sources.remote import RemoteFile, find_remote
 
 _WILD = re.compile(r"[*?\[]")
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
@@ -30,13 +32,13 @@ class ArchiveFiles:
 
     Parameters
     ----------
-    root : Path
+    root : Path or Address
         Absolute and without links.
     names : tuple of str
         Paths of the archives, relative to it.
     """
 
-    root: Path
+    root: Place
     names: tuple[str, ...]
 
     @property
@@ -81,29 +83,33 @@ class ArchiveFiles:
         try:
             return archive(self.file(name), kind_of(name))
         except Refused as refused:
-            where = shown(str(self.root / name))
+            where = shown(f"{self.root}/{name}")
             raise CatalogError(f"{where} cannot be read: {refused.message}") from refused
 
-    def file(self, name: str) -> LocalFile:
+    def file(self, name: str) -> ByteRanges:
         """Give one as a file.
 
         Raises
         ------
         CatalogError
         """
+        if isinstance(self.root, Address):
+            return RemoteFile(self.root / name)
         try:
             return LocalFile(locate_picture(self.root, name))
         except Refused as refused:
-            where = shown(str(self.root / name))
+            where = shown(f"{self.root}/{name}")
             raise CatalogError(f"{where} cannot be read: {refused.message}") from refused
 
 
-def name_of(given: Path) -> str:
+def name_of(given: Place) -> str:
     """Call a catalogue as its folder, its archive, its table, or the folder of several."""
-    if given.is_dir():
+    if isinstance(given, Path) and given.is_dir():
         return given.resolve().name or "root"
     archives = archive_files(given)
-    return given.stem if archives is None or len(archives.names) == 1 else archives.name
+    if archives is None:
+        return given.name if isinstance(given, Address) and not given.suffix else given.stem
+    return given.stem if len(archives.names) == 1 else archives.name
 
 
 def kind_of(name: str) -> str:
@@ -111,7 +117,7 @@ def kind_of(name: str) -> str:
     return next((ending for ending in ENDINGS if name.lower().endswith(ending)), "")
 
 
-def archive_files(given: Path) -> ArchiveFiles | None:
+def archive_files(given: Place) -> ArchiveFiles | None:
     """Find the archives that a path names, as ``shop.zip`` or ``shards/{000..099}.tar``.
 
     Returns
@@ -124,9 +130,13 @@ def archive_files(given: Path) -> ArchiveFiles | None:
     UsageError
         When a pattern matches nothing, or the file is compressed as a whole.
     """
+    text = str(given)
+    if isinstance(given, Address):
+        if _WILD.search(text) or _RANGE.search(text):
+            return _of_pattern(text)
+        return ArchiveFiles(given.parent, (given.name,)) if kind_of(given.name) else None
     if given.is_dir():
         return None
-    text = str(given)
     if given.is_file() and text.lower().endswith(COMPRESSED):
         raise UsageError(
             f"{given} is compressed as a whole, so that no picture can be read by itself: unpack "
@@ -142,22 +152,29 @@ def archive_files(given: Path) -> ArchiveFiles | None:
 
 
 def _of_pattern(text: str) -> ArchiveFiles:
-    parts = Path(text).parts
+    parts = text.split("/")
     n_plain = next(i for i, part in enumerate(parts) if _WILD.search(part) or _RANGE.search(part))
-    base = Path(*parts[:n_plain]).resolve()
+    base = place_of("/".join(parts[:n_plain]) or ("/" if text.startswith("/") else "."))
     counts = [int(last) - int(first) + 1 for first, last in _RANGE.findall(text)]
     if any(count < 1 for count in counts) or math.prod(counts) > MOST_SHARDS:
         raise UsageError(f"{text} counts no files, or more than {MOST_SHARDS:,}: correct it")
     found: dict[str, None] = {}
     for pattern in _without_ranges("/".join(parts[n_plain:])):
-        paths = sorted(base.glob(pattern)) if _WILD.search(pattern) else [base / pattern]
-        names = [path.relative_to(base).as_posix() for path in paths if kind_of(path.name)]
-        found |= dict.fromkeys(names)
-    missing = next((name for name in found if not (base / name).is_file()), None)
+        names = _matching(base, pattern) if _WILD.search(pattern) else [pattern]
+        found |= dict.fromkeys(name for name in names if kind_of(name))
+    here = isinstance(base, Path)
+    missing = next((n for n in found if here and not Path(str(base), n).is_file()), None)
     if missing is not None or not found:
         what = f"there is no {base / missing}" if missing else "it matches no file"
         raise UsageError(f"{text} names .zip, .tar or .parquet files, and {what}: correct it")
-    return ArchiveFiles(base, tuple(sorted(found, key=os.fsencode)))
+    root = base.resolve() if isinstance(base, Path) else base
+    return ArchiveFiles(root, tuple(sorted(found, key=os.fsencode)))
+
+
+def _matching(base: Place, pattern: str) -> list[str]:
+    if isinstance(base, Address):
+        return find_remote(base, pattern)
+    return [path.relative_to(base).as_posix() for path in base.glob(pattern)]
 
 
 def _without_ranges(pattern: str) -> list[str]:

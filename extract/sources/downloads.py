@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
-from extract.credentials import without_credentials
+from extract.addresses import without_credentials
 from extract.refusals import Reason, Refused
 from extract.sources.located import UNKNOWN_SIZE
 
@@ -53,7 +53,7 @@ def bare_address(cell: str) -> str:
     return bare
 
 
-def download(path: str, most: int = MOST_BYTES) -> bytes:
+def download(path: str, most: int) -> bytes:
     """Download at most this many bytes, and try again where that may help.
 
     Raises

@@ -1,37 +1,40 @@
-"""Downloads begun before they are needed: a server's answers take long, and many at once do not."""
+"""Pictures from elsewhere, begun before they are needed: an answer takes long, many at once not."""
 
 from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from extract.refusals import Reason, Refused
-from extract.sources.downloads import download
 
 AT_ONCE = 16
 MOST_WAITING, MOST_BYTES = 64, 4 << 20
-"""Downloads that nobody has taken yet, and bytes of one: a larger one is not begun ahead."""
+"""What nobody has taken yet, and bytes of one: a larger one is not begun ahead."""
+
+Fetch = Callable[[int], bytes]
+"""Takes the most bytes that are wanted; more are refused as too large."""
 
 
 @dataclass
 class Ahead:
-    """Downloads on their way, by address."""
+    """Pictures on their way, by address."""
 
     pool: ThreadPoolExecutor = field(
-        default_factory=lambda: ThreadPoolExecutor(AT_ONCE, thread_name_prefix="download")
+        default_factory=lambda: ThreadPoolExecutor(AT_ONCE, thread_name_prefix="fetch")
     )
     lock: threading.Lock = field(default_factory=threading.Lock)
     begun: dict[str, Future[bytes]] = field(default_factory=dict)
 
-    def expect(self, address: str) -> None:
-        """Begin a download that will be taken soon."""
+    def expect(self, address: str, fetch: Fetch) -> None:
+        """Begin to fetch what will be taken soon."""
         with self.lock:
             if address not in self.begun and len(self.begun) < MOST_WAITING:
-                self.begun[address] = self.pool.submit(download, address, MOST_BYTES)
+                self.begun[address] = self.pool.submit(fetch, MOST_BYTES)
 
-    def take(self, address: str) -> bytes:
+    def take(self, address: str, fetch: Fetch, most: int) -> bytes:
         """Give what an address has, begun before or not.
 
         Raises
@@ -46,7 +49,7 @@ class Ahead:
             except Refused as refused:
                 if refused.reason is not Reason.TOO_LARGE:
                     raise refused.bare() from None
-        return download(address)
+        return fetch(most)
 
     def forget(self) -> None:
         """Leave what nobody will take."""
@@ -60,7 +63,7 @@ _of_process: list[Ahead] = []
 
 
 def ahead() -> Ahead:
-    """Give the downloads of this process."""
+    """Give what this process has begun."""
     if not _of_process:
         _of_process.append(Ahead())
     return _of_process[0]

@@ -14,7 +14,8 @@ from extract.workspace import Workspace
 
 def recorded_root(workspace: Workspace, catalog: Catalog) -> str:
     """Spell the pictures' folder for the record: relative inside the workspace, which may move."""
-    return workspace.relative(catalog.images_root)
+    root = catalog.images_root
+    return workspace.relative(root) if isinstance(root, Path) else str(root)
 
 
 def check_root(workspace: Workspace, catalog: Catalog, output: Path | None = None) -> None:
@@ -64,7 +65,7 @@ def pictures_root(
     if given is not None:
         archives = archive_files(given)
         if archives is not None:  # paths lead through them
-            return archives.root
+            return Path(str(archives.root))
         if not given.is_dir():
             raise UsageError(f"no folder {given}: give the pictures' folder with --images DIR")
         return given.resolve()

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from extract.addresses import place_of, resolved
 from extract.catalog.alike_labels import alike_labels
 from extract.catalog.archived.images_listing import list_images
 from extract.catalog.catalog import Catalog, list_folder
@@ -21,6 +22,7 @@ from extract.catalog.source import IMAGE_COLUMN, CatalogSource
 from extract.command_line import log, progress_bar
 from extract.errors import EmbeddingsFileError, NoPictures, UsageError
 from extract.files.strict_json import read_json
+from extract.sources.archive_files import archive_files
 from extract.storage.embeddings_file import read_provenance
 from extract.workspace import Workspace
 
@@ -67,7 +69,7 @@ def list_source(
     last = last_listing(workspace, record, kind)
     if kind == FOLDER:
         _refuse_another_way(name, last_listing(workspace, record, TABLE))
-    if source.manifest and last.get("images_dir") == str(source.manifest.parent.resolve()):
+    if source.manifest and last.get("images_dir") == str(resolved(source.manifest.parent)):
         del last["images_dir"]
     taken, kept = settled(given, last)
     named = [taken.get(name) for name in (*COLUMNS[1:], *SEPARATORS, "group_column")]
@@ -92,9 +94,10 @@ def list_source(
     if kept:
         notes.append(f"as the last time: {' '.join(kept)}; give an option an empty text to drop it")
     noted = described(kind, taken, listed.encoding)
-    folder = Path(taken.get("images_dir") or ".")
-    if kind == TABLE and not folder.is_dir():  # an archive; a folder is the file's images_root
-        noted["images_dir"] = workspace.relative(folder)
+    folder = place_of(taken.get("images_dir") or ".")
+    if kind == TABLE and archive_files(folder):  # a folder is the file's images_root
+        here = isinstance(folder, Path)
+        noted["images_dir"] = workspace.relative(str(folder)) if here else str(folder)
     return replace(listed, notes=tuple(notes)), noted
 
 
@@ -211,7 +214,8 @@ def last_listing(workspace: Workspace, last: Mapping[str, Any], kind: str) -> di
     found = {name: known[name] for name in OPTIONS if isinstance(known.get(name), str)}
     root = known.get("images_dir") or last.get("images_root")
     if kind == TABLE and isinstance(root, str):
-        found["images_dir"] = str(workspace.root / root)
+        here = isinstance(place_of(root), Path)
+        found["images_dir"] = str(workspace.root / root) if here else root
     return found
 
 

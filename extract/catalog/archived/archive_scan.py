@@ -5,8 +5,8 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from extract.addresses import Place
 from extract.catalog.archived.samples import is_sample_file
 from extract.catalog.catalog import IMAGE_EXTENSIONS, FolderScan
 from extract.catalog.imagefolder import METADATA
@@ -49,11 +49,11 @@ class ArchiveScan(FolderScan):
         try:
             return self.archives.open(holder).read(place[len(holder) + 1 :], most)
         except Refused as refused:
-            where = shown(str(self.folder / table))
+            where = shown(f"{self.folder}/{table}")
             raise CatalogError(f"{where} cannot be read: {refused.message}") from refused
 
 
-def scan_archives(given: Path, archives: ArchiveFiles) -> ArchiveScan:
+def scan_archives(given: Place, archives: ArchiveFiles) -> ArchiveScan:
     """Look through zips and tars; hidden names are not there.
 
     A folder that has the name of the only archive, and holds all of it, is passed through.
@@ -99,12 +99,13 @@ def scan_archives(given: Path, archives: ArchiveFiles) -> ArchiveScan:
     )
 
 
+def is_hidden(name: str) -> bool:
+    """Whether a name, or a folder in it, is hidden; one that leads out is not, but refused."""
+    return any(part.startswith(".") and part not in (".", "..") for part in name.split("/"))
+
+
 def _shown(names: tuple[str, ...]) -> Iterator[str]:
-    """Leave out hidden files and folders; a name that leaves the archive is listed, and refused."""
-    for name in names:
-        parts = name.split("/")
-        if not any(part.startswith(".") and part not in (".", "..") for part in parts):
-            yield name
+    return (name for name in names if not is_hidden(name))
 
 
 def _what(name: str, kind: str) -> str | None:

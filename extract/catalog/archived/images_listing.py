@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
+from extract.addresses import Address, Place, place_of
 from extract.catalog.archived.archive_scan import scan_archives
+from extract.catalog.archived.remote_scan import scan_remote
 from extract.catalog.archived.samples import read_samples
 from extract.catalog.catalog import ARCHIVES, Catalog, folder_levels, scan_folder
 from extract.catalog.imagefolder import METADATA, list_scan
@@ -18,11 +19,12 @@ from extract.errors import CatalogError, UsageError
 from extract.ids import shown
 from extract.sources.archive_files import ArchiveFiles, archive_files
 from extract.sources.parquet_pictures import ENDING
+from extract.sources.remote import look_again
 from extract.workspace import AnyPath
 
 
 def list_images(
-    images: AnyPath,
+    images: AnyPath | Address,
     *,
     columns: ManifestColumns | None = None,
     name: str | None = None,
@@ -49,10 +51,15 @@ def list_images(
     UsageError, NoPictures, CatalogError
         As for a folder, and when an archive cannot be read.
     """
-    images = Path(images)
+    images = place_of(images)
+    look_again(images)
     archives = archive_files(images)
     if archives is None:
-        scan = scan_folder(images, leave_out=leave_out, table=METADATA)
+        scan = (
+            scan_remote(images)
+            if isinstance(images, Address)
+            else scan_folder(images, leave_out=leave_out, table=METADATA)
+        )
         inside = [path for path, what in scan.passed_over.items() if what == ARCHIVES]
         if scan.pictures or not inside:
             return list_scan(scan, columns=columns, name=name)
@@ -67,7 +74,7 @@ def list_images(
 
 
 def _list_parquet(
-    given: Path, archives: ArchiveFiles, columns: ManifestColumns, name: str | None
+    given: Place, archives: ArchiveFiles, columns: ManifestColumns, name: str | None
 ) -> Catalog:
     """List the pictures in parquet files by their only column of them, and by its own classes."""
     table = parquet_table(given, archives)
@@ -93,7 +100,7 @@ def _list_parquet(
 
 
 def _list_archives(
-    given: Path, archives: ArchiveFiles, columns: ManifestColumns | None, name: str | None
+    given: Place, archives: ArchiveFiles, columns: ManifestColumns | None, name: str | None
 ) -> Catalog:
     found = scan_archives(given, archives)
     place = shown(str(given))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,15 @@ from awkward_server import awkward_server
 from typed_commands import Typist
 
 from extract.__main__ import main as extract_command
+from extract.addresses import free_of_credentials, without_credentials
 from extract.backbones.registry import Backbone
 from extract.catalog.catalog import list_folder
 from extract.catalog.manifest import ManifestColumns, TableOptions, list_manifest
-from extract.credentials import free_of_credentials, without_credentials
 from extract.images.reading import picture_stat, read_picture
 from extract.pipeline.extraction import extract_embeddings
 from extract.pipeline.options import Options
 from extract.refusals import Reason, Refused
-from extract.sources import downloads
+from extract.sources import downloads, places
 from extract.sources.fetching_ahead import Ahead
 from extract.storage.embeddings_file import read_embeddings
 
@@ -87,8 +88,7 @@ def test_an_answer_that_is_no_picture_is_a_reason(
     name: str, server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(downloads, "TRIES", 2 if name in ("silence", "stall") else 3)
-    monkeypatch.setattr(downloads, "MOST_BYTES", 3 << 20)
-    monkeypatch.setattr(downloads.download, "__defaults__", (3 << 20,))
+    monkeypatch.setattr(places, "MOST_BYTES", 3 << 20)
     reason, message = ANSWERS[name]
     with pytest.raises(Refused, match=message) as refused:
         read_picture(tmp_path, f"{server.url}/{name}", downloads=True)
@@ -142,18 +142,20 @@ def test_a_download_is_begun_once_and_a_large_one_is_taken_all_the_same(
     server: Any, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ahead, address = Ahead(), f"{server.url}/files/cups/0.png"
+    fetch = partial(downloads.download, address)
     for _ in range(3):
-        ahead.expect(address)
+        ahead.expect(address, fetch)
     cup = (pictures / "cups" / "0.png").read_bytes()
-    assert ahead.take(address) == cup
+    assert ahead.take(address, fetch, 1 << 20) == cup
     assert server.asked["/files/cups/0.png"] == 1
     monkeypatch.setattr("extract.sources.fetching_ahead.MOST_BYTES", 10)
-    ahead.expect(address)
-    assert ahead.take(address) == cup
-    ahead.expect(f"{server.url}/none")
+    ahead.expect(address, fetch)
+    assert ahead.take(address, fetch, 1 << 20) == cup
+    none = partial(downloads.download, f"{server.url}/none")
+    ahead.expect("none", none)
     with pytest.raises(Refused, match="status 404"):
-        ahead.take(f"{server.url}/none")
-    ahead.expect(address)
+        ahead.take("none", none, 99)
+    ahead.expect(address, fetch)
     ahead.forget()
     assert not ahead.begun
 
