@@ -28,7 +28,7 @@ from extract.transforms.fast_geometry import picture_box
 from extract.transforms.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 MOST_THREADS = 16
 AHEAD = 2
@@ -165,10 +165,8 @@ class CorruptedEmbedder:
 
     def _batches(
         self, corruption: Corruption | None, tick: Tick
-    ) -> Iterator[tuple[list[int], torch.Tensor]]:
+    ) -> Iterator[tuple[list[int], np.ndarray]]:
         """Corrupt by threads, some batches ahead; every batch has one shape, as the model needs."""
-        import torch
-
         n, size = len(self._placed.rows), self._batch_size
         steps = (range(first, min(n, first + size)) for first in range(0, n, size))
         waiting: deque[tuple[range, list[Future[np.ndarray | None]]]] = deque()
@@ -192,7 +190,7 @@ class CorruptedEmbedder:
                 if some:
                     batch = np.zeros((size, *self._placed.pixels.shape[1:]), np.uint8)
                     batch[: len(some)] = [pixels for _, pixels in some]
-                    yield [place for place, _ in some], torch.from_numpy(batch)
+                    yield [place for place, _ in some], batch
 
 
 def _n_threads() -> int:

@@ -25,7 +25,8 @@ from analyze.robustness.embedding import CorruptedEmbedder
 from analyze.robustness.result import Robustness
 from analyze.robustness.scores import DRIFT, HEAD, ONE_NN, OVERALL, RECALL, Track
 from analyze.robustness.verdicts import advice
-from extract.backbones.registry import Backbone, load_from_provenance
+from extract.backbones.kept_backbones import load_from_provenance
+from extract.backbones.registry import Backbone
 from extract.catalog.catalog import Level
 from extract.errors import UsageError, WeightsError
 from extract.images.augmentation import find_policy
