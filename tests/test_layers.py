@@ -25,7 +25,7 @@ BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "manager
 
 EXTRACT_ORDER = (
     "machine files sources catalog storage formats transforms images backbones inference loading "
-    "pipeline verification sklearn commands"
+    "engines pipeline verification sklearn commands"
 ).split()
 ANALYZE_ORDER = (
     "presentation run_history pictures measures reduction neighbors clustering comparison "

@@ -61,6 +61,10 @@ class BackboneOptions:
     device: Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, cuda:N or mps.")] = (
         "auto"
     )
+    engine: Annotated[
+        Literal["local", "gpus"],
+        typer.Option(help="gpus: all GPUs of this machine, a process for each."),
+    ] = "local"
 
     @cached_property
     def fixed(self) -> Mapping[str, Any]:
@@ -69,6 +73,24 @@ class BackboneOptions:
             return {}
         fixed = vars(read_recipe(self.recipe).extract)
         return {name: value for name, value in fixed.items() if value is not None}
+
+    def devices(self) -> tuple[str, ...]:
+        """Give the devices that compute in processes of their own; none with one engine, local.
+
+        Raises
+        ------
+        UsageError
+            When this machine has no GPU, or one device is named too.
+        """
+        if self.engine == "local":
+            return ()
+        import torch
+
+        if self.device not in ("auto", "cuda"):
+            raise UsageError(f"--engine gpus takes all GPUs, not --device {self.device}: leave one")
+        if not torch.cuda.is_available():
+            raise UsageError("--engine gpus needs GPUs, and this machine has none: leave it out")
+        return tuple(f"cuda:{number}" for number in range(torch.cuda.device_count()))
 
     def settled(self) -> BackboneOptions:
         """Return these options with what the recipe fixes, and a model where none is named.

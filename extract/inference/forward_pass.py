@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -29,6 +29,15 @@ class Launched:
     wait: Callable[[], tuple[np.ndarray, float]]
 
 
+class Forward(Protocol):
+    """What forwards batches, here or in other processes."""
+
+    in_flight: int
+
+    def launch(self, pixels: np.ndarray, batch: int) -> Launched:
+        """Send a batch on its way, by its pixels and its number in the run."""
+
+
 class ForwardPass:
     """One backbone made ready to forward batches of one shape.
 
@@ -47,7 +56,7 @@ class ForwardPass:
         """Batches to launch before the first is waited for, so that the device never waits."""
         self._copying: Any = None
 
-    def launch(self, pixels: np.ndarray) -> Launched:
+    def launch(self, pixels: np.ndarray, _batch: int = 0) -> Launched:
         """Forward a batch; ndarray of shape (batch_size, size, size, 3), uint8."""
         # chosen here: kept as an attribute, a method of its own would keep it until garbage is
         # collected, maybe in a forked process, which must not touch the device

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from extract.inference.forward_pass import ForwardPass, Launched
+from extract.inference.forward_pass import Forward, Launched
 from extract.loading.batch_ring import BatchRing
 from extract.loading.picture import LoadedPicture
 from extract.pipeline.output_job import FileRun
@@ -44,10 +44,10 @@ class Forwarding:
     run : FileRun
     ring : BatchRing
         Where the pixels of its pictures are.
-    forward : ForwardPass
+    forward : Forward
     """
 
-    def __init__(self, run: FileRun, ring: BatchRing, forward: ForwardPass) -> None:
+    def __init__(self, run: FileRun, ring: BatchRing, forward: Forward) -> None:
         self._run, self._ring, self._forward = run, ring, forward
         self._waiting: list[tuple[int, LoadedPicture]] = []
         self._flights: deque[_Flight] = deque()
@@ -90,7 +90,7 @@ class Forwarding:
             pixels = self._ring.place(self._batch)
             unused = np.setdiff1d(np.arange(len(pixels)), places[forwarded])
             pixels[unused] = 0
-            launched = self._forward.launch(pixels)
+            launched = self._forward.launch(pixels, self._batch)
             self.forwarded += len(forwarded)
         self._batch += 1
         self._flights.append(_Flight(rows, loaded, places, list(new.values()), launched))

@@ -65,18 +65,19 @@ def embed_catalog(
     for note in listed.notes:
         log.info(note)
     check_root(workspace, listed, output)
+    devices = chosen.devices()
     choose_device(chosen.device)  # one that is not here is said before anything is loaded
     targets = []
     requested = "resize" in typed or "resize" in backbones.fixed
     for loaded in chosen.load(workspace.backbones):
         backbone, path = _with_its_file(workspace, loaded, listed.name, output, requested=requested)
-        plain = backbone.on(device_for(path, chosen.device))
+        plain = backbone.on(device_for(path, "cuda" if devices else chosen.device))
         targets.append(Target(plain, path))
         for view in drawn:
             viewed = plain.viewed(view)
             name = listed.name, backbone.name, viewed.provenance.short_identity
             targets.append(Target(viewed, workspace.views_file(*name)))
-    reports = embed_targets(workspace, listed, targets, options, quiet, listing)
+    reports = embed_targets(workspace, listed, targets, options, quiet, listing, devices=devices)
     embedded = Embedded(
         tuple(
             EmbeddedFile(workspace, listed, target.backbone, report, chosen.weights)
@@ -154,6 +155,8 @@ def embed_targets(
     options: Options,
     quiet: bool,
     listing: Mapping[str, Any] | None = None,
+    *,
+    devices: Sequence[str] = (),
 ) -> list[Report]:
     """Run, with a bar and an ear for signals; a run that was stopped ends here."""
     record = {
@@ -167,7 +170,7 @@ def embed_targets(
         try:
             with removing_empty_files([target.path for target in targets]):
                 reports = extract_together(
-                    catalog, targets, options=options, record=record, monitor=bar
+                    catalog, targets, options=options, record=record, monitor=bar, devices=devices
                 )
         except SurveyStopped as error:
             raise stop.stopped(str(error)) from error

@@ -176,6 +176,7 @@ def extract_together(
     options: Options | None = None,
     record: Mapping[str, Any] | None = None,
     monitor: Monitor | None = None,
+    devices: Sequence[str] = (),
 ) -> list[Report]:
     """Embed a catalogue with several backbones, each picture read and decoded once.
 
@@ -189,6 +190,9 @@ def extract_together(
     ----------
     record : mapping, optional
         Added to the files' records (``images_root``, ``command``).
+    devices : sequence of str
+        Of one kind, each of which forwards batches in a process of its own; all in this process
+        without any.
 
     Raises
     ------
@@ -210,7 +214,12 @@ def extract_together(
         runs = _prepare_all(catalog, targets, options, record or {}, monitor, workers)
         before = [run.table.now("status") for run in runs]
         passed = embed_in_one_pass(
-            runs, monitor, workers=workers, gpu=gpu, stop_at_refusal=options.stop_at_refusal
+            runs,
+            monitor,
+            workers=workers,
+            gpu=gpu,
+            devices=devices,
+            stop_at_refusal=options.stop_at_refusal,
         )
         return [
             _report(run, status, tally, passed.seconds, stopped=passed.stopped)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from extract.engines.device_processes import BATCHES_EACH, DeviceProcesses, SharedForward
 from extract.errors import PictureRefused
 from extract.ids import shown
 from extract.images.gpu_decoding import ENGINE, gpu_decoder
@@ -78,6 +79,7 @@ def embed_in_one_pass(
     *,
     workers: int,
     gpu: GpuProcess | None = None,
+    devices: Sequence[str] = (),
     stop_at_refusal: bool = False,
 ) -> Pass:
     """Compute what is due in some files and write it, each picture read and decoded once.
@@ -86,6 +88,8 @@ def embed_in_one_pass(
     ----------
     gpu : GpuProcess, optional
         Started before, should a GPU come to decode; else it is started here where one does.
+    devices : sequence of str
+        Where batches are forwarded, in a process for each; in this one without any.
 
     Raises
     ------
@@ -111,7 +115,15 @@ def embed_in_one_pass(
     try:
         for file in files:
             file.writer.reset(file.run.plan.to_reset)
-        _compute(files, monitor, workers, passed, gpu=gpu, stop_at_refusal=stop_at_refusal)
+        _compute(
+            files,
+            monitor,
+            workers,
+            passed,
+            gpu=gpu,
+            devices=devices,
+            stop_at_refusal=stop_at_refusal,
+        )
         for file in files:
             rate = round(file.tally.sound / max(passed.seconds, 1e-9), 2)
             described: dict[str, Any] = {"images_per_second": rate, "models_in_pass": len(files)}
@@ -140,6 +152,7 @@ def _compute(
     passed: Pass,
     *,
     gpu: GpuProcess | None,
+    devices: Sequence[str],
     stop_at_refusal: bool,
 ) -> None:
     """Run the loop until its end, or until a stop is requested."""
@@ -148,11 +161,15 @@ def _compute(
         _ = run.finished  # made before threads and processes that load pictures need it
     apply_execution_config(runs[0].execution_config)
     with ExitStack() as stages:
-        rings = [stages.enter_context(closing(_ring(run, workers))) for run in runs]
+        rings = [stages.enter_context(closing(_ring(run, workers, len(devices)))) for run in runs]
         loaders: LoadingWorkers = stages.enter_context(
             closing(_start_loading(runs, rings, workers, monitor, gpu))
         )
-        on_their_way = _on_their_way(runs, rings)
+        on_their_way = (
+            _in_processes_of_devices(runs, rings, devices, monitor, stages)
+            if devices
+            else _on_their_way(runs, rings)
+        )
         writing = [
             stages.enter_context(
                 WritingThread(file.writer, failures_path(file.run.table.path), monitor.finished)
@@ -183,7 +200,7 @@ def _compute(
         passed.seconds = time.monotonic() - began
         worked = {
             "decoding": loaders.busy_seconds / workers,
-            "forward pass": sum(each.busy_seconds for each in on_their_way),
+            "forward pass": sum(f.busy_seconds for f in on_their_way) / max(len(devices), 1),
             "writing": sum(each.busy_seconds for each in writing),
         }
         waited = {stage: max(passed.seconds - busy, 0.0) for stage, busy in worked.items()}
@@ -204,6 +221,22 @@ def _on_their_way(runs: Sequence[FileRun], rings: Sequence[BatchRing]) -> list[F
     return found
 
 
+def _in_processes_of_devices(
+    runs: Sequence[FileRun],
+    rings: Sequence[BatchRing],
+    devices: Sequence[str],
+    monitor: Monitor,
+    stages: ExitStack,
+) -> list[Forwarding]:
+    forwards = [(run.backbone, run.execution_config) for run in runs]
+    processes = DeviceProcesses(devices, forwards, rings, monitor.warned)
+    stages.enter_context(closing(processes))
+    return [
+        Forwarding(run, ring, SharedForward(processes, number, number, ring.n_batches))
+        for number, (run, ring) in enumerate(zip(runs, rings, strict=True))
+    ]
+
+
 def _fidelity(run: FileRun) -> Fidelity | None:
     """Compute some of this run's rows again through the reference path, where it took another."""
     if is_reference(run.execution_config):
@@ -215,9 +248,10 @@ def _fidelity(run: FileRun) -> Fidelity | None:
     return found and found.worse_of(run.record.get("fidelity"))
 
 
-def _ring(run: FileRun, workers: int) -> BatchRing:
+def _ring(run: FileRun, workers: int, n_devices: int) -> BatchRing:
     batch_size = run.plan.batch_size
     ahead = -(-PICTURES_AHEAD * workers // batch_size) if workers > FEW_WORKERS else 1
+    ahead += BATCHES_EACH * n_devices
     return BatchRing(LEAST_BATCHES + ahead, batch_size, run.backbone.preprocessing.size)
 
 

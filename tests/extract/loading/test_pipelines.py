@@ -63,7 +63,7 @@ class Later(ForwardPass):
         self.in_flight = 2
         self.launch = self._later
 
-    def _later(self, pixels: torch.Tensor) -> Launched:
+    def _later(self, pixels: torch.Tensor, _batch: int = 0) -> Launched:
         def wait() -> tuple[np.ndarray, float]:
             return self._at_once(pixels).wait()  # whoever overwrote the pixels is found out
 
