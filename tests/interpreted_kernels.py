@@ -46,7 +46,7 @@ def small_backbone() -> Backbone:
     """Build one of it that sees 32 pixels a side."""
     tiny = tiny_backbone()
     seen = replace(tiny.preprocessing, size=32, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
-    return replace(tiny, model=small_convnext(), preprocessing=seen)
+    return replace(tiny, network=small_convnext(), preprocessing=seen)
 
 
 def errors_of_kernels(n: int, height: int, width: int, channels: int) -> list[float]:

@@ -228,9 +228,8 @@ def test_the_command_says_loudly_what_is_below_the_floor_and_what_to_type(
     caplog: pytest.LogCaptureFixture,
     quiet: bool,
 ) -> None:
-    monkeypatch.setattr(
-        "extract.backbones.registry.load_backbone", lambda *_, **__: tiny_backbone()
-    )
+    named = replace(tiny_backbone(), name="efficientnet_lite0")
+    monkeypatch.setattr("extract.backbones.registry.load_backbone", lambda *_, **__: named)
     words = ["--images", str(pictures), "--output", str(tmp_path / "x.h5"), "--json"]
     words += ["--root", str(tmp_path), "--batch-size", "4"] + ["--quiet"] * quiet
     assert warned(words, caplog) == []
