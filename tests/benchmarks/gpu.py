@@ -64,7 +64,7 @@ class NoForward(ForwardPass):
         self._vectors = np.ones((batch_size, backbone.n_dims), np.float32)
         self.in_flight = 0
 
-    def launch(self, pixels: Any) -> Launched:
+    def launch(self, pixels: Any, _batch: int = 0) -> Launched:
         return Launched(lambda: (self._vectors, 0.0))
 
 

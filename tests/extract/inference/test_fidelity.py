@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from small_catalogs import StopAfter, draw_noise, embedded_alone, tiny_backbone
 
 from extract.backbones.registry import Backbone
@@ -202,7 +201,7 @@ class Turning(ForwardPass):
         super().__init__(backbone, execution_config)
         self.launch = self._turned
 
-    def _turned(self, pixels: torch.Tensor) -> Launched:
+    def _turned(self, pixels: np.ndarray, _batch: int = 0) -> Launched:
         vectors, seconds = self._at_once(pixels).wait()
         vectors = np.stack([turned(vector, 0.999) for vector in vectors]).astype(np.float32)
         return Launched(lambda: (vectors, seconds))
