@@ -22,7 +22,15 @@ os.environ["NUMBA_OPT"] = "0"
 os.environ["NUMBA_CACHE_DIR"] = str(Path(__file__).parent.parent / ".pytest_cache" / "numba")
 
 import pytest
-from small_catalogs import Run, draw_noise, embed_shop, made_once, run_in, tiny_backbone
+from small_catalogs import (
+    Run,
+    build_wheel,
+    draw_noise,
+    embed_shop,
+    made_once,
+    run_in,
+    tiny_backbone,
+)
 from typed_commands import Typist
 
 from analyze.presentation import figure_style
@@ -124,6 +132,13 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[P
 def embedded_shop(once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
     """The workspace of ``embed_shop``, to be read alone: commands that write take ``own_shop``."""
     return once("embedded-shop", embed_shop)
+
+
+@pytest.fixture(scope="session")
+def wheel(once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
+    """What is shipped to users."""
+    (built,) = once("wheel", build_wheel).glob("*.whl")
+    return built
 
 
 @pytest.fixture

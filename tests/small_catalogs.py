@@ -189,6 +189,12 @@ def embed_shop(root: Path) -> None:
         assert done.returncode == 0, done.stderr
 
 
+def build_wheel(folder: Path) -> None:
+    """Build the wheel of this project by what is installed here."""
+    words = ["-m", "build", "--wheel", "--no-isolation", "--outdir", folder, PROJECT]
+    subprocess.run([sys.executable, *words], check=True, capture_output=True)
+
+
 def made_once(shared: Path, name: str, make: Callable[[Path], None]) -> Path:
     """Give a folder that one worker fills, and all of them read: none may write in it."""
     folder, part = shared / name, shared / f"{name}.part"

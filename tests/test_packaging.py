@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-import shlex
-import shutil
-import subprocess
-import sys
 import tomllib
 import warnings
 import zipfile
-from collections.abc import Callable
 from email.parser import HeaderParser
 from pathlib import Path
 
 import pytest
 import yaml
-from small_catalogs import PROJECT, offline_environment
+from small_catalogs import PROJECT
 
 import extract
-
-
-def build_wheel(folder: Path) -> None:
-    words = ["-m", "build", "--wheel", "--no-isolation", "--outdir", folder, PROJECT]
-    subprocess.run([sys.executable, *words], check=True, capture_output=True)
-
-
-@pytest.fixture(scope="session")
-def wheel(once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
-    (built,) = once("wheel", build_wheel).glob("*.whl")
-    return built
 
 
 def test_wheel_holds_the_two_packages_and_nothing_else(wheel: Path) -> None:
@@ -90,36 +74,3 @@ def test_deprecations_of_this_project_are_errors_in_its_tests() -> None:
         warnings.warn_explicit("to go", DeprecationWarning, "x.py", 1, "analyze.inputs")
     with pytest.warns(DeprecationWarning, match="to go"):
         warnings.warn_explicit("to go", DeprecationWarning, "x.py", 1, "another.inputs")
-
-
-@pytest.mark.slow
-def test_the_wheel_alone_does_what_the_readme_says(
-    wheel: Path, embedded_shop: Path, tmp_path: Path
-) -> None:
-    """In an empty folder: the wheel's files, and the README's commands for one's own pictures."""
-    installed, workspace = tmp_path / "installed", tmp_path / "workspace"
-    words = ["-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", installed, wheel]
-    subprocess.run([sys.executable, *words], check=True, capture_output=True)
-    shutil.copytree(embedded_shop / "photos", workspace / "photos")
-    environment = {**offline_environment(workspace), "PYTHONPATH": str(installed)}
-    own = "import extract, analyze; print(extract.__file__, analyze.__file__, sep='\\n')"
-    commands = [
-        "python -m extract --images photos",
-        "python -m analyze --catalog photos --reduce pca:0.99,tsne",
-    ]
-    readme = (PROJECT / "README.md").read_text().splitlines()
-    assert {*commands} <= {*readme}
-    printed = []
-    for typed in (["-c", own], *(shlex.split(command)[1:] for command in commands)):
-        done = subprocess.run(
-            [sys.executable, *typed],
-            cwd=workspace,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        printed.append(done.stdout)
-    assert all(line.startswith(str(installed)) for line in printed[0].splitlines())
-    assert (workspace / "results/latest/map.png").is_file()

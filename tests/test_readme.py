@@ -10,13 +10,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import joblib
 import pytest
-from small_catalogs import PROJECT, make_shop, run_fresh, run_in
+from small_catalogs import PROJECT, make_shop, offline_environment, run_fresh, run_in
 from typer.main import get_command
 
 from analyze.reduction import steps
@@ -35,12 +36,18 @@ COMMANDS = [*dict.fromkeys(w for w in TYPED if re.match("python -m (extract|anal
 
 
 Done = dict[str, subprocess.CompletedProcess[str]]
-WHAT_WAS_SAID = "what-was-said.json"
+WHAT_WAS_SAID, INSTALLED = "what-was-said.json", "installed"
 
 
-def follow(root: Path) -> None:
-    """Type every command of the README, in its order, in one workspace; keep what they said."""
+def follow(wheel: Path, root: Path) -> None:
+    """Type every command of the README, in its order, in one workspace; keep what they said.
+
+    The first two are typed where the wheel alone is installed.
+    """
     make_shop(root)
+    words = ["-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", INSTALLED, wheel]
+    subprocess.run([sys.executable, *words], cwd=root, check=True, capture_output=True)
+    shipped = partial(run_fresh, PYTHONPATH=str(root / INSTALLED))
     said = {}
     with pytest.MonkeyPatch.context() as patch:
         # all but the first two, which are what newcomers type, need not be good, they must work
@@ -49,15 +56,15 @@ def follow(root: Path) -> None:
             patch.setattr(steps, iterations, 50)
         for i, command in enumerate(COMMANDS):
             words = shlex.split(command, comments=True)
-            run = run_fresh if i < 2 else run_in
+            run = shipped if i < 2 else run_in
             done = run(root, *words[2:])
             said[command] = done.returncode, done.stdout, done.stderr
     (root / WHAT_WAS_SAID).write_text(json.dumps(said))
 
 
 @pytest.fixture(scope="session")
-def followed_shop(once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
-    return once("readme", follow)
+def followed_shop(once: Callable[[str, Callable[[Path], None]], Path], wheel: Path) -> Path:
+    return once("readme", partial(follow, wheel))
 
 
 @pytest.fixture(scope="session")
@@ -113,6 +120,25 @@ def test_options_in_the_readmes_table_are_there() -> None:
         chosen = group if default else group.commands[rest[0]]
         known = {name for parameter in chosen.params for name in parameter.opts}
         assert {word for word in rest if word.startswith("--")} <= known, words
+
+
+def test_first_line_of_the_readme_was_typed_where_the_wheel_alone_is_installed(
+    followed_shop: Path, followed: Done
+) -> None:
+    installed = followed_shop / INSTALLED
+    own = "import extract, analyze; print(extract.__file__, analyze.__file__, sep='\\n')"
+    done = subprocess.run(
+        [sys.executable, "-c", own],
+        cwd=followed_shop,
+        env={**offline_environment(followed_shop), "PYTHONPATH": str(installed)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert all(line.startswith(str(installed)) for line in done.stdout.splitlines())
+    first = "python -m extract && python -m analyze --reduce tsne"
+    assert first in README
+    assert [*followed][:2] == first.split(" && ")
 
 
 def test_first_line_of_the_readme_ends_in_a_true_result(
