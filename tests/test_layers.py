@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -41,10 +42,17 @@ def modules(package: str) -> list[Path]:
     return sorted((PROJECT / package).rglob("*.py"))
 
 
+@cache
+def nodes(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef | ast.Import | ast.ImportFrom]:
+    """Parse a module once for all tests: what they look at in it."""
+    looked_at = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Import, ast.ImportFrom)
+    return [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, looked_at)]
+
+
 def imported(path: Path) -> set[str]:
     """Name what a module imports, at its top and inside its functions."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -145,7 +153,7 @@ def test_a_command_parses_calls_and_prints_and_its_options_come_in_groups(packag
 @pytest.mark.parametrize("package", ["extract", "analyze"])
 def test_a_function_can_be_taken_in_at_a_glance(package: str) -> None:
     for path in modules(package):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes(path):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 first = node.body[
                     0 if ast.get_docstring(node) is None else min(1, len(node.body) - 1)
@@ -234,7 +242,7 @@ def test_what_is_imported_from_a_package_is_there(package: str) -> None:
     public = set(importlib.import_module(package).__all__) | {"__version__"}
     names = [_name(path) for path in modules(package)]
     for path in [*modules("extract"), *modules("analyze")]:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes(path):
             if isinstance(node, ast.ImportFrom) and node.module == package:
                 for alias in node.names:
                     known = alias.name in public or any(
