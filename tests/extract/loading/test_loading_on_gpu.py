@@ -263,6 +263,7 @@ def gpu_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LoadingProcesses, "__init__", start_and_wait)
 
 
+@pytest.mark.slow  # each starts processes that load torch
 @pytest.mark.usefixtures("gpu_run")
 def test_rows_are_right_whoever_decoded_their_pictures(tmp_path: Path) -> None:
     folder = tmp_path / "shop"
@@ -306,6 +307,7 @@ def test_rows_are_right_whoever_decoded_their_pictures(tmp_path: Path) -> None:
         assert (table.rows.vectors[14] == table.rows.vectors[3]).all()
 
 
+@pytest.mark.slow  # each starts processes that load torch
 @pytest.fixture
 def started_ahead(gpu_run: None, monkeypatch: pytest.MonkeyPatch) -> list[GpuProcess]:
     """The process starts before the survey, as with many pictures; list those started."""
