@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -23,6 +24,7 @@ from analyze.neighbors.indexes.exact_search import Index
 from analyze.pictures.picture_folder import PictureFolder
 from analyze.presentation import wording
 from analyze.presentation.result import Draw, Result, Table, table_of
+from extract.catalog.catalog import MISSING_LABEL, Level
 from extract.command_line import counted_pictures
 from extract.errors import UsageError, one_of
 from extract.ids import bytes_of, shown
@@ -45,7 +47,9 @@ COLUMNS = (
 BETWEEN = " | "
 """What stands between the ids of a cell."""
 
-MOST_LISTED = 3
+WIDEST, WIDEST_ID = 79, 32
+"""Characters of a line of the text, and of an id in it."""
+
 MOST_ERRORS = 0.25
 """Of the pictures: labels are seldom so wrong."""
 
@@ -156,26 +160,28 @@ class Audit(Result):
         }
 
     def text(self) -> str:
-        """Return how many pictures have each finding, the worst of them, and the thresholds."""
+        """Return how many pictures have each finding, the worst of them, and what to do next."""
         embeddings, level = self.measured.embeddings, self.measured.level
-        where = f", level {shown(level.name)}" if level else ", no labels"
-        lines = [f"{counted_pictures(len(embeddings))}{where}"]
+        lines = [f"{counted_pictures(len(embeddings))}, {_classes(level)}"]
         lines += wording.left_out(embeddings.left_out)
-        rows = [["finding", "pictures", "threshold", "suggested", "of them"]]
+        rows = [["finding", "pictures", "from score", "suggested", "the worst"]]
         for name, scored in self.scored.items():
-            first = [shown(found.id) for found in self.findings(name, MOST_LISTED)]
-            more = ", ..." if len(scored) > MOST_LISTED else ""
-            limit = f"{scored.threshold:.3g}" if scored.threshold else "-"
-            found = ", ".join(map(wording.elided, first)) + more
-            rows.append([name, f"{len(scored):,}", limit, BY_NAME[name].action, found])
-        lines += wording.lined_up(rows, left=(0, 3, 4))
+            for worst in self.findings(name, 1):
+                limit = f"{scored.threshold:.3g}" if scored.threshold else "-"
+                shortened = wording.elided(shown(worst.id), WIDEST_ID)
+                rows.append([name, f"{len(scored):,}", limit, worst.action, shortened])
+        lines += wording.lined_up(rows, left=(0, 3, 4)) if len(rows) > 1 else []
+        none = [name for name, scored in self.scored.items() if not len(scored)]
+        lines += _folded(f"not found: {', '.join(none)}") if none else []
         if "copy" in self.scored:
-            lines.append(f"copies: {self.scored['copy'].why}")
-        if any(len(scored) for scored in self.scored.values()):
-            lines.append(
-                "next: fill in the column decision of decisions.csv, then type "
-                "python -m analyze audit --apply FILE"
+            lines += _folded(f"copies: {self.scored['copy'].why}")
+        if len(rows) > 1:
+            look = "look at sheet-*.png, " if self.figures() else ""
+            lines += _folded(
+                f"next: {look}write keep, remove or relabel into the column decision of "
+                "decisions.csv, then type the same command and"
             )
+            lines.append("  --apply results/latest/decisions.csv")  # in one piece, to be copied
         return "\n".join([*lines, *wording.notes(self.notes)])
 
     def tables(self) -> dict[str, Table]:
@@ -216,6 +222,18 @@ class Audit(Result):
             Listed(BY_NAME[name], scored, self.findings(name, MOST_ALONE))
             for name, scored in self.scored.items()
         ]
+
+
+def _classes(level: Level | None) -> str:
+    if level is None:
+        return "no labels"
+    n = len(np.unique(level.codes[level.codes != MISSING_LABEL]))
+    classes = f"{n:,} class" if n == 1 else f"{n:,} classes"
+    return f"{classes} of level {shown(level.name)}"
+
+
+def _folded(line: str) -> list[str]:
+    return textwrap.wrap(line, WIDEST, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def key_of(embeddings: EmbeddingSet, finding: str, rows: Sequence[int], label: str | None) -> str:

@@ -56,7 +56,7 @@ def draw_findings(listed: Listed, level: Level | None, pictures: PictureFolder) 
     more = len(scored) - len(found)
     return draw_sheet(
         tiles,
-        title=f"{check.title}: {len(scored):,} of {len(row_of):,} pictures",
+        title=f"{check.title}: {len(scored):,} of {len(row_of):,}",
         subtitle=f"score: {check.unit}, from {scored.threshold:.3g} on; suggested: {check.action}"
         + (f"; {more:,} more are not drawn" if more > 0 else "")
         + ("" if alone else "; each with its evidence to the right"),

@@ -260,6 +260,17 @@ def read_reason(spelled: Any) -> Any:
     return Reason(spelled["key"], {k: read_reason(v) for k, v in spelled["values"].items()})
 
 
+def test_text_fits_a_terminal_and_says_what_to_type_next(found: Audit) -> None:
+    lines = found.text().splitlines()
+    assert max(map(len, lines)) < 80
+    for name, scored in found.scored.items():
+        listed = [line.split()[1] for line in lines if line.startswith(f"{name} ")]
+        assert listed == ([str(len(scored))] if len(scored) else []), name
+    assert "sheet-*.png" in found.text()
+    assert "--apply results/latest/decisions.csv" in found.text()
+    assert audit([[1.0, 0.0]]).text().startswith("1 picture, no labels\n")
+
+
 def test_every_check_is_named_once() -> None:
     assert len({check.name for check in CHECKS}) == len(CHECKS)
 
