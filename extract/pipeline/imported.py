@@ -112,6 +112,8 @@ def import_vectors(
         if name not in found.separators
     }
     ids, vectors, coded = read_arrays(found.vectors, found.ids, labels or None)
+    if found.ids is None:  # as many digits in each, so that sorting them keeps the rows' order
+        ids = tuple(f"{row:0{len(str(len(ids) - 1))}}" for row in range(len(ids)))
     order = np.array(sorted(range(len(ids)), key=lambda row: bytes_of(ids[row])))
     ids = tuple(ids[row] for row in order)
     content = _stored_contents(found, len(ids))[order]
