@@ -252,8 +252,11 @@ def usual_batch_size(backbone: Backbone, device: str) -> int:
 
 
 def _is_light(runtime: str, backbone: Backbone, file_bytes: np.ndarray | None) -> bool:
-    """Whether resizing these pictures with Pillow costs less than loading torch for it."""
-    if runtime != "openvino" or backbone.exported is None:
+    """Whether resizing these pictures with Pillow costs less than loading torch for it.
+
+    The run that exports a backbone has torch, but those that go on with its file need not.
+    """
+    if runtime != "openvino" or backbone.kept is None:
         return False
     return file_bytes is None or int(file_bytes[file_bytes > 0].sum()) < LIGHT_BYTES
 

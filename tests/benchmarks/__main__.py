@@ -34,6 +34,7 @@ from tests.benchmarks import (
     seeds,
     serving,
     stamps,
+    starting,
 )
 
 ALTERNATED = "auto, crop, squash or pad; several are measured in turn"
@@ -202,6 +203,12 @@ if __name__ == "__main__":
     epochs.add_argument("--views", type=int, default=2)
     epochs.add_argument("--rounds", type=int, default=3)
     epochs.set_defaults(measure=head_training.measure)
+    start = commands.add_parser("start", help="seconds and memory beside an older version's")
+    start.add_argument("images", type=Path)
+    start.add_argument("older", type=Path, help="git archive COMMIT | tar x -C FOLDER")
+    start.add_argument("--rounds", type=int, default=5)
+    start.add_argument("--only", nargs="+")
+    start.set_defaults(measure=starting.measure)
     asked = commands.add_parser("lookup", help="look-ups by index: milliseconds, recall, memory")
     asked.add_argument("--rows", type=int, default=100_000, dest="n_rows")
     asked.add_argument("--dims", type=int, default=1024, dest="n_dims")
