@@ -80,7 +80,7 @@ def watched(board: Board, seconds: float) -> type[ForwardPass]:
             super().__init__(backbone, execution_config)
             self._real, self.launch = self.launch, self._watched
 
-        def _watched(self, pixels: Any) -> Launched:
+        def _watched(self, pixels: np.ndarray, _batch: int = 0) -> Launched:
             if board["reached"] < AT_FIRST_FORWARD:
                 names = [
                     t.native_id
@@ -91,7 +91,7 @@ def watched(board: Board, seconds: float) -> type[ForwardPass]:
                     board[f"thread{i}"] = number or 0
                 board.stop_at(AT_FIRST_FORWARD)
             launched = self._real(pixels)
-            board["forwarded"] += int(pixels.flatten(1).any(dim=1).sum())
+            board["forwarded"] += int(pixels.any(axis=(1, 2, 3)).sum())
             time.sleep(seconds)
             return launched
 
