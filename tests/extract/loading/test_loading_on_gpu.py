@@ -307,7 +307,6 @@ def test_rows_are_right_whoever_decoded_their_pictures(tmp_path: Path) -> None:
         assert (table.rows.vectors[14] == table.rows.vectors[3]).all()
 
 
-@pytest.mark.slow  # each starts processes that load torch
 @pytest.fixture
 def started_ahead(gpu_run: None, monkeypatch: pytest.MonkeyPatch) -> list[GpuProcess]:
     """The process starts before the survey, as with many pictures; list those started."""
