@@ -94,7 +94,7 @@ if __name__ == "__main__":
     speed.add_argument("--resize", action="append", dest="resizes", help=ALTERNATED)
     speed.set_defaults(measure=extraction_speed.measure)
     mend = commands.add_parser("audit", help="does the audit find what was planted")
-    mend.add_argument("part", choices=("copies", "pictures", "labels", "scale"))
+    mend.add_argument("part", choices=("copies", "pictures", "light", "labels", "scale"))
     mend.add_argument("path", type=Path, nargs="?", help="photographs; of labels: their vectors")
     mend.add_argument("--table", type=Path, help="CSV of their labels")
     mend.add_argument("--seeds", type=int, default=20)

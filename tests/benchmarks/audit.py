@@ -29,6 +29,7 @@ from analyze.pictures.picture_folder import PictureFolder
 from extract.catalog.catalog import Level
 from extract.storage.embeddings import EmbeddingSet, Provenance
 from tests.benchmarks.copied_pictures import photographed_twice
+from tests.benchmarks.lost_light import measure_light
 
 Picture = Image.Image
 Change = Callable[[Picture, random.Random], Picture]
@@ -464,6 +465,8 @@ def measure(
         sys.exit("give a folder of photographs, or an embeddings file for labels")
     if part == "labels":
         measure_labels(path, seeds, peer)
+    elif part == "light":
+        measure_light([photo for photo, _ in listed(path, table)], opened)
     elif part == "copies":
         measure_copies(path, table, seeds, plants, only)
     else:
