@@ -107,8 +107,12 @@ class Backbone:
         return self.embeddings.provenance.weights == "random"
 
 
-def find_map(workspace: Workspace, whole: EmbeddingSet, rows: np.ndarray) -> MapShown | None:
-    """Take the stored map of a file, of some its first; where there is none, principal components.
+def find_map(
+    workspace: Workspace, whole: EmbeddingSet, rows: np.ndarray, run: StoredRun | None
+) -> MapShown | None:
+    """Take the stored map of a file; where there is none, principal components.
+
+    Of some it is that of the clusters which are shown, else the first.
 
     Parameters
     ----------
@@ -117,10 +121,16 @@ def find_map(workspace: Workspace, whole: EmbeddingSet, rows: np.ndarray) -> Map
         The file.
     rows : ndarray of int
         Its rows that are in the report, in its order.
+    run : StoredRun or None
+        Whose clusters are shown.
     """
     stored = stored_maps(workspace.reductions, whole)
     if stored:
-        return MapShown(stored[0].points[rows], stored[0].name, stored[0].seed)
+        of_run = run.record if run else {}
+        own = [each for each in stored if each.name == of_run.get("reduction")]
+        same = [each for each in own if each.seed == of_run.get("seed")]
+        taken = (same or own or stored)[0]
+        return MapShown(taken.points[rows], taken.name, taken.seed)
     vectors = whole.vectors
     if len(vectors) < 3 or vectors.shape[1] < 2 or (vectors == vectors[0]).all():
         return None

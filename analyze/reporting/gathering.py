@@ -114,7 +114,8 @@ def gather_report(
     first = aligned.sets[0]
     named = name_column(first, request.name_column)
     names = tuple(map(_name, first.columns[named], first.ids)) if named else None
-    maps = lay_over([find_map(workspace, e, r) for e, r in zip(whole, aligned.rows, strict=True)])
+    of_files = zip(whole, aligned.rows, chosen, strict=True)
+    maps = lay_over([find_map(workspace, e, rows, run) for e, rows, run in of_files])
     backbones = []
     for i, vectors in enumerate(aligned.sets):
         run, rows = chosen[i], aligned.rows[i]

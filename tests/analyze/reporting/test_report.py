@@ -154,6 +154,15 @@ def test_maps_are_laid_over_the_first(found: Report, reported: Path) -> None:
     assert third is not None
 
 
+def test_the_map_is_that_of_the_clusters_which_are_shown(own: Path) -> None:
+    words = ("--model", "backbone0", "--level", "leaf", "--clusters", "3")
+    ran(own, "analyze", *words, "--reduce", "tsne:3")
+    found = gather_report(own, files_of(own))
+    for each in found.backbones:
+        if each.clustered and each.map:
+            assert each.map.steps == each.clustered.run.record["reduction"] == "tsne:5"
+
+
 def test_pictures_are_those_of_their_rows(found: Report, reported: Path) -> None:
     assert found.thumbnails.n_shown == len(found.ids) == len(DRAWN) * EACH
     for row in (0, 13):
