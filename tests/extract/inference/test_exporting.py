@@ -34,6 +34,12 @@ NAME = "timm:test_resnet"
 WAY = {"runtime": "openvino", "dtype": "fp32", "batch_size": 2, "threads": 1}
 
 
+@pytest.fixture(autouse=True)
+def few_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try an export on three drawn pictures: drawing them takes longest."""
+    monkeypatch.setattr("extract.inference.fidelity.MOST_RECOMPUTED", 3)
+
+
 def load(folder: Path, **how: object) -> Backbone:
     return load_kept(NAME, folder, **{"weights": "random", **how})  # type: ignore[arg-type]
 
