@@ -225,7 +225,8 @@ def assess_pictures(
         model = RankedModel.of(number, same.names[number], embeddings)
         tracks[model] = score_cells(cells, sampling)
         notes += _unlike(model.name, cells[None][0])
-    notes += [*catalog.notes(), *_inapplicable(cells), *_of_heads(tests, rows, same)]
+        notes += _inapplicable(f"{model.name}: " if len(backbones) > 1 else "", cells)
+    notes += [*catalog.notes(), *_of_heads(tests, rows, same)]
     first = same.embedding_sets[0]
     return Robustness(
         tracks=tracks,
@@ -422,14 +423,14 @@ def _unlike(name: str, cosines: np.ndarray) -> list[str]:
     ]
 
 
-def _inapplicable(cells: Mapping[Corruption | None, np.ndarray]) -> list[str]:
+def _inapplicable(start: str, cells: Mapping[Corruption | None, np.ndarray]) -> list[str]:
     """Note the families that apply to some of the pictures alone."""
     notes = {}
     for corruption, figures in cells.items():
-        n = int(np.isnan(figures[0]).sum())
-        if corruption and n:
+        n, applies = figures.shape[1], int((~np.isnan(figures[0])).sum())
+        if corruption and applies < n:
             notes[corruption.family] = (
-                f"{corruption.family} applies to {figures.shape[1] - n} of {figures.shape[1]} "
+                f"{start}{corruption.family} applies to {applies} of {n} "
                 "pictures: the border of the others is not of one color, or they are all ground"
             )
     return list(notes.values())

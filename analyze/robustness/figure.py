@@ -81,16 +81,11 @@ def _draw_panel(axes: Any, rows: Sequence[CellScore], worst: FamilyScore) -> dic
         mine = sorted((row for row in rows if row.model is model), key=lambda row: row.severity)
         lines[model] = _draw_line(axes, mine, (place - (len(models) - 1) / 2) * 0.07)
     axes.set_title(worst.family, size=9, weight="bold", loc="left", pad=5)
-    lost = worst.loss.mean if worst.metric == DRIFT else -worst.loss.mean
-    spelled = f"{round(lost, 2) + 0:.2f}"
-    axes.set_title(
-        f"{'worst' if len(models) > 1 else 'lost'}       {spelled}",
-        size=7.5,
-        loc="right",
-        pad=5,
-        color=INK,
-    )
-    _draw_mark_above(axes, *_style(worst.model.number))
+    lost = round(worst.loss.mean if worst.metric == DRIFT else -worst.loss.mean, 2) + 0
+    spelled = f"{'worst' if len(models) > 1 else 'lost'}       {lost:.2f}" if lost else "none lost"
+    axes.set_title(spelled, size=7.5, loc="right", pad=5, color=INK)
+    if lost:
+        _draw_mark_above(axes, *_style(worst.model.number))
     _name_severities(axes, worst.family)
     axes.grid(axis="y", color="#E5E5E5", linewidth=0.7, zorder=0)
     axes.set_axisbelow(True)

@@ -72,7 +72,7 @@ def averaged(tracks: list[Track]) -> Track:
     known = [each.drawn for each in tracks if each.drawn is not None]
     drawn = np.mean(known, axis=0) if len(known) == len(tracks) else None
     value = float(np.mean([each.value for each in tracks]))
-    return Track(value, drawn, min(each.n_images for each in tracks))
+    return Track(value, drawn, max(each.n_images for each in tracks))
 
 
 Cells = Mapping[Corruption | None, np.ndarray]
