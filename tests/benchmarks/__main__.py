@@ -33,6 +33,7 @@ from tests.benchmarks import (
     robustness,
     seeds,
     serving,
+    sources,
     stamps,
     starting,
 )
@@ -67,6 +68,9 @@ if __name__ == "__main__":
     page.add_argument("--backbones", type=int, default=1)
     page.add_argument("--pictures", action="store_true", help="with a picture for each row")
     page.set_defaults(measure=report_page.measure)
+    places = commands.add_parser("sources", help="archives and a bucket next to their folder")
+    sources.add_options(places)
+    places.set_defaults(measure=sources.measure)
     figures = commands.add_parser("figures", help="every figure at 3 to 243 classes, to look at")
     figures.add_argument("folder", type=Path)
     figures.add_argument("--sizes", type=int, nargs="+", default=figure_sizes.SIZES)
