@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from extract.engines import device_process
 from extract.engines.device_process import Batch, DeviceSetup, packed
 from extract.errors import DecodingError, in_one_line
 from extract.inference.forward_pass import Launched
 from extract.loading.batch_ring import BatchRing
+from extract.loading.own_program import start_program
 
 if TYPE_CHECKING:
     from extract.backbones.registry import Backbone
@@ -175,16 +176,9 @@ class SharedForward:
 
 def _start(setup: DeviceSetup) -> _Worker:
     ours, inherited = socket.socketpair()
-    program = f"import sys; sys.path[:] = {sys.path!r}\n"
-    program += f"from extract.engines.device_process import serve; serve({inherited.fileno()})"
-    handles = [inherited.fileno(), setup.backbones, *(handle for handle, _ in setup.rings)]
+    handles = [setup.backbones, *(handle for handle, _ in setup.rings)]
     with inherited:
-        process = subprocess.Popen(
-            [sys.executable, "-c", program],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            pass_fds=handles,
-        )
+        process = start_program(device_process.__name__, inherited.fileno(), handles)
     connection = Connection(ours.detach())
     with contextlib.suppress(OSError):  # one that has ended is noticed where it is waited for
         connection.send(setup)

@@ -14,7 +14,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from extract.images.gpu_decoding import ENGINE, decode_on_gpu, trial_file
 from extract.images.jpeg_engine import is_installed
 from extract.loading.batch_ring import BatchRing, pin
 from extract.loading.on_gpu import MOST_FILE_BYTES, MOST_HELD, Part, decode_into
+from extract.loading.own_program import SIGNALS, start_program
 from extract.loading.shared_memory import SharedMemory
 from extract.machine.processor import sleep_while_gpu_works
 from extract.transforms.preprocessing import Preprocessing
@@ -36,7 +36,6 @@ PICTURES_A_TASK = 16
 HALF = MOST_HELD + PICTURES_A_TASK * MOST_FILE_BYTES
 """Bytes of a link's memory that hold what is decoded, while the other half is filled."""
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 PR_SET_PDEATHSIG = 1
 
 READY: list[list[int]] = []
@@ -159,15 +158,8 @@ class GpuProcess:
     def __init__(self, device: str, preprocessings: Sequence[Preprocessing]) -> None:
         self.links: list[Link] = []
         self._socket, inherited = socket.socketpair()
-        program = f"import sys; sys.path[:] = {sys.path!r}\n"
-        program += f"from extract.loading.gpu_process import serve; serve({inherited.fileno()})"
         with inherited:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", program],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                pass_fds=[inherited.fileno()],
-            )
+            self._process = start_program(__name__, inherited.fileno())
         self._send(Beginning(os.getpid(), device, list(preprocessings)))
 
     def connect(

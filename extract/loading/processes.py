@@ -20,13 +20,13 @@ from extract.errors import DecodingError
 from extract.images.memory_limits import share_memory
 from extract.loading.gpu_process import (
     PICTURES_A_TASK,
-    SIGNALS,
     DeviceLost,
     GpuProcess,
     Link,
     end_with,
 )
 from extract.loading.on_gpu import Begun, GpuLoader
+from extract.loading.own_program import SIGNALS
 from extract.loading.picture import LoadedPicture, PictureLoader, Task
 
 TASKS_EACH = 2

@@ -278,7 +278,10 @@ def _start_loading(
         (run.backbone.device for run in runs if requested_decoder(run.execution_config) == "gpu"),
         None,
     )
-    if not _in_processes(runs, workers):
+    in_processes = _in_processes(runs, workers)
+    if gpu is not None and not (device and in_processes):
+        gpu.close()  # which would hold memory of the device
+    if not in_processes:
         return LoadingThreads(loader, workers)
     start = partial(_connect_gpu, gpu, device, runs, rings) if device else None
     return LoadingProcesses(loader, workers, monitor.warned, start)

@@ -331,7 +331,7 @@ def test_a_process_started_ahead_decodes_and_ends_where_nothing_is_left_to_it(
         draw_smooth(tmp_path / "shop" / f"{i:02}.jpg", i)
     targets = [Target(tiny_backbone(), tmp_path / "one.h5")]
     options = Options(batch_size=5, threads=1, workers=1, runtime="eager")
-    for due, ways in (30, 1), (0, 1):
+    for due in (30, 0):
         (report,) = extract_together(list_folder(tmp_path / "shop"), targets, options=options)
         assert report.embedded == due
         table = read_table(report.file)
@@ -339,11 +339,10 @@ def test_a_process_started_ahead_decodes_and_ends_where_nothing_is_left_to_it(
             table.provenance.execution_configs[i]["decoder"] for i in table.rows.execution_config
         }
         assert "gpu" in found
-        assert len(started_ahead) == ways
+        assert len(started_ahead) == 1
         ended = started_ahead.pop()
         assert ended._process.poll() is not None
         assert bool(ended.links) == bool(due)
-        started_ahead.clear()
 
 
 @pytest.mark.usefixtures("gpu_run")
