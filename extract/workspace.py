@@ -73,32 +73,32 @@ class Workspace:
         return self.cache / "demo"
 
     @property
-    def reductions(self) -> Path:
+    def cached_reductions(self) -> Path:
         """Reduced coordinates, kept between runs."""
         return self.cache / "reductions"
 
     @property
-    def clusterings(self) -> Path:
+    def cached_clusterings(self) -> Path:
         """Cluster assignments, kept between runs."""
         return self.cache / "clusterings"
 
     @property
-    def indexes(self) -> Path:
+    def cached_indexes(self) -> Path:
         """Indexes of nearest neighbors, kept between runs."""
         return self.cache / "index"
 
     @property
-    def backbones(self) -> Path:
+    def cached_backbones(self) -> Path:
         """What is known of backbones that were built here, kept between runs."""
         return self.cache / "backbones"
 
     @property
-    def robustness(self) -> Path:
+    def cached_robustness(self) -> Path:
         """What corrupted pictures gave, kept between runs."""
         return self.cache / "robustness"
 
     @property
-    def head_trials(self) -> Path:
+    def cached_head_trials(self) -> Path:
         """Settings of heads that were tried, kept between runs."""
         return self.cache / "heads"
 

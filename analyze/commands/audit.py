@@ -93,7 +93,7 @@ def audit(
     shape = vectors.vectors.shape
     choice = wanted_index(index.index, index.index_dims, *shape, recall=index.recall)
     with output.progress_bar("index") as progress:
-        opened = open_index(vectors, path, workspace.indexes, choice, index.recall, progress)
+        opened = open_index(vectors, path, workspace.cached_indexes, choice, index.recall, progress)
     looked_at = pictures if request.pictures else None
     found = audit_catalog(
         vectors, chosen, looked_at, index=opened.index, seed=seed, bars=output.progress_bar

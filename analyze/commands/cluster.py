@@ -109,7 +109,9 @@ def cluster(
             seed=settings.seed,
             method=settings.method,
             without_labels=tuple(dict.fromkeys([*DEFAULT_SCORES, *named_scores])),
-            execution=Execution(workspace.reductions, workspace.clusterings, progress=progress),
+            execution=Execution(
+                workspace.cached_reductions, workspace.cached_clusterings, progress=progress
+            ),
         )
     analysis = replace(analysis, named_scores=named_scores, notes=(*notes, *analysis.notes))
     files = [workspace.relative(path) for path in paths]

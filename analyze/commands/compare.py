@@ -95,7 +95,7 @@ def compare(
         paths = choose_by_recipe(workspace, recipe, wanted)
     else:
         paths = choose_files(workspace, wanted)
-    kept = Execution(workspace.reductions, workspace.clusterings)
+    kept = Execution(workspace.cached_reductions, workspace.cached_clusterings)
     with ended_by_signals("stopped; clusterings finished so far are kept"):
         vectors = [read_embeddings(path) for path in paths]
         with (

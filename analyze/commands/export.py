@@ -48,7 +48,7 @@ def export(
     check_can_export(path, "parquet", overwrite=overwrite)
     vectors = read_embeddings(chosen)
     with ended_by_signals("stopped; nothing is written"):
-        reduced = ReductionCache(workspace.reductions)(vectors, reduce, seed, None)
+        reduced = ReductionCache(workspace.cached_reductions)(vectors, reduce, seed, None)
         written = write_atlas(
             path,
             vectors,

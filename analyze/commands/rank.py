@@ -58,7 +58,9 @@ def rank(
                 n_clusters=clusters,
                 n_resamples=resamples,
                 seed=seed,
-                execution=Execution(workspace.reductions, workspace.clusterings, progress=progress),
+                execution=Execution(
+                    workspace.cached_reductions, workspace.cached_clusterings, progress=progress
+                ),
             )
         files = [workspace.relative(path) for path in paths]
         present(output, "rank", ranking, vectors, {"files": files})

@@ -73,7 +73,7 @@ def robustness(
         pictures = PictureFolder.of(vectors[0], workspace, images)
         with output.progress_bar("pictures") as progress:
             running = Running(
-                workspace.robustness,
+                workspace.cached_robustness,
                 execution.weights,
                 execution.device,
                 request.vectors,

@@ -90,7 +90,7 @@ def similar(
     names = search.name_column(vectors, products.name_column)
     inside = rows_inside(vectors, request.where or [])
     queries, notes = read_queries(
-        vectors, request.query, pictures, products.weights, workspace.backbones
+        vectors, request.query, pictures, products.weights, workspace.cached_backbones
     )
     if inside is not None:
         unused = None if index.index in (AUTO, FLAT) else index.index
@@ -99,7 +99,9 @@ def similar(
         shape = vectors.vectors.shape
         choice = wanted_index(index.index, index.index_dims, *shape, recall=index.recall)
         with output.progress_bar("index") as progress:
-            opened = open_index(vectors, path, workspace.indexes, choice, index.recall, progress)
+            opened = open_index(
+                vectors, path, workspace.cached_indexes, choice, index.recall, progress
+            )
     searched: dict[str, Any] = {"top": request.top, "inside": inside, "diverse": weight}
     answers = search.find_similar(vectors, queries, pictures, index=opened.index, **searched)
     notes += opened.notes

@@ -122,9 +122,9 @@ def find_map(
     rows : ndarray of int
         Its rows that are in the report, in its order.
     run : StoredRun or None
-        Whose clusters are shown.
+        Of which clusters are shown.
     """
-    stored = stored_maps(workspace.reductions, whole)
+    stored = stored_maps(workspace.cached_reductions, whole)
     if stored:
         of_run = run.record if run else {}
         own = [each for each in stored if each.name == of_run.get("reduction")]
@@ -134,7 +134,7 @@ def find_map(
     vectors = whole.vectors
     if len(vectors) < 3 or vectors.shape[1] < 2 or (vectors == vectors[0]).all():
         return None
-    flat = ReductionCache(Path(workspace.reductions))(whole, PRINCIPAL, 0, None).plane
+    flat = ReductionCache(Path(workspace.cached_reductions))(whole, PRINCIPAL, 0, None).plane
     return None if flat is None else MapShown(flat.points[rows], PRINCIPAL, None)
 
 

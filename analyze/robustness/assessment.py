@@ -176,7 +176,7 @@ def assess_robustness(
     given = None if images is None else Path(images)
     workspace = Workspace.find()
     pictures = PictureFolder.of(embedding_sets[0], workspace, given)
-    running = Running(workspace.robustness, device=device)
+    running = Running(workspace.cached_robustness, device=device)
     wanted = spec or RobustnessSpec()
     return assess_pictures(
         embedding_sets, named, pictures, heads=heads, spec=wanted, running=running

@@ -83,7 +83,7 @@ def export_chosen(options: BackboneOptions, path: Path, workspace: Workspace) ->
         raise UsageError(f"{path} is there already: give another name with --export FILE")
     if not is_installed("openvino"):
         raise UsageError(MISSING)
-    (backbone,) = chosen.load(workspace.backbones)
+    (backbone,) = chosen.load(workspace.cached_backbones)
     return export(backbone, path)
 
 

@@ -69,7 +69,7 @@ def embed_catalog(
     choose_device(chosen.device)  # one that is not here is said before anything is loaded
     targets = []
     requested = "resize" in typed or "resize" in backbones.fixed
-    for loaded in chosen.load(workspace.backbones):
+    for loaded in chosen.load(workspace.cached_backbones):
         backbone, path = _with_its_file(workspace, loaded, listed.name, output, requested=requested)
         plain = backbone.on(device_for(path, "cuda" if devices else chosen.device))
         targets.append(Target(plain, path))

@@ -46,7 +46,7 @@ def embed_like_training_set(
         backbone = load_from_provenance(
             plain,
             weights_file=execution.weights if part.weights == "file" else None,
-            kept_in=workspace.backbones,
+            kept_in=workspace.cached_backbones,
         )
         if stored.stage:
             backbone = tuned(backbone, stored.stage)

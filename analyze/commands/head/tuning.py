@@ -39,7 +39,7 @@ def make_tuners(
         n_studies = n_splits + (1 if plan.n_folds and not number else 0)
         reported = part_of(progress, number, n_backbones)
         settings = (plan.head, plan.training, trials, n_studies)
-        tuners.append(HyperparameterSearch(*settings, workspace.head_trials, reported))
+        tuners.append(HyperparameterSearch(*settings, workspace.cached_head_trials, reported))
     return tuners
 
 

@@ -136,10 +136,10 @@ class ServedCatalog:
             options.index, options.index_dims, *self.embeddings.vectors.shape, recall=options.recall
         )
         self.opened: OpenedIndex = open_index(
-            self.embeddings, path, workspace.indexes, choice, options.recall, progress
+            self.embeddings, path, workspace.cached_indexes, choice, options.recall, progress
         )
         self.source = BackboneSource(
-            self.embeddings.provenance, options.weights, workspace.backbones
+            self.embeddings.provenance, options.weights, workspace.cached_backbones
         )
         self._all = LookUp(self.embeddings, self.pictures, index=self.opened.index)
         self._inside: OrderedDict[tuple[str, ...], LookUp] = OrderedDict()
@@ -167,7 +167,7 @@ class ServedCatalog:
     @property
     def maps(self) -> tuple[StoredMap, ...]:
         """The maps of these rows that are stored by now."""
-        folder = self._workspace.reductions
+        folder = self._workspace.cached_reductions
         stamp = state_of(folder)
         if self._maps is None or self._maps[0] != stamp:
             self._maps = stamp, stored_maps(folder, self.embeddings)

@@ -183,12 +183,16 @@ def _kept_of(workspace: Workspace, stored: StoredEmbeddings) -> Iterator[Path]:
     except EmbeddingsFileError:
         return  # unreadable, or not one row is computed
     start = f"{stored.path.parent.name}-{stored.path.stem}-"
-    for path in _plain_files(workspace.indexes):
+    for path in _plain_files(workspace.cached_indexes):
         if path.name.startswith(start) and INDEX_ENDINGS.fullmatch(path.name[len(start) :]):
             record = _record_of(path.with_suffix(".json"))
             if record.get("identity") == embeddings.provenance.identity_sha256:
                 yield path
-    for folder in (workspace.reductions, workspace.clusterings, workspace.robustness):
+    for folder in (
+        workspace.cached_reductions,
+        workspace.cached_clusterings,
+        workspace.cached_robustness,
+    ):
         for path in _plain_files(folder):
             if CACHE_NAME.fullmatch(path.name):
                 key = _record_of(path).get("key")

@@ -114,12 +114,12 @@ def describe_stored(workspace: Workspace) -> dict[str, Any]:
     """
     folders = {
         "demo": workspace.demo,
-        "backbones": workspace.backbones,
-        "reductions": workspace.reductions,
-        "clusterings": workspace.clusterings,
-        "indexes": workspace.indexes,
-        "heads": workspace.head_trials,
-        "robustness": workspace.robustness,
+        "backbones": workspace.cached_backbones,
+        "reductions": workspace.cached_reductions,
+        "clusterings": workspace.cached_clusterings,
+        "indexes": workspace.cached_indexes,
+        "heads": workspace.cached_head_trials,
+        "robustness": workspace.cached_robustness,
     }
     return {
         "catalogs": [stored.to_json() for stored in stored_catalogs(workspace)],

@@ -208,7 +208,7 @@ def test_of_several_catalogues_one_must_be_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_with_all_its_processes(tmp_path: Path, number: signal.Signals) -> None:
     store(tmp_path, "near", n_images=60)
-    kept = Workspace(tmp_path).clusterings
+    kept = Workspace(tmp_path).cached_clusterings
     words = "compare --seeds 200 --reduce none --reduce tsne".split()  # a minute's work
     process = subprocess.Popen(
         [sys.executable, "-m", "analyze", *words],
