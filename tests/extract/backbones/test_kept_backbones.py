@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import transformers
 
 from extract.backbones import kept_backbones, registry
-from extract.backbones.kept_backbones import load_from_provenance, load_kept
+from extract.backbones.exported_model import ExportedModel
+from extract.backbones.kept_backbones import (
+    _is_requested,
+    describe,
+    load_from_provenance,
+    load_kept,
+)
 from extract.errors import WeightsDiffer
 from extract.files.strict_json import with_check_sum
 from extract.images.augmentation import View
@@ -107,6 +115,72 @@ def test_other_bytes_in_the_weights_file_are_other_weights(tmp_path: Path, loads
     assert load_kept(NAME, tmp_path / "kept", weights=file).identity == identities[1]
     assert load_kept(NAME, tmp_path / "kept", weights="random").identity not in identities
     assert loads == [NAME]
+
+
+def _own_weights(path: Path, seed: int) -> Path:
+    path.parent.mkdir(parents=True)
+    model = registry.load_backbone(NAME, weights="random", seed=seed).model
+    torch.save(model.state_dict(), path)
+    return path
+
+
+def test_weights_are_those_that_a_link_and_a_relative_path_lead_to_now(
+    tmp_path: Path, loads: Loads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [_own_weights(tmp_path / f"v{seed}" / "w.pth", seed) for seed in (1, 2)]
+    direct = [registry.load_backbone(NAME, weights=file).identity for file in files]
+    linked, relative = [], []
+    for file in files:
+        (tmp_path / "latest.pth").unlink(missing_ok=True)
+        (tmp_path / "latest.pth").symlink_to(file)
+        linked.append(load_kept(NAME, tmp_path / "kept", weights=tmp_path / "latest.pth").identity)
+        monkeypatch.chdir(file.parent)
+        relative.append(load_kept(NAME, tmp_path / "kept", weights="w.pth").identity)
+    assert linked == relative == direct
+    del loads[:]
+    load_kept(NAME, tmp_path / "kept", weights="w.pth")
+    monkeypatch.chdir(files[0].parent)
+    load_kept(NAME, tmp_path / "kept", weights="w.pth")
+    assert loads == []
+
+
+def _lay_out_snapshot(repo: Path, commit: str, seed: int, mean: float) -> None:
+    """Write a commit of a repository as the hub's cache keeps it, and let its branch be there."""
+    snapshot = repo / "snapshots" / commit
+    snapshot.mkdir(parents=True)
+    (repo / "refs").mkdir(exist_ok=True)
+    (repo / "refs" / "main").write_text(commit)
+    torch.manual_seed(seed)
+    sizes = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 16}
+    config = transformers.ViTConfig(**sizes, num_hidden_layers=1, image_size=32)
+    transformers.ViTModel(config).save_pretrained(snapshot)
+    size = {"height": 32, "width": 32}
+    transformers.ViTImageProcessor(size=size, image_mean=[mean] * 3).save_pretrained(snapshot)
+
+
+def test_weights_and_settings_are_those_that_the_hubs_cache_has_now(
+    tmp_path: Path, loads: Loads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    snapshots = {"a" * 40: (1, 0.5), "b" * 40: (2, 0.5), "c" * 40: (2, 0.4)}
+    found, exports, requested = [], [], []
+    for commit, (seed, mean) in snapshots.items():
+        _lay_out_snapshot(tmp_path / "hub" / "models--me--tiny", commit, seed, mean)
+        loaded = load_kept("hf:me/tiny", tmp_path / "kept")
+        found.append(loaded.identity)
+        assert loaded.kept is not None
+        how = loaded.kept.how
+        exports.append(ExportedModel(tmp_path, describe(loaded, how)))
+        requested.append([_is_requested(export, "hf:me/tiny", how) for export in exports])
+    assert requested == [[True], [False, True], [False, False, True]]
+    one, other, darker = found
+    assert one["weights"]["sha256"] != other["weights"]["sha256"] == darker["weights"]["sha256"]
+    assert (other["mean"], darker["mean"]) == ([0.5] * 3, [0.4] * 3)
+    del loads[:]
+    assert load_kept("hf:me/tiny", tmp_path / "kept").identity == darker
+    assert loads == []
+    shutil.rmtree(tmp_path / "hub")  # where there is no cache, an export stands for itself
+    assert _is_requested(exports[0], "hf:me/tiny", how)
 
 
 def test_what_turns_out_otherwise_when_built_is_refused_and_forgotten(
