@@ -106,7 +106,8 @@ def load_kept(
         return built
     if of_export is not None and of_export.identity != known.identity:
         exported = None  # of weights as they were before
-    return _unbuilt(known, Kept(kept_in, how, exported), path).on(device)
+    record = None if known is of_export else path
+    return _unbuilt(known, Kept(kept_in, how, exported), record).on(device)
 
 
 def keep(backbone: Backbone) -> None:
@@ -121,14 +122,23 @@ def keep(backbone: Backbone) -> None:
             write_json(temporary, with_check_sum(describe(backbone, kept.how)))
 
 
-def _unbuilt(known: Backbone, kept: Kept, path: Path) -> Backbone:
-    """Give what is known a model that is built when it is needed, and must be the same."""
+def _unbuilt(known: Backbone, kept: Kept, record: Path | None) -> Backbone:
+    """Give what is known a model that is built when it is needed, and must be the same.
+
+    A record that turns out wrong is removed; an export is right for the weights it was made of.
+    """
 
     def build() -> torch.nn.Module:
         built = _built(known.name, kept.how)
         if built.identity != known.identity or built.n_dims != known.n_dims:
-            path.unlink(missing_ok=True)
-            raise WeightsDiffer(f"{known.name} is not what {path} has: type the command again")
+            if record is None:
+                raise WeightsDiffer(
+                    f"the {known.name} that is to be had here is not the one exported to "
+                    f"{kept.exported and kept.exported.path}: give its weights with --weights "
+                    "FILE, or move the export to another folder"
+                )
+            record.unlink(missing_ok=True)
+            raise WeightsDiffer(f"{known.name} is not what {record} has: type the command again")
         return built.model
 
     return replace(known, network=DeferredModel(build), kept=kept)
@@ -273,12 +283,17 @@ def _is_requested(exported: ExportedModel, name: str, how: Mapping[str, Any]) ->
     if not _is_current(known, str(how["weights"])):
         return False
     if how["weights"] not in OF_NO_FILE:
-        with suppress(OSError):
-            file = known["file"]
-            return bool(file) and sha256_of_file(Path(how["weights"])) == file["sha256"]
-        return False
+        return _is_of_file(known, Path(how["weights"]))
     drawn_alike = how["weights"] != "random" or how["seed"] == exported.how["seed"]
     return bool(how["weights"] == exported.how["weights"]) and drawn_alike
+
+
+def _is_of_file(known: Mapping[str, Any], weights_file: Path) -> bool:
+    """Whether an export's weights are those that a file holds now."""
+    with suppress(OSError):
+        file = known["file"]
+        return bool(file) and sha256_of_file(weights_file) == file["sha256"]
+    return False
 
 
 def _is_current(known: Mapping[str, Any], weights: str) -> bool:
@@ -332,9 +347,12 @@ def load_from_provenance(
         )
     for exported in exported_models(kept_in) if kept_in else ():
         known = described_backbone(exported.known).viewed(view_of(identity))
-        if known.identity == identity:
-            kept = Kept(exported.path.parent, exported.how, exported)
-            return _unbuilt(known, kept, exported.path).on(device)
+        if known.identity != identity:
+            continue
+        if weights_file is None or _is_of_file(exported.known, weights_file):
+            given = {"weights": str(weights_file)} if weights_file else {}
+            kept = Kept(exported.path.parent, {**exported.how, **given}, exported)
+            return _unbuilt(known, kept, None).on(device)
     stored = identity.get("weights", {})
     source = stored.get("source", "pretrained")
     if TUNED in stored:

@@ -23,6 +23,7 @@ from extract.backbones.kept_backbones import (
 from extract.errors import WeightsDiffer
 from extract.files.strict_json import with_check_sum
 from extract.images.augmentation import View
+from extract.storage.embeddings import Provenance
 
 NAME = "timm:test_resnet"
 Loads = list[str]
@@ -142,6 +143,29 @@ def test_weights_are_those_that_a_link_and_a_relative_path_lead_to_now(
     monkeypatch.chdir(files[0].parent)
     load_kept(NAME, tmp_path / "kept", weights="w.pth")
     assert loads == []
+
+
+def test_an_export_stands_for_a_given_file_only_while_that_has_its_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, other = (_own_weights(tmp_path / f"v{seed}" / "w.pth", seed) for seed in (1, 2))
+    made = load_kept(NAME, tmp_path / "kept", weights=own)
+    assert made.kept is not None
+    export = ExportedModel(tmp_path / "any.exported.zip", describe(made, made.kept.how))
+    export.path.write_text("its model")
+    monkeypatch.setattr(kept_backbones, "exported_models", lambda folder: [export])
+    provenance = Provenance(made.identity, (), {"model": NAME})
+    own = own.rename(tmp_path / "moved.pth")
+    found = load_from_provenance(provenance, weights_file=own, kept_in=tmp_path)
+    assert found.exported is export
+    assert found.model is not None  # of the file that is given, not of the one it was made of
+    with pytest.raises(WeightsDiffer, match="gives other vectors"):
+        load_from_provenance(provenance, weights_file=other, kept_in=tmp_path)
+    found = load_from_provenance(provenance, weights_file=own, kept_in=tmp_path)
+    torch.save(torch.load(other), own)
+    with pytest.raises(WeightsDiffer, match="not the one exported"):
+        _ = found.model
+    assert export.path.exists()
 
 
 def _lay_out_snapshot(repo: Path, commit: str, seed: int, mean: float) -> None:
