@@ -235,7 +235,7 @@ def test_rows_of_zeros_are_not_computed_again(pictures: Path, backbone: Backbone
 def test_pictures_that_cannot_be_opened_are_not_computed_again(
     pictures: Path, backbone: Backbone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("extract.inference.runtimes.find_spec", lambda _: None)
+    monkeypatch.setattr("extract.inference.runtimes.is_installed", lambda _: False)
     rows = stored(pictures, backbone, {"runtime": "openvino"})
     said = said_of(rows, backbone, None)
     assert said is not None
