@@ -76,10 +76,12 @@ class HeadTest:
                 right[place] = names[place] == known[row]
         return right
 
-    @cached_property
-    def digest(self) -> str:
-        """sha256 over its numbers and classes."""
-        found = hashlib.sha256(repr(self.stored.classes).encode())
+    def digest(self, rows: np.ndarray) -> str:
+        """sha256 over its numbers, classes and training ids, and the labels of rows."""
+        known = self.level.values()
+        labels = [known[row] for row in rows.tolist()]
+        trained_on = sorted(self.stored.training_ids)
+        found = hashlib.sha256(repr((self.stored.classes, trained_on, labels)).encode())
         for name, numbers in sorted(self.stored.head.weights.items()):
             found.update(name.encode() + np.ascontiguousarray(numbers).tobytes())
         return found.hexdigest()
@@ -194,7 +196,7 @@ class CellCache:
             "embeddings": reference.embeddings.fingerprint,
             "rows": digest.hexdigest(),
             "n_clusters": reference.n_clusters,
-            "head": head.digest if head else None,
+            "head": head.digest(reference.rows) if head else None,
             "config": {name: config[name] for name in ("decoder", "runtime", "device")},
             "seed": reference.seed,
             "revision": REVISION,

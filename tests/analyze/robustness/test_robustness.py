@@ -16,11 +16,12 @@ from PIL import Image
 from small_catalogs import tiny_backbone
 
 from analyze.head.classifier import train_head
+from analyze.head.prediction.head_file import StoredHead
 from analyze.pictures.picture_folder import PictureFolder
 from analyze.presentation.palette import backbone_style
 from analyze.robustness import assessment
 from analyze.robustness.assessment import RobustnessSpec, Running, assess_pictures
-from analyze.robustness.cells import HeadTest
+from analyze.robustness.cells import CellCache, HeadTest, Reference
 from analyze.robustness.embedding import CorruptedEmbedder
 from analyze.robustness.result import Robustness
 from analyze.robustness.scores import DRIFT, HEAD, ONE_NN, OVERALL, RECALL, Track
@@ -249,13 +250,18 @@ def test_verdicts_pairs_and_advice_name_what_was_planted(both: Robustness) -> No
     assert f"all families: {overall[0].verdict}" in both.text()
 
 
+def head_of(whole: EmbeddingSet) -> StoredHead:
+    """Train on the first 16 pictures, moved so that none are near copies."""
+    noise = np.random.default_rng(0).normal(scale=0.2, size=whole.vectors.shape)
+    spread = replace(whole, vectors=whole.vectors + noise.astype(np.float32))
+    return train_head(spread.take(np.arange(16)), "kind").stored
+
+
 def test_a_head_is_tested_on_what_it_was_not_trained_on(
     known: dict[str, Backbone], folder: Path, assess: Assess
 ) -> None:
     whole = embedded(known["rings"], folder)
-    noise = np.random.default_rng(0).normal(scale=0.2, size=whole.vectors.shape)
-    spread = replace(whole, vectors=whole.vectors + noise.astype(np.float32))  # no near copies
-    head = train_head(spread.take(np.arange(16)), "kind").stored
+    head = head_of(whole)
     found = assess("rings", heads=[head])
     rows = [r for r in found.rows if r.metric == HEAD]
     assert {row.n_images for row in rows} == {8}
@@ -265,6 +271,26 @@ def test_a_head_is_tested_on_what_it_was_not_trained_on(
     assert np.isnan(right[:16]).all()
     with pytest.raises(UsageError, match="the head was trained on vectors"):
         assess("tiny", heads=[head])
+
+
+def test_what_is_kept_of_a_head_is_of_its_labels_and_training_pictures(
+    known: dict[str, Backbone], folder: Path
+) -> None:
+    whole = embedded(known["rings"], folder)
+    head = head_of(whole)
+    rows, kinds = np.arange(16, N), list(whole.levels[0].values())
+
+    def key(head: StoredHead, kinds: list[str | None]) -> str:
+        test = HeadTest(head, Level.from_values("kind", kinds))
+        reference = Reference(whole, rows, np.arange(N), None, test, 0)
+        config = dict.fromkeys(("decoder", "runtime", "device"), "")
+        return json.dumps(CellCache.of(None, reference, config).about)
+
+    own = key(head, kinds)
+    assert key(replace(head), list(kinds)) == own
+    assert key(head, ["cold" if kind == "warm" else "warm" for kind in kinds]) != own
+    assert key(head, [*kinds[:-1], None]) != own
+    assert key(replace(head, about={}), kinds) != own
 
 
 def test_result_is_saved_with_every_key(both: Robustness, tmp_path: Path) -> None:
