@@ -203,14 +203,19 @@ def _kept(sets: tuple[EmbeddingSet, ...], kept: np.ndarray) -> tuple[EmbeddingSe
     return sets if len(rows) == len(kept) else tuple(s.take(rows) for s in sets)
 
 
-def groups_of_copies(sets: Sequence[EmbeddingSet]) -> np.ndarray:
-    """Number copies by the hashes that any of the files knows, and pictures of one product."""
+def equal_pictures(sets: Sequence[EmbeddingSet]) -> np.ndarray:
+    """Number pictures, those of equal bytes alike, by the hashes that any of the files knows."""
     hashes = np.zeros((len(sets[0]), 32), np.uint8)
     for embeddings in sets:
         if embeddings.content_sha256 is not None:
             unknown = ~hashes.any(axis=1)
             hashes[unknown] = embeddings.content_sha256[unknown]
-    copies = groups_of_equal_bytes(hashes, len(hashes))
+    return groups_of_equal_bytes(hashes, len(hashes))
+
+
+def groups_of_copies(sets: Sequence[EmbeddingSet]) -> np.ndarray:
+    """Number copies by the hashes that any of the files knows, and pictures of one product."""
+    copies = equal_pictures(sets)
     grouped = [each.groups for each in sets if each.groups is not None]
     return joined_groups([copies, *grouped]) if grouped else copies
 

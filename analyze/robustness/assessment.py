@@ -21,6 +21,7 @@ from analyze.measures.alignment import (
     align,
     align_pictures,
     distinct_names,
+    equal_pictures,
     groups_of_copies,
 )
 from analyze.pictures.picture_folder import PictureFolder
@@ -205,9 +206,10 @@ def assess_pictures(
     catalog = PictureFolder(same.embedding_sets[0], pictures.root)
     rows, noted = _chosen_rows(same, spec)
     notes += noted
+    copies = equal_pictures(same.embedding_sets)
     groups = groups_of_copies(same.embedding_sets)
     tests = _head_tests(same, heads)
-    work = _Work(spec, running, catalog, groups, known)
+    work = _Work(spec, running, catalog, copies, groups, known)
     tracks: dict[RankedModel, Tracks] = {}
     shown = None
     backbones = [_load(each, running) for each in same.embedding_sets]  # before hours of work
@@ -247,6 +249,7 @@ class _Work:
     spec: RobustnessSpec
     running: Running
     pictures: PictureFolder
+    copies: np.ndarray
     groups: np.ndarray
     level: Level | None
 
@@ -269,7 +272,15 @@ class _Work:
             codes = self.level.codes[placed.rows]
             n_classes = len(np.unique(codes[codes >= 0]))
             n_clusters = n_classes if n_classes > 1 else None
-        return Reference(embeddings, placed.rows, self.groups, n_clusters, head, self.spec.seed)
+        return Reference(
+            embeddings,
+            placed.rows,
+            self.copies,
+            self.groups,
+            n_clusters,
+            head,
+            self.spec.seed,
+        )
 
     def cells(
         self,

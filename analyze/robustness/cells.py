@@ -24,10 +24,10 @@ from extract.storage.embeddings import EmbeddingSet
 
 FIGURES = ("cosine", "found", "nearest_other", "cluster", "head_right")
 """Of each picture: its cosine with the stored row, whether that or a copy of it is the nearest of
-all, the nearest row that is no copy of it, the cluster, and whether the head is right."""
+all, the nearest row of another group, the cluster, and whether the head is right."""
 
 NONE = -1
-REVISION = 1
+REVISION = 2
 """Raised whenever a corruption or a figure gives other numbers."""
 
 
@@ -97,8 +97,10 @@ class Reference:
         All rows of one backbone.
     rows : ndarray of shape (n,), int
         Those that are corrupted.
+    copies : ndarray of shape (n_images,), int
+        Pictures of equal bytes have one number: any of them is the original.
     groups : ndarray of shape (n_images,), int
-        Copies have one number.
+        Copies and pictures of one product have one number: none of them is another picture.
     n_clusters : int or None
         None where there are no labels to hold clusters against.
     head : HeadTest or None
@@ -107,6 +109,7 @@ class Reference:
 
     embeddings: EmbeddingSet
     rows: np.ndarray
+    copies: np.ndarray
     groups: np.ndarray
     n_clusters: int | None
     head: HeadTest | None
@@ -156,17 +159,18 @@ class Reference:
         return found
 
     def _nearest(self, rows: np.ndarray, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Whether the row or a copy is the nearest of all, and the nearest that is none of them."""
+        """Whether the row or a copy is the nearest of all, and the nearest of another group."""
         found, other = np.zeros(len(rows)), np.full(len(rows), NONE, float)
         directed = np.flatnonzero(vectors.any(axis=1))
         if not len(directed):
             return found, other
-        copies = [self._of_group[int(self.groups[row])] for row in rows[directed]]
+        alike = [self._of_group[int(self.groups[row])] for row in rows[directed]]
         queries = vectors[directed]
         nearest = self._index.find(queries, 1).rows
-        others = self._index.find(queries, 1, copies).rows
-        for place, own, first, second in zip(directed, copies, nearest, others, strict=True):
-            found[place] = bool(len(first)) and first[0] in own
+        others = self._index.find(queries, 1, alike).rows
+        for place, first, second in zip(directed, nearest, others, strict=True):
+            original = self.copies[rows[place]]
+            found[place] = bool(len(first)) and self.copies[first[0]] == original
             other[place] = second[0] if len(second) else NONE
         return found, other
 
@@ -189,8 +193,9 @@ class CellCache:
     @classmethod
     def of(cls, folder: Path | None, reference: Reference, config: Mapping[str, Any]) -> CellCache:
         """Name what the figures of one backbone depend on."""
-        digest = hashlib.sha256(np.ascontiguousarray(reference.rows.astype(np.int64)).data)
-        digest.update(np.ascontiguousarray(reference.groups.astype(np.int64)).data)
+        digest = hashlib.sha256()
+        for numbers in (reference.rows, reference.copies, reference.groups):
+            digest.update(np.ascontiguousarray(numbers.astype(np.int64)).data)
         head = reference.head
         about = {
             "embeddings": reference.embeddings.fingerprint,

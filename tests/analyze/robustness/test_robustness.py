@@ -17,6 +17,7 @@ from small_catalogs import tiny_backbone
 
 from analyze.head.classifier import train_head
 from analyze.head.prediction.head_file import StoredHead
+from analyze.measures.alignment import equal_pictures, groups_of_copies
 from analyze.pictures.picture_folder import PictureFolder
 from analyze.presentation.palette import backbone_style
 from analyze.robustness import assessment
@@ -250,6 +251,22 @@ def test_verdicts_pairs_and_advice_name_what_was_planted(both: Robustness) -> No
     assert f"all families: {overall[0].verdict}" in both.text()
 
 
+def test_another_picture_of_the_product_is_not_the_original() -> None:
+    angles = np.radians([0, 10, 90, 90.001, 180])
+    vectors = np.stack([np.cos(angles), np.sin(angles)], 1).astype(np.float32)
+    stored = EmbeddingSet.from_arrays(vectors)
+    hashes = np.repeat(np.arange(1, 6, dtype=np.uint8)[:, None], 32, 1)
+    hashes[3] = hashes[2]
+    products = {"product": ("shoe", "shoe", "hat", "hat", "shoe")}
+    stored = replace(stored, content_sha256=hashes, columns=products, group_column="product")
+    copies, groups = equal_pictures([stored]), groups_of_copies([stored])
+    reference = Reference(stored, np.arange(5), copies, groups, None, None, 0)
+    moved = vectors[[1, 1, 3, 2, 2]]  # the product's other picture, itself, a copy twice, a hat
+    _, found, nearest_other, _, _ = reference.figures(moved)
+    assert found.tolist() == [0, 1, 1, 1, 0]
+    assert groups[nearest_other.astype(int)].tolist() == groups[[2, 2, 0, 0, 2]].tolist()
+
+
 def head_of(whole: EmbeddingSet) -> StoredHead:
     """Train on the first 16 pictures, moved so that none are near copies."""
     noise = np.random.default_rng(0).normal(scale=0.2, size=whole.vectors.shape)
@@ -282,7 +299,7 @@ def test_what_is_kept_of_a_head_is_of_its_labels_and_training_pictures(
 
     def key(head: StoredHead, kinds: list[str | None]) -> str:
         test = HeadTest(head, Level.from_values("kind", kinds))
-        reference = Reference(whole, rows, np.arange(N), None, test, 0)
+        reference = Reference(whole, rows, np.arange(N), np.arange(N), None, test, 0)
         config = dict.fromkeys(("decoder", "runtime", "device"), "")
         return json.dumps(CellCache.of(None, reference, config).about)
 
