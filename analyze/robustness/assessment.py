@@ -33,7 +33,7 @@ from analyze.robustness.embedding import (
     place_pictures,
 )
 from analyze.robustness.result import Robustness
-from analyze.robustness.scores import Sampling, Tracks, score_cells
+from analyze.robustness.scores import Cells, Sampling, compare_models, score_cells
 from analyze.robustness.sheet import Shown
 from extract.backbones.kept_backbones import load_from_provenance
 from extract.backbones.registry import Backbone, choose_device
@@ -210,7 +210,7 @@ def assess_pictures(
     groups = groups_of_copies(same.embedding_sets)
     tests = _head_tests(same, heads)
     work = _Work(spec, running, catalog, copies, groups, known)
-    tracks: dict[RankedModel, Tracks] = {}
+    measured: dict[RankedModel, Cells] = {}
     shown = None
     backbones = [_load(each, running) for each in same.embedding_sets]  # before hours of work
     for number, backbone in enumerate(backbones):
@@ -223,15 +223,16 @@ def assess_pictures(
         shown = shown or _shown(same.embedding_sets[0], placed, spec)
         reference = work.reference(embeddings, placed, tests.get(number))
         cells = work.cells(backbone, config, placed, reference, done)
-        sampling = Sampling(groups[rows], known, rows, spec.n_resamples, spec.seed)
         model = RankedModel.of(number, same.names[number], embeddings)
-        tracks[model] = score_cells(cells, sampling)
+        measured[model] = cells
         notes += _unlike(model.name, cells[None][0])
         notes += _inapplicable(f"{model.name}: " if len(backbones) > 1 else "", cells)
     notes += [*catalog.notes(), *_of_heads(tests, rows, same)]
     first = same.embedding_sets[0]
+    sampling = Sampling(groups[rows], known, rows, spec.n_resamples, spec.seed)
     return Robustness(
-        tracks=tracks,
+        tracks={model: score_cells(cells, sampling) for model, cells in measured.items()},
+        pairs=tuple(compare_models(measured, sampling)),
         ids=tuple(first.ids[row] for row in rows.tolist()),
         n_catalog=len(first),
         level=known.take(rows) if known else None,

@@ -20,7 +20,6 @@ from analyze.robustness.scores import (
     RobustnessPair,
     Tracks,
     cell_scores,
-    compare_models,
     family_scores,
 )
 from analyze.robustness.sheet import Shown, draw_corruptions
@@ -38,6 +37,8 @@ class Robustness(Result):
     ----------
     tracks : mapping of RankedModel to mapping of Key to Track
         Scores of each backbone on the same pictures, and on resamples of them.
+    pairs : tuple of RobustnessPair
+        Backbones in pairs, family by family.
     ids : tuple of str
         The pictures that were corrupted.
     n_catalog : int
@@ -51,6 +52,7 @@ class Robustness(Result):
     """
 
     tracks: Mapping[RankedModel, Tracks]
+    pairs: tuple[RobustnessPair, ...]
     ids: tuple[str, ...]
     n_catalog: int
     level: Level | None
@@ -74,11 +76,6 @@ class Robustness(Result):
         """Every metric of every backbone, the mean over the severities of a family."""
         found = (family_scores(model, own) for model, own in self.tracks.items())
         return tuple(row for own in found for row in own)
-
-    @cached_property
-    def pairs(self) -> tuple[RobustnessPair, ...]:
-        """Backbones in pairs, family by family."""
-        return tuple(compare_models(self.tracks))
 
     @property
     def verdicts(self) -> dict[str, str]:
@@ -122,7 +119,8 @@ class Robustness(Result):
         lines += [
             f"{'all families' if pair.family == OVERALL else pair.family}: {pair.verdict}"
             for pair in self.pairs
-            if pair.metric == RECALL and (pair.family == OVERALL or pair.is_sure)
+            if pair.metric == RECALL
+            and (pair.family == OVERALL or pair.is_sure or not pair.difference)
         ][:MOST_PAIRS]
         lines += [self.advice] if self.advice else []
         return "\n".join([*lines, *wording.notes(self.notes)])

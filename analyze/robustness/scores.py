@@ -18,6 +18,7 @@ from analyze.measures.contingency_metrics import JointTables
 from analyze.measures.estimates import LEAST_UNITS, Estimate
 from analyze.robustness.cells import FIGURES, NONE
 from extract.catalog.catalog import Level
+from extract.command_line import counted_pictures
 from extract.images.corruptions import FAMILIES, Corruption
 
 DRIFT, RECALL, ONE_NN, HEAD, ARI = "drift", "recall_at_1", "one_nn_accuracy", "head_accuracy", "ari"
@@ -53,7 +54,7 @@ class Track(NamedTuple):
     n_images: int
 
     def less(self, other: Track) -> Track:
-        """Subtract another score on the same pictures."""
+        """Subtract another score on the same resamples."""
         drawn = None
         if self.drawn is not None and other.drawn is not None:
             drawn = self.drawn - other.drawn
@@ -136,10 +137,15 @@ def score_cells(cells: Cells, sampling: Sampling) -> dict[Key, Track]:
         np.stack(values), sampling.units, sampling.n_resamples, sampling.seed
     )
     for key, own, resampled in zip(places, values, drawn, strict=True):
-        known = ~np.isnan(own)
-        few = len(np.unique(sampling.units[known])) < LEAST_UNITS or np.isnan(resampled).any()
-        found[key] = Track(float(own[known].mean()), None if few else resampled, int(known.sum()))
+        found[key] = _track(own, resampled, sampling.units)
     return found
+
+
+def _track(own: np.ndarray, resampled: np.ndarray, units: np.ndarray) -> Track:
+    """Average the pictures that have a value; too few of them have no resamples."""
+    known = ~np.isnan(own)
+    few = len(np.unique(units[known])) < LEAST_UNITS or np.isnan(resampled).any()
+    return Track(float(own[known].mean()), None if few else resampled, int(known.sum()))
 
 
 def _of_pictures(figures: np.ndarray, sampling: Sampling) -> dict[str, np.ndarray]:
@@ -272,22 +278,26 @@ class RobustnessPair:
     ----------
     a, b : RankedModel
     family, metric : str
-    difference : Estimate
-        a less b, on the same pictures.
+    difference : Estimate or None
+        a less b, on the pictures that both have a score of; None where there is none.
     p_adjusted : float or None
         Two-sided, adjusted for the pairs of the family (Holm); None with too few pictures.
     n_images : int
+        That both have a score of.
+    n_of_either : int
+        That one of them has a score of, at least.
     n_pairs : int
-        Of the family.
+        Of the family, that are tested.
     """
 
     a: RankedModel
     b: RankedModel
     family: str
     metric: str
-    difference: Estimate
+    difference: Estimate | None
     p_adjusted: float | None
     n_images: int
+    n_of_either: int
     n_pairs: int = 1
 
     @property
@@ -299,15 +309,23 @@ class RobustnessPair:
     def verdict(self) -> str:
         """Which is better, as ``compare`` words it."""
         found = self.difference
+        if found is None:
+            words = f"{self.a.name} and {self.b.name} cannot be compared"
+            return f"{words}: no picture has a score of both"
         if found.low is None or found.high is None:
             words = f"{self.a.name} and {self.b.name} are {abs(found.mean):.3f} apart"
             return f"{words}; too few pictures to test it"
-        not_enough = "" if self.is_sure else f"{self.n_images} pictures"
+        pictures = counted_pictures(self.n_images)
+        if self.n_images < self.n_of_either:
+            pictures += " that both have a score of"
+        not_enough = "" if self.is_sure else pictures
         words = spell_verdict(
             self.a.name, self.b.name, found.mean, found.low, found.high, not_enough
         )
         if not_enough and found.low * found.high > 0:
             words += f", p {self.p_adjusted:.2f} among {self.n_pairs} pairs"
+        if self.is_sure and self.n_images < self.n_of_either:
+            words += f", on the {pictures}"
         return words
 
     def to_json(self) -> dict[str, Any]:
@@ -319,10 +337,11 @@ class RobustnessPair:
             "b_identity": self.b.identity,
             "family": self.family,
             "metric": self.metric,
-            "difference": self.difference.mean,
-            "low": self.difference.low,
-            "high": self.difference.high,
+            "difference": self.difference.mean if self.difference else None,
+            "low": self.difference.low if self.difference else None,
+            "high": self.difference.high if self.difference else None,
             "p_adjusted": self.p_adjusted,
+            "n_images": self.n_images,
             "verdict": self.verdict,
         }
 
@@ -370,25 +389,82 @@ def family_scores(model: RankedModel, tracks: Tracks) -> list[FamilyScore]:
     ]
 
 
-def compare_models(models: Mapping[RankedModel, Tracks]) -> list[RobustnessPair]:
-    """Hold backbones against each other under each family and overall, on the same resamples."""
+def compare_models(models: Mapping[RankedModel, Cells], sampling: Sampling) -> list[RobustnessPair]:
+    """Hold backbones against each other under each family and overall, picture by picture.
+
+    Backbones do not have scores of the same pictures: each head leaves out those that it was
+    trained on, and what a backbone crops off decides whether a ground can be exchanged. A pair is
+    compared on the pictures that both have a score of.
+    """
     found: list[RobustnessPair] = []
     for metric in COMPARED:
-        means = {model: family_tracks(tracks, metric) for model, tracks in models.items()}
-        for family in dict.fromkeys(name for own in means.values() for name in own):
-            having = [model for model in models if family in means[model]]
-            pairs = [
-                (a, b, means[a][family][0].less(means[b][family][0]))
-                for a, b in combinations(having, 2)
-            ]
-            p_values = [p_value(d.value, d.drawn) for _, _, d in pairs if d.drawn is not None]
-            adjusted: list[float | None] = [None] * len(pairs)
-            if len(p_values) == len(pairs):
-                adjusted = list(adjusted_by_holm(p_values))
+        scores = {model: _family_means(cells, sampling, metric) for model, cells in models.items()}
+        differences = _differences(scores, sampling)
+        for family in dict.fromkeys(key[0] for key in differences):
+            pairs = {(a, b): d for (name, a, b), d in differences.items() if name == family}
+            p_values = {
+                pair: p_value(d.value, d.drawn)
+                for pair, (d, _) in pairs.items()
+                if d and d.drawn is not None
+            }
+            adjusted = dict(zip(p_values, adjusted_by_holm(list(p_values.values())), strict=True))
             found += [
-                RobustnessPair(a, b, family, metric, d.estimate(), p, d.n_images, len(pairs))
-                for (a, b, d), p in zip(pairs, adjusted, strict=True)
+                RobustnessPair(
+                    *(a, b, family, metric),
+                    d.estimate() if d else None,
+                    adjusted.get((a, b)),
+                    d.n_images if d else 0,
+                    n_of_either,
+                    len(p_values),
+                )
+                for (a, b), (d, n_of_either) in pairs.items()
             ]
+    return found
+
+
+def _family_means(cells: Cells, sampling: Sampling, metric: str) -> dict[str, np.ndarray]:
+    """Average a metric over the severities of each family, for each picture; NaN without one."""
+    by_family: dict[str, list[np.ndarray]] = {}
+    for corruption, figures in cells.items():
+        own = _of_pictures(figures, sampling).get(metric)
+        if corruption is not None and own is not None:
+            by_family.setdefault(corruption.family, []).append(own)
+    means = {family: np.mean(own, axis=0) for family, own in by_family.items()}
+    return {family: own for family, own in means.items() if not np.isnan(own).all()}
+
+
+def _differences(
+    scores: Mapping[RankedModel, Mapping[str, np.ndarray]], sampling: Sampling
+) -> dict[tuple[str, RankedModel, RankedModel], tuple[Track | None, int]]:
+    """Subtract backbones in pairs, by family and as ``all``; None without a picture of both.
+
+    Returns
+    -------
+    dict of (family, model, model) to (Track or None, int)
+        The number: pictures that one of them has a score of, at least.
+    """
+    families = dict.fromkeys(family for own in scores.values() for family in own)
+    places = [
+        (family, a, b)
+        for family in families
+        for a, b in combinations(scores, 2)
+        if family in scores[a] and family in scores[b]
+    ]
+    if not places:
+        return {}
+    values = np.stack([scores[a][family] - scores[b][family] for family, a, b in places])
+    drawn = resampled_averages(values, sampling.units, sampling.n_resamples, sampling.seed)
+    found: dict[tuple[str, RankedModel, RankedModel], tuple[Track | None, int]] = {}
+    for (family, a, b), own, resampled in zip(places, values, drawn, strict=True):
+        either = ~np.isnan(scores[a][family]) | ~np.isnan(scores[b][family])
+        track = None if np.isnan(own).all() else _track(own, resampled, sampling.units)
+        found[family, a, b] = track, int(either.sum())
+    for a, b in combinations(scores, 2):
+        own_pairs = [each for (_, *pair), each in found.items() if pair == [a, b]]
+        if len(own_pairs) > 1:
+            tracks = [track for track, _ in own_pairs if track]
+            n_of_either = max(n for _, n in own_pairs)
+            found[OVERALL, a, b] = averaged(tracks) if tracks else None, n_of_either
     return found
 
 

@@ -15,9 +15,11 @@ import torch
 from PIL import Image
 from small_catalogs import tiny_backbone
 
+from analyze.comparison.ranking.scores import RankedModel
 from analyze.head.classifier import train_head
 from analyze.head.prediction.head_file import StoredHead
 from analyze.measures.alignment import equal_pictures, groups_of_copies
+from analyze.measures.estimates import Estimate
 from analyze.pictures.picture_folder import PictureFolder
 from analyze.presentation.palette import backbone_style
 from analyze.robustness import assessment
@@ -25,7 +27,17 @@ from analyze.robustness.assessment import RobustnessSpec, Running, assess_pictur
 from analyze.robustness.cells import CellCache, HeadTest, Reference
 from analyze.robustness.embedding import CorruptedEmbedder
 from analyze.robustness.result import Robustness
-from analyze.robustness.scores import DRIFT, HEAD, ONE_NN, OVERALL, RECALL, Track
+from analyze.robustness.scores import (
+    DRIFT,
+    HEAD,
+    ONE_NN,
+    OVERALL,
+    RECALL,
+    Cells,
+    Sampling,
+    Track,
+    compare_models,
+)
 from analyze.robustness.verdicts import advice
 from extract.backbones.kept_backbones import load_from_provenance
 from extract.backbones.registry import Backbone
@@ -242,6 +254,7 @@ def test_verdicts_pairs_and_advice_name_what_was_planted(both: Robustness) -> No
     assert rotation.p_adjusted < 0.05
     means = {r.model.model: r.value.mean for r in both.families
              if (r.family, r.metric) == ("rotation", RECALL)}  # fmt: skip
+    assert rotation.difference is not None
     assert rotation.difference.mean == pytest.approx(means["rings"] - means["tiny"])
     assert rotation.difference.low is not None
     assert 0 < rotation.difference.low < rotation.difference.mean
@@ -249,6 +262,52 @@ def test_verdicts_pairs_and_advice_name_what_was_planted(both: Robustness) -> No
     assert "hardly by rotation" in both.verdicts[rings]
     overall = [p for p in both.pairs if p.family == OVERALL and p.metric == RECALL]
     assert f"all families: {overall[0].verdict}" in both.text()
+
+
+def ranked(number: int) -> RankedModel:
+    return RankedModel(f"net{number}", f"net{number}", str(number), "", 2, 8, None, 1, number)
+
+
+def test_backbones_are_compared_on_the_pictures_that_both_have_a_score_of() -> None:
+    """Each head leaves out its own training pictures: those of three are planted."""
+    n = 60
+    right = np.random.default_rng(0).random((3, 2, n)) < np.array([0.9, 0.9, 0.2])[:, None, None]
+    right[1, :, 20:40] = right[0, :, 20:40]  # equal where both are tested, another mean elsewhere
+    right[1, :, 40:] = False
+    tested = np.zeros((3, n), bool)
+    tested[0, :40] = tested[1, 20:] = tested[2, :15] = True
+
+    def cells(number: int) -> Cells:
+        found: dict[Corruption | None, np.ndarray] = {}
+        for severity in (1, 2):
+            figures = np.full((5, n), np.nan)
+            figures[4] = np.where(tested[number], right[number, severity - 1], np.nan)
+            figures[1, number:] = figures[0, number:] = 1.0
+            found[Corruption("noise", severity)] = figures
+        return found
+
+    sampling = Sampling(np.arange(n), None, np.arange(n), 500, 0)
+    pairs = compare_models({ranked(number): cells(number) for number in range(3)}, sampling)
+    heads = {(p.a.number, p.b.number): p for p in pairs if p.metric == HEAD}
+    assert heads[0, 1].difference == Estimate(0, 0, 0)
+    assert heads[0, 1].n_images == 20
+    assert heads[0, 1].verdict == (
+        "net0 and net1 cannot be distinguished with 20 pictures that both have a score of: "
+        "0.000 (0.000 to 0.000)"
+    )
+    wanted = (right[0, :, :15].astype(float) - right[2, :, :15]).mean()
+    assert heads[0, 2].difference is not None
+    assert heads[0, 2].difference.mean == pytest.approx(wanted)
+    assert heads[0, 2].is_sure
+    assert heads[0, 2].verdict.endswith(", on the 15 pictures that both have a score of")
+    assert heads[0, 2].n_pairs == 2
+    assert heads[1, 2].verdict == "net1 and net2 cannot be compared: no picture has a score of both"
+    spelled = heads[1, 2].to_json()
+    assert [spelled[key] for key in ("difference", "low", "p_adjusted", "n_images")] == [
+        *(None, None, None, 0)
+    ]
+    found = {(p.a.number, p.b.number): p.n_images for p in pairs if p.metric == RECALL}
+    assert found == {(0, 1): n - 1, (0, 2): n - 2, (1, 2): n - 2}
 
 
 def test_another_picture_of_the_product_is_not_the_original() -> None:
