@@ -218,6 +218,11 @@ def _of_robustness(record: Record) -> str:
     return f"recall@1 {row['value']:.3f} ({row['model']}, {row['family']})"
 
 
+def _of_audit(record: Record) -> str:
+    n = len(record["findings"])
+    return f"{n:,} {'finding' if n == 1 else 'findings'}"
+
+
 ANSWERS: Mapping[str, Callable[[Record], str]] = {
     "analyze": _of_clusters,
     "compare": _of_comparison,
@@ -225,6 +230,7 @@ ANSWERS: Mapping[str, Callable[[Record], str]] = {
     "retrieval": _of_retrieval,
     "head": _of_head,
     "robustness": _of_robustness,
+    "audit": _of_audit,
     "predict": lambda record: (
         f"{counted_pictures(record['n_images'])}, {record['abstained']:d} abstained"
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -136,8 +137,9 @@ def test_scores_of_tables_are_matched_by_what_they_are_of() -> None:
 def test_runs_that_commands_wrote_have_a_main_answer(typist: Typist, own_shop: Path) -> None:
     """What one command of a table and the default one write is found where they write it."""
     typist.at = own_shop
-    for words in (["rank"], []):
+    for words in (["rank"], [], ["audit"]):
         assert typist(analyze, *words, "--catalog", "photos", "-q").code == 0
     runs = typist(analyze, "runs", "--json").json["runs"]
     assert {run["command"] for run in runs} <= {*ANSWERS}
+    assert re.fullmatch(r"1 finding|\d+ findings", runs[0]["answer"])
     assert all(run["answer"] != "-" and run["catalog"] == "photos" for run in runs), runs
