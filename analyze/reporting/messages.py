@@ -259,6 +259,36 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "ranking": ("Which backbone?", "Quel modèle ?"),
     "retrieval": ("How good look-ups are", "Qualité des recherches"),
     "head": ("Classifier", "Classifieur"),
+    "robustness": ("What spoiled pictures cost", "Ce que coûtent les images dégradées"),
+    "robustness_how": (
+        "How often the original of a corrupted picture is found first (recall@1), mean of the "
+        "severities.",
+        "Part des images dégradées dont l'original est trouvé en premier (rappel@1), moyenne des "
+        "sévérités.",
+    ),
+    "corruption": ("corruption", "dégradation"),
+    "loses_most": (
+        "{model} loses most by {family}: the original is found first for {value} of the pictures.",
+        "{model} perd le plus avec la dégradation « {family} » : l'original est trouvé en premier "
+        "pour {value} des images.",
+    ),
+    "loses_hardly": (
+        "{model} loses hardly anything by any of these corruptions.",
+        "{model} ne perd presque rien avec ces dégradations.",
+    ),
+    "family_noise": ("noise", "bruit"),
+    "family_light": ("light", "lumière"),
+    "family_blur": ("blur", "flou"),
+    "family_jpeg": ("JPEG", "JPEG"),
+    "family_scale": ("scale", "échelle"),
+    "family_rotation": ("rotation", "rotation"),
+    "family_flip": ("flip", "miroir"),
+    "family_crop": ("crop", "recadrage"),
+    "family_border": ("border", "cadre"),
+    "family_background": ("background", "fond"),
+    "family_cast": ("color cast", "dominante de couleur"),
+    "family_watermark": ("watermark", "filigrane"),
+    "family_all": ("mean of all", "moyenne de toutes"),
     "explain": ("What the model looks at", "Ce que regarde le modèle"),
     "audit": ("To mend", "À corriger"),
     "from_run": ("From {run}", "D'après {run}"),

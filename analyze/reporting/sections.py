@@ -21,6 +21,9 @@ MOST_OF_GROUP = 60
 MOST_EVIDENCE = 5
 QUALITY = 80
 
+HARDLY = 0.01
+"""Share of the pictures: a backbone that loses less by a corruption loses hardly anything."""
+
 Row = Sequence[Any]
 
 
@@ -64,6 +67,8 @@ class Section:
         Rows that are not shown.
     groups : tuple of RowGroup
         All rows by what they find, where they are shown so.
+    sentences : tuple of str
+        What the rows say.
     """
 
     kind: str
@@ -74,6 +79,7 @@ class Section:
     pictured: bool = False
     n_more: int = 0
     groups: tuple[RowGroup, ...] = ()
+    sentences: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Spell it with the keys that programs read."""
@@ -105,7 +111,8 @@ def section_of(run: StoredRun, words: Words, place: Mapping[str, int]) -> Sectio
         (path.stem, url) for path in run.figures(spec.figures) if (url := figure_url(path))
     )[: spec.most_figures]
     more = max(0, len(rows) - MOST_ROWS)
-    return Section(run.kind, run, tuple(header), kept, figures, spec.pictured, more, groups)
+    own = spec.sentences(run, words) if spec.sentences else ()
+    return Section(run.kind, run, tuple(header), kept, figures, spec.pictured, more, groups, own)
 
 
 def figure_url(path: Path) -> str | None:
@@ -146,6 +153,8 @@ class SectionSpec:
         As of :class:`Section`.
     group : callable, optional
         (rows, words) -> the rows by what they find.
+    sentences : callable, optional
+        (run, words) -> what the rows say.
     """
 
     table: Tabulate
@@ -153,6 +162,7 @@ class SectionSpec:
     most_figures: int = 4
     pictured: bool = False
     group: Callable[[list[Row], Words], tuple[RowGroup, ...]] | None = None
+    sentences: Callable[[StoredRun, Words], tuple[str, ...]] | None = None
 
 
 def _interval(row: Mapping[str, Any], words: Words) -> str:
@@ -250,6 +260,38 @@ def _head(run: StoredRun, words: Words, _place: Mapping[str, int]) -> Found:
     return header, rows
 
 
+def _robustness(run: StoredRun, words: Words, _place: Mapping[str, int]) -> Found:
+    """Put families below each other, the costliest first and the mean of all last."""
+    rows = [row for row in _records(run, "families") if row.get("metric") == "recall_at_1"]
+    worst: dict[str, float] = {}
+    for row in rows:
+        family = str(row.get("family"))
+        worst[family] = max(worst.get(family, -1.0), number_of(row.get("loss")) or 0.0)
+    rows.sort(key=lambda row: (row.get("family") == "all", -worst[str(row.get("family"))]))
+    leads = [((words.named("family", str(row.get("family"))),), row) for row in rows]
+    return _by_backbone([words("corruption")], leads, words)
+
+
+def _loses_most(run: StoredRun, words: Words) -> tuple[str, ...]:
+    """Say of each backbone by which family it loses most, and how much."""
+    most: dict[str, tuple[float, Mapping[str, Any]]] = {}
+    for row in _records(run, "families"):
+        loss, identity = number_of(row.get("loss")), str(row.get("identity"))
+        if row.get("metric") != "recall_at_1" or row.get("family") == "all" or loss is None:
+            continue
+        if identity not in most or loss > most[identity][0]:
+            most[identity] = loss, row
+    return tuple(
+        words(
+            "loses_most" if loss >= HARDLY else "loses_hardly",
+            model=_made(row),
+            family=words.named("family", str(row.get("family"))),
+            value=_value(row, words),
+        )
+        for loss, row in most.values()
+    )
+
+
 def _explain(run: StoredRun, words: Words, place: Mapping[str, int]) -> Found:
     header = [words("picture"), "class", "method", words("value")]
     rows: list[Row] = []
@@ -299,6 +341,7 @@ SECTIONS: dict[str, SectionSpec] = {
     "rank": SectionSpec(_rank, ("rank",)),
     "retrieval": SectionSpec(_retrieval, ("retrieval", "retrieval-classes")),
     "head": SectionSpec(_head, ("confusion", "calibration", "class_f1", "classes", "levels")),
+    "robustness": SectionSpec(_robustness, ("robustness",), sentences=_loses_most),
     "explain": SectionSpec(
         _explain, ("gradcam", "gradcam++", "hirescam", "shap", "superpixel_shap"), 3, pictured=True
     ),

@@ -40,6 +40,7 @@ from analyze.run_history.run_folders import answer_of, find_run
 from extract import Workspace
 from extract.catalog.catalog import Level
 from extract.errors import UsageError
+from extract.images.corruptions import FAMILIES
 from extract.storage.embeddings import EmbeddingSet
 from tests.analyze.reporting.conftest import DRAWN, EACH, HOSTILE, plant, planted_vectors, ran
 
@@ -241,6 +242,36 @@ def test_every_finding_and_action_of_the_audit_has_words_of_both_languages() -> 
             english, french = MESSAGES[key]
             assert english, key
             assert french not in ("", english), key
+
+
+def test_card_of_robustness_has_the_costliest_first_and_a_sentence_of_each(tmp_path: Path) -> None:
+    losses = {("a", "x"): {"jpeg": 0.1, "blur": 0.3}, ("b", "y"): {"jpeg": 0.004, "blur": None}}
+    rows = [
+        {"model": model, "identity": identity, "family": family, "metric": metric, "loss": loss}
+        | {"value": 0.9 - (loss or 0), "low": None, "high": None}
+        for (model, identity), own in losses.items()
+        for family, loss in (("all", 0.9), *own.items())
+        for metric in ("recall_at_1", "drift")
+    ]
+    Image.new("RGB", (9, 9)).save(tmp_path / "robustness.png")
+    run = StoredRun(tmp_path, "robustness", {"families": rows})
+    found = section_of(run, Words("fr"), {})
+    assert found.header == ("dégradation", "a", "b")
+    assert found.rows == (
+        ("flou", "0,600", "0,900"),
+        ("JPEG", "0,800", "0,896"),
+        ("moyenne de toutes", "0,000", "0,000"),
+    )
+    assert [name for name, _ in found.figures] == ["robustness"]
+    assert found.sentences == (
+        "a perd le plus avec la dégradation « flou » : l'original est trouvé en premier pour "
+        "0,600 des images.",
+        "b ne perd presque rien avec ces dégradations.",
+    )
+    said = section_of(run, Words("en"), {}).sentences
+    assert said[0].startswith("a loses most by blur: the original is found first for 0.600")
+    named = {key.removeprefix("family_") for key in MESSAGES if key.startswith("family_")}
+    assert named == {*FAMILIES, "all"}
 
 
 def test_backbones_stand_side_by_side_in_tables_of_metrics(tmp_path: Path) -> None:
@@ -512,6 +543,7 @@ def test_random_weights_are_named_first(found: Report) -> None:
         ("audit", {}, b"id,finding\n\xff\xfe,x\n"),
         ("audit", {}, b"id,finding\n" + b"a" * 1_100_000 + b",x\n"),
         ("audit", {"seeds": 5}, b"id,finding\na,x\n"),
+        ("robustness", {"families": [{"metric": "recall_at_1", "loss": 10**400}, 3]}, None),
         ("rank", {"rows": [{"metric": "m", "value": 10**400, "identity": "i"}]}, None),
         ("compare", {"cells": ["x", {"metric": "ari", "mean": 0.5}]}, None),
     ],
