@@ -191,7 +191,7 @@ def test_a_seed_gives_the_same_numbers_on_any_number_of_threads() -> None:
 
 def test_pictures_that_cannot_be_listed_are_not_replaced_by_the_demo(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file where the folder should be")
-    assert_one_line(run_in(tmp_path, "extract"), 2, "is not a folder")
+    assert_one_line(run_in(tmp_path, "extract"), 2, "is no folder")
     assert not (tmp_path / "cache").exists()
 
 

@@ -97,6 +97,7 @@ def cluster(
     else:
         paths = choose_to_join(workspace, chosen, join=inputs.join)
     vectors, read, notes = read_combined(workspace, paths, join=inputs.join, views=inputs.views)
+    kept_in = workspace.cached_reductions, workspace.cached_clusterings
     with (
         ended_by_signals("stopped; clusterings finished so far are kept"),
         output.progress_bar("reducing and clustering") as progress,
@@ -109,9 +110,7 @@ def cluster(
             seed=settings.seed,
             method=settings.method,
             without_labels=tuple(dict.fromkeys([*DEFAULT_SCORES, *named_scores])),
-            execution=Execution(
-                workspace.cached_reductions, workspace.cached_clusterings, progress=progress
-            ),
+            execution=Execution(*kept_in, progress=progress),
         )
     analysis = replace(analysis, named_scores=named_scores, notes=(*notes, *analysis.notes))
     files = [workspace.relative(path) for path in paths]

@@ -89,9 +89,8 @@ def similar(
     chosen = choose_level(vectors.levels, level, vectors.multi_labels)
     names = search.name_column(vectors, products.name_column)
     inside = rows_inside(vectors, request.where or [])
-    queries, notes = read_queries(
-        vectors, request.query, pictures, products.weights, workspace.cached_backbones
-    )
+    kept_in, weights = workspace.cached_backbones, products.weights
+    queries, notes = read_queries(vectors, request.query, pictures, weights, kept_in)
     if inside is not None:
         unused = None if index.index in (AUTO, FLAT) else index.index
         opened = exact_inside(inside, len(vectors), unused)

@@ -16,6 +16,7 @@ from extract.recipe import read_recipe
 
 if TYPE_CHECKING:
     from extract.backbones.registry import Backbone
+    from extract.workspace import AnyPath
 
 DEFAULT_MODEL = "efficientnet_lite0"
 OF_ALL_MODELS = ("pretrained", "random")
@@ -114,20 +115,21 @@ class BackboneOptions:
             raise UsageError("--weights FILE is of one model: embed each with a command of its own")
         return chosen
 
-    def load(self, kept_in: Path | None = None) -> list[Backbone]:
+    def load(self, kept_in: AnyPath | None = None) -> list[Backbone]:
         """Return the backbones, all there before a picture is read: none is missing at the end.
 
         Parameters
         ----------
-        kept_in : Path, optional
+        kept_in : path, optional
             As of :func:`~extract.backbones.kept_backbones.load_kept`.
         """
         from extract.backbones.kept_backbones import keep, load_kept
 
+        folder = Path(kept_in) if kept_in is not None else None
         backbones, how = [], {k: getattr(self, k) for k in ("weights", "seed", "pooling", "resize")}
         for name in self.model or [DEFAULT_MODEL]:
             cl.log.debug(f"loading {name}")
-            backbones.append(load_kept(name, kept_in, **how, write=False))
+            backbones.append(load_kept(name, folder, **how, write=False))
         for backbone in backbones:  # nothing is written where one of them is refused
             keep(backbone)
         return backbones

@@ -269,7 +269,7 @@ def test_labels_belong_to_pictures(three: list[EmbeddingSet]) -> None:
     expected = [values[0], None, *values[2:]]
     assert aligned.level.values() == tuple(expected[i] for i in kept)
     assert aligned.notes == (
-        "1 pictures left out: files disagree on their labels",
+        "1 picture left out: files disagree on their labels",
         "no level 'class' in net4: the others' labels are used",
     )
     assert align(sets, "kind").level.name == align(sets[::-1]).level.name == "kind"
@@ -289,7 +289,7 @@ def test_sets_of_labels_and_levels_belong_to_pictures_too(three: list[EmbeddingS
     assert aligned.multi_labels[0].separator == "|"
     assert aligned.labelled.all()
     assert aligned.notes == (
-        "1 pictures left out: files disagree on their labels",
+        "1 picture left out: files disagree on their labels",
         "no column 'is' in net4: the others' labels are used",
     )
     whole = MultiLabel.from_values("is", [("blue|tall",), *[()] * 199], ";")
@@ -336,7 +336,7 @@ def test_scores_that_say_nothing_are_none(three: list[EmbeddingSet]) -> None:
             ],
             "no picture is in all of them .net64 200, net16 200.*--catalog",
         ),
-        (lambda sets: [sets[0], sets[1].take(np.array([4]))], "1 pictures left to compare"),
+        (lambda sets: [sets[0], sets[1].take(np.array([4]))], "1 picture left to compare"),
         (lambda sets: [labelled(s, [None] * 200) for s in sets], "no picture has a label"),
     ],
 )

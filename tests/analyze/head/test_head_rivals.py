@@ -281,7 +281,7 @@ def test_labels_of_several_files_are_one_truth(of_sets: HeadComparison) -> None:
     assert "0007.png" not in report.ids  # of which files disagree
     assert "0004.png" in report.ids  # which the other file knows
     assert report.left_out == {"not the same in all files": 1}
-    assert "1 pictures left out: files disagree on their labels" in of_sets.notes
+    assert "1 picture left out: files disagree on their labels" in of_sets.notes
     assert "no column 'is' in again: the others' labels are used" in of_sets.notes
     assert report.classes == LABELS
 
@@ -372,7 +372,7 @@ def test_a_backbone_is_better_at_the_level_that_it_sees(of_levels: HeadCompariso
 def test_levels_that_one_file_knows_are_compared(of_levels: HeadComparison) -> None:
     assert "0009.png" not in of_levels.report.ids  # the files disagree at the second level
     assert len(of_levels.report.ids) == 79
-    assert "1 pictures left out: files disagree on their labels" in of_levels.notes
+    assert "1 picture left out: files disagree on their labels" in of_levels.notes
     assert "no level 'kind_2' in sees: the others' labels are used" in of_levels.notes
     hold_together(of_levels)
     assert {"against_levels.csv", "against_level_classes.csv"} <= set(
