@@ -58,6 +58,8 @@ def _members(tar: Any, headers: HeaderFile, notes: list[str]) -> Iterator[Member
     try:
         while (found := tar.next()) is not None:
             tar.members.clear()
+            if found.size < 0 or tar.offset <= found.offset:  # it would be found for ever
+                raise ValueError(f"a header claims {shown(str(found.size))} bytes")
             if not found.isdir() and "\0" not in found.name + found.linkname:
                 yield _member(found)
     except Exception as error:  # noqa: BLE001 - whatever a damaged header makes of a reader
@@ -91,6 +93,4 @@ def _member(found: Any) -> Member:
     if found.issparse():
         why = "kept with holes (sparse): pack it again without -S"
         return Member(name, refused=Refused(Reason.UNSUPPORTED, why))
-    if size < 0:
-        return Member(name, refused=Refused(Reason.CORRUPT, f"{shown(str(size))} bytes"))
     return Member(name, found.offset_data, size, size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import stat
 import tarfile
@@ -17,8 +18,8 @@ from extract.catalog.archived.images_listing import list_images
 from extract.errors import CatalogError, NoPictures, UsageError
 from extract.images.reading import picture_stat, read_picture
 from extract.refusals import Reason, Refused
-from extract.sources.byte_ranges import LocalFile
-from extract.sources.tar_members import tar_members
+from extract.sources.byte_ranges import HeaderFile, LocalFile
+from extract.sources.tar_members import MOST_HEADER, _members, tar_members
 
 CUP, HAT = b"cup" * 400, os.urandom(1200)
 
@@ -206,6 +207,19 @@ def test_a_header_that_claims_all_memory_is_not_believed(tmp_path: Path) -> None
     (tmp_path / "shop.tar").write_bytes(with_checksum(long_name))
     with pytest.raises(CatalogError, match="claims"):
         list_images(tmp_path / "shop.tar")
+
+
+@pytest.mark.parametrize("size", [-1, -512, -1024, -2048])
+def test_a_header_that_leads_back_ends_the_tar(size: int) -> None:
+    negative = (256**12 + size).to_bytes(12, "big")
+    packed = with_checksum(patched(tar_of(*TWO[::-1]), 124, negative))
+    packed = tar_of(TWO[0])[:2048] + packed
+    notes: list[str] = []
+    file = HeaderFile(io.BytesIO(packed), MOST_HEADER)
+    with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
+        found = list(itertools.islice(_members(tar, file, notes), 9))
+    assert [member.name for member in found] == ["a.jpg"]
+    assert f"a header claims {size} bytes" in notes[0]
 
 
 def test_an_archive_that_was_written_again_is_listed_again(tmp_path: Path) -> None:
