@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from extract.refusals import Reason, Refused
-from extract.sources.byte_ranges import ByteRanges, Stamp
+from extract.sources.byte_ranges import ByteRanges, Stamp, date_of_archive
 from extract.sources.located import NOWHERE, Located
 from extract.sources.members import Member, Members
 from extract.sources.tar_members import tar_members
@@ -29,19 +29,22 @@ class Archive:
     file : ByteRanges
     kind : str
         A key of ``KINDS``.
-    stamp : (int, int)
+    stamp : tuple of int
     members : Members
+    date : int
+        In ns, of the archive; another one where it has other members.
     """
 
     file: ByteRanges
     kind: str
     stamp: Stamp
     members: Members
+    date: int
 
     def stat(self, name: str) -> tuple[int, int]:
         """Give a member's size, and the date of the archive: one that was written is read again."""
         try:
-            return self.members.find(name).size, self.stamp[1]
+            return self.members.find(name).size, self.date
         except Refused:
             return NOWHERE
 
@@ -55,7 +58,7 @@ class Archive:
         """
         member = self.members.find(name)
         packed = member.packed if member.packed != member.size else 0
-        yield Located(member.size, self.stamp[1], partial(self._read, member), packed)
+        yield Located(member.size, self.date, partial(self._read, member), packed)
 
     def read(self, name: str, most: int) -> bytes:
         """Read a member of at most this many bytes.
@@ -95,5 +98,7 @@ def archive(file: ByteRanges, kind: str) -> Archive:
     stamp = file.stamp()
     known = _listed.get((file, kind))
     if known is None or known.stamp != stamp:
-        known = _listed[file, kind] = Archive(file, kind, stamp, KINDS[kind](file))
+        members = KINDS[kind](file)
+        date = date_of_archive(file, stamp, members.numbers.tobytes())
+        known = _listed[file, kind] = Archive(file, kind, stamp, members, date)
     return known

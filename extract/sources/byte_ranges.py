@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -13,8 +14,11 @@ from extract.machine.system_calls import bytes_at
 from extract.refusals import Reason, Refused
 from extract.sources.folder import refusal_of_os_error
 
-Stamp = tuple[int, int]
-"""Size in bytes and mtime in ns: what has another one is another file."""
+Stamp = tuple[int, ...]
+"""Size in bytes, mtime in ns and what else is known: what has another one is another file."""
+
+END_BYTES = 64 << 10
+SECOND = 10**9
 
 
 class ByteRanges(Protocol):
@@ -78,7 +82,7 @@ class LocalFile:
             raise refusal_of_os_error(error) from error
         if not stat.S_ISREG(found.st_mode):
             raise Refused(Reason.NOT_REGULAR, "not a regular file")
-        return found.st_size, found.st_mtime_ns
+        return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
     def read(self, offset: int, n_bytes: int) -> bytes:
         """Read bytes at a place; fewer at its end."""
@@ -103,6 +107,22 @@ class LocalFile:
             return Path(os.fsdecode(self.path)).open("rb")
         except OSError as error:
             raise refusal_of_os_error(error) from error
+
+
+def date_of_archive(file: ByteRanges, stamp: Stamp, known: bytes = b"") -> int:
+    """Give an archive's date in ns, with a check sum for what is below a second.
+
+    The sum is over its size, its whole date, its end (a zip's directory, a parquet's footer) and
+    what else is known of it: another archive of the same date has another one.
+
+    Raises
+    ------
+    Refused
+    """
+    size, date = stamp[:2]
+    end = file.read(max(size - END_BYTES, 0), END_BYTES)
+    checksum = zlib.crc32(end, zlib.crc32(known, zlib.crc32(b"%d %d" % (size, date))))
+    return date - date % SECOND + checksum % SECOND
 
 
 class HeaderFile:

@@ -30,7 +30,7 @@ class Member(NamedTuple):
     method : int
         How they are kept; in a zip the offset is that of a header before them.
     checksum : int
-        CRC-32 of a zip; 0 in a tar, which has none.
+        CRC-32 of a zip; of the date in a tar, which has none of the bytes.
     link : str, optional
         The member that this one stands for, as seen from the top of the archive.
     refused : Refused, optional

@@ -14,7 +14,7 @@ import numpy as np
 
 from extract.errors import SosieError, in_one_line
 from extract.refusals import Reason, Refused
-from extract.sources.byte_ranges import ByteRanges, Stamp
+from extract.sources.byte_ranges import ByteRanges, Stamp, date_of_archive
 from extract.sources.located import NOWHERE, UNKNOWN_SIZE, Located
 
 ENDING = ".parquet"
@@ -68,12 +68,12 @@ class PictureColumn:
     Parameters
     ----------
     file : ByteRanges
-    stamp : (int, int)
+    stamp : tuple of int
     column : str
     """
 
     def __init__(self, file: ByteRanges, stamp: Stamp, column: str) -> None:
-        self.stamp, self._column = stamp, column
+        self.date = date_of_archive(file, stamp)
         self._turn = threading.Lock()
         self._source = open_parquet(file)
         about = self._source.metadata
@@ -172,7 +172,7 @@ def stat_in_parquet(file: ByteRanges, name: str) -> tuple[int, int]:
         found, _ = _column_and_row(file, name)
     except Refused:
         return NOWHERE
-    return UNKNOWN_SIZE, found.stamp[1]
+    return UNKNOWN_SIZE, found.date
 
 
 @contextmanager
@@ -189,7 +189,7 @@ def opened_in_parquet(file: ByteRanges, name: str) -> Iterator[Located]:
         raise Refused(Reason.NOT_NAMED, "no picture: the cell is empty; put its bytes there")
     yield Located(
         content.size,
-        column.stamp[1],
+        column.date,
         lambda _: bytes(content.to_pybytes()),
         recorded_size=UNKNOWN_SIZE,
     )

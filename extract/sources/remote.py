@@ -138,7 +138,7 @@ def _stamp(address: Address) -> Stamp:
     return _stamp_of(tried(lambda: system.info(path)))
 
 
-def _stamp_of(info: Mapping[str, Any]) -> Stamp:
+def _stamp_of(info: Mapping[str, Any]) -> tuple[int, int]:
     """Take size and date from what a service knows of a file; no date is 0."""
     date = next((info[name] for name in DATES if info.get(name) is not None), 0)
     date = getattr(date, "date", date) if type(date).__name__ == "LastCommitInfo" else date
@@ -153,7 +153,7 @@ def _stamp_of(info: Mapping[str, Any]) -> Stamp:
 
 
 @lru_cache(maxsize=8)
-def remote_files(folder: Address) -> Mapping[str, Stamp]:
+def remote_files(folder: Address) -> Mapping[str, tuple[int, int]]:
     """List the files in a folder and in those below it: size and date, by relative path.
 
     Raises

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import tarfile
+import zlib
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -93,4 +94,5 @@ def _member(found: Any) -> Member:
     if found.issparse():
         why = "kept with holes (sparse): pack it again without -S"
         return Member(name, refused=Refused(Reason.UNSUPPORTED, why))
-    return Member(name, found.offset_data, size, size)
+    checksum = zlib.crc32(repr(found.mtime).encode())
+    return Member(name, found.offset_data, size, size, checksum=checksum)

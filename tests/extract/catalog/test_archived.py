@@ -158,6 +158,21 @@ def test_a_grown_archive_has_only_what_is_new_computed(
     assert np.array_equal(after.vectors[rows[0]], before.vectors[rows[1]])
 
 
+@pytest.mark.parametrize("pack", [as_zip, as_parquet])
+def test_an_archive_that_was_replaced_under_its_date_is_computed(
+    pack: Callable[[Path, dict[str, bytes]], Path],
+    pictures: Path,
+    backbone: Backbone,
+    tmp_path: Path,
+) -> None:
+    first, *others = sorted(pictures_of(pictures).values(), key=len)
+    for content in (first, next(each for each in others if len(each) == len(first))):
+        place = pack(tmp_path, {"cups/0.png": content})
+        os.utime(place, (10**9, 10**9))
+        report = embed(list_images(place), backbone, tmp_path / "x.h5")
+        assert (report.embedded, report.reused) == (1, 0)
+
+
 def test_five_processes_read_one_archive(
     pictures: Path, backbone: Backbone, tmp_path: Path
 ) -> None:
