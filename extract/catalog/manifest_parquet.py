@@ -19,6 +19,12 @@ MOST_BYTES = 1 << 30
 """Of all columns, unpacked."""
 
 ROWS_AT_ONCE = 4096
+BYTES_AT_ONCE = 1 << 28
+"""That rows read at once may have, should a dictionary give each the largest value there can be."""
+
+FEW_ROWS, ROWS_A_BYTE = 100_000, 4
+"""Rows that may be in a file of any size, and more of them for each byte that it has."""
+
 BYTES = "what is no text (bytes)"
 FEATURES = b"huggingface"
 """In a schema's metadata: what Hugging Face's datasets know of its columns, as JSON."""
@@ -68,7 +74,8 @@ def read_parquet(place: Place, files: ArchiveFiles) -> ParquetRows:
     n_bytes = 0
     for name in files.names:
         where = place if len(files.names) == 1 else files.root / name
-        with _reading(where), open_parquet(files.file(name)) as source:
+        with _reading(where), open_parquet(file := files.file(name)) as source:
+            _refuse_bare_rows(where, source.metadata.num_rows, file.stamp()[0])
             layout = _layout(where, name, source)
             if not found.header:
                 found.header, found.pictures = layout.header, layout.pictures
@@ -88,6 +95,15 @@ def read_parquet(place: Place, files: ArchiveFiles) -> ParquetRows:
                     )
                 _add(found, where, values)
     return found
+
+
+def _refuse_bare_rows(where: Place, n_rows: int, n_bytes: int) -> None:
+    """Refuse rows that can hold nothing of their own: each would take memory all the same."""
+    if n_rows > FEW_ROWS + ROWS_A_BYTE * n_bytes:
+        raise CatalogError(
+            f"{where}: {n_rows:,} rows in {n_bytes:,} bytes, so that most are empty or repeated; "
+            "leave those out"
+        )
 
 
 @contextmanager
@@ -126,8 +142,7 @@ class _Layout:
         """Yield rows; None stands for a place."""
         read = [leaf for leaf in self.leaves if leaf is not None]
         number = 0
-        batches = source.iter_batches(batch_size=ROWS_AT_ONCE, columns=read) if read else ()
-        for batch in batches:
+        for batch in self._batches(source, read) if read else ():
             if batch.nbytes > MOST_BYTES:
                 raise CatalogError(
                     f"{self.name}: more than {MOST_BYTES:,} bytes unpacked; leave out what is no "
@@ -139,6 +154,11 @@ class _Layout:
                 number += 1
         for row in range(number, self.n_rows):
             yield self._row(row, {})
+
+    def _batches(self, source: Any, read: Sequence[str]) -> Iterator[Any]:
+        for group in range(source.metadata.num_row_groups):
+            at_once = _rows_at_once(source.metadata.row_group(group), read)
+            yield from source.iter_batches(batch_size=at_once, row_groups=[group], columns=read)
 
     def _row(self, row: int, read: Mapping[str, Any]) -> list[Any]:
         return [
@@ -194,6 +214,22 @@ def _all_null(about: Any, leaf: str) -> bool:
         and chunk.statistics.null_count == chunk.num_values
         for chunk in wanted
     )
+
+
+def _rows_at_once(group: Any, read: Sequence[str]) -> int:
+    """Read fewer where one value of a dictionary, in every row, could be as large as its column."""
+    chunks = [group.column(i) for i in range(group.num_columns)]
+    largest = sum(
+        chunk.total_uncompressed_size
+        for chunk in chunks
+        if chunk.has_dictionary_page and f"{chunk.path_in_schema}.".startswith(_inner(read))
+    )
+    return int(min(ROWS_AT_ONCE, max(1, BYTES_AT_ONCE // max(largest, 1))))
+
+
+def _inner(leaves: Sequence[str]) -> tuple[str, ...]:
+    """Give how the paths of what is read begin: a list has its own below its name."""
+    return tuple(f"{leaf}." for leaf in leaves)
 
 
 def _leaf(batch: Any, leaf: str) -> Any:

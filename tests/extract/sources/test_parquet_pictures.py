@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from extract.catalog import manifest_parquet
 from extract.catalog.archived.images_listing import list_images
 from extract.catalog.manifest import ManifestColumns, list_manifest
 from extract.errors import CatalogError, SosieError, UsageError
@@ -111,6 +112,36 @@ def test_a_value_that_is_repeated_is_not_held_many_times(
     assert len(read_picture(tmp_path, "t.parquet/49/image").content) == 1000
     assert len(read) == 1
     assert 1 <= read[0] < parquet_pictures.ROWS_AT_ONCE
+
+
+def test_rows_of_a_dictionary_are_read_few_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manifest_parquet, "BYTES_AT_ONCE", 100_000)
+    monkeypatch.setattr(manifest_parquet, "MOST_BYTES", 200_000)
+    text = pa.array(["x" * 10_000] * 100)
+    path = write(tmp_path / "t.parquet", 100, image=["a.jpg"] * 100, text=text)
+    with pytest.raises(CatalogError, match="leave out what is no text") as error:
+        list_manifest(path, ManifestColumns())
+    assert "unpacked" in str(error.value)
+    group = pq.read_metadata(path).row_group(0)
+    assert 5 <= manifest_parquet._rows_at_once(group, ["text"]) <= 10
+    assert manifest_parquet._rows_at_once(group, ["image"]) > 100
+    plain = tmp_path / "plain.parquet"
+    pq.write_table(pa.table({"text": text}), plain, use_dictionary=False)
+    plain_group = pq.read_metadata(plain).row_group(0)
+    assert manifest_parquet._rows_at_once(plain_group, ["text"]) == manifest_parquet.ROWS_AT_ONCE
+
+
+def test_more_rows_than_a_file_can_hold_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(manifest_parquet, "FEW_ROWS", 1000)
+    path = write(tmp_path / "t.parquet", 50_000, image=pa.nulls(50_000, pa.binary()))
+    with pytest.raises(CatalogError, match=r"50,000 rows in .* bytes, so that most are empty"):
+        list_images(path)
+    kept = write(tmp_path / "few.parquet", 50_000, image=pa.nulls(900, pa.binary()))
+    assert len(list_images(kept)) == 900
 
 
 def test_ids_are_paths_where_each_row_has_its_own(tmp_path: Path) -> None:
