@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -24,6 +25,9 @@ MOST_UNPACKED = 1 << 30
 
 KEPT_BYTES, KEPT_AT_LEAST = 64 << 20, 4
 """Of the last rows read: threads and neighbors in a batch come back to them."""
+
+MOST_KEPT = 256 << 20
+"""Of all files together where rows are not read in their order, so that fewer are read again."""
 
 BUFFER_BYTES = 1 << 20
 MOST_OPEN = 16
@@ -62,6 +66,15 @@ def _is_bytes(kind: Any) -> bool:
     return bool(types.is_binary(kind) or types.is_large_binary(kind))
 
 
+@dataclass
+class _Group:
+    """A row group that is read on from ``next``; of its rows the last are kept, by the first."""
+
+    batches: Iterator[Any]
+    next: int
+    kept: deque[tuple[int, Any]] = field(default_factory=deque)
+
+
 class PictureColumn:
     """A column of a parquet file as it was when it was opened; one reads it at a time.
 
@@ -85,10 +98,9 @@ class PictureColumn:
             raise Refused(Reason.MISSING, f"no column {column!r} of pictures in the parquet file")
         self._is_struct = not _is_bytes(field.type)
         self._leaf = f"{column}.bytes" if self._is_struct else column
-        self._group = -1
-        self._batches: Iterator[Any] = iter(())
-        self._next = 0
-        self._kept: deque[tuple[int, Any]] = deque()
+        self._begun: set[int] = set()
+        self._in_order = True
+        self._groups: OrderedDict[int, _Group] = OrderedDict()
 
     @property
     def n_rows(self) -> int:
@@ -98,40 +110,60 @@ class PictureColumn:
     def take(self, row: int) -> Any:
         """Give the bytes of a row, as pyarrow has them; None where it has none."""
         with self._turn:
-            for first, values in self._kept:
-                if first <= row < first + len(values):
-                    return values[row - first].as_buffer()
+            group = int(np.searchsorted(self._starts, row, side="right")) - 1
             try:
-                self._go_to(row)
+                first, values = self._kept(group, row) or self._go_to(group, row)
             except Exception as error:
-                self._group = -1
+                self._groups.pop(group, None)
                 raise Refused(
                     Reason.CORRUPT, f"the parquet file cannot be read here: {in_one_line(error)}"
                 ) from error
-            first, values = self._kept[-1]
             return values[row - first].as_buffer()
 
-    def _go_to(self, row: int) -> None:
-        """Read on until a row is among those kept; from the begin of its row group if need be."""
-        group = int(np.searchsorted(self._starts, row, side="right")) - 1
-        if group != self._group or row < self._next:
-            self._batches = self._source.iter_batches(
+    def _kept(self, group: int, row: int) -> tuple[int, Any] | None:
+        if group not in self._groups:
+            return None
+        self._groups.move_to_end(group)
+        rows = self._groups[group].kept
+        return next((each for each in rows if each[0] <= row < each[0] + len(each[1])), None)
+
+    def _go_to(self, group: int, row: int) -> tuple[int, Any]:
+        """Read on to a row; from the begin of its row group if need be."""
+        found = self._groups.get(group)
+        if found is None or row < found.next:
+            self._in_order &= group not in self._begun
+            self._begun.add(group)
+            batches = self._source.iter_batches(
                 batch_size=self._rows_at_once(group),
                 row_groups=[group],
                 columns=[self._leaf],
                 use_threads=False,
             )
-            self._group, self._next = group, int(self._starts[group])
-        while row >= self._next:
-            values = next(self._batches).column(0)
+            found = self._groups[group] = _Group(batches, int(self._starts[group]))
+            self._groups.move_to_end(group)
+        while row >= found.next:
+            values = next(found.batches).column(0)
             values = values.field("bytes") if self._is_struct else values
-            self._kept.append((self._next, values))
-            self._next += len(values)
-            while len(self._kept) > KEPT_AT_LEAST and self._kept_bytes() > KEPT_BYTES:
-                self._kept.popleft()
+            found.kept.append((found.next, values))
+            found.next += len(values)
+            self._make_room()
+        return found.kept[-1]
 
-    def _kept_bytes(self) -> int:
-        return sum(values.nbytes for _, values in self._kept)
+    def _make_room(self) -> None:
+        """Forget what was read first, of the row groups that were used last."""
+        most = KEPT_BYTES
+        if not self._in_order:
+            most = max(most, MOST_KEPT // max(1, _opened.cache_info().currsize))
+        kept = [values.nbytes for group in self._groups.values() for _, values in group.kept]
+        n_bytes = sum(kept)
+        for each in kept[:-KEPT_AT_LEAST]:
+            if n_bytes <= most:
+                return
+            oldest = next(iter(self._groups))
+            self._groups[oldest].kept.popleft()
+            if not self._groups[oldest].kept:
+                del self._groups[oldest]
+            n_bytes -= each
 
     def _rows_at_once(self, group: int) -> int:
         """Read fewer where one value, repeated by a dictionary, could be as large as all."""

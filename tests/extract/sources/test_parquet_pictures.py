@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from extract.errors import CatalogError, SosieError, UsageError
 from extract.images.reading import picture_stat, read_picture
 from extract.refusals import Reason, Refused
 from extract.sources import parquet_pictures
+from extract.sources.byte_ranges import LocalFile
 
 STRUCT = pa.struct({"bytes": pa.binary(), "path": pa.string()})
 
@@ -38,6 +40,33 @@ def test_rows_are_read_in_any_order(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         random.Random(0).shuffle(order)
         for row in order:
             assert read_picture(tmp_path, f"t.parquet/{row:09}/image").content == contents[row]
+
+
+@pytest.mark.parametrize("rows_a_group", [300, 100])
+def test_rows_out_of_order_are_read_about_twice(
+    rows_a_group: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet_pictures, "KEPT_BYTES", 20_000)
+    contents = [random.Random(i).randbytes(1000) for i in range(300)]
+    path = write(tmp_path / "t.parquet", rows_a_group, image=pa.array(contents))
+    read = []
+
+    class Counted(io.FileIO):
+        def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+            read.append(super().readinto(buffer))
+            return read[-1]
+
+        def read(self, size: int = -1) -> bytes:
+            read.append(len(content := super().read(size)))
+            return content
+
+    monkeypatch.setattr(parquet_pictures, "BUFFER_BYTES", 4096)
+    monkeypatch.setattr(LocalFile, "open", lambda self: Counted(self.path))
+    order = list(range(300))
+    random.Random(0).shuffle(order)
+    for row in order:
+        assert read_picture(tmp_path, f"t.parquet/{row:09}/image").content == contents[row]
+    assert path.stat().st_size < sum(read) < 3 * path.stat().st_size
 
 
 @pytest.mark.parametrize(
