@@ -14,6 +14,7 @@ from extract.ids import bytes_of, shown
 from extract.refusals import Reason, Refused
 
 MOST_LINKS = 40
+MOST_NUMBER = (1 << 63) - 1
 STORED, DEFLATED = 0, 8
 """How a member's bytes are kept, in the numbers of zip."""
 
@@ -93,6 +94,9 @@ class Members:
             found = _followed(name, by_name)
             if isinstance(found, Refused):
                 refused[name] = found
+            elif max(found[1:6]) > MOST_NUMBER:
+                why = "its place or its size in the archive is none that a file can have"
+                refused[name] = Refused(Reason.CORRUPT, why)
             else:
                 numbers[i] = found[1:6]
         again = (f"{n_again} names stand in it again: the last of each counts",) if n_again else ()

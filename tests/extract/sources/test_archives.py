@@ -6,6 +6,7 @@ import io
 import itertools
 import os
 import stat
+import struct
 import tarfile
 import warnings
 import zipfile
@@ -40,13 +41,19 @@ def tar_of(*members: tuple[str, bytes | dict[str, object]]) -> bytes:
     return buffer.getvalue()
 
 
-def zip_of(*members: tuple[str, bytes], mode: int = 0, method: int = zipfile.ZIP_DEFLATED) -> bytes:
+def zip_of(
+    *members: tuple[str, bytes],
+    mode: int = 0,
+    method: int = zipfile.ZIP_DEFLATED,
+    extra: bytes = b"",
+) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", method) as packed, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a name twice
         for name, content in members:
             info = zipfile.ZipInfo(name)
             info.external_attr, info.compress_type = (mode or stat.S_IFREG | 0o644) << 16, method
+            info.extra = extra
             packed.writestr(info, content)
     return buffer.getvalue()
 
@@ -110,6 +117,8 @@ REFUSED: dict[str, tuple[bytes, str, Reason]] = {
     "tar, cut off within": (tar_of(*TWO)[: 512 + 1536 + 512 + 100], "b.jpg", Reason.TRUNCATED),
     "tar, claims a terabyte": (with_checksum(patched(
         tar_of(("a.jpg", CUP)), 124, b"\x80\0\0\0\0\0\1\0\0\0\0\0")), "a.jpg", Reason.TOO_LARGE),
+    "tar, claims 2 to the 70": (with_checksum(patched(
+        tar_of(("a.jpg", CUP)), 124, b"\x80\0\0\x40" + bytes(8))), "a.jpg", Reason.CORRUPT),
     "zip, empty": (zip_of(("a.jpg", b"")), "a.jpg", Reason.EMPTY),
     "zip, not there": (zip_of(*TWO), "c.jpg", Reason.MISSING),
     "zip, leaves": (zip_of(("../a.jpg", CUP)), "../a.jpg", Reason.OUTSIDE_FOLDER),
@@ -126,6 +135,8 @@ REFUSED: dict[str, tuple[bytes, str, Reason]] = {
     "zip, wrong check sum": (in_zip(zip_of(*TWO), 16, b"\1\2\3\4"), "a.jpg", Reason.CORRUPT),
     "zip, larger than it claims": (in_zip(zip_of(*TWO), 24, b"\1\0\0\0"), "a.jpg", Reason.CORRUPT),
     "zip, claims 2 GB": (in_zip(zip_of(*TWO), 24, b"\0\0\0\x7f"), "a.jpg", Reason.TOO_LARGE),
+    "zip, claims 2 to the 64": (in_zip(zip_of(*TWO, extra=struct.pack("<HHQ", 1, 8, 2**64 - 1)),
+                                       24, b"\xff" * 4), "a.jpg", Reason.CORRUPT),
     "zip, no header there": (patched(zip_of(*TWO), 0, b"none"), "a.jpg", Reason.CORRUPT),
     "zip, no deflate": (patched(zip_of(*TWO), 30 + 5, b"\xff\xff\xff"), "a.jpg", Reason.CORRUPT),
 }  # fmt: skip
