@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from extract.errors import SosieError, in_one_line
+from extract.ids import shown
 from extract.refusals import Reason, Refused
 from extract.sources.byte_ranges import ByteRanges, Stamp, date_of_archive
 from extract.sources.located import NOWHERE, UNKNOWN_SIZE, Located
@@ -31,6 +32,7 @@ MOST_KEPT = 256 << 20
 
 BUFFER_BYTES = 1 << 20
 MOST_OPEN = 16
+MOST_DIGITS = 18
 
 
 def open_parquet(file: ByteRanges) -> Any:
@@ -192,9 +194,10 @@ def _column_and_row(file: ByteRanges, name: str) -> tuple[PictureColumn, int]:
         raise Refused(
             Reason.CORRUPT, f"the parquet file cannot be read: {in_one_line(error)}"
         ) from error
-    row = int(number) if number.isascii() and number.isdigit() else -1
+    is_number = number.isascii() and number.isdigit() and len(number) <= MOST_DIGITS
+    row = int(number) if is_number else -1
     if not 0 <= row < found.n_rows:
-        raise Refused(Reason.MISSING, f"no row {number} in the parquet file")
+        raise Refused(Reason.MISSING, f"no row {shown(number[:MOST_DIGITS])} in the parquet file")
     return found, row
 
 

@@ -79,6 +79,7 @@ def test_rows_out_of_order_are_read_about_twice(
         ("-1/image", Reason.MISSING),
         ("²/image", Reason.MISSING),
         ("x/image", Reason.MISSING),
+        ("9" * 5000 + "/image", Reason.MISSING),
         ("3", Reason.MISSING),
         ("3/other", Reason.MISSING),
         ("3/kind", Reason.MISSING),
