@@ -27,6 +27,8 @@ class ArchiveScan(FolderScan):
     archives : ArchiveFiles
     places : mapping of str to str
         Path of each picture and table relative to the root, through its archive.
+    top : str
+        The folder in the only archive that is passed through, with its slash; else empty.
     samples : tuple of str
         Files of webdataset's samples that tell of pictures, sorted by their bytes.
     remarks : tuple of str
@@ -35,12 +37,16 @@ class ArchiveScan(FolderScan):
 
     archives: ArchiveFiles = field(kw_only=True)
     places: Mapping[str, str] = field(kw_only=True)
+    top: str = ""
     samples: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
     def place_of(self, picture: str) -> str:
-        """Give a picture's path relative to the root, through its archive."""
-        return self.places.get(picture) or f"{self.archives.names[0]}/{picture}"
+        """Give a picture's path relative to the root, through its archive.
+
+        A table may name files that were passed over, as those of odd extensions.
+        """
+        return self.places.get(picture) or self.archives.place_of(self.top + picture)
 
     def read(self, table: str, most: int = MOST_TABLE) -> bytes:
         """Read a member that is no picture, of at most this many bytes."""
@@ -67,6 +73,7 @@ def scan_archives(given: Place, archives: ArchiveFiles) -> ArchiveScan:
     places: dict[str, str] = {}
     passed_over: dict[str, str] = {}
     remarks: list[str] = []
+    top = ""
     for archive in archives.names:
         members = archives.open(archive).members
         remarks += [f"{shown(archive)} {note}" for note in members.notes]
@@ -94,6 +101,7 @@ def scan_archives(given: Place, archives: ArchiveFiles) -> ArchiveScan:
         passed_over=passed_over,
         archives=archives,
         places=places,
+        top=top,
         samples=ordered["samples"],
         remarks=tuple(remarks),
     )

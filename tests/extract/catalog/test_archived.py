@@ -197,6 +197,18 @@ def test_a_zip_has_the_metadata_of_its_folder(pictures: Path, tmp_path: Path) ->
     assert one.levels[0].values() == other.levels[0].values()
 
 
+def test_a_table_in_archives_may_name_files_that_are_passed_over(tmp_path: Path) -> None:
+    table = b"file_name,kind\ncups/0.jfifx,a\ncups/1.jpg,b\n"
+    files = {"shop/metadata.csv": table, "shop/cups/0.jfifx": b"x", "shop/cups/1.jpg": b"y"}
+    pack_zip(tmp_path / "shop.zip", files)
+    pack_tar(tmp_path / "0.tar", {"metadata.csv": table, "cups/1.jpg": b"y"})
+    pack_tar(tmp_path / "1.tar", {"cups/0.jfifx": b"x"})
+    for given in ("shop.zip", "{0..1}.tar"):
+        listed = list_images(tmp_path / given, columns=ManifestColumns(label="kind"))
+        assert listed.ids == ("cups/0.jfifx", "cups/1.jpg")
+        assert [picture_stat(listed.images_root, path)[0] for path in listed.paths] == [1, 1]
+
+
 def test_files_next_to_pictures_of_shards_are_columns(tmp_path: Path) -> None:
     pack_tar(
         tmp_path / "shop.tar",
