@@ -145,9 +145,10 @@ def archive_files(given: Place) -> ArchiveFiles | None:
     if given.is_file() or not (_WILD.search(text) or _RANGE.search(text)):
         if not (given.is_file() and kind_of(given.name)):
             return None
-        real = given.resolve()  # a link that was given by name may lead anywhere
-        real = real if kind_of(real.name) == kind_of(given.name) else given
-        return ArchiveFiles(real.parent.resolve(), (real.name,))
+        # a link that was given by name may lead anywhere, and to a file without an ending
+        link = given.parent.resolve() / given.name
+        root = Path(os.path.commonpath([link.parent, given.resolve().parent]))
+        return ArchiveFiles(root, (link.relative_to(root).as_posix(),))
     return _of_pattern(text)
 
 

@@ -269,6 +269,20 @@ def test_an_archive_may_not_lie_behind_a_link_that_leaves(tmp_path: Path) -> Non
     assert list_images(tmp_path / "in" / "shop.tar").images_root == tmp_path  # given by name
 
 
+@pytest.mark.parametrize("target", ["blobs/deadbeef", "blobs/other.tar", "snapshots/abc/0"])
+def test_a_link_given_by_name_is_the_file_it_leads_to(target: str, tmp_path: Path) -> None:
+    link = tmp_path / "snapshots" / "abc" / "train.tar"
+    link.parent.mkdir(parents=True)
+    (tmp_path / target).parent.mkdir(exist_ok=True)
+    (tmp_path / target).write_bytes(tar_of(*TWO))
+    link.symlink_to(os.path.relpath(tmp_path / target, link.parent))
+    listed = list_images(link)
+    assert (listed.name, listed.ids) == ("train", ("a.jpg", "b.jpg"))
+    assert read_picture(listed.images_root, listed.paths[1]).content == HAT
+    with pytest.raises(Refused):
+        read_picture(link.parent, "../../" + target + "/a.jpg")
+
+
 def test_a_folder_may_be_called_as_an_archive_is(tmp_path: Path) -> None:
     (tmp_path / "shop.zip").mkdir()
     (tmp_path / "shop.zip" / "a.jpg").write_bytes(CUP)
