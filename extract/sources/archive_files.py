@@ -36,10 +36,13 @@ class ArchiveFiles:
         Absolute and without links.
     names : tuple of str
         Paths of the archives, relative to it.
+    by_pattern : bool
+        Whether there may be more of them the next time.
     """
 
     root: Place
     names: tuple[str, ...]
+    by_pattern: bool = False
 
     @property
     def kinds(self) -> set[str]:
@@ -48,8 +51,8 @@ class ArchiveFiles:
 
     @property
     def name(self) -> str:
-        """What a catalogue of them is called: as the only one, else as their folder."""
-        if len(self.names) > 1:
+        """What a catalogue of them is called: as the one that was named, else as their folder."""
+        if self.by_pattern or len(self.names) > 1:
             return self.root.name or "root"
         only = Path(self.names[0]).name
         return only[: -len(kind_of(only))]
@@ -109,7 +112,7 @@ def name_of(given: Place) -> str:
     archives = archive_files(given)
     if archives is None:
         return given.name if isinstance(given, Address) and not given.suffix else given.stem
-    return given.stem if len(archives.names) == 1 else archives.name
+    return archives.name
 
 
 def kind_of(name: str) -> str:
@@ -169,7 +172,7 @@ def _of_pattern(text: str) -> ArchiveFiles:
         what = f"there is no {base / missing}" if missing else "it matches no file"
         raise UsageError(f"{text} names .zip, .tar or .parquet files, and {what}: correct it")
     root = base.resolve() if isinstance(base, Path) else base
-    return ArchiveFiles(root, tuple(sorted(found, key=os.fsencode)))
+    return ArchiveFiles(root, tuple(sorted(found, key=os.fsencode)), by_pattern=True)
 
 
 def _matching(base: Place, pattern: str) -> list[str]:

@@ -19,6 +19,7 @@ from extract.catalog.archived.images_listing import list_images
 from extract.errors import CatalogError, NoPictures, UsageError
 from extract.images.reading import picture_stat, read_picture
 from extract.refusals import Reason, Refused
+from extract.sources.archive_files import name_of
 from extract.sources.byte_ranges import SECOND, HeaderFile, LocalFile
 from extract.sources.tar_members import MOST_HEADER, _members, tar_members
 
@@ -281,6 +282,16 @@ def test_a_link_given_by_name_is_the_file_it_leads_to(target: str, tmp_path: Pat
     assert read_picture(listed.images_root, listed.paths[1]).content == HAT
     with pytest.raises(Refused):
         read_picture(link.parent, "../../" + target + "/a.jpg")
+
+
+@pytest.mark.parametrize("given", ["in/*.tar", "in/{0..0}.tar", "in/0.tar", "in/link.tar", "in"])
+def test_a_catalogue_has_one_name(given: str, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "0.tar").write_bytes(tar_of(*TWO))
+    expected = {"in/0.tar": "0", "in/link.tar": "link"}.get(given, "in")
+    if expected == "link":
+        (tmp_path / "in" / "link.tar").symlink_to("0.tar")
+    assert name_of(tmp_path / given) == list_images(tmp_path / given).name == expected
 
 
 def test_a_folder_may_be_called_as_an_archive_is(tmp_path: Path) -> None:
