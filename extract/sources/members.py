@@ -35,6 +35,8 @@ class Member(NamedTuple):
     link : str, optional
         The member that this one stands for, as seen from the top of the archive.
     refused : Refused, optional
+    hard : bool
+        Whether the link is to the member of that name before it, and not to the last.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Member(NamedTuple):
     checksum: int = 0
     link: str | None = None
     refused: Refused | None = None
+    hard: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +88,8 @@ class Members:
             if leaves(name):
                 why = "leads out of the archive: pack pictures by names below its top"
                 member = member._replace(refused=Refused(Reason.OUTSIDE_FOLDER, why))
+            elif member.hard:
+                member = _before(member, by_name)
             n_again += name in by_name
             by_name[name] = member
         names = sorted(by_name, key=bytes_of)
@@ -117,6 +122,17 @@ class Members:
         if name in self.refused:
             raise self.refused[name].bare()
         return Member(name, *self.numbers[at].tolist())
+
+
+def _before(member: Member, by_name: Mapping[str, Member]) -> Member:
+    """Give what a hard link means among the members before it."""
+    target = plain(member.link or "")
+    if leaves(target):
+        return member
+    if target not in by_name:
+        why = f"a hard link to {shown(target)}, which does not stand before it in the archive"
+        return member._replace(refused=Refused(Reason.MISSING, why))
+    return by_name[target]
 
 
 def _followed(name: str, by_name: Mapping[str, Member]) -> Member | Refused:

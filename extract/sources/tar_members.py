@@ -88,7 +88,7 @@ def _member(found: Any) -> Member:
     if found.issym():
         return Member(name, link=posixpath.join(posixpath.dirname(name), found.linkname))
     if found.islnk():
-        return Member(name, link=found.linkname)
+        return Member(name, link=found.linkname, hard=True)
     if not found.isreg():
         return Member(name, refused=Refused(Reason.NOT_REGULAR, "not a regular file"))
     if found.issparse():
