@@ -10,7 +10,7 @@ from extract.addresses import free_of_credentials
 from extract.catalog.manifest_table import Table
 from extract.errors import CatalogError, UsageError
 from extract.ids import bytes_of, shown
-from extract.sources.downloads import bare_address
+from extract.sources.downloads import bare_addresses
 
 MODES = ("each", "first", "mean")
 
@@ -96,14 +96,18 @@ def picture_rows(
     """
     at = [table.header.index(column) for column in images]
     id_at = None if id_column is None else table.header.index(id_column)
+    listed = {
+        number: _listed(table.place(number), [(table.header[i], cells[i]) for i in at], pictures)
+        for number, cells in table.rows
+    }
+    bare = bare_addresses(path for some in listed.values() for path in some)
     found: list[Picture] = []
     n_repeated = 0
     for number, cells in table.rows:
         where = table.place(number)
         if id_at is not None and not cells[id_at].strip():
             raise CatalogError(f"{where}: column {id_column!r} is empty")
-        listed = (_paths(where, table.header[i], cells[i], pictures) for i in at)
-        paths = [bare_address(path) for some in listed for path in some]
+        paths = [bare[path] for path in listed[number]]
         if id_at is None and (not paths or not paths[0].strip()):
             named = " and ".join(map(repr, images))
             are = "column {} is empty" if len(images) == 1 else "columns {} are empty"
@@ -122,6 +126,11 @@ def picture_rows(
     _refuse_twice(table, ordered, images[0], id_column)
     notes = _notes(table, found, pictures, n_repeated)
     return ordered, notes
+
+
+def _listed(where: str, cells: Sequence[tuple[str, str]], pictures: Pictures) -> list[str]:
+    """Give the paths that a row lists in columns, each with its name."""
+    return [path for column, cell in cells for path in _paths(where, column, cell, pictures)]
 
 
 def _paths(where: str, column: str, cell: str, pictures: Pictures) -> list[str]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
@@ -45,11 +46,28 @@ def is_on_the_web(path: str) -> bool:
     return path.lstrip().lower().startswith(WEB)
 
 
-def bare_address(cell: str) -> str:
-    """Take the credentials out of a cell, and keep them for this run if it is of the web."""
-    bare = without_credentials(cell)
-    if bare != cell and is_on_the_web(cell):
-        _full[bare] = cell.strip()
+def bare_addresses(cells: Iterable[str]) -> dict[str, str]:
+    """Take the credentials out of the cells of a table; those of the web are kept for this run.
+
+    Cells that differ in nothing else may be different pictures: each has a part of its check sum
+    behind ``#``, which is the same in the next run and not sent to the server.
+
+    Examples
+    --------
+    >>> bare_addresses(["https://shop.example/a.jpg?token=1", "b.jpg"])
+    {'https://shop.example/a.jpg?token=1': 'https://shop.example/a.jpg', 'b.jpg': 'b.jpg'}
+    """
+    bare = {cell: without_credentials(cell) for cell in cells}
+    full: dict[str, set[str]] = {}
+    for cell, kept in bare.items():
+        if is_on_the_web(cell):
+            full.setdefault(kept.strip(), set()).add(cell.strip())
+    for cell, kept in bare.items():
+        if is_on_the_web(cell) and kept != cell:
+            if len(full[kept]) > 1:
+                digest = hashlib.sha256(cell.strip().encode("utf-8", "surrogateescape"))
+                bare[cell] = f"{kept.partition('#')[0]}#{digest.hexdigest()[:12]}"
+            _full[bare[cell]] = cell.strip()
     return bare
 
 

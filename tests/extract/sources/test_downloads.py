@@ -221,3 +221,22 @@ def test_no_secret_is_kept_or_printed(server: Any, typist: Typist, tmp_path: Pat
 def test_credentials_are_taken_out_and_nothing_else(text: str, bare: str) -> None:
     assert without_credentials(text) == bare
     assert free_of_credentials(f"--x='{text}' y").removeprefix("--x='").removesuffix("' y") == bare
+
+
+def test_addresses_that_differ_in_a_token_alone_are_different_pictures(tmp_path: Path) -> None:
+    at = "https://shop.example/a.jpg"
+    (tmp_path / "t.csv").write_text(
+        f"id,image\na,{at}?token={SECRET}1\nb,{at}?token={SECRET}2\nc,{at}\nd,{at}?token={SECRET}1\n"
+    )
+    options = TableOptions(allow_download=True)
+    paths = list_manifest(tmp_path / "t.csv", ManifestColumns(id="id"), options=options).paths
+    assert paths[2] == at
+    assert paths[0] == paths[3]
+    assert len(set(paths)) == 3
+    assert SECRET not in "".join(paths)
+    wanted = [downloads._full.get(path, path) for path in paths]
+    assert wanted == [f"{at}?token={SECRET}1", f"{at}?token={SECRET}2", at, f"{at}?token={SECRET}1"]
+    assert not httpx.URL(paths[0]).raw_path.count(b"#")
+    alone = tmp_path / "alone.csv"
+    alone.write_text(f"id,image\na,{at}?token={SECRET}1\n")
+    assert list_manifest(alone, ManifestColumns(id="id"), options=options).paths == (at,)
