@@ -89,6 +89,18 @@ class Answers(BaseHTTPRequestHandler):
             self.wfile.write(b".")
             time.sleep(0.05)
 
+    def give_drip_headers(self) -> None:
+        self.wfile.write(b"HTTP/1.1 200 OK\r\n")
+        while not self.server.ended.is_set():
+            self.wfile.write(b"X: y\r\n")
+            time.sleep(0.05)
+
+    def give_hints(self) -> None:
+        """Announce an answer, again and again."""
+        while not self.server.ended.is_set():
+            self.wfile.write(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+            time.sleep(0.05)
+
     def give_endless(self) -> None:
         self._give(b"", Content_Length=None, Transfer_Encoding="chunked")
         while not self.server.ended.is_set():

@@ -9,6 +9,7 @@ import signal
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from concurrent import futures
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -28,6 +29,7 @@ from extract.loading.gpu_process import (
 from extract.loading.on_gpu import Begun, GpuLoader
 from extract.loading.own_program import SIGNALS
 from extract.loading.picture import LoadedPicture, PictureLoader, Task
+from extract.sources.downloads import abandon
 
 TASKS_EACH = 2
 """One at work and one at hand, so that a worker never waits for the parent's answer."""
@@ -117,6 +119,17 @@ class LoadingProcesses:
         self._submitted += 1
         self._hand_out()
 
+    def ready(self, seconds: float) -> bool:
+        """Whether the oldest task is through, after waiting at most so long."""
+        until = time.monotonic() + seconds
+        while self._given not in self._loaded:
+            left = until - time.monotonic()
+            if left <= 0:
+                return False
+            self._listen(left)
+        begun = [each for each in self._loaded[self._given] if isinstance(each, Future)]
+        return not futures.wait(begun, max(until - time.monotonic(), 0)).not_done
+
     def next(self) -> list[LoadedPicture]:
         """Wait for the pictures of the oldest task.
 
@@ -134,7 +147,9 @@ class LoadingProcesses:
 
     def close(self) -> None:
         """End every process; none outlives the run."""
-        self._heavy.shutdown(cancel_futures=True)
+        self._heavy.shutdown(wait=False, cancel_futures=True)
+        abandon()
+        self._heavy.shutdown()
         for worker in self._workers:
             worker.connection.close()
         for worker in self._workers:
@@ -201,10 +216,10 @@ class LoadingProcesses:
             except OSError:
                 self._replace(worker)
 
-    def _listen(self) -> None:
-        """Wait until at least one worker answers, or dies."""
+    def _listen(self, seconds: float | None = None) -> None:
+        """Wait until at least one worker answers, or dies, or so long."""
         by_connection = {worker.connection: worker for worker in self._workers}
-        for connection in wait(list(by_connection)):
+        for connection in wait(list(by_connection), seconds):
             worker = by_connection[connection]  # type: ignore[index]
             try:
                 answer = worker.connection.recv()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from extract.loading.picture import LoadedPicture, PictureLoader, Task
+from extract.sources.downloads import abandon
 from extract.sources.fetching_ahead import ahead
 
 
@@ -37,14 +38,20 @@ class LoadingThreads:
         self._loader.expect(task)
         self._submitted.append(self._pool.submit(self._load, task))
 
+    def ready(self, seconds: float) -> bool:
+        """Whether the oldest task is through, after waiting at most so long."""
+        return not wait(list(self._submitted)[:1], seconds).not_done
+
     def next(self) -> list[LoadedPicture]:
         """Wait for the pictures of the oldest task."""
         return self._submitted.popleft().result()
 
     def close(self) -> None:
-        """End, leaving what nobody has begun."""
+        """End, leaving what nobody has begun and what is on its way."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
         ahead().forget()
-        self._pool.shutdown(cancel_futures=True)
+        abandon()
+        self._pool.shutdown()
 
     def _load(self, task: Task) -> list[LoadedPicture]:
         began = time.monotonic()

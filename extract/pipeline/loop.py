@@ -189,12 +189,14 @@ def _compute(
                 stopping |= monitor.should_stop()
             return stopping
 
-        with closing(loaded_pictures(runs, rings, loaders)) as loaded:
+        with closing(loaded_pictures(runs, rings, loaders, monitor.should_stop)) as loaded:
             for row, picture in loaded:
                 for number, forwarding in enumerate(on_their_way):
                     passed.stopped |= hand_over(number, forwarding.take(row, picture))
                 if passed.stopped:
                     break
+            else:
+                passed.stopped = monitor.should_stop()
         for number, forwarding in enumerate(on_their_way):
             hand_over(number, forwarding.finish())
         passed.seconds = time.monotonic() - began

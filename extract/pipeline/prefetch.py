@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -11,6 +11,9 @@ import numpy as np
 from extract.loading.batch_ring import BatchRing
 from extract.loading.picture import LoadedPicture, Place, Task
 from extract.pipeline.output_job import FileRun
+
+PATIENCE_SECONDS = 2.0
+"""How long a run that is to stop waits for one task of the batch in flight."""
 
 
 class LoadingWorkers(Protocol):
@@ -25,6 +28,9 @@ class LoadingWorkers(Protocol):
     def submit(self, task: Task) -> None:
         """Request some pictures."""
 
+    def ready(self, seconds: float) -> bool:
+        """Whether the oldest task is through, after waiting at most so long."""
+
     def next(self) -> list[LoadedPicture]:
         """Wait for the pictures of the oldest task."""
 
@@ -33,7 +39,10 @@ class LoadingWorkers(Protocol):
 
 
 def loaded_pictures(
-    runs: Sequence[FileRun], rings: Sequence[BatchRing], loaders: LoadingWorkers
+    runs: Sequence[FileRun],
+    rings: Sequence[BatchRing],
+    loaders: LoadingWorkers,
+    should_stop: Callable[[], bool],
 ) -> Generator[tuple[int, LoadedPicture]]:
     """Yield the rows that are due in any file with what became of their pictures, in order.
 
@@ -43,6 +52,8 @@ def loaded_pictures(
     rings : sequence of BatchRing
         One a file, of at least four batches; whoever takes a picture releases them.
     loaders : LoadingWorkers
+    should_stop : callable
+        Whether to leave a picture that does not come, such as a download that hangs.
     """
     smallest = min(run.plan.batch_size for run in runs)
     tasks = _tasks(runs, min(loaders.task_size, smallest))
@@ -53,6 +64,9 @@ def loaded_pictures(
             loaders.submit(task)
             submitted.append(task)
             task = next(tasks, None)
+        while not loaders.ready(PATIENCE_SECONDS):
+            if should_stop():
+                return
         yield from zip(submitted.popleft().rows, loaders.next(), strict=True)
 
 

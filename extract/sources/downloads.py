@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
-import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import AsyncIterator, Iterable
+from concurrent.futures import CancelledError
+from contextlib import asynccontextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -20,6 +22,8 @@ PAUSE_SECONDS = 0.5
 """Before the second try; twice as long before the next."""
 
 CONNECT_SECONDS, SILENCE_SECONDS, TOTAL_SECONDS = 10.0, 20.0, 120.0
+"""To connect, between two answers of a server, and of a picture with all tries and redirects."""
+
 MOST_PAUSE_SECONDS = 10.0
 MOST_REDIRECTS = 5
 MOST_CONNECTIONS = 64
@@ -80,26 +84,49 @@ def download(path: str, most: int) -> bytes:
         With the reason, and no credentials in it.
     """
     path = path.strip()
-    url, until = _full.get(path, path), time.monotonic() + TOTAL_SECONDS
+    begun = asyncio.run_coroutine_threadsafe(_in_time(_full.get(path, path), most), _loop())
+    try:
+        return begun.result()
+    except CancelledError as error:
+        raise Refused(Reason.UNREACHABLE, "the run ended before it was there") from error
+
+
+def abandon() -> None:
+    """End all downloads of this process; who waits for one is refused."""
+    if _loop.cache_info().currsize:
+        loop = _loop()
+        loop.call_soon_threadsafe(lambda: [task.cancel() for task in asyncio.all_tasks(loop)])
+
+
+async def _in_time(url: str, most: int) -> bytes:
+    """Try within one deadline, which a server that gives a byte now and then cannot put off."""
+    try:
+        async with asyncio.timeout(TOTAL_SECONDS):
+            return await _tries(url, most)
+    except TimeoutError as error:
+        message = f"not there in {TOTAL_SECONDS:.0f} seconds"
+        raise Refused(Reason.UNREACHABLE, message) from error
+
+
+async def _tries(url: str, most: int) -> bytes:
     pause = PAUSE_SECONDS
     for left in reversed(range(TRIES)):
         try:
-            return _one_try(url, most, until)
+            return await _one_try(url, most)
         except _Again as again:
-            wait = min(max(pause, again.pause), MOST_PAUSE_SECONDS)
-            if not left or time.monotonic() + wait > until:
-                raise Refused(Reason.UNREACHABLE, f"{again}, in {TRIES - left} tries") from again
-            time.sleep(wait)
+            if not left:
+                raise Refused(Reason.UNREACHABLE, f"{again}, in {TRIES} tries") from again
+            await asyncio.sleep(min(max(pause, again.pause), MOST_PAUSE_SECONDS))
             pause *= 2
     raise AssertionError("unreachable")
 
 
-def _one_try(url: str, most: int, until: float) -> bytes:
+async def _one_try(url: str, most: int) -> bytes:
     import httpx
 
     try:
-        with _following(url) as response:
-            return _body(response, most, until)
+        async with _following(url) as response:
+            return await _body(response, most)
     except httpx.TimeoutException as error:
         raise _Again(f"the server was silent ({type(error).__name__})") from error
     except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError) as error:
@@ -109,14 +136,14 @@ def _one_try(url: str, most: int, until: float) -> bytes:
         raise _Again(f"the connection failed ({type(error).__name__})") from error
 
 
-@contextmanager
-def _following(url: str) -> Iterator[Any]:
+@asynccontextmanager
+async def _following(url: str) -> AsyncIterator[Any]:
     """Request an address, then where it leads to: never from https to http, or off the web."""
     import httpx
 
     at = httpx.URL(url)
     for _ in range(MOST_REDIRECTS + 1):
-        with _client().stream("GET", at) as response:
+        async with _client().stream("GET", at) as response:
             if not response.has_redirect_location:
                 yield response
                 return
@@ -130,7 +157,7 @@ def _following(url: str) -> Iterator[Any]:
     raise Refused(Reason.UNREACHABLE, f"leads on and on, {MOST_REDIRECTS} times")
 
 
-def _body(response: Any, most: int, until: float) -> bytes:
+async def _body(response: Any, most: int) -> bytes:
     """Read a body, or say why there is none."""
     status = response.status_code
     if status in GONE:
@@ -145,14 +172,10 @@ def _body(response: Any, most: int, until: float) -> bytes:
     if claimed.isascii() and claimed.isdigit() and int(claimed) > most:
         raise Refused(Reason.TOO_LARGE, f"{int(claimed):,} bytes, over {most:,}")
     content = bytearray()
-    for chunk in response.iter_raw():  # as it comes: to wait for more could take for ever
+    async for chunk in response.aiter_raw():  # as it comes: to wait for more could take for ever
         content += chunk
         if len(content) > most:
             raise Refused(Reason.TOO_LARGE, f"a body of more than {most:,} bytes")
-        if time.monotonic() > until:
-            raise Refused(
-                Reason.UNREACHABLE, f"{len(content):,} bytes in {TOTAL_SECONDS:.0f} seconds"
-            )
     return bytes(content)
 
 
@@ -162,10 +185,18 @@ def _requested_pause(response: Any) -> float:
 
 
 @lru_cache(maxsize=1)
+def _loop() -> asyncio.AbstractEventLoop:
+    """Start the thread of this process that downloads."""
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="downloads", daemon=True).start()
+    return loop
+
+
+@lru_cache(maxsize=1)
 def _client() -> Any:
     import httpx
 
-    return httpx.Client(
+    return httpx.AsyncClient(
         follow_redirects=False,
         timeout=httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS),
         limits=httpx.Limits(max_connections=MOST_CONNECTIONS),
@@ -173,5 +204,6 @@ def _client() -> Any:
     )
 
 
-if hasattr(os, "register_at_fork"):  # connections are of one process
+if hasattr(os, "register_at_fork"):  # connections and threads are of one process
     os.register_at_fork(after_in_child=_client.cache_clear)
+    os.register_at_fork(after_in_child=_loop.cache_clear)

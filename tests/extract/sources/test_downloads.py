@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,9 @@ from extract.backbones.registry import Backbone
 from extract.catalog.catalog import list_folder
 from extract.catalog.manifest import ManifestColumns, TableOptions, list_manifest
 from extract.images.reading import picture_stat, read_picture
+from extract.pipeline import prefetch
 from extract.pipeline.extraction import extract_embeddings
+from extract.pipeline.monitor import Monitor
 from extract.pipeline.options import Options
 from extract.refusals import Reason, Refused
 from extract.sources import downloads, places
@@ -46,7 +49,7 @@ def short_limits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name, value in (
         ("PAUSE_SECONDS", 0.01),
         ("SILENCE_SECONDS", 0.15),
-        ("TOTAL_SECONDS", 0.6),
+        ("TOTAL_SECONDS", 5.0),
         ("MOST_PAUSE_SECONDS", 0.05),
     ):
         monkeypatch.setattr(downloads, name, value)
@@ -72,7 +75,9 @@ ANSWERS = {
     "to?http://[": (Reason.UNREACHABLE, "failed"),
     "silence": (Reason.UNREACHABLE, "silent"),
     "stall": (Reason.UNREACHABLE, "silent"),
-    "drip": (Reason.UNREACHABLE, "bytes in"),
+    "drip": (Reason.UNREACHABLE, "not there in"),
+    "drip-headers": (Reason.UNREACHABLE, "not there in"),
+    "hints": (Reason.UNREACHABLE, "not there in"),
     "half": (Reason.UNREACHABLE, "failed"),
     "nothing": (Reason.UNREACHABLE, "failed"),
     "garbage": (Reason.UNREACHABLE, "failed"),
@@ -89,6 +94,8 @@ def test_an_answer_that_is_no_picture_is_a_reason(
 ) -> None:
     monkeypatch.setattr(downloads, "TRIES", 2 if name in ("silence", "stall") else 3)
     monkeypatch.setattr(places, "MOST_BYTES", 3 << 20)
+    if name in ("drip", "drip-headers", "hints"):
+        monkeypatch.setattr(downloads, "TOTAL_SECONDS", 0.4)
     reason, message = ANSWERS[name]
     with pytest.raises(Refused, match=message) as refused:
         read_picture(tmp_path, f"{server.url}/{name}", downloads=True)
@@ -105,12 +112,15 @@ def test_what_is_no_address_is_a_reason(address: str, tmp_path: Path) -> None:
 
 
 def test_https_never_leads_to_http(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        yield b"of the other"
+
     def answer(request: httpx.Request) -> httpx.Response:
         if request.url.host == "shop.example":
             return httpx.Response(302, headers={"location": "http://other.example/a.jpg"})
-        return httpx.Response(200, content=iter([b"of the other"]))
+        return httpx.Response(200, content=body())
 
-    client = httpx.Client(transport=httpx.MockTransport(answer))
+    client = httpx.AsyncClient(transport=httpx.MockTransport(answer))
     monkeypatch.setattr(downloads, "_client", lambda: client)
     with pytest.raises(Refused, match="from https to http, which is not followed"):
         read_picture(tmp_path, "https://shop.example/a.jpg", downloads=True)
@@ -240,3 +250,38 @@ def test_addresses_that_differ_in_a_token_alone_are_different_pictures(tmp_path:
     alone = tmp_path / "alone.csv"
     alone.write_text(f"id,image\na,{at}?token={SECRET}1\n")
     assert list_manifest(alone, ManifestColumns(id="id"), options=options).paths == (at,)
+
+
+class _StopsAtSilence(Monitor):
+    """Requests a stop while the first batch waits for a server that says nothing."""
+
+    def __init__(self, server: Any) -> None:
+        self._server = server
+
+    def should_stop(self) -> bool:
+        return bool(self._server.asked["/silence"])
+
+
+@pytest.mark.parametrize("workers", [2, 5])
+def test_a_run_that_is_stopped_leaves_a_download_that_hangs(
+    workers: int,
+    server: Any,
+    backbone: Backbone,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(prefetch, "PATIENCE_SECONDS", 0.1)
+    rows = "\n".join(f"{i},{server.url}/files/cups/{i}.png" for i in range(7))
+    table = tmp_path / "t.csv"
+    table.write_text(f"id,image\n{rows}\n0a,{server.url}/silence")
+    options = TableOptions(allow_download=True)
+    listed = list_manifest(table, ManifestColumns(id="id"), options=options)
+    own = Options(**{**vars(OPTIONS), "workers": workers})
+    began = time.monotonic()
+    report = extract_embeddings(
+        listed, backbone, tmp_path / "web.h5", options=own, monitor=_StopsAtSilence(server)
+    )
+    assert time.monotonic() - began < 4.5  # the server hangs up after 5, and two tries follow
+    assert report.stopped
+    assert report.to_do == 8
+    assert not report.refused
