@@ -9,6 +9,7 @@ import os
 import shlex
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ from extract.stopping import StopRequest, interrupted_by_signals
 from extract.workspace import Workspace
 
 log = logging.getLogger("sosie")
+
+TELL_ADDRESSES = ("httpx", "httpcore", "fsspec", "botocore", "s3transfer", "urllib3", "aiohttp")
+"""Libraries that log whole addresses, with what signs them."""
 
 INTERRUPTED = 128 + signal.SIGINT
 
@@ -193,12 +197,13 @@ def run(app: typer.Typer, name: str) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has enough
         sys.exit(0)
-    except (SosieError, ClickException, KeyboardInterrupt, Exception) as error:
+    except (SosieError, ClickException, KeyboardInterrupt, Exception) as error:  # noqa: BLE001
         message, code = _describe(stop.instead_of(error), name)
         listed = [f"  {line}" for line in getattr(error, "listed", ())]
-        print("\n".join([f"error: {message}", *listed]), file=sys.stderr)  # noqa: T201
+        lines = [f"error: {message}", *listed]
         if log.isEnabledFor(logging.DEBUG) and logging.getLogger().isEnabledFor(logging.INFO):
-            raise
+            lines += traceback.format_exc().splitlines()
+        print(free_of_credentials("\n".join(lines)), file=sys.stderr)  # noqa: T201
         sys.exit(code)
 
 
@@ -234,6 +239,8 @@ def set_up(verbose: int, quiet: bool) -> None:
     """Set the verbosity of stderr: notes by default, details with -v, all with -vv."""
     log.setLevel(logging.ERROR if quiet else (logging.INFO, logging.DEBUG)[min(verbose, 1)])
     logging.getLogger().setLevel(logging.INFO if verbose > 1 else logging.WARNING)
+    for name in TELL_ADDRESSES:
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def count_or_auto(text: str, option: str) -> int | None:

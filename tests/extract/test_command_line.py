@@ -180,3 +180,25 @@ def test_closed_folders_and_files_are_not_taken_for_missing_ones(
     monkeypatch.setattr(Path, "iterdir", closed)
     with pytest.raises(PermissionError):
         workspace.stored_embeddings()
+
+
+def test_no_error_or_traceback_holds_a_password() -> None:
+    failing = """
+import typer
+from extract.command_line import new_app, run, set_up
+app = new_app()
+
+@app.callback()
+def command() -> None:
+    set_up(2, False)
+    raise ValueError("cannot reach " + "https://me:{}@shop.example/a.zip".format("s3cr" + "3t"))
+
+run(app, "command")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", failing], cwd=PROJECT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("https://shop.example/a.zip") == 2
+    assert "Traceback" in done.stderr
+    assert "s3cr3t" not in done.stderr
