@@ -6,23 +6,29 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 from extract.errors import UsageError
 
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 _SECRET = re.compile(
-    r"x-(amz|goog|ms|oss|cos)-.*|sig|signature|token|.*[-_]token|api[-_]?key|auth|authorization"
-    r"|password|passwd|secret|credential|awsaccesskeyid|googleaccessid|policy|key-pair-id|jwt|hmac",
-    re.IGNORECASE,
+    r"x(amz|goog|ms|oss(?!process)|cos).*|.*(token|secret|signature|passw|credential|session).*"
+    r"|.*(api|access|secret|auth|private|shared|subscription|account|client|master|license)key.*"
+    r"|key|keypairid|code|pwd|pass|sid|sas|sig|sign|auth|authorization|hdn(ts|ea|tl)|hmac|jwt"
+    r"|policy|googleaccessid|qak|md5|ticket|otp|cookie"
 )
-"""Names of query parameters that sign an address; with them goes when they expire."""
+"""Names of parameters that sign an address, by their letters and digits in lower case."""
 
 _WITH_THEM = {"expires", "se", "sp", "sv", "sr", "st", "spr", "ss", "srt", "skoid", "sktid", "skt"}
+"""Names of what goes with them: when they expire."""
 
-
-_IN_TEXT = re.compile(r"[a-z][a-z0-9+.-]*://[^\s;,|\"'<>]+", re.IGNORECASE)
+_LIST_OF_THEM = rf"[,;|]+(?={ADDRESS.pattern})"
+_IN_TEXT = re.compile(
+    rf"{ADDRESS.pattern}(?:[^\s/@]*@)?(?:(?!{_LIST_OF_THEM})[^\s\"'<>])+", re.IGNORECASE
+)
+_USER = re.compile(r"(?<=://)[^/?#]*@")
+_PARAMETERS = re.compile(r"([?&#]+)([^?&#]*)")
 
 
 def free_of_credentials(text: str) -> str:
@@ -46,23 +52,66 @@ def without_credentials(text: str) -> str:
     >>> without_credentials("https://me:secret@shop.example/a.jpg?w=99&X-Amz-Signature=0f1e")
     'https://shop.example/a.jpg?w=99'
     """
-    if not ADDRESS.match(text.lstrip()):
+    address = text.strip()
+    scheme = ADDRESS.match(address)
+    if not scheme:
         return text
+    bare = _USER.sub("", address)
     try:
-        parts = urlsplit(text.strip())
-        query = parse_qsl(parts.query, keep_blank_values=True)
-    except ValueError:  # no address at all, such as one with half of an IPv6's brackets
-        return ADDRESS.match(text.lstrip())[0] + "..."  # type: ignore[index]
-    signed = any(_SECRET.fullmatch(name) for name, _ in query)
-    if not signed and "@" not in parts.netloc:
-        return text
-    kept = [
-        (name, value)
-        for name, value in query
-        if not (_SECRET.fullmatch(name) or (signed and name.lower() in _WITH_THEM))
-    ]
-    bare = parts._replace(netloc=parts.netloc.rpartition("@")[2], query=urlencode(kept))
-    return urlunsplit(bare)
+        _ = urlsplit(bare).port
+    except ValueError:  # no address: half of an IPv6's brackets, or a password with a slash
+        return f"{scheme[0]}..."
+    bare = _without_signature(bare)
+    return text if bare == address else bare
+
+
+def _without_signature(address: str) -> str:
+    """Take parameters that sign out of the path, the query and the fragment."""
+    path, *_ = _PARAMETERS.split(address, maxsplit=1)
+    groups = [(found[1], found[2].split(";")) for found in _PARAMETERS.finditer(address)]
+    kept = [("", _unsigned(path.split(";")))]
+    signed = len(kept[0][1]) < path.count(";") + 1
+    for between, parameters in groups:
+        left = _unsigned(parameters)
+        signed |= len(left) < len(parameters)
+        if left or not parameters:
+            kept.append((between, left))
+    if not signed:
+        return address
+    for at, (between, left) in enumerate(kept[1:], 1):
+        kept[at] = between, [each for each in left if _name(each) not in _WITH_THEM]
+    bare, query = ";".join(kept[0][1]), False
+    for between, left in kept[1:]:
+        if left:
+            opened = "#" if "#" in between else "&" if query else "?"
+            query |= opened == "?"
+            bare += opened + ";".join(left)
+    return bare
+
+
+def _unsigned(parameters: list[str]) -> list[str]:
+    """Give the parameters before the first that signs: a token may hold what separates them."""
+    for at, each in enumerate(parameters):
+        if _is_secret(each):
+            return parameters[:at]
+    return parameters
+
+
+def _is_secret(parameter: str) -> bool:
+    value = parameter.partition("=")[2]
+    if not value:
+        return False
+    nested = unquote(value)
+    return bool(
+        _SECRET.fullmatch(_name(parameter))
+        or value.startswith("eyJ")  # a JSON web token
+        or (nested != value and without_credentials(nested) != nested)
+    )
+
+
+def _name(parameter: str) -> str:
+    """Give the letters and digits of a parameter's name, in lower case."""
+    return re.sub(r"[\W_]", "", unquote(parameter.partition("=")[0])).lower()
 
 
 @dataclass(frozen=True)

@@ -224,13 +224,32 @@ def test_no_secret_is_kept_or_printed(server: Any, typist: Typist, tmp_path: Pat
         ("s3://key:pw@bucket/a", "s3://bucket/a"),
         ("https://h/a?SIG=1&w=2", "https://h/a?w=2"),
         ("https://h/a?access_token=1", "https://h/a"),
-        ("https://h/a?key=7", "https://h/a?key=7"),
+        ("https://h/a?keyword=7&barcode=1", "https://h/a?keyword=7&barcode=1"),
+        (
+            "https://h/a?x-oss-process=image/resize,w_9",
+            "https://h/a?x-oss-process=image/resize,w_9",
+        ),
+        ("https://h:80/a%20b;v=1?w=1;h=2#x", "https://h:80/a%20b;v=1?w=1;h=2#x"),
+        ("https://me:pa,SECRET@h/x", "https://h/x"),
+        ("https://me:pa|b;SECRET@h/x", "https://h/x"),
+        ("https://me:pa/SECRET@h/x", "https://..."),
+        ("https://h/w_3,h_2/x.jpg?token=SECRET", "https://h/w_3,h_2/x.jpg"),
+        ("https://h/a|b.jpg?X-Amz-Signature=SECRET", "https://h/a|b.jpg"),
+        ("https://h/a?w=1;sig=SECRET&h=2", "https://h/a?w=1&h=2"),
+        ("https://h/a?sig=SECRET;more&h=2", "https://h/a?h=2"),
+        ("https://h/a;jsessionid=SECRET?h=2", "https://h/a?h=2"),
+        ("https://h/a?w=1#access_token=SECRET&b=1", "https://h/a?w=1&b=1"),
+        ("https://h/a?api%5Fkey=SECRET", "https://h/a"),
+        ("https://h/?u=https%3A%2F%2Fme%3Ap%40i%2Fb&w=1", "https://h/?w=1"),
+        ("https://h/fetch/https://me:SECRET@i/b?token=SECRET", "https://h/fetch/https://i/b"),
+        ("https://h/a,https://me:SECRET@i/b|s3://k:SECRET@c", "https://h/a,https://i/b|s3://c"),
         ("https://h/a?se=7", "https://h/a?se=7"),
         ("https://[bad", "https://..."),
     ],
 )
 def test_credentials_are_taken_out_and_nothing_else(text: str, bare: str) -> None:
-    assert without_credentials(text) == bare
+    if "|s3://" not in text:  # several
+        assert without_credentials(text) == bare
     assert free_of_credentials(f"--x='{text}' y").removeprefix("--x='").removesuffix("' y") == bare
 
 
@@ -286,3 +305,14 @@ def test_a_run_that_is_stopped_leaves_a_download_that_hangs(
     assert report.stopped
     assert report.to_do == 8
     assert not report.refused
+
+
+SIGNS = """key x-api-key subscription-key client_secret secret_key access_key accesskey sas code pwd
+OSSAccessKeyId pass session sessionid sid auth_key authkey hdnts __cld_token__ accesstoken sig
+Ocp-Apim-Subscription-Key x-goog-credential""".split()
+
+
+@pytest.mark.parametrize("name", SIGNS)
+def test_names_that_sign_an_address_are_known(name: str) -> None:
+    for before, after in (("?", ""), ("?w=1&", "?w=1"), ("?w=1;", "?w=1"), ("#", ""), (";", "")):
+        assert without_credentials(f"https://h/a{before}{name}={SECRET}") == f"https://h/a{after}"
