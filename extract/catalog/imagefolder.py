@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from extract.addresses import Place
+from extract.addresses import Place, free_of_credentials
 from extract.catalog.catalog import Catalog, FolderScan, catalog_of_scan, folder_levels, scan_folder
 from extract.catalog.manifest import (
     Labels,
@@ -194,7 +194,8 @@ def _read_metadata(scan: FolderScan) -> Metadata:
         columns |= dict.fromkeys(read.header)
         for line, row in read.rows:
             where = f"{shown(str(path))}, line {line}"
-            found = MetadataRow(where, dict(zip(read.header, row, strict=True)))
+            cells = map(free_of_credentials, row)
+            found = MetadataRow(where, dict(zip(read.header, cells, strict=True)))
             _add(rows, posixpath.dirname(table), found)
     return Metadata(tuple(columns), rows, tuple(notes))
 

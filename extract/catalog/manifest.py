@@ -279,7 +279,7 @@ def _labels(table: Table, rows: Sequence[Picture], columns: ManifestColumns) -> 
     if columns.label is None:
         return (), ()
     at = table.header.index(columns.label)
-    cells = [(table.place(row.number), row.cells[at]) for row in rows]
+    cells = [(table.place(row.number), free_of_credentials(row.cells[at])) for row in rows]
     return labels_of_column(columns.label, columns, cells)
 
 

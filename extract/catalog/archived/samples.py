@@ -6,6 +6,7 @@ import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from extract.addresses import free_of_credentials
 from extract.catalog.imagefolder import FILE_NAME, Metadata, MetadataRow
 from extract.catalog.manifest_cells import MAX_COLUMNS, refuse_unstorable, spelled
 from extract.errors import CatalogError
@@ -85,6 +86,6 @@ def _cells(where: str, kind: str, raw: bytes) -> Mapping[str, str]:
     cells = {}
     for key, value in found.items():
         name = f"{JSON}.{key}" if kind == JSON and (key in TEXTS or key == FILE_NAME) else key
-        cells[name] = spelled(value)[0]
+        cells[name] = free_of_credentials(spelled(value)[0])
         refuse_unstorable(where, name + cells[name])
     return cells

@@ -215,7 +215,7 @@ def test_files_next_to_pictures_of_shards_are_columns(tmp_path: Path) -> None:
         {
             "in/0001.jpg": b"x",
             "in/0001.cls": b"3\n",
-            "in/0001.json": b'{"brand": "B", "price": 7, "txt": "j", "deep": {"a": 1}}',
+            "in/0001.json": b'{"brand": "B", "price": 7, "txt": "https://me:s3cr3t@h/j", "a": {}}',
             "in/0002.left.png": b"x",
             "in/0002.right.png": b"x",
             "in/0002.txt": "a rüg".encode(),
@@ -229,7 +229,7 @@ def test_files_next_to_pictures_of_shards_are_columns(tmp_path: Path) -> None:
     assert listed.columns["txt"] == ("", "a rüg", "a rüg")
     assert listed.columns["brand"][0] == "B"
     assert listed.columns["price"][0] == "7"
-    assert listed.columns["json.txt"][0] == "j"
+    assert listed.columns["json.txt"][0] == "https://h/j"
     assert any("give the columns" in note for note in listed.notes)
 
 

@@ -281,3 +281,11 @@ def test_metadata_lists_several_labels_a_picture(tmp_path: Path) -> None:
     (tmp_path / "metadata.csv").unlink()
     with pytest.raises(UsageError, match="--label-column needs a table"):
         list_imagefolder(tmp_path, columns=columns(label="kind", multi_label_separator="|"))
+
+
+def test_no_password_of_a_cell_is_kept(tmp_path: Path) -> None:
+    table = "file_name,page,kind\na.jpg,https://me:s3cr3t@h/a,https://h/b?token=s3cr3t\n"
+    shop(tmp_path, {"metadata.csv": table}, "a.jpg")
+    listed = list_imagefolder(tmp_path, columns=ManifestColumns(image="file_name", label="kind"))
+    assert listed.columns == {"page": ("https://h/a",)}
+    assert [level.values() for level in listed.levels] == [("https://h/b",)]

@@ -234,3 +234,10 @@ def test_separator_of_several_labels_needs_a_column_of_its_own(
 ) -> None:
     with pytest.raises(UsageError, match=said):
         list_manifest(write(tmp_path, TREE), columns)
+
+
+def test_no_password_of_a_label_is_kept(tmp_path: Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("image,kind\na.jpg,https://me:s3cr3t@h/b\n")
+    listed = list_manifest(table, ManifestColumns(label="kind"))
+    assert [level.values() for level in listed.levels] == [("https://h/b",)]
