@@ -148,7 +148,9 @@ class LoadingProcesses:
     def close(self) -> None:
         """End every process; none outlives the run."""
         self._heavy.shutdown(wait=False, cancel_futures=True)
-        abandon()
+        begun = [f for each in self._loaded.values() for f in each if isinstance(f, Future)]
+        while futures.wait(begun, 0.1).not_done:
+            abandon()
         self._heavy.shutdown()
         for worker in self._workers:
             worker.connection.close()

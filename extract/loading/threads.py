@@ -50,7 +50,8 @@ class LoadingThreads:
         """End, leaving what nobody has begun and what is on its way."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         ahead().forget()
-        abandon()
+        while wait(self._submitted, 0.1).not_done:
+            abandon()  # again, for one that had not come to its download
         self._pool.shutdown()
 
     def _load(self, task: Task) -> list[LoadedPicture]:
