@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterable
 from concurrent.futures import CancelledError
 from contextlib import asynccontextmanager
 from functools import lru_cache
+from ipaddress import ip_address
 from typing import Any
 
 from extract.addresses import without_credentials
@@ -138,10 +139,13 @@ async def _one_try(url: str, most: int) -> bytes:
 
 @asynccontextmanager
 async def _following(url: str) -> AsyncIterator[Any]:
-    """Request an address, then where it leads to: never from https to http, or off the web."""
+    """Request an address, then where it leads to.
+
+    Never from https to http, off the web, or from a public host to one of the local network.
+    """
     import httpx
 
-    at = httpx.URL(url)
+    at = typed = httpx.URL(url)
     for _ in range(MOST_REDIRECTS + 1):
         async with _client().stream("GET", at) as response:
             if not response.has_redirect_location:
@@ -153,8 +157,31 @@ async def _following(url: str) -> AsyncIterator[Any]:
                     Reason.UNREACHABLE,
                     f"leads from {at.scheme} to {following.scheme[:20]}, which is not followed",
                 )
+            if following.host not in (at.host, typed.host):
+                await _refuse_from_public_to_local(typed.host, following.host)
             at = following
     raise Refused(Reason.UNREACHABLE, f"leads on and on, {MOST_REDIRECTS} times")
+
+
+async def _refuse_from_public_to_local(typed: str, host: str) -> None:
+    """Refuse to be led to what the local network alone reaches, unless a table names such a host.
+
+    A table that others wrote could have a machine request what is behind its firewall.
+    """
+    if await _is_local(host) and not await _is_local(typed):
+        raise Refused(
+            Reason.UNREACHABLE, f"leads to {host[:80]} in the local network, which is not followed"
+        )
+
+
+async def _is_local(host: str) -> bool:
+    """Whether a host has an address of the local network; unknown hosts, as of a proxy, do not."""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, None)
+    except (OSError, UnicodeError):
+        return False
+    addresses = [ip_address(str(each[4][0]).partition("%")[0]) for each in found]
+    return any(not (getattr(ip, "ipv4_mapped", None) or ip).is_global for ip in addresses)
 
 
 async def _body(response: Any, most: int) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
@@ -120,12 +121,63 @@ def test_https_never_leads_to_http(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             return httpx.Response(302, headers={"location": "http://other.example/a.jpg"})
         return httpx.Response(200, content=body())
 
+    async def nowhere(_: str) -> bool:
+        return False
+
     client = httpx.AsyncClient(transport=httpx.MockTransport(answer))
     monkeypatch.setattr(downloads, "_client", lambda: client)
+    monkeypatch.setattr(downloads, "_is_local", nowhere)
     with pytest.raises(Refused, match="from https to http, which is not followed"):
         read_picture(tmp_path, "https://shop.example/a.jpg", downloads=True)
     found = read_picture(tmp_path, "http://shop.example/a.jpg", downloads=True)
     assert found.content == b"of the other"
+
+
+LEADS = {
+    "http://public.example/a": ("http://192.168.0.1/b", False),
+    "http://public.example/b": ("http://127.0.0.1/b", False),
+    "http://public.example/c": ("http://169.254.169.254/b", False),
+    "http://public.example/d": ("http://[::1]/b", False),
+    "http://public.example/e": ("http://[::ffff:10.0.0.1]/b", False),
+    "http://public.example/f": ("http://local.example/b", False),
+    "http://public.example/g": ("http://8.8.8.8/b", True),
+    "http://public.example/h": ("http://unknown.example/b", True),
+    "http://local.example/a": ("http://192.168.0.1/b", True),
+    "http://local.example/b": ("/b/c", True),
+}
+HOSTS = {"public.example": "8.8.4.4", "local.example": "10.0.0.7"}
+
+
+@pytest.mark.parametrize("address", LEADS)
+def test_a_public_address_never_leads_into_the_local_network(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requested = []
+    look_up = socket.getaddrinfo
+
+    def found(host: str, *others: Any, **more: Any) -> Any:
+        if host == "unknown.example":
+            raise socket.gaierror
+        return look_up(HOSTS.get(host, host), *others, **more)
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"of the other"
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        requested.append(str(request.url))
+        if len(requested) == 1:
+            return httpx.Response(302, headers={"location": LEADS[address][0]})
+        return httpx.Response(200, content=body())
+
+    client = httpx.AsyncClient(transport=httpx.MockTransport(answer))
+    monkeypatch.setattr(downloads, "_client", lambda: client)
+    monkeypatch.setattr(socket, "getaddrinfo", found)
+    if LEADS[address][1]:
+        assert read_picture(tmp_path, address, downloads=True).content == b"of the other"
+    else:
+        with pytest.raises(Refused, match="in the local network, which is not followed"):
+            read_picture(tmp_path, address, downloads=True)
+        assert len(requested) == 1
 
 
 def test_good_answers_are_read(server: Any, pictures: Path, tmp_path: Path) -> None:
