@@ -50,8 +50,10 @@ class LoadingThreads:
         """End, leaving what nobody has begun and what is on its way."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         ahead().forget()
-        while wait(self._submitted, 0.1).not_done:
+        # one that was cancelled is done, but would be waited for without end
+        while begun := [each for each in self._submitted if not each.done()]:
             abandon()  # again, for one that had not come to its download
+            wait(begun, 0.1)
         self._pool.shutdown()
 
     def _load(self, task: Task) -> list[LoadedPicture]:

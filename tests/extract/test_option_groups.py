@@ -183,15 +183,21 @@ def test_a_wrong_value_ends_as_a_usage_error(
 
 
 def test_with_two_v_a_refused_group_shows_its_traceback(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     for name in (None, cl.log.name):
         caplog.set_level(logging.WARNING, name)  # and as before once it is done
     app = cl.new_app()
     app.callback()(grouped)
     monkeypatch.setattr(sys, "argv", ["command", "--name", "it", "--rate", "0", "-vv"])
-    with pytest.raises(UsageError, match="--rate"), signals_as_they_were():
+    with pytest.raises(SystemExit) as ended, signals_as_they_were():
         cl.run(app, "command")
+    assert ended.value.code == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("error: --rate must be above 0, not 0\nTraceback")
+    assert "UsageError: --rate must be above 0, not 0" in shown
 
 
 def test_one_name_in_two_groups_is_refused_where_the_command_is_written() -> None:

@@ -65,7 +65,7 @@ def test_other_pictures_are_not_joined(two: list[EmbeddingSet]) -> None:
     sets = [replace(s, content_sha256=c) for s, c in zip(two, (content, changed), strict=True)]
     joined, notes = join_embeddings(sets)
     assert two[0].ids[3] not in joined.ids
-    assert "1 pictures left out" in notes[0]
+    assert "1 picture left out" in notes[0]
 
 
 def test_a_row_of_zeros_says_nothing_and_breaks_nothing(two: list[EmbeddingSet]) -> None:
