@@ -108,10 +108,8 @@ class DeviceProcesses:
     def _give(self, ticket: int) -> None:
         worker = min(self._workers, key=lambda each: len(each.tickets))
         worker.tickets.append(ticket)
-        try:
+        with contextlib.suppress(OSError):  # one that has ended has perhaps said why: it is read
             worker.connection.send(self._batches[ticket])
-        except OSError:
-            self._do_without(worker, None)
 
     def _listen(self) -> None:
         """Wait until a process answers, or ends."""

@@ -809,7 +809,7 @@ def test_without_scripts_everything_is_there(enter: Enter, served: Served) -> No
     visit.upload(picture_of(KINDS[2], 3))
     visit.page.get_by_role("button", name="Find similar products").click()
     visit.page.get_by_role("link", name="on the map").click()
-    assert visit.page.locator("#map .lit").count() == 12
+    expect(visit.page.locator("#map .lit")).to_have_count(12)
     visit.go(f"/product?id={KINDS[1]}-1")
     visit.page.get_by_label("tree_2").select_option(f"tree_2={shelf_of(KINDS[3])}")
     visit.page.get_by_role("button", name="Apply filters").click()
