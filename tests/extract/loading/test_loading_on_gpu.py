@@ -323,6 +323,26 @@ def started_ahead(gpu_run: None, monkeypatch: pytest.MonkeyPatch) -> list[GpuPro
     return started
 
 
+def test_a_process_started_ahead_is_gone_where_cores_decode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[GpuProcess] = []
+
+    def start(*_: Any) -> GpuProcess:
+        started.append(GpuProcess("cpu", []))
+        return started[0]
+
+    monkeypatch.setattr(extraction, "_start_gpu", start)
+    alive: list[bool] = []
+    monitor = Monitor()
+    monkeypatch.setattr(monitor, "ready", lambda: alive.append(started[0]._process.poll() is None))
+    draw_smooth(tmp_path / "shop" / "0.jpg", 0)
+    options = Options(batch_size=5, threads=1, workers=1, runtime="eager", decoder="fast")
+    target = Target(tiny_backbone(), tmp_path / "one.h5")
+    extract_together(list_folder(tmp_path / "shop"), [target], options=options, monitor=monitor)
+    assert alive == [False]
+
+
 @pytest.mark.slow
 def test_a_process_started_ahead_decodes_and_ends_where_nothing_is_left_to_it(
     started_ahead: list[GpuProcess], tmp_path: Path
