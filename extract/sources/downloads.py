@@ -51,6 +51,9 @@ def is_on_the_web(path: str) -> bool:
     return path.lstrip().lower().startswith(WEB)
 
 
+_starting = threading.Lock()
+
+
 def bare_addresses(cells: Iterable[str]) -> dict[str, str]:
     """Take the credentials out of the cells of a table; those of the web are kept for this run.
 
@@ -94,7 +97,7 @@ def download(path: str, most: int) -> bytes:
 
 def abandon() -> None:
     """End all downloads of this process; who waits for one is refused."""
-    if _loop.cache_info().currsize:
+    if _started_loop.cache_info().currsize:
         loop = _loop()
         loop.call_soon_threadsafe(lambda: [task.cancel() for task in asyncio.all_tasks(loop)])
 
@@ -211,9 +214,14 @@ def _requested_pause(response: Any) -> float:
     return float(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0.0
 
 
-@lru_cache(maxsize=1)
 def _loop() -> asyncio.AbstractEventLoop:
-    """Start the thread of this process that downloads."""
+    """Give the thread of this process that downloads; a second one could not be abandoned."""
+    with _starting:
+        return _started_loop()
+
+
+@lru_cache(maxsize=1)
+def _started_loop() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, name="downloads", daemon=True).start()
     return loop
@@ -233,4 +241,9 @@ def _client() -> Any:
 
 if hasattr(os, "register_at_fork"):  # connections and threads are of one process
     os.register_at_fork(after_in_child=_client.cache_clear)
-    os.register_at_fork(after_in_child=_loop.cache_clear)
+    os.register_at_fork(after_in_child=_started_loop.cache_clear)
+    os.register_at_fork(
+        before=_starting.acquire,
+        after_in_parent=_starting.release,
+        after_in_child=_starting.release,
+    )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from extract.addresses import free_of_credentials, without_credentials
 from extract.backbones.registry import Backbone
 from extract.catalog.catalog import list_folder
 from extract.catalog.manifest import ManifestColumns, TableOptions, list_manifest
-from extract.images.reading import picture_stat, read_picture
+from extract.images.reading import read_picture
 from extract.pipeline import prefetch
 from extract.pipeline.extraction import extract_embeddings
 from extract.pipeline.monitor import Monitor
@@ -28,6 +30,7 @@ from extract.pipeline.options import Options
 from extract.refusals import Reason, Refused
 from extract.sources import downloads, places
 from extract.sources.fetching_ahead import Ahead
+from extract.sources.places import stat_picture
 from extract.storage.embeddings_file import read_embeddings
 
 SECRET = "s3cr3t0f1e"
@@ -190,13 +193,13 @@ def test_good_answers_are_read(server: Any, pictures: Path, tmp_path: Path) -> N
     assert read("second") == b"second"
     assert read("more") == b"more"
     assert len(read("bomb")) < 1 << 20  # as it came: nothing is unpacked
-    assert picture_stat(tmp_path, f"{server.url}/any", downloads=True) == (0, 0)
+    assert stat_picture(tmp_path, f"{server.url}/any", downloads=True) == (0, 0)
 
 
 def test_nothing_is_downloaded_unless_it_is_allowed(server: Any, tmp_path: Path) -> None:
     with pytest.raises(Refused, match="--allow-download"):
         read_picture(tmp_path, f"{server.url}/files/cups/0.png")
-    assert picture_stat(tmp_path, f"{server.url}/files/cups/0.png") == (-1, -1)
+    assert stat_picture(tmp_path, f"{server.url}/files/cups/0.png") == (-1, -1)
     assert not server.asked
 
 
@@ -322,6 +325,21 @@ def test_addresses_that_differ_in_a_token_alone_are_different_pictures(tmp_path:
     alone = tmp_path / "alone.csv"
     alone.write_text(f"id,image\na,{at}?token={SECRET}1\n")
     assert list_manifest(alone, ManifestColumns(id="id"), options=options).paths == (at,)
+
+
+def test_threads_that_download_first_share_one_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = asyncio.new_event_loop
+
+    def slowly() -> asyncio.AbstractEventLoop:
+        time.sleep(0.05)
+        return made()
+
+    monkeypatch.setattr(asyncio, "new_event_loop", slowly)
+    downloads._started_loop.cache_clear()
+    with ThreadPoolExecutor(4) as pool:
+        found = [each.result() for each in [pool.submit(downloads._loop) for _ in range(4)]]
+    downloads._client.cache_clear()  # of the loop before
+    assert len(set(map(id, found))) == 1
 
 
 class _StopsAtSilence(Monitor):
