@@ -29,6 +29,10 @@ ClustersOrAutoOption = Annotated[
 ]
 CLUSTER_HELP = "kmeans, spherical, gmm, agglomerative, spectral or hdbscan."
 
+ResamplesOption = Annotated[
+    int,
+    typer.Option(metavar="N", min=100, help="Bootstrap resamples of pictures, for the intervals."),
+]
 ClusterOption = Annotated[
     str,
     typer.Option("--cluster", metavar="NAME", help=CLUSTER_HELP),

@@ -29,12 +29,7 @@ def rank(
         int | None,
         typer.Option(metavar="K", help="Default: as many as classes; else the mean of several."),
     ] = None,
-    resamples: Annotated[
-        int,
-        typer.Option(
-            metavar="N", min=100, help="Bootstrap resamples of pictures, for the intervals."
-        ),
-    ] = 2000,
+    resamples: options.ResamplesOption = 2000,
     seed: cl.SeedOption = 0,
     output: options.Output,
 ) -> None:

@@ -33,12 +33,7 @@ class Queries:
     worst: Annotated[
         int, typer.Option(metavar="N", min=0, max=100, help="Worst queries on a contact sheet.")
     ] = 10
-    resamples: Annotated[
-        int,
-        typer.Option(
-            metavar="N", min=100, help="Bootstrap resamples of pictures, for the intervals."
-        ),
-    ] = 2000
+    resamples: options.ResamplesOption = 2000
 
 
 @cl.command()

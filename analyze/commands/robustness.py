@@ -38,12 +38,7 @@ class Request:
         Path | None,
         typer.Option(metavar="DIR", help="A new folder for the vectors, all computed again."),
     ] = None
-    resamples: Annotated[
-        int,
-        typer.Option(
-            metavar="N", min=100, help="Bootstrap resamples of pictures, for the intervals."
-        ),
-    ] = 2000
+    resamples: options.ResamplesOption = 2000
 
 
 @cl.command()

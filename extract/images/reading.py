@@ -35,11 +35,6 @@ class PictureFile:
     mtime_ns: int
 
 
-def picture_stat(images_root: Place, path: str, *, downloads: bool = False) -> tuple[int, int]:
-    """Give a picture's size in bytes and mtime in ns, or (-1, -1) where it cannot be reached."""
-    return stat_picture(images_root, path, downloads=downloads)
-
-
 def read_picture(images_root: Place, path: str, *, downloads: bool = False) -> PictureFile:
     """Read a picture of at most 256 MiB, from a regular file or an archive that is one.
 
@@ -75,7 +70,7 @@ def read_picture(images_root: Place, path: str, *, downloads: bool = False) -> P
 def stat_row(catalog: Catalog, row: int) -> tuple[int, int]:
     """Give size and mtime of a catalogue's picture, or (-1, -1) where it cannot be reached."""
     path = catalog.paths[row]
-    return picture_stat(catalog.images_root, path, downloads=catalog.allow_download)
+    return stat_picture(catalog.images_root, path, downloads=catalog.allow_download)
 
 
 def read_row(catalog: Catalog, row: int) -> PictureFile:

@@ -99,13 +99,13 @@ def _lay_out(work: Path, n_rows: int, n_dims: int) -> None:
 
 def _fill(work: Path, n_rows: int, n_dims: int) -> None:
     """Make all rows but the last thousand sound, each of a content of its own."""
-    from extract.images.reading import picture_stat
+    from extract.sources.places import stat_picture
     from extract.storage.embeddings_file import read_table
     from extract.storage.embeddings_table import Rows, blank_fields
     from extract.storage.row_writer import RowWriter
 
     catalog = _catalog(work, n_rows)
-    stats = np.array([picture_stat(catalog.images_root, p) for p in catalog.paths[:1_000]])
+    stats = np.array([stat_picture(catalog.images_root, p) for p in catalog.paths[:1_000]])
     rng = np.random.default_rng(0)
     writer = RowWriter(read_table(_path(work)))
     for first in range(0, n_rows - LEFT_TO_DO, BLOCK):

@@ -22,9 +22,9 @@ from extract.catalog.archived.images_listing import list_images
 from extract.catalog.catalog import Catalog, list_folder
 from extract.catalog.manifest import ManifestColumns, list_manifest
 from extract.errors import CatalogError, UsageError
-from extract.images.reading import picture_stat
 from extract.pipeline.extraction import Report, extract_embeddings
 from extract.pipeline.options import Options
+from extract.sources.places import stat_picture
 from extract.storage.embeddings_file import read_embeddings
 
 REFERENCE = Options(batch_size=4, runtime="eager", decoder="reference", dtype="fp32", workers=2)
@@ -206,7 +206,7 @@ def test_a_table_in_archives_may_name_files_that_are_passed_over(tmp_path: Path)
     for given in ("shop.zip", "{0..1}.tar"):
         listed = list_images(tmp_path / given, columns=ManifestColumns(label="kind"))
         assert listed.ids == ("cups/0.jfifx", "cups/1.jpg")
-        assert [picture_stat(listed.images_root, path)[0] for path in listed.paths] == [1, 1]
+        assert [stat_picture(listed.images_root, path)[0] for path in listed.paths] == [1, 1]
 
 
 def test_files_next_to_pictures_of_shards_are_columns(tmp_path: Path) -> None:
@@ -272,7 +272,7 @@ def test_a_table_of_pictures_in_archives(
     place = pack(tmp_path, pictures_of(pictures))
     (tmp_path / "t.csv").write_text("image,kind\ncups/0.png,a\n./hats/2.png,b\nnone.png,b\n")
     listed = list_manifest(tmp_path / "t.csv", ManifestColumns(label="kind"), images_dir=place)
-    sizes = [picture_stat(listed.images_root, path)[0] for path in listed.paths]
+    sizes = [stat_picture(listed.images_root, path)[0] for path in listed.paths]
     expected = [(pictures / name).stat().st_size for name in ("hats/2.png", "cups/0.png")]
     assert sizes == [*expected, -1]
 

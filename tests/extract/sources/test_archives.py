@@ -17,10 +17,11 @@ import pytest
 
 from extract.catalog.archived.images_listing import list_images
 from extract.errors import CatalogError, NoPictures, UsageError
-from extract.images.reading import picture_stat, read_picture
+from extract.images.reading import read_picture
 from extract.refusals import Reason, Refused
 from extract.sources.archive_files import name_of
 from extract.sources.byte_ranges import SECOND, HeaderFile, LocalFile
+from extract.sources.places import stat_picture
 from extract.sources.tar_members import MOST_HEADER, _members, tar_members
 
 CUP, HAT = b"cup" * 400, os.urandom(1200)
@@ -170,7 +171,7 @@ def test_a_member_is_read_as_the_file_it_was(case: str, tmp_path: Path) -> None:
     path = listed.paths[listed.ids.index(name)]
     found = read_picture(listed.images_root, path)
     assert found.content == content
-    seen = picture_stat(listed.images_root, path)
+    seen = stat_picture(listed.images_root, path)
     assert seen == (found.size, found.mtime_ns)
     assert (seen[0], seen[1] // SECOND) == (len(content), archive.stat().st_mtime_ns // SECOND)
 
@@ -261,7 +262,7 @@ def test_an_archive_of_the_same_size_and_date_is_another(kind: str, tmp_path: Pa
         path.unlink(missing_ok=True)
         path.write_bytes(packed)
         os.utime(path, (7, 7))
-        seen.append(picture_stat(tmp_path, f"{path.name}/a.jpg"))
+        seen.append(stat_picture(tmp_path, f"{path.name}/a.jpg"))
         assert read_picture(tmp_path, f"{path.name}/a.jpg").content == content
     assert seen[0] == seen[1] != seen[2]
 

@@ -14,10 +14,11 @@ from extract.catalog import manifest_parquet
 from extract.catalog.archived.images_listing import list_images
 from extract.catalog.manifest import ManifestColumns, list_manifest
 from extract.errors import CatalogError, SosieError, UsageError
-from extract.images.reading import picture_stat, read_picture
+from extract.images.reading import read_picture
 from extract.refusals import Reason, Refused
 from extract.sources import parquet_pictures
 from extract.sources.byte_ranges import LocalFile
+from extract.sources.places import stat_picture
 
 STRUCT = pa.struct({"bytes": pa.binary(), "path": pa.string()})
 
@@ -92,7 +93,7 @@ def test_what_is_no_picture_is_a_reason(name: str, reason: Reason, tmp_path: Pat
         read_picture(tmp_path, f"t.parquet/{name}")
     assert refused.value.reason is reason
     there = reason is not Reason.MISSING
-    assert (picture_stat(tmp_path, f"t.parquet/{name}") != (-1, -1)) is there
+    assert (stat_picture(tmp_path, f"t.parquet/{name}") != (-1, -1)) is there
     assert read_picture(tmp_path, "t.parquet/3/image").content == b"x"
 
 

@@ -20,12 +20,12 @@ from extract.catalog.archived.images_listing import list_images
 from extract.catalog.catalog import list_folder
 from extract.catalog.manifest import ManifestColumns, list_manifest
 from extract.errors import CatalogError, UsageError
-from extract.images.reading import picture_stat, read_picture
+from extract.images.reading import read_picture
 from extract.pipeline.extraction import extract_embeddings
 from extract.pipeline.options import Options
 from extract.refusals import Reason, Refused
 from extract.sources import fetching_ahead, remote
-from extract.sources.places import expect_picture
+from extract.sources.places import expect_picture, stat_picture
 from extract.storage.embeddings_file import read_embeddings
 
 OPTIONS = Options(batch_size=4, runtime="eager", decoder="reference", dtype="fp32", workers=2)
@@ -104,7 +104,7 @@ def test_metadata_and_hidden_names_are_as_in_a_folder(bucket: Any, pictures: Pat
     listed = list_images(ROOT, columns=ManifestColumns(label="kind"))
     assert len(listed) == 22
     assert listed.levels[0].value(listed.ids.index("cups/0.png")) == "first"
-    assert picture_stat(ROOT, "cups/no.png") == (-1, -1)
+    assert stat_picture(ROOT, "cups/no.png") == (-1, -1)
     assert any("1 archives" in note for note in listed.notes)
 
 
